@@ -1,0 +1,102 @@
+package config
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// setDefaults fills in what the file leaves out or leaves empty.
+func (c *Config) setDefaults(env Environment) {
+	c.Web.setDefaults()
+	c.GRPC.TLSMinVersion = cmp.Or(c.GRPC.TLSMinVersion, "1.2")
+	c.Expiry.setDefaults()
+	c.OAuth2.setDefaults(c.Flags)
+	c.Logger.Level = cmp.Or(c.Logger.Level, "info")
+	c.Logger.Format = cmp.Or(c.Logger.Format, "text")
+	c.Frontend.setDefaults(env)
+	if c.Signer != nil {
+		c.Signer.Local.setDefaults()
+	}
+	for i := range c.StaticClients {
+		client := &c.StaticClients[i]
+		client.RefreshTokenLifetime = cmp.Or(client.RefreshTokenLifetime, "standalone")
+	}
+	for i := range c.StaticPasswords {
+		user := &c.StaticPasswords[i]
+		user.Name = cmp.Or(user.Name, user.Username)
+	}
+	if c.Sessions != nil {
+		c.Sessions.setDefaults()
+	}
+}
+
+func (w *Web) setDefaults() {
+	w.TLSMinVersion = cmp.Or(w.TLSMinVersion, "1.2")
+	if w.AllowedHeaders == nil {
+		w.AllowedHeaders = []string{"Authorization"}
+	}
+}
+
+func (e *Expiry) setDefaults() {
+	e.SigningKeys = cmp.Or(e.SigningKeys, DefaultSigningKeys)
+	e.IDTokens = cmp.Or(e.IDTokens, DefaultIDTokens)
+	e.AuthRequests = cmp.Or(e.AuthRequests, DefaultAuthRequests)
+	e.AuthCodes = cmp.Or(e.AuthCodes, DefaultAuthCodes)
+	e.DeviceRequests = cmp.Or(e.DeviceRequests, DefaultDeviceRequests)
+}
+
+func (o *OAuth2) setDefaults(flags Flags) {
+	if len(o.GrantTypes) == 0 {
+		o.GrantTypes = slices.Clone(DefaultGrantTypes)
+		if flags.ClientCredentialsByDefault {
+			o.GrantTypes = append(o.GrantTypes, clientCredentials)
+		}
+	}
+	if len(o.ResponseTypes) == 0 {
+		o.ResponseTypes = []string{"code"}
+	}
+	if len(o.PKCE.CodeChallengeMethodsSupported) == 0 {
+		o.PKCE.CodeChallengeMethodsSupported = slices.Clone(pkceMethods)
+	}
+}
+
+func (f *Frontend) setDefaults(env Environment) {
+	if f.Dir == "" {
+		f.Dir, _ = env.lookup(frontendDirVariable)
+	}
+	f.LogoURL = cmp.Or(f.LogoURL, "theme/logo.png")
+	f.Issuer = cmp.Or(f.Issuer, "dex")
+}
+
+func (l *LocalSigner) setDefaults() {
+	l.KeysRotationPeriod = cmp.Or(l.KeysRotationPeriod, DefaultSigningKeys)
+	l.Algorithm = cmp.Or(l.Algorithm, "RS256")
+}
+
+// Defaults of the sessions section, by which its durations are also checked.
+const (
+	defaultSessionLifetime = 24 * time.Hour
+	defaultSessionIdle     = time.Hour
+)
+
+func (s *Sessions) setDefaults() {
+	s.CookieName = cmp.Or(s.CookieName, "dex_session")
+	s.AbsoluteLifetime = cmp.Or(s.AbsoluteLifetime, defaultSessionLifetime)
+	s.ValidIfNotUsedFor = cmp.Or(s.ValidIfNotUsedFor, defaultSessionIdle)
+	if s.RememberMeCheckedByDefault == nil {
+		checked := true
+		s.RememberMeCheckedByDefault = &checked
+	}
+	s.SSOSharedWithDefault = cmp.Or(s.SSOSharedWithDefault, "none")
+}
+
+// LocalSigning returns how keys in the storage are made, also where the file has no signer section.
+func (c *Config) LocalSigning() LocalSigner {
+	if c.Signer != nil {
+		return c.Signer.Local
+	}
+	local := LocalSigner{KeysRotationPeriod: c.Expiry.SigningKeys}
+	local.setDefaults()
+	return local
+}

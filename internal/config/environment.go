@@ -1,0 +1,83 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+)
+
+// An Environment looks up environment variables. A nil Environment has none.
+type Environment func(name string) (value string, ok bool)
+
+// OS is the environment of the process.
+var OS Environment = os.LookupEnv
+
+func (e Environment) lookup(name string) (value string, ok bool) {
+	if e == nil {
+		return "", false
+	}
+	return e(name)
+}
+
+// What stands for the name of a file in problems that have none.
+const (
+	inEnvironment = "environment"
+	onCommandLine = "command line"
+)
+
+// frontendDirVariable gives frontend.dir where the file does not.
+const frontendDirVariable = "DEX_FRONTEND_DIR"
+
+// readFlags reads the feature flags. A word that is no boolean means the default, as it always did, but not silently.
+func readFlags(env Environment) (Flags, Problems) {
+	var f Flags
+	var found Problems
+	for _, flag := range []struct {
+		name      string
+		target    *bool
+		byDefault bool
+	}{
+		{"DEX_EXPAND_ENV", &f.ExpandEnv, true},
+		{"DEX_CONTINUE_ON_CONNECTOR_FAILURE", &f.ContinueOnConnectorFailure, true},
+		{"DEX_API_CONNECTORS_CRUD", &f.APIConnectorsCRUD, false},
+		{"DEX_ENT_ENABLED", &f.Ent, false},
+		{"DEX_CONFIG_DISALLOW_UNKNOWN_FIELDS", &f.DisallowUnknownFields, false},
+		{"DEX_CLIENT_CREDENTIAL_GRANT_ENABLED_BY_DEFAULT", &f.ClientCredentialsByDefault, false},
+		{"DEX_SESSIONS_ENABLED", &f.Sessions, false},
+		{"DEX_API_SESSIONS_IDENTITIES_CRUD", &f.APISessionsAndIdentitiesCRUD, false},
+	} {
+		*flag.target = flag.byDefault
+		word, _ := env.lookup(flag.name)
+		if word == "" {
+			continue
+		}
+		on, err := strconv.ParseBool(word)
+		if err != nil {
+			found = append(found, Problem{File: inEnvironment, Key: flag.name, Warning: true, Message: fmt.Sprintf(
+				"%q is not a boolean, so the default %t is used; allowed are true, True, TRUE, t, T, 1 and "+
+					"false, False, FALSE, f, F, 0", word, flag.byDefault)})
+			continue
+		}
+		*flag.target = on
+	}
+	return f, found
+}
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// fromVariable returns the value of the variable that the setting at key names. Unset and empty are the same error:
+// an application with an empty secret would be open to everybody.
+func (v *validator) fromVariable(key, name string) (value string, ok bool) {
+	if !variableName.MatchString(name) {
+		// Not quoted, because it may be the secret itself, written under the wrong key.
+		v.errorf(key, "must be the name of an environment variable: letters, digits and underscores")
+		return "", false
+	}
+	value, _ = v.env.lookup(name)
+	if value == "" {
+		v.errorf(key, "the environment variable %s is not set or is empty; it must hold the value", name)
+		return "", false
+	}
+	return value, true
+}

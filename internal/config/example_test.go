@@ -1,0 +1,118 @@
+package config_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dex/internal/config"
+)
+
+// everything touches every section of the file.
+const everything = `
+# env: DEX_SESSIONS_ENABLED=true
+# env: DB_PASSWORD=pa$$word
+# env: SHOP_SECRET=shop-secret
+# env: ROOT_HASH=` + hash + `
+issuer: https://id.example.net/sso
+storage:
+  type: postgres
+  config: {host: db.internal, port: 5432, database: dex, user: dex, password: $DB_PASSWORD, ssl: {mode: verify-full, caFile: /pki/db-ca.pem}}
+web:
+  https: 0.0.0.0:8443
+  tlsCert: /pki/tls.crt
+  tlsKey: /pki/tls.key
+  tlsMinVersion: "1.3"
+  allowedOrigins: ["https://spa.example.net"]
+  allowedHeaders: [Authorization, Content-Type]
+  headers: {X-Frame-Options: DENY, Strict-Transport-Security: "max-age=63072000"}
+  clientRemoteIP: {header: X-Forwarded-For, trustedProxies: ["10.20.0.0/16"]}
+grpc: {addr: "127.0.0.1:5557", tlsCert: /pki/grpc.crt, tlsKey: /pki/grpc.key, tlsClientCA: /pki/clients.pem, reflection: false}
+telemetry: {http: "127.0.0.1:5558", enableProfiling: false}
+expiry:
+  idTokens: 15m
+  authRequests: 1h
+  deviceRequests: 10m
+  refreshTokens: {reuseInterval: 5s, validIfNotUsedFor: 720h, absoluteLifetime: 2160h}
+signer: {type: local, config: {keysRotationPeriod: 12h, algorithm: RS256}}
+oauth2: {responseTypes: [code], skipApprovalScreen: true, pkce: {enforce: true, codeChallengeMethodsSupported: [S256]}}
+logger: {level: info, format: json, excludeFields: [email, groups]}
+frontend: {issuer: Example SSO, theme: dark, extra: {support: "mailto:help@example.net"}}
+connectors:
+- {type: ldap, id: corp, name: Corporate login, config: {host: ldap.internal:636}}
+staticClients:
+- {id: shop, name: Shop, secretEnv: SHOP_SECRET, redirectURIs: ["https://shop.example.net/cb"]}
+enablePasswordDB: true
+staticPasswords:
+- {email: root@example.net, username: root, userID: "1", hashFromEnv: ROOT_HASH}
+sessions: {absoluteLifetime: 12h, validIfNotUsedFor: 1h}
+mfa: {authenticators: [{id: otp, type: TOTP, config: {issuer: Example}}], defaultMFAChain: [otp]}
+`
+
+func TestEverything(t *testing.T) {
+	cfg, problems := source(everything).Load()
+	want := "warning dex.yaml:19:1: grpc: accepted, but does nothing yet: it waits for the management API\n" +
+		"warning dex.yaml:37:1: sessions: accepted, but does nothing yet: it waits for browser sessions\n" +
+		"warning dex.yaml:38:1: mfa: accepted, but does nothing yet: it waits for multi-factor authentication\n"
+	if diff := cmp.Diff(want, lines(problems)); diff != "" {
+		t.Fatalf("problems (-want +got):\n%s", diff)
+	}
+	checked := true
+	if diff := cmp.Diff(wholeConfig(&checked), cfg, ignoreSections); diff != "" {
+		t.Errorf("config (-want +got):\n%s", diff)
+	}
+}
+
+func wholeConfig(checked *bool) *config.Config {
+	return &config.Config{
+		Issuer:  "https://id.example.net/sso",
+		Storage: config.Storage{Type: "postgres"},
+		Web: config.Web{
+			HTTPS: "0.0.0.0:8443", TLSCert: "/pki/tls.crt", TLSKey: "/pki/tls.key", TLSMinVersion: "1.3",
+			Headers:        config.ResponseHeaders{XFrameOptions: "DENY", StrictTransportSecurity: "max-age=63072000"},
+			AllowedOrigins: []string{"https://spa.example.net"},
+			AllowedHeaders: []string{"Authorization", "Content-Type"},
+			ClientRemoteIP: config.ClientRemoteIP{Header: "X-Forwarded-For", TrustedProxies: []string{"10.20.0.0/16"}},
+		},
+		GRPC: config.GRPC{
+			Addr: "127.0.0.1:5557", TLSCert: "/pki/grpc.crt", TLSKey: "/pki/grpc.key", TLSClientCA: "/pki/clients.pem",
+			TLSMinVersion: "1.2",
+		},
+		Telemetry: config.Telemetry{HTTP: "127.0.0.1:5558"},
+		Expiry: config.Expiry{
+			SigningKeys: 6 * time.Hour, IDTokens: 15 * time.Minute, AuthRequests: time.Hour, AuthCodes: time.Minute,
+			DeviceRequests: 10 * time.Minute,
+			RefreshTokens: config.RefreshTokens{
+				ReuseInterval: 5 * time.Second, ValidIfNotUsedFor: 720 * time.Hour, AbsoluteLifetime: 2160 * time.Hour,
+			},
+		},
+		OAuth2: config.OAuth2{
+			GrantTypes: config.DefaultGrantTypes, ResponseTypes: []string{"code"}, SkipApprovalScreen: true,
+			PKCE: config.PKCE{Enforce: true, CodeChallengeMethodsSupported: []string{"S256"}},
+		},
+		Logger: config.Logger{Level: "info", Format: "json", ExcludeFields: []string{"email", "groups"}},
+		Frontend: config.Frontend{
+			Issuer: "Example SSO", Theme: "dark", LogoURL: "theme/logo.png",
+			Extra: map[string]string{"support": "mailto:help@example.net"},
+		},
+		Signer: &config.Signer{
+			Type: "local", Local: config.LocalSigner{KeysRotationPeriod: 12 * time.Hour, Algorithm: "RS256"},
+		},
+		Connectors: []config.Connector{{Type: "ldap", ID: "corp", Name: "Corporate login"}},
+		StaticClients: []config.Client{{
+			ID: "shop", Name: "Shop", Secret: "shop-secret", SecretEnv: "SHOP_SECRET",
+			RedirectURIs: []string{"https://shop.example.net/cb"}, RefreshTokenLifetime: "standalone",
+		}},
+		EnablePasswordDB: true,
+		StaticPasswords: []config.Password{{
+			Email: "root@example.net", Username: "root", Name: "root", UserID: "1", Hash: hash, HashFromEnv: "ROOT_HASH",
+		}},
+		Sessions: &config.Sessions{
+			CookieName: "dex_session", AbsoluteLifetime: 12 * time.Hour, ValidIfNotUsedFor: time.Hour,
+			RememberMeCheckedByDefault: checked, SSOSharedWithDefault: "none",
+		},
+		MFA:   &config.MFA{Authenticators: []config.Authenticator{{ID: "otp", Type: "TOTP"}}, DefaultMFAChain: []string{"otp"}},
+		Flags: config.Flags{ExpandEnv: true, ContinueOnConnectorFailure: true, Sessions: true},
+	}
+}

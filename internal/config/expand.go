@@ -1,0 +1,43 @@
+package config
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var secretWords = []string{"secret", "passw", "passphrase", "pw", "token", "hash", "key", "credential"}
+
+// isSecret reports whether the value at a key must not appear in a message.
+func isSecret(key string) bool {
+	last := strings.ToLower(key[strings.LastIndexByte(key, '.')+1:])
+	return slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(last, word) })
+}
+
+// expanded returns the text of a scalar with $NAME and ${NAME} replaced, where the setting is in an expanded section.
+// There is no way to write a dollar sign; a name that is not set becomes nothing, with a warning.
+func (d *decoder) expanded(s setting) string {
+	text := scalarText(s.node)
+	if !s.expand {
+		return text
+	}
+	return os.Expand(text, func(name string) string {
+		value, ok := d.env.lookup(name)
+		if !ok {
+			d.warnAt(s.at, s.key, "%s", unsetMessage(s.key, text, name))
+		}
+		return value
+	})
+}
+
+// reference matches a value that clearly means a variable, and is not a password with a dollar sign in it.
+var reference = regexp.MustCompile(`^(\$[A-Z_][A-Z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})$`)
+
+func unsetMessage(key, text, name string) string {
+	if isSecret(key) && !reference.MatchString(text) {
+		return "a $ here begins the name of an environment variable that is not set, and both are removed; " +
+			"there is no way to write a $, except in the value of a variable"
+	}
+	return "the environment variable " + printable(name) + " is not set, and stands for an empty text"
+}

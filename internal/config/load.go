@@ -1,0 +1,71 @@
+// Package config reads the configuration of the server: the file, the feature flags of the environment, and the
+// addresses of the command line. Everything that can be seen from these is checked before anything is touched, and all
+// problems are reported at once, each with its place in the file.
+package config
+
+// A Source is what a configuration is made of.
+type Source struct {
+	Name string // of the file, for messages
+	Data []byte
+	Env  Environment // nil means that no variable is set
+
+	Overrides Overrides
+}
+
+// Overrides are the flags of the command line that replace settings of the file; empty means that a flag isn't given.
+type Overrides struct {
+	WebHTTP       string // --web-http-addr
+	WebHTTPS      string // --web-https-addr
+	TelemetryHTTP string // --telemetry-addr
+	GRPCAddr      string // --grpc-addr
+}
+
+// Load reads and checks a configuration. The Config is nil if one of the problems is an error.
+func (s Source) Load() (*Config, Problems) {
+	flags, found := readFlags(s.Env)
+	root, syntax := parse(s.Name, s.Data)
+	found = append(found, syntax...)
+	if found.HasErrors() {
+		return nil, found.InOrder()
+	}
+
+	// Zero means no reuse, so that the default has to stand before the file is read.
+	cfg := &Config{Flags: flags}
+	cfg.Expiry.RefreshTokens.ReuseInterval = DefaultReuseInterval
+
+	file := Section{setting: rootSetting(root), reading: reading{
+		file: s.Name, strict: flags.DisallowUnknownFields, env: s.Env, expand: flags.ExpandEnv,
+	}}
+	decoded := file.Decode(cfg)
+	found = append(found, decoded...)
+	if !file.IsMapping() {
+		return nil, found.InOrder()
+	}
+	given := s.Overrides.apply(cfg)
+	found = append(found, validate(cfg, file, s.Env, given, decoded)...)
+	if found.HasErrors() {
+		return nil, found.InOrder()
+	}
+	cfg.setDefaults(s.Env)
+	return cfg, found.InOrder()
+}
+
+// apply replaces the addresses that the command line gives, and returns the flag for each of the keys it replaced.
+func (o Overrides) apply(cfg *Config) map[string]string {
+	given := map[string]string{}
+	for _, override := range []struct {
+		flag, value, key string
+		target           *string
+	}{
+		{"--web-http-addr", o.WebHTTP, "web.http", &cfg.Web.HTTP},
+		{"--web-https-addr", o.WebHTTPS, "web.https", &cfg.Web.HTTPS},
+		{"--telemetry-addr", o.TelemetryHTTP, "telemetry.http", &cfg.Telemetry.HTTP},
+		{"--grpc-addr", o.GRPCAddr, "grpc.addr", &cfg.GRPC.Addr},
+	} {
+		if override.value != "" {
+			*override.target = override.value
+			given[override.key] = override.flag
+		}
+	}
+	return given
+}

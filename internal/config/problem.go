@@ -1,0 +1,71 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Problem is something wrong with the configuration. It never quotes a secret.
+type Problem struct {
+	File    string // the name of the file, or "environment" or "command line"
+	Line    int    // counted from 1; 0 where there is no line to point to
+	Column  int    // counted from 1, in characters
+	Key     string // the setting, as in connectors[1].config.host; empty for the file as a whole
+	Message string // what is wrong and what is allowed
+	Warning bool   // true where the configuration can be used all the same
+}
+
+// String returns file:line:column: key: message, without the parts that are not known.
+func (p Problem) String() string {
+	var b strings.Builder
+	if p.File != "" {
+		b.WriteString(p.File)
+		if p.Line > 0 {
+			fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
+		}
+		b.WriteString(": ")
+	}
+	if p.Key != "" {
+		b.WriteString(p.Key + ": ")
+	}
+	b.WriteString(p.Message)
+	return b.String()
+}
+
+// Problems is everything that was found wrong, errors and warnings together, in the order of the file.
+type Problems []Problem
+
+// HasErrors reports whether there is more than warnings.
+func (p Problems) HasErrors() bool {
+	return slices.ContainsFunc(p, func(q Problem) bool { return !q.Warning })
+}
+
+// Err returns an error of one line for each problem that is not a warning, or nil.
+func (p Problems) Err() error {
+	var lines []string
+	for _, q := range p {
+		if !q.Warning {
+			lines = append(lines, q.String())
+		}
+	}
+	if lines == nil {
+		return nil
+	}
+	return errors.New(strings.Join(lines, "\n"))
+}
+
+// InOrder sorts by position. What is reported twice, such as a fault in a mapping that is merged into several others,
+// is kept once.
+func (p Problems) InOrder() Problems {
+	slices.SortStableFunc(p, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.File, b.File),
+			cmp.Compare(a.Key, b.Key), cmp.Compare(a.Message, b.Message))
+	})
+	return slices.Compact(p)
+}
+
+// A position is a place in the file; the zero position is unknown.
+type position struct{ line, column int }

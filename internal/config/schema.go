@@ -1,0 +1,247 @@
+package config
+
+import "time"
+
+// Config is a configuration file, decoded, with defaults filled in and every value checked.
+//
+// The tag `key` names a key as it is documented; keys match without regard to case. Below a field tagged `later:"…"` the
+// keys are accepted but do nothing yet, which is a warning that says so; the tag names what they wait for.
+type Config struct {
+	Issuer  string  `key:"issuer"` // as written: it is the iss claim byte for byte
+	Storage Storage `key:"storage"`
+
+	Web       Web       `key:"web"`
+	GRPC      GRPC      `key:"grpc" later:"the management API"`
+	Telemetry Telemetry `key:"telemetry"`
+
+	Expiry   Expiry   `key:"expiry"`
+	OAuth2   OAuth2   `key:"oauth2"`
+	Logger   Logger   `key:"logger"`
+	Frontend Frontend `key:"frontend"`
+	Signer   *Signer  `key:"signer"` // nil when the section is absent
+
+	Connectors       []Connector `key:"connectors"`
+	StaticClients    []Client    `key:"staticClients"`
+	EnablePasswordDB bool        `key:"enablePasswordDB"`
+	StaticPasswords  []Password  `key:"staticPasswords"`
+
+	Sessions *Sessions `key:"sessions" later:"browser sessions"`
+	MFA      *MFA      `key:"mfa" later:"multi-factor authentication"`
+
+	// Flags are the feature flags of the environment.
+	Flags Flags `key:"-"`
+}
+
+// Storage names the storage; its config is decoded by the backend.
+type Storage struct {
+	Type   string  `key:"type"` // one of StorageTypes
+	Config Section `key:"config" expand:"env"`
+}
+
+// Web is the listeners that browsers and applications reach.
+type Web struct {
+	HTTP           string          `key:"http"`  // host:port
+	HTTPS          string          `key:"https"` // host:port
+	TLSCert        string          `key:"tlsCert"`
+	TLSKey         string          `key:"tlsKey"`
+	TLSMinVersion  string          `key:"tlsMinVersion"` // "1.2" or "1.3"; "1.2" when absent
+	TLSMaxVersion  string          `key:"tlsMaxVersion"` // "1.2" or "1.3"; empty means the newest
+	Headers        ResponseHeaders `key:"headers"`
+	AllowedOrigins []string        `key:"allowedOrigins"`
+	AllowedHeaders []string        `key:"allowedHeaders"` // ["Authorization"] when absent
+	ClientRemoteIP ClientRemoteIP  `key:"clientRemoteIP"`
+}
+
+// ResponseHeaders override the security headers that are sent by default; empty means the default.
+type ResponseHeaders struct {
+	ContentSecurityPolicy   string `key:"Content-Security-Policy"`
+	XFrameOptions           string `key:"X-Frame-Options"`
+	XContentTypeOptions     string `key:"X-Content-Type-Options"`
+	XXSSProtection          string `key:"X-XSS-Protection"`
+	StrictTransportSecurity string `key:"Strict-Transport-Security"`
+}
+
+// ClientRemoteIP says which header of which proxies names the client's address.
+type ClientRemoteIP struct {
+	Header         string   `key:"header"`
+	TrustedProxies []string `key:"trustedProxies"` // CIDR prefixes
+}
+
+// GRPC is the listener of the management API.
+type GRPC struct {
+	Addr          string `key:"addr"`
+	TLSCert       string `key:"tlsCert"`
+	TLSKey        string `key:"tlsKey"`
+	TLSClientCA   string `key:"tlsClientCA"`
+	TLSMinVersion string `key:"tlsMinVersion"`
+	TLSMaxVersion string `key:"tlsMaxVersion"`
+	Reflection    bool   `key:"reflection"`
+}
+
+// Telemetry is the listener of metrics, health and profiles.
+type Telemetry struct {
+	HTTP            string `key:"http"` // host:port; empty means none
+	EnableProfiling bool   `key:"enableProfiling"`
+}
+
+// Expiry is how long things live.
+type Expiry struct {
+	SigningKeys    time.Duration `key:"signingKeys"`    // 6h when absent
+	IDTokens       time.Duration `key:"idTokens"`       // ID and access tokens; 24h when absent
+	AuthRequests   time.Duration `key:"authRequests"`   // how long a login may take; 24h when absent
+	AuthCodes      time.Duration `key:"authCodes"`      // ours; 60s when absent, at most 30m
+	DeviceRequests time.Duration `key:"deviceRequests"` // 5m when absent
+	RefreshTokens  RefreshTokens `key:"refreshTokens"`
+}
+
+// RefreshTokens is the policy of refresh token families.
+type RefreshTokens struct {
+	DisableRotation bool `key:"disableRotation"`
+	// ReuseInterval is how long the token before the last rotation is answered with the same next token;
+	// DefaultReuseInterval when the key is absent, and an explicit 0 means never.
+	ReuseInterval     time.Duration `key:"reuseInterval"`
+	ValidIfNotUsedFor time.Duration `key:"validIfNotUsedFor"` // 0 means for ever
+	AbsoluteLifetime  time.Duration `key:"absoluteLifetime"`  // 0 means for ever
+}
+
+// OAuth2 is the settings of the protocol.
+type OAuth2 struct {
+	GrantTypes            []string `key:"grantTypes"`    // the documented default list when absent
+	ResponseTypes         []string `key:"responseTypes"` // ["code"] when absent
+	SkipApprovalScreen    bool     `key:"skipApprovalScreen"`
+	AlwaysShowLoginScreen bool     `key:"alwaysShowLoginScreen"`
+	PasswordConnector     string   `key:"passwordConnector" later:"the password grant"`
+	PKCE                  PKCE     `key:"pkce"`
+}
+
+// PKCE is the settings of RFC 7636.
+type PKCE struct {
+	Enforce                       bool     `key:"enforce"`
+	CodeChallengeMethodsSupported []string `key:"codeChallengeMethodsSupported"` // ["S256", "plain"] when absent
+}
+
+// Logger is the settings of the log on standard error.
+type Logger struct {
+	Level         string   `key:"level"`  // debug, info, warn or error in any case, with an optional offset: info+1
+	Format        string   `key:"format"` // text or json, in any case; text when absent
+	ExcludeFields []string `key:"excludeFields"`
+}
+
+// Frontend is the settings of the pages.
+type Frontend struct {
+	Dir     string            `key:"dir"`     // $DEX_FRONTEND_DIR when absent
+	Theme   string            `key:"theme"`   // empty when absent
+	LogoURL string            `key:"logoURL"` // theme/logo.png when absent
+	Issuer  string            `key:"issuer"`  // the display name; dex when absent
+	Extra   map[string]string `key:"extra"`
+}
+
+// Signer is where signing keys live.
+type Signer struct {
+	Type   string  `key:"type"` // local or vault
+	Config Section `key:"config" expand:"env"`
+
+	Local LocalSigner `key:"-"` // Config, decoded, when Type is local
+}
+
+// LocalSigner is the settings of signing keys kept in the storage.
+type LocalSigner struct {
+	KeysRotationPeriod time.Duration `key:"keysRotationPeriod"` // 6h when absent
+	Algorithm          string        `key:"algorithm"`          // RS256 or ES256; RS256 when absent
+}
+
+// A Connector is the envelope of a connector; its config is decoded by the connector's kind.
+type Connector struct {
+	Type       string   `key:"type"` // one of ConnectorTypes
+	ID         string   `key:"id"`
+	Name       string   `key:"name"`
+	GrantTypes []string `key:"grantTypes"`
+	Config     Section  `key:"config" expand:"env"`
+}
+
+// A Client is a registered application.
+type Client struct {
+	ID                     string   `key:"id"` // the value of $idEnv where that is given
+	IDEnv                  string   `key:"idEnv"`
+	Secret                 string   `key:"secret"` // the value of $secretEnv where that is given
+	SecretEnv              string   `key:"secretEnv"`
+	Name                   string   `key:"name"`
+	RedirectURIs           []string `key:"redirectURIs"`
+	Public                 bool     `key:"public"`
+	TrustedPeers           []string `key:"trustedPeers"`
+	LogoURL                string   `key:"logoURL"`
+	AllowedConnectors      []string `key:"allowedConnectors"`
+	PostLogoutRedirectURIs []string `key:"postLogoutRedirectURIs" later:"logout"`
+	BackchannelLogoutURI   string   `key:"backchannelLogoutURI" later:"logout"`
+	RefreshTokenLifetime   string   `key:"refreshTokenLifetime" later:"browser sessions"` // standalone or session
+	MFAChain               []string `key:"mfaChain" later:"multi-factor authentication"`  // nil and empty differ
+	SSOSharedWith          []string `key:"ssoSharedWith" later:"browser sessions"`        // nil and empty differ
+
+	ClientCredentialsClaims *ClientCredentialsClaims `key:"clientCredentialsClaims" later:"the client_credentials grant"`
+}
+
+// ClientCredentialsClaims are the claims of a client's own tokens.
+type ClientCredentialsClaims struct {
+	Groups []string `key:"groups"`
+}
+
+// A Password is a user of the local password database.
+type Password struct {
+	Email             string   `key:"email"`
+	Hash              string   `key:"hash"` // bcrypt, decoded from base64 where it was written so; or the value of $hashFromEnv
+	HashFromEnv       string   `key:"hashFromEnv"`
+	Username          string   `key:"username"`
+	Name              string   `key:"name"`
+	PreferredUsername string   `key:"preferredUsername"`
+	EmailVerified     *bool    `key:"emailVerified"` // nil means true
+	UserID            string   `key:"userID"`
+	Groups            []string `key:"groups"`
+}
+
+// Sessions is the settings of browser sessions.
+type Sessions struct {
+	CookieName                 string        `key:"cookieName"`
+	AbsoluteLifetime           time.Duration `key:"absoluteLifetime"`
+	ValidIfNotUsedFor          time.Duration `key:"validIfNotUsedFor"`
+	RememberMeCheckedByDefault *bool         `key:"rememberMeCheckedByDefault"`
+	CookieEncryptionKey        string        `key:"cookieEncryptionKey"`
+	SSOSharedWithDefault       string        `key:"ssoSharedWithDefault"`
+}
+
+// MFA is the settings of second factors.
+type MFA struct {
+	Authenticators  []Authenticator `key:"authenticators"`
+	DefaultMFAChain []string        `key:"defaultMFAChain"`
+}
+
+// An Authenticator is one kind of second factor.
+type Authenticator struct {
+	ID             string   `key:"id"`
+	Type           string   `key:"type"` // TOTP or WebAuthn
+	ConnectorTypes []string `key:"connectorTypes"`
+	Config         Section  `key:"config"`
+}
+
+// Flags are the feature flags, each the environment variable of its comment.
+type Flags struct {
+	ExpandEnv                    bool // DEX_EXPAND_ENV, true when absent
+	ContinueOnConnectorFailure   bool // DEX_CONTINUE_ON_CONNECTOR_FAILURE, true when absent
+	APIConnectorsCRUD            bool // DEX_API_CONNECTORS_CRUD
+	Ent                          bool // DEX_ENT_ENABLED
+	DisallowUnknownFields        bool // DEX_CONFIG_DISALLOW_UNKNOWN_FIELDS
+	ClientCredentialsByDefault   bool // DEX_CLIENT_CREDENTIAL_GRANT_ENABLED_BY_DEFAULT
+	Sessions                     bool // DEX_SESSIONS_ENABLED
+	APISessionsAndIdentitiesCRUD bool // DEX_API_SESSIONS_IDENTITIES_CRUD
+}
+
+// Defaults that other rooms and the documentation name.
+const (
+	DefaultIDTokens       = 24 * time.Hour
+	DefaultAuthRequests   = 24 * time.Hour
+	DefaultAuthCodes      = time.Minute
+	MaxAuthCodes          = 30 * time.Minute
+	DefaultDeviceRequests = 5 * time.Minute
+	DefaultSigningKeys    = 6 * time.Hour
+	// DefaultReuseInterval covers a client that retries a refresh whose answer it lost, and tabs that refresh at once.
+	DefaultReuseInterval = 5 * time.Second
+)

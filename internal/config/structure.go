@@ -1,0 +1,156 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// A field is a field of a struct that a key fills.
+type field struct {
+	key    string
+	index  []int
+	later  string // what the setting waits for; empty when it works
+	expand bool
+}
+
+// fields returns the fields of a struct, those of embedded structs included.
+func (d *decoder) fields(t reflect.Type) []field {
+	if list, ok := d.types[t]; ok {
+		return list
+	}
+	var list []field
+	for _, f := range reflect.VisibleFields(t) {
+		key := f.Tag.Get("key")
+		if key == "" || key == "-" || !f.IsExported() {
+			continue
+		}
+		list = append(list, field{
+			key: key, index: f.Index, later: f.Tag.Get("later"), expand: f.Tag.Get("expand") == "env",
+		})
+	}
+	d.types[t] = list
+	return list
+}
+
+func (d *decoder) structure(s setting, dst reflect.Value) {
+	if s.node.Kind != yaml.MappingNode {
+		d.errorf(s, "must be a mapping of settings, not %s", s.kindOf())
+		return
+	}
+	fields := d.fields(dst.Type())
+	for i, e := range d.assign(s, fields) {
+		f := fields[i]
+		target := dst.FieldByIndex(f.index)
+		if e.value == nil || isNull(resolve(e.value)) {
+			d.absent(s, f, target)
+			continue
+		}
+		child := s.child(f.key, e.key, e.value)
+		child.expand = s.expand || f.expand && d.expand
+		if f.later != "" {
+			d.warnAt(child.at, child.key, laterFormat, f.later)
+		}
+		d.decode(child, target)
+	}
+}
+
+const laterFormat = "accepted, but does nothing yet: it waits for %s"
+
+// absent tells a section where it would stand, so that whoever decodes it can say what it needs.
+func (d *decoder) absent(s setting, f field, dst reflect.Value) {
+	if dst.Type() == sectionType {
+		would := setting{key: joinKey(s.key, f.key), at: s.at}
+		dst.Set(reflect.ValueOf(Section{setting: would, reading: d.reading}))
+	}
+}
+
+// assign returns the entry for each of the fields; its value is nil where the key is absent.
+func (d *decoder) assign(s setting, fields []field) []entry {
+	assigned := make([]entry, len(fields))
+	for _, e := range d.entries(s, writtenName) {
+		i := fieldNamed(fields, e.name)
+		if i < 0 {
+			d.unknown(s, e, fields)
+			continue
+		}
+		if assigned[i].value != nil {
+			// The rule that files have been read by so far: of several spellings, the last one in byte order.
+			winner, other := e, assigned[i]
+			if other.name > winner.name {
+				winner, other = other, winner
+			}
+			d.warnAt(positionOf(e.key), joinKey(s.key, fields[i].key),
+				"is given in several spellings; %s is used and %s ignored", printable(winner.name), printable(other.name))
+			e = winner
+		}
+		assigned[i] = e
+	}
+	return assigned
+}
+
+func fieldNamed(fields []field, name string) int {
+	for i, f := range fields {
+		if strings.EqualFold(f.key, name) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (d *decoder) unknown(s setting, e entry, fields []field) {
+	known := make([]string, len(fields))
+	for i, f := range fields {
+		known[i] = f.key
+	}
+	hint := "known here are " + strings.Join(known, ", ")
+	if name, ok := nearest(e.name, known); ok {
+		hint = "did you mean \"" + name + "\"?"
+	} else if len(known) == 0 {
+		hint = "there are no settings here"
+	}
+	at, key := positionOf(e.key), joinKey(s.key, e.name)
+	if d.strict {
+		d.errorAt(at, key, "unknown key; %s", hint)
+		return
+	}
+	d.warnAt(at, key, "unknown key, ignored; %s", hint)
+}
+
+// nearest returns the known name that a name is probably a misspelling of.
+func nearest(name string, known []string) (string, bool) {
+	// A longer name may have more mistakes, but one that shares little with the known one isn't a misspelling of it.
+	limit := min(1+len(name)/4, 3)
+	best := ""
+	for _, k := range known {
+		if distance := editDistance(strings.ToLower(name), strings.ToLower(k), limit); distance <= limit {
+			best, limit = k, distance-1
+		}
+	}
+	return best, best != ""
+}
+
+// editDistance counts the letters to insert, remove or replace to make b of a; more than limit is any larger number.
+func editDistance(a, b string, limit int) int {
+	if len(a)-len(b) > limit || len(b)-len(a) > limit {
+		return limit + 1
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replace := diagonal
+			if a[i] != b[j] {
+				replace++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replace, diagonal+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}

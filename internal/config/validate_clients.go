@@ -1,0 +1,103 @@
+package config
+
+import (
+	"net/url"
+	"strings"
+)
+
+func (v *validator) staticClients() {
+	seen := map[string]int{}
+	for i := range v.cfg.StaticClients {
+		c := &v.cfg.StaticClients[i]
+		key := item("staticClients", i)
+		v.clientSecret(key, c)
+		v.required(key+".name", c.Name, "users see it when they are asked for their consent")
+		if !v.clientID(key, c) {
+			continue
+		}
+		if first, twice := seen[c.ID]; twice {
+			v.errorf(key+idKey(c), "%q is the ID of staticClients[%d] already; IDs must be unique", c.ID, first)
+			continue
+		}
+		seen[c.ID] = i
+	}
+	// Only now every ID is known.
+	for i, c := range v.cfg.StaticClients {
+		v.clientReferences(item("staticClients", i), c, seen)
+	}
+}
+
+func idKey(c *Client) string {
+	if c.IDEnv != "" {
+		return ".idEnv"
+	}
+	return ".id"
+}
+
+func (v *validator) clientID(key string, c *Client) bool {
+	switch {
+	case c.ID != "" && c.IDEnv != "":
+		v.errorf(key+".idEnv", "give id or idEnv, not both")
+		return false
+	case c.IDEnv == "":
+		return v.required(key+".id", c.ID, "the client ID, or idEnv with the name of an environment variable")
+	default:
+		id, ok := v.fromVariable(key+".idEnv", c.IDEnv)
+		c.ID = id
+		return ok
+	}
+}
+
+func (v *validator) clientSecret(key string, c *Client) {
+	switch {
+	case c.Secret != "" && c.SecretEnv != "":
+		v.errorf(key+".secretEnv", "give secret or secretEnv, not both")
+	case c.SecretEnv != "":
+		c.Secret, _ = v.fromVariable(key+".secretEnv", c.SecretEnv)
+	case c.Secret == "" && !c.Public && !v.isBroken(key+".public") && !v.isBroken(key+".secretEnv"):
+		v.errorf(key+".secret", "is required, or secretEnv with the name of an environment variable, or public: true")
+	}
+}
+
+func (v *validator) clientReferences(key string, c Client, clients map[string]int) {
+	for i, uri := range c.RedirectURIs {
+		v.redirectURI(item(key+".redirectURIs", i), uri)
+	}
+	for i, id := range c.TrustedPeers {
+		v.knownClient(item(key+".trustedPeers", i), id, clients)
+	}
+	for i, id := range c.SSOSharedWith {
+		if id != "*" {
+			v.knownClient(item(key+".ssoSharedWith", i), id, clients)
+		}
+	}
+	for i, id := range c.AllowedConnectors {
+		v.knownConnector(item(key+".allowedConnectors", i), id)
+	}
+	v.optionalOf(key+".refreshTokenLifetime", c.RefreshTokenLifetime, refreshTokenLifetimes)
+	v.mfaChain(key+".mfaChain", c.MFAChain)
+}
+
+func (v *validator) knownClient(key, id string, clients map[string]int) {
+	if _, ok := clients[id]; !ok {
+		v.warnf(key, "there is no client %q in this file; it works only if one is in the storage", id)
+	}
+}
+
+// redirectURI warns about what no request can match. It is no error, because it never was one and does no harm.
+func (v *validator) redirectURI(key, uri string) {
+	const (
+		outOfBand = "urn:ietf:wg:oauth:2.0:oob"
+		device    = "/device/callback"
+	)
+	if uri == outOfBand || strings.HasPrefix(uri, "/") && strings.HasSuffix(uri, device) {
+		return
+	}
+	u, err := url.Parse(uri)
+	switch {
+	case err != nil || u.Scheme == "" || isHTTP(u) && u.Host == "":
+		v.warnf(key, "is not an absolute URI such as https://app.example.net/callback, nor %s or %s", device, outOfBand)
+	case u.Fragment != "" || strings.HasSuffix(uri, "#"):
+		v.warnf(key, "must not have a fragment (the part from # on)")
+	}
+}

@@ -1,0 +1,57 @@
+package config
+
+func (v *validator) connectors() {
+	if len(v.cfg.Connectors) == 0 && !v.cfg.EnablePasswordDB {
+		v.warnf("connectors", "there is neither a connector nor the password database (enablePasswordDB: true), "+
+			"so nobody can log in unless connectors are in the storage")
+	}
+	seen := map[string]int{}
+	for i, c := range v.cfg.Connectors {
+		key := item("connectors", i)
+		v.connectorType(key+".type", c.Type)
+		v.required(key+".name", c.Name, "the label on the login page")
+		v.eachOf(key+".grantTypes", c.GrantTypes, DefaultGrantTypes)
+		if !v.required(key+".id", c.ID, "it is part of addresses and of what applications know their users by") {
+			continue
+		}
+		if first, twice := seen[c.ID]; twice {
+			v.errorf(key+".id", "%q is the ID of connectors[%d] already; IDs must be unique", c.ID, first)
+			continue
+		}
+		seen[c.ID] = i
+		v.reservedConnector(key+".id", c.ID)
+	}
+}
+
+func (v *validator) connectorType(key, kind string) {
+	switch {
+	case !v.required(key, kind, "one of "+list(ConnectorTypes)):
+	case kind == localConnector:
+		v.errorf(key, "%q is the password database, which enablePasswordDB: true switches on", kind)
+	default:
+		v.oneOf(key, kind, ConnectorTypes)
+	}
+}
+
+func (v *validator) reservedConnector(key, id string) {
+	switch {
+	case id != localConnector:
+	case v.cfg.EnablePasswordDB:
+		v.errorf(key, "%q is the ID of the password database already; IDs must be unique", id)
+	default:
+		v.warnf(key, "%q is the ID that the password database has where it is enabled; choose another one", id)
+	}
+}
+
+// knownConnector warns about the ID of a connector that the file doesn't have.
+func (v *validator) knownConnector(key, id string) {
+	if id == localConnector && v.cfg.EnablePasswordDB {
+		return
+	}
+	for _, c := range v.cfg.Connectors {
+		if c.ID == id {
+			return
+		}
+	}
+	v.warnf(key, "there is no connector %q in this file; it works only if one is in the storage", id)
+}

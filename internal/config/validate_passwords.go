@@ -1,0 +1,100 @@
+package config
+
+import (
+	"encoding/base64"
+	"regexp"
+	"strings"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// The cost of a hash is bounded below, because cheap hashes can be guessed, and above, because each login would take
+// seconds of a processor. Logins with a hash outside have always failed.
+const (
+	minHashCost = 10
+	maxHashCost = 16
+)
+
+func (v *validator) staticPasswords() {
+	users := v.cfg.StaticPasswords
+	if len(users) > 0 && !v.cfg.EnablePasswordDB && !v.isBroken("enablePasswordDB") {
+		v.errorf("staticPasswords", "need enablePasswordDB: true")
+	}
+	emails, ids := map[string]int{}, map[string]int{}
+	for i := range users {
+		key := item("staticPasswords", i)
+		v.passwordHash(key, &users[i])
+		v.userEmail(key+".email", users[i].Email, i, emails)
+		v.userID(key+".userID", users[i].UserID, i, ids)
+	}
+}
+
+func (v *validator) userEmail(key, email string, i int, seen map[string]int) {
+	if !v.required(key, email, "users log in with it") {
+		return
+	}
+	folded := strings.ToLower(email)
+	if first, twice := seen[folded]; twice {
+		v.errorf(key, "%q is the e-mail address of staticPasswords[%d] already, regardless of case", email, first)
+		return
+	}
+	seen[folded] = i
+}
+
+func (v *validator) userID(key, id string, i int, seen map[string]int) {
+	if !v.required(key, id, "applications know the user by it, so it must never change; any text will do") {
+		return
+	}
+	if first, twice := seen[id]; twice {
+		v.warnf(key, "%q is the user ID of staticPasswords[%d] already, so applications cannot tell the two apart", id, first)
+		return
+	}
+	seen[id] = i
+}
+
+// passwordHash replaces the hash of a user by the bcrypt hash itself.
+func (v *validator) passwordHash(key string, user *Password) {
+	hash, at := user.Hash, key+".hash"
+	if hash == "" {
+		if user.HashFromEnv == "" {
+			v.errorf(at, "is required, or hashFromEnv with the name of an environment variable")
+			return
+		}
+		at = key + ".hashFromEnv"
+		value, ok := v.fromVariable(at, user.HashFromEnv)
+		if !ok {
+			return
+		}
+		hash = value
+	}
+	decoded, ok := bcryptHash(hash)
+	if !ok {
+		v.errorf(at, "the password hash of %q is neither a bcrypt hash nor one in base64; "+
+			"make one with: htpasswd -BnC 10 user | cut -d: -f2", user.Email)
+		return
+	}
+	cost, err := bcrypt.Cost([]byte(decoded))
+	if err != nil || cost < minHashCost || cost > maxHashCost {
+		v.errorf(at, "the password hash of %q has the bcrypt cost %d; it must be from %d to %d",
+			user.Email, cost, minHashCost, maxHashCost)
+		return
+	}
+	user.Hash = decoded
+}
+
+var bcryptSyntax = regexp.MustCompile(`^\$2[abxy]?\$[0-9]{2}\$[./A-Za-z0-9]{53}$`)
+
+// bcryptHash returns the hash that a text is or holds in base64. Line ends are removed: the tools that make hashes
+// print one, and a hash with a line end matches no password.
+func bcryptHash(text string) (string, bool) {
+	text = strings.TrimSpace(text)
+	if bcryptSyntax.MatchString(text) {
+		return text, true
+	}
+	data, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return "", false
+	}
+	text = strings.TrimSpace(string(data))
+	return text, bcryptSyntax.MatchString(text)
+}

@@ -1,0 +1,101 @@
+package config
+
+import (
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// recommendedAuthCodes is the longest life of a code that RFC 6749, section 4.1.2 recommends.
+const recommendedAuthCodes = 10 * time.Minute
+
+func (v *validator) expiry() {
+	e := v.cfg.Expiry
+	v.notNegative("expiry.idTokens", e.IDTokens)
+	if e.IDTokens == 0 && v.file.Has("expiry.idTokens") {
+		v.warnf("expiry.idTokens", "0 stands for the default, 24h; leave the setting out or give it a value")
+	}
+	v.notNegative("expiry.authRequests", e.AuthRequests)
+	v.notNegative("expiry.deviceRequests", e.DeviceRequests)
+	v.positive("expiry.authCodes", e.AuthCodes)
+	switch {
+	case e.AuthCodes > MaxAuthCodes:
+		v.errorf("expiry.authCodes", "must be at most 30m")
+	case e.AuthCodes > recommendedAuthCodes:
+		v.warnf("expiry.authCodes", "is more than the 10m that RFC 6749 recommends at most")
+	}
+
+	v.positive("expiry.signingKeys", e.SigningKeys)
+	if e.SigningKeys > 0 && v.cfg.Signer != nil {
+		v.warnf("expiry.signingKeys", "is not used, because there is a signer section; use signer.config.keysRotationPeriod")
+	} else if e.SigningKeys > 0 {
+		v.warnf("expiry.signingKeys", "is deprecated; use signer.config.keysRotationPeriod with the signer type local")
+	}
+
+	v.notNegative("expiry.refreshTokens.reuseInterval", e.RefreshTokens.ReuseInterval)
+	v.notNegative("expiry.refreshTokens.validIfNotUsedFor", e.RefreshTokens.ValidIfNotUsedFor)
+	v.notNegative("expiry.refreshTokens.absoluteLifetime", e.RefreshTokens.AbsoluteLifetime)
+}
+
+func (v *validator) oauth2() {
+	o := v.cfg.OAuth2
+	v.eachOf("oauth2.grantTypes", o.GrantTypes, GrantTypes)
+	v.eachOf("oauth2.responseTypes", o.ResponseTypes, responseTypes)
+	v.eachOf("oauth2.pkce.codeChallengeMethodsSupported", o.PKCE.CodeChallengeMethodsSupported, pkceMethods)
+	if o.PasswordConnector != "" {
+		v.knownConnector("oauth2.passwordConnector", o.PasswordConnector)
+	}
+}
+
+func (v *validator) logger() {
+	const key = "logger.level"
+	var level slog.Level
+	if v.file.mentions(key) && level.UnmarshalText([]byte(v.cfg.Logger.Level)) != nil {
+		v.errorf(key, "must be debug, info, warn or error, with an offset if needed, as in info+1")
+	}
+	v.optionalOf("logger.format", strings.ToLower(v.cfg.Logger.Format), logFormats)
+}
+
+// SlogLevel returns the level from which on messages are logged.
+func (l Logger) SlogLevel() slog.Level {
+	level := slog.LevelInfo
+	if err := level.UnmarshalText([]byte(l.Level)); err != nil {
+		return slog.LevelInfo // absent; anything else was an error when it was loaded
+	}
+	return level
+}
+
+func (v *validator) frontend() {
+	if theme := v.cfg.Frontend.Theme; theme != "" && !filepath.IsLocal(theme) {
+		v.errorf("frontend.theme", "%q must be the name of a theme, and not lead out of the folder of themes", theme)
+	}
+}
+
+func (v *validator) signer() {
+	const key = "signer"
+	if v.cfg.Signer == nil {
+		if v.file.mentions(key) {
+			v.errorf(key, "must be a mapping with a type, or be left out to keep keys in the storage")
+		}
+		return
+	}
+	if !v.required("signer.type", v.cfg.Signer.Type, "local keeps keys in the storage, as does leaving out the section") {
+		return
+	}
+	switch v.cfg.Signer.Type {
+	case signerLocal:
+		v.localSigner(v.cfg.Signer)
+	case signerVault:
+		// Not a warning: without it, tokens would be signed with other keys than those that applications know.
+		v.errorf("signer.type", "%q is not available yet; use %q, which keeps keys in the storage", signerVault, signerLocal)
+	default:
+		v.oneOf("signer.type", v.cfg.Signer.Type, []string{signerLocal, signerVault})
+	}
+}
+
+func (v *validator) localSigner(s *Signer) {
+	v.decode(s.Config, &s.Local)
+	v.positive("signer.config.keysRotationPeriod", s.Local.KeysRotationPeriod)
+	v.optionalOf("signer.config.algorithm", s.Local.Algorithm, signingAlgorithms)
+}

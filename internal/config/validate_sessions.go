@@ -1,0 +1,149 @@
+package config
+
+import (
+	"cmp"
+	"encoding/base64"
+	"regexp"
+	"slices"
+	"time"
+)
+
+const sessionsFlag = "DEX_SESSIONS_ENABLED"
+
+// cookieName is a token of RFC 9110, as RFC 6265 wants the name of a cookie to be.
+var cookieName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+
+func (v *validator) sessions() {
+	s := v.cfg.Sessions
+	if s == nil {
+		return
+	}
+	if !v.cfg.Flags.Sessions {
+		v.errorf("sessions", "needs the environment variable %s=true", sessionsFlag)
+		return
+	}
+	if s.CookieName != "" && !cookieName.MatchString(s.CookieName) {
+		v.errorf("sessions.cookieName", "%q cannot be the name of a cookie; use letters, digits, - and _", s.CookieName)
+	}
+	v.positive("sessions.absoluteLifetime", s.AbsoluteLifetime)
+	v.positive("sessions.validIfNotUsedFor", s.ValidIfNotUsedFor)
+	lifetime := cmp.Or(s.AbsoluteLifetime, defaultSessionLifetime)
+	idle := cmp.Or(s.ValidIfNotUsedFor, defaultSessionIdle)
+	if lifetime > 0 && idle > lifetime {
+		v.errorf("sessions.validIfNotUsedFor", "%s must not be more than absoluteLifetime, which is %s", idle, lifetime)
+	}
+	if s.CookieEncryptionKey != "" && !isEncryptionKey(s.CookieEncryptionKey) {
+		v.errorf("sessions.cookieEncryptionKey", "must be 16, 24 or 32 bytes, as text or in standard base64")
+	}
+	v.optionalOf("sessions.ssoSharedWithDefault", s.SSOSharedWithDefault, ssoSharing)
+}
+
+// isEncryptionKey reports whether text is an AES key. The text itself comes first: it was the only form once.
+func isEncryptionKey(text string) bool {
+	sizes := []int{16, 24, 32}
+	if slices.Contains(sizes, len(text)) {
+		return true
+	}
+	key, err := base64.StdEncoding.DecodeString(text)
+	return err == nil && slices.Contains(sizes, len(key))
+}
+
+func (v *validator) mfa() {
+	m := v.cfg.MFA
+	if m == nil || len(m.Authenticators) == 0 && len(m.DefaultMFAChain) == 0 {
+		return
+	}
+	if !v.cfg.Flags.Sessions {
+		v.errorf("mfa", "needs the environment variable %s=true", sessionsFlag)
+		return
+	}
+	seen := map[string]int{}
+	for i, a := range m.Authenticators {
+		key := item("mfa.authenticators", i)
+		v.authenticator(key, a)
+		if !v.required(key+".id", a.ID, "chains name the authenticator by it") {
+			continue
+		}
+		if first, twice := seen[a.ID]; twice {
+			v.errorf(key+".id", "%q is the ID of mfa.authenticators[%d] already; IDs must be unique", a.ID, first)
+			continue
+		}
+		seen[a.ID] = i
+	}
+	v.mfaChain("mfa.defaultMFAChain", m.DefaultMFAChain)
+}
+
+// mfaChain reports factors that don't exist. It must be an error: a chain without them would let users in with less.
+func (v *validator) mfaChain(key string, chain []string) {
+	known := v.authenticatorIDs()
+	for i, id := range chain {
+		if slices.Contains(known, id) || v.isBroken("mfa.authenticators") {
+			continue
+		}
+		if len(known) == 0 {
+			v.errorf(item(key, i), "there is no authenticator %q; mfa.authenticators has none", id)
+			continue
+		}
+		v.errorf(item(key, i), "there is no authenticator %q; mfa.authenticators has %s", id, list(known))
+	}
+}
+
+func (v *validator) authenticatorIDs() []string {
+	if v.cfg.MFA == nil {
+		return nil
+	}
+	var ids []string
+	for _, a := range v.cfg.MFA.Authenticators {
+		if a.ID != "" && !slices.Contains(ids, a.ID) {
+			ids = append(ids, a.ID)
+		}
+	}
+	return ids
+}
+
+// totpSettings is the config of an authenticator of the type TOTP.
+type totpSettings struct {
+	Issuer string `key:"issuer"`
+}
+
+// webAuthnSettings is the config of an authenticator of the type WebAuthn.
+type webAuthnSettings struct {
+	RPDisplayName           string        `key:"rpDisplayName"`
+	RPID                    string        `key:"rpID"`
+	RPOrigins               []string      `key:"rpOrigins"`
+	AttestationPreference   string        `key:"attestationPreference"`
+	UserVerification        string        `key:"userVerification"`
+	AuthenticatorAttachment string        `key:"authenticatorAttachment"`
+	Timeout                 time.Duration `key:"timeout"`
+}
+
+func (v *validator) authenticator(key string, a Authenticator) {
+	for i, kind := range a.ConnectorTypes {
+		if kind != localConnector && !slices.Contains(ConnectorTypes, kind) {
+			v.warnf(item(key+".connectorTypes", i), "%q is no type of connector; known are %q, %s",
+				kind, localConnector, list(ConnectorTypes))
+		}
+	}
+	if v.required(key+".type", a.Type, "one of "+list(authenticatorTypes)) {
+		v.oneOf(key+".type", a.Type, authenticatorTypes)
+	}
+	if a.Config.IsZero() {
+		v.errorf(key+".config", "is required; write {} where there is nothing to set")
+		return
+	}
+	switch a.Type {
+	case "TOTP":
+		v.decode(a.Config, &totpSettings{})
+	case "WebAuthn":
+		v.webAuthn(key+".config", a.Config)
+	}
+}
+
+func (v *validator) webAuthn(key string, config Section) {
+	var s webAuthnSettings
+	v.decode(config, &s)
+	v.optionalOf(key+".attestationPreference", s.AttestationPreference, []string{"none", "indirect", "direct"})
+	v.optionalOf(key+".userVerification", s.UserVerification, []string{"required", "preferred", "discouraged"})
+	v.optionalOf(key+".authenticatorAttachment", s.AuthenticatorAttachment, []string{"platform", "cross-platform"})
+	v.positive(key+".timeout", s.Timeout)
+}

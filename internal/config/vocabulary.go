@@ -1,0 +1,49 @@
+package config
+
+import "slices"
+
+// The names that settings choose from.
+var (
+	// StorageTypes are the values of storage.type.
+	StorageTypes = []string{"memory", "sqlite3", "postgres", "mysql", "etcd", "kubernetes"}
+
+	// ConnectorTypes are the values of connectors[].type. The password database is a connector of the type local,
+	// which enablePasswordDB makes and nobody can write.
+	ConnectorTypes = []string{
+		"ldap", "github", "gitlab", "google", "oidc", "oauth", "saml", "samlExperimental", "authproxy", "linkedin",
+		"microsoft", "bitbucket-cloud", "openshift", "atlassian-crowd", "gitea", "keystone", "mockCallback", "mockPassword",
+	}
+
+	// GrantTypes are the values of oauth2.grantTypes.
+	GrantTypes = append(slices.Clone(DefaultGrantTypes), clientCredentials)
+
+	// DefaultGrantTypes are the grants where oauth2.grantTypes is absent or empty, and those that a connector may be
+	// restricted to: with client credentials nobody logs in.
+	DefaultGrantTypes = []string{
+		"authorization_code", "implicit", "password", "refresh_token",
+		"urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:token-exchange",
+	}
+)
+
+const (
+	clientCredentials = "client_credentials"
+
+	// localConnector is the ID and the type of the password database among the connectors.
+	localConnector = "local"
+
+	signerLocal = "local"
+	signerVault = "vault"
+)
+
+var (
+	responseTypes = []string{
+		"code", "token", "id_token", "code token", "code id_token", "id_token token", "code id_token token",
+	}
+	pkceMethods           = []string{"S256", "plain"}
+	tlsVersions           = []string{"1.2", "1.3"}
+	logFormats            = []string{"text", "json"}
+	signingAlgorithms     = []string{"RS256", "ES256"}
+	refreshTokenLifetimes = []string{"standalone", "session"}
+	ssoSharing            = []string{"none", "all"}
+	authenticatorTypes    = []string{"TOTP", "WebAuthn"}
+)
