@@ -1,0 +1,31 @@
+// Package id makes the random identifiers and secrets of the protocol.
+package id
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/hex"
+)
+
+// lower is RFC 4648 base32 in lower case without padding, so that an id is also a valid Kubernetes object name.
+var lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// New returns an unguessable identifier of 25 characters, some 124 bits: a letter, so that it may also stand where names
+// must not begin with a digit (XML), and 24 characters of base32.
+func New() string { return fromBytes(random(16)) }
+
+// NewKeyID returns the 40 hexadecimal digits that name a signing key.
+func NewKeyID() string { return hex.EncodeToString(random(20)) }
+
+// Lower encodes bytes in the alphabet of identifiers.
+func Lower(b []byte) string { return lower.EncodeToString(b) }
+
+func fromBytes(b []byte) string {
+	return string('a'+b[0]%26) + lower.EncodeToString(b[1:])
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails: it ends the program where the system has no randomness
+	return b
+}

@@ -1,0 +1,112 @@
+package oauth
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// Error codes of RFC 6749 (4.1.2.1, 5.2), RFC 6750 (3.1) and OpenID Connect Core (3.1.2.6).
+const (
+	InvalidRequest           = "invalid_request"
+	InvalidClient            = "invalid_client"
+	InvalidGrant             = "invalid_grant"
+	InvalidScope             = "invalid_scope"
+	InvalidToken             = "invalid_token"
+	InsufficientScope        = "insufficient_scope"
+	UnauthorizedClient       = "unauthorized_client"
+	UnsupportedGrantType     = "unsupported_grant_type"
+	UnsupportedResponseType  = "unsupported_response_type"
+	AccessDenied             = "access_denied"
+	LoginRequired            = "login_required"
+	RequestNotSupported      = "request_not_supported"
+	RequestURINotSupported   = "request_uri_not_supported"
+	RegistrationNotSupported = "registration_not_supported"
+	ServerError              = "server_error"
+	TemporarilyUnavailable   = "temporarily_unavailable"
+)
+
+// An Error is what an application is told: a registered code and a sentence for its developer. The cause is for the log
+// only.
+type Error struct {
+	Code        string
+	Description string
+	cause       error
+}
+
+// Errorf makes an error with a code and a description for the application's developer; nothing in it may be secret.
+func Errorf(code, format string, args ...any) *Error {
+	return &Error{Code: code, Description: fmt.Sprintf(format, args...)}
+}
+
+// Because attaches the cause, for the log.
+func (e *Error) Because(cause error) *Error {
+	e.cause = cause
+	return e
+}
+
+// Error describes the error for the log, its cause included.
+func (e *Error) Error() string {
+	s := e.Code
+	if e.Description != "" {
+		s += ": " + e.Description
+	}
+	if e.cause != nil {
+		s += ": " + e.cause.Error()
+	}
+	return s
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Status returns the HTTP status that goes with the code where it is answered directly and not by a redirect.
+func (e *Error) Status() int {
+	switch e.Code {
+	case InvalidClient, InvalidToken:
+		return http.StatusUnauthorized
+	case InsufficientScope:
+		return http.StatusForbidden
+	case ServerError:
+		return http.StatusInternalServerError
+	case TemporarilyUnavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusBadRequest
+}
+
+// PublicDescription returns the description with only the characters that RFC 6749 (5.2) allows in error_description.
+func (e *Error) PublicDescription() string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '"':
+			return '\''
+		case r == '\\' || r < 0x20 || r > 0x7e:
+			return '?'
+		}
+		return r
+	}, e.Description)
+}
+
+// WriteJSON answers with the error as RFC 6749 (5.2) says. The caller has set the headers that its endpoint needs.
+func (e *Error) WriteJSON(w http.ResponseWriter, status int) {
+	body, err := json.Marshal(struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description,omitempty"`
+	}{e.Code, e.PublicDescription()})
+	if err != nil { // two strings always encode
+		body = []byte(`{"error":"server_error"}`)
+	}
+	WriteJSON(w, status, body)
+}
+
+// WriteJSON answers with a JSON document that must not be cached (RFC 6749, 5.1).
+func WriteJSON(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client hung up: nobody is left to tell
+}
