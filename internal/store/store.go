@@ -1,0 +1,109 @@
+// Package store is the storage contract: records, not tables. A record is a JSON document with a kind, a key, an
+// optional owner, an optional expiry and a revision. Every operation is atomic and linearizable on one record; there are
+// no transactions over several, so nothing in this program may keep an invariant that spans two records, and every
+// sequence of operations is safe to cut at any point.
+//
+// Rooms don't use a Store directly but a [Table], which gives a kind its Go type. Backends live in folders below this
+// one; package storetest holds all of them to this contract.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The errors that callers tell apart. A backend may wrap them; compare with [errors.Is]. Every other error means that
+// the storage could not do its work, and never that the record is there or is not.
+var (
+	// ErrNotFound says that no live record has the key; an expired record is not found.
+	ErrNotFound = errors.New("record not found")
+	// ErrExists says that Create met a live record of the same kind and key.
+	ErrExists = errors.New("record exists")
+	// ErrConflict says that the record has another revision than the caller read: somebody else changed it since.
+	ErrConflict = errors.New("record was changed by somebody else")
+)
+
+// Bounds that every backend accepts and none needs to exceed.
+const (
+	// MaxKey is the longest kind, key or owner, in bytes.
+	MaxKey = 512
+	// MaxData is the largest document, in bytes.
+	MaxData = 1 << 20
+	// MaxLimit is the most records that one List returns, and its default; also the most that one Sweep removes.
+	MaxLimit = 1000
+)
+
+// A Record is what a Store keeps.
+type Record struct {
+	Kind string // the table, such as "refresh"; not empty
+	Key  string // unique within the kind, compared byte by byte; not empty
+
+	// Owner groups records of a kind for List; empty when nobody asks for them by owner.
+	Owner string
+	// Expires is when the record ceases to exist for Get, Create, Replace, Delete and List; zero means never.
+	// Backends keep at least milliseconds.
+	Expires time.Time
+	// Revision names this version of the record, opaque and never reused for another version of the same key, also
+	// not after it was deleted and created again. Set by the store.
+	Revision string
+	// Data is the document; the store keeps the bytes as they are.
+	Data []byte
+}
+
+// Check reports why the record cannot be stored, if it can't.
+func (r *Record) Check() error {
+	switch {
+	case r.Kind == "" || len(r.Kind) > MaxKey:
+		return fmt.Errorf("kind of %d bytes, allowed are 1 to %d", len(r.Kind), MaxKey)
+	case r.Key == "" || len(r.Key) > MaxKey:
+		return fmt.Errorf("key of %d bytes, allowed are 1 to %d", len(r.Key), MaxKey)
+	case len(r.Owner) > MaxKey:
+		return fmt.Errorf("owner of %d bytes, allowed are up to %d", len(r.Owner), MaxKey)
+	case len(r.Data) > MaxData:
+		return fmt.Errorf("document of %d bytes, allowed are up to %d", len(r.Data), MaxData)
+	}
+	return nil
+}
+
+// A Query selects records of one kind for List.
+type Query struct {
+	Owner string // only this owner's records; empty means everybody's
+	After string // only keys greater than this one, byte by byte: the last key of the page before
+	Limit int    // at most this many; 0 or more than MaxLimit means MaxLimit
+}
+
+// A Change says that a record may have been created, replaced or deleted. An empty Key stands for every record of the
+// kind, an empty Kind for every record: the watcher should forget all that it remembers.
+type Change struct {
+	Kind, Key string
+}
+
+// A Store keeps records. All methods are safe for concurrent use, honour their context and return its error when it
+// ends first; a write whose context ended may still have happened.
+type Store interface {
+	// Get returns the live record; ErrNotFound when there is none.
+	Get(ctx context.Context, kind, key string) (Record, error)
+	// Create stores a new record and returns its revision; ErrExists when a live one has the key. An expired record
+	// of the key, swept or not, is no obstacle.
+	Create(ctx context.Context, r Record) (revision string, err error)
+	// Replace overwrites the live record of r.Kind and r.Key if its revision is r.Revision, and returns the new one;
+	// ErrConflict when the revision is another, ErrNotFound when there is no live record.
+	Replace(ctx context.Context, r Record) (revision string, err error)
+	// Delete removes the live record if its revision is the one given; an empty revision removes whatever is there.
+	// ErrConflict or ErrNotFound as Replace. Of several concurrent deletes of one record exactly one succeeds.
+	Delete(ctx context.Context, kind, key, revision string) error
+	// List returns live records in the order of their keys, byte by byte.
+	List(ctx context.Context, kind string, q Query) ([]Record, error)
+	// Sweep removes up to limit records of a kind that expired before the time given, and returns how many. It never
+	// removes a record whose expiry was moved meanwhile.
+	Sweep(ctx context.Context, kind string, before time.Time, limit int) (int, error)
+	// Watch reports changes, those by other processes included, until its context ends; then the channel is closed.
+	// It is best effort: a slow reader gets one Change{} in place of those that it missed. Writers never wait for it.
+	Watch(ctx context.Context) (<-chan Change, error)
+	// Ping reports whether the storage can be reached, without writing.
+	Ping(ctx context.Context) error
+	// Close frees what the store holds. Operations that are under way may fail.
+	Close() error
+}

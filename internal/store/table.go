@@ -1,0 +1,168 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// A Kind describes the records of one Go type: the room that owns the type declares one.
+type Kind[T any] struct {
+	Name string
+	// Owner returns what List may be asked for; nil means records without owner.
+	Owner func(*T) string
+	// Expires returns when the record ends; nil, or a zero time, means never.
+	Expires func(*T) time.Time
+}
+
+// A Table keeps the records of one kind in a store, as JSON.
+type Table[T any] struct {
+	store Store
+	kind  Kind[T]
+}
+
+// An Entry is a value with its place in the store.
+type Entry[T any] struct {
+	Key      string
+	Revision string
+	Value    T
+}
+
+// In returns the table of a kind in a store.
+func In[T any](s Store, k Kind[T]) *Table[T] {
+	return &Table[T]{store: s, kind: k}
+}
+
+// Kind returns the name of the table's kind.
+func (t *Table[T]) Kind() string { return t.kind.Name }
+
+// Get returns the value of a key; ErrNotFound when there is none.
+func (t *Table[T]) Get(ctx context.Context, key string) (Entry[T], error) {
+	r, err := t.store.Get(ctx, t.kind.Name, key)
+	if err != nil {
+		return Entry[T]{}, fmt.Errorf("read %s: %w", t.kind.Name, err)
+	}
+	return t.decode(r)
+}
+
+// Create stores the value under a new key; ErrExists when the key is taken.
+func (t *Table[T]) Create(ctx context.Context, key string, v T) (Entry[T], error) {
+	r, err := t.encode(key, "", &v)
+	if err != nil {
+		return Entry[T]{}, err
+	}
+	rev, err := t.store.Create(ctx, r)
+	if err != nil {
+		return Entry[T]{}, fmt.Errorf("create %s: %w", t.kind.Name, err)
+	}
+	return Entry[T]{Key: key, Revision: rev, Value: v}, nil
+}
+
+// Replace overwrites an entry that was read before; ErrConflict when somebody else was faster, ErrNotFound when it is
+// gone. Prefer Update, which tries again.
+func (t *Table[T]) Replace(ctx context.Context, e Entry[T]) (Entry[T], error) {
+	r, err := t.encode(e.Key, e.Revision, &e.Value)
+	if err != nil {
+		return Entry[T]{}, err
+	}
+	if e.Revision, err = t.store.Replace(ctx, r); err != nil {
+		return Entry[T]{}, fmt.Errorf("replace %s: %w", t.kind.Name, err)
+	}
+	return e, nil
+}
+
+// Delete removes the value of a key if it has this revision, or whatever is there if revision is empty.
+func (t *Table[T]) Delete(ctx context.Context, key, revision string) error {
+	if err := t.store.Delete(ctx, t.kind.Name, key, revision); err != nil {
+		return fmt.Errorf("delete %s: %w", t.kind.Name, err)
+	}
+	return nil
+}
+
+// List returns a page of entries in the order of their keys.
+func (t *Table[T]) List(ctx context.Context, q Query) ([]Entry[T], error) {
+	records, err := t.store.List(ctx, t.kind.Name, q)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", t.kind.Name, err)
+	}
+	entries := make([]Entry[T], 0, len(records))
+	for _, r := range records {
+		e, err := t.decode(r)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// ErrUnchanged, returned by the function given to Update, leaves the record as it is without an error.
+var ErrUnchanged = errors.New("leave the record as it is")
+
+// Update changes the value of a key: it reads, lets change edit the value, and writes if nobody else wrote meanwhile;
+// otherwise it begins again. So change may run several times and must not depend on how often. It gets no context, so
+// that it can't do I/O between the read and the write. An error of change ends the update, nothing is written, and the
+// error is returned as it is, but ErrUnchanged, which returns the value that was read.
+func (t *Table[T]) Update(ctx context.Context, key string, change func(*T) error) (Entry[T], error) {
+	for lost := 0; ; lost++ {
+		e, err := t.Get(ctx, key)
+		if err != nil {
+			return Entry[T]{}, err
+		}
+		if err := change(&e.Value); err != nil {
+			if errors.Is(err, ErrUnchanged) {
+				return e, nil
+			}
+			return Entry[T]{}, err
+		}
+		e, err = t.Replace(ctx, e)
+		if !errors.Is(err, ErrConflict) {
+			return e, err
+		}
+		if err := backOff(ctx, lost); err != nil {
+			return Entry[T]{}, fmt.Errorf("update %s after %d lost races: %w", t.kind.Name, lost+1, err)
+		}
+	}
+}
+
+// backOff waits a little at random, longer with each race that was lost, so that many writers of one record get
+// through one by one.
+func backOff(ctx context.Context, lost int) error {
+	const longest = 50 * time.Millisecond
+	limit := min(time.Millisecond<<min(lost, 10), longest)
+	timer := time.NewTimer(rand.N(limit)) //nolint:gosec // jitter, not a secret
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (t *Table[T]) encode(key, revision string, v *T) (Record, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return Record{}, fmt.Errorf("encode %s: %w", t.kind.Name, err)
+	}
+	r := Record{Kind: t.kind.Name, Key: key, Revision: revision, Data: data}
+	if t.kind.Owner != nil {
+		r.Owner = t.kind.Owner(v)
+	}
+	if t.kind.Expires != nil {
+		r.Expires = t.kind.Expires(v)
+	}
+	return r, nil
+}
+
+func (t *Table[T]) decode(r Record) (Entry[T], error) {
+	e := Entry[T]{Key: r.Key, Revision: r.Revision}
+	if err := json.Unmarshal(r.Data, &e.Value); err != nil {
+		// The document itself may hold secrets, so the error names only where it is.
+		return Entry[T]{}, fmt.Errorf("record %s %q is not readable: %w", t.kind.Name, r.Key, err)
+	}
+	return e, nil
+}
