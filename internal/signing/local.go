@@ -1,0 +1,241 @@
+package signing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"dex/internal/store"
+)
+
+const (
+	recordKey = "signing"
+	// checkEvery bounds how long this replica may miss what another did, should a change not be reported.
+	checkEvery = 30 * time.Second
+	// maxAge is how long applications may keep the published keys. A new key signs no earlier than that after it was
+	// published.
+	maxAge = 10 * time.Minute
+	// signLag is how long a replica may go on signing with a key that another one has retired, and some more for
+	// clocks that differ.
+	signLag = 2 * time.Minute
+)
+
+// Config says how keys are made and kept.
+type Config struct {
+	Algorithm      string        // RS256 or ES256; a change takes effect with the next rotation
+	RotationPeriod time.Duration // how long a key signs
+	TokenLifetime  time.Duration // of the tokens that live longest: so long an old key stays published
+}
+
+// Local is a signer whose keys live in the storage. It is safe for concurrent use.
+type Local struct {
+	cfg   Config
+	store store.Store
+	table *store.Table[keyset]
+	log   *slog.Logger
+
+	current atomic.Pointer[snapshot]
+}
+
+// Open loads the keys, or creates the first one. Run must be called for them to rotate.
+func Open(ctx context.Context, s store.Store, cfg Config, log *slog.Logger) (*Local, error) {
+	l := &Local{
+		cfg:   cfg,
+		store: s,
+		table: store.In(s, store.Kind[keyset]{Name: "keys"}),
+		log:   log,
+	}
+	if err := l.advance(ctx); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Key returns the key that signs now.
+func (l *Local) Key() *Key { return l.current.Load().signing }
+
+// JWKS returns the published keys (RFC 7517, section 5): the signing one first, then the next, then the retired.
+func (l *Local) JWKS() Document { return l.current.Load().jwks }
+
+// Algorithms returns the algorithms of the published keys, the signing one's first.
+func (l *Local) Algorithms() []string {
+	var names []string
+	for _, a := range l.current.Load().algorithms {
+		names = append(names, string(a))
+	}
+	return names
+}
+
+// MaxAge returns how long the published keys may be cached: never longer than a key is published before it signs.
+func (l *Local) MaxAge() time.Duration {
+	return min(maxAge, l.cfg.RotationPeriod/4).Truncate(time.Second)
+}
+
+// Verify returns the payload of a token that one of the published keys signed; ErrBadToken if none did. What the payload
+// says, its expiry included, is the caller's to check.
+func (l *Local) Verify(token string) ([]byte, error) {
+	return l.current.Load().verify(token)
+}
+
+// Run keeps the keys up to date until the context ends.
+func (l *Local) Run(ctx context.Context) error {
+	changes, err := l.store.Watch(ctx)
+	if err != nil {
+		return fmt.Errorf("watch signing keys: %w", err)
+	}
+	tick := time.NewTimer(0)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case c, open := <-changes:
+			if !open {
+				changes = nil // the timer goes on
+				continue
+			}
+			if c.Kind != "" && c.Kind != l.table.Kind() {
+				continue
+			}
+		case <-tick.C:
+		}
+		if err := l.advance(ctx); err != nil && ctx.Err() == nil {
+			l.log.ErrorContext(ctx, "failed to rotate keys", "err", err)
+		}
+		tick.Reset(l.untilNext(time.Now()))
+	}
+}
+
+// untilNext returns when to look at the keys again.
+func (l *Local) untilNext(now time.Time) time.Duration {
+	stored := l.current.Load().stored
+	next := stored.RotateAt
+	if stored.Next == nil {
+		next = next.Add(-l.lead())
+	} else if ready := stored.NextSince.Add(l.MaxAge()); ready.After(next) {
+		next = ready
+	}
+	return max(min(next.Sub(now), checkEvery), 10*time.Millisecond)
+}
+
+// lead is how long before a rotation the next key is published: twice as long as the published keys may be cached.
+func (l *Local) lead() time.Duration { return 2 * l.MaxAge() }
+
+// advance reads the keys, takes each step whose time has come, and makes the result current.
+func (l *Local) advance(ctx context.Context) error {
+	e, err := l.table.Get(ctx, recordKey)
+	if errors.Is(err, store.ErrNotFound) {
+		e, err = l.create(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	for {
+		changed, stepErr := l.step(ctx, &e)
+		if stepErr != nil {
+			// Signing goes on with what is there; Run tries again.
+			err = stepErr
+			break
+		}
+		if !changed {
+			break
+		}
+	}
+	s, prepareErr := prepare(e.Value, time.Now())
+	if prepareErr != nil {
+		return prepareErr
+	}
+	l.current.Store(s)
+	return err
+}
+
+// create stores the first key, or returns the one that another replica was faster to store. Nobody can hold an older
+// published document, so it signs at once.
+func (l *Local) create(ctx context.Context) (store.Entry[keyset], error) {
+	l.log.InfoContext(ctx, "rotating signing keys", "reason", "missing signing key")
+	first, err := generate(l.cfg.Algorithm)
+	if err != nil {
+		return store.Entry[keyset]{}, err
+	}
+	e, err := l.table.Create(ctx, recordKey, keyset{Current: first, RotateAt: time.Now().Add(l.cfg.RotationPeriod)})
+	if errors.Is(err, store.ErrExists) {
+		return l.table.Get(ctx, recordKey)
+	}
+	return e, err
+}
+
+// step takes at most one step of the keys' life in the storage and reports whether it did.
+func (l *Local) step(ctx context.Context, e *store.Entry[keyset]) (bool, error) {
+	now := time.Now()
+	switch k := &e.Value; {
+	case l.mustPublishNext(k, now):
+		next, err := generate(l.cfg.Algorithm)
+		if err != nil {
+			return false, err
+		}
+		return true, l.update(ctx, e, func(k *keyset) bool {
+			if !l.mustPublishNext(k, now) {
+				return false
+			}
+			k.Next, k.NextSince = &next, now
+			return true
+		})
+	case l.mustRotate(k, now):
+		l.log.InfoContext(ctx, "rotating signing keys", "reason", "expired")
+		err := l.update(ctx, e, func(k *keyset) bool {
+			if !l.mustRotate(k, now) {
+				return false
+			}
+			l.rotate(k, now)
+			return true
+		})
+		if err == nil {
+			l.log.InfoContext(ctx, "keys rotated", "next_rotation", e.Value.RotateAt)
+		}
+		return true, err
+	}
+	return false, nil
+}
+
+// update changes the stored keys; change reports false where another replica has done it already.
+func (l *Local) update(ctx context.Context, e *store.Entry[keyset], change func(*keyset) bool) error {
+	updated, err := l.table.Update(ctx, recordKey, func(k *keyset) error {
+		if !change(k) {
+			return store.ErrUnchanged
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	*e = updated
+	return nil
+}
+
+// mustPublishNext says that a rotation comes near and that no key of the right algorithm is published for it.
+func (l *Local) mustPublishNext(k *keyset, now time.Time) bool {
+	if now.Before(k.RotateAt.Add(-l.lead())) {
+		return false
+	}
+	return k.Next == nil || k.Next.Algorithm != l.cfg.Algorithm
+}
+
+// mustRotate says that the key's time is over and that everybody has had the time to see the next one.
+func (l *Local) mustRotate(k *keyset, now time.Time) bool {
+	return k.Next != nil && !now.Before(k.RotateAt) && !now.Before(k.NextSince.Add(l.MaxAge()))
+}
+
+func (l *Local) rotate(k *keyset, now time.Time) {
+	kept := []retired{{Key: k.Current.Public(), Expires: now.Add(l.cfg.TokenLifetime + signLag)}}
+	for _, r := range k.Retired {
+		if now.Before(r.Expires) {
+			kept = append(kept, r)
+		}
+	}
+	k.Retired = kept
+	k.Current, k.Next, k.NextSince = *k.Next, nil, time.Time{}
+	k.RotateAt = now.Add(l.cfg.RotationPeriod)
+}
