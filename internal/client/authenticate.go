@@ -1,0 +1,78 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+
+	"dex/internal/oauth"
+)
+
+// credentials are what a request presents; the forms are alternatives of the same thing.
+type credentials struct {
+	id, secret       string
+	rawID, rawSecret string // as written, before form decoding; only from a Basic header
+	basic            bool
+}
+
+// Authenticate finds out which client sends a request whose form has been parsed, by HTTP Basic or by client_id and
+// client_secret in the body (RFC 6749, section 2.3.1). Its error is an *oauth.Error: invalid_client, invalid_request when
+// the client uses both ways at once, or server_error when the storage failed.
+func (r *Registry) Authenticate(req *http.Request, log *slog.Logger) (*Client, error) {
+	cred, err := readCredentials(req)
+	if err != nil {
+		return nil, err
+	}
+	c, err := r.byCredentials(req.Context(), cred)
+	switch {
+	case errors.Is(err, ErrUnknown):
+		// As much work as for a known client, so that the time doesn't tell which ids exist.
+		_ = (&Client{Secret: "no client"}).HasSecret(cred.secret)
+		return nil, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.").Because(err)
+	case err != nil:
+		return nil, oauth.Errorf(oauth.ServerError, "").Because(err)
+	}
+	if c.HasSecret(cred.secret) || cred.basic && c.HasSecret(cred.rawSecret) {
+		return c, nil
+	}
+	if cred.secret == "" {
+		log.InfoContext(req.Context(), "missing client_secret on token request", "client_id", c.ID)
+	} else {
+		log.InfoContext(req.Context(), "invalid client_secret on token request", "client_id", c.ID)
+	}
+	return nil, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.")
+}
+
+func (r *Registry) byCredentials(ctx context.Context, cred credentials) (*Client, error) {
+	c, err := r.Get(ctx, cred.id)
+	if errors.Is(err, ErrUnknown) && cred.basic {
+		return r.Get(ctx, cred.rawID)
+	}
+	return c, err
+}
+
+func readCredentials(req *http.Request) (credentials, error) {
+	formID, formSecret := req.PostForm.Get("client_id"), req.PostForm.Get("client_secret")
+	user, password, ok := req.BasicAuth()
+	if !ok {
+		return credentials{id: formID, secret: formSecret}, nil
+	}
+	cred := credentials{id: formDecode(user), secret: formDecode(password), rawID: user, rawSecret: password, basic: true}
+	if formSecret != "" || formID != "" && formID != cred.id && formID != cred.rawID {
+		return credentials{}, oauth.Errorf(oauth.InvalidRequest,
+			"The request authenticates the client both by the Authorization header and in the body.")
+	}
+	return cred, nil
+}
+
+// formDecode undoes the form encoding that RFC 6749 (2.3.1) prescribes below Basic. Many clients leave it out, so what
+// does not decode is taken as it is.
+func formDecode(s string) string {
+	decoded, err := url.QueryUnescape(s)
+	if err != nil {
+		return s
+	}
+	return decoded
+}

@@ -1,0 +1,58 @@
+package client
+
+import (
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"dex/internal/oauth"
+)
+
+// AllowsRedirect reports whether answers for the client may be sent to a redirect URI.
+//
+// A registered URI matches character by character (RFC 9700, section 4.1.3), but that the port of a loopback address is
+// free: native applications listen on whatever port they get (RFC 8252, section 7.3). A public client without any
+// registration may use every loopback address and the out-of-band form.
+func (c *Client) AllowsRedirect(uri string) bool {
+	if slices.Contains(c.RedirectURIs, uri) {
+		return true
+	}
+	requested, ok := parseLoopback(uri)
+	if c.Public && len(c.RedirectURIs) == 0 {
+		return ok || uri == oauth.RedirectOutOfBand
+	}
+	if !ok {
+		return false
+	}
+	return slices.ContainsFunc(c.RedirectURIs, func(registered string) bool {
+		r, ok := parseLoopback(registered)
+		if !ok || (r.named && !c.Public) {
+			return false
+		}
+		return r == requested
+	})
+}
+
+// loopback is a redirect URI on the user's own machine, without its port.
+type loopback struct {
+	host  string
+	named bool // localhost, which a hosts file may point elsewhere, instead of an address
+	rest  string
+}
+
+// parseLoopback takes http URIs whose host is localhost or a loopback address. User info and fragments have no business
+// in a redirect URI (RFC 6749, section 3.1.2) and make it refused.
+func parseLoopback(uri string) (loopback, bool) {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "http" || u.User != nil || u.Opaque != "" || strings.Contains(uri, "#") {
+		return loopback{}, false
+	}
+	host := u.Hostname()
+	l := loopback{host: host, named: host == "localhost", rest: u.EscapedPath() + "?" + u.RawQuery}
+	if l.named {
+		return l, true
+	}
+	addr, err := netip.ParseAddr(host)
+	return l, err == nil && addr.IsLoopback() && addr.Zone() == ""
+}

@@ -1,0 +1,100 @@
+// Package connector is the contract between Dex and a source of identities. Each kind of source has a folder below this
+// one and implements the capabilities that it has.
+package connector
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// Scopes is what the application asked for, as far as it matters to a source.
+type Scopes struct {
+	OfflineAccess bool // the identity will be refreshed without the user being there
+	Groups        bool // the groups are wanted
+}
+
+// An Identity is who somebody is at the source.
+type Identity struct {
+	UserID            string   `json:"userID"`   // stable and unique at the source
+	Username          string   `json:"username"` // the name claim
+	PreferredUsername string   `json:"preferredUsername,omitempty"`
+	Email             string   `json:"email,omitempty"`
+	EmailVerified     bool     `json:"emailVerified,omitempty"`
+	Groups            []string `json:"groups,omitempty"`
+	// Data is private to the connector, such as a refresh token of the source; it comes back at Refresh. It is secret.
+	Data []byte `json:"data,omitempty"`
+}
+
+// A LoginRequest is what a source may use of the application's request. The hints are the application's words and not
+// verified.
+type LoginRequest struct {
+	Scopes      Scopes
+	CallbackURL string // where the source sends the browser back
+	State       string // to be given back by the source
+
+	Prompt    []string // login, consent, select_account
+	LoginHint string
+	ACRValues string
+	UILocales string
+	MaxAge    *time.Duration
+}
+
+// Callback is a source with a login page of its own.
+type Callback interface {
+	// LoginURL returns where to send the browser, and what HandleCallback gets back in data.
+	LoginURL(ctx context.Context, r LoginRequest) (url string, data []byte, err error)
+	// HandleCallback reads the source's answer from the browser's request.
+	HandleCallback(ctx context.Context, s Scopes, data []byte, r *http.Request) (Identity, error)
+}
+
+// Password is a source that checks a name and a password.
+type Password interface {
+	// Prompt returns the label of the name field; empty means Username.
+	Prompt() string
+	// Login checks a password; false without an error means that name or password are wrong.
+	Login(ctx context.Context, s Scopes, username, password string) (Identity, bool, error)
+}
+
+// Refresher is a source that can tell later on who somebody is now.
+type Refresher interface {
+	// Refresh returns the current identity of one that the source returned before. An error that is ErrGone means that
+	// the user or the permission to ask no longer exists; every other one that the source could not be asked.
+	Refresh(ctx context.Context, s Scopes, id Identity) (Identity, error)
+}
+
+// ErrGone says that a source refuses a user for good.
+var ErrGone = errors.New("the identity source no longer vouches for the user")
+
+// Denied says that a source knows who it is but does not let them in, or that the user refused. Reason is shown to the
+// user.
+type Denied struct {
+	Reason string
+	Cause  error
+}
+
+// Error returns the reason and its cause.
+func (d *Denied) Error() string {
+	if d.Cause == nil {
+		return d.Reason
+	}
+	return d.Reason + ": " + d.Cause.Error()
+}
+
+// Unwrap returns the cause.
+func (d *Denied) Unwrap() error { return d.Cause }
+
+// Env is what a connector gets from its surroundings.
+type Env struct {
+	ID          string // the connector's id
+	CallbackURL string
+	Log         *slog.Logger
+}
+
+// A Config is the settings of one connector, a pointer to a struct whose fields carry `key` tags, decoded.
+type Config interface {
+	// Open makes the connector, which has one or more of the capabilities of this package. It may do I/O.
+	Open(ctx context.Context, env Env) (any, error)
+}

@@ -1,0 +1,170 @@
+// Package federation is the configured connectors: which there are, and which of them work. A connector is opened when it
+// is first needed, or in the background at the start; one that fails is tried again, and stops nobody else.
+package federation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"dex/internal/connector"
+	"dex/internal/oauth"
+)
+
+// ErrUnknown says that no connector has the id.
+var ErrUnknown = errors.New("unknown connector")
+
+// openTimeout bounds one try to open a connector.
+const openTimeout = 30 * time.Second
+
+// Bounds of the pause after a connector failed to open, which doubles with each failure.
+const (
+	firstPause   = time.Second
+	longestPause = time.Minute
+)
+
+// A Definition is a connector as it is configured.
+type Definition struct {
+	ID, Type, Name string
+	GrantTypes     []string // the flows that it may serve; empty means all
+	Config         connector.Config
+}
+
+// Serves reports whether the connector may be used for a grant.
+func (d *Definition) Serves(grant string) bool {
+	return len(d.GrantTypes) == 0 || slices.Contains(d.GrantTypes, grant)
+}
+
+// An Opened connector is ready for use. Instance has one or more of the capabilities of package connector.
+type Opened struct {
+	*Definition
+	Instance any
+}
+
+// Refreshes reports whether a login through the connector may be prolonged by refresh tokens.
+func (o *Opened) Refreshes() bool {
+	_, ok := o.Instance.(connector.Refresher)
+	return ok && o.Serves(oauth.GrantRefreshToken)
+}
+
+// A Registry finds and opens connectors. It is safe for concurrent use.
+type Registry struct {
+	callbackURL string
+	log         *slog.Logger
+	sources     []*source // sorted by name
+	byID        map[string]*source
+}
+
+// NewRegistry returns a registry of the connectors of the configuration, whose ids differ. Nothing is opened yet.
+func NewRegistry(definitions []*Definition, callbackURL string, log *slog.Logger) *Registry {
+	r := &Registry{callbackURL: callbackURL, log: log, byID: make(map[string]*source, len(definitions))}
+	for _, d := range definitions {
+		s := &source{definition: d, turn: make(chan struct{}, 1)}
+		r.sources = append(r.sources, s)
+		r.byID[d.ID] = s
+	}
+	slices.SortStableFunc(r.sources, func(a, b *source) int {
+		return strings.Compare(strings.ToLower(a.definition.Name), strings.ToLower(b.definition.Name))
+	})
+	return r
+}
+
+// List returns the connectors in the order in which the login page shows them: by name, without regard to case.
+func (r *Registry) List(context.Context) ([]*Definition, error) {
+	list := make([]*Definition, 0, len(r.sources))
+	for _, s := range r.sources {
+		list = append(list, s.definition)
+	}
+	return list, nil
+}
+
+// Open returns a connector ready for use; ErrUnknown when there is none of the id. Any other error says that the
+// connector does not work now; it is tried again, at the earliest after a pause.
+func (r *Registry) Open(ctx context.Context, id string) (*Opened, error) {
+	s, ok := r.byID[id]
+	if !ok {
+		return nil, ErrUnknown
+	}
+	return s.open(ctx, r)
+}
+
+// OpenAll opens all connectors at once and returns the failures joined.
+func (r *Registry) OpenAll(ctx context.Context) error {
+	errs := make([]error, len(r.sources))
+	var wg sync.WaitGroup
+	for i, s := range r.sources {
+		wg.Go(func() {
+			if _, err := s.open(ctx, r); err != nil {
+				errs[i] = err
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// A source is one connector with its state.
+type source struct {
+	definition *Definition
+	turn       chan struct{} // held by the one who opens
+
+	mu     sync.Mutex // guards the rest, never held over I/O
+	opened *Opened
+	err    error // of the last try
+	pause  time.Duration
+	retry  time.Time // no try before
+}
+
+// state returns what is known without opening; false when it is time for a try.
+func (s *source) state(now time.Time) (*Opened, error, bool) { //nolint:revive // the error is a remembered one, not this call's
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opened != nil {
+		return s.opened, nil, true
+	}
+	return nil, s.err, s.err != nil && now.Before(s.retry)
+}
+
+func (s *source) open(ctx context.Context, r *Registry) (*Opened, error) {
+	if o, err, known := s.state(time.Now()); known {
+		return o, err
+	}
+	select { // one opens, the others wait for what comes of it
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if o, err, known := s.state(time.Now()); known {
+		return o, err
+	}
+	return s.try(ctx, r)
+}
+
+// try opens the connector. A visitor who goes away does not end the try, others wait for it.
+func (s *source) try(ctx context.Context, r *Registry) (*Opened, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), openTimeout)
+	defer cancel()
+	d := s.definition
+	instance, err := d.Config.Open(ctx, connector.Env{
+		ID:          d.ID,
+		CallbackURL: r.callbackURL,
+		Log:         r.log.With(slog.Group("connector", "type", d.Type, "id", d.ID)),
+	})
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.err = fmt.Errorf("open connector %q: %w", d.ID, err)
+		s.pause = min(max(2*s.pause, firstPause), longestPause)
+		s.retry = time.Now().Add(s.pause)
+		return nil, s.err
+	}
+	s.opened, s.err = &Opened{Definition: d, Instance: instance}, nil
+	return s.opened, nil
+}

@@ -1,0 +1,87 @@
+// Package policy says who may have what. Each way to a token passes through it, so each rule stands here once.
+package policy
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"dex/internal/client"
+	"dex/internal/federation"
+	"dex/internal/oauth"
+)
+
+// A Policy decides. It is safe for concurrent use.
+type Policy struct {
+	clients *client.Registry
+}
+
+// New returns the policy over the registered clients.
+func New(clients *client.Registry) *Policy { return &Policy{clients: clients} }
+
+// Connector returns why a client's user may not come from a connector with a grant, as an *oauth.Error, or nil.
+func (p *Policy) Connector(c *client.Client, d *federation.Definition, grant string) error {
+	if !c.AllowsConnector(d.ID) {
+		return oauth.Errorf(oauth.InvalidGrant, "The client may not use connector %q.", d.ID)
+	}
+	if !d.Serves(grant) {
+		return oauth.Errorf(oauth.InvalidRequest, "Connector %q does not serve grant type %s.", d.ID, grant)
+	}
+	return nil
+}
+
+// Scopes returns those of the requested scopes that have a meaning, without repetitions, or an *oauth.Error when openid
+// is missing or a client asks for the audience of one that does not trust it.
+func (p *Policy) Scopes(ctx context.Context, c *client.Client, requested []string) ([]string, error) {
+	if !slices.Contains(requested, oauth.ScopeOpenID) {
+		return nil, oauth.Errorf(oauth.InvalidScope, "The scope openid is missing.")
+	}
+	granted := make([]string, 0, len(requested))
+	for _, scope := range requested {
+		// Unknown scopes are left out (OpenID Connect Core, 3.1.2.1).
+		if oauth.KnownScope(scope) && !slices.Contains(granted, scope) {
+			granted = append(granted, scope)
+		}
+	}
+	if _, err := p.Audience(ctx, c, granted); err != nil {
+		return nil, err
+	}
+	return granted, nil
+}
+
+// Audience returns who is to accept tokens of a client with these scopes: the clients of the audience scopes in their
+// order, and the client itself. It is asked anew for each token, so that trust that was withdrawn is gone at once. The
+// error is an *oauth.Error: invalid_scope where there is no trust.
+func (p *Policy) Audience(ctx context.Context, c *client.Client, scopes []string) ([]string, error) {
+	var audience []string
+	for _, scope := range scopes {
+		id, ok := oauth.AudienceOf(scope)
+		if !ok || slices.Contains(audience, id) {
+			continue
+		}
+		trusted, err := p.trusted(ctx, c, id)
+		if err != nil {
+			return nil, oauth.Errorf(oauth.ServerError, "").Because(err)
+		}
+		if !trusted {
+			return nil, oauth.Errorf(oauth.InvalidScope, "Client %q does not trust this client with its audience.", id)
+		}
+		audience = append(audience, id)
+	}
+	if !slices.Contains(audience, c.ID) {
+		audience = append(audience, c.ID)
+	}
+	return audience, nil
+}
+
+// trusted reports whether a client lets another one ask for tokens for it. One that doesn't exist trusts nobody.
+func (p *Policy) trusted(ctx context.Context, c *client.Client, id string) (bool, error) {
+	if id == c.ID {
+		return true, nil
+	}
+	peer, err := p.clients.Get(ctx, id)
+	if errors.Is(err, client.ErrUnknown) {
+		return false, nil
+	}
+	return err == nil && peer.Trusts(c.ID), err
+}
