@@ -1,0 +1,164 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// WatchInterval is how often Watch should look at the files. Polling their content is the one way that sees all of them
+// change: files written in place, renamed into place, and behind symbolic links, as Kubernetes replaces a secret.
+const WatchInterval = time.Second
+
+// A Certificate is a TLS certificate in files that are replaced while the program runs. It is safe for concurrent use.
+type Certificate struct {
+	certFile, keyFile string
+	log               *slog.Logger
+
+	current atomic.Pointer[tls.Certificate]
+
+	mu     sync.Mutex
+	loaded fingerprint // of the files that current is of
+}
+
+// NewCertificate loads the certificate chain and its key, both PEM.
+func NewCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, error) {
+	c := &Certificate{certFile: certFile, keyFile: keyFile, log: log}
+	if err := c.Reload(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Reload loads the files again. After an error the certificate stays what it was.
+func (c *Certificate) Reload() error {
+	return c.use(c.read())
+}
+
+// Watch looks at the files, at every interval, until the context ends. It uses a new pair once it has found the same one
+// twice, as somebody may still be writing it, and logs once about one that it can't use.
+func (c *Certificate) Watch(ctx context.Context, interval time.Duration) {
+	ticks := time.NewTicker(interval)
+	defer ticks.Stop()
+	var before, refused fingerprint
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+		}
+		found := c.read()
+		seen := found.fingerprint()
+		settled := seen == before
+		before = seen
+		switch {
+		case !settled || seen == refused:
+		case c.uses(seen):
+			refused = fingerprint{}
+		default:
+			if err := c.use(found); err != nil {
+				refused = seen
+				c.log.ErrorContext(ctx, "reload TLS config", "err", err)
+			}
+		}
+	}
+}
+
+// use makes the pair the current one.
+func (c *Certificate) use(p pair) error {
+	if p.err != nil {
+		return fmt.Errorf("read TLS certificate: %w", p.err)
+	}
+	cert, err := tls.X509KeyPair(p.cert, p.key)
+	if err != nil {
+		return fmt.Errorf("TLS certificate %s with key %s: %w", c.certFile, c.keyFile, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.loaded = p.fingerprint()
+	c.current.Store(&cert)
+	c.log.Info("TLS certificate loaded", "file", c.certFile, "serial", cert.Leaf.SerialNumber.Text(16), "expires", cert.Leaf.NotAfter)
+	return nil
+}
+
+func (c *Certificate) uses(f fingerprint) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.loaded == f
+}
+
+// pair is what was found in the files.
+type pair struct {
+	cert, key []byte
+	err       error
+}
+
+// fingerprint tells pairs apart without keeping the key.
+type fingerprint [sha256.Size]byte
+
+func (c *Certificate) read() pair {
+	cert, certErr := os.ReadFile(c.certFile)
+	key, keyErr := os.ReadFile(c.keyFile)
+	return pair{cert, key, errors.Join(certErr, keyErr)}
+}
+
+func (p pair) fingerprint() fingerprint {
+	if p.err != nil {
+		return sha256.Sum256([]byte(p.err.Error()))
+	}
+	cert, key := sha256.Sum256(p.cert), sha256.Sum256(p.key)
+	return sha256.Sum256(slices.Concat(cert[:], key[:]))
+}
+
+// TLSConfig returns a configuration that shows each new client the current certificate, whether it names a server (SNI)
+// or not. The versions are "1.2" or "1.3"; empty means 1.2 as the lowest and the newest as the highest.
+func (c *Certificate) TLSConfig(minVersion, maxVersion string) (*tls.Config, error) {
+	lowest, err := tlsVersion(minVersion, tls.VersionTLS12)
+	if err != nil {
+		return nil, fmt.Errorf("lowest TLS version: %w", err)
+	}
+	highest, err := tlsVersion(maxVersion, tls.VersionTLS13)
+	if err != nil {
+		return nil, fmt.Errorf("highest TLS version: %w", err)
+	}
+	if highest < lowest {
+		return nil, fmt.Errorf("highest TLS version %s is below the lowest, %s", maxVersion, minVersion)
+	}
+	return &tls.Config{
+		MinVersion:   lowest,
+		MaxVersion:   highest,
+		CipherSuites: slices.Clone(cipherSuites),
+		// Without Certificates, GetCertificate is asked for every handshake.
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
+	}, nil
+}
+
+// cipherSuites are those of TLS 1.2 that are authenticated and forward secret. TLS 1.3 has no others, and no choice.
+var cipherSuites = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+	tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+}
+
+func tlsVersion(name string, otherwise uint16) (uint16, error) {
+	switch name {
+	case "":
+		return otherwise, nil
+	case "1.2":
+		return tls.VersionTLS12, nil
+	case "1.3":
+		return tls.VersionTLS13, nil
+	}
+	return 0, fmt.Errorf("%q is neither 1.2 nor 1.3", name)
+}

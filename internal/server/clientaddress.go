@@ -1,0 +1,75 @@
+package server
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// ClientAddress says how to find the client's address behind proxies: in a header like X-Forwarded-For, to which each
+// proxy appends the address that it was called from. The zero value takes the peer of the connection for the client.
+type ClientAddress struct {
+	Header         string
+	TrustedProxies []netip.Prefix // who is believed; when there are none, the header is not
+}
+
+// normalized returns the settings in the form that of compares with.
+func (c ClientAddress) normalized() ClientAddress {
+	c.Header = http.CanonicalHeaderKey(c.Header)
+	proxies := slices.Clone(c.TrustedProxies)
+	for i, p := range proxies {
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			proxies[i] = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+	}
+	c.TrustedProxies = proxies
+	return c
+}
+
+// of returns the address of the request's client: the last in the header that is not a trusted proxy's, as each proxy
+// vouches only for the address before its own. Where the header can't be believed or understood, it is the peer's.
+func (c ClientAddress) of(r *http.Request) string {
+	peer := host(r.RemoteAddr)
+	if c.Header == "" || len(c.TrustedProxies) == 0 || !c.trustedPeer(peer) {
+		return peer
+	}
+	// Several lines are one list (RFC 9110, 5.3): a proxy may add a line instead of appending to the client's.
+	for _, line := range slices.Backward(r.Header[c.Header]) {
+		for more := true; more; {
+			hop := line
+			if i := strings.LastIndexByte(line, ','); i >= 0 {
+				line, hop = line[:i], line[i+1:]
+			} else {
+				more = false
+			}
+			// A zone means something only on the host that it is of, and is free text here.
+			addr, err := netip.ParseAddr(strings.TrimSpace(hop))
+			if err != nil || addr.Zone() != "" {
+				return peer
+			}
+			if addr = addr.Unmap(); !c.trusts(addr) {
+				return addr.String()
+			}
+		}
+	}
+	return peer
+}
+
+func (c ClientAddress) trustedPeer(peer string) bool {
+	addr, err := netip.ParseAddr(peer)
+	return err == nil && c.trusts(addr.Unmap().WithZone(""))
+}
+
+func (c ClientAddress) trusts(addr netip.Addr) bool {
+	return slices.ContainsFunc(c.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// host returns the address without its port; as it is if it has none, as on a Unix socket.
+func host(address string) string {
+	if h, _, err := net.SplitHostPort(address); err == nil {
+		return h
+	}
+	return address
+}

@@ -1,0 +1,48 @@
+package server
+
+import (
+	"maps"
+	"net/http"
+)
+
+// defaultHeaders are the security headers of every answer. What isn't here, on purpose:
+//
+//   - form-action in the policy: browsers apply it to the redirects that follow a post as well, and those after a login
+//     lead to applications anywhere.
+//   - Cross-Origin-Opener-Policy: any value but the default cuts the tie between the login page and the page that opened
+//     it, which is how applications that log in through a popup get to know the outcome.
+//   - Strict-Transport-Security: it binds the whole host for a long time, which only the operator can decide.
+//   - X-XSS-Protection: browsers have dropped it, as it opened holes of its own.
+//   - Cache-Control: only the handlers know what may be kept.
+//
+// The referrer policy tells other sites nothing. No-referrer would, but browsers then send "Origin: null" with our own
+// forms, and over plain HTTP, where there is no Sec-Fetch-Site, those could not be told from a stranger's.
+var defaultHeaders = map[string]string{
+	"Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' https: data:; font-src 'self'; " +
+		"script-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+	"X-Frame-Options":        "DENY",
+	"X-Content-Type-Options": "nosniff",
+	"Referrer-Policy":        "same-origin",
+}
+
+// headerLine is a header, made once for all answers. They share the value: it is an array, whose slices have no room to
+// append to, so that a handler that adds to the header gets a copy.
+type headerLine struct {
+	name  string
+	value *[1]string
+}
+
+// securityHeaders returns the default headers overridden by name.
+func securityHeaders(override map[string]string) []headerLine {
+	headers := maps.Clone(defaultHeaders)
+	for name, value := range override {
+		if value != "" {
+			headers[http.CanonicalHeaderKey(name)] = value
+		}
+	}
+	lines := make([]headerLine, 0, len(headers))
+	for name, value := range headers {
+		lines = append(lines, headerLine{name, &[1]string{value}})
+	}
+	return lines
+}

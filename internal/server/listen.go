@@ -1,0 +1,190 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// DefaultDrainTimeout is how long requests that are under way may take when the listeners stop. Kubernetes by default
+// grants a process as much before it kills it.
+const DefaultDrainTimeout = 30 * time.Second
+
+// maxHeader bounds a request's header, in bytes: a login in several tabs has a sealed cookie of some kilobytes for each.
+const maxHeader = 64 << 10
+
+// A Listener is an address with what is served there.
+type Listener struct {
+	Name    string // for the log: http, https, telemetry
+	Key     string // of the configuration, for errors: web.http
+	Address string // host:port; port 0 takes a free one
+	Handler http.Handler
+	TLS     *tls.Config // nil: without TLS
+	// OnBound, if not nil, is told the address that was bound, before anything is served there.
+	OnBound  func(net.Addr)
+	Timeouts Timeouts
+	// Last keeps the listener serving until the others have drained, so that probes and the last scrape of metrics find
+	// the process stopping rather than gone.
+	Last bool
+}
+
+// Timeouts end connections whose clients are too slow, deliberately or not. Zero values mean the defaults.
+type Timeouts struct {
+	Header time.Duration // reading a request's header; 10s
+	Read   time.Duration // reading all of a request; 30s
+	Write  time.Duration // from the request's header to the end of the answer, the handler's time included; 60s
+	Idle   time.Duration // between requests; 120s
+}
+
+// A Group is listeners that start and stop together.
+type Group struct {
+	Log       *slog.Logger
+	Listeners []Listener
+	// DrainTimeout is how long all of them together may take to stop; DefaultDrainTimeout when 0.
+	DrainTimeout time.Duration
+	// OnDrain, if not nil, is called before the listeners stop, to turn readiness off.
+	OnDrain func()
+}
+
+// Serve binds all addresses, then serves until the context ends or a listener fails, then lets the requests that are
+// under way end. It returns nil if the context ended and all of them did. A request's context does not end with ctx, but
+// when the request's connection does, or when Serve returns.
+func (g *Group) Serve(ctx context.Context) error {
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	servers, err := g.bind(ctx, base)
+	if err != nil {
+		return err
+	}
+	stopped := make(chan error, len(servers))
+	for _, s := range servers {
+		g.Log.InfoContext(ctx, "listening on", "server", s.Name, "address", s.bound.Addr().String())
+		go func() { stopped <- s.serve() }()
+	}
+
+	running := len(servers)
+	select {
+	case <-ctx.Done():
+	case err = <-stopped:
+		running--
+	}
+	err = errors.Join(err, g.drain(base, servers))
+	for range running {
+		err = errors.Join(err, <-stopped)
+	}
+	return err
+}
+
+// server is a listener that is bound.
+type server struct {
+	Listener
+	http  *http.Server
+	bound net.Listener
+}
+
+// bind binds all addresses, or none.
+func (g *Group) bind(ctx, base context.Context) ([]*server, error) {
+	var servers []*server
+	for _, l := range g.Listeners {
+		bound, err := new(net.ListenConfig).Listen(ctx, "tcp", l.Address)
+		if err != nil {
+			for _, s := range servers {
+				_ = s.bound.Close() // nothing was accepted yet
+			}
+			return nil, fmt.Errorf("listener %s: %s: %q: %w", l.Name, l.Key, l.Address, err)
+		}
+		servers = append(servers, &server{Listener: l, http: newHTTPServer(base, l, g.Log), bound: bound})
+	}
+	for _, s := range servers {
+		if s.OnBound != nil {
+			s.OnBound(s.bound.Addr())
+		}
+	}
+	return servers, nil
+}
+
+func newHTTPServer(base context.Context, l Listener, log *slog.Logger) *http.Server {
+	write := orDefault(l.Timeouts.Write, 60*time.Second)
+	return &http.Server{
+		Handler:           l.Handler,
+		TLSConfig:         l.TLS,
+		ReadHeaderTimeout: orDefault(l.Timeouts.Header, 10*time.Second),
+		ReadTimeout:       orDefault(l.Timeouts.Read, 30*time.Second),
+		WriteTimeout:      write,
+		IdleTimeout:       orDefault(l.Timeouts.Idle, 120*time.Second),
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          newErrorLog(log, l.Name),
+		BaseContext:       func(net.Listener) context.Context { return base },
+		// WriteTimeout ends an HTTP/2 stream, but not a connection whose client has stopped reading.
+		HTTP2: &http.HTTP2Config{WriteByteTimeout: write},
+		// net/http's own answer to OPTIONS * has none of our headers.
+		DisableGeneralOptionsHandler: true,
+	}
+}
+
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}
+
+// serve serves until the server is shut down, which is no error.
+func (s *server) serve() error {
+	var err error
+	if s.TLS == nil {
+		err = s.http.Serve(s.bound)
+	} else {
+		err = s.http.ServeTLS(s.bound, "", "")
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("listener %s: %w", s.Name, err)
+}
+
+// drain stops all servers at once, but those that are to be last after the others, all before one deadline.
+func (g *Group) drain(ctx context.Context, servers []*server) error {
+	if g.OnDrain != nil {
+		g.OnDrain()
+	}
+	ctx, cancel := context.WithTimeout(ctx, orDefault(g.DrainTimeout, DefaultDrainTimeout))
+	defer cancel()
+	return errors.Join(
+		g.stop(ctx, servers, func(s *server) bool { return !s.Last }),
+		g.stop(ctx, servers, func(s *server) bool { return s.Last }),
+	)
+}
+
+// stop stops those of the servers that are meant.
+func (g *Group) stop(ctx context.Context, servers []*server, meant func(*server) bool) error {
+	results := make(chan error, len(servers))
+	stopping := 0
+	for _, s := range servers {
+		if !meant(s) {
+			continue
+		}
+		stopping++
+		g.Log.DebugContext(ctx, "starting graceful shutdown", "server", s.Name)
+		go func() { results <- s.shutdown(ctx) }()
+	}
+	var errs []error
+	for range stopping {
+		errs = append(errs, <-results)
+	}
+	return errors.Join(errs...)
+}
+
+// shutdown waits for the requests that are under way and, when the time is over, cuts them off.
+func (s *server) shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("graceful shutdown of %s: %w", s.Name, errors.Join(err, s.http.Close()))
+}

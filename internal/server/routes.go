@@ -1,0 +1,179 @@
+package server
+
+import (
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+)
+
+// A Route is a path below the issuer's, and who serves it.
+type Route struct {
+	// Pattern is the path without the issuer's, and the label of the route's metrics. It may have one variable, which
+	// the handler reads with PathValue: a segment, as in "/auth/{connector}", or all that is left, as in
+	// "/static/{file...}". Variables are matched in the encoded path and decoded once. "/" is the issuer's path itself.
+	Pattern string
+	Handler http.Handler
+	// Methods are the methods that are let through, GET standing for HEAD as well; others get 405. Nil leaves it to the
+	// handler.
+	Methods []string
+	CORS    bool // whether scripts of the configured origins may read the answers
+	Asset   bool // files, which have no metrics
+	// Root says that Pattern is the whole path, not one below the issuer's. Where the issuer has no path, a route of the
+	// same pattern without Root goes first.
+	Root bool
+}
+
+// shadowedBy reports whether the other route takes this one's place where the issuer has no path.
+func (route Route) shadowedBy(other Route) bool { return !other.Root && other.Pattern == route.Pattern }
+
+// router finds the route of a path, as strictly as upstream Dex does: it corrects nothing and redirects nowhere, with
+// the home page as the one exception.
+type router struct {
+	mux      *http.ServeMux
+	notFound http.Handler
+}
+
+func newRouter(opts Options, routes []Route) *router {
+	base := strings.TrimSuffix(path.Clean("/"+opts.Issuer.EscapedPath()), "/")
+	rt := &router{mux: http.NewServeMux(), notFound: opts.NotFound}
+	rt.mux.Handle("/", opts.NotFound)
+
+	cors := newCrossOrigin(opts.CORS)
+	for _, route := range routes {
+		h := guard(route, opts, cors)
+		if route.Pattern == "/" {
+			rt.handleHome(base, h)
+			continue
+		}
+		pattern := base + route.Pattern
+		if route.Root {
+			if base == "" && slices.ContainsFunc(routes, route.shadowedBy) {
+				continue
+			}
+			pattern = route.Pattern
+		}
+		rt.mux.Handle(pattern, rt.verbatim(pattern, h))
+		if bare, subtree := subtreeRoot(route.Pattern); subtree && !registered(routes, bare) {
+			rt.mux.Handle(strings.TrimSuffix(pattern, route.Pattern)+bare, opts.NotFound) // ServeMux would redirect /static to /static/
+		}
+	}
+	return rt
+}
+
+// handleHome serves the home page at the issuer's path, to which the same path with a slash redirects.
+func (rt *router) handleHome(base string, h http.Handler) {
+	if base == "" {
+		rt.mux.Handle("/{$}", h)
+		return
+	}
+	rt.mux.Handle(base, rt.verbatim(base, h))
+	rt.mux.HandleFunc(base+"/{$}", func(w http.ResponseWriter, r *http.Request) {
+		home := base
+		if r.URL.RawQuery != "" {
+			home += "?" + r.URL.RawQuery
+		}
+		http.Redirect(w, r, home, http.StatusPermanentRedirect) //nolint:gosec // the path is ours, only the query is the client's
+	})
+}
+
+func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !clean(r.URL.EscapedPath()) {
+		rt.notFound.ServeHTTP(w, r) // ServeMux would redirect to the cleaned path
+		return
+	}
+	rt.mux.ServeHTTP(w, r)
+}
+
+// clean reports whether the path is absolute and has no empty, "." or ".." segment but perhaps an empty last one.
+func clean(p string) bool {
+	if p == "/" {
+		return true
+	}
+	return strings.HasPrefix(p, "/") && !strings.Contains(p, "//") && path.Clean(p) == strings.TrimSuffix(p, "/")
+}
+
+// verbatim lets only those requests through that spell the pattern's fixed parts as it does. ServeMux decodes them
+// first, so that /%74oken would get around a proxy's rule about /token.
+func (rt *router) verbatim(pattern string, next http.Handler) http.Handler {
+	prefix, suffix, variable := cutVariable(pattern)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := r.URL.EscapedPath()
+		if p == pattern || variable && strings.HasPrefix(p, prefix) && strings.HasSuffix(p, suffix) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		rt.notFound.ServeHTTP(w, r)
+	})
+}
+
+// cutVariable returns what is before and after the pattern's variable. A pattern that ends in a slash has one without a
+// name.
+func cutVariable(pattern string) (prefix, suffix string, variable bool) {
+	prefix, name, found := strings.Cut(pattern, "{")
+	if !found {
+		return pattern, "", strings.HasSuffix(pattern, "/")
+	}
+	_, suffix, _ = strings.Cut(name, "}")
+	return prefix, suffix, true
+}
+
+// subtreeRoot returns the path, without its final slash, below which the pattern takes everything, if it is such a one.
+func subtreeRoot(pattern string) (root string, subtree bool) {
+	prefix, _, _ := cutVariable(pattern)
+	root = strings.TrimSuffix(prefix, "/")
+	return root, root != "" && (strings.HasSuffix(pattern, "/") || strings.HasSuffix(pattern, "...}"))
+}
+
+func registered(routes []Route, pattern string) bool {
+	return slices.ContainsFunc(routes, func(r Route) bool { return r.Pattern == pattern })
+}
+
+// guard puts around a route's handler what its Route asks for; metrics are outermost, so that they see all answers.
+func guard(route Route, opts Options, cors *crossOrigin) http.Handler {
+	h := route.Handler
+	if route.Methods != nil {
+		h = allowMethods(route.Methods, opts.ErrorPage, h)
+	}
+	if route.CORS && cors != nil {
+		h = cors.wrap(h)
+	}
+	h = limitLength(opts.MaxBody, opts.ErrorPage, h)
+	if opts.Metrics != nil && !route.Asset {
+		h = opts.Metrics.Route(route.Pattern, h)
+	}
+	return h
+}
+
+type errorPage = func(w http.ResponseWriter, r *http.Request, status int)
+
+// allowMethods answers 405 to all other methods.
+func allowMethods(methods []string, page errorPage, next http.Handler) http.Handler {
+	methods = slices.Clone(methods)
+	if slices.Contains(methods, http.MethodGet) && !slices.Contains(methods, http.MethodHead) {
+		methods = append(methods, http.MethodHead)
+	}
+	allow := strings.Join(methods, ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !slices.Contains(methods, r.Method) {
+			w.Header().Set("Allow", allow)
+			page(w, r, http.StatusMethodNotAllowed)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// limitLength refuses a body that says to be too large before a byte of it is read. One that doesn't say is cut off when
+// it is read.
+func limitLength(limit int64, page errorPage, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > limit {
+			// The rest of the body is on its way, and nobody will read it.
+			w.Header().Set("Connection", "close")
+			page(w, r, http.StatusRequestEntityTooLarge)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

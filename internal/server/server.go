@@ -1,0 +1,130 @@
+// Package server is the HTTP plumbing around the handlers of the other rooms: listeners, TLS, routes, and what every
+// request and every answer has in common.
+package server
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+
+	"github.com/google/uuid"
+
+	"dex/internal/telemetry"
+)
+
+// DefaultMaxBody is how large a request's body may be, in bytes: room for the largest SAML responses, and several times
+// anything else that is posted here.
+const DefaultMaxBody = 1 << 20
+
+// Options are what all routes share. Of the zero values, only that of Issuer and Log won't do.
+type Options struct {
+	Issuer *url.URL // its path is before every route
+	Log    *slog.Logger
+
+	Metrics       *telemetry.Metrics // nil: none
+	Headers       map[string]string  // override the security headers by name; an empty value overrides nothing
+	CORS          CORS
+	ClientAddress ClientAddress
+	MaxBody       int64 // in bytes; DefaultMaxBody when 0
+
+	// NotFound answers where there is no route; nil means with plain text.
+	NotFound http.Handler
+	// ErrorPage answers what goes wrong outside of the handlers: 405, 413 and 500. Nil means with plain text.
+	ErrorPage func(w http.ResponseWriter, r *http.Request, status int)
+}
+
+// handler is the outermost handler of the routes.
+type handler struct {
+	log       *slog.Logger
+	headers   []headerLine
+	addresses ClientAddress
+	maxBody   int64
+	errorPage func(w http.ResponseWriter, r *http.Request, status int)
+	next      http.Handler
+}
+
+// New returns a handler that serves the routes below the issuer's path.
+//
+// Each request gets an id and its client's address, both for [telemetry.RequestID] and [telemetry.ClientAddress]; the id
+// also goes out as X-Request-Id. Every answer has the security headers, those to unknown paths and to panics included. A
+// handler that reads a body beyond the limit gets an [http.MaxBytesError], and whatever error status it answers with
+// becomes 413.
+func New(opts Options, routes []Route) http.Handler {
+	if opts.NotFound == nil {
+		opts.NotFound = http.HandlerFunc(http.NotFound)
+	}
+	if opts.ErrorPage == nil {
+		opts.ErrorPage = func(w http.ResponseWriter, _ *http.Request, status int) {
+			http.Error(w, http.StatusText(status), status)
+		}
+	}
+	if opts.MaxBody == 0 {
+		opts.MaxBody = DefaultMaxBody
+	}
+	return &handler{
+		log:       opts.Log,
+		headers:   securityHeaders(opts.Headers),
+		addresses: opts.ClientAddress.normalized(),
+		maxBody:   opts.MaxBody,
+		errorPage: opts.ErrorPage,
+		next:      newRouter(opts, routes),
+	}
+}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// An id that came with the request is not believed: it would let strangers forge the trail in the log.
+	id := uuid.NewString()
+	r = r.WithContext(telemetry.WithRequest(r.Context(), id, h.addresses.of(r)))
+
+	x := &exchange{Recorder: telemetry.Record(w), id: [1]string{id}}
+	if r.Body != nil && r.Body != http.NoBody {
+		// MaxBytesReader knows how to close the connection only of net/http's own writer, not of a wrapped one.
+		x.body.ReadCloser = http.MaxBytesReader(w, r.Body, h.maxBody)
+		r.Body = &x.body
+	}
+	h.setHeaders(x)
+	defer h.recoverPanic(x, r)
+	h.next.ServeHTTP(x, r)
+}
+
+// setHeaders sets the headers that every answer has; handlers may overrule them.
+func (h *handler) setHeaders(x *exchange) {
+	header := x.Header()
+	for _, line := range h.headers {
+		header[line.name] = line.value[:]
+	}
+	header["X-Request-Id"] = x.id[:]
+}
+
+// exchange is a request on its way through the handlers, and the writer of its answer.
+type exchange struct {
+	telemetry.Recorder
+	id   [1]string // of the request, ready to be a header's value
+	body body
+}
+
+// WriteHeader begins the answer. Handlers needn't tell a body that was too large from one that was malformed.
+func (x *exchange) WriteHeader(status int) {
+	if x.body.exceeded && status >= 400 {
+		status = http.StatusRequestEntityTooLarge
+	}
+	x.Recorder.WriteHeader(status)
+}
+
+// body is a request's body that remembers whether it was cut off at the limit.
+type body struct {
+	io.ReadCloser
+	exceeded bool
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF { // most bodies end well, and looking into an error costs
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			b.exceeded = true
+		}
+	}
+	return n, err
+}

@@ -1,0 +1,189 @@
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	checkInterval = 15 * time.Second
+	// checkTimeout is what a check may take. It is shorter than the interval, so that a thing that hangs is reported
+	// before it is asked again.
+	checkTimeout = 5 * time.Second
+)
+
+// A Check finds out whether something that the program needs works.
+type Check func(ctx context.Context) error
+
+// Health is whether the program works and whether it wants requests. It passes until a check has failed, and isn't
+// ready until it is told to be.
+type Health struct {
+	log *slog.Logger
+
+	mu     sync.Mutex
+	checks map[string]*check
+	ready  bool
+}
+
+// check is a Check and how it went last.
+type check struct {
+	name string
+	run  Check
+	last result
+	// pending has the outcome of a run that did not end in time. Until it ends there is no other, so that a storage
+	// that hangs does not gather goroutines.
+	pending chan error
+}
+
+// result is the JSON of a check; monitors that were made for upstream Dex read these members.
+type result struct {
+	Message            string        `json:"message,omitempty"` // absent once the check has run
+	Error              *failure      `json:"error,omitempty"`   // absent when the check passed
+	Timestamp          time.Time     `json:"timestamp"`
+	Duration           time.Duration `json:"duration"` // in nanoseconds
+	ContiguousFailures int           `json:"contiguousFailures"`
+	TimeOfFirstFailure *time.Time    `json:"timeOfFirstFailure"`
+}
+
+type failure struct {
+	Message string `json:"message"`
+}
+
+func (r result) passed() bool { return r.Error == nil }
+
+// NewHealth returns a Health without checks, which logs when one begins to fail and when it recovers.
+func NewHealth(log *slog.Logger) *Health {
+	return &Health{log: log, checks: map[string]*check{}}
+}
+
+// Add adds a check, which passes until it has run. Checks that are added after Run began don't run.
+func (h *Health) Add(name string, run Check) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.checks[name] = &check{
+		name: name,
+		run:  run,
+		last: result{Message: "the check has not run yet", Timestamp: time.Now()},
+	}
+}
+
+// SetReady says whether requests are welcome: true once everything has started, false when it begins to stop.
+func (h *Health) SetReady(ready bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ready = ready
+}
+
+// Passing reports whether every check passed when it last ran.
+func (h *Health) Passing() bool {
+	return passing(h.results())
+}
+
+// Run runs the checks at once and then every 15 seconds, each on its own, until the context ends.
+func (h *Health) Run(ctx context.Context) {
+	h.mu.Lock()
+	checks := slices.Collect(maps.Values(h.checks))
+	h.mu.Unlock()
+	var running sync.WaitGroup
+	for _, c := range checks {
+		running.Go(func() { h.repeat(ctx, c) })
+	}
+	running.Wait()
+}
+
+func (h *Health) repeat(ctx context.Context, c *check) {
+	ticks := time.NewTicker(checkInterval)
+	defer ticks.Stop()
+	for {
+		start := time.Now()
+		err := c.once(ctx)
+		if ctx.Err() != nil {
+			return // stopping is no failure of what was checked
+		}
+		h.keep(ctx, c, start, err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+		}
+	}
+}
+
+// once runs the check, or waits for the run that is still pending, and gives up when the time is over, even if the check
+// does not heed its context.
+func (c *check) once(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	if c.pending == nil {
+		ended := make(chan error, 1)
+		go func() { ended <- c.run(ctx) }()
+		c.pending = ended
+	}
+	select {
+	case err := <-c.pending:
+		c.pending = nil
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("no answer within %v", checkTimeout)
+	}
+}
+
+// keep records the outcome of a run and logs it if the check changed.
+func (h *Health) keep(ctx context.Context, c *check, start time.Time, err error) {
+	next := result{Timestamp: start, Duration: time.Since(start)}
+	h.mu.Lock()
+	before := c.last
+	if err != nil {
+		next.Error = &failure{err.Error()}
+		next.ContiguousFailures = before.ContiguousFailures + 1
+		next.TimeOfFirstFailure = before.TimeOfFirstFailure
+		if next.TimeOfFirstFailure == nil {
+			next.TimeOfFirstFailure = &start
+		}
+	}
+	c.last = next
+	h.mu.Unlock()
+
+	switch {
+	case before.passed() && !next.passed():
+		h.log.ErrorContext(ctx, "health check failed", "check", c.name, "err", err)
+	case !before.passed() && next.passed():
+		h.log.InfoContext(ctx, "health check passed again", "check", c.name,
+			"failures", before.ContiguousFailures, "since", *before.TimeOfFirstFailure)
+	}
+}
+
+func (h *Health) results() map[string]result {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	results := make(map[string]result, len(h.checks))
+	for name, c := range h.checks {
+		results[name] = c.last
+	}
+	return results
+}
+
+// readiness is the results and, while requests aren't welcome, a failure that says so.
+func (h *Health) readiness() map[string]result {
+	results := h.results()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.ready {
+		results["ready"] = result{Error: &failure{"starting or stopping"}, Timestamp: time.Now()}
+	}
+	return results
+}
+
+func passing(results map[string]result) bool {
+	for _, r := range results {
+		if !r.passed() {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,179 @@
+package telemetry
+
+import (
+	"maps"
+	"net/http"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Metrics are the program's Prometheus metrics, in a registry of their own. Names, labels and buckets are those of
+// upstream Dex, because dashboards and alerts use them.
+type Metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	size     *prometheus.HistogramVec
+}
+
+// NewMetrics returns the metrics of the program in the version given: its build, the Go runtime, the process, and HTTP
+// requests.
+func NewMetrics(version string) *Metrics {
+	labels := []string{"code", "method", "handler"}
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "http_requests_total",
+			Help: "HTTP requests answered.",
+		}, labels),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "request_duration_seconds",
+			Help:    "Time from a request's header to the end of its answer.",
+			Buckets: []float64{.25, .5, 1, 2.5, 5, 10},
+		}, labels),
+		size: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "response_size_bytes",
+			Help:    "Size of the bodies of answers.",
+			Buckets: []float64{200, 500, 900, 1500},
+		}, labels),
+	}
+	m.registry.MustRegister(
+		buildInfo(version),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		m.requests, m.duration, m.size,
+	)
+	return m
+}
+
+func buildInfo(version string) prometheus.Collector {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "dex_build_info",
+		Help: "Always 1; the labels say what is running.",
+		ConstLabels: prometheus.Labels{
+			"version":    version,
+			"go_version": runtime.Version(),
+			"platform":   runtime.GOOS + "/" + runtime.GOARCH,
+		},
+	})
+	g.Set(1)
+	return g
+}
+
+// Registry returns the registry, for other rooms to register their metrics with.
+func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
+
+// Route returns a handler that counts and times what h answers. The pattern becomes the label handler.
+func (m *Metrics) Route(pattern string, h http.Handler) http.Handler {
+	rt := &route{metrics: m, pattern: pattern, next: h}
+	rt.series.Store(&map[outcome]*series{})
+	return rt
+}
+
+// route is a handler with its metrics. Looking up a labelled metric costs a hash and a lock, so it keeps those that it
+// has used: the map is replaced whole when one is added, which happens a few times in the life of a process.
+type route struct {
+	metrics *Metrics
+	pattern string
+	next    http.Handler
+
+	adding sync.Mutex
+	series atomic.Pointer[map[outcome]*series]
+}
+
+// outcome is what tells a route's series apart. Both values come from small sets, so that no stranger can make the
+// metrics grow.
+type outcome struct {
+	status int
+	method string
+}
+
+type series struct {
+	requests prometheus.Counter
+	duration prometheus.Observer
+	size     prometheus.Observer
+}
+
+func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// Recorders further out see the same answer; a second one would be waste.
+	rec, recorded := w.(interface {
+		Status() int
+		Size() int64
+	})
+	if !recorded {
+		own := Record(w)
+		w, rec = &own, &own
+	}
+	start := time.Now()
+	returned := false
+	defer func() {
+		status := rec.Status()
+		switch {
+		case status != 0:
+		case returned:
+			status = http.StatusOK // what net/http sends for a handler that wrote nothing
+		default:
+			status = http.StatusInternalServerError // a panic, which somebody further out answers
+		}
+		s := rt.observe(outcome{status, methodLabel(r.Method)})
+		s.requests.Inc()
+		s.duration.Observe(time.Since(start).Seconds())
+		s.size.Observe(float64(rec.Size()))
+	}()
+	rt.next.ServeHTTP(w, r)
+	returned = true
+}
+
+// observe returns the metrics of an outcome.
+func (rt *route) observe(o outcome) *series {
+	if s := (*rt.series.Load())[o]; s != nil {
+		return s
+	}
+	rt.adding.Lock()
+	defer rt.adding.Unlock()
+	known := *rt.series.Load()
+	if s := known[o]; s != nil {
+		return s
+	}
+	code := strconv.Itoa(o.status)
+	s := &series{
+		requests: rt.metrics.requests.WithLabelValues(code, o.method, rt.pattern),
+		duration: rt.metrics.duration.WithLabelValues(code, o.method, rt.pattern),
+		size:     rt.metrics.size.WithLabelValues(code, o.method, rt.pattern),
+	}
+	more := maps.Clone(known)
+	more[o] = s
+	rt.series.Store(&more)
+	return s
+}
+
+// methodLabel returns the method in lower case, or unknown: clients may invent methods.
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet:
+		return "get"
+	case http.MethodPost:
+		return "post"
+	case http.MethodHead:
+		return "head"
+	case http.MethodOptions:
+		return "options"
+	case http.MethodPut:
+		return "put"
+	case http.MethodPatch:
+		return "patch"
+	case http.MethodDelete:
+		return "delete"
+	case http.MethodConnect:
+		return "connect"
+	case http.MethodTrace:
+		return "trace"
+	}
+	return "unknown"
+}

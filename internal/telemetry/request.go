@@ -1,0 +1,31 @@
+package telemetry
+
+import "context"
+
+// request is what a context knows about the HTTP request that it belongs to.
+type request struct {
+	id            string
+	clientAddress string
+}
+
+type requestKey struct{}
+
+// WithRequest returns a context that carries the request's id and its client's address, for the log and for whoever
+// records where a login came from.
+func WithRequest(ctx context.Context, requestID, clientAddress string) context.Context {
+	return context.WithValue(ctx, requestKey{}, &request{requestID, clientAddress})
+}
+
+// RequestID returns the id of the context's request; empty outside of one.
+func RequestID(ctx context.Context) string { return requestOf(ctx).id }
+
+// ClientAddress returns the IP address of the context's client; empty outside of a request. It serves records and logs
+// and is no proof of anything: a trusted proxy may have named it.
+func ClientAddress(ctx context.Context) string { return requestOf(ctx).clientAddress }
+
+func requestOf(ctx context.Context) request {
+	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+		return *r
+	}
+	return request{}
+}
