@@ -1,0 +1,92 @@
+package ui
+
+import (
+	"cmp"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// audiencePrefix starts a scope that asks for tokens which another application accepts as well.
+const audiencePrefix = "audience:server:client_id:"
+
+// An ApprovalPage asks whether an application may have what it requests.
+type ApprovalPage struct {
+	User      string // the username
+	Client    string // display name of the application
+	AuthReqID string
+	// RequestedScopes are the scopes by name. Templates get their descriptions, as Scopes and Permissions.
+	RequestedScopes []string
+
+	Email           string // may be empty
+	Connector       string // display name of what the user signed in with; may be empty
+	ClientLogoURL   string // shown only if it is an https URL
+	OtherAccountURL string // starts over with another account; empty when that's impossible
+}
+
+// A Permission is what a scope allows, for people who don't know what a scope is.
+type Permission struct {
+	Name   string // completes the sentence "it asks to"
+	Detail string
+}
+
+// Approval asks for the user's consent.
+func (u *UI) Approval(w http.ResponseWriter, r *http.Request, p ApprovalPage) {
+	u.render(w, r, http.StatusOK, "approval.html", newApprovalData(newPage(r, "Allow access"), p))
+}
+
+type approvalData struct {
+	page
+	ApprovalPage
+	Scopes      []string // names of the permissions: all that upstream's templates know
+	Permissions []Permission
+}
+
+func newApprovalData(base page, p ApprovalPage) approvalData {
+	if !isHTTPS(p.ClientLogoURL) {
+		p.ClientLogoURL = ""
+	}
+	d := approvalData{page: base, ApprovalPage: p, Permissions: describeScopes(p.RequestedScopes)}
+	for _, permission := range d.Permissions {
+		d.Scopes = append(d.Scopes, permission.Name)
+	}
+	return d
+}
+
+func isHTTPS(link string) bool {
+	u, err := url.Parse(link)
+	return err == nil && u.Scheme == "https" && u.Host != ""
+}
+
+// describeScopes returns the permissions that scopes stand for, ordered by name. Every scope is among them, known or
+// not, but openid: to sign in is what the user came for.
+func describeScopes(scopes []string) []Permission {
+	var permissions []Permission
+	for _, scope := range scopes {
+		if scope != "openid" {
+			permissions = append(permissions, describeScope(scope))
+		}
+	}
+	slices.SortFunc(permissions, func(a, b Permission) int { return cmp.Compare(a.Name, b.Name) })
+	return slices.Compact(permissions)
+}
+
+func describeScope(scope string) Permission {
+	switch scope {
+	case "profile":
+		return Permission{"See your name", "Your display name and your username."}
+	case "email":
+		return Permission{"See your email address", "And whether it has been verified."}
+	case "groups":
+		return Permission{"See your groups", "The teams and groups you belong to, often used to decide what you may do."}
+	case "offline_access":
+		return Permission{"Keep access while you’re away", "Until it is revoked or expires, without asking you again."}
+	case "federated:id":
+		return Permission{"See your user ID at the place you signed in with", "And which place that is."}
+	}
+	if client, ok := strings.CutPrefix(scope, audiencePrefix); ok {
+		return Permission{"Sign you in to “" + client + "” as well", "That application will accept this login as yours."}
+	}
+	return Permission{"Use “" + scope + "”", "This server has no description of that permission."}
+}

@@ -1,0 +1,147 @@
+package ui
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// versionParam is the query parameter with the version of an asset.
+	versionParam = "v"
+
+	cacheVersion    = "public, max-age=31536000, immutable" // a year: the content of a version never changes
+	cacheRevalidate = "no-cache"
+)
+
+// assets serves the files of a folder, without listings. It implements [http.Handler].
+type assets struct {
+	files fs.FS
+	log   *slog.Logger
+
+	mu     sync.Mutex
+	hashes map[string]hashed // by name; only of files that exist
+}
+
+// hashed is the hash of a file as it was.
+type hashed struct {
+	modified time.Time // zero for a built-in file
+	size     int64
+	hash     string
+}
+
+func newAssets(files fs.FS, log *slog.Logger) *assets {
+	return &assets{files: files, log: log, hashes: make(map[string]hashed)}
+}
+
+// ServeHTTP serves the file that the rest of the path names.
+func (a *assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, strings.TrimPrefix(r.URL.Path, "/"))
+}
+
+func (a *assets) serve(w http.ResponseWriter, r *http.Request, name string) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+		return
+	}
+	f, info, err := a.open(name)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			// No more than debug: names that no file can have come from strangers, and what an operator's directory
+			// can't give was an error at start.
+			a.log.DebugContext(r.Context(), "cannot read asset", "err", err)
+		}
+		http.NotFound(w, r)
+		return
+	}
+	defer func() { _ = f.Close() }() // nothing was written
+	hash, err := a.hash(name, f, info)
+	if err != nil {
+		a.log.ErrorContext(r.Context(), "cannot read asset", "err", err)
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		return
+	}
+
+	w.Header().Set("ETag", `"`+hash+`"`)
+	w.Header().Set("Cache-Control", cacheRevalidate)
+	if r.URL.Query().Get(versionParam) == hash {
+		w.Header().Set("Cache-Control", cacheVersion)
+	}
+	http.ServeContent(w, r, name, info.ModTime(), f)
+}
+
+// version is the hash of a file's content; empty when there is no such file.
+func (a *assets) version(name string) string {
+	f, info, err := a.open(name)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }() // nothing was written
+	hash, err := a.hash(name, f, info)
+	if err != nil {
+		return ""
+	}
+	return hash
+}
+
+func (a *assets) exists(name string) bool { return a.version(name) != "" }
+
+// open opens a regular file; everything else does not exist. Names that are not plain, with dots or empty segments, are
+// refused rather than cleaned, so that each file has one URL.
+func (a *assets) open(name string) (seekableFile, fs.FileInfo, error) {
+	if !fs.ValidPath(name) {
+		return nil, nil, fs.ErrNotExist
+	}
+	f, err := a.files.Open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	file, ok := f.(seekableFile)
+	if !ok || !info.Mode().IsRegular() {
+		return nil, nil, errors.Join(fs.ErrNotExist, f.Close())
+	}
+	return file, info, nil
+}
+
+// A seekableFile is what both a directory on disk and the built-in files give for a regular file.
+type seekableFile interface {
+	fs.File
+	io.Seeker
+}
+
+// hash returns the hash of the file's content and leaves the file at its start. It reads the content only when the file
+// changed since the last time.
+func (a *assets) hash(name string, f seekableFile, info fs.FileInfo) (string, error) {
+	a.mu.Lock()
+	known, ok := a.hashes[name]
+	a.mu.Unlock()
+	if ok && known.size == info.Size() && known.modified.Equal(info.ModTime()) {
+		return known.hash, nil
+	}
+
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", fmt.Errorf("hash %s: %w", name, err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return "", fmt.Errorf("hash %s: %w", name, err)
+	}
+	now := hashed{modified: info.ModTime(), size: info.Size(), hash: hex.EncodeToString(sum.Sum(nil)[:8])}
+	a.mu.Lock()
+	a.hashes[name] = now
+	a.mu.Unlock()
+	return now.hash, nil
+}

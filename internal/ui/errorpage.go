@@ -1,0 +1,65 @@
+package ui
+
+import "net/http"
+
+// An ErrorPage says what went wrong and what to do about it.
+type ErrorPage struct {
+	ErrMsg    string // what happened, in a sentence; may be empty
+	Hint      string // what to do next; a text that fits the status when empty
+	RequestID string // names the request in the log
+	RetryURL  string // a fresh start; empty when there is none
+}
+
+// Error shows what went wrong.
+func (u *UI) Error(w http.ResponseWriter, r *http.Request, status int, p ErrorPage) {
+	u.render(w, r, status, "error.html", newErrorData(newPage(r, ""), status, p))
+}
+
+// NotFound answers requests for pages that don't exist.
+func (u *UI) NotFound(w http.ResponseWriter, r *http.Request) {
+	u.Error(w, r, http.StatusNotFound, ErrorPage{ErrMsg: "There is no page at this address."})
+}
+
+type errorData struct {
+	page
+	ErrorPage
+	Status  int
+	ErrType string // the standard text of the status
+	Heading string
+}
+
+func newErrorData(base page, status int, p ErrorPage) errorData {
+	advice := adviceFor(status)
+	if p.Hint == "" {
+		p.Hint = advice.hint
+	}
+	base.Title = advice.heading
+	return errorData{
+		page:      base,
+		ErrorPage: p,
+		Status:    status,
+		ErrType:   http.StatusText(status),
+		Heading:   advice.heading,
+	}
+}
+
+// advice is a status in words for people who don't know what a status is.
+type advice struct{ heading, hint string }
+
+func adviceFor(status int) advice {
+	const startAgain = "Go back to the application and start again."
+	switch status {
+	case http.StatusUnauthorized:
+		return advice{"This link doesn’t work", startAgain}
+	case http.StatusForbidden:
+		return advice{"You don’t have access", "If you should have, ask the people who run this service."}
+	case http.StatusNotFound:
+		return advice{"Page not found", "Check the address, or go back to the application that sent you here."}
+	case http.StatusTooManyRequests:
+		return advice{"Too many tries", "Wait a minute, then try again."}
+	}
+	if status >= http.StatusInternalServerError {
+		return advice{"Something went wrong", "Try again in a moment. If it happens again, tell the people who run this service."}
+	}
+	return advice{"We can’t continue from here", startAgain}
+}

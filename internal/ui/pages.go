@@ -1,0 +1,124 @@
+package ui
+
+import (
+	"net/http"
+	"time"
+)
+
+// A LoginPage offers the connectors to choose from.
+type LoginPage struct {
+	Connectors []ConnectorLink // in the order shown
+	Client     string          // display name of the application; may be empty
+}
+
+// A ConnectorLink is one way to log in.
+type ConnectorLink struct {
+	ID   string
+	Name string // display name
+	URL  string // where choosing it leads
+	Type string // picks the icon
+}
+
+// Login shows the choice of connectors.
+func (u *UI) Login(w http.ResponseWriter, r *http.Request, p LoginPage) {
+	u.render(w, r, http.StatusOK, "login.html", loginData{newPage(r, "Log in"), p})
+}
+
+type loginData struct {
+	page
+	LoginPage
+}
+
+// A PasswordPage asks for a username and a password.
+type PasswordPage struct {
+	PostURL           string // path and query of the request
+	BackLink          string // to the choice of connectors; empty when there is nothing to choose
+	Username          string // what was typed last
+	UsernamePrompt    string // label of the field; Username when empty
+	Invalid           bool   // the last try failed
+	ShowRememberMe    bool
+	RememberMeChecked bool
+
+	Message   string // why the last try failed, in place of the usual text; implies Invalid
+	Client    string // display name of the application; may be empty
+	Connector string // display name of the connector; may be empty
+}
+
+// Password shows the form for username and password.
+func (u *UI) Password(w http.ResponseWriter, r *http.Request, status int, p PasswordPage) {
+	u.render(w, r, status, "password.html", newPasswordData(newPage(r, "Log in"), p))
+}
+
+type passwordData struct {
+	page
+	PasswordPage
+}
+
+func newPasswordData(base page, p PasswordPage) passwordData {
+	if p.UsernamePrompt == "" {
+		p.UsernamePrompt = "Username"
+	}
+	// A custom template may know nothing of Message, and still has to say that the try failed.
+	p.Invalid = p.Invalid || p.Message != ""
+	return passwordData{base, p}
+}
+
+// An OOBPage shows an authorization code to copy.
+type OOBPage struct {
+	Code string
+}
+
+// OOB shows the code to those whose application can't receive it.
+func (u *UI) OOB(w http.ResponseWriter, r *http.Request, p OOBPage) {
+	u.render(w, r, http.StatusOK, "oob.html", oobData{newPage(r, "Copy your code"), p})
+}
+
+type oobData struct {
+	page
+	OOBPage
+}
+
+// A HomePage is the page at the issuer URL. Without a session only DiscoveryURL is shown.
+type HomePage struct {
+	LoggedIn            bool
+	Username            string
+	Email               string
+	EmailVerified       bool
+	Groups              []string
+	ConnectorName       string
+	SignedIn            time.Time // start of this session; zero leaves it out
+	SessionExpires      time.Time // zero leaves it out
+	SessionExpiryIsIdle bool      // SessionExpires is when an unused session ends
+	IPAddress           string
+	UserAgent           string
+	LogoutURL           string
+	DiscoveryURL        string
+}
+
+// Home shows who is signed in, or what this server is.
+func (u *UI) Home(w http.ResponseWriter, r *http.Request, p HomePage) {
+	u.render(w, r, http.StatusOK, "home.html", newHomeData(newPage(r, ""), p))
+}
+
+type homeData struct {
+	page
+	HomePage
+	SignedInISO, SignedInText             string
+	SessionExpiresISO, SessionExpiresText string
+}
+
+func newHomeData(base page, p HomePage) homeData {
+	d := homeData{page: base, HomePage: p}
+	d.SignedInISO, d.SignedInText = timeTexts(p.SignedIn)
+	d.SessionExpiresISO, d.SessionExpiresText = timeTexts(p.SessionExpires)
+	return d
+}
+
+// timeTexts returns a time for programs and for people, both in UTC, and nothing for the zero time.
+func timeTexts(t time.Time) (iso, text string) {
+	if t.IsZero() {
+		return "", ""
+	}
+	t = t.UTC()
+	return t.Format(time.RFC3339), t.Format("2 Jan 2006, 15:04 UTC")
+}

@@ -1,0 +1,444 @@
+package ui_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"dex/internal/ui"
+)
+
+// A handler shows one of the pages.
+type handler = http.HandlerFunc
+
+func loginPage(u *ui.UI, p ui.LoginPage) handler {
+	return func(w http.ResponseWriter, r *http.Request) { u.Login(w, r, p) }
+}
+
+func passwordPage(u *ui.UI, status int, p ui.PasswordPage) handler {
+	return func(w http.ResponseWriter, r *http.Request) { u.Password(w, r, status, p) }
+}
+
+func approvalPage(u *ui.UI, p ui.ApprovalPage) handler {
+	return func(w http.ResponseWriter, r *http.Request) { u.Approval(w, r, p) }
+}
+
+func errorPage(u *ui.UI, status int, p ui.ErrorPage) handler {
+	return func(w http.ResponseWriter, r *http.Request) { u.Error(w, r, status, p) }
+}
+
+func homePage(u *ui.UI, p ui.HomePage) handler {
+	return func(w http.ResponseWriter, r *http.Request) { u.Home(w, r, p) }
+}
+
+// allPages has every page with everything on it, and the title it should have.
+func allPages(u *ui.UI) map[string]struct {
+	show   handler
+	status int
+	title  string
+} {
+	signedIn := time.Date(2026, time.November, 22, 12, 23, 0, 0, time.UTC)
+	return map[string]struct {
+		show   handler
+		status int
+		title  string
+	}{
+		"login": {loginPage(u, ui.LoginPage{
+			Client: "Grafana", Connectors: []ui.ConnectorLink{{ID: "ldap", Name: "LDAP", URL: "/dex/auth/ldap", Type: "ldap"}},
+		}), http.StatusOK, "Log in · dex"},
+		"password": {passwordPage(u, http.StatusUnauthorized, ui.PasswordPage{
+			PostURL: "/dex/auth/local/login?state=x", BackLink: "/dex/auth", Username: "jane", UsernamePrompt: "Email",
+			Invalid: true, ShowRememberMe: true, RememberMeChecked: true, Client: "Grafana", Connector: "LDAP",
+		}), http.StatusUnauthorized, "Log in · dex"},
+		"approval": {approvalPage(u, ui.ApprovalPage{
+			User: "jane", Client: "Grafana", AuthReqID: "x", RequestedScopes: []string{"openid", "email"},
+			Email: "jane@example.com", Connector: "LDAP", ClientLogoURL: "https://example.com/l.png", OtherAccountURL: "/o",
+		}), http.StatusOK, "Allow access · dex"},
+		"oob": {func(w http.ResponseWriter, r *http.Request) { u.OOB(w, r, ui.OOBPage{Code: "abc"}) },
+			http.StatusOK, "Copy your code · dex"},
+		"error": {errorPage(u, http.StatusBadRequest, ui.ErrorPage{
+			ErrMsg: "It expired.", Hint: "Start again.", RequestID: "r-1", RetryURL: "/dex/auth",
+		}), http.StatusBadRequest, "We can’t continue from here · dex"},
+		"not found": {u.NotFound, http.StatusNotFound, "Page not found · dex"},
+		"home": {homePage(u, ui.HomePage{DiscoveryURL: "https://x/.well-known/openid-configuration"}),
+			http.StatusOK, "dex"},
+		"home, signed in": {homePage(u, ui.HomePage{
+			LoggedIn: true, Username: "jane", Email: "jane@example.com", Groups: []string{"a"}, ConnectorName: "LDAP",
+			SignedIn: signedIn, SessionExpires: signedIn.Add(time.Hour), IPAddress: "192.0.2.1", UserAgent: "x",
+			LogoutURL: "/dex/logout", DiscoveryURL: "https://x/.well-known/openid-configuration",
+		}), http.StatusOK, "dex"},
+	}
+}
+
+func TestResponse(t *testing.T) {
+	u, _ := newUI(t, ui.Config{IssuerPath: "/dex"})
+	for name, page := range allPages(u) {
+		t.Run(name, func(t *testing.T) {
+			w := show(t, "/dex/auth", page.show)
+			if w.Code != page.status {
+				t.Errorf("status %d, want %d", w.Code, page.status)
+			}
+			for header, want := range map[string]string{
+				"Content-Type":   "text/html; charset=utf-8",
+				"Cache-Control":  "no-store",
+				"Content-Length": strconv.Itoa(w.Body.Len()),
+			} {
+				if got := w.Header().Get(header); got != want {
+					t.Errorf("%s: %q, want %q", header, got, want)
+				}
+			}
+		})
+	}
+}
+
+// What a screen reader needs, and what a strict content security policy forbids.
+func TestStructure(t *testing.T) {
+	u, _ := newUI(t, ui.Config{IssuerPath: "/dex"})
+	for name, page := range allPages(u) {
+		t.Run(name, func(t *testing.T) {
+			doc := document(t, page.show)
+			if got := attr(one(t, "html", tags(doc, "html")), "lang"); got != "en" {
+				t.Errorf("lang %q", got)
+			}
+			if got := text(one(t, "title", tags(doc, "title"))); got != page.title {
+				t.Errorf("title %q, want %q", got, page.title)
+			}
+			for _, landmark := range []string{"header", "main", "footer", "h1"} {
+				one(t, landmark, tags(doc, landmark))
+			}
+			for _, img := range tags(doc, "img") {
+				if !hasAttr(img, "alt") {
+					t.Errorf("image %s has no alt", attr(img, "src"))
+				}
+			}
+			checkLabels(t, doc)
+			checkPolicy(t, doc)
+		})
+	}
+}
+
+func checkLabels(t *testing.T, doc *html.Node) {
+	t.Helper()
+	for _, input := range tags(doc, "input") {
+		if attr(input, "type") == "hidden" {
+			continue
+		}
+		labels := find(doc, func(n *html.Node) bool { return n.Data == "label" && attr(n, "for") == attr(input, "id") })
+		if label := one(t, "label of "+attr(input, "name"), labels); text(label) == "" {
+			t.Errorf("label of %s is empty", attr(input, "name"))
+		}
+		if id := attr(input, "aria-describedby"); id != "" {
+			byID(t, doc, id)
+		}
+	}
+}
+
+func checkPolicy(t *testing.T, doc *html.Node) {
+	t.Helper()
+	for _, n := range find(doc, func(*html.Node) bool { return true }) {
+		if n.Data == "script" || n.Data == "style" || n.Data == "base" {
+			t.Errorf("page has a <%s>", n.Data)
+		}
+		for _, a := range n.Attr {
+			if a.Key == "style" || strings.HasPrefix(a.Key, "on") {
+				t.Errorf("<%s> has %s", n.Data, a.Key)
+			}
+			if link := strings.ToLower(a.Val); strings.HasPrefix(link, "javascript:") || strings.HasPrefix(link, "data:") {
+				t.Errorf("<%s %s> is %s", n.Data, a.Key, a.Val)
+			}
+		}
+	}
+}
+
+func TestLoginHooks(t *testing.T) {
+	u, _ := newUI(t, ui.Config{Issuer: "Acme"})
+	doc := document(t, loginPage(u, ui.LoginPage{Client: "Grafana", Connectors: []ui.ConnectorLink{
+		{ID: "a", Name: "Example", URL: "/dex/auth/a?state=1&scope=openid+email", Type: "mockCallback"},
+		{ID: "b", Name: "Email", URL: "/dex/auth/local", Type: "local"},
+	}}))
+	links := byClass(doc, "theme-btn-provider")
+	if len(links) != 2 {
+		t.Fatalf("%d links, want 2", len(links))
+	}
+	link := links[0]
+	if link.Data != "a" || !hasClass(link, "dex-btn") || !hasClass(link, "dex-btn-provider") {
+		t.Errorf("link is <%s class=%q>", link.Data, attr(link, "class"))
+	}
+	if got := text(link); got != "Log in with Example" {
+		t.Errorf("link says %q", got)
+	}
+	if got := attr(link, "href"); got != "/dex/auth/a?state=1&scope=openid+email" {
+		t.Errorf("link leads to %q", got)
+	}
+	one(t, "icon", byClass(link, "dex-btn-icon--mockCallback"))
+	one(t, "text", byClass(link, "dex-btn-text"))
+	if got := text(one(t, "h1", tags(doc, "h1"))); got != "Log in to Acme" {
+		t.Errorf("heading %q", got)
+	}
+	if !strings.Contains(text(doc), "to continue to Grafana") {
+		t.Error("page doesn't name the application")
+	}
+	for _, class := range []string{"theme-body", "theme-navbar", "theme-navbar__logo", "dex-container", "theme-panel"} {
+		one(t, class, byClass(doc, class))
+	}
+}
+
+func TestPasswordHooks(t *testing.T) {
+	const postURL = "/dex/auth/local/login?state=a%2Fb&back=%2Fdex"
+	u, _ := newUI(t, ui.Config{})
+	doc := document(t, passwordPage(u, http.StatusOK, ui.PasswordPage{
+		PostURL: postURL, BackLink: "/dex/auth?x=1", UsernamePrompt: "Email Address", ShowRememberMe: true,
+	}))
+	form := one(t, "form", tags(doc, "form"))
+	if attr(form, "method") != "post" || attr(form, "action") != postURL {
+		t.Errorf("form %v", form.Attr)
+	}
+	for id, want := range map[string]map[string]string{
+		"login":        {"name": "login", "type": "text", "autocomplete": "username", "inputmode": "email"},
+		"password":     {"name": "password", "type": "password", "autocomplete": "current-password"},
+		"remember_me":  {"name": "remember_me", "type": "checkbox", "value": "on"},
+		"submit-login": {"type": "submit"},
+	} {
+		n := byID(t, form, id)
+		for key, value := range want {
+			if got := attr(n, key); got != value {
+				t.Errorf("#%s: %s is %q, want %q", id, key, got, value)
+			}
+		}
+	}
+	if !hasAttr(byID(t, doc, "login"), "autofocus") || hasAttr(byID(t, doc, "password"), "autofocus") {
+		t.Error("focus isn't on the empty username")
+	}
+	if hasAttr(byID(t, doc, "remember_me"), "checked") {
+		t.Error("remember me is checked")
+	}
+	if n := byID(t, doc, "submit-login"); n.Data != "button" || !hasClass(n, "theme-btn--primary") {
+		t.Errorf("submit-login is <%s %v>", n.Data, n.Attr)
+	}
+	if got := attr(tags(one(t, "back", byClass(doc, "theme-link-back")), "a")[0], "href"); got != "/dex/auth?x=1" {
+		t.Errorf("back link leads to %q", got)
+	}
+	if n := find(doc, func(n *html.Node) bool { return attr(n, "id") == "login-error" }); len(n) != 0 {
+		t.Error("an error is shown before the first try")
+	}
+}
+
+func TestPasswordFailed(t *testing.T) {
+	u, _ := newUI(t, ui.Config{})
+	for name, p := range map[string]ui.PasswordPage{
+		"Login failed":   {Username: "jane", Invalid: true},
+		"Too many tries": {Username: "jane", Message: "Too many tries."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			doc := document(t, passwordPage(u, http.StatusUnauthorized, p))
+			box := byID(t, doc, "login-error")
+			if !strings.HasPrefix(text(box), name) {
+				t.Errorf("box says %q", text(box))
+			}
+			if attr(box, "role") != "alert" || !hasClass(box, "dex-error-box") {
+				t.Errorf("box %v", box.Attr)
+			}
+			for _, id := range []string{"login", "password"} {
+				if got := attr(byID(t, doc, id), "aria-describedby"); got != "login-error" {
+					t.Errorf("#%s is described by %q", id, got)
+				}
+			}
+			if got := attr(byID(t, doc, "login"), "value"); got != "jane" {
+				t.Errorf("username %q", got)
+			}
+			if !hasAttr(byID(t, doc, "password"), "autofocus") || hasAttr(byID(t, doc, "login"), "autofocus") {
+				t.Error("focus isn't on the password")
+			}
+			if len(byClass(doc, "theme-link-back")) != 0 || len(byClass(doc, "theme-remember-me")) != 0 {
+				t.Error("page offers what it was not given")
+			}
+		})
+	}
+}
+
+func TestApprovalHooks(t *testing.T) {
+	u, _ := newUI(t, ui.Config{})
+	doc := document(t, approvalPage(u, ui.ApprovalPage{User: "jane", Client: "Grafana", AuthReqID: "req-1"}))
+	forms := tags(doc, "form")
+	if len(forms) != 2 {
+		t.Fatalf("%d forms, want 2", len(forms))
+	}
+	for i, want := range []string{"approve", "rejected"} {
+		fields := map[string]string{}
+		for _, input := range tags(forms[i], "input") {
+			fields[attr(input, "name")] = attr(input, "value")
+		}
+		if fields["req"] != "req-1" || fields["approval"] != want {
+			t.Errorf("form %d has %v", i, fields)
+		}
+		if attr(forms[i], "method") != "post" || hasAttr(forms[i], "action") {
+			t.Errorf("form %d doesn't post to the page's own URL: %v", i, forms[i].Attr)
+		}
+		button := one(t, "button", tags(forms[i], "button"))
+		if attr(button, "type") != "submit" || !hasClass(button, "dex-btn") {
+			t.Errorf("button %v", button.Attr)
+		}
+	}
+	grant := one(t, "grant", byClass(doc, "theme-btn--success"))
+	if enclosing(grant, "form") != forms[0] || text(one(t, "text", byClass(grant, "dex-btn-text"))) != "Grant Access" {
+		t.Errorf("grant button says %q", text(grant))
+	}
+}
+
+func TestApprovalTellsWhoGetsWhat(t *testing.T) {
+	u, _ := newUI(t, ui.Config{})
+	page := ui.ApprovalPage{
+		User: "Jane Doe", Email: "jane@example.com", Connector: "LDAP", Client: "Grafana", AuthReqID: "x",
+		OtherAccountURL: "/dex/auth?prompt=select_account", ClientLogoURL: "https://grafana.example/logo.svg",
+		RequestedScopes: []string{"openid", "groups", "email", "audience:server:client_id:kube", "billing", "offline_access",
+			"federated:id", "profile", "email"},
+	}
+	doc := document(t, approvalPage(u, page))
+	for _, want := range []string{"Jane Doe", "jane@example.com", "with LDAP", "Grafana", "Use another account"} {
+		if !strings.Contains(text(doc), want) {
+			t.Errorf("page doesn't say %q", want)
+		}
+	}
+	var names []string
+	for _, item := range tags(one(t, "list", byClass(doc, "dex-list")), "strong") {
+		names = append(names, text(item))
+	}
+	if len(names) != 7 || !slices.IsSorted(names) {
+		t.Errorf("permissions %q, want 7 in order", names)
+	}
+	for _, want := range []string{"“kube”", "“billing”", "your groups", "your email", "your name", "your user ID"} {
+		if !strings.Contains(strings.Join(names, "\n"), want) {
+			t.Errorf("no permission names %s in %q", want, names)
+		}
+	}
+	if got := attr(one(t, "logo", byClass(doc, "dex-client-logo")), "src"); got != page.ClientLogoURL {
+		t.Errorf("logo %q", got)
+	}
+
+	page.RequestedScopes = []string{"openid"}
+	for _, link := range []string{"", "http://grafana.example/l.png", "javascript:alert(1)", "data:image/png;base64,AA=="} {
+		page.ClientLogoURL = link
+		doc = document(t, approvalPage(u, page))
+		if len(byClass(doc, "dex-client-logo")) != 0 {
+			t.Errorf("logo %q is shown", link)
+		}
+	}
+	if len(byClass(doc, "dex-list")) != 0 || !strings.Contains(text(doc), "only learns that you signed in") {
+		t.Error("page doesn't say that nothing personal is asked")
+	}
+}
+
+func TestErrorPage(t *testing.T) {
+	u, _ := newUI(t, ui.Config{})
+	doc := document(t, errorPage(u, http.StatusForbidden, ui.ErrorPage{
+		ErrMsg: "You aren’t in a group that may use this.", RequestID: "r-1", RetryURL: "/dex/auth",
+	}))
+	for _, want := range []string{"Forbidden", "You aren’t in a group", "ask the people who run this service", "r-1"} {
+		if !strings.Contains(text(doc), want) {
+			t.Errorf("page doesn't say %q", want)
+		}
+	}
+	retry := one(t, "retry", byClass(doc, "theme-btn--primary"))
+	if attr(retry, "href") != "/dex/auth" {
+		t.Errorf("retry leads to %q", attr(retry, "href"))
+	}
+
+	doc = document(t, errorPage(u, http.StatusInternalServerError, ui.ErrorPage{Hint: "Call 123."}))
+	if !strings.Contains(text(doc), "Call 123.") || strings.Contains(text(doc), "Request ID") {
+		t.Errorf("page says %q", text(doc))
+	}
+	for status := 400; status < 600; status++ {
+		if http.StatusText(status) == "" {
+			continue
+		}
+		doc := document(t, errorPage(u, status, ui.ErrorPage{}))
+		if len(tags(one(t, "main", tags(doc, "main")), "p")) < 2 {
+			t.Errorf("status %d: page doesn't say what to do", status)
+		}
+	}
+}
+
+func TestHome(t *testing.T) {
+	u, _ := newUI(t, ui.Config{Issuer: "Acme"})
+	const discovery = "https://login.example.com/dex/.well-known/openid-configuration"
+	doc := document(t, homePage(u, ui.HomePage{DiscoveryURL: discovery}))
+	if got := attr(one(t, "link", byClass(doc, "dex-home__link")), "href"); got != discovery {
+		t.Errorf("discovery link %q", got)
+	}
+	if len(byClass(doc, "dex-facts")) != 0 || !strings.Contains(text(doc), "Acme") {
+		t.Errorf("page says %q", text(doc))
+	}
+
+	signedIn := time.Date(2026, time.November, 2, 15, 4, 0, 0, time.FixedZone("CET", 3600))
+	doc = document(t, homePage(u, ui.HomePage{
+		LoggedIn: true, Username: "jane", Email: "jane@example.com", EmailVerified: true, Groups: []string{"ops", "dev"},
+		SignedIn: signedIn, SessionExpiryIsIdle: true, LogoutURL: "https://login.example.com/dex/logout",
+	}))
+	clock := one(t, "time", tags(doc, "time"))
+	if attr(clock, "datetime") != "2026-11-02T14:04:00Z" || text(clock) != "2 Nov 2026, 14:04 UTC" {
+		t.Errorf("time %q says %q", attr(clock, "datetime"), text(clock))
+	}
+	for _, want := range []string{"jane@example.com verified", "ops dev", "Groups 2", "Log out"} {
+		if !strings.Contains(text(doc), want) {
+			t.Errorf("page doesn't say %q", want)
+		}
+	}
+	if strings.Contains(text(doc), "Ends") {
+		t.Error("page shows an end that it was not given")
+	}
+}
+
+func TestHostileText(t *testing.T) {
+	const evil = `"><script>alert(1)</script><img src=x onerror=alert(1)>'`
+	const link = "javascript:alert(1)"
+	u, _ := newUI(t, ui.Config{Issuer: evil, Extra: map[string]string{"helpURL": link}})
+	for name, page := range map[string]handler{
+		"login": loginPage(u, ui.LoginPage{Client: evil, Connectors: []ui.ConnectorLink{
+			{ID: evil, Name: evil, URL: link, Type: evil},
+		}}),
+		"password": passwordPage(u, http.StatusOK, ui.PasswordPage{
+			PostURL: link, BackLink: link, Username: evil, UsernamePrompt: evil, Message: evil, Client: evil, Connector: evil,
+		}),
+		"approval": approvalPage(u, ui.ApprovalPage{
+			User: evil, Client: evil, AuthReqID: evil, RequestedScopes: []string{evil}, Email: evil + "@", Connector: evil,
+			ClientLogoURL: link, OtherAccountURL: link,
+		}),
+		"oob":   func(w http.ResponseWriter, r *http.Request) { u.OOB(w, r, ui.OOBPage{Code: evil}) },
+		"error": errorPage(u, http.StatusBadRequest, ui.ErrorPage{ErrMsg: evil, Hint: evil, RequestID: evil, RetryURL: link}),
+		"home": homePage(u, ui.HomePage{
+			LoggedIn: true, Username: evil, Email: evil, Groups: []string{evil}, ConnectorName: evil, IPAddress: evil,
+			UserAgent: evil, LogoutURL: link, DiscoveryURL: link,
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			doc := document(t, page)
+			checkPolicy(t, doc)
+			if !strings.Contains(text(doc), "<script>") {
+				t.Error("the text isn't shown as it is")
+			}
+			if len(tags(doc, "img")) > 1 {
+				t.Error("the text became an image")
+			}
+		})
+	}
+}
+
+func TestHeadHasNoBody(t *testing.T) {
+	u, _ := newUI(t, ui.Config{})
+	server := httptest.NewServer(http.HandlerFunc(u.NotFound))
+	defer server.Close()
+	res, err := server.Client().Head(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusNotFound || res.ContentLength <= 0 {
+		t.Errorf("status %d, length %d", res.StatusCode, res.ContentLength)
+	}
+}

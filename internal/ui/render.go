@@ -1,0 +1,47 @@
+package ui
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"strconv"
+)
+
+// page is what every template gets besides its own data.
+type page struct {
+	// ReqPath is the decoded path of the request, for the function url.
+	ReqPath string
+	// Title is the page's part of the document title; empty on the home page.
+	Title string
+}
+
+func newPage(r *http.Request, title string) page {
+	return page{ReqPath: r.URL.Path, Title: title}
+}
+
+// render answers with a page. It is executed into memory first, so that a template that fails leaves no half page behind.
+func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	body, err := u.execute(name, data)
+	if err != nil {
+		u.log.ErrorContext(r.Context(), "cannot render page", "err", err)
+		w.Header().Set("Cache-Control", "no-store")
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if _, err := w.Write(body); err != nil {
+		u.log.DebugContext(r.Context(), "browser left before the page was sent", "page", name, "err", err)
+	}
+}
+
+func (u *UI) execute(name string, data any) ([]byte, error) {
+	var body bytes.Buffer
+	if err := u.templates.ExecuteTemplate(&body, name, data); err != nil {
+		return nil, fmt.Errorf("templates/%s: %w", name, err)
+	}
+	return body.Bytes(), nil
+}

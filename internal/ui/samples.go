@@ -1,0 +1,65 @@
+package ui
+
+import (
+	"net/http"
+	"time"
+)
+
+// checkPages renders every page, so that a template which asks for what its page doesn't have is found at start rather
+// than by the next person to log in.
+func (u *UI) checkPages() error {
+	for _, sample := range u.samples() {
+		if _, err := u.execute(sample.template, sample.data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type sample struct {
+	template string
+	data     any
+}
+
+// samples has each page with everything on it and, where templates may branch, with as little as possible. Lists always
+// have an element: templates may rely on that where every login of theirs has one.
+func (u *UI) samples() []sample {
+	base := page{ReqPath: u.cfg.IssuerPath + "/auth/sample", Title: "Sample"}
+	connectors := []ConnectorLink{
+		{ID: "sample", Name: "Sample", URL: u.cfg.IssuerPath + "/auth/sample?state=1", Type: "ldap"},
+		{ID: "local", Name: "Email", URL: u.cfg.IssuerPath + "/auth/local?state=1", Type: "local"},
+	}
+	signedIn := time.Date(2026, time.January, 2, 15, 4, 0, 0, time.UTC)
+	return []sample{
+		{"login.html", loginData{base, LoginPage{Connectors: connectors, Client: "Sample"}}},
+		{"login.html", loginData{base, LoginPage{Connectors: connectors[:1]}}},
+		{"password.html", newPasswordData(base, PasswordPage{
+			PostURL: "/auth/sample/login?state=1", BackLink: "/auth", Username: "jane", UsernamePrompt: "Username",
+			Invalid: true, ShowRememberMe: true, RememberMeChecked: true,
+			Message: "Sample", Client: "Sample", Connector: "Sample",
+		})},
+		{"password.html", newPasswordData(base, PasswordPage{PostURL: "/auth/sample/login?state=1"})},
+		{"approval.html", newApprovalData(base, ApprovalPage{
+			User: "jane", Client: "Sample", AuthReqID: "1", RequestedScopes: []string{"openid", "email", "groups"},
+			Email: "jane@example.com", Connector: "Sample", ClientLogoURL: "https://example.com/logo.svg",
+			OtherAccountURL: "/auth",
+		})},
+		{"approval.html", newApprovalData(base, ApprovalPage{
+			User: "jane", Client: "Sample", AuthReqID: "1", RequestedScopes: []string{"openid", "email"},
+		})},
+		{"oob.html", oobData{base, OOBPage{Code: "1"}}},
+		{"error.html", newErrorData(base, http.StatusBadRequest, ErrorPage{
+			ErrMsg: "Sample", Hint: "Sample", RequestID: "1", RetryURL: "/auth",
+		})},
+		{"error.html", newErrorData(base, http.StatusInternalServerError, ErrorPage{})},
+		{"home.html", newHomeData(base, HomePage{
+			LoggedIn: true, Username: "jane", Email: "jane@example.com", EmailVerified: true,
+			Groups: []string{"staff"}, ConnectorName: "Sample", SignedIn: signedIn,
+			SessionExpires: signedIn.Add(time.Hour), SessionExpiryIsIdle: true, IPAddress: "192.0.2.1",
+			UserAgent: "Sample/1.0", LogoutURL: "/logout", DiscoveryURL: "/.well-known/openid-configuration",
+		})},
+		{"home.html", newHomeData(base, HomePage{
+			Groups: []string{"staff"}, DiscoveryURL: "/.well-known/openid-configuration",
+		})},
+	}
+}

@@ -1,0 +1,173 @@
+package ui
+
+import (
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"text/template/parse"
+
+	"github.com/Masterminds/sprig/v3"
+)
+
+// withheld are the functions of sprig that reach out of the page: into the environment, where secrets are, and onto the
+// network. Templates that call them still work, with empty text in their place.
+var withheld = []string{"env", "expandenv", "getHostByName"}
+
+// functions is what templates may call: all of sprig, and on top of it our own.
+func (u *UI) functions() template.FuncMap {
+	funcs := sprig.HtmlFuncMap()
+	for _, name := range withheld {
+		funcs[name] = func(string) string { return "" }
+	}
+	maps.Copy(funcs, template.FuncMap{
+		"url":    u.url,
+		"extra":  func(key string) string { return u.cfg.Extra[key] },
+		"issuer": func() string { return u.cfg.Issuer },
+		"logo":   func() string { return u.cfg.LogoURL },
+
+		"asset":      u.asset,
+		"ownLogo":    func() bool { return u.ownLogo },
+		"ownFavicon": func() bool { return u.ownIcon },
+	})
+	return funcs
+}
+
+// A templateParser collects the templates of a web directory. A template goes by the name of its file; the operator's
+// replace the built-in ones of the same name.
+type templateParser struct {
+	dir *webDir
+	set *template.Template
+}
+
+func parseTemplates(dir *webDir, funcs template.FuncMap, log *slog.Logger) (*template.Template, error) {
+	custom, err := templateFiles(dir.custom)
+	if err != nil {
+		return nil, dir.wrap(err)
+	}
+	builtin, err := templateFiles(dir.builtin)
+	if err != nil {
+		return nil, dir.wrap(err)
+	}
+
+	// The built-in files come first: a later definition replaces an earlier one of the same name, and any of the
+	// operator's files may define what a built-in file is called. A built-in file of a name that the operator has too is
+	// not read at all, because an empty file would not replace it.
+	p := &templateParser{dir: dir, set: template.New("").Funcs(funcs)}
+	for _, name := range builtin {
+		if slices.Contains(custom, name) {
+			continue
+		}
+		if err := p.parse(dir.builtin, name); err != nil {
+			return nil, dir.wrap(err)
+		}
+	}
+	isTemplate := func(name string) bool { return path.Ext(name) == ".html" }
+	for _, name := range custom {
+		if !isTemplate(name) {
+			continue
+		}
+		if err := p.parse(dir.custom, name); err != nil {
+			return nil, dir.wrap(err)
+		}
+	}
+	p.parseStrays(slices.DeleteFunc(slices.Clone(custom), isTemplate), log)
+	p.warnWithheld(custom, log)
+	return p.set, nil
+}
+
+// templateFiles lists the regular files of the templates folder, in order; none when there is no such folder.
+func templateFiles(files fs.FS) ([]string, error) {
+	if files == nil {
+		return nil, nil
+	}
+	entries, err := fs.ReadDir(files, templatesDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		// Not e.Type: the files of a mounted volume are links.
+		if info, err := fs.Stat(files, path.Join(templatesDir, e.Name())); err == nil && info.Mode().IsRegular() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+func (p *templateParser) parse(files fs.FS, name string) error {
+	text, err := fs.ReadFile(files, path.Join(templatesDir, name))
+	if err != nil {
+		return err
+	}
+	if _, err := p.set.New(name).Parse(string(text)); err != nil {
+		return fmt.Errorf("templates/%s: %w", name, err)
+	}
+	return nil
+}
+
+// parseStrays deals with the operator's files that are not called *.html. Upstream parses whatever is in the folder, so
+// a partial may have any name: such files are parsed when something is included that no *.html file defines. Otherwise
+// they are notes and backups, which must not replace anything.
+func (p *templateParser) parseStrays(names []string, log *slog.Logger) {
+	for _, name := range names {
+		if len(p.undefined()) == 0 {
+			log.Warn("file in the frontend's templates folder is ignored: templates are called *.html", "file", name)
+			continue
+		}
+		if err := p.parse(p.dir.custom, name); err != nil {
+			log.Warn("file in the frontend's templates folder is ignored: it is not a template", "file", name, "err", err)
+		}
+	}
+}
+
+// undefined lists the templates that are included somewhere and defined nowhere.
+func (p *templateParser) undefined() []string {
+	var names []string
+	for _, t := range p.set.Templates() {
+		inspect(t.Tree, func(n parse.Node) {
+			if include, ok := n.(*parse.TemplateNode); ok && !p.defined(include.Name) {
+				names = append(names, include.Name)
+			}
+		})
+	}
+	return names
+}
+
+func (p *templateParser) defined(name string) bool {
+	t := p.set.Lookup(name)
+	return t != nil && t.Tree != nil
+}
+
+// warnWithheld logs which of the operator's files call withheld functions.
+func (p *templateParser) warnWithheld(custom []string, log *slog.Logger) {
+	var files, functions []string
+	for _, t := range p.set.Templates() {
+		if t.Tree == nil || !slices.Contains(custom, t.Tree.ParseName) {
+			continue
+		}
+		inspect(t.Tree, func(n parse.Node) {
+			if call, ok := n.(*parse.IdentifierNode); ok && slices.Contains(withheld, call.Ident) {
+				files = append(files, t.Tree.ParseName)
+				functions = append(functions, call.Ident)
+			}
+		})
+	}
+	if len(files) > 0 {
+		log.Warn("templates call functions that are switched off and return nothing",
+			"files", inOrder(files), "functions", inOrder(functions))
+	}
+}
+
+// inOrder lists names once each.
+func inOrder(names []string) string {
+	return strings.Join(slices.Compact(slices.Sorted(slices.Values(names))), " ")
+}

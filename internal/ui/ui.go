@@ -1,0 +1,124 @@
+// Package ui shows the pages: templates, static files and themes. The built-in ones are in the folder web; a directory
+// of the operator's may lie over them and replaces them file by file. Templates, themes and CSS class names are a
+// contract with those directories, some of which are older than this program.
+//
+// No page needs a script, an inline style or a data: URL, so all of them work under a strict content security policy.
+package ui
+
+import (
+	"html/template"
+	"log/slog"
+	"net/http"
+	"strings"
+)
+
+// Defaults of the configuration.
+const (
+	defaultIssuer  = "dex"
+	defaultLogoURL = "theme/logo.png"
+)
+
+// Config is what operators choose about the pages. Its zero value means the built-in pages, light or dark as the browser
+// prefers.
+type Config struct {
+	// Dir is a directory laid over the built-in files; empty for none. It stays open as long as the UI is in use.
+	Dir string
+	// Theme is the name of a folder below themes/. Built in are auto, light and dark. When it is empty, or one of the
+	// old names coreos and tectonic, the theme is auto, unless Dir has themes/light, which was once the default.
+	Theme string
+	// LogoURL is an absolute URL, an image's data URL or a path below the issuer; theme/logo.png when empty.
+	LogoURL string
+	// Issuer is the display name; dex when empty.
+	Issuer string
+	// Extra is what templates get from the function extra. The built-in footer links to its helpURL, privacyURL and
+	// termsURL.
+	Extra map[string]string
+	// IssuerPath is the path of the issuer URL, such as /dex; empty or / for none.
+	IssuerPath string
+}
+
+// A UI renders pages and serves their files. It is safe for concurrent use.
+type UI struct {
+	cfg       Config
+	log       *slog.Logger
+	templates *template.Template
+	static    *assets
+	theme     *assets
+	robots    *assets
+	ownLogo   bool
+	ownIcon   bool
+}
+
+// New reads the templates and checks all there is to check about the operator's directory: whatever would break a page
+// later is an error now. Static files and themes are read at each request, so that edits show without a restart.
+func New(cfg Config, log *slog.Logger) (*UI, error) {
+	if cfg.Issuer == "" {
+		cfg.Issuer = defaultIssuer
+	}
+	if cfg.LogoURL == "" {
+		cfg.LogoURL = defaultLogoURL
+	}
+	cfg.IssuerPath = strings.TrimSuffix(cfg.IssuerPath, "/")
+
+	dir, err := openWebDir(cfg.Dir, cfg.Theme)
+	if err != nil {
+		return nil, err
+	}
+	u := &UI{
+		cfg:     cfg,
+		log:     log,
+		static:  newAssets(dir.static(), log),
+		theme:   newAssets(dir.themeFiles(), log),
+		robots:  newAssets(dir.tree(), log),
+		ownLogo: cfg.LogoURL != defaultLogoURL || dir.customised(dir.themePath("logo.png")),
+		ownIcon: dir.customised(dir.themePath("favicon.png")),
+	}
+	if u.templates, err = parseTemplates(dir, u.functions(), log); err != nil {
+		return nil, err
+	}
+	if err := u.checkPages(); err != nil {
+		return nil, dir.wrap(err)
+	}
+	u.report(dir)
+	return u, nil
+}
+
+// report logs, once at start, what operators may not expect.
+func (u *UI) report(dir *webDir) {
+	if missing := dir.missing(); len(missing) > 0 {
+		u.log.Info("frontend directory is incomplete: built-in files are used for the rest",
+			"dir", dir.path, "theme", dir.theme, "builtin", strings.Join(missing, " "))
+	}
+	if set, name, ok := u.assetFile(u.cfg.LogoURL); ok && !set.exists(name) {
+		u.log.Warn("frontend.logoURL names a file that does not exist", "logoURL", u.cfg.LogoURL)
+	}
+}
+
+// Static serves the folder static; the caller strips the prefix.
+func (u *UI) Static() http.Handler { return u.static }
+
+// Theme serves the chosen theme's folder; the caller strips the prefix.
+func (u *UI) Theme() http.Handler { return u.theme }
+
+// Robots serves robots.txt at whatever path the caller mounts it.
+func (u *UI) Robots() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u.robots.serve(w, r, robotsFile)
+	})
+}
+
+// assetFile finds the set and the name within it that an asset's path below the issuer, such as static/main.css, stands
+// for.
+func (u *UI) assetFile(asset string) (set *assets, name string, ok bool) {
+	folder, name, ok := strings.Cut(strings.TrimPrefix(asset, "/"), "/")
+	if !ok || isAbsoluteURL(asset) {
+		return nil, "", false
+	}
+	switch folder {
+	case "static":
+		return u.static, name, true
+	case "theme":
+		return u.theme, name, true
+	}
+	return nil, "", false
+}

@@ -1,0 +1,214 @@
+package ui
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+)
+
+//go:embed web
+var embedded embed.FS
+
+// Names within a web directory.
+const (
+	templatesDir = "templates"
+	staticDir    = "static"
+	themesDir    = "themes"
+	robotsFile   = "robots.txt"
+
+	// autoTheme is light or dark as the browser prefers. It also has the images that light and dark share.
+	autoTheme = "auto"
+	// formerDefaultTheme is the theme that a directory made for upstream means when the configuration names none.
+	formerDefaultTheme = "light"
+)
+
+// A webDir is the operator's directory, if there is one, laid over the built-in files.
+type webDir struct {
+	path    string // as configured
+	custom  fs.FS  // nil when path is empty
+	builtin fs.FS
+	theme   string // the folder below themes/
+}
+
+func openWebDir(dir, theme string) (*webDir, error) {
+	builtin, err := fs.Sub(embedded, "web")
+	if err != nil {
+		return nil, fmt.Errorf("built-in files: %w", err)
+	}
+	d := &webDir{path: dir, builtin: builtin}
+	if dir != "" {
+		if d.custom, err = openCustom(dir); err != nil {
+			return nil, d.wrap(err)
+		}
+	}
+	if d.theme, err = d.chooseTheme(theme); err != nil {
+		return nil, d.wrap(err)
+	}
+	return d, nil
+}
+
+// openCustom opens a directory whose files cannot lie outside it, not even through symbolic links.
+func openCustom(dir string) (fs.FS, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	files := root.FS()
+	for _, name := range []string{templatesDir, staticDir, themesDir, robotsFile} {
+		if err := checkReadable(files, name); err != nil {
+			return nil, errors.Join(err, root.Close())
+		}
+	}
+	return files, nil
+}
+
+// checkReadable looks at every file below a name. Without it a link that leads out of the directory would show only as a
+// page without style. What doesn't exist is left alone, and with it dangling links: editors keep their locks in such.
+func checkReadable(files fs.FS, name string) error {
+	return fs.WalkDir(files, name, func(name string, _ fs.DirEntry, err error) error {
+		if err == nil {
+			_, err = fs.Stat(files, name)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+}
+
+// wrap says which directory an error is about.
+func (d *webDir) wrap(err error) error {
+	if d.path == "" {
+		return err
+	}
+	return fmt.Errorf("directory %q: %w", d.path, err)
+}
+
+func (d *webDir) chooseTheme(name string) (string, error) {
+	switch name {
+	case "", "coreos", "tectonic":
+		if !d.customised(path.Join(themesDir, autoTheme)) && d.customised(path.Join(themesDir, formerDefaultTheme)) {
+			return formerDefaultTheme, nil
+		}
+		return autoTheme, nil
+	}
+	themes, err := d.themes()
+	if err != nil {
+		return "", err
+	}
+	if !slices.Contains(themes, name) {
+		return "", fmt.Errorf("no theme %q in themes/; there are: %s", name, strings.Join(themes, ", "))
+	}
+	return name, nil
+}
+
+// themes returns the names of all themes, built in or not, in order.
+func (d *webDir) themes() ([]string, error) {
+	var names []string
+	for _, layer := range d.tree() {
+		entries, err := fs.ReadDir(layer, themesDir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, e := range entries {
+			// Not e.IsDir: a mounted volume may have links to folders.
+			if info, err := fs.Stat(layer, path.Join(themesDir, e.Name())); err == nil && info.IsDir() {
+				names = append(names, e.Name())
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// tree is the whole directory, in layers.
+func (d *webDir) tree() overlay {
+	if d.custom == nil {
+		return overlay{d.builtin}
+	}
+	return overlay{d.custom, d.builtin}
+}
+
+func (d *webDir) static() fs.FS { return d.tree().sub(staticDir) }
+
+// themeFiles are those of the theme and, for what it lacks, those of the default theme.
+func (d *webDir) themeFiles() fs.FS {
+	return append(d.tree().sub(path.Join(themesDir, d.theme)),
+		overlay{d.builtin}.sub(path.Join(themesDir, autoTheme))...)
+}
+
+// themePath is the path of one of the theme's files in the directory.
+func (d *webDir) themePath(name string) string { return path.Join(themesDir, d.theme, name) }
+
+// customised reports whether the operator's directory has the file or folder.
+func (d *webDir) customised(name string) bool {
+	if d.custom == nil {
+		return false
+	}
+	_, err := fs.Stat(d.custom, name)
+	return err == nil
+}
+
+// missing lists what the operator's directory leaves to the built-in files; a folder that it does not have at all is
+// listed without its files.
+func (d *webDir) missing() []string {
+	if d.custom == nil {
+		return nil
+	}
+	names := d.missingBelow(".", ".")
+	return append(names, d.missingBelow(path.Join(themesDir, autoTheme), path.Join(themesDir, d.theme))...)
+}
+
+// missingBelow compares a built-in folder with one of the operator's.
+func (d *webDir) missingBelow(builtin, custom string) []string {
+	if !d.customised(custom) {
+		return []string{custom + "/"}
+	}
+	entries, err := fs.ReadDir(d.builtin, builtin)
+	if err != nil {
+		return nil // such a folder has nothing that could be missing
+	}
+	var names []string
+	for _, e := range entries {
+		name := path.Join(custom, e.Name())
+		switch {
+		case name == themesDir: // compared by the chosen theme
+		case e.IsDir():
+			names = append(names, d.missingBelow(path.Join(builtin, e.Name()), name)...)
+		case !d.customised(name):
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// An overlay is file systems in layers: a file is that of the first layer which has it.
+type overlay []fs.FS
+
+// Open opens the file of the first layer that has it. An error other than [fs.ErrNotExist] ends the search, lest a file
+// that can't be read is replaced by another in silence.
+func (o overlay) Open(name string) (fs.File, error) {
+	for _, layer := range o {
+		f, err := layer.Open(name)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return f, err
+		}
+	}
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+// sub is the same folder of every layer. The folder's name is one of ours or one that ReadDir returned, hence valid.
+func (o overlay) sub(dir string) overlay {
+	var folders overlay
+	for _, layer := range o {
+		if folder, err := fs.Sub(layer, dir); err == nil {
+			folders = append(folders, folder)
+		}
+	}
+	return folders
+}
