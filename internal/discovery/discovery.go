@@ -1,0 +1,160 @@
+// Package discovery tells applications where everything is and what it can do (OpenID Connect Discovery 1.0, RFC 8414),
+// and publishes the signing keys.
+package discovery
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"dex/internal/oauth"
+	"dex/internal/signing"
+)
+
+// maxAge is how long applications may keep the metadata.
+const maxAge = 10 * time.Minute
+
+// Keys is the signer's published side.
+type Keys interface {
+	JWKS() signing.Document
+	Algorithms() []string
+	MaxAge() time.Duration
+}
+
+// Config is what there is to tell.
+type Config struct {
+	Issuer           string // as configured
+	IssuerURL        *url.URL
+	Keys             Keys
+	GrantTypes       []string
+	ChallengeMethods []string
+	PublicClients    bool // some client may authenticate with its id alone
+}
+
+// metadata is the published document. The members and their order up to claims_supported are what clients of upstream
+// have always seen.
+type metadata struct {
+	Issuer                string   `json:"issuer"`
+	AuthorizationEndpoint string   `json:"authorization_endpoint"`
+	TokenEndpoint         string   `json:"token_endpoint"`
+	JWKSURI               string   `json:"jwks_uri"`
+	UserInfoEndpoint      string   `json:"userinfo_endpoint"`
+	GrantTypes            []string `json:"grant_types_supported"`
+	ResponseTypes         []string `json:"response_types_supported"`
+	SubjectTypes          []string `json:"subject_types_supported"`
+	IDTokenSigningAlgs    []string `json:"id_token_signing_alg_values_supported"`
+	CodeChallengeMethods  []string `json:"code_challenge_methods_supported"`
+	Scopes                []string `json:"scopes_supported"`
+	TokenEndpointAuth     []string `json:"token_endpoint_auth_methods_supported"`
+	Claims                []string `json:"claims_supported"`
+	ResponseModes         []string `json:"response_modes_supported"`
+	PromptValues          []string `json:"prompt_values_supported"`
+	AuthorizationIssuer   bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207
+	ClaimsParameter       bool     `json:"claims_parameter_supported"`
+	RequestParameter      bool     `json:"request_parameter_supported"`
+	RequestURIParameter   bool     `json:"request_uri_parameter_supported"` // true if absent
+}
+
+// Discovery serves the documents from memory; each is built once for each change of the keys.
+type Discovery struct {
+	cfg   Config
+	built atomic.Pointer[build]
+}
+
+// build is the metadata made for some algorithms.
+type build struct {
+	algorithms []string
+	document   signing.Document
+}
+
+// New returns the documents' server.
+func New(cfg Config) *Discovery { return &Discovery{cfg: cfg} }
+
+// Metadata serves the discovery document, which is also the RFC 8414 metadata.
+func (d *Discovery) Metadata() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		document, err := d.metadata()
+		if err != nil {
+			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+			return
+		}
+		serve(w, r, document, maxAge)
+	})
+}
+
+// JWKS serves the published keys.
+func (d *Discovery) JWKS() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		serve(w, r, d.cfg.Keys.JWKS(), d.cfg.Keys.MaxAge())
+	})
+}
+
+func (d *Discovery) metadata() (signing.Document, error) {
+	algorithms := d.cfg.Keys.Algorithms()
+	if b := d.built.Load(); b != nil && slices.Equal(b.algorithms, algorithms) {
+		return b.document, nil
+	}
+	document, err := signing.NewDocument(d.describe(algorithms))
+	if err != nil {
+		return signing.Document{}, err
+	}
+	d.built.Store(&build{algorithms: algorithms, document: document})
+	return document, nil
+}
+
+func (d *Discovery) describe(algorithms []string) metadata {
+	endpoint := func(p string) string { return d.cfg.IssuerURL.JoinPath(p).String() }
+	m := metadata{
+		Issuer:                d.cfg.Issuer,
+		AuthorizationEndpoint: endpoint("auth"),
+		TokenEndpoint:         endpoint("token"),
+		JWKSURI:               endpoint("keys"),
+		UserInfoEndpoint:      endpoint("userinfo"),
+		GrantTypes:            d.cfg.GrantTypes,
+		ResponseTypes:         []string{"code"},
+		SubjectTypes:          []string{"public"},
+		IDTokenSigningAlgs:    algorithms,
+		CodeChallengeMethods:  d.cfg.ChallengeMethods,
+		Scopes: []string{
+			oauth.ScopeOpenID, oauth.ScopeEmail, oauth.ScopeGroups, oauth.ScopeProfile, oauth.ScopeOfflineAccess,
+			oauth.ScopeFederatedID,
+		},
+		TokenEndpointAuth: []string{"client_secret_basic", "client_secret_post"},
+		Claims: []string{
+			"iss", "sub", "aud", "iat", "exp", "email", "email_verified", "name", "preferred_username", "at_hash",
+			"groups", "federated_claims", "azp", "nonce", "auth_time", "c_hash", "jti",
+		},
+		ResponseModes:       []string{"query"},
+		PromptValues:        []string{"none", "login", "consent", "select_account"},
+		AuthorizationIssuer: true,
+	}
+	if d.cfg.PublicClients {
+		m.TokenEndpointAuth = append(m.TokenEndpointAuth, "none")
+	}
+	return m
+}
+
+// serve answers with a document, or with nothing to one who has it already (RFC 9110, section 13.1.2).
+func serve(w http.ResponseWriter, r *http.Request, document signing.Document, maxAge time.Duration) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+		return
+	}
+	h := w.Header()
+	h.Set("Cache-Control", fmt.Sprintf("max-age=%d, must-revalidate", int(maxAge/time.Second)))
+	h.Set("ETag", document.ETag)
+	if match := r.Header.Get("If-None-Match"); match != "" && strings.Contains(match, document.ETag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", fmt.Sprint(len(document.Body)))
+	if r.Method == http.MethodGet {
+		_, _ = w.Write(document.Body) // the client hung up: nobody is left to tell
+	}
+}

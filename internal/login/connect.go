@@ -1,0 +1,222 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"dex/internal/connector"
+	"dex/internal/federation"
+	"dex/internal/oauth"
+	"dex/internal/ui"
+)
+
+// maxForm bounds the body of a form of ours, in bytes.
+const maxForm = 64 << 10
+
+// begin starts the login of a connector: at the provider it stands for, or at our password form.
+func (f *Flow) begin(w http.ResponseWriter, r *http.Request, req *request, d *federation.Definition) error {
+	source, err := f.cfg.Connectors.Open(r.Context(), d.ID)
+	if err != nil {
+		return refuse(req, oauth.TemporarilyUnavailable, "The identity source can't be reached.", err)
+	}
+	req.ID = newID(f.now())
+	req.ConnectorID = d.ID
+	target, err := f.target(r.Context(), req, source)
+	if err != nil {
+		return err
+	}
+	if err := f.keep(w, r, req); err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, target, http.StatusFound)
+	return nil
+}
+
+// target returns where a connector's login takes place.
+func (f *Flow) target(ctx context.Context, req *request, source *federation.Opened) (string, error) {
+	switch instance := source.Instance.(type) {
+	case connector.Callback:
+		target, data, err := instance.LoginURL(ctx, connector.LoginRequest{
+			Scopes:      req.connectorScopes(),
+			CallbackURL: f.cfg.IssuerURL.JoinPath("callback").String(),
+			State:       req.ID,
+			Prompt:      req.Prompt,
+			LoginHint:   req.LoginHint,
+			ACRValues:   req.ACRValues,
+			UILocales:   req.UILocales,
+			MaxAge:      req.MaxAge,
+		})
+		if err != nil {
+			return "", refuse(req, oauth.ServerError, "The identity source can't be asked.", err)
+		}
+		req.ConnectorData = data
+		return target, nil
+	case connector.Password:
+		return f.connectorPath(source.ID) + "/login?" + url.Values{"state": {req.ID}}.Encode(), nil
+	}
+	return "", refuse(req, oauth.ServerError, "The connector can't sign anybody in.", nil)
+}
+
+func (req *request) connectorScopes() connector.Scopes {
+	var s connector.Scopes
+	for _, scope := range req.Scopes {
+		switch scope {
+		case oauth.ScopeOfflineAccess:
+			s.OfflineAccess = true
+		case oauth.ScopeGroups:
+			s.Groups = true
+		}
+	}
+	return s
+}
+
+// Password is the password form of a connector.
+func (f *Flow) Password() http.Handler { return f.serve(f.password) }
+
+func (f *Flow) password(w http.ResponseWriter, r *http.Request) error {
+	req, source, err := f.underWay(r, r.URL.Query().Get("state"))
+	if err != nil {
+		return err
+	}
+	checker, ok := source.Instance.(connector.Password)
+	if !ok {
+		return pageErrorf(http.StatusBadRequest, "This way to sign in takes no password.")
+	}
+	page, err := f.passwordPage(r, req, checker)
+	if err != nil {
+		return err
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		f.cfg.Pages.Password(w, r, http.StatusOK, page)
+		return nil
+	case http.MethodPost:
+		return f.checkPassword(w, r, req, source, checker, page)
+	}
+	w.Header().Set("Allow", "GET, HEAD, POST")
+	return pageErrorf(http.StatusMethodNotAllowed, "This page takes GET and POST requests only.")
+}
+
+func (f *Flow) checkPassword(
+	w http.ResponseWriter, r *http.Request, req *request, source *federation.Opened, checker connector.Password,
+	page ui.PasswordPage,
+) error {
+	if err := f.readForm(w, r); err != nil {
+		return err
+	}
+	page.Username = r.PostForm.Get("login")
+	identity, ok, err := checker.Login(r.Context(), req.connectorScopes(), page.Username, r.PostForm.Get("password"))
+	var denied *connector.Denied
+	switch {
+	case errors.As(err, &denied):
+		return refuse(req, oauth.AccessDenied, denied.Reason, err)
+	case err != nil:
+		// The user can try again, the application could only give up.
+		f.logFailure(r, http.StatusServiceUnavailable, err)
+		page.Message = "Your password can't be checked at the moment. Please try again."
+		f.cfg.Pages.Password(w, r, http.StatusServiceUnavailable, page)
+		return nil
+	case !ok:
+		f.log.ErrorContext(r.Context(), "failed login attempt: Invalid credentials.",
+			"connector_id", source.ID, "user", page.Username)
+		page.Invalid = true
+		f.cfg.Pages.Password(w, r, http.StatusUnauthorized, page)
+		return nil
+	}
+	return f.finish(w, r, req, source.Definition, identity)
+}
+
+func (f *Flow) passwordPage(r *http.Request, req *request, checker connector.Password) (ui.PasswordPage, error) {
+	c, err := f.cfg.Clients.Get(r.Context(), req.ClientID)
+	if err != nil {
+		return ui.PasswordPage{}, pageErrorf(http.StatusBadRequest, "The application is no longer registered.").because(err)
+	}
+	choice, err := f.choice(r.Context(), c)
+	if err != nil {
+		return ui.PasswordPage{}, err
+	}
+	page := ui.PasswordPage{
+		PostURL:        r.URL.RequestURI(),
+		Username:       req.LoginHint,
+		UsernamePrompt: checker.Prompt(),
+		Client:         displayName(c),
+		Connector:      f.connectorName(r.Context(), req.ConnectorID),
+	}
+	if len(choice) > 1 {
+		page.BackLink = f.stepPath("/auth", req.parameters())
+	}
+	return page, nil
+}
+
+// Callback is where providers send the browser back, with or without the connector in the path.
+func (f *Flow) Callback() http.Handler { return f.serve(f.callback) }
+
+func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
+		return pageErrorf(http.StatusMethodNotAllowed, "The provider that you came from must send you here by a redirect.")
+	}
+	req, source, err := f.underWay(r, r.URL.Query().Get("state"))
+	if err != nil {
+		return err
+	}
+	provider, ok := source.Instance.(connector.Callback)
+	if !ok {
+		return pageErrorf(http.StatusBadRequest, "This way to sign in does not lead over another provider.")
+	}
+	if r.PathValue("connector") == "" {
+		stripProxyHeaders(r)
+	}
+	identity, err := provider.HandleCallback(r.Context(), req.connectorScopes(), req.ConnectorData, r)
+	var denied *connector.Denied
+	switch {
+	case errors.As(err, &denied):
+		return refuse(req, oauth.AccessDenied, denied.Reason, err)
+	case err != nil:
+		return refuse(req, oauth.ServerError, "The identity source did not sign the user in.", err)
+	}
+	return f.finish(w, r, req, source.Definition, identity)
+}
+
+// stripProxyHeaders removes what only a proxy in front of /callback/{connector} may say.
+func stripProxyHeaders(r *http.Request) {
+	for name := range r.Header {
+		if strings.HasPrefix(strings.ToLower(name), "x-remote-") {
+			delete(r.Header, name)
+		}
+	}
+}
+
+// underWay returns the request that the browser holds under an id, and its connector, which must be the one in the path
+// if there is one.
+func (f *Flow) underWay(r *http.Request, id string) (*request, *federation.Opened, error) {
+	req, err := f.requests.load(r.Context(), r, id)
+	if err != nil {
+		return nil, nil, errLostRequest(err)
+	}
+	if named := r.PathValue("connector"); named != "" && named != req.ConnectorID {
+		return nil, nil, pageErrorf(http.StatusBadRequest, "This sign-in was begun in another way.").
+			hint("Go back to the application and sign in again.")
+	}
+	source, err := f.cfg.Connectors.Open(r.Context(), req.ConnectorID)
+	if err != nil {
+		return nil, nil, refuse(req, oauth.TemporarilyUnavailable, "The identity source can't be reached.", err)
+	}
+	return req, source, nil
+}
+
+// readForm reads the body of one of our forms, which no other site may send (CSRF).
+func (f *Flow) readForm(w http.ResponseWriter, r *http.Request) error {
+	if err := f.crossing.Check(r); err != nil {
+		return pageErrorf(http.StatusForbidden, "The form was sent from another site.").because(err)
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		return pageErrorf(http.StatusBadRequest, "The form can't be read.").because(err)
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package login
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dex/internal/seal"
+)
+
+// Each request under way has a cookie of its own, so that tabs don't disturb each other; a long one is split over a few.
+const (
+	cookiePrefix = "dex_login_"
+	// cookieSize keeps name, value and attributes below the 4096 bytes that browsers take.
+	cookieSize = 3600
+	maxParts   = 4
+	// maxRequests and maxBytes bound what one browser is made to carry; the oldest requests go first. They keep its
+	// Cookie header well below the 64 KiB of headers that are accepted.
+	maxRequests = 10
+	maxBytes    = 24 << 10
+)
+
+// errTooLong says that a request does not fit into the cookies.
+var errTooLong = errors.New("authorization request is too long")
+
+// errNoRequest says that the browser has no such request under way: it expired, or was begun in another browser.
+var errNoRequest = errors.New("no such login under way in this browser")
+
+var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// newID names a request by the time at which it began, for finding the oldest, and 88 random bits. It has the form of
+// all identifiers: 25 characters of base32, the first a letter, as it also serves as an XML id.
+func newID(now time.Time) string {
+	var b [15]byte
+	binary.BigEndian.PutUint32(b[:4], uint32(now.Unix())) //nolint:gosec // good until 2106
+	_, _ = rand.Read(b[4:])                               // never fails
+	return "r" + idEncoding.EncodeToString(b[:])
+}
+
+var idForm = regexp.MustCompile(`^r[a-z2-7]{24}$`)
+
+// begun returns when a request began; the zero time for a name that newID didn't make.
+func begun(id string) time.Time {
+	if !idForm.MatchString(id) {
+		return time.Time{}
+	}
+	b, err := idEncoding.DecodeString(id[1:])
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(int64(binary.BigEndian.Uint32(b[:4])), 0)
+}
+
+// keeper puts requests into cookies and takes them out again.
+type keeper struct {
+	ring   *seal.Ring
+	path   string // of the issuer
+	secure bool   // the issuer is https
+	now    func() time.Time
+}
+
+// keep seals a request into the browser's cookies. errTooLong when it does not fit.
+func (k *keeper) keep(w http.ResponseWriter, r *http.Request, req *request) error {
+	plain, err := json.Marshal(req)
+	if err != nil {
+		return fmt.Errorf("encode login request: %w", err)
+	}
+	parts := split(k.ring.Seal(purpose(req.ID), plain))
+	if len(parts) > maxParts {
+		return errTooLong
+	}
+	size := 0
+	for i, part := range parts {
+		k.set(w, partName(req.ID, i), part, int(req.Expires.Sub(k.now())/time.Second))
+		size += len(part)
+	}
+	k.evict(w, r, size)
+	return nil
+}
+
+// load returns the request of an id; errNoRequest when the browser has none that is alive.
+func (k *keeper) load(ctx context.Context, r *http.Request, id string) (*request, error) {
+	if !idForm.MatchString(id) {
+		return nil, errNoRequest
+	}
+	var sealed strings.Builder
+	for i := range maxParts {
+		c, err := r.Cookie(partName(id, i))
+		if err != nil {
+			break
+		}
+		sealed.WriteString(c.Value)
+	}
+	plain, err := k.ring.Open(ctx, purpose(id), sealed.String())
+	if errors.Is(err, seal.ErrInvalid) {
+		return nil, errNoRequest
+	}
+	if err != nil {
+		return nil, err
+	}
+	var req request
+	if err := json.Unmarshal(plain, &req); err != nil {
+		return nil, fmt.Errorf("decode login request: %w", err)
+	}
+	if req.ID != id || k.now().After(req.Expires) {
+		return nil, errNoRequest
+	}
+	return &req, nil
+}
+
+// forget removes a request from the browser.
+func (k *keeper) forget(w http.ResponseWriter, r *http.Request, id string) {
+	for i := range maxParts {
+		if _, err := r.Cookie(partName(id, i)); err == nil {
+			k.set(w, partName(id, i), "", -1)
+		}
+	}
+}
+
+// evict forgets the browser's oldest requests until a new one of the size fits.
+func (k *keeper) evict(w http.ResponseWriter, r *http.Request, size int) {
+	held := map[string]int{} // bytes by request
+	for _, c := range r.Cookies() {
+		name, isRequest := strings.CutPrefix(c.Name, cookiePrefix)
+		if !isRequest {
+			continue
+		}
+		id, _, _ := strings.Cut(name, "_")
+		held[id] += len(c.Value)
+		size += len(c.Value)
+	}
+	ids := make([]string, 0, len(held))
+	for id := range held {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b string) int { return begun(a).Compare(begun(b)) })
+	for count := len(ids) + 1; len(ids) > 0 && (count > maxRequests || size > maxBytes); count-- {
+		k.forget(w, r, ids[0])
+		size -= held[ids[0]]
+		ids = ids[1:]
+	}
+}
+
+func (k *keeper) set(w http.ResponseWriter, name, value string, maxAge int) {
+	http.SetCookie(w, &http.Cookie{
+		Name: name, Value: value, Path: k.path, MaxAge: maxAge,
+		HttpOnly: true, Secure: k.secure, SameSite: http.SameSiteLaxMode,
+	})
+}
+
+func partName(id string, part int) string {
+	if part == 0 {
+		return cookiePrefix + id
+	}
+	return cookiePrefix + id + "_" + strconv.Itoa(part)
+}
+
+func split(s string) []string {
+	var parts []string
+	for len(s) > cookieSize {
+		parts = append(parts, s[:cookieSize])
+		s = s[cookieSize:]
+	}
+	return append(parts, s)
+}
+
+func purpose(id string) string { return "login:" + id }

@@ -1,0 +1,140 @@
+package login
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+
+	"dex/internal/oauth"
+	"dex/internal/telemetry"
+	"dex/internal/ui"
+)
+
+// A pageError is shown to the user, because there is nowhere safe to send them.
+type pageError struct {
+	status  int
+	message string // what happened
+	advice  string // what to do next
+	cause   error  // for the log only
+}
+
+func pageErrorf(status int, format string, args ...any) *pageError {
+	return &pageError{status: status, message: fmt.Sprintf(format, args...)}
+}
+
+func (e *pageError) hint(advice string) *pageError {
+	e.advice = advice
+	return e
+}
+
+func (e *pageError) because(cause error) *pageError {
+	e.cause = cause
+	return e
+}
+
+func (e *pageError) Error() string {
+	if e.cause == nil {
+		return e.message
+	}
+	return e.message + ": " + e.cause.Error()
+}
+
+func (e *pageError) Unwrap() error { return e.cause }
+
+// An answerError is sent to the application that made the request.
+type answerError struct {
+	req *request
+	err *oauth.Error
+}
+
+func (e *answerError) Error() string { return e.err.Error() }
+func (e *answerError) Unwrap() error { return e.err }
+
+// errLostRequest is the page for a step whose request the browser does not hold.
+func errLostRequest(cause error) error {
+	if !errors.Is(cause, errNoRequest) {
+		return pageErrorf(http.StatusInternalServerError, "The sign-in can't go on.").because(cause)
+	}
+	return pageErrorf(http.StatusBadRequest,
+		"This sign-in has ended, has taken too long, or was begun in another browser.").
+		hint("Go back to the application and sign in again.").because(cause)
+}
+
+// A step is a handler that leaves its errors to be answered in one place.
+type step func(w http.ResponseWriter, r *http.Request) error
+
+// serve turns a step into a handler.
+func (f *Flow) serve(s step) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s(w, r); err != nil {
+			f.fail(w, r, err)
+		}
+	})
+}
+
+func (f *Flow) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var answer *answerError
+	if errors.As(err, &answer) && answer.req.RedirectURI != oauth.RedirectOutOfBand {
+		f.logFailure(r, answer.err.Status(), answer)
+		f.answerError(w, r, answer)
+		return
+	}
+	var page *pageError
+	switch {
+	case errors.As(err, &page):
+	case answer != nil:
+		page = pageErrorf(answer.err.Status(), "%s", answer.err.PublicDescription())
+	default:
+		page = pageErrorf(http.StatusInternalServerError, "Something went wrong on our side.").
+			hint("Try again in a moment.").because(err)
+	}
+	f.logFailure(r, page.status, err)
+	f.cfg.Pages.Error(w, r, page.status, ui.ErrorPage{
+		ErrMsg:    page.message,
+		Hint:      page.advice,
+		RequestID: telemetry.RequestID(r.Context()),
+	})
+}
+
+func (f *Flow) logFailure(r *http.Request, status int, err error) {
+	level := slog.LevelInfo
+	if status >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	f.log.Log(r.Context(), level, "login failed", "path", r.URL.Path, "err", err)
+}
+
+// answerError tells the application what went wrong (RFC 6749, section 4.1.2.1).
+func (f *Flow) answerError(w http.ResponseWriter, r *http.Request, e *answerError) {
+	params := url.Values{"error": {e.err.Code}}
+	if d := e.err.PublicDescription(); d != "" {
+		params.Set("error_description", d)
+	}
+	if e.req.ID != "" {
+		f.requests.forget(w, r, e.req.ID)
+	}
+	f.answer(w, r, e.req, params)
+}
+
+// answer sends the browser back to the application, whose redirect URI has been checked, with our name on the answer
+// (RFC 9207) so that it can't be taken for another provider's.
+func (f *Flow) answer(w http.ResponseWriter, r *http.Request, req *request, params url.Values) {
+	target, err := url.Parse(req.RedirectURI)
+	if err != nil {
+		f.fail(w, r, pageErrorf(http.StatusInternalServerError, "The application's address is not a URL.").because(err))
+		return
+	}
+	if req.State != nil {
+		params.Set("state", *req.State)
+	}
+	params.Set("iss", f.cfg.Issuer)
+	query := target.Query() // what the application put there itself stays
+	for name, values := range params {
+		query[name] = values
+	}
+	target.RawQuery = query.Encode()
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, target.String(), http.StatusSeeOther)
+}

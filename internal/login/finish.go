@@ -1,0 +1,210 @@
+package login
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"dex/internal/connector"
+	"dex/internal/federation"
+	"dex/internal/oauth"
+	"dex/internal/store"
+	"dex/internal/token"
+	"dex/internal/ui"
+)
+
+// approvalTime is how long a user may think about the application's wishes.
+const approvalTime = time.Hour
+
+// stepApproval marks the address of the consent page.
+const stepApproval = "step:approval"
+
+// pending is the record of a user who has signed in and still has to answer a page. Its key is the request's id.
+type pending struct {
+	Authorization token.Authorization `json:"authorization"`
+	Key           []byte              `json:"key"` // of the addresses of the pages that follow
+	Expires       time.Time           `json:"expires"`
+}
+
+func pendingIn(s store.Store) *store.Table[pending] {
+	return store.In(s, store.Kind[pending]{
+		Name:    "login",
+		Expires: func(p *pending) time.Time { return p.Expires },
+	})
+}
+
+// finish goes on with a user who has signed in: to the consent page, or straight back to the application.
+func (f *Flow) finish(
+	w http.ResponseWriter, r *http.Request, req *request, d *federation.Definition, id connector.Identity,
+) error {
+	f.logLogin(r.Context(), d, id)
+	a := token.Authorization{
+		ClientID:    req.ClientID,
+		ConnectorID: d.ID,
+		Identity:    id,
+		Scopes:      req.Scopes,
+		Nonce:       req.Nonce,
+		AuthTime:    f.now(),
+	}
+	if f.cfg.SkipApproval && !req.ForceConsent {
+		return f.issue(w, r, req, a)
+	}
+	key := make([]byte, sha256.Size)
+	_, _ = rand.Read(key) // never fails
+	p := pending{Authorization: a, Key: key, Expires: earlier(req.Expires, f.now().Add(approvalTime))}
+	_, err := f.pending.Create(r.Context(), req.ID, p)
+	if errors.Is(err, store.ErrExists) {
+		// The form was sent twice, or the browser went back: who asks last is asked for consent.
+		p, err = f.repeat(r.Context(), req.ID, p)
+	}
+	if err != nil {
+		return pageErrorf(http.StatusInternalServerError, "Your sign-in can't be stored.").
+			hint("Try again in a moment.").because(err)
+	}
+	target := f.stepPath("/approval", url.Values{"req": {req.ID}, "hmac": {stepMAC(p.Key, req.ID, stepApproval)}})
+	http.Redirect(w, r, target, http.StatusSeeOther)
+	return nil
+}
+
+// repeat replaces the user of a login under way.
+func (f *Flow) repeat(ctx context.Context, id string, p pending) (pending, error) {
+	e, err := f.pending.Update(ctx, id, func(stored *pending) error {
+		*stored = p
+		return nil
+	})
+	return e.Value, err
+}
+
+// issue gives the application its code.
+func (f *Flow) issue(w http.ResponseWriter, r *http.Request, req *request, a token.Authorization) error {
+	code, err := f.cfg.Codes.Issue(r.Context(), a, req.RedirectURI, req.Challenge)
+	if err != nil {
+		return refuse(req, oauth.ServerError, "The code can't be stored.", err)
+	}
+	f.requests.forget(w, r, req.ID)
+	if req.RedirectURI == oauth.RedirectOutOfBand {
+		f.cfg.Pages.OOB(w, r, ui.OOBPage{Code: code})
+		return nil
+	}
+	f.answer(w, r, req, url.Values{"code": {code}})
+	return nil
+}
+
+// Approval is the consent page.
+func (f *Flow) Approval() http.Handler { return f.serve(f.approval) }
+
+func (f *Flow) approval(w http.ResponseWriter, r *http.Request) error {
+	id := r.URL.Query().Get("req")
+	req, err := f.requests.load(r.Context(), r, id)
+	if err != nil {
+		return errLostRequest(err)
+	}
+	p, err := f.pending.Get(r.Context(), id)
+	if errors.Is(err, store.ErrNotFound) {
+		return errLostRequest(errNoRequest)
+	}
+	if err != nil {
+		return pageErrorf(http.StatusInternalServerError, "Your sign-in can't be read.").because(err)
+	}
+	if !validMAC(p.Value.Key, id, stepApproval, r.URL.Query().Get("hmac")) {
+		return pageErrorf(http.StatusUnauthorized, "The address of this page is not complete.").
+			hint("Go back to the application and sign in again.")
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		return f.askConsent(w, r, req, p.Value)
+	case http.MethodPost:
+		return f.answerConsent(w, r, req, p)
+	}
+	w.Header().Set("Allow", "GET, HEAD, POST")
+	return pageErrorf(http.StatusMethodNotAllowed, "This page takes GET and POST requests only.")
+}
+
+func (f *Flow) askConsent(w http.ResponseWriter, r *http.Request, req *request, p pending) error {
+	c, err := f.cfg.Clients.Get(r.Context(), req.ClientID)
+	if err != nil {
+		return pageErrorf(http.StatusBadRequest, "The application is no longer registered.").because(err)
+	}
+	id := p.Authorization.Identity
+	page := ui.ApprovalPage{
+		User:            id.Username,
+		Email:           id.Email,
+		Connector:       f.connectorName(r.Context(), p.Authorization.ConnectorID),
+		Client:          displayName(c),
+		ClientLogoURL:   c.LogoURL,
+		AuthReqID:       req.ID,
+		RequestedScopes: req.Scopes,
+		OtherAccountURL: f.stepPath("/auth", req.parameters()),
+	}
+	f.cfg.Pages.Approval(w, r, page)
+	return nil
+}
+
+// answerConsent ends the login: whoever deletes the record is the one whose answer counts.
+func (f *Flow) answerConsent(w http.ResponseWriter, r *http.Request, req *request, p store.Entry[pending]) error {
+	if err := f.readForm(w, r); err != nil {
+		return err
+	}
+	err := f.pending.Delete(r.Context(), p.Key, p.Revision)
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrConflict) {
+		return errLostRequest(errNoRequest)
+	}
+	if err != nil {
+		return pageErrorf(http.StatusInternalServerError, "Your answer can't be stored.").because(err)
+	}
+	if r.PostForm.Get("approval") != "approve" {
+		return refuse(req, oauth.AccessDenied, "The user did not grant access.", nil)
+	}
+	return f.issue(w, r, req, p.Value.Authorization)
+}
+
+func (f *Flow) connectorName(ctx context.Context, id string) string {
+	all, err := f.cfg.Connectors.List(ctx)
+	i := slices.IndexFunc(all, func(d *federation.Definition) bool { return d.ID == id })
+	if err != nil || i < 0 {
+		return id
+	}
+	return all[i].Name
+}
+
+func (f *Flow) logLogin(ctx context.Context, d *federation.Definition, id connector.Identity) {
+	email := id.Email
+	if !id.EmailVerified {
+		email += " (unverified)"
+	}
+	f.log.InfoContext(ctx, "login successful", "connector_id", d.ID, "user_id", id.UserID,
+		"username", id.Username, "preferred_username", id.PreferredUsername, "email", email, "groups", id.Groups)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// stepMAC authenticates the address of a step, so that it can't be reached but by the step before. The message is a
+// protobuf message with the two values in field 1, as in upstream's addresses.
+func stepMAC(key []byte, requestID, label string) string {
+	var message []byte
+	for _, value := range []string{requestID, label} {
+		message = protowire.AppendTag(message, 1, protowire.BytesType)
+		message = protowire.AppendString(message, value)
+	}
+	mac := hmac.New(sha256.New, key)
+	mac.Write(message)
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+func validMAC(key []byte, requestID, label, presented string) bool {
+	return hmac.Equal([]byte(stepMAC(key, requestID, label)), []byte(presented))
+}

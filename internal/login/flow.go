@@ -1,0 +1,198 @@
+// Package login is the browser's way from an application's request to a code for it: the choice of a connector, the
+// password form or the trip to another provider, and the user's consent. Nothing is stored before somebody has proved who
+// they are; until then the request travels sealed in a cookie.
+package login
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"time"
+
+	"dex/internal/client"
+	"dex/internal/federation"
+	"dex/internal/oauth"
+	"dex/internal/policy"
+	"dex/internal/seal"
+	"dex/internal/store"
+	"dex/internal/token"
+	"dex/internal/ui"
+)
+
+// Hints verifies tokens that applications show as a hint of who the user is.
+type Hints interface {
+	VerifyHint(token string) error
+}
+
+// Config is what a Flow is made of.
+type Config struct {
+	Issuer     string // as configured
+	IssuerURL  *url.URL
+	Clients    *client.Registry
+	Connectors *federation.Registry
+	Policy     *policy.Policy
+	Codes      *token.Codes
+	Hints      Hints
+	Ring       *seal.Ring
+	Store      store.Store
+	Pages      *ui.UI
+	Log        *slog.Logger
+	Now        func() time.Time
+
+	RequestLifetime  time.Duration // how long a login may take
+	SkipApproval     bool
+	AlwaysShowChoice bool
+	EnforcePKCE      bool
+	ChallengeMethods []string
+}
+
+// Flow serves the pages of a login.
+type Flow struct {
+	cfg      Config
+	base     string // the issuer's path, "" for the root
+	requests *keeper
+	pending  *store.Table[pending]
+	crossing *http.CrossOriginProtection
+	log      *slog.Logger
+	now      func() time.Time
+}
+
+// New returns the pages of a login.
+func New(cfg Config) *Flow {
+	base := path.Clean("/" + cfg.IssuerURL.Path)
+	f := &Flow{
+		cfg:      cfg,
+		base:     base,
+		requests: &keeper{ring: cfg.Ring, path: base, secure: cfg.IssuerURL.Scheme == "https", now: cfg.Now},
+		pending:  pendingIn(cfg.Store),
+		crossing: http.NewCrossOriginProtection(),
+		log:      cfg.Log,
+		now:      cfg.Now,
+	}
+	if f.base == "/" {
+		f.base = ""
+	}
+	// Behind a proxy the Host header may be another than the browser's.
+	origin := cfg.IssuerURL.Scheme + "://" + cfg.IssuerURL.Host
+	if err := f.crossing.AddTrustedOrigin(origin); err != nil {
+		f.log.Warn("forms are accepted from the address of the request only", "issuer", cfg.Issuer, "err", err)
+	}
+	return f
+}
+
+// Authorize is the authorization endpoint: it begins a login, at once where there is nothing to choose.
+func (f *Flow) Authorize() http.Handler { return f.serve(f.authorize) }
+
+func (f *Flow) authorize(w http.ResponseWriter, r *http.Request) error {
+	req, c, err := f.parse(r)
+	if err != nil {
+		return err
+	}
+	choice, err := f.choice(r.Context(), c)
+	if err != nil {
+		return err
+	}
+	if len(choice) == 0 {
+		return refuse(req, oauth.AccessDenied, "No connector serves this client.", nil)
+	}
+	if req.ConnectorID != "" {
+		i := slices.IndexFunc(choice, func(d *federation.Definition) bool { return d.ID == req.ConnectorID })
+		if i < 0 {
+			return refuse(req, oauth.InvalidRequest, "The connector_id names no connector that serves this client.", nil)
+		}
+		return f.begin(w, r, req, choice[i])
+	}
+	if len(choice) == 1 && !f.cfg.AlwaysShowChoice {
+		return f.begin(w, r, req, choice[0])
+	}
+	f.choose(w, r, c, choice)
+	return nil
+}
+
+// choice returns the connectors through which users may sign in to a client.
+func (f *Flow) choice(ctx context.Context, c *client.Client) ([]*federation.Definition, error) {
+	all, err := f.cfg.Connectors.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(d *federation.Definition) bool {
+		return f.cfg.Policy.Connector(c, d, oauth.GrantAuthorizationCode) != nil
+	}), nil
+}
+
+// choose shows the page where the user picks a connector. Its links repeat the request, so nothing is kept yet.
+func (f *Flow) choose(w http.ResponseWriter, r *http.Request, c *client.Client, choice []*federation.Definition) {
+	params := r.Form
+	params.Del("connector_id")
+	page := ui.LoginPage{Client: displayName(c)}
+	for _, d := range choice {
+		page.Connectors = append(page.Connectors, ui.ConnectorLink{
+			ID: d.ID, Name: d.Name, Type: d.Type,
+			URL: f.connectorPath(d.ID) + "?" + params.Encode(),
+		})
+	}
+	f.cfg.Pages.Login(w, r, page)
+}
+
+// AuthorizeConnector begins a login through the connector that the path names.
+func (f *Flow) AuthorizeConnector() http.Handler { return f.serve(f.authorizeConnector) }
+
+func (f *Flow) authorizeConnector(w http.ResponseWriter, r *http.Request) error {
+	req, c, err := f.parse(r)
+	if err != nil {
+		return err
+	}
+	id := r.PathValue("connector")
+	if req.ConnectorID != "" && req.ConnectorID != id {
+		return pageErrorf(http.StatusBadRequest, "The request names two different connectors.")
+	}
+	all, err := f.cfg.Connectors.List(r.Context())
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(d *federation.Definition) bool { return d.ID == id })
+	if i < 0 {
+		return pageErrorf(http.StatusBadRequest, "There is no such way to sign in.").
+			hint("Go back to the application and sign in again.")
+	}
+	if err := f.cfg.Policy.Connector(c, all[i], oauth.GrantAuthorizationCode); err != nil {
+		return pageErrorf(http.StatusForbidden, "The application does not accept this way to sign in.").because(err)
+	}
+	return f.begin(w, r, req, all[i])
+}
+
+// refuse is the error that tells the application no.
+func refuse(req *request, code, description string, cause error) error {
+	return &answerError{req: req, err: oauth.Errorf(code, "%s", description).Because(cause)}
+}
+
+// keep keeps the request in the browser.
+func (f *Flow) keep(w http.ResponseWriter, r *http.Request, req *request) error {
+	err := f.requests.keep(w, r, req)
+	if errors.Is(err, errTooLong) {
+		return refuse(req, oauth.InvalidRequest, "The request is too long; a shorter state would help.", err)
+	}
+	return err
+}
+
+// connectorPath returns the path that begins a login through a connector. The id is encoded once.
+func (f *Flow) connectorPath(id string) string {
+	return f.base + "/auth/" + url.PathEscape(id)
+}
+
+// stepPath returns the path of a step with its parameters.
+func (f *Flow) stepPath(step string, params url.Values) string {
+	return f.base + step + "?" + params.Encode()
+}
+
+// displayName is what users know a client by.
+func displayName(c *client.Client) string {
+	if c.Name != "" {
+		return c.Name
+	}
+	return c.ID
+}

@@ -1,0 +1,252 @@
+package login
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dex/internal/client"
+	"dex/internal/oauth"
+	"dex/internal/token"
+)
+
+// A request is an authorization request (RFC 6749, section 4.1.1) that has been checked whole. It travels sealed in the
+// browser until the user has signed in.
+type request struct {
+	ID          string   `json:"id"`
+	ClientID    string   `json:"client"`
+	RedirectURI string   `json:"redirect"`
+	State       *string  `json:"state,omitempty"` // nil when the application sent none
+	Nonce       string   `json:"nonce,omitempty"`
+	Scopes      []string `json:"scopes"`
+
+	Challenge token.Challenge `json:"challenge,omitzero"`
+
+	Prompt       []string       `json:"prompt,omitempty"`
+	ForceConsent bool           `json:"forceConsent,omitempty"`
+	MaxAge       *time.Duration `json:"maxAge,omitempty"`
+	LoginHint    string         `json:"loginHint,omitempty"`
+	ACRValues    string         `json:"acrValues,omitempty"`
+	UILocales    string         `json:"uiLocales,omitempty"`
+
+	ConnectorID   string    `json:"connector,omitempty"` // chosen by the application or by the user
+	ConnectorData []byte    `json:"connectorData,omitempty"`
+	Expires       time.Time `json:"expires"`
+}
+
+// parse reads and checks an authorization request from the query and, for POST, the body (OpenID Connect Core, 3.1.2.1).
+// Until client and redirect URI are known to be right the error is a page; from then on the application is told, by an
+// answer that is an error.
+func (f *Flow) parse(r *http.Request) (*request, *client.Client, error) {
+	if r.Method != http.MethodGet && r.Method != http.MethodPost {
+		return nil, nil, pageErrorf(http.StatusMethodNotAllowed, "This page takes GET and POST requests only.")
+	}
+	if err := r.ParseForm(); err != nil {
+		return nil, nil, pageErrorf(http.StatusBadRequest, "The application's request can't be read.").because(err)
+	}
+	c, err := f.requestingClient(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	req := &request{ClientID: c.ID, RedirectURI: r.Form.Get("redirect_uri"), Expires: f.now().Add(f.cfg.RequestLifetime)}
+	if len(r.Form["redirect_uri"]) != 1 || !c.AllowsRedirect(req.RedirectURI) {
+		f.log.ErrorContext(r.Context(), "unregistered redirect_uri", "redirect_uri", req.RedirectURI, "client_id", c.ID)
+		return nil, nil, pageErrorf(http.StatusBadRequest,
+			"The application asked to be answered at an address that is not registered for it.").
+			hint("Its operator can add the redirect URI to the client's configuration.")
+	}
+	if state, ok := r.Form["state"]; ok {
+		req.State = &state[0]
+	}
+	if err := f.check(r, c, req); err != nil {
+		var oe *oauth.Error
+		if errors.As(err, &oe) {
+			return nil, nil, &answerError{req: req, err: oe}
+		}
+		return nil, nil, err
+	}
+	return req, c, nil
+}
+
+// requestingClient finds the client of a request.
+func (f *Flow) requestingClient(r *http.Request) (*client.Client, error) {
+	ids := r.Form["client_id"]
+	if len(ids) != 1 || ids[0] == "" {
+		return nil, pageErrorf(http.StatusBadRequest, "The application's request does not say which application it is.").
+			hint("The parameter client_id must be given once.")
+	}
+	c, err := f.cfg.Clients.Get(r.Context(), ids[0])
+	if errors.Is(err, client.ErrUnknown) {
+		f.log.ErrorContext(r.Context(), "invalid client_id provided", "client_id", ids[0])
+		return nil, pageErrorf(http.StatusBadRequest, "The application that sent you here is not registered.").
+			hint("Its operator can register the client id with this service.")
+	}
+	if err != nil {
+		return nil, pageErrorf(http.StatusInternalServerError, "The application's registration can't be read.").because(err)
+	}
+	return c, nil
+}
+
+// parameters that may be given once only (RFC 6749, section 3.1).
+var single = []string{
+	"response_type", "scope", "state", "nonce", "code_challenge", "code_challenge_method", "prompt", "max_age",
+	"login_hint", "acr_values", "ui_locales", "approval_prompt", "connector_id", "id_token_hint", "response_mode",
+}
+
+// check reads the rest of a request, in the order in which errors are most telling.
+func (f *Flow) check(r *http.Request, c *client.Client, req *request) error {
+	for _, name := range single {
+		if len(r.Form[name]) > 1 {
+			return oauth.Errorf(oauth.InvalidRequest, "The parameter %s is given more than once.", name)
+		}
+	}
+	steps := []func() error{
+		func() error { return unsupported(r.Form) },
+		func() error { return f.checkChallenge(r.Form, req) },
+		func() error { return f.checkResponseType(r.Form.Get("response_type")) },
+		func() (err error) {
+			req.Scopes, err = f.cfg.Policy.Scopes(r.Context(), c, strings.Fields(r.Form.Get("scope")))
+			return err
+		},
+		func() error { return f.checkPrompt(r.Form, req) },
+		func() error { return f.checkHint(r.Form.Get("id_token_hint")) },
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	req.Nonce = r.Form.Get("nonce")
+	req.LoginHint = r.Form.Get("login_hint")
+	req.ACRValues = r.Form.Get("acr_values")
+	req.UILocales = r.Form.Get("ui_locales")
+	req.ConnectorID = r.Form.Get("connector_id")
+	return nil
+}
+
+// unsupported refuses what OpenID Connect Core (3.1.2.6) has an error code for.
+func unsupported(form url.Values) error {
+	switch {
+	case form.Has("request"):
+		return oauth.Errorf(oauth.RequestNotSupported, "Request objects are not supported.")
+	case form.Has("request_uri"):
+		return oauth.Errorf(oauth.RequestURINotSupported, "Request objects are not supported.")
+	case form.Has("registration"):
+		return oauth.Errorf(oauth.RegistrationNotSupported, "Self-issued registration is not supported.")
+	}
+	return nil
+}
+
+// checkChallenge reads the proof key (RFC 7636, section 4.3).
+func (f *Flow) checkChallenge(form url.Values, req *request) error {
+	value, method := form.Get("code_challenge"), form.Get("code_challenge_method")
+	if value == "" {
+		if f.cfg.EnforcePKCE {
+			return oauth.Errorf(oauth.InvalidRequest, "The parameter code_challenge is required.")
+		}
+		if method != "" {
+			return oauth.Errorf(oauth.InvalidRequest, "There is a code_challenge_method without a code_challenge.")
+		}
+		return nil
+	}
+	if method == "" {
+		method = oauth.ChallengePlain
+	}
+	if !slices.Contains(f.cfg.ChallengeMethods, method) {
+		return oauth.Errorf(oauth.InvalidRequest, "The code_challenge_method must be one of: %s.",
+			strings.Join(f.cfg.ChallengeMethods, ", "))
+	}
+	req.Challenge = token.Challenge{Value: value, Method: method}
+	if !req.Challenge.Valid() {
+		return oauth.Errorf(oauth.InvalidRequest, "The code_challenge is malformed.")
+	}
+	return nil
+}
+
+func (f *Flow) checkResponseType(value string) error {
+	switch strings.Join(strings.Fields(value), " ") {
+	case "":
+		return oauth.Errorf(oauth.InvalidRequest, "The parameter response_type is missing.")
+	case "code":
+		return nil
+	}
+	return oauth.Errorf(oauth.UnsupportedResponseType, "The only response type is code.")
+}
+
+// checkPrompt reads how the application wants the user to be asked (OpenID Connect Core, 3.1.2.1). Without browser
+// sessions nobody can be signed in without being asked.
+func (f *Flow) checkPrompt(form url.Values, req *request) error {
+	for _, p := range strings.Fields(form.Get("prompt")) {
+		switch p {
+		case "none", "login", "consent", "select_account":
+		default:
+			return oauth.Errorf(oauth.InvalidRequest, "The parameter prompt must be none, login, consent or select_account.")
+		}
+		if !slices.Contains(req.Prompt, p) {
+			req.Prompt = append(req.Prompt, p)
+		}
+	}
+	if slices.Contains(req.Prompt, "none") && len(req.Prompt) > 1 {
+		return oauth.Errorf(oauth.InvalidRequest, "prompt=none goes with no other value.")
+	}
+	if maxAge := form.Get("max_age"); maxAge != "" {
+		seconds, err := strconv.ParseUint(maxAge, 10, 31)
+		if err != nil {
+			return oauth.Errorf(oauth.InvalidRequest, "The parameter max_age must be a number of seconds.")
+		}
+		age := time.Duration(seconds) * time.Second
+		req.MaxAge = &age
+	}
+	if slices.Contains(req.Prompt, "none") {
+		return oauth.Errorf(oauth.LoginRequired, "The user must be asked to sign in.")
+	}
+	req.ForceConsent = slices.Contains(req.Prompt, "consent") || form.Get("approval_prompt") == "force"
+	return nil
+}
+
+// checkHint verifies that an ID token which the application shows is one of ours; it may have expired.
+func (f *Flow) checkHint(hint string) error {
+	if hint == "" {
+		return nil
+	}
+	if err := f.cfg.Hints.VerifyHint(hint); err != nil {
+		return oauth.Errorf(oauth.InvalidRequest, "The id_token_hint is not a token of this provider.").Because(err)
+	}
+	return nil
+}
+
+// parameters returns the request as it would be sent anew, for links that begin it again.
+func (req *request) parameters() url.Values {
+	v := url.Values{
+		"client_id":     {req.ClientID},
+		"redirect_uri":  {req.RedirectURI},
+		"response_type": {"code"},
+		"scope":         {strings.Join(req.Scopes, " ")},
+	}
+	if req.State != nil {
+		v.Set("state", *req.State)
+	}
+	set := func(name, value string) {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	set("nonce", req.Nonce)
+	set("code_challenge", req.Challenge.Value)
+	set("code_challenge_method", req.Challenge.Method)
+	set("prompt", strings.Join(req.Prompt, " "))
+	set("login_hint", req.LoginHint)
+	set("acr_values", req.ACRValues)
+	set("ui_locales", req.UILocales)
+	if req.ForceConsent && !slices.Contains(req.Prompt, "consent") {
+		v.Set("approval_prompt", "force")
+	}
+	if req.MaxAge != nil {
+		v.Set("max_age", strconv.Itoa(int(*req.MaxAge/time.Second)))
+	}
+	return v
+}

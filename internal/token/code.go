@@ -1,0 +1,144 @@
+package token
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"dex/internal/connector"
+	"dex/internal/id"
+	"dex/internal/oauth"
+	"dex/internal/store"
+)
+
+// replayMemory is how long after its use a code is remembered, so that a second use can end what the first one gave.
+const replayMemory = 10 * time.Minute
+
+// A Challenge is the application's proof key (RFC 7636); zero if it sent none.
+type Challenge struct {
+	Value  string `json:"value,omitempty"`
+	Method string `json:"method,omitempty"`
+}
+
+// code is the record of an authorization code. Its key is the code's hash, so that who reads the storage can't redeem it.
+type code struct {
+	Authorization
+	RedirectURI string    `json:"redirectURI"`
+	Challenge   Challenge `json:"challenge,omitzero"`
+	ValidUntil  time.Time `json:"validUntil"`
+	// FamilyID names the refresh tokens that the code gives, before there are any, so that a replay finds them.
+	FamilyID string `json:"familyID"`
+	Used     bool   `json:"used,omitempty"`
+}
+
+// Codes are the authorization codes. They are safe for concurrent use.
+type Codes struct {
+	table    *store.Table[code]
+	lifetime time.Duration
+	now      func() time.Time
+}
+
+// NewCodes returns the codes in a storage, each good for a lifetime.
+func NewCodes(s store.Store, lifetime time.Duration, now func() time.Time) *Codes {
+	return &Codes{
+		table: store.In(s, store.Kind[code]{
+			Name:    "code",
+			Expires: func(c *code) time.Time { return c.ValidUntil.Add(replayMemory) },
+		}),
+		lifetime: lifetime,
+		now:      now,
+	}
+}
+
+// Issue stores an authorization and returns the code for it.
+func (c *Codes) Issue(ctx context.Context, a Authorization, redirectURI string, challenge Challenge) (string, error) {
+	secret := id.New()
+	_, err := c.table.Create(ctx, codeKey(secret), code{
+		Authorization: a,
+		RedirectURI:   redirectURI,
+		Challenge:     challenge,
+		ValidUntil:    c.now().Add(c.lifetime),
+		FamilyID:      id.New(),
+	})
+	if err != nil {
+		return "", fmt.Errorf("issue authorization code: %w", err)
+	}
+	return secret, nil
+}
+
+// errReplayed says that a code was used before.
+var errReplayed = errors.New("authorization code was used before")
+
+// use marks a client's code as used and returns it. Of any number of uses one succeeds. The error is errReplayed, with the
+// code, or store.ErrNotFound for a code that is not there, has expired or is another client's, or that the storage
+// failed.
+func (c *Codes) use(ctx context.Context, secret, clientID string) (code, error) {
+	var used code
+	e, err := c.table.Update(ctx, codeKey(secret), func(stored *code) error {
+		switch {
+		case stored.ClientID != clientID:
+			return fmt.Errorf("code of another client: %w", store.ErrNotFound)
+		case stored.Used:
+			return errReplayed
+		case c.now().After(stored.ValidUntil):
+			return fmt.Errorf("expired code: %w", store.ErrNotFound)
+		}
+		used = *stored
+		stored.Used = true
+		stored.Identity = connector.Identity{} // what is kept is only for recognizing a replay
+		return nil
+	})
+	if errors.Is(err, errReplayed) {
+		if e, err = c.table.Get(ctx, codeKey(secret)); err == nil {
+			return e.Value, errReplayed
+		}
+	}
+	return used, err
+}
+
+func codeKey(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return id.Lower(sum[:])
+}
+
+var (
+	// verifierForm is the form of a code verifier, and of a plain challenge (RFC 7636, section 4.1).
+	verifierForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
+	// s256Form is the form of a hashed challenge (section 4.2).
+	s256Form = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
+)
+
+// Valid reports whether the challenge can be met by any verifier.
+func (ch Challenge) Valid() bool {
+	if ch.Method == oauth.ChallengeS256 {
+		return s256Form.MatchString(ch.Value)
+	}
+	return verifierForm.MatchString(ch.Value)
+}
+
+// check compares a code verifier with the challenge (RFC 7636, section 4.6).
+func (ch Challenge) check(verifier string) error {
+	switch {
+	case ch.Value == "" && verifier == "":
+		return nil
+	case ch.Value == "":
+		return oauth.Errorf(oauth.InvalidRequest, "There is a code_verifier, but the authorization request had no code_challenge.")
+	case verifier == "":
+		return oauth.Errorf(oauth.InvalidGrant, "The code_verifier is missing.")
+	case !verifierForm.MatchString(verifier):
+		return oauth.Errorf(oauth.InvalidGrant, "The code_verifier must be 43 to 128 letters, digits, or - . _ ~")
+	}
+	if ch.Method == oauth.ChallengeS256 {
+		sum := sha256.Sum256([]byte(verifier))
+		verifier = base64.RawURLEncoding.EncodeToString(sum[:])
+	}
+	if subtle.ConstantTimeCompare([]byte(verifier), []byte(ch.Value)) != 1 {
+		return oauth.Errorf(oauth.InvalidGrant, "The code_verifier does not match.")
+	}
+	return nil
+}

@@ -1,0 +1,259 @@
+package token
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"dex/internal/id"
+	"dex/internal/store"
+)
+
+const (
+	// maxFamilies is how many logins of one user stay alive; beyond it the least recently used end.
+	maxFamilies = 1000
+	// trimEvery is how many logins pass between two counts, as counting reads them all.
+	trimEvery = 64
+	// tombstone is how long a family that must not come to be is kept from it.
+	tombstone = time.Hour
+)
+
+// family is the record of a login that can be prolonged: all the refresh tokens that one device gets one after the other
+// (RFC 9700, section 4.14.2). It holds no token; each is derived from the key and a generation.
+type family struct {
+	Authorization
+	Key        []byte    `json:"key,omitempty"`
+	Generation uint64    `json:"generation"` // of the token that is current
+	Created    time.Time `json:"created"`
+	LastUsed   time.Time `json:"lastUsed"`
+	// Rotated is when the current token came to be from the one before; zero for the first.
+	Rotated time.Time `json:"rotated,omitzero"`
+	// Ended marks a tombstone.
+	Ended   bool      `json:"ended,omitempty"`
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// Policy is how long refresh tokens live and what happens when one is used.
+type Policy struct {
+	Rotate            bool
+	ReuseInterval     time.Duration // how long after a rotation the token before is answered with the same next one
+	ValidIfNotUsedFor time.Duration // 0 means for ever
+	AbsoluteLifetime  time.Duration // 0 means for ever
+}
+
+// Families are the refresh tokens. They are safe for concurrent use.
+type Families struct {
+	table  *store.Table[family]
+	policy Policy
+	now    func() time.Time
+	log    *slog.Logger
+
+	created atomic.Uint64
+}
+
+// NewFamilies returns the families in a storage.
+func NewFamilies(s store.Store, p Policy, now func() time.Time, log *slog.Logger) *Families {
+	return &Families{
+		table: store.In(s, store.Kind[family]{
+			Name:    "refresh",
+			Owner:   func(f *family) string { return subjectKey(f.Identity.UserID, f.ConnectorID) },
+			Expires: func(f *family) time.Time { return f.Expires },
+		}),
+		policy: p,
+		now:    now,
+		log:    log,
+	}
+}
+
+// begin starts a family and returns its first token.
+func (s *Families) begin(ctx context.Context, familyID string, a Authorization) (string, error) {
+	f := family{Authorization: a, Key: make([]byte, sha256.Size), Created: s.now()}
+	f.Identity.Data = nil // has its own record, which all families of the user share
+	f.LastUsed = f.Created
+	_, _ = rand.Read(f.Key) // never fails
+	s.setExpiry(&f)
+	if _, err := s.table.Create(ctx, familyID, f); err != nil {
+		return "", fmt.Errorf("begin refresh token family: %w", err)
+	}
+	if s.created.Add(1)%trimEvery == 0 {
+		if err := s.trim(ctx, subjectKey(a.Identity.UserID, a.ConnectorID), a.ClientID); err != nil {
+			s.log.WarnContext(ctx, "could not end the oldest logins of a user", "client_id", a.ClientID, "err", err)
+		}
+	}
+	return f.token(familyID), nil
+}
+
+// use is what presenting a token comes to.
+type use int
+
+const (
+	useCurrent   use = iota // the token is current: a new one takes its place
+	useDuplicate            // the token was current a moment ago, or has just become so: the answer is the current one
+)
+
+// The reasons for which a token is refused.
+var (
+	errForged  = errors.New("refresh token is not of this family")
+	errExpired = errors.New("refresh token has expired")
+	errReused  = errors.New("refresh token was used before")
+)
+
+// judge says what presenting a secret comes to. What counts is when it arrived: who had to wait for the identity source
+// while another one's answer rotated the token has not reused it.
+func (s *Families) judge(familyID string, f *family, secret string, arrived time.Time) (use, error) {
+	generation, ok := f.generationOf(familyID, secret)
+	switch {
+	case f.Ended || !ok:
+		return 0, errForged
+	case s.expired(f, arrived):
+		return 0, errExpired
+	}
+	inWindow := !f.Rotated.IsZero() && s.policy.ReuseInterval > 0 && !arrived.After(f.Rotated.Add(s.policy.ReuseInterval))
+	switch {
+	case generation == f.Generation && inWindow, generation+1 == f.Generation && inWindow:
+		return useDuplicate, nil
+	case generation == f.Generation:
+		return useCurrent, nil
+	}
+	return 0, errReused
+}
+
+// advance makes the next token current, once, however many present the same one, and returns the token to use from now
+// on. Who comes second within the reuse interval gets the same answer, without a write.
+func (s *Families) advance(
+	ctx context.Context, familyID, secret string, arrived time.Time, fresh Authorization,
+) (string, error) {
+	e, err := s.table.Update(ctx, familyID, func(f *family) error {
+		u, err := s.judge(familyID, f, secret, arrived)
+		if err != nil {
+			return err
+		}
+		if u == useDuplicate {
+			return store.ErrUnchanged
+		}
+		f.LastUsed = s.now()
+		if s.policy.Rotate {
+			f.Generation++
+			f.Rotated = f.LastUsed
+		}
+		f.Identity = fresh.Identity
+		f.Identity.Data = nil
+		s.setExpiry(f)
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	return e.Value.token(familyID), nil
+}
+
+// End ends a family, or keeps it from beginning.
+func (s *Families) End(ctx context.Context, familyID string) error {
+	for {
+		err := s.table.Delete(ctx, familyID, "")
+		if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		_, err = s.table.Create(ctx, familyID, family{Ended: true, Expires: s.now().Add(tombstone)})
+		if !errors.Is(err, store.ErrExists) {
+			return err
+		}
+		// It began in between.
+	}
+}
+
+// trim ends the least recently used families of a user at a client until no more than maxFamilies are left.
+func (s *Families) trim(ctx context.Context, owner, clientID string) error {
+	type login struct {
+		id   string
+		used time.Time
+	}
+	var logins []login
+	for after := ""; ; {
+		page, err := s.table.List(ctx, store.Query{Owner: owner, After: after})
+		if err != nil {
+			return err
+		}
+		for _, e := range page {
+			if e.Value.ClientID == clientID {
+				logins = append(logins, login{e.Key, e.Value.LastUsed})
+			}
+		}
+		if len(page) < store.MaxLimit {
+			break
+		}
+		after = page[len(page)-1].Key
+	}
+	for len(logins) > maxFamilies {
+		oldest := 0
+		for i, l := range logins {
+			if l.used.Before(logins[oldest].used) {
+				oldest = i
+			}
+		}
+		if err := s.table.Delete(ctx, logins[oldest].id, ""); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		logins = append(logins[:oldest], logins[oldest+1:]...)
+	}
+	return nil
+}
+
+// expired reports whether the family had come of age or been idle for too long at a time.
+func (s *Families) expired(f *family, at time.Time) bool {
+	end := s.end(f)
+	return !end.IsZero() && at.After(end)
+}
+
+// end returns when the family ends if it isn't used before; zero means never. The limits are today's, so that a shorter
+// one in the configuration holds for old families too.
+func (s *Families) end(f *family) time.Time {
+	var end time.Time
+	if s.policy.AbsoluteLifetime > 0 {
+		end = f.Created.Add(s.policy.AbsoluteLifetime)
+	}
+	if s.policy.ValidIfNotUsedFor > 0 {
+		if idle := f.LastUsed.Add(s.policy.ValidIfNotUsedFor); end.IsZero() || idle.Before(end) {
+			end = idle
+		}
+	}
+	return end
+}
+
+// setExpiry lets the storage forget the family when it has ended.
+func (s *Families) setExpiry(f *family) { f.Expires = s.end(f) }
+
+// token returns the family's current refresh token.
+func (f *family) token(familyID string) string {
+	return encodeRefreshToken(familyID, f.secret(familyID, f.Generation))
+}
+
+// secret derives the secret of a generation: its number and a MAC of it. So the token before the current one needs no
+// record, and a very old one can be told from an invented one.
+func (f *family) secret(familyID string, generation uint64) string {
+	mac := hmac.New(sha256.New, f.Key)
+	mac.Write([]byte(familyID))
+	_ = binary.Write(mac, binary.BigEndian, generation) // a hash takes everything
+	return strconv.FormatUint(generation, 36) + "-" + id.Lower(mac.Sum(nil)[:20])
+}
+
+// generationOf returns the generation of a secret that the family gave out.
+func (f *family) generationOf(familyID, secret string) (uint64, bool) {
+	number, _, found := strings.Cut(secret, "-")
+	generation, err := strconv.ParseUint(number, 36, 64)
+	if !found || err != nil || generation > f.Generation || len(f.Key) == 0 {
+		return 0, false
+	}
+	want := f.secret(familyID, generation)
+	return generation, subtle.ConstantTimeCompare([]byte(want), []byte(secret)) == 1
+}

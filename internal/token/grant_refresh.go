@@ -1,0 +1,198 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"dex/internal/connector"
+	"dex/internal/federation"
+	"dex/internal/oauth"
+	"dex/internal/store"
+)
+
+// askTimeout bounds how long an identity source may take to say who a user is now.
+const askTimeout = 30 * time.Second
+
+// refreshGrant exchanges refresh tokens (RFC 6749, section 6).
+type refreshGrant struct {
+	families   *Families
+	offline    *OfflineSessions
+	connectors *federation.Registry
+	log        *slog.Logger
+
+	asking singleflight.Group // one question to a source for each family at a time
+}
+
+func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error) {
+	familyID, secret, err := g.present(r)
+	if err != nil {
+		return nil, err
+	}
+	arrived := g.families.now()
+	f, u, err := g.judge(ctx, r.client.ID, familyID, secret, arrived)
+	if err != nil {
+		return nil, err
+	}
+	scopes, err := narrow(f.Scopes, r.form.get("scope"))
+	if err != nil {
+		return nil, err
+	}
+	source, err := g.connectors.Open(ctx, f.ConnectorID)
+	if errors.Is(err, federation.ErrUnknown) {
+		return nil, oauth.Errorf(oauth.InvalidGrant, "The connector of this login is gone.").Because(err)
+	}
+	if err != nil {
+		return nil, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be reached.").Because(err)
+	}
+	fresh := f.Authorization
+	if u == useCurrent {
+		if fresh.Identity, err = g.ask(ctx, familyID, f, source); err != nil {
+			return nil, err
+		}
+	}
+	answer := fresh
+	answer.Scopes = scopes // narrower for this answer only (RFC 6749, section 6)
+	return &granted{
+		Authorization: answer,
+		connector:     source.Definition,
+		commit: func(ctx context.Context) (string, error) {
+			if u == useDuplicate {
+				return f.token(familyID), nil
+			}
+			if err := g.offline.keep(ctx, f.Identity.UserID, f.ConnectorID, fresh.Identity.Data); err != nil {
+				return "", err
+			}
+			next, err := g.families.advance(ctx, familyID, secret, arrived, fresh)
+			if err != nil {
+				return "", g.refused(ctx, familyID, err)
+			}
+			return next, nil
+		},
+	}, nil
+}
+
+// present reads the refresh token of a request.
+func (g *refreshGrant) present(r *request) (familyID, secret string, err error) {
+	token := r.form.get("refresh_token")
+	if token == "" {
+		return "", "", oauth.Errorf(oauth.InvalidRequest, "The parameter refresh_token is missing.")
+	}
+	familyID, secret, err = decodeRefreshToken(token)
+	if err != nil || familyID == "" || len(familyID) > store.MaxKey {
+		return "", "", oauth.Errorf(oauth.InvalidGrant, "The refresh token is invalid.").Because(err)
+	}
+	return familyID, secret, nil
+}
+
+// judge finds the family of a token and says what presenting the token comes to.
+func (g *refreshGrant) judge(
+	ctx context.Context, clientID, familyID, secret string, arrived time.Time,
+) (*family, use, error) {
+	e, err := g.families.table.Get(ctx, familyID)
+	if err != nil {
+		return nil, 0, g.refused(ctx, familyID, err)
+	}
+	f := &e.Value
+	if !f.Ended && f.ClientID != clientID {
+		return nil, 0, oauth.Errorf(oauth.InvalidGrant, "The refresh token belongs to another client.")
+	}
+	u, err := g.families.judge(familyID, f, secret, arrived)
+	if err != nil {
+		return nil, 0, g.refused(ctx, familyID, err)
+	}
+	return f, u, nil
+}
+
+// refused returns what the client is told. A token that was used before is in two hands, so its family ends
+// (RFC 9700, section 4.14.2); the user's other logins live on.
+func (g *refreshGrant) refused(ctx context.Context, familyID string, err error) error {
+	switch {
+	case errors.Is(err, errReused):
+		if endErr := g.families.End(ctx, familyID); endErr != nil {
+			return fmt.Errorf("end reused refresh token family: %w", endErr)
+		}
+		g.log.ErrorContext(ctx, "refresh token claimed twice", "token_id", familyID)
+		return oauth.Errorf(oauth.InvalidGrant, "The refresh token was used before; the login has ended.")
+	case errors.Is(err, errExpired):
+		g.log.InfoContext(ctx, "refresh token expired", "token_id", familyID)
+		return oauth.Errorf(oauth.InvalidGrant, "The refresh token has expired.")
+	case errors.Is(err, errForged), errors.Is(err, store.ErrNotFound):
+		return oauth.Errorf(oauth.InvalidGrant, "The refresh token is invalid or has expired.").Because(err)
+	}
+	return err
+}
+
+// ask lets the identity source say who the user is now. Those who present the same token at once share one question,
+// which goes on when one of them hangs up.
+func (g *refreshGrant) ask(
+	ctx context.Context, familyID string, f *family, source *federation.Opened,
+) (connector.Identity, error) {
+	refresher, ok := source.Instance.(connector.Refresher)
+	if !ok {
+		return f.Identity, nil
+	}
+	flight := familyID + "/" + strconv.FormatUint(f.Generation, 10)
+	answer := g.asking.DoChan(flight, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
+		defer cancel()
+		return g.refresh(ctx, f, refresher)
+	})
+	select {
+	case a := <-answer:
+		if a.Err != nil {
+			return connector.Identity{}, a.Err
+		}
+		return a.Val.(connector.Identity), nil
+	case <-ctx.Done():
+		return connector.Identity{}, context.Cause(ctx)
+	}
+}
+
+func (g *refreshGrant) refresh(ctx context.Context, f *family, source connector.Refresher) (connector.Identity, error) {
+	last := f.Identity
+	var err error
+	if last.Data, err = g.offline.data(ctx, last.UserID, f.ConnectorID); err != nil {
+		return connector.Identity{}, err
+	}
+	// The scopes of the login, not of this request: what is stored must not shrink when one answer is narrowed.
+	fresh, err := source.Refresh(ctx, connector.Scopes{OfflineAccess: true, Groups: f.Has(oauth.ScopeGroups)}, last)
+	var denied *connector.Denied
+	switch {
+	case errors.Is(err, connector.ErrGone), errors.As(err, &denied):
+		return connector.Identity{}, oauth.Errorf(oauth.InvalidGrant, "The identity source refuses the user.").Because(err)
+	case err != nil:
+		return connector.Identity{}, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be asked.").Because(err)
+	case fresh.UserID != f.Identity.UserID:
+		return connector.Identity{}, oauth.Errorf(oauth.InvalidGrant, "The identity source answered for another user.")
+	}
+	return fresh, nil
+}
+
+// narrow returns the scopes of one answer: those asked for, all of which must have been granted, or all that were. Scopes
+// without a meaning were left out at the login, and are here.
+func narrow(granted []string, requested string) ([]string, error) {
+	names := strings.Fields(requested)
+	if len(names) == 0 {
+		return granted, nil
+	}
+	for _, name := range names {
+		if oauth.KnownScope(name) && !slices.Contains(granted, name) {
+			return nil, oauth.Errorf(oauth.InvalidScope, "The scope was not granted at the login.")
+		}
+	}
+	var narrowed []string
+	for _, scope := range granted {
+		if slices.Contains(names, scope) {
+			narrowed = append(narrowed, scope)
+		}
+	}
+	return narrowed, nil
+}
