@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bufio"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/term"
+)
+
+// Bounds of bcrypt: lower costs are guessed too fast, higher ones let nobody in in good time.
+const (
+	minCost     = 10
+	maxCost     = 16
+	maxPassword = 72 // bytes; what follows would count for nothing
+)
+
+func newHashPassword() *cobra.Command {
+	cost := minCost
+	cmd := &cobra.Command{
+		Use:   "hash-password",
+		Short: "Read a password and print its bcrypt hash, for staticPasswords",
+		Long: `Read a password and print its bcrypt hash, for staticPasswords.
+
+On a terminal the password is asked for twice and not shown. Otherwise it is
+the first line of standard input.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cmd.SilenceUsage = true
+			if cost < minCost || cost > maxCost {
+				return fmt.Errorf("--cost %d: allowed are %d to %d", cost, minCost, maxCost)
+			}
+			password, err := readPassword(cmd.InOrStdin(), cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			hash, err := bcrypt.GenerateFromPassword(password, cost)
+			if err != nil {
+				return fmt.Errorf("hash the password: %w", err)
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), string(hash))
+			return nil
+		},
+	}
+	cmd.Flags().IntVar(&cost, "cost", cost, "bcrypt cost, 10 to 16; each step doubles the time of a login")
+	return cmd
+}
+
+func readPassword(in io.Reader, prompts io.Writer) ([]byte, error) {
+	password, err := askPassword(in, prompts)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(password) == 0:
+		return nil, errors.New("the password is empty")
+	case len(password) > maxPassword:
+		return nil, fmt.Errorf("the password has %d bytes, bcrypt takes no more than %d", len(password), maxPassword)
+	}
+	return password, nil
+}
+
+func askPassword(in io.Reader, prompts io.Writer) ([]byte, error) {
+	f, ok := in.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // a file descriptor is a small number
+		line, err := bufio.NewReader(io.LimitReader(in, 4096)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("read the password: %w", err)
+		}
+		return []byte(strings.TrimRight(line, "\r\n")), nil
+	}
+	first, err := askHidden(f, prompts, "Password: ")
+	if err != nil {
+		return nil, err
+	}
+	second, err := askHidden(f, prompts, "Again: ")
+	if err != nil {
+		return nil, err
+	}
+	if subtle.ConstantTimeCompare(first, second) != 1 {
+		return nil, errors.New("the two passwords differ")
+	}
+	return first, nil
+}
+
+func askHidden(f *os.File, prompts io.Writer, label string) ([]byte, error) {
+	fmt.Fprint(prompts, label)
+	defer fmt.Fprintln(prompts)
+	password, err := term.ReadPassword(int(f.Fd())) //nolint:gosec // a file descriptor is a small number
+	if err != nil {
+		return nil, fmt.Errorf("read the password: %w", err)
+	}
+	return password, nil
+}

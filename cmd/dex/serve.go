@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"dex/internal/app"
+	"dex/internal/config"
+	"dex/internal/telemetry"
+)
+
+func newServe() *cobra.Command {
+	var o config.Overrides
+	cmd := &cobra.Command{
+		Use:     "serve [flags] FILE",
+		Short:   "Run the server with the configuration in FILE, or - for standard input",
+		Example: "  dex serve config.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cmd.SilenceUsage = true
+			return serve(cmd, args[0], o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.WebHTTP, "web-http-addr", "", "listen here for HTTP, instead of web.http")
+	flags.StringVar(&o.WebHTTPS, "web-https-addr", "", "listen here for HTTPS, instead of web.https")
+	flags.StringVar(&o.TelemetryHTTP, "telemetry-addr", "", "listen here for metrics and health, instead of telemetry.http")
+	flags.StringVar(&o.GRPCAddr, "grpc-addr", "", "listen here for the management API, instead of grpc.addr")
+	return cmd
+}
+
+// serve runs the server until SIGINT or SIGTERM, and a clean end is no error.
+func serve(cmd *cobra.Command, file string, o config.Overrides) error {
+	// Signals are handled from the first moment on, so that an early one ends the start cleanly too.
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	plan, problems, err := readPlan(file, o, cmd.InOrStdin())
+	if err != nil {
+		return err
+	}
+	if plan == nil {
+		return fmt.Errorf("the configuration can't be used:\n%s", app.Report(problems))
+	}
+	log := newLogger(plan.Config.Logger)
+	slog.SetDefault(log)
+	for _, p := range problems {
+		log.WarnContext(ctx, "configuration: "+p.String())
+	}
+	log.InfoContext(ctx, "Version info", "dex_version", version,
+		slog.Group("go", "version", runtime.Version(), "os", runtime.GOOS, "arch", runtime.GOARCH))
+
+	reload, stopReload := hangups()
+	defer stopReload()
+	a, err := app.New(ctx, plan, app.Options{Version: version, Log: log, Reload: reload})
+	if err != nil {
+		return afterSignal(ctx, err)
+	}
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	err = a.Run(ctx)
+	if err == nil {
+		log.InfoContext(ctx, "shutdown now")
+	}
+	return errors.Join(err, a.Close())
+}
+
+// afterSignal forgives a start that a signal has ended.
+func afterSignal(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func newLogger(l config.Logger) *slog.Logger {
+	return telemetry.NewLogger(os.Stderr, l.Format, l.SlogLevel(), l.ExcludeFields)
+}
+
+// hangups turns SIGHUP, which would otherwise end the program, into requests to read certificates again.
+func hangups() (<-chan struct{}, func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	reload := make(chan struct{}, 1)
+	go func() {
+		for range signals {
+			select {
+			case reload <- struct{}{}:
+			default: // one is on its way already
+			}
+		}
+	}()
+	return reload, func() {
+		signal.Stop(signals)
+		close(signals)
+	}
+}

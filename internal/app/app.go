@@ -1,0 +1,235 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"dex/internal/client"
+	"dex/internal/config"
+	"dex/internal/discovery"
+	"dex/internal/federation"
+	"dex/internal/login"
+	"dex/internal/policy"
+	"dex/internal/seal"
+	"dex/internal/server"
+	"dex/internal/signing"
+	"dex/internal/store"
+	"dex/internal/store/memory"
+	"dex/internal/store/sqlite"
+	"dex/internal/telemetry"
+	"dex/internal/token"
+	"dex/internal/ui"
+	"dex/internal/userinfo"
+)
+
+// Options are what does not come from the configuration.
+type Options struct {
+	Version string
+	Log     *slog.Logger
+	// Reload makes the TLS certificate be read again at once; nil for none.
+	Reload <-chan struct{}
+	// Bound is told where each listener listens; nil for nobody.
+	Bound func(listener string, address net.Addr)
+}
+
+// An App is a server put together and not yet listening.
+type App struct {
+	cfg   *config.Config
+	opts  Options
+	log   *slog.Logger
+	store store.Store
+
+	signer     *signing.Local
+	ring       *seal.Ring
+	connectors *federation.Registry
+	pages      *ui.UI
+	metrics    *telemetry.Metrics
+	health     *telemetry.Health
+	routes     []server.Route
+	issuer     *url.URL
+	swept      []string // kinds of records that expire
+}
+
+// New opens what a plan needs. Close must be called at the end.
+func New(ctx context.Context, p *Plan, opts Options) (*App, error) {
+	a := &App{cfg: p.Config, opts: opts, log: opts.Log}
+	if err := a.open(ctx, p); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *App) open(ctx context.Context, p *Plan) error {
+	var err error
+	if a.issuer, err = url.Parse(a.cfg.Issuer); err != nil {
+		return fmt.Errorf("issuer: %w", err)
+	}
+	a.log.InfoContext(ctx, "config issuer", "issuer", a.cfg.Issuer)
+	if a.pages, err = a.openPages(); err != nil {
+		return err
+	}
+	if a.store, err = openStore(ctx, p, a.log); err != nil {
+		return fmt.Errorf("open storage %s: %w", a.cfg.Storage.Type, err)
+	}
+	a.log.InfoContext(ctx, "config storage", "storage_type", a.cfg.Storage.Type)
+	if a.signer, err = a.openSigner(ctx); err != nil {
+		return err
+	}
+	if a.ring, err = seal.Open(ctx, a.store, a.cfg.Expiry.AuthRequests); err != nil {
+		return err
+	}
+	a.metrics = telemetry.NewMetrics(a.opts.Version)
+	a.health = telemetry.NewHealth(a.log)
+	a.health.Add("storage", a.store.Ping)
+	return a.wire(ctx, p)
+}
+
+// Close frees what New opened.
+func (a *App) Close() error {
+	if a.store == nil {
+		return nil
+	}
+	if err := a.store.Close(); err != nil {
+		return fmt.Errorf("close storage: %w", err)
+	}
+	return nil
+}
+
+func (a *App) openPages() (*ui.UI, error) {
+	f := a.cfg.Frontend
+	pages, err := ui.New(ui.Config{
+		Dir: f.Dir, Theme: f.Theme, LogoURL: f.LogoURL, Issuer: f.Issuer, Extra: f.Extra, IssuerPath: a.issuer.Path,
+	}, a.log)
+	if err != nil {
+		return nil, fmt.Errorf("frontend: %w", err)
+	}
+	return pages, nil
+}
+
+func openStore(ctx context.Context, p *Plan, log *slog.Logger) (store.Store, error) {
+	if p.Config.Storage.Type == "memory" {
+		return memory.New(), nil
+	}
+	return sqlite.Open(ctx, p.sqlite, log)
+}
+
+func (a *App) openSigner(ctx context.Context) (*signing.Local, error) {
+	local := a.cfg.LocalSigning()
+	a.log.InfoContext(ctx, "signer configured", "type", "local", "keys_rotation_period", local.KeysRotationPeriod)
+	s, err := signing.Open(ctx, a.store, signing.Config{
+		Algorithm:      local.Algorithm,
+		RotationPeriod: local.KeysRotationPeriod,
+		TokenLifetime:  a.cfg.Expiry.IDTokens,
+	}, a.log)
+	if err != nil {
+		return nil, fmt.Errorf("signing keys: %w", err)
+	}
+	return s, nil
+}
+
+// wire puts the rooms together.
+func (a *App) wire(ctx context.Context, p *Plan) error {
+	a.connectors = federation.NewRegistry(p.definitions(), a.issuer.JoinPath("callback").String(), a.log)
+	for _, c := range p.clients {
+		a.log.InfoContext(ctx, "config static client", "client_name", c.Name)
+	}
+	for _, d := range p.definitions() {
+		a.log.InfoContext(ctx, "config connector", "connector_id", d.ID)
+	}
+	clients := client.NewRegistry(p.clients)
+	rules := policy.New(clients)
+	codes := token.NewCodes(a.store, a.cfg.Expiry.AuthCodes, time.Now)
+	refresh := a.cfg.Expiry.RefreshTokens
+	tokens := token.NewEndpoint(token.Config{
+		Clients:    clients,
+		Connectors: a.connectors,
+		Policy:     rules,
+		Minter: &token.Minter{
+			Issuer: a.cfg.Issuer, Lifetime: a.cfg.Expiry.IDTokens, Signer: a.signer, Policy: rules, Now: time.Now,
+		},
+		Codes: codes,
+		Families: token.NewFamilies(a.store, token.Policy{
+			Rotate:            !refresh.DisableRotation,
+			ReuseInterval:     refresh.ReuseInterval,
+			ValidIfNotUsedFor: refresh.ValidIfNotUsedFor,
+			AbsoluteLifetime:  refresh.AbsoluteLifetime,
+		}, time.Now, a.log),
+		Offline:    token.NewOfflineSessions(a.store),
+		GrantTypes: a.cfg.OAuth2.GrantTypes,
+		Log:        a.log,
+	})
+	verifier := &token.Verifier{Issuer: a.cfg.Issuer, Keys: a.signer, Now: time.Now}
+	flow := login.New(login.Config{
+		Issuer:           a.cfg.Issuer,
+		IssuerURL:        a.issuer,
+		Clients:          clients,
+		Connectors:       a.connectors,
+		Policy:           rules,
+		Codes:            codes,
+		Hints:            verifier,
+		Ring:             a.ring,
+		Store:            a.store,
+		Pages:            a.pages,
+		Log:              a.log,
+		Now:              time.Now,
+		RequestLifetime:  a.cfg.Expiry.AuthRequests,
+		SkipApproval:     a.cfg.OAuth2.SkipApprovalScreen,
+		AlwaysShowChoice: a.cfg.OAuth2.AlwaysShowLoginScreen,
+		EnforcePKCE:      a.cfg.OAuth2.PKCE.Enforce,
+		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
+	})
+	published := discovery.New(discovery.Config{
+		Issuer:           a.cfg.Issuer,
+		IssuerURL:        a.issuer,
+		Keys:             a.signer,
+		GrantTypes:       tokens.GrantTypes(),
+		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
+		PublicClients:    clients.AnyPublic(),
+	})
+	a.routes = a.route(flow, tokens, userinfo.New(verifier, a.log), published)
+	a.swept = []string{"code", "login", "refresh"}
+	if !a.cfg.Flags.ContinueOnConnectorFailure {
+		return a.connectors.OpenAll(ctx)
+	}
+	return nil
+}
+
+// Run listens and serves until the context ends, then lets what is under way finish. It returns nil after a clean end.
+func (a *App) Run(ctx context.Context) error {
+	listeners, certificate, err := a.listeners()
+	if err != nil {
+		return err
+	}
+	// What runs beside the listeners goes on while they drain.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var group errgroup.Group
+	group.Go(func() error { return a.signer.Run(background) })
+	group.Go(func() error { a.health.Run(background); return nil })
+	group.Go(func() error { a.maintain(background); return nil })
+	group.Go(func() error { a.openConnectors(background); return nil })
+	if certificate != nil {
+		group.Go(func() error { certificate.Watch(background, certificateCheck); return nil })
+		group.Go(func() error { a.reloadCertificate(background, certificate); return nil })
+	}
+	a.health.SetReady(true)
+	web := server.Group{
+		Log: a.log, Listeners: listeners, OnDrain: func() { a.health.SetReady(false) },
+	}
+	err = web.Serve(ctx)
+	stop()
+	return errors.Join(err, group.Wait())
+}
+
+// openConnectors opens the connectors ahead of the first visitor. Those that fail are tried again when they are needed.
+func (a *App) openConnectors(ctx context.Context) {
+	if err := a.connectors.OpenAll(ctx); err != nil && ctx.Err() == nil {
+		a.log.ErrorContext(ctx, "server: Failed to open connector", "err", err)
+	}
+}

@@ -1,0 +1,126 @@
+// Package app puts the rooms together: from a configuration to a running server, and from a signal to its end.
+package app
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"dex/internal/client"
+	"dex/internal/config"
+	"dex/internal/connector/local"
+	"dex/internal/federation"
+	"dex/internal/store/sqlite"
+)
+
+// A Plan is a configuration that has been checked whole: everything about it that can be known without touching
+// anything.
+type Plan struct {
+	Config *config.Config
+
+	sqlite     sqlite.Config
+	connectors []*federation.Definition
+	clients    []*client.Client
+	users      []local.User
+}
+
+// Check reads a configuration and returns all that is wrong with it. The plan is nil if one of the problems is an error.
+func Check(src config.Source) (*Plan, config.Problems) {
+	cfg, problems := src.Load()
+	if cfg == nil {
+		return nil, problems
+	}
+	p := &Plan{Config: cfg}
+	problems = append(problems, p.checkStorage()...)
+	for _, c := range cfg.Connectors {
+		problems = append(problems, p.checkConnector(c)...)
+	}
+	p.addClients()
+	p.addUsers()
+	problems = problems.InOrder()
+	if problems.HasErrors() {
+		return nil, problems
+	}
+	return p, problems
+}
+
+func (p *Plan) checkStorage() config.Problems {
+	s := p.Config.Storage
+	switch s.Type {
+	case "memory":
+		return s.Config.Decode(&struct{}{})
+	case "sqlite3":
+		return s.Config.Decode(&p.sqlite)
+	}
+	problem := s.Config.Problem("", "storage type %q is not available yet; use sqlite3 or memory", s.Type)
+	problem.Key = "storage.type"
+	return config.Problems{problem}
+}
+
+// checkConnector decodes the settings of a connector. One of a type that is not to be had yet is left out, so that the
+// others can be used.
+func (p *Plan) checkConnector(c config.Connector) config.Problems {
+	settings, ok := federation.NewConfig(c.Type)
+	if !ok {
+		problem := c.Config.Problem("", "connector %q is left out: type %s is not available yet", c.ID, c.Type)
+		problem.Warning = true
+		return config.Problems{problem}
+	}
+	p.connectors = append(p.connectors, &federation.Definition{
+		ID: c.ID, Type: c.Type, Name: c.Name, GrantTypes: c.GrantTypes, Config: settings,
+	})
+	return c.Config.Decode(settings)
+}
+
+func (p *Plan) addClients() {
+	for _, c := range p.Config.StaticClients {
+		p.clients = append(p.clients, &client.Client{
+			ID:                c.ID,
+			Name:              c.Name,
+			Secret:            c.Secret,
+			Public:            c.Public,
+			LogoURL:           c.LogoURL,
+			RedirectURIs:      c.RedirectURIs,
+			TrustedPeers:      c.TrustedPeers,
+			AllowedConnectors: c.AllowedConnectors,
+		})
+	}
+}
+
+func (p *Plan) addUsers() {
+	for _, u := range p.Config.StaticPasswords {
+		p.users = append(p.users, local.User{
+			Email:             u.Email,
+			Hash:              []byte(u.Hash),
+			UserID:            u.UserID,
+			Username:          u.Name,
+			PreferredUsername: u.PreferredUsername,
+			EmailVerified:     u.EmailVerified == nil || *u.EmailVerified,
+			Groups:            u.Groups,
+		})
+	}
+}
+
+// definitions returns all connectors, the password database included.
+func (p *Plan) definitions() []*federation.Definition {
+	all := slices.Clone(p.connectors)
+	if p.Config.EnablePasswordDB {
+		all = append(all, &federation.Definition{
+			ID: "local", Type: "local", Name: "Email", Config: &local.Config{Users: local.NewStatic(p.users)},
+		})
+	}
+	return all
+}
+
+// Report writes problems a line each, errors and warnings told apart.
+func Report(problems config.Problems) string {
+	var b strings.Builder
+	for _, p := range problems {
+		kind := "error"
+		if p.Warning {
+			kind = "warning"
+		}
+		fmt.Fprintf(&b, "%s: %s\n", kind, p)
+	}
+	return b.String()
+}

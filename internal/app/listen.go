@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"dex/internal/config"
+	"dex/internal/server"
+	"dex/internal/telemetry"
+	"dex/internal/ui"
+)
+
+// certificateCheck is how often the files of a certificate are looked at.
+const certificateCheck = time.Second
+
+// listeners returns what to listen on, and the certificate of the HTTPS listener if there is one.
+func (a *App) listeners() ([]server.Listener, *server.Certificate, error) {
+	web, err := a.Handler()
+	if err != nil {
+		return nil, nil, err
+	}
+	var all []server.Listener
+	if addr := a.cfg.Telemetry.HTTP; addr != "" {
+		all = append(all, server.Listener{
+			Name: "telemetry", Key: "telemetry.http", Address: addr, OnBound: a.bound("telemetry"), Last: true,
+			Handler: telemetry.Endpoints{
+				Metrics: a.metrics, Health: a.health, Profiling: a.cfg.Telemetry.EnableProfiling,
+			}.Handler(),
+			Timeouts: server.Timeouts{Write: 10 * time.Minute}, // profiles take as long as they are asked to
+		})
+	}
+	if addr := a.cfg.Web.HTTP; addr != "" {
+		all = append(all, server.Listener{
+			Name: "http", Key: "web.http", Address: addr, Handler: web, OnBound: a.bound("http"),
+		})
+	}
+	if a.cfg.Web.HTTPS == "" {
+		return all, nil, nil
+	}
+	certificate, err := server.NewCertificate(a.cfg.Web.TLSCert, a.cfg.Web.TLSKey, a.log)
+	if err != nil {
+		return nil, nil, fmt.Errorf("web.tlsCert, web.tlsKey: %w", err)
+	}
+	tlsConfig, err := certificate.TLSConfig(a.cfg.Web.TLSMinVersion, a.cfg.Web.TLSMaxVersion)
+	if err != nil {
+		return nil, nil, fmt.Errorf("web.tlsMinVersion, web.tlsMaxVersion: %w", err)
+	}
+	all = append(all, server.Listener{
+		Name: "https", Key: "web.https", Address: a.cfg.Web.HTTPS, Handler: web, TLS: tlsConfig, OnBound: a.bound("https"),
+	})
+	return all, certificate, nil
+}
+
+func (a *App) bound(listener string) func(net.Addr) {
+	return func(address net.Addr) {
+		if a.opts.Bound != nil {
+			a.opts.Bound(listener, address)
+		}
+	}
+}
+
+// reloadCertificate reads the certificate again when somebody asks for it.
+func (a *App) reloadCertificate(ctx context.Context, c *server.Certificate) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.opts.Reload:
+			if err := c.Reload(); err != nil {
+				a.log.ErrorContext(ctx, "reload TLS config", "err", err)
+			}
+		}
+	}
+}
+
+func clientAddress(c config.ClientRemoteIP) (server.ClientAddress, error) {
+	address := server.ClientAddress{Header: c.Header}
+	for _, prefix := range c.TrustedProxies {
+		p, err := netip.ParsePrefix(prefix)
+		if err != nil {
+			return server.ClientAddress{}, fmt.Errorf("web.clientRemoteIP.trustedProxies: %w", err)
+		}
+		address.TrustedProxies = append(address.TrustedProxies, p)
+	}
+	return address, nil
+}
+
+// errorPage shows what goes wrong outside of the rooms.
+func (a *App) errorPage(w http.ResponseWriter, r *http.Request, status int) {
+	page := ui.ErrorPage{RequestID: telemetry.RequestID(r.Context())}
+	switch status {
+	case http.StatusMethodNotAllowed:
+		page.ErrMsg = "This address does not take such a request."
+	case http.StatusRequestEntityTooLarge:
+		page.ErrMsg = "The request is too large."
+	default:
+		page.ErrMsg = "Something went wrong on our side."
+		page.Hint = "Try again in a moment."
+	}
+	a.pages.Error(w, r, status, page)
+}
