@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"golang.org/x/oauth2"
+)
+
+// pageError is an error fit to be shown to the user.
+type pageError struct {
+	status int
+	title  string
+	detail string
+	// code and description are those of an OAuth error response.
+	code        string
+	description string
+	cause       error
+}
+
+func (e *pageError) Error() string {
+	if e.cause != nil {
+		return e.title + ": " + e.cause.Error()
+	}
+	return e.title
+}
+
+func (e *pageError) Unwrap() error { return e.cause }
+
+// providerError sorts out what went wrong with a request to the provider: it
+// refused, was not reached, or gave an answer that does not hold.
+func providerError(title string, err error) error {
+	var refused *oauth2.RetrieveError
+	if errors.As(err, &refused) && refused.ErrorCode != "" {
+		return &pageError{
+			status:      http.StatusBadRequest,
+			title:       title,
+			detail:      "The provider refused the request.",
+			code:        refused.ErrorCode,
+			description: refused.ErrorDescription,
+			cause:       err,
+		}
+	}
+	var network *url.Error
+	if errors.As(err, &network) {
+		return &pageError{status: http.StatusBadGateway, title: title, detail: "The provider could not be reached: " + brief(err), cause: err}
+	}
+	return &pageError{status: http.StatusBadGateway, title: title, detail: "The provider's answer was not accepted: " + brief(err), cause: err}
+}
+
+// brief cuts an error's text to a length fit to be shown: some quote whole
+// response bodies.
+func brief(err error) string {
+	const most = 500
+	text := []rune(err.Error())
+	if len(text) <= most {
+		return string(text)
+	}
+	return string(text[:most]) + " …"
+}
+
+// handle renders the error of a handler. A handler that returns one has not
+// written a response.
+func (a *app) handle(handler func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := handler(w, r)
+		if err == nil {
+			return
+		}
+		var shown *pageError
+		if !errors.As(err, &shown) {
+			shown = &pageError{status: http.StatusInternalServerError, title: "Something went wrong", detail: "The program's log says more.", cause: err}
+		}
+		if shown.status >= http.StatusInternalServerError {
+			a.log.Error("request failed", "path", r.URL.Path, "error", brief(shown))
+		}
+		a.showError(w, r, shown)
+	})
+}
+
+func refuseCrossOrigin(http.ResponseWriter, *http.Request) error {
+	return &pageError{status: http.StatusForbidden, title: "Sent from another site", detail: "This form was not sent from one of this program's own pages."}
+}
+
+func notFound(http.ResponseWriter, *http.Request) error {
+	return &pageError{status: http.StatusNotFound, title: "No such page", detail: "There is nothing at this address."}
+}
+
+// parseForm reads the form of a POST, within maxFormBytes.
+func parseForm(r *http.Request) error {
+	err := r.ParseForm()
+	if err == nil {
+		return nil
+	}
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return &pageError{status: http.StatusRequestEntityTooLarge, title: "Too much to send", detail: "The form is larger than this program accepts.", cause: err}
+	}
+	return &pageError{status: http.StatusBadRequest, title: "Unreadable form", detail: "The form could not be read.", cause: err}
+}

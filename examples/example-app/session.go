@@ -1,0 +1,74 @@
+package main
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	loginLifetime = 10 * time.Minute
+	maxLogins     = 20 // per session
+)
+
+// session is what the program knows about one browser.
+type session struct {
+	refreshing sync.Mutex // one refresh at a time, see refreshTokens
+
+	mu     sync.Mutex
+	logins []pendingLogin // oldest first
+	user   *tokenSet      // of who is signed in
+	last   *tokenSet      // of the latest token response, whatever the flow
+}
+
+// pendingLogin is a sign-in whose user is at the provider.
+type pendingLogin struct {
+	state        string
+	nonce        string
+	pkceVerifier string // empty without PKCE
+	started      time.Time
+}
+
+// addLogin drops the oldest sign-in if there are too many.
+func (s *session) addLogin(login pendingLogin) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.logins) >= maxLogins {
+		s.logins = s.logins[1:]
+	}
+	s.logins = append(s.logins, login)
+}
+
+// takeLogin hands out a pending sign-in, once and only in time.
+func (s *session) takeLogin(state string, now time.Time) (pendingLogin, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, login := range s.logins {
+		if login.state == state {
+			s.logins = append(s.logins[:i:i], s.logins[i+1:]...)
+			return login, now.Sub(login.started) < loginLifetime
+		}
+	}
+	return pendingLogin{}, false
+}
+
+// signIn makes set the proof of who is signed in.
+func (s *session) signIn(set *tokenSet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.user, s.last = set, set
+}
+
+// setLast keeps a result that does not touch who is signed in.
+func (s *session) setLast(set *tokenSet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = set
+}
+
+// tokens returns the tokens of who is signed in and those of the latest
+// response; either may be nil.
+func (s *session) tokens() (user, last *tokenSet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.user, s.last
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// startPage is the data of start.html.
+type startPage struct {
+	User *userView // nil if nobody is signed in
+	// ReturnsTo is the origin sign-ins end at, if it is not where this page
+	// was opened.
+	ReturnsTo string
+	Scopes    []scopeChoice
+}
+
+// userView is who is signed in.
+type userView struct {
+	Name            string
+	Email           string
+	Subject         string
+	SessionID       string
+	AccessToken     string // shortened
+	Expiry          *moment
+	HasRefreshToken bool
+}
+
+func newUserView(user *tokenSet, now time.Time) *userView {
+	if user == nil {
+		return nil
+	}
+	return &userView{
+		Name:            user.identity.displayName(),
+		Email:           user.identity.Email,
+		Subject:         user.identity.Subject,
+		SessionID:       user.identity.SessionID,
+		AccessToken:     shortened(user.accessToken),
+		Expiry:          newMoment("", user.expiry, now),
+		HasRefreshToken: user.refreshToken != "",
+	}
+}
+
+func shortened(token string) string {
+	const shown = 12
+	if len(token) <= 2*shown {
+		return token
+	}
+	return token[:shown] + "…" + token[len(token)-shown:]
+}
+
+// start shows who is signed in and the form to sign in.
+func (a *app) start(w http.ResponseWriter, r *http.Request) error {
+	if to, elsewhere := a.canonicalURL(r); elsewhere {
+		http.Redirect(w, r, to, http.StatusTemporaryRedirect)
+		return nil
+	}
+	user, _ := a.sessions.find(w, r).tokens()
+	page := startPage{User: newUserView(user, a.now()), Scopes: a.provider.metadata.scopeChoices()}
+	if r.Host != a.redirectURI.Host {
+		page.ReturnsTo = a.origin()
+	}
+	return a.render(w, r, http.StatusOK, "start.html", "Start", page)
+}
+
+// canonicalURL returns where to move a browser that opened this program at
+// another loopback name than the redirect URI's (localhost for 127.0.0.1):
+// the cookie of a sign-in started there would be missing at the callback.
+func (a *app) canonicalURL(r *http.Request) (string, bool) {
+	opened, err := url.Parse("//" + r.Host)
+	if err != nil || r.Host == a.redirectURI.Host || opened.Port() != a.redirectURI.Port() {
+		return "", false
+	}
+	if !isLoopback(opened.Hostname()) || !isLoopback(a.redirectURI.Hostname()) {
+		return "", false
+	}
+	return a.origin() + "/", true
+}
+
+// origin is scheme, host and port of the redirect URI.
+func (a *app) origin() string {
+	return a.redirectURI.Scheme + "://" + a.redirectURI.Host
+}
+
+func isLoopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
