@@ -1,0 +1,40 @@
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo DEV)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+export CGO_ENABLED ?= 0
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: build ## Start Dex and the example application; prints where to click and what to type
+	@mkdir -p var/sqlite
+	@./dev/run.sh
+
+.PHONY: build
+build: ## Build bin/dex and bin/example-app, both static
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/dex ./cmd/dex
+	cd examples && go build -trimpath -o ../bin/example-app ./example-app
+
+.PHONY: test
+test: build ## Install what the tests need, and run all of them
+	./test/install.sh
+	CGO_ENABLED=1 go test -race ./...
+	cd examples && CGO_ENABLED=1 go test -race ./...
+	cd test && CGO_ENABLED=1 go test -race -count=1 -timeout 20m ./...
+
+.PHONY: lint
+lint: ## Check the code
+	@test -z "$$(gofmt -l cmd internal examples test bench)" || { gofmt -l cmd internal examples test bench; exit 1; }
+	go vet ./...
+	go tool -modfile=lint/go.mod golangci-lint run ./...
+
+.PHONY: bench
+bench: build ## Measure each main operation beside its signatures alone
+	cd bench && go run .
+
+.PHONY: clean
+clean: ## Remove what was built and the development database
+	rm -rf bin var
