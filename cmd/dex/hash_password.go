@@ -68,7 +68,7 @@ func readPassword(in io.Reader, prompts io.Writer) ([]byte, error) {
 
 func askPassword(in io.Reader, prompts io.Writer) ([]byte, error) {
 	f, ok := in.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // a file descriptor is a small number
+	if !ok || !term.IsTerminal(int(f.Fd())) {
 		line, err := bufio.NewReader(io.LimitReader(in, 4096)).ReadString('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("read the password: %w", err)
@@ -92,7 +92,7 @@ func askPassword(in io.Reader, prompts io.Writer) ([]byte, error) {
 func askHidden(f *os.File, prompts io.Writer, label string) ([]byte, error) {
 	fmt.Fprint(prompts, label)
 	defer fmt.Fprintln(prompts)
-	password, err := term.ReadPassword(int(f.Fd())) //nolint:gosec // a file descriptor is a small number
+	password, err := term.ReadPassword(int(f.Fd()))
 	if err != nil {
 		return nil, fmt.Errorf("read the password: %w", err)
 	}

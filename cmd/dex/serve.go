@@ -62,7 +62,7 @@ func serve(cmd *cobra.Command, file string, o config.Overrides) error {
 	defer stopReload()
 	a, err := app.New(ctx, plan, app.Options{Version: version, Log: log, Reload: reload})
 	if err != nil {
-		return afterSignal(ctx, err)
+		return unlessStopped(ctx, err)
 	}
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	err = a.Run(ctx)
@@ -72,9 +72,9 @@ func serve(cmd *cobra.Command, file string, o config.Overrides) error {
 	return errors.Join(err, a.Close())
 }
 
-// afterSignal forgives a start that a signal has ended.
-func afterSignal(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+// unlessStopped forgives a start that a signal has ended.
+func unlessStopped(ctx context.Context, err error) error {
+	if stopped := ctx.Err() != nil && errors.Is(err, context.Canceled); stopped {
 		return nil
 	}
 	return err

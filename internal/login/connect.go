@@ -32,7 +32,7 @@ func (f *Flow) begin(w http.ResponseWriter, r *http.Request, req *request, d *fe
 		return err
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, target, http.StatusFound)
+	http.Redirect(w, r, target, http.StatusFound) //nolint:gosec // G710: the connector's address, not the request's
 	return nil
 }
 

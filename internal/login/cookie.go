@@ -152,7 +152,7 @@ func (k *keeper) evict(w http.ResponseWriter, r *http.Request, size int) {
 }
 
 func (k *keeper) set(w http.ResponseWriter, name, value string, maxAge int) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // G124: Secure where the issuer is https
 		Name: name, Value: value, Path: k.path, MaxAge: maxAge,
 		HttpOnly: true, Secure: k.secure, SameSite: http.SameSiteLaxMode,
 	})

@@ -136,5 +136,5 @@ func (f *Flow) answer(w http.ResponseWriter, r *http.Request, req *request, para
 	}
 	target.RawQuery = query.Encode()
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, target.String(), http.StatusSeeOther)
+	http.Redirect(w, r, target.String(), http.StatusSeeOther) //nolint:gosec // G710: registered for the client
 }

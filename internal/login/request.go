@@ -99,26 +99,24 @@ var single = []string{
 
 // check reads the rest of a request, in the order in which errors are most telling.
 func (f *Flow) check(r *http.Request, c *client.Client, req *request) error {
-	for _, name := range single {
-		if len(r.Form[name]) > 1 {
-			return oauth.Errorf(oauth.InvalidRequest, "The parameter %s is given more than once.", name)
-		}
+	if err := unsupported(r.Form); err != nil {
+		return err
 	}
-	steps := []func() error{
-		func() error { return unsupported(r.Form) },
-		func() error { return f.checkChallenge(r.Form, req) },
-		func() error { return f.checkResponseType(r.Form.Get("response_type")) },
-		func() (err error) {
-			req.Scopes, err = f.cfg.Policy.Scopes(r.Context(), c, strings.Fields(r.Form.Get("scope")))
-			return err
-		},
-		func() error { return f.checkPrompt(r.Form, req) },
-		func() error { return f.checkHint(r.Form.Get("id_token_hint")) },
+	if err := f.checkChallenge(r.Form, req); err != nil {
+		return err
 	}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return err
-		}
+	if err := checkResponseType(r.Form.Get("response_type")); err != nil {
+		return err
+	}
+	var err error
+	if req.Scopes, err = f.cfg.Policy.Scopes(r.Context(), c, strings.Fields(r.Form.Get("scope"))); err != nil {
+		return err
+	}
+	if err := checkPrompt(r.Form, req); err != nil {
+		return err
+	}
+	if err := f.checkHint(r.Form.Get("id_token_hint")); err != nil {
+		return err
 	}
 	req.Nonce = r.Form.Get("nonce")
 	req.LoginHint = r.Form.Get("login_hint")
@@ -128,8 +126,13 @@ func (f *Flow) check(r *http.Request, c *client.Client, req *request) error {
 	return nil
 }
 
-// unsupported refuses what OpenID Connect Core (3.1.2.6) has an error code for.
+// unsupported refuses parameters that are given twice, and those that OpenID Connect Core (3.1.2.6) has an error code for.
 func unsupported(form url.Values) error {
+	for _, name := range single {
+		if len(form[name]) > 1 {
+			return oauth.Errorf(oauth.InvalidRequest, "The parameter %s is given more than once.", name)
+		}
+	}
 	switch {
 	case form.Has("request"):
 		return oauth.Errorf(oauth.RequestNotSupported, "Request objects are not supported.")
@@ -167,7 +170,7 @@ func (f *Flow) checkChallenge(form url.Values, req *request) error {
 	return nil
 }
 
-func (f *Flow) checkResponseType(value string) error {
+func checkResponseType(value string) error {
 	switch strings.Join(strings.Fields(value), " ") {
 	case "":
 		return oauth.Errorf(oauth.InvalidRequest, "The parameter response_type is missing.")
@@ -179,7 +182,7 @@ func (f *Flow) checkResponseType(value string) error {
 
 // checkPrompt reads how the application wants the user to be asked (OpenID Connect Core, 3.1.2.1). Without browser
 // sessions nobody can be signed in without being asked.
-func (f *Flow) checkPrompt(form url.Values, req *request) error {
+func checkPrompt(form url.Values, req *request) error {
 	for _, p := range strings.Fields(form.Get("prompt")) {
 		switch p {
 		case "none", "login", "consent", "select_account":

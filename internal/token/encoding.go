@@ -60,7 +60,7 @@ func decodePair(s string) (first, second string, err error) {
 		if m < 0 {
 			return "", "", errEncoding
 		}
-		switch number {
+		switch int(number) {
 		case 1:
 			first = value
 		case 2:
