@@ -24,8 +24,9 @@ const (
 
 // assets serves the files of a folder, without listings. It implements [http.Handler].
 type assets struct {
-	files fs.FS
-	log   *slog.Logger
+	prefix string // of URL paths, without a slash at the end
+	files  fs.FS
+	log    *slog.Logger
 
 	mu     sync.Mutex
 	hashes map[string]hashed // by name; only of files that exist
@@ -38,13 +39,17 @@ type hashed struct {
 	hash     string
 }
 
-func newAssets(files fs.FS, log *slog.Logger) *assets {
-	return &assets{files: files, log: log, hashes: make(map[string]hashed)}
+func newAssets(prefix string, files fs.FS, log *slog.Logger) *assets {
+	return &assets{prefix: prefix, files: files, log: log, hashes: make(map[string]hashed)}
 }
 
-// ServeHTTP serves the file that the rest of the path names.
+// ServeHTTP serves the file that the path names after the prefix, which the caller may have stripped already.
 func (a *assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, strings.TrimPrefix(r.URL.Path, "/"))
+	name, whole := strings.CutPrefix(r.URL.Path, a.prefix+"/")
+	if !whole {
+		name = strings.TrimPrefix(r.URL.Path, "/")
+	}
+	a.serve(w, r, name)
 }
 
 func (a *assets) serve(w http.ResponseWriter, r *http.Request, name string) {

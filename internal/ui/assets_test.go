@@ -12,7 +12,7 @@ import (
 	"dex/internal/ui"
 )
 
-// mount serves a UI's files the way a server does.
+// mount serves a UI's files below /dex, without the prefix.
 func mount(u *ui.UI) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/dex/static/", http.StripPrefix("/dex/static", u.Static()))
@@ -61,6 +61,28 @@ func TestAssets(t *testing.T) {
 		}
 		if w = fetch(h, http.MethodHead, target, nil); w.Code != http.StatusOK {
 			t.Errorf("%s: HEAD answered with %d", target, w.Code)
+		}
+	}
+}
+
+func TestAssetsByWholePath(t *testing.T) {
+	for _, issuerPath := range []string{"", "/dex", "/dex/idp/"} {
+		u, _ := newUI(t, ui.Config{IssuerPath: issuerPath})
+		base := strings.TrimSuffix(issuerPath, "/")
+		for path, want := range map[string]int{
+			base + "/static/main.css":          http.StatusOK,
+			base + "/static/img/ldap-icon.svg": http.StatusOK,
+			base + "/static//main.css":         http.StatusNotFound,
+			base + "/static/":                  http.StatusNotFound,
+			base + "/static":                   http.StatusNotFound,
+			base + "/staticmain.css":           http.StatusNotFound,
+		} {
+			if w := get(u.Static(), path); w.Code != want {
+				t.Errorf("%s: %d, want %d", path, w.Code, want)
+			}
+		}
+		if w := get(u.Theme(), base+"/theme/styles.css"); w.Code != http.StatusOK {
+			t.Errorf("theme below %q: %d", base, w.Code)
 		}
 	}
 }

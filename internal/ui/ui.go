@@ -67,9 +67,9 @@ func New(cfg Config, log *slog.Logger) (*UI, error) {
 	u := &UI{
 		cfg:     cfg,
 		log:     log,
-		static:  newAssets(dir.static(), log),
-		theme:   newAssets(dir.themeFiles(), log),
-		robots:  newAssets(dir.tree(), log),
+		static:  newAssets(cfg.IssuerPath+"/static", dir.static(), log),
+		theme:   newAssets(cfg.IssuerPath+"/theme", dir.themeFiles(), log),
+		robots:  newAssets(cfg.IssuerPath, dir.tree(), log),
 		ownLogo: cfg.LogoURL != defaultLogoURL || dir.customised(dir.themePath("logo.png")),
 		ownIcon: dir.customised(dir.themePath("favicon.png")),
 	}
@@ -94,10 +94,11 @@ func (u *UI) report(dir *webDir) {
 	}
 }
 
-// Static serves the folder static; the caller strips the prefix.
+// Static serves the folder static, below the issuer path. It takes the whole path, or what is left of it when the prefix
+// is stripped.
 func (u *UI) Static() http.Handler { return u.static }
 
-// Theme serves the chosen theme's folder; the caller strips the prefix.
+// Theme serves the chosen theme's files as theme, below the issuer path, with or without the prefix.
 func (u *UI) Theme() http.Handler { return u.theme }
 
 // Robots serves robots.txt at whatever path the caller mounts it.
