@@ -195,10 +195,12 @@ func (a *App) wire(ctx context.Context, p *Plan) error {
 	})
 	a.routes = a.route(flow, tokens, userinfo.New(verifier, a.log), published)
 	a.swept = []string{"code", "login", "refresh"}
-	if !a.cfg.Flags.ContinueOnConnectorFailure {
-		return a.connectors.OpenAll(ctx)
+	if a.cfg.Flags.ContinueOnConnectorFailure {
+		return nil // Run opens them beside serving
 	}
-	return nil
+	var failures []error
+	a.connectors.OpenAll(ctx, func(_ string, err error) { failures = append(failures, err) })
+	return errors.Join(failures...)
 }
 
 // Run listens and serves until the context ends, then lets what is under way finish. It returns nil after a clean end.
@@ -229,7 +231,9 @@ func (a *App) Run(ctx context.Context) error {
 
 // openConnectors opens the connectors ahead of the first visitor. Those that fail are tried again when they are needed.
 func (a *App) openConnectors(ctx context.Context) {
-	if err := a.connectors.OpenAll(ctx); err != nil && ctx.Err() == nil {
-		a.log.ErrorContext(ctx, "server: Failed to open connector", "err", err)
-	}
+	a.connectors.OpenAll(ctx, func(id string, err error) {
+		if ctx.Err() == nil {
+			a.log.ErrorContext(ctx, "server: Failed to open connector", "id", id, "err", err)
+		}
+	})
 }

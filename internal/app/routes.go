@@ -41,7 +41,7 @@ func (a *App) route(
 		{Pattern: "/theme/{file...}", Handler: a.pages.Theme(), Methods: read, Asset: true},
 	}
 	// RFC 8414 (3.1) inserts the well-known path before the issuer's; some clients append it, as OpenID does.
-	if below := path.Clean("/" + a.issuer.Path); below != "/" {
+	if below := path.Clean("/" + a.issuer.EscapedPath()); below != "/" {
 		routes = append(routes, server.Route{
 			Pattern: metadata + below, Root: true, Handler: published.Metadata(), CORS: true,
 		})

@@ -93,19 +93,19 @@ func (r *Registry) Open(ctx context.Context, id string) (*Opened, error) {
 	return s.open(ctx, r)
 }
 
-// OpenAll opens all connectors at once and returns the failures joined.
-func (r *Registry) OpenAll(ctx context.Context) error {
+// OpenAll opens all connectors at once, tells of each that fails, and returns when all have been tried.
+func (r *Registry) OpenAll(ctx context.Context, failed func(id string, err error)) {
 	errs := make([]error, len(r.sources))
 	var wg sync.WaitGroup
 	for i, s := range r.sources {
-		wg.Go(func() {
-			if _, err := s.open(ctx, r); err != nil {
-				errs[i] = err
-			}
-		})
+		wg.Go(func() { _, errs[i] = s.open(ctx, r) })
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	for i, err := range errs {
+		if err != nil {
+			failed(r.sources[i].definition.ID, err)
+		}
+	}
 }
 
 // A source is one connector with its state.

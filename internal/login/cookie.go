@@ -24,10 +24,10 @@ const (
 	// cookieSize keeps name, value and attributes below the 4096 bytes that browsers take.
 	cookieSize = 3600
 	maxParts   = 4
-	// maxRequests and maxBytes bound what one browser is made to carry; the oldest requests go first. They keep its
-	// Cookie header well below the 64 KiB of headers that are accepted.
+	// maxRequests and maxBytes bound what one browser is made to carry; the oldest requests go first. Its Cookie header
+	// stays below the 8 KiB that proxies take by default, unless a single request is longer than that itself.
 	maxRequests = 10
-	maxBytes    = 24 << 10
+	maxBytes    = 6 << 10
 )
 
 // errTooLong says that a request does not fit into the cookies.

@@ -63,7 +63,7 @@ type Flow struct {
 
 // New returns the pages of a login.
 func New(cfg Config) *Flow {
-	base := path.Clean("/" + cfg.IssuerURL.Path)
+	base := path.Clean("/" + cfg.IssuerURL.EscapedPath())
 	f := &Flow{
 		cfg:      cfg,
 		base:     base,

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"dex/internal/server"
@@ -152,23 +153,18 @@ func TestHTTP2(t *testing.T) {
 	}
 }
 
-// watched is a certificate that is served and watched.
-type watched struct {
-	address string
-	log     *logBuffer
-	cert    *server.Certificate
-}
+// watched is the address where a certificate is served and watched.
+type watched string
 
 const pollInterval = 20 * time.Millisecond
 
 func watch(t *testing.T, files certFiles) watched {
 	t.Helper()
-	w := watched{log: &logBuffer{}}
-	var err error
-	if w.cert, err = server.NewCertificate(files.cert, files.key, w.log.logger()); err != nil {
+	certificate, err := server.NewCertificate(files.cert, files.key, slog.New(slog.DiscardHandler))
+	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := w.cert.TLSConfig("", "")
+	config, err := certificate.TLSConfig("", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,23 +172,21 @@ func watch(t *testing.T, files certFiles) watched {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		w.cert.Watch(ctx, pollInterval)
+		certificate.Watch(ctx, pollInterval)
 	}()
 	t.Cleanup(func() {
 		cancel()
 		<-ended
 	})
-	w.address = serve(t, &server.Group{Listeners: []server.Listener{{Name: "https", TLS: config, Handler: text("")}}}).addresses[0]
-	return w
+	run := serve(t, &server.Group{Listeners: []server.Listener{{Name: "https", TLS: config, Handler: text("")}}})
+	return watched(run.addresses[0])
 }
 
 // expect waits until new clients are shown the certificate, with SNI and without.
 func (w watched) expect(t *testing.T, c issued) {
 	t.Helper()
 	for _, name := range []string{"dex.example", ""} {
-		eventually(t, "the new certificate", func() bool {
-			return handshake(t, w.address, name) == c.serial
-		})
+		eventually(t, "the new certificate", func() bool { return handshake(t, string(w), name) == c.serial })
 	}
 }
 
@@ -247,35 +241,75 @@ func TestWatchSeesEveryKindOfReplacement(t *testing.T) {
 	})
 }
 
-func TestAPairThatDoesNotMatchKeepsTheLastGoodOne(t *testing.T) {
+func TestWatchOverTime(t *testing.T) {
 	files := filesIn(t.TempDir())
-	first, second := issue(t), issue(t)
+	first, second, third := issue(t), issue(t), issue(t)
 	files.write(t, first)
-	w := watch(t, files)
+	synctest.Test(t, func(t *testing.T) {
+		var log logBuffer
+		c, err := server.NewCertificate(files.cert, files.key, log.logger())
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := c.TLSConfig("", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		defer synctest.Wait()
+		defer cancel()
+		go c.Watch(ctx, time.Second)
+		expect := func(when string, want issued, complaints int) {
+			t.Helper()
+			synctest.Wait()
+			shown, err := config.GetCertificate(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := shown.Leaf.SerialNumber.Int64(); got != want.serial {
+				t.Errorf("%s: certificate %d, want %d", when, got, want.serial)
+			}
+			if n := strings.Count(log.String(), `level=ERROR msg="reload TLS config"`); n != complaints {
+				t.Errorf("%s: %d complaints, want %d:\n%s", when, n, complaints, log.String())
+			}
+		}
 
-	complaints := func() int { return strings.Count(w.log.String(), `msg="reload TLS config"`) }
-	replace(t, files.cert, second.cert)
-	eventually(t, "the complaint", func() bool { return complaints() > 0 })
-	w.expect(t, first)
-	if err := w.cert.Reload(); err == nil {
-		t.Error("Reload took the certificate with another's key")
-	}
-	w.expect(t, first)
+		time.Sleep(500 * time.Millisecond) // between two looks
+		write(t, files.cert, second.cert)
+		time.Sleep(time.Second)
+		expect("half of a pair, seen once", first, 0)
+		write(t, files.key, second.key)
+		time.Sleep(2 * time.Second)
+		expect("the pair", second, 0)
 
-	replace(t, files.key, second.key)
-	w.expect(t, second)
-	if n := complaints(); n != 1 {
-		t.Errorf("%d complaints, want 1:\n%s", n, w.log.String())
-	}
-	if strings.Contains(w.log.String(), "PRIVATE") {
-		t.Error("the log has a key")
-	}
+		write(t, files.cert, third.cert)
+		time.Sleep(time.Minute)
+		expect("half of a pair that stays", second, 1)
+		if err := c.Reload(); err == nil {
+			t.Error("Reload took a certificate with another's key")
+		}
+		expect("after a reload in vain", second, 1)
+		write(t, files.key, third.key)
+		time.Sleep(2 * time.Second)
+		expect("the other half", third, 1)
 
-	if err := os.Remove(files.key); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the complaint about the missing file", func() bool { return complaints() == 2 })
-	w.expect(t, second)
+		if err := os.Remove(files.key); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		expect("without the key's file", third, 2)
+		write(t, files.key, third.key)
+		time.Sleep(time.Minute)
+		expect("with the file again", third, 2)
+		if err := os.Remove(files.key); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		expect("without it once more", third, 3)
+		if strings.Contains(log.String(), "PRIVATE") {
+			t.Error("the log has a key")
+		}
+	})
 }
 
 func TestReload(t *testing.T) {

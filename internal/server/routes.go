@@ -164,13 +164,11 @@ func allowMethods(methods []string, page errorPage, next http.Handler) http.Hand
 	})
 }
 
-// limitLength refuses a body that says to be too large before a byte of it is read. One that doesn't say is cut off when
-// it is read.
+// limitLength refuses a body that says to be too large before a byte of it is read; net/http then closes the connection.
+// One that doesn't say is cut off when it is read.
 func limitLength(limit int64, page errorPage, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength > limit {
-			// The rest of the body is on its way, and nobody will read it.
-			w.Header().Set("Connection", "close")
 			page(w, r, http.StatusRequestEntityTooLarge)
 			return
 		}

@@ -347,6 +347,9 @@ func TestBodyLimit(t *testing.T) {
 			if resp.StatusCode != tc.status || len(called) != tc.called {
 				t.Errorf("status %d, handler called %d times; want %d, %d", resp.StatusCode, len(called), tc.status, tc.called)
 			}
+			if cutOff := tc.chunked && tc.status == 413; resp.Close != cutOff {
+				t.Errorf("connection closed: %v, want %v", resp.Close, cutOff)
+			}
 			for range len(called) {
 				<-called
 			}

@@ -66,6 +66,9 @@ func newKey(jwk jose.JSONWebKey) (*Key, error) {
 	default:
 		return nil, fmt.Errorf("signing key %q: algorithm %q is not supported", jwk.KeyID, jwk.Algorithm)
 	}
+	if private, ok := private.(*rsa.PrivateKey); ok {
+		private.Precompute() // not stored with the key; without it each signature would do it again, a tenth of its time
+	}
 	// Members and order are what verifiers of deployed tokens have always seen: no typ.
 	header := fmt.Sprintf(`{"alg":%q,"kid":%q}`, jwk.Algorithm, jwk.KeyID)
 	return &Key{

@@ -107,23 +107,32 @@ var ErrUnchanged = errors.New("leave the record as it is")
 // that it can't do I/O between the read and the write. An error of change ends the update, nothing is written, and the
 // error is returned as it is, but ErrUnchanged, which returns the value that was read.
 func (t *Table[T]) Update(ctx context.Context, key string, change func(*T) error) (Entry[T], error) {
+	e, err := t.Get(ctx, key)
+	if err != nil {
+		return Entry[T]{}, err
+	}
+	return t.UpdateEntry(ctx, e, change)
+}
+
+// UpdateEntry is Update for an entry that was read before: it reads again only when it has lost a race. Change must not
+// write to what the entry's value refers to, such as the elements of a slice.
+func (t *Table[T]) UpdateEntry(ctx context.Context, e Entry[T], change func(*T) error) (Entry[T], error) {
 	for lost := 0; ; lost++ {
-		e, err := t.Get(ctx, key)
-		if err != nil {
-			return Entry[T]{}, err
-		}
 		if err := change(&e.Value); err != nil {
 			if errors.Is(err, ErrUnchanged) {
 				return e, nil
 			}
 			return Entry[T]{}, err
 		}
-		e, err = t.Replace(ctx, e)
+		written, err := t.Replace(ctx, e)
 		if !errors.Is(err, ErrConflict) {
-			return e, err
+			return written, err
 		}
 		if err := backOff(ctx, lost); err != nil {
 			return Entry[T]{}, fmt.Errorf("update %s after %d lost races: %w", t.kind.Name, lost+1, err)
+		}
+		if e, err = t.Get(ctx, e.Key); err != nil {
+			return Entry[T]{}, err
 		}
 	}
 }

@@ -10,10 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"dex/internal/id"
 	"dex/internal/store"
@@ -23,7 +26,9 @@ const (
 	// maxFamilies is how many logins of one user stay alive; beyond it the least recently used end.
 	maxFamilies = 1000
 	// trimEvery is how many logins pass between two counts, as counting reads them all.
-	trimEvery = 64
+	trimEvery = 256
+	// trimAtOnce is how many logins are ended at once, so that a storage that gathers writes has some to gather.
+	trimAtOnce = 64
 	// tombstone is how long a family that must not come to be is kept from it.
 	tombstone = time.Hour
 )
@@ -131,10 +136,10 @@ func (s *Families) judge(familyID string, f *family, secret string, arrived time
 // advance makes the next token current, once, however many present the same one, and returns the token to use from now
 // on. Who comes second within the reuse interval gets the same answer, without a write.
 func (s *Families) advance(
-	ctx context.Context, familyID, secret string, arrived time.Time, fresh Authorization,
+	ctx context.Context, e store.Entry[family], secret string, arrived time.Time, fresh Authorization,
 ) (string, error) {
-	e, err := s.table.Update(ctx, familyID, func(f *family) error {
-		u, err := s.judge(familyID, f, secret, arrived)
+	e, err := s.table.UpdateEntry(ctx, e, func(f *family) error {
+		u, err := s.judge(e.Key, f, secret, arrived)
 		if err != nil {
 			return err
 		}
@@ -154,7 +159,7 @@ func (s *Families) advance(
 	if err != nil {
 		return "", err
 	}
-	return e.Value.token(familyID), nil
+	return e.Value.token(e.Key), nil
 }
 
 // End ends a family, or keeps it from beginning.
@@ -194,19 +199,18 @@ func (s *Families) trim(ctx context.Context, owner, clientID string) error {
 		}
 		after = page[len(page)-1].Key
 	}
-	for len(logins) > maxFamilies {
-		oldest := 0
-		for i, l := range logins {
-			if l.used.Before(logins[oldest].used) {
-				oldest = i
+	slices.SortFunc(logins, func(a, b login) int { return a.used.Compare(b.used) })
+	ending, ctx := errgroup.WithContext(ctx)
+	ending.SetLimit(trimAtOnce)
+	for _, l := range logins[:max(0, len(logins)-maxFamilies)] {
+		ending.Go(func() error {
+			if err := s.table.Delete(ctx, l.id, ""); !errors.Is(err, store.ErrNotFound) {
+				return err
 			}
-		}
-		if err := s.table.Delete(ctx, logins[oldest].id, ""); err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		logins = append(logins[:oldest], logins[oldest+1:]...)
+			return nil
+		})
 	}
-	return nil
+	return ending.Wait()
 }
 
 // expired reports whether the family had come of age or been idle for too long at a time.

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -37,10 +38,11 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 		return nil, err
 	}
 	arrived := g.families.now()
-	f, u, err := g.judge(ctx, r.client.ID, familyID, secret, arrived)
+	e, u, err := g.judge(ctx, r.client.ID, familyID, secret, arrived)
 	if err != nil {
 		return nil, err
 	}
+	f := &e.Value
 	scopes, err := narrow(f.Scopes, r.form.get("scope"))
 	if err != nil {
 		return nil, err
@@ -70,7 +72,7 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 			if err := g.offline.keep(ctx, f.Identity.UserID, f.ConnectorID, fresh.Identity.Data); err != nil {
 				return "", err
 			}
-			next, err := g.families.advance(ctx, familyID, secret, arrived, fresh)
+			next, err := g.families.advance(ctx, e, secret, arrived, fresh)
 			if err != nil {
 				return "", g.refused(ctx, familyID, err)
 			}
@@ -95,20 +97,20 @@ func (g *refreshGrant) present(r *request) (familyID, secret string, err error) 
 // judge finds the family of a token and says what presenting the token comes to.
 func (g *refreshGrant) judge(
 	ctx context.Context, clientID, familyID, secret string, arrived time.Time,
-) (*family, use, error) {
+) (store.Entry[family], use, error) {
 	e, err := g.families.table.Get(ctx, familyID)
 	if err != nil {
-		return nil, 0, g.refused(ctx, familyID, err)
+		return e, 0, g.refused(ctx, familyID, err)
 	}
 	f := &e.Value
 	if !f.Ended && f.ClientID != clientID {
-		return nil, 0, oauth.Errorf(oauth.InvalidGrant, "The refresh token belongs to another client.")
+		return e, 0, oauth.Errorf(oauth.InvalidGrant, "The refresh token belongs to another client.")
 	}
 	u, err := g.families.judge(familyID, f, secret, arrived)
 	if err != nil {
-		return nil, 0, g.refused(ctx, familyID, err)
+		return e, 0, g.refused(ctx, familyID, err)
 	}
-	return f, u, nil
+	return e, u, nil
 }
 
 // refused returns what the client is told. A token that was used before is in two hands, so its family ends
@@ -172,6 +174,9 @@ func (g *refreshGrant) refresh(ctx context.Context, f *family, source connector.
 		return connector.Identity{}, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be asked.").Because(err)
 	case fresh.UserID != f.Identity.UserID:
 		return connector.Identity{}, oauth.Errorf(oauth.InvalidGrant, "The identity source answered for another user.")
+	}
+	if bytes.Equal(fresh.Data, last.Data) {
+		fresh.Data = nil // nothing to keep, and what another login of the user has stored meanwhile may be newer
 	}
 	return fresh, nil
 }
