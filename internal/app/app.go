@@ -54,7 +54,8 @@ type App struct {
 	health     *telemetry.Health
 	routes     []server.Route
 	issuer     *url.URL
-	swept      []string // kinds of records that expire
+	web        *server.Certificate // of the HTTPS listener; nil if there is none
+	swept      []string            // kinds of records that expire
 }
 
 // New opens what a plan needs. Close must be called at the end.
@@ -73,6 +74,9 @@ func (a *App) open(ctx context.Context, p *Plan) error {
 	}
 	a.log.InfoContext(ctx, "config issuer", "issuer", a.cfg.Issuer)
 	if a.pages, err = a.openPages(); err != nil {
+		return err
+	}
+	if a.web, err = a.openCertificate(); err != nil {
 		return err
 	}
 	if a.store, err = openStore(ctx, p, a.log); err != nil {
@@ -205,7 +209,7 @@ func (a *App) wire(ctx context.Context, p *Plan) error {
 
 // Run listens and serves until the context ends, then lets what is under way finish. It returns nil after a clean end.
 func (a *App) Run(ctx context.Context) error {
-	listeners, certificate, err := a.listeners()
+	listeners, err := a.listeners()
 	if err != nil {
 		return err
 	}
@@ -216,15 +220,15 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error { a.health.Run(background); return nil })
 	group.Go(func() error { a.maintain(background); return nil })
 	group.Go(func() error { a.openConnectors(background); return nil })
-	if certificate != nil {
-		group.Go(func() error { certificate.Watch(background, certificateCheck); return nil })
-		group.Go(func() error { a.reloadCertificate(background, certificate); return nil })
+	if a.web != nil {
+		group.Go(func() error { a.web.Watch(background, server.WatchInterval); return nil })
+		group.Go(func() error { a.reloadCertificate(background); return nil })
 	}
 	a.health.SetReady(true)
-	web := server.Group{
+	all := server.Group{
 		Log: a.log, Listeners: listeners, OnDrain: func() { a.health.SetReady(false) },
 	}
-	err = web.Serve(ctx)
+	err = all.Serve(ctx)
 	stop()
 	return errors.Join(err, group.Wait())
 }

@@ -10,6 +10,7 @@ import (
 	"dex/internal/config"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
+	"dex/internal/oauth"
 	"dex/internal/store/sqlite"
 )
 
@@ -37,6 +38,13 @@ func Check(src config.Source) (*Plan, config.Problems) {
 	}
 	p.addClients()
 	p.addUsers()
+	problems = append(problems, p.waiting(src.Name)...)
+	if len(p.definitions()) == 0 {
+		problems = append(problems, config.Problem{
+			File: src.Name, Key: "connectors", Message: "there is no connector that works, so nobody could sign in; " +
+				"add one, or enablePasswordDB: true",
+		})
+	}
 	problems = problems.InOrder()
 	if problems.HasErrors() {
 		return nil, problems
@@ -52,6 +60,9 @@ func (p *Plan) checkStorage() config.Problems {
 	case "sqlite3":
 		return s.Config.Decode(&p.sqlite)
 	}
+	if !slices.Contains(config.StorageTypes, s.Type) {
+		return nil // was reported already
+	}
 	problem := s.Config.Problem("", "storage type %q is not available yet; use sqlite3 or memory", s.Type)
 	problem.Key = "storage.type"
 	return config.Problems{problem}
@@ -61,6 +72,9 @@ func (p *Plan) checkStorage() config.Problems {
 // others can be used.
 func (p *Plan) checkConnector(c config.Connector) config.Problems {
 	settings, ok := federation.NewConfig(c.Type)
+	if !ok && !slices.Contains(config.ConnectorTypes, c.Type) {
+		return nil // was reported already
+	}
 	if !ok {
 		problem := c.Config.Problem("", "connector %q is left out: type %s is not available yet", c.ID, c.Type)
 		problem.Warning = true
@@ -70,6 +84,29 @@ func (p *Plan) checkConnector(c config.Connector) config.Problems {
 		ID: c.ID, Type: c.Type, Name: c.Name, GrantTypes: c.GrantTypes, Config: settings,
 	})
 	return c.Config.Decode(settings)
+}
+
+// waiting warns of values that are right but do nothing yet.
+func (p *Plan) waiting(file string) config.Problems {
+	var found config.Problems
+	warn := func(key, format string, args ...any) {
+		found = append(found, config.Problem{File: file, Key: key, Message: fmt.Sprintf(format, args...), Warning: true})
+	}
+	for _, t := range p.Config.OAuth2.ResponseTypes {
+		if t != "code" {
+			warn("oauth2.responseTypes", "response type %q is accepted, but does nothing yet; only code is served", t)
+		}
+	}
+	served := []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}
+	if slices.Equal(p.Config.OAuth2.GrantTypes, config.DefaultGrantTypes) {
+		return found // nobody asked for the others
+	}
+	for _, g := range p.Config.OAuth2.GrantTypes {
+		if !slices.Contains(served, g) {
+			warn("oauth2.grantTypes", "grant type %s is accepted, but does nothing yet", g)
+		}
+	}
+	return found
 }
 
 func (p *Plan) addClients() {

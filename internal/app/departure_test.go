@@ -15,7 +15,7 @@ import (
 func TestDeparture(t *testing.T) {
 	s := start(t, "")
 	t.Run("D-101 repeated parameters", func(t *testing.T) {
-		s.get(authPath()+"&state=twice").wantRedirectError("invalid_request")
+		s.get(authPath() + "&state=twice").wantRedirectError("invalid_request")
 		s.get(authPath() + "&client_id=app").wantStatus(http.StatusBadRequest)
 		s.get(authPath() + "&redirect_uri=" + callback).wantStatus(http.StatusBadRequest)
 		f := codeForm("x")

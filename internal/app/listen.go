@@ -14,14 +14,23 @@ import (
 	"dex/internal/ui"
 )
 
-// certificateCheck is how often the files of a certificate are looked at.
-const certificateCheck = time.Second
+// openCertificate reads the certificate of the HTTPS listener, if there is one.
+func (a *App) openCertificate() (*server.Certificate, error) {
+	if a.cfg.Web.HTTPS == "" {
+		return nil, nil
+	}
+	c, err := server.NewCertificate(a.cfg.Web.TLSCert, a.cfg.Web.TLSKey, a.log)
+	if err != nil {
+		return nil, fmt.Errorf("web.tlsCert, web.tlsKey: %w", err)
+	}
+	return c, nil
+}
 
-// listeners returns what to listen on, and the certificate of the HTTPS listener if there is one.
-func (a *App) listeners() ([]server.Listener, *server.Certificate, error) {
+// listeners returns what to listen on.
+func (a *App) listeners() ([]server.Listener, error) {
 	web, err := a.Handler()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var all []server.Listener
 	if addr := a.cfg.Telemetry.HTTP; addr != "" {
@@ -38,21 +47,17 @@ func (a *App) listeners() ([]server.Listener, *server.Certificate, error) {
 			Name: "http", Key: "web.http", Address: addr, Handler: web, OnBound: a.bound("http"),
 		})
 	}
-	if a.cfg.Web.HTTPS == "" {
-		return all, nil, nil
+	if a.web == nil {
+		return all, nil
 	}
-	certificate, err := server.NewCertificate(a.cfg.Web.TLSCert, a.cfg.Web.TLSKey, a.log)
+	tlsConfig, err := a.web.TLSConfig(a.cfg.Web.TLSMinVersion, a.cfg.Web.TLSMaxVersion)
 	if err != nil {
-		return nil, nil, fmt.Errorf("web.tlsCert, web.tlsKey: %w", err)
-	}
-	tlsConfig, err := certificate.TLSConfig(a.cfg.Web.TLSMinVersion, a.cfg.Web.TLSMaxVersion)
-	if err != nil {
-		return nil, nil, fmt.Errorf("web.tlsMinVersion, web.tlsMaxVersion: %w", err)
+		return nil, fmt.Errorf("web.tlsMinVersion, web.tlsMaxVersion: %w", err)
 	}
 	all = append(all, server.Listener{
 		Name: "https", Key: "web.https", Address: a.cfg.Web.HTTPS, Handler: web, TLS: tlsConfig, OnBound: a.bound("https"),
 	})
-	return all, certificate, nil
+	return all, nil
 }
 
 func (a *App) bound(listener string) func(net.Addr) {
@@ -64,13 +69,13 @@ func (a *App) bound(listener string) func(net.Addr) {
 }
 
 // reloadCertificate reads the certificate again when somebody asks for it.
-func (a *App) reloadCertificate(ctx context.Context, c *server.Certificate) {
+func (a *App) reloadCertificate(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-a.opts.Reload:
-			if err := c.Reload(); err != nil {
+			if err := a.web.Reload(); err != nil {
 				a.log.ErrorContext(ctx, "reload TLS config", "err", err)
 			}
 		}

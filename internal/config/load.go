@@ -20,7 +20,8 @@ type Overrides struct {
 	GRPCAddr      string // --grpc-addr
 }
 
-// Load reads and checks a configuration. The Config is nil if one of the problems is an error.
+// Load reads and checks a configuration. If one of the problems is an error, the Config holds what could be read, for
+// others to check their parts of it and for nothing else; it is nil if the file could not be read at all.
 func (s Source) Load() (*Config, Problems) {
 	flags, found := readFlags(s.Env)
 	root, syntax := parse(s.Name, s.Data)
@@ -43,9 +44,6 @@ func (s Source) Load() (*Config, Problems) {
 	}
 	given := s.Overrides.apply(cfg)
 	found = append(found, validate(cfg, file, s.Env, given, decoded)...)
-	if found.HasErrors() {
-		return nil, found.InOrder()
-	}
 	cfg.setDefaults(s.Env)
 	return cfg, found.InOrder()
 }

@@ -216,7 +216,7 @@ func (f *Flow) readForm(w http.ResponseWriter, r *http.Request) error {
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
-		return pageErrorf(http.StatusBadRequest, "The form can't be read.").because(err)
+		return errUnreadable("The form can't be read.", err)
 	}
 	return nil
 }

@@ -62,6 +62,14 @@ func errLostRequest(cause error) error {
 		hint("Go back to the application and sign in again.").because(cause)
 }
 
+// errUnreadable is the page for a form that can't be parsed, be it too large or malformed.
+func errUnreadable(message string, cause error) error {
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](cause); tooLarge {
+		return pageErrorf(http.StatusRequestEntityTooLarge, "The request is too large.").because(cause)
+	}
+	return pageErrorf(http.StatusBadRequest, "%s", message).because(cause)
+}
+
 // A step is a handler that leaves its errors to be answered in one place.
 type step func(w http.ResponseWriter, r *http.Request) error
 

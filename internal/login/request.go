@@ -46,7 +46,7 @@ func (f *Flow) parse(r *http.Request) (*request, *client.Client, error) {
 		return nil, nil, pageErrorf(http.StatusMethodNotAllowed, "This page takes GET and POST requests only.")
 	}
 	if err := r.ParseForm(); err != nil {
-		return nil, nil, pageErrorf(http.StatusBadRequest, "The application's request can't be read.").because(err)
+		return nil, nil, errUnreadable("The application's request can't be read.", err)
 	}
 	c, err := f.requestingClient(r)
 	if err != nil {

@@ -26,7 +26,7 @@ const (
 	// maxFamilies is how many logins of one user stay alive; beyond it the least recently used end.
 	maxFamilies = 1000
 	// trimEvery is how many logins pass between two counts, as counting reads them all.
-	trimEvery = 256
+	trimEvery = 512
 	// trimAtOnce is how many logins are ended at once, so that a storage that gathers writes has some to gather.
 	trimAtOnce = 64
 	// tombstone is how long a family that must not come to be is kept from it.
