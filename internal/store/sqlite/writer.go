@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"time"
 
 	driver "modernc.org/sqlite"
@@ -123,6 +124,7 @@ func (w *writer) drain(ctx context.Context) {
 // gather adds to the first write what else waits.
 func (w *writer) gather(first *write) []*write {
 	batch := []*write{first}
+	runtime.Gosched()
 	for len(batch) < maxBatch {
 		select {
 		case op := <-w.queue:
