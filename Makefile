@@ -11,7 +11,8 @@ help: ## List the targets
 .PHONY: run
 run: build ## Start Dex and the example application; prints where to click and what to type
 	@mkdir -p var/sqlite
-	@./dev/run.sh
+	@# On a terminal in a job of its own, so that Ctrl-C reaches it and not make, which would make a failure of it.
+	@if [ -t 0 ]; then bash -mc './dev/run.sh; exit $$?'; else ./dev/run.sh; fi
 
 .PHONY: build
 build: ## Build bin/dex and bin/example-app, both static
@@ -33,7 +34,7 @@ lint: ## Check the code
 
 .PHONY: bench
 bench: build ## Measure each main operation beside its signatures alone
-	cd bench && go run .
+	go run ./bench
 
 .PHONY: clean
 clean: ## Remove what was built and the development database

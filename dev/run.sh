@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # Starts Dex and the example application beside each other, and ends both together.
 set -eu
 cd "$(dirname "$0")/.."
@@ -8,6 +8,8 @@ dex=$!
 bin/example-app &
 app=$!
 
+running() { kill -0 "$dex" 2>/dev/null && kill -0 "$app" 2>/dev/null; }
+
 stop() {
 	trap '' INT TERM
 	kill "$dex" "$app" 2>/dev/null || true
@@ -15,18 +17,25 @@ stop() {
 }
 trap 'stop; exit 0' INT TERM
 
-# Each is waited for until it answers, so that what is printed below works at once.
+# answers asks a port of this machine for a path until it gets an answer, for ten seconds at most, so that what is
+# printed below works at once.
 answers() {
-	i=0
-	while [ "$i" -lt 100 ]; do
-		curl -fsS -o /dev/null "$1" 2>/dev/null && return 0
-		kill -0 "$dex" 2>/dev/null && kill -0 "$app" 2>/dev/null || return 1
-		i=$((i + 1))
+	local status
+	for _ in {1..100}; do
+		running || return 1
+		if {
+			exec 3<>"/dev/tcp/127.0.0.1/$1" &&
+				printf 'GET %s HTTP/1.0\r\nHost: 127.0.0.1:%s\r\n\r\n' "$2" "$1" >&3 &&
+				read -r -t 2 status <&3 && exec 3>&-
+		} 2>/dev/null && [[ $status == *" 200 "* ]]; then
+			return 0
+		fi
 		sleep 0.1
 	done
 	return 1
 }
-if ! answers http://127.0.0.1:5556/dex/healthz || ! answers http://127.0.0.1:5555/; then
+
+if ! answers 5556 /dex/healthz || ! answers 5555 /; then
 	echo "Dex or the example application did not start; what they wrote above says why." >&2
 	stop
 	exit 1
@@ -41,8 +50,8 @@ cat <<'TEXT'
 
 TEXT
 
-# Ends when one of the two does.
-while kill -0 "$dex" 2>/dev/null && kill -0 "$app" 2>/dev/null; do
+# Ends when one of the two does, or who started this.
+while running && kill -0 "$PPID" 2>/dev/null; do
 	sleep 1 &
 	wait $! || true
 done

@@ -100,7 +100,9 @@ type Config struct {
 }
 
 // Open makes the connector.
-func (c *Config) Open(context.Context, connector.Env) (any, error) { return New(c.Users, c.Users.Cost()), nil }
+func (c *Config) Open(context.Context, connector.Env) (any, error) {
+	return New(c.Users, c.Users.Cost()), nil
+}
 
 // Prompt implements connector.Password.
 func (*Database) Prompt() string { return "Email Address" }

@@ -71,7 +71,7 @@ func (s *Store) open(ctx context.Context) error {
 	}
 	s.writerDB, s.readerDB = sql.OpenDB(connector), sql.OpenDB(connector)
 	s.writerDB.SetMaxOpenConns(1)
-	// More readers than processors only cost memory: on two, two readers did 69,000 reads a second and four 50,000.
+	// On two processors, four readers did no more reads a second than two, and each may hold 2 MiB of pages.
 	readers := min(4, max(2, runtime.GOMAXPROCS(0)))
 	s.readerDB.SetMaxOpenConns(readers)
 	s.readerDB.SetMaxIdleConns(readers)

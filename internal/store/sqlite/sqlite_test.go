@@ -26,9 +26,8 @@ func open(t testing.TB, file string) *sqlite.Store {
 
 func TestConformance(t *testing.T) {
 	for name, file := range map[string]func(t *testing.T) string{
-		"File":            func(t *testing.T) string { return filepath.Join(t.TempDir(), "dex.db") },
-		"RollbackJournal": func(t *testing.T) string { return filepath.Join(t.TempDir(), "dex.db") + "?_journal=DELETE" },
-		"Memory":          func(*testing.T) string { return ":memory:" },
+		"File":   func(t *testing.T) string { return filepath.Join(t.TempDir(), "dex.db") },
+		"Memory": func(*testing.T) string { return ":memory:" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -38,9 +37,13 @@ func TestConformance(t *testing.T) {
 }
 
 func TestShared(t *testing.T) {
-	t.Parallel()
-	storetest.RunShared(t, func(t *testing.T) (a, b store.Store) {
-		file := filepath.Join(t.TempDir(), "dex.db")
-		return open(t, file), open(t, file)
-	})
+	for _, journal := range []string{"WAL", "DELETE"} {
+		t.Run(journal, func(t *testing.T) {
+			t.Parallel()
+			storetest.RunShared(t, func(t *testing.T) (a, b store.Store) {
+				file := filepath.Join(t.TempDir(), "dex.db") + "?_journal=" + journal
+				return open(t, file), open(t, file)
+			})
+		})
+	}
 }

@@ -19,8 +19,9 @@ const live = "(expires IS NULL OR expires > ?)"
 const (
 	columns = "owner, expires, revision, data"
 
-	getText       = "SELECT " + columns + " FROM dex_record WHERE kind = ? AND key = ? AND " + live
-	listText      = "SELECT " + columns + ", key FROM dex_record WHERE kind = ? AND key > ? AND " + live + " ORDER BY key LIMIT ?"
+	getText  = "SELECT " + columns + " FROM dex_record WHERE kind = ? AND key = ? AND " + live
+	listText = "SELECT " + columns + ", key FROM dex_record" +
+		" WHERE kind = ? AND key > ? AND " + live + " ORDER BY key LIMIT ?"
 	listOwnerText = "SELECT " + columns + ", key FROM dex_record" +
 		" WHERE kind = ? AND owner = ? AND owner <> x'' AND key > ? AND " + live + " ORDER BY key LIMIT ?"
 	pingText = "SELECT version FROM dex_schema"

@@ -121,7 +121,8 @@ func (w *writer) drain(ctx context.Context) {
 	}
 }
 
-// gather adds to the first write what else waits.
+// gather adds to the first write what else waits. Who is ready to run goes first, as it may be about to write too: that
+// costs nothing on an idle machine, and on a busy one it makes fewer and larger transactions.
 func (w *writer) gather(first *write) []*write {
 	batch := []*write{first}
 	runtime.Gosched()

@@ -36,7 +36,7 @@ func (f *fixture) fill(n int) []string {
 	return keys
 }
 
-// pages reads a query page by page, with keys that may be deleted on the way.
+// pages reads a query page by page.
 func (f *fixture) pages(q store.Query) []string {
 	f.Helper()
 	var keys []string
@@ -49,7 +49,11 @@ func (f *fixture) pages(q store.Query) []string {
 		if len(page) < q.Limit {
 			return keys
 		}
-		q.After = page[len(page)-1]
+		if last := page[len(page)-1]; last > q.After {
+			q.After = last
+			continue
+		}
+		f.Fatalf("List %+v: the page does not come after %q", q, q.After)
 	}
 }
 

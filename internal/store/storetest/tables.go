@@ -120,6 +120,32 @@ var tableCases = []testCase{
 			f.Errorf("Get: got %+v and error %v", e, err)
 		}
 	}},
+	{"UpdateEntryReadsOnlyAfterALostRace", func(f *fixture) {
+		table := f.badges()
+		stale, err := table.Create(f.ctx, "a", badge{Name: "first"})
+		if err != nil {
+			f.Fatalf("Create: %v", err)
+		}
+		for _, want := range [][]string{{"first"}, {"first", "first changed"}} { // the second time it is stale
+			var seen []string
+			_, err := table.UpdateEntry(f.ctx, stale, func(b *badge) error {
+				seen = append(seen, b.Name)
+				b.Name += " changed"
+				return nil
+			})
+			if err != nil || !slices.Equal(seen, want) {
+				f.Errorf("UpdateEntry saw %q and returned error %v, want %q", seen, err, want)
+			}
+		}
+		if e, err := table.Get(f.ctx, "a"); err != nil || e.Value.Name != "first changed changed" {
+			f.Errorf("Get: got %+v and error %v", e, err)
+		}
+		if err := table.Delete(f.ctx, "a", ""); err != nil {
+			f.Fatalf("Delete: %v", err)
+		}
+		_, err = table.UpdateEntry(f.ctx, stale, func(*badge) error { return nil })
+		f.wantError("UpdateEntry of a deleted record", err, store.ErrNotFound)
+	}},
 	{"UpdateWithoutChange", func(f *fixture) {
 		table := f.badges()
 		created, err := table.Create(f.ctx, "a", badge{Name: "first"})

@@ -1,0 +1,102 @@
+// Command bench measures the main operations of a running Dex beside the signatures that they can't do without: what is
+// left above them is the server's own. It starts the production binary on a free port with a fresh database, and takes
+// the CPU time of that process from /proc, so it runs on Linux only.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options are the command line.
+type options struct {
+	dex        string
+	storages   []string
+	algorithms []string
+	clients    int
+	duration   time.Duration // of each operation
+	only       string        // the name of the one operation to measure; empty for all
+	profiles   string        // folder for CPU profiles of the server; empty for none
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	o, err := parseFlags()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	failures := 0
+	for _, algorithm := range o.algorithms {
+		for _, storage := range o.storages {
+			failed, err := measureServer(ctx, os.Stdout, o, setup{storage: storage, algorithm: algorithm})
+			if err != nil {
+				return fmt.Errorf("%s with %s: %w", storage, algorithm, err)
+			}
+			failures += failed
+		}
+	}
+	if failures > 0 {
+		return fmt.Errorf("%d operations failed", failures)
+	}
+	return nil
+}
+
+func parseFlags() (options, error) {
+	var o options
+	var storages, algorithms string
+	flag.StringVar(&o.dex, "dex", "bin/dex", "the binary to measure")
+	flag.StringVar(&storages, "storage", "memory,sqlite3", "the storages, separated by commas")
+	flag.StringVar(&algorithms, "alg", "RS256,ES256", "the signing algorithms, separated by commas")
+	flag.IntVar(&o.clients, "clients", 8, "how many clients at once")
+	flag.DurationVar(&o.duration, "duration", 5*time.Second, "how long each operation is measured")
+	flag.StringVar(&o.only, "only", "", "measure the operation of this name only")
+	flag.StringVar(&o.profiles, "profiles", "", "write a CPU profile of the server for each operation into this folder")
+	flag.Parse()
+	o.storages, o.algorithms = strings.Split(storages, ","), strings.Split(algorithms, ",")
+	if o.clients < 1 || o.duration <= 0 || flag.NArg() > 0 {
+		return options{}, errors.New("want at least one client, a positive duration and no arguments")
+	}
+	return o, nil
+}
+
+// measureServer measures all operations of one server, prints them, and returns how many failed.
+func measureServer(ctx context.Context, out io.Writer, o options, s setup) (failed int, err error) {
+	srv, err := start(ctx, o, s)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, srv.stop()) }()
+	baseline, err := newSigner(ctx, s.algorithm)
+	if err != nil {
+		return 0, err
+	}
+	t := newTable(out, o, srv)
+	for _, op := range operations {
+		if o.only != "" && o.only != op.name {
+			continue
+		}
+		r, err := measure(ctx, o, srv, baseline, op)
+		if err != nil {
+			return failed, fmt.Errorf("%s: %w", op.name, err)
+		}
+		failed += r.failures
+		t.add(op, r)
+	}
+	return failed, t.print()
+}

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+const (
+	clientID     = "bench"
+	clientSecret = "bench-secret"
+	redirectURI  = "http://127.0.0.1:1/callback"
+
+	startTimeout = 30 * time.Second
+)
+
+// A setup is what differs between the servers that are measured.
+type setup struct {
+	storage   string
+	algorithm string
+}
+
+func (s setup) String() string { return s.storage + "-" + s.algorithm }
+
+// A server is a Dex process that is being measured.
+type server struct {
+	setup  setup
+	dir    string // holds all its files; removed in the end
+	binary string
+	issuer string
+	admin  string // address of the telemetry listener
+
+	process    *exec.Cmd
+	log        *os.File
+	firstReply time.Duration // from the start of the process
+	resident   int64         // bytes of memory of the idle process
+}
+
+// start starts a server twice and leaves the second one running, so that a storage on disk has its tables and keys, as
+// in every start but the first of a deployment.
+func start(ctx context.Context, o options, s setup) (_ *server, err error) {
+	dir, err := os.MkdirTemp("", "dex-bench-")
+	if err != nil {
+		return nil, err
+	}
+	srv := &server{setup: s, dir: dir, binary: o.dex}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, srv.stop())
+		}
+	}()
+	if err := srv.configure(ctx); err != nil {
+		return nil, err
+	}
+	for range 2 {
+		if err := srv.halt(); err != nil {
+			return nil, err
+		}
+		if err := srv.launch(ctx); err != nil {
+			return nil, err
+		}
+	}
+	srv.resident, err = srv.residentBytes()
+	return srv, err
+}
+
+func (s *server) configure(ctx context.Context) error {
+	web, err := freeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	if s.admin, err = freeAddress(ctx); err != nil {
+		return err
+	}
+	s.issuer = "http://" + web + "/dex"
+	storage := "{type: " + s.setup.storage + "}"
+	if s.setup.storage == "sqlite3" {
+		storage = fmt.Sprintf("{type: sqlite3, config: {file: %q}}", filepath.Join(s.dir, "dex.db"))
+	}
+	config := fmt.Sprintf(`issuer: %s
+storage: %s
+web: {http: %q}
+telemetry: {http: %q, enableProfiling: true}
+signer: {type: local, config: {algorithm: %s, keysRotationPeriod: 6h}}
+oauth2: {skipApprovalScreen: true}
+expiry: {refreshTokens: {reuseInterval: 0s}}
+connectors: [{type: mockCallback, id: mock, name: Mock}]
+staticClients: [{id: %s, name: Benchmark, secret: %s, redirectURIs: [%q]}]
+`, s.issuer, storage, web, s.admin, s.setup.algorithm, clientID, clientSecret, redirectURI)
+	return os.WriteFile(s.configFile(), []byte(config), 0o600)
+}
+
+func (s *server) configFile() string { return filepath.Join(s.dir, "config.yaml") }
+
+// freeAddress returns a loopback address that nobody listens on at the moment.
+func freeAddress(ctx context.Context) (string, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// launch starts the process and waits for its first answer. The log goes to a file, which is what a service manager
+// makes of it.
+func (s *server) launch(ctx context.Context) error {
+	var err error
+	if s.log, err = os.Create(filepath.Join(s.dir, "log")); err != nil {
+		return err
+	}
+	s.process = exec.CommandContext(ctx, s.binary, "serve", s.configFile()) //nolint:gosec // whoever runs it names it
+	s.process.Cancel = func() error { return s.process.Process.Signal(syscall.SIGTERM) }
+	s.process.Stderr = s.log
+	began := time.Now()
+	if err := s.process.Start(); err != nil {
+		s.process = nil
+		return errors.Join(err, s.log.Close())
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for !s.answers(ctx) {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("no answer from %s: %w\n%s", s.binary, context.Cause(ctx), s.logged())
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+	s.firstReply = time.Since(began)
+	return nil
+}
+
+func (s *server) answers(ctx context.Context) bool {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.issuer+"/healthz", nil)
+	if err != nil {
+		return false
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return false
+	}
+	return answer.Body.Close() == nil && answer.StatusCode == http.StatusOK
+}
+
+func (s *server) logged() []byte {
+	b, _ := os.ReadFile(s.log.Name()) // the log only adds to another error
+	return b
+}
+
+// halt ends the process, if there is one.
+func (s *server) halt() error {
+	if s.process == nil {
+		return nil
+	}
+	process := s.process
+	s.process = nil
+	if err := process.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	err := process.Wait()
+	if err != nil {
+		err = fmt.Errorf("end of %s: %w\n%s", s.binary, err, s.logged())
+	}
+	return errors.Join(err, s.log.Close())
+}
+
+// stop ends the process and removes its files.
+func (s *server) stop() error {
+	return errors.Join(s.halt(), os.RemoveAll(s.dir))
+}
+
+// clockTick is the unit of times in /proc: Linux fixes it at a hundredth of a second for programs.
+const clockTick = 10 * time.Millisecond
+
+// cpu returns the CPU time that the process has used, in the kernel too.
+func (s *server) cpu() (time.Duration, error) {
+	fields, err := s.stat()
+	if err != nil {
+		return 0, err
+	}
+	user, err := strconv.ParseInt(fields[11], 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	system, err := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * clockTick, err
+}
+
+// residentBytes returns how much memory the process holds.
+func (s *server) residentBytes() (int64, error) {
+	fields, err := s.stat()
+	if err != nil {
+		return 0, err
+	}
+	pages, err := strconv.ParseInt(fields[21], 10, 64)
+	return pages * int64(os.Getpagesize()), err
+}
+
+// stat returns the fields of /proc/PID/stat from the third on, the state: the second, the name of the command, may hold
+// anything. See proc_pid_stat(5).
+func (s *server) stat() ([]string, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.process.Process.Pid))
+	if err != nil {
+		return nil, err
+	}
+	var fields []string
+	for field := range bytes.FieldsSeq(b[bytes.LastIndexByte(b, ')')+1:]) {
+		fields = append(fields, string(field))
+	}
+	if len(fields) < 22 {
+		return nil, errors.New("/proc/PID/stat is not what proc_pid_stat(5) says")
+	}
+	return fields, nil
+}
