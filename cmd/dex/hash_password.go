@@ -75,11 +75,27 @@ func askPassword(in io.Reader, prompts io.Writer) ([]byte, error) {
 		}
 		return []byte(strings.TrimRight(line, "\r\n")), nil
 	}
-	first, err := askHidden(f, prompts, "Password: ")
+	return askOnTerminal(f, prompts)
+}
+
+// askOnTerminal asks twice. The terminal stops showing what is typed before it is asked for, so that nothing is seen of
+// an answer that comes at once.
+func askOnTerminal(f *os.File, prompts io.Writer) ([]byte, error) {
+	fd := int(f.Fd())
+	shown, err := term.MakeRaw(fd)
+	if err != nil {
+		return nil, fmt.Errorf("hide the password: %w", err)
+	}
+	defer term.Restore(fd, shown) //nolint:errcheck // the terminal is gone: nobody is left to tell
+	terminal := term.NewTerminal(struct {
+		io.Reader
+		io.Writer
+	}{f, prompts}, "")
+	first, err := askHidden(terminal, "Password: ")
 	if err != nil {
 		return nil, err
 	}
-	second, err := askHidden(f, prompts, "Again: ")
+	second, err := askHidden(terminal, "Again: ")
 	if err != nil {
 		return nil, err
 	}
@@ -89,12 +105,13 @@ func askPassword(in io.Reader, prompts io.Writer) ([]byte, error) {
 	return first, nil
 }
 
-func askHidden(f *os.File, prompts io.Writer, label string) ([]byte, error) {
-	fmt.Fprint(prompts, label)
-	defer fmt.Fprintln(prompts)
-	password, err := term.ReadPassword(int(f.Fd()))
+func askHidden(terminal *term.Terminal, label string) ([]byte, error) {
+	password, err := terminal.ReadPassword(label)
+	if errors.Is(err, io.EOF) { // what Ctrl-C and Ctrl-D come to
+		return nil, errors.New("no password was entered")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the password: %w", err)
 	}
-	return password, nil
+	return []byte(password), nil
 }
