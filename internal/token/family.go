@@ -111,6 +111,7 @@ var (
 	errForged  = errors.New("refresh token is not of this family")
 	errExpired = errors.New("refresh token has expired")
 	errReused  = errors.New("refresh token was used before")
+	errRaced   = errors.New("refresh token was used by another request at the same time")
 )
 
 // judge says what presenting a secret comes to. What counts is when it arrived: who had to wait for the identity source
@@ -129,6 +130,8 @@ func (s *Families) judge(familyID string, f *family, secret string, arrived time
 		return useDuplicate, nil
 	case generation == f.Generation:
 		return useCurrent, nil
+	case generation+1 == f.Generation && arrived.Before(f.Rotated):
+		return 0, errRaced // without a reuse interval two requests at once can't both be answered, but nobody is a thief
 	}
 	return 0, errReused
 }

@@ -123,6 +123,8 @@ func (g *refreshGrant) refused(ctx context.Context, familyID string, err error) 
 		}
 		g.log.ErrorContext(ctx, "refresh token claimed twice", "token_id", familyID)
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token was used before; the login has ended.")
+	case errors.Is(err, errRaced):
+		return oauth.Errorf(oauth.InvalidGrant, "The refresh token was used by another request at the same time.")
 	case errors.Is(err, errExpired):
 		g.log.InfoContext(ctx, "refresh token expired", "token_id", familyID)
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token has expired.")

@@ -25,6 +25,7 @@ func open(t testing.TB, file string) *sqlite.Store {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	for name, file := range map[string]func(t *testing.T) string{
 		"File":   func(t *testing.T) string { return filepath.Join(t.TempDir(), "dex.db") },
 		"Memory": func(*testing.T) string { return ":memory:" },
@@ -37,6 +38,7 @@ func TestConformance(t *testing.T) {
 }
 
 func TestShared(t *testing.T) {
+	t.Parallel()
 	for _, journal := range []string{"WAL", "DELETE"} {
 		t.Run(journal, func(t *testing.T) {
 			t.Parallel()
