@@ -1,0 +1,75 @@
+// Package e2e tests the programs as operators, applications and people at a browser meet them: the real binaries, over
+// real connections, on real files. Nothing is skipped; what is missing on the machine fails the test that needs it.
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// repository is the folder of the root module, seen from the folder in which tests run.
+const repository = ".."
+
+// releaseVersion is what the release binary calls itself.
+const releaseVersion = "v0.0.0-e2e"
+
+// binaries are the programs under test, built once from the source as it is.
+var binaries struct {
+	dex        string // with the race detector
+	release    string // as it is shipped: static; for what must be measured
+	exampleApp string // with the race detector
+}
+
+func TestMain(m *testing.M) {
+	status, err := buildAndRun(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "end-to-end tests:", err)
+	}
+	os.Exit(status)
+}
+
+func buildAndRun(m *testing.M) (status int, err error) {
+	dir, err := os.MkdirTemp("", "dex-e2e-")
+	if err != nil {
+		return 1, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := buildAll(dir); err != nil {
+		return 1, err
+	}
+	return m.Run(), nil
+}
+
+func buildAll(dir string) error {
+	binaries.dex = filepath.Join(dir, "dex-race")
+	binaries.release = filepath.Join(dir, "dex")
+	binaries.exampleApp = filepath.Join(dir, "example-app")
+	examples := filepath.Join(repository, "examples")
+
+	for _, build := range []struct {
+		dir, env string
+		args     []string
+	}{
+		{repository, "CGO_ENABLED=1", []string{"-race", "-o", binaries.dex, "./cmd/dex"}},
+		{repository, "CGO_ENABLED=0", []string{"-trimpath", "-ldflags=-s -w -X main.version=" + releaseVersion,
+			"-o", binaries.release, "./cmd/dex"}},
+		{examples, "CGO_ENABLED=1", []string{"-race", "-o", binaries.exampleApp, "./example-app"}},
+	} {
+		if err := goBuild(build.dir, build.env, build.args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func goBuild(dir, env string, args ...string) error {
+	cmd := exec.Command("go", append([]string{"build"}, args...)...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	_ "modernc.org/sqlite" // the driver
+)
+
+// TestStrangersWriteNothing shows that beginning a login costs the database nothing, however often it is done.
+func TestStrangersWriteNothing(t *testing.T) {
+	t.Parallel()
+	const strangers = 10_000
+	d := startDex(t, newConfiguration(t))
+	before := d.stored(t)
+	client := &http.Client{
+		Transport:     d.transport,
+		Timeout:       patience,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	err := crowd(t.Context(), strangers, func(ctx context.Context, i int) error {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet,
+			d.authURL("/auth/local", url.Values{"nonce": {fmt.Sprint(i)}}), nil)
+		if err != nil {
+			return err
+		}
+		resp, err := client.Do(r)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close() //nolint:errcheck // only read from
+		if to := resp.Header.Get("Location"); resp.StatusCode != http.StatusFound || !strings.Contains(to, "/auth/local/login?") {
+			return fmt.Errorf("request %d: status %d to %q", i, resp.StatusCode, to)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after := d.stored(t); after != before {
+		t.Errorf("%d strangers changed the database to %d rows, %d bytes; before it had %d rows, %d bytes",
+			strangers, after.rows, after.bytes, before.rows, before.bytes)
+	}
+
+	// The comparison would see a login that somebody completes.
+	d.mustLogin(t, "mock")
+	if after := d.stored(t); after == before {
+		t.Error("a complete login left no trace: the comparison sees nothing")
+	}
+}
+
+// A footprint is what the storage has written.
+type footprint struct {
+	rows      int
+	revisions string // of all of them; a row that changes gets another one
+	bytes     int64  // of the file and its write-ahead log
+}
+
+// stored reads the server's database from outside.
+func (c *configuration) stored(t *testing.T) footprint {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+c.database+"?mode=ro&_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // only read from
+	var f footprint
+	const count = "SELECT count(*), coalesce(group_concat(revision ORDER BY revision), '') FROM dex_record"
+	if err := db.QueryRowContext(t.Context(), count).Scan(&f.rows, &f.revisions); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{c.database, c.database + "-wal"} {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.bytes += info.Size()
+	}
+	return f
+}
