@@ -12,7 +12,7 @@ help: ## List the targets
 run: build ## Start Dex and the example application; prints where to click and what to type
 	@mkdir -p var/sqlite
 	@# On a terminal in a job of its own, so that Ctrl-C reaches it and not make, which would make a failure of it.
-	@if [ -t 0 ]; then bash -mc './dev/run.sh; exit $$?'; else ./dev/run.sh; fi
+	@if [ -t 0 ] && [ -t 2 ]; then bash -mc './dev/run.sh; exit $$?'; else ./dev/run.sh; fi
 
 .PHONY: build
 build: ## Build bin/dex and bin/example-app, both static
@@ -29,8 +29,9 @@ test: build ## Install what the tests need, and run all of them
 .PHONY: lint
 lint: ## Check the code
 	@test -z "$$(gofmt -l cmd internal examples test bench)" || { gofmt -l cmd internal examples test bench; exit 1; }
-	go vet ./...
 	go tool -modfile=lint/go.mod golangci-lint run ./...
+	cd examples && go tool -modfile=../lint/go.mod golangci-lint run --config ../.golangci.yml ./...
+	cd test && go tool -modfile=../lint/go.mod golangci-lint run --config ../.golangci.yml ./...
 
 .PHONY: bench
 bench: build ## Measure each main operation beside its signatures alone

@@ -10,12 +10,16 @@ app=$!
 
 running() { kill -0 "$dex" 2>/dev/null && kill -0 "$app" 2>/dev/null; }
 
+# stop ends both; it fails when one of them did not end well.
 stop() {
 	trap '' INT TERM
 	kill "$dex" "$app" 2>/dev/null || true
-	wait "$dex" "$app" 2>/dev/null || true
+	local status=0
+	wait "$dex" || status=$?
+	wait "$app" || status=$?
+	return "$status"
 }
-trap 'stop; exit 0' INT TERM
+trap 'stop; exit' INT TERM
 
 # answers asks a port of this machine for a path until it gets an answer, for ten seconds at most, so that what is
 # printed below works at once.
@@ -37,7 +41,7 @@ answers() {
 
 if ! answers 5556 /dex/healthz || ! answers 5555 /; then
 	echo "Dex or the example application did not start; what they wrote above says why." >&2
-	stop
+	stop || true
 	exit 1
 fi
 
@@ -55,5 +59,5 @@ while running && kill -0 "$PPID" 2>/dev/null; do
 	sleep 1 &
 	wait $! || true
 done
-stop
+stop || true
 exit 1

@@ -127,7 +127,7 @@ func TestKilledInTheMiddleOfWriting(t *testing.T) {
 // writeAndKill runs a writing process until it has printed so many lines, and returns the last stage of each key.
 func writeAndKill(t *testing.T, file string, round, lines int) map[string]string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this test itself
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), crashFile+"="+file, fmt.Sprintf("%s_ROUND=%d", crashFile, round))
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()

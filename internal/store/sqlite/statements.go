@@ -47,7 +47,7 @@ type preparer interface {
 func prepare(ctx context.Context, on preparer, texts map[**sql.Stmt]string) error {
 	for stmt, text := range texts {
 		var err error
-		if *stmt, err = on.PrepareContext(ctx, text); err != nil {
+		if *stmt, err = on.PrepareContext(ctx, text); err != nil { //nolint:sqlclosecheck // closed with the store
 			return fmt.Errorf("prepare %s: %w", text, err)
 		}
 	}

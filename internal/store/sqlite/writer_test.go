@@ -51,7 +51,7 @@ func queued(t *testing.T, s *Store, writes ...func() error) (results func() []er
 	errs := make([]error, len(writes))
 	done := make(chan struct{})
 	var left atomic.Int32
-	left.Store(int32(len(writes))) //nolint:gosec // a handful
+	left.Store(int32(len(writes)))
 	for i, write := range writes {
 		go func() {
 			errs[i] = write()

@@ -57,7 +57,7 @@ func benchRecord(i int) store.Record {
 	return store.Record{
 		Kind: benchKind,
 		// Keys are random in use; this spreads them.
-		Key:     fmt.Sprintf("%08x-refresh-token", uint32(i)*2654435761),
+		Key:     fmt.Sprintf("%08x-refresh-token", uint32(i)*2654435761), //nolint:gosec // G115: meant to wrap around
 		Owner:   fmt.Sprintf("user-%d", i%1000),
 		Expires: time.Now().Add(24 * time.Hour),
 		Data:    []byte(`{"claims":"` + strings.Repeat("x", 700) + `"}`),
