@@ -90,7 +90,8 @@ func (a *app) nav(current string, hasTokens bool) []navItem {
 		items = append(items, navItem{Path: "/tools/userinfo", Name: "UserInfo"})
 	}
 	for i := range items {
-		items[i].Current = items[i].Path == current
+		// The answer to a form stands for the page that the form is on.
+		items[i].Current = items[i].Path == current || items[i].Path == "/tools"+current
 	}
 	return items
 }

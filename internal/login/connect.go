@@ -84,9 +84,9 @@ func (f *Flow) password(w http.ResponseWriter, r *http.Request) error {
 	}
 	checker, ok := source.Instance.(connector.Password)
 	if !ok {
-		return pageErrorf(http.StatusBadRequest, "This way to sign in takes no password.")
+		return pageErrorf(http.StatusBadRequest, "This way to log in takes no password.")
 	}
-	page, err := f.passwordPage(r, req, checker)
+	page, err := f.passwordPage(r, req, source, checker)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,12 @@ func (f *Flow) checkPassword(
 	return f.finish(w, r, req, source.Definition, identity)
 }
 
-func (f *Flow) passwordPage(r *http.Request, req *request, checker connector.Password) (ui.PasswordPage, error) {
+// localType is the type of our own password database.
+const localType = "local"
+
+func (f *Flow) passwordPage(
+	r *http.Request, req *request, source *federation.Opened, checker connector.Password,
+) (ui.PasswordPage, error) {
 	c, err := f.cfg.Clients.Get(r.Context(), req.ClientID)
 	if err != nil {
 		return ui.PasswordPage{}, pageErrorf(http.StatusBadRequest, "The application is no longer registered.").because(err)
@@ -144,7 +149,9 @@ func (f *Flow) passwordPage(r *http.Request, req *request, checker connector.Pas
 		Username:       req.LoginHint,
 		UsernamePrompt: checker.Prompt(),
 		Client:         displayName(c),
-		Connector:      f.connectorName(r.Context(), req.ConnectorID),
+	}
+	if source.Type != localType { // whose users have no other account that could be meant
+		page.Connector = source.Name
 	}
 	if len(choice) > 1 {
 		page.BackLink = f.stepPath("/auth", req.parameters())
@@ -166,7 +173,7 @@ func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
 	}
 	provider, ok := source.Instance.(connector.Callback)
 	if !ok {
-		return pageErrorf(http.StatusBadRequest, "This way to sign in does not lead over another provider.")
+		return pageErrorf(http.StatusBadRequest, "This way to log in does not lead over another provider.")
 	}
 	if r.PathValue("connector") == "" {
 		stripProxyHeaders(r)
@@ -199,8 +206,8 @@ func (f *Flow) underWay(r *http.Request, id string) (*request, *federation.Opene
 		return nil, nil, errLostRequest(err)
 	}
 	if named := r.PathValue("connector"); named != "" && named != req.ConnectorID {
-		return nil, nil, pageErrorf(http.StatusBadRequest, "This sign-in was begun in another way.").
-			hint("Go back to the application and sign in again.")
+		return nil, nil, pageErrorf(http.StatusBadRequest, "This login was begun in another way.").
+			hint("Go back to the application and log in again.")
 	}
 	source, err := f.cfg.Connectors.Open(r.Context(), req.ConnectorID)
 	if err != nil {

@@ -55,11 +55,11 @@ func (e *answerError) Unwrap() error { return e.err }
 // errLostRequest is the page for a step whose request the browser does not hold.
 func errLostRequest(cause error) error {
 	if !errors.Is(cause, errNoRequest) {
-		return pageErrorf(http.StatusInternalServerError, "The sign-in can't go on.").because(cause)
+		return pageErrorf(http.StatusInternalServerError, "The login can't go on.").because(cause)
 	}
 	return pageErrorf(http.StatusBadRequest,
-		"This sign-in has ended, has taken too long, or was begun in another browser.").
-		hint("Go back to the application and sign in again.").because(cause)
+		"This login has ended, has taken too long, or was begun in another browser.").
+		hint("Go back to the application and log in again.").because(cause)
 }
 
 // errUnreadable is the page for a form that can't be parsed, be it too large or malformed.

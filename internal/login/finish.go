@@ -67,7 +67,7 @@ func (f *Flow) finish(
 		p, err = f.repeat(r.Context(), req.ID, p)
 	}
 	if err != nil {
-		return pageErrorf(http.StatusInternalServerError, "Your sign-in can't be stored.").
+		return pageErrorf(http.StatusInternalServerError, "Your login can't be stored.").
 			hint("Try again in a moment.").because(err)
 	}
 	target := f.stepPath("/approval", url.Values{"req": {req.ID}, "hmac": {stepMAC(p.Key, req.ID, stepApproval)}})
@@ -113,11 +113,11 @@ func (f *Flow) approval(w http.ResponseWriter, r *http.Request) error {
 		return errLostRequest(errNoRequest)
 	}
 	if err != nil {
-		return pageErrorf(http.StatusInternalServerError, "Your sign-in can't be read.").because(err)
+		return pageErrorf(http.StatusInternalServerError, "Your login can't be read.").because(err)
 	}
 	if !validMAC(p.Value.Key, id, stepApproval, r.URL.Query().Get("hmac")) {
 		return pageErrorf(http.StatusUnauthorized, "The address of this page is not complete.").
-			hint("Go back to the application and sign in again.")
+			hint("Go back to the application and log in again.")
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:

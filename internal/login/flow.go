@@ -156,11 +156,11 @@ func (f *Flow) authorizeConnector(w http.ResponseWriter, r *http.Request) error 
 	}
 	i := slices.IndexFunc(all, func(d *federation.Definition) bool { return d.ID == id })
 	if i < 0 {
-		return pageErrorf(http.StatusBadRequest, "There is no such way to sign in.").
-			hint("Go back to the application and sign in again.")
+		return pageErrorf(http.StatusBadRequest, "There is no such way to log in.").
+			hint("Go back to the application and log in again.")
 	}
 	if err := f.cfg.Policy.Connector(c, all[i], oauth.GrantAuthorizationCode); err != nil {
-		return pageErrorf(http.StatusForbidden, "The application does not accept this way to sign in.").because(err)
+		return pageErrorf(http.StatusForbidden, "The application does not accept this way to log in.").because(err)
 	}
 	return f.begin(w, r, req, all[i])
 }

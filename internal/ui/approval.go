@@ -83,7 +83,7 @@ func describeScope(scope string) Permission {
 	case "offline_access":
 		return Permission{"Keep access while you’re away", "Until it is revoked or expires, without asking you again."}
 	case "federated:id":
-		return Permission{"See your user ID at the place you signed in with", "And which place that is."}
+		return Permission{"See your user ID at the place you logged in with", "And which place that is."}
 	}
 	if client, ok := strings.CutPrefix(scope, audiencePrefix); ok {
 		return Permission{"Sign you in to “" + client + "” as well", "That application will accept this login as yours."}
