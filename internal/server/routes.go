@@ -19,13 +19,8 @@ type Route struct {
 	Methods []string
 	CORS    bool // whether scripts of the configured origins may read the answers
 	Asset   bool // files, which have no metrics
-	// Root says that Pattern is the whole path, not one below the issuer's. Where the issuer has no path, a route of the
-	// same pattern without Root goes first.
-	Root bool
+	Root    bool // Pattern is the whole path, not one below the issuer's
 }
-
-// shadowedBy reports whether the other route takes this one's place where the issuer has no path.
-func (route Route) shadowedBy(other Route) bool { return !other.Root && other.Pattern == route.Pattern }
 
 // router finds the route of a path, as strictly as upstream Dex does: it corrects nothing and redirects nowhere, with
 // the home page as the one exception.
@@ -48,9 +43,6 @@ func newRouter(opts Options, routes []Route) *router {
 		}
 		pattern := base + route.Pattern
 		if route.Root {
-			if base == "" && slices.ContainsFunc(routes, route.shadowedBy) {
-				continue
-			}
 			pattern = route.Pattern
 		}
 		rt.mux.Handle(pattern, rt.verbatim(pattern, h))
