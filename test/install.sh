@@ -3,7 +3,7 @@
 set -eu
 
 missing=""
-command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium fonts-dejavu-core"
 command -v gcc >/dev/null 2>&1 || missing="$missing gcc libc6-dev" # the race detector links with cgo
 
 [ -n "$missing" ] || exit 0

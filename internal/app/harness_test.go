@@ -46,7 +46,7 @@ staticClients:
 
 // A server is Dex in memory, reached without a network.
 type server struct {
-	t       *testing.T
+	t       testing.TB
 	handler http.Handler
 }
 
@@ -57,7 +57,7 @@ func start(t *testing.T, more string) *server {
 }
 
 // startWith runs a server with a configuration.
-func startWith(t *testing.T, yaml string) *server {
+func startWith(t testing.TB, yaml string) *server {
 	t.Helper()
 	plan, problems := app.Check(config.Source{Name: "test.yaml", Data: []byte(yaml)})
 	if plan == nil {
@@ -81,7 +81,7 @@ func startWith(t *testing.T, yaml string) *server {
 
 // An answer is what the server said.
 type answer struct {
-	t      *testing.T
+	t      testing.TB
 	status int
 	header http.Header
 	body   string
