@@ -37,6 +37,8 @@ type Options struct {
 	Reload <-chan struct{}
 	// Bound is told where each listener listens; nil for nobody.
 	Bound func(listener string, address net.Addr)
+	// WrapStore puts something around the storage, such as faults; nil leaves it as it is.
+	WrapStore func(store.Store) store.Store
 }
 
 // An App is a server put together and not yet listening.
@@ -81,6 +83,9 @@ func (a *App) open(ctx context.Context, p *Plan) error {
 	}
 	if a.store, err = openStore(ctx, p, a.log); err != nil {
 		return fmt.Errorf("open storage %s: %w", a.cfg.Storage.Type, err)
+	}
+	if a.opts.WrapStore != nil {
+		a.store = a.opts.WrapStore(a.store)
 	}
 	a.log.InfoContext(ctx, "config storage", "storage_type", a.cfg.Storage.Type)
 	if a.signer, err = a.openSigner(ctx); err != nil {

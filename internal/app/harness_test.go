@@ -14,6 +14,7 @@ import (
 
 	"dex/internal/app"
 	"dex/internal/config"
+	"dex/internal/store"
 )
 
 const (
@@ -59,11 +60,19 @@ func start(t *testing.T, more string) *server {
 // startWith runs a server with a configuration.
 func startWith(t testing.TB, yaml string) *server {
 	t.Helper()
+	return startOn(t, yaml, nil)
+}
+
+// startOn runs a server with a configuration, with something around its storage.
+func startOn(t testing.TB, yaml string, wrap func(store.Store) store.Store) *server {
+	t.Helper()
 	plan, problems := app.Check(config.Source{Name: "test.yaml", Data: []byte(yaml)})
 	if plan == nil {
 		t.Fatal(app.Report(problems))
 	}
-	a, err := app.New(t.Context(), plan, app.Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	a, err := app.New(t.Context(), plan, app.Options{
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), WrapStore: wrap,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
