@@ -3,10 +3,14 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+# Each is a job of its own, so that Ctrl-C reaches this script only, which then stops both: a second signal would end them
+# at once.
+set -m
 bin/dex serve config.dev.yaml &
 dex=$!
 bin/example-app &
 app=$!
+set +m
 
 running() { kill -0 "$dex" 2>/dev/null && kill -0 "$app" 2>/dev/null; }
 
