@@ -15,7 +15,6 @@ const (
 	InvalidScope             = "invalid_scope"
 	InvalidToken             = "invalid_token"
 	InsufficientScope        = "insufficient_scope"
-	UnauthorizedClient       = "unauthorized_client"
 	UnsupportedGrantType     = "unsupported_grant_type"
 	UnsupportedResponseType  = "unsupported_response_type"
 	AccessDenied             = "access_denied"

@@ -7,7 +7,6 @@ import "strings"
 // Grant types (RFC 6749, RFC 8628, RFC 8693).
 const (
 	GrantAuthorizationCode = "authorization_code"
-	GrantImplicit          = "implicit"
 	GrantRefreshToken      = "refresh_token"
 )
 
