@@ -1,10 +1,14 @@
 #!/bin/sh
-# Installs what the end-to-end tests need beyond Go: a browser. Does nothing when all of it is there.
+# Installs what the tests need beyond Go: a browser, and the servers that the storages are tested against. Does nothing
+# when all of it is there.
 set -eu
 
 missing=""
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium fonts-dejavu-core"
 command -v gcc >/dev/null 2>&1 || missing="$missing gcc libc6-dev" # the race detector links with cgo
+ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
+command -v mariadbd >/dev/null 2>&1 || missing="$missing mariadb-server"
+command -v etcd >/dev/null 2>&1 || missing="$missing etcd-server"
 
 [ -n "$missing" ] || exit 0
 
@@ -13,6 +17,16 @@ if [ "$(id -u)" -ne 0 ]; then
 	echo "install them as root: apt-get install$missing" >&2
 	exit 1
 fi
+
+# The packages would start servers of their own, which the tests have no use for: they start theirs. A policy that the
+# machine has already is left alone.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+	trap 'rm -f "$policy"' EXIT
+	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	chmod +x "$policy"
+fi
+
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 # shellcheck disable=SC2086 # a list of words on purpose

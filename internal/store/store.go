@@ -23,6 +23,8 @@ var (
 	ErrExists = errors.New("record exists")
 	// ErrConflict says that the record has another revision than the caller read: somebody else changed it since.
 	ErrConflict = errors.New("record was changed by somebody else")
+	// ErrClosed says that Close was called.
+	ErrClosed = errors.New("storage is closed")
 )
 
 // Bounds that every backend accepts and none needs to exceed.
@@ -70,7 +72,7 @@ func (r *Record) Check() error {
 // A Query selects records of one kind for List.
 type Query struct {
 	Owner string // only this owner's records; empty means everybody's
-	After string // only keys greater than this one, byte by byte: the last key of the page before
+	After string // only what follows this key: the last one of the page before, whether it is still there or not
 	Limit int    // at most this many; 0 or more than MaxLimit means MaxLimit
 }
 
@@ -79,6 +81,13 @@ type Query struct {
 type Change struct {
 	Kind, Key string
 }
+
+// quiet are the kinds that change with every login. Nobody remembers their records, and to tell every replica of each
+// change would cost more than the change.
+var quiet = map[string]bool{"code": true, "login": true, "refresh": true, "offline": true, "lease": true}
+
+// Announced reports whether Watch tells of the changes of a kind.
+func Announced(kind string) bool { return !quiet[kind] }
 
 // A Store keeps records. All methods are safe for concurrent use, honour their context and return its error when it
 // ends first; a write whose context ended may still have happened.
@@ -94,13 +103,15 @@ type Store interface {
 	// Delete removes the live record if its revision is the one given; an empty revision removes whatever is there.
 	// ErrConflict or ErrNotFound as Replace. Of several concurrent deletes of one record exactly one succeeds.
 	Delete(ctx context.Context, kind, key, revision string) error
-	// List returns live records in the order of their keys, byte by byte.
+	// List returns live records in an order that is the store's own and never changes, so that q.After can go on where
+	// a page ended.
 	List(ctx context.Context, kind string, q Query) ([]Record, error)
 	// Sweep removes up to limit records of a kind that expired before the time given, and returns how many. It never
 	// removes a record whose expiry was moved meanwhile.
 	Sweep(ctx context.Context, kind string, before time.Time, limit int) (int, error)
-	// Watch reports changes, those by other processes included, until its context ends; then the channel is closed.
-	// It is best effort: a slow reader gets one Change{} in place of those that it missed. Writers never wait for it.
+	// Watch reports changes of the kinds that are Announced, those by other processes included, until its context ends;
+	// then the channel is closed. It is best effort: a slow reader gets one Change{} in place of those that it missed.
+	// Writers never wait for it.
 	Watch(ctx context.Context) (<-chan Change, error)
 	// Ping reports whether the storage can be reached, without writing.
 	Ping(ctx context.Context) error

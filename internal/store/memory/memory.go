@@ -4,7 +4,6 @@ package memory
 import (
 	"bytes"
 	"context"
-	"errors"
 	"strconv"
 	"sync"
 	"time"
@@ -12,8 +11,6 @@ import (
 	"dex/internal/store"
 	"dex/internal/store/watch"
 )
-
-var errClosed = errors.New("memory store is closed")
 
 // A Store is a store.Store in memory. Make one with New.
 type Store struct {
@@ -208,7 +205,7 @@ func (s *Store) Close() error {
 
 func (s *Store) usable(ctx context.Context) error {
 	if s.closed {
-		return errClosed
+		return store.ErrClosed
 	}
 	return ctx.Err()
 }

@@ -22,8 +22,6 @@ import (
 	"dex/internal/store/watch"
 )
 
-var errClosed = errors.New("SQLite store is closed")
-
 // Config says where the database is.
 type Config struct {
 	// File is the path of the database, a "file:" URI, or ":memory:". Empty means a private database that is gone when
@@ -262,7 +260,7 @@ func (s *Store) closeDatabases() error {
 func (s *Store) readError(ctx context.Context, err error) error {
 	select {
 	case <-s.writer.closing:
-		return errClosed
+		return store.ErrClosed
 	default:
 	}
 	switch {

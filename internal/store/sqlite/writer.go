@@ -66,13 +66,13 @@ func (w *writer) submit(ctx context.Context, change store.Change, run operation)
 	op := &write{ctx: ctx, run: run, change: change, done: make(chan struct{})}
 	select {
 	case <-w.closing:
-		return errClosed
+		return store.ErrClosed
 	default:
 	}
 	select {
 	case w.queue <- op:
 	case <-w.closing:
-		return errClosed
+		return store.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -87,7 +87,7 @@ func (w *writer) submit(ctx context.Context, change store.Change, run operation)
 	case <-op.done:
 		return op.outcome
 	default: // queued after the writer had emptied the queue for the last time
-		return errClosed
+		return store.ErrClosed
 	}
 }
 

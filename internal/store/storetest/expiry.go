@@ -123,9 +123,7 @@ var sweepCases = []testCase{
 		if n := f.sweep(time.Now(), 0); n != 0 {
 			f.Errorf("Sweep removed %d more records", n)
 		}
-		if got := f.list(store.Query{}); !slices.Equal(got, []string{"forever", "live"}) {
-			f.Errorf("List: got %q", got)
-		}
+		f.wantSameKeys(f.list(store.Query{}), []string{"forever", "live"})
 		if n, err := f.Sweep(f.ctx, other.Kind, time.Now(), 0); n != 1 || err != nil {
 			f.Errorf("Sweep of the other kind removed %d records, error %v; want 1", n, err)
 		}

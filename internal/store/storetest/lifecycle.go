@@ -76,7 +76,7 @@ var closeCases = []testCase{
 			f.Fatalf("Close: %v", err)
 		}
 		for name, err := range f.everyCall(f.ctx, revision) {
-			f.wantRefused(name+" after Close", err)
+			f.wantError(name+" after Close", err, store.ErrClosed)
 		}
 		if err := f.Close(); err != nil {
 			f.Errorf("Close again: %v", err)

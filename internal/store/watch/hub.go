@@ -4,7 +4,6 @@ package watch
 
 import (
 	"context"
-	"errors"
 	"sync"
 
 	"dex/internal/store"
@@ -12,9 +11,6 @@ import (
 
 // backlog is how many changes a watcher may be behind before they are folded into one store.Change{}.
 const backlog = 64
-
-// ErrClosed is the answer of Subscribe after Close.
-var ErrClosed = errors.New("store is closed")
 
 // A Hub hands changes to watchers. The zero value is ready to use.
 type Hub struct {
@@ -29,6 +25,7 @@ type watcher struct {
 }
 
 // Subscribe returns a channel of the changes published from now on. It is closed when ctx ends or the hub is closed.
+// After Close it is store.ErrClosed.
 func (h *Hub) Subscribe(ctx context.Context) (<-chan store.Change, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -36,7 +33,7 @@ func (h *Hub) Subscribe(ctx context.Context) (<-chan store.Change, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
-		return nil, ErrClosed
+		return nil, store.ErrClosed
 	}
 	w := &watcher{changes: make(chan store.Change, backlog)}
 	if h.watchers == nil {
@@ -51,8 +48,11 @@ func (h *Hub) Subscribe(ctx context.Context) (<-chan store.Change, error) {
 	return w.changes, nil
 }
 
-// Publish tells every watcher of a change. It never waits.
+// Publish tells every watcher of a change, if it is of a kind that is announced. It never waits.
 func (h *Hub) Publish(c store.Change) {
+	if !store.Announced(c.Kind) {
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for w := range h.watchers {

@@ -93,7 +93,7 @@ func TestClose(t *testing.T) {
 	if _, open := <-changes; open {
 		t.Error("the channel is still open")
 	}
-	if _, err := h.Subscribe(t.Context()); !errors.Is(err, watch.ErrClosed) {
+	if _, err := h.Subscribe(t.Context()); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("Subscribe after Close: %v", err)
 	}
 }
