@@ -9,30 +9,40 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"dex/internal/store"
 )
 
 // ErrBadToken says that a token was not signed by one of our keys, whatever the reason.
 var ErrBadToken = errors.New("token is not signed by a current key")
 
-// keyset is the stored record: all keys in one document, so that a rotation is one swap.
-type keyset struct {
-	Current jose.JSONWebKey `json:"current"` // private
+// Kind is the kind of the stored keys. There is one record, RecordKey.
+var Kind = store.Kind[Keyset]{Name: "keys"}
+
+// RecordKey is the key of the keys' record.
+const RecordKey = "openid-connect-keys"
+
+// A Keyset is the stored record: all keys in one document, so that a rotation is one swap. The members are those of
+// upstream's custom resource SigningKey, with two of our own.
+type Keyset struct {
+	Current    jose.JSONWebKey  `json:"signingKey"` // private
+	CurrentPub *jose.JSONWebKey `json:"signingKeyPub,omitempty"`
 	// Next is published already and signs from the next rotation on.
-	Next      *jose.JSONWebKey `json:"next,omitempty"` // private
-	NextSince time.Time        `json:"nextSince,omitzero"`
-	RotateAt  time.Time        `json:"rotateAt"`
-	Retired   []retired        `json:"retired,omitempty"` // newest first
+	Next      *jose.JSONWebKey `json:"nextSigningKey,omitempty"` // private
+	NextSince time.Time        `json:"nextSigningKeySince,omitzero"`
+	RotateAt  time.Time        `json:"nextRotation"`
+	Retired   []Retired        `json:"verificationKeys,omitempty"` // newest first
 }
 
-// retired is a public key whose tokens may still be alive.
-type retired struct {
-	Key     jose.JSONWebKey `json:"key"`
-	Expires time.Time       `json:"expires"`
+// Retired is a public key whose tokens may still be alive.
+type Retired struct {
+	Key     jose.JSONWebKey `json:"publicKey"`
+	Expires time.Time       `json:"expiry"`
 }
 
 // snapshot is a keyset ready for use; it never changes.
 type snapshot struct {
-	stored     keyset
+	stored     Keyset
 	signing    *Key
 	public     map[string]jose.JSONWebKey
 	algorithms []jose.SignatureAlgorithm // of public: the only ones accepted in a token
@@ -57,7 +67,7 @@ func NewDocument(v any) (Document, error) {
 
 // prepare makes a keyset ready for use. Retired keys whose time has passed are left out, wherever they may still be
 // stored.
-func prepare(stored keyset, now time.Time) (*snapshot, error) {
+func prepare(stored Keyset, now time.Time) (*snapshot, error) {
 	signing, err := newKey(stored.Current)
 	if err != nil {
 		return nil, err

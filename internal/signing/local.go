@@ -8,11 +8,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"dex/internal/store"
 )
 
 const (
-	recordKey = "signing"
 	// checkEvery bounds how long this replica may miss what another did, should a change not be reported.
 	checkEvery = 30 * time.Second
 	// maxAge is how long applications may keep the published keys. A new key signs no earlier than that after it was
@@ -34,7 +35,7 @@ type Config struct {
 type Local struct {
 	cfg   Config
 	store store.Store
-	table *store.Table[keyset]
+	table *store.Table[Keyset]
 	log   *slog.Logger
 
 	current atomic.Pointer[snapshot]
@@ -45,7 +46,7 @@ func Open(ctx context.Context, s store.Store, cfg Config, log *slog.Logger) (*Lo
 	l := &Local{
 		cfg:   cfg,
 		store: s,
-		table: store.In(s, store.Kind[keyset]{Name: "keys"}),
+		table: store.In(s, Kind),
 		log:   log,
 	}
 	if err := l.advance(ctx); err != nil {
@@ -126,7 +127,7 @@ func (l *Local) lead() time.Duration { return 2 * l.MaxAge() }
 
 // advance reads the keys, takes each step whose time has come, and makes the result current.
 func (l *Local) advance(ctx context.Context) error {
-	e, err := l.table.Get(ctx, recordKey)
+	e, err := l.table.Get(ctx, RecordKey)
 	if errors.Is(err, store.ErrNotFound) {
 		e, err = l.create(ctx)
 	}
@@ -154,21 +155,21 @@ func (l *Local) advance(ctx context.Context) error {
 
 // create stores the first key, or returns the one that another replica was faster to store. Nobody can hold an older
 // published document, so it signs at once.
-func (l *Local) create(ctx context.Context) (store.Entry[keyset], error) {
+func (l *Local) create(ctx context.Context) (store.Entry[Keyset], error) {
 	l.log.InfoContext(ctx, "rotating signing keys", "reason", "missing signing key")
 	first, err := generate(l.cfg.Algorithm)
 	if err != nil {
-		return store.Entry[keyset]{}, err
+		return store.Entry[Keyset]{}, err
 	}
-	e, err := l.table.Create(ctx, recordKey, keyset{Current: first, RotateAt: time.Now().Add(l.cfg.RotationPeriod)})
+	e, err := l.table.Create(ctx, RecordKey, Keyset{Current: first, CurrentPub: public(first), RotateAt: time.Now().Add(l.cfg.RotationPeriod)})
 	if errors.Is(err, store.ErrExists) {
-		return l.table.Get(ctx, recordKey)
+		return l.table.Get(ctx, RecordKey)
 	}
 	return e, err
 }
 
 // step takes at most one step of the keys' life in the storage and reports whether it did.
-func (l *Local) step(ctx context.Context, e *store.Entry[keyset]) (bool, error) {
+func (l *Local) step(ctx context.Context, e *store.Entry[Keyset]) (bool, error) {
 	now := time.Now()
 	switch k := &e.Value; {
 	case l.mustPublishNext(k, now):
@@ -176,7 +177,7 @@ func (l *Local) step(ctx context.Context, e *store.Entry[keyset]) (bool, error) 
 		if err != nil {
 			return false, err
 		}
-		return true, l.update(ctx, e, func(k *keyset) bool {
+		return true, l.update(ctx, e, func(k *Keyset) bool {
 			if !l.mustPublishNext(k, now) {
 				return false
 			}
@@ -185,7 +186,7 @@ func (l *Local) step(ctx context.Context, e *store.Entry[keyset]) (bool, error) 
 		})
 	case l.mustRotate(k, now):
 		l.log.InfoContext(ctx, "rotating signing keys", "reason", "expired")
-		err := l.update(ctx, e, func(k *keyset) bool {
+		err := l.update(ctx, e, func(k *Keyset) bool {
 			if !l.mustRotate(k, now) {
 				return false
 			}
@@ -201,8 +202,8 @@ func (l *Local) step(ctx context.Context, e *store.Entry[keyset]) (bool, error) 
 }
 
 // update changes the stored keys; change reports false where another replica has done it already.
-func (l *Local) update(ctx context.Context, e *store.Entry[keyset], change func(*keyset) bool) error {
-	updated, err := l.table.Update(ctx, recordKey, func(k *keyset) error {
+func (l *Local) update(ctx context.Context, e *store.Entry[Keyset], change func(*Keyset) bool) error {
+	updated, err := l.table.Update(ctx, RecordKey, func(k *Keyset) error {
 		if !change(k) {
 			return store.ErrUnchanged
 		}
@@ -216,7 +217,7 @@ func (l *Local) update(ctx context.Context, e *store.Entry[keyset], change func(
 }
 
 // mustPublishNext says that a rotation comes near and that no key of the right algorithm is published for it.
-func (l *Local) mustPublishNext(k *keyset, now time.Time) bool {
+func (l *Local) mustPublishNext(k *Keyset, now time.Time) bool {
 	if now.Before(k.RotateAt.Add(-l.lead())) {
 		return false
 	}
@@ -224,12 +225,12 @@ func (l *Local) mustPublishNext(k *keyset, now time.Time) bool {
 }
 
 // mustRotate says that the key's time is over and that everybody has had the time to see the next one.
-func (l *Local) mustRotate(k *keyset, now time.Time) bool {
+func (l *Local) mustRotate(k *Keyset, now time.Time) bool {
 	return k.Next != nil && !now.Before(k.RotateAt) && !now.Before(k.NextSince.Add(l.MaxAge()))
 }
 
-func (l *Local) rotate(k *keyset, now time.Time) {
-	kept := []retired{{Key: k.Current.Public(), Expires: now.Add(l.cfg.TokenLifetime + signLag)}}
+func (l *Local) rotate(k *Keyset, now time.Time) {
+	kept := []Retired{{Key: k.Current.Public(), Expires: now.Add(l.cfg.TokenLifetime + signLag)}}
 	for _, r := range k.Retired {
 		if now.Before(r.Expires) {
 			kept = append(kept, r)
@@ -237,5 +238,12 @@ func (l *Local) rotate(k *keyset, now time.Time) {
 	}
 	k.Retired = kept
 	k.Current, k.Next, k.NextSince = *k.Next, nil, time.Time{}
+	k.CurrentPub = public(k.Current)
 	k.RotateAt = now.Add(l.cfg.RotationPeriod)
+}
+
+// public returns the half of a key that may be seen, which upstream reads from a member of its own.
+func public(k jose.JSONWebKey) *jose.JSONWebKey {
+	p := k.Public()
+	return &p
 }
