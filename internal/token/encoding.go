@@ -27,8 +27,13 @@ func encodeRefreshToken(familyID, secret string) string {
 	return encodePair(familyID, secret)
 }
 
-func decodeRefreshToken(s string) (familyID, secret string, err error) {
-	return decodePair(s)
+// decodeRefreshToken takes a refresh token apart. Very old releases of upstream gave out bare ids.
+func decodeRefreshToken(s string) (familyID, secret string) {
+	familyID, secret, err := decodePair(s)
+	if err != nil {
+		return s, ""
+	}
+	return familyID, secret
 }
 
 var errEncoding = errors.New("not a pair of strings in base64url")

@@ -2,23 +2,15 @@ package token
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"dex/internal/id"
 	"dex/internal/store"
 )
 
@@ -34,15 +26,20 @@ const (
 )
 
 // family is the record of a login that can be prolonged: all the refresh tokens that one device gets one after the other
-// (RFC 9700, section 4.14.2). It holds no token; each is derived from the key and a generation.
+// (RFC 9700, section 4.14.2). It holds no token and nothing to make one from; see secret.go.
 type family struct {
 	Authorization
 	Key        []byte    `json:"key,omitempty"`
-	Generation uint64    `json:"generation"` // of the token that is current
+	Generation uint64    `json:"generation"`         // of the token that is current
+	Secret     []byte    `json:"secret,omitempty"`   // hash of the current token's
+	Previous   []byte    `json:"previous,omitempty"` // hash of that of the token before
+	Salt       []byte    `json:"salt,omitempty"`     // made the current secret of the one before
 	Created    time.Time `json:"created"`
 	LastUsed   time.Time `json:"lastUsed"`
 	// Rotated is when the current token came to be from the one before; zero for the first.
 	Rotated time.Time `json:"rotated,omitzero"`
+	// Upstream is set where the first token was one of upstream's.
+	Upstream *upstreams `json:"upstream,omitempty"`
 	// Ended marks a tombstone.
 	Ended   bool      `json:"ended,omitempty"`
 	Expires time.Time `json:"expires,omitzero"`
@@ -82,10 +79,10 @@ func NewFamilies(s store.Store, p Policy, now func() time.Time, log *slog.Logger
 
 // begin starts a family and returns its first token.
 func (s *Families) begin(ctx context.Context, familyID string, a Authorization) (string, error) {
-	f := family{Authorization: a, Key: make([]byte, sha256.Size), Created: s.now()}
+	first := firstSecret()
+	f := family{Authorization: a, Key: randomBytes(secretLen), Secret: hashSecret(first), Created: s.now()}
 	f.Identity.Data = nil // has its own record, which all families of the user share
 	f.LastUsed = f.Created
-	_, _ = rand.Read(f.Key) // never fails
 	s.setExpiry(&f)
 	if _, err := s.table.Create(ctx, familyID, f); err != nil {
 		return "", fmt.Errorf("begin refresh token family: %w", err)
@@ -95,7 +92,7 @@ func (s *Families) begin(ctx context.Context, familyID string, a Authorization) 
 			s.log.WarnContext(ctx, "could not end the oldest logins of a user", "client_id", a.ClientID, "err", err)
 		}
 	}
-	return f.token(familyID), nil
+	return encodeRefreshToken(familyID, f.secretText(familyID, 0, first)), nil
 }
 
 // use is what presenting a token comes to.
@@ -116,8 +113,8 @@ var (
 
 // judge says what presenting a secret comes to. What counts is when it arrived: who had to wait for the identity source
 // while another one's answer rotated the token has not reused it.
-func (s *Families) judge(familyID string, f *family, secret string, arrived time.Time) (use, error) {
-	generation, ok := f.generationOf(familyID, secret)
+func (s *Families) judge(familyID string, f *family, p presented, arrived time.Time) (use, error) {
+	generation, ok := f.generationOf(familyID, p)
 	switch {
 	case f.Ended || !ok:
 		return 0, errForged
@@ -139,10 +136,10 @@ func (s *Families) judge(familyID string, f *family, secret string, arrived time
 // advance makes the next token current, once, however many present the same one, and returns the token to use from now
 // on. Who comes second within the reuse interval gets the same answer, without a write.
 func (s *Families) advance(
-	ctx context.Context, e store.Entry[family], secret string, arrived time.Time, fresh Authorization,
+	ctx context.Context, e store.Entry[family], p presented, arrived time.Time, fresh Authorization,
 ) (string, error) {
 	e, err := s.table.UpdateEntry(ctx, e, func(f *family) error {
-		u, err := s.judge(e.Key, f, secret, arrived)
+		u, err := s.judge(e.Key, f, p, arrived)
 		if err != nil {
 			return err
 		}
@@ -151,7 +148,7 @@ func (s *Families) advance(
 		}
 		f.LastUsed = s.now()
 		if s.policy.Rotate {
-			f.Generation++
+			f.rotate(p)
 			f.Rotated = f.LastUsed
 		}
 		f.Identity = fresh.Identity
@@ -162,7 +159,7 @@ func (s *Families) advance(
 	if err != nil {
 		return "", err
 	}
-	return e.Value.token(e.Key), nil
+	return e.Value.successor(e.Key, p), nil
 }
 
 // End ends a family, or keeps it from beginning.
@@ -239,28 +236,3 @@ func (s *Families) end(f *family) time.Time {
 
 // setExpiry lets the storage forget the family when it has ended.
 func (s *Families) setExpiry(f *family) { f.Expires = s.end(f) }
-
-// token returns the family's current refresh token.
-func (f *family) token(familyID string) string {
-	return encodeRefreshToken(familyID, f.secret(familyID, f.Generation))
-}
-
-// secret derives the secret of a generation: its number and a MAC of it. So the token before the current one needs no
-// record, and a very old one can be told from an invented one.
-func (f *family) secret(familyID string, generation uint64) string {
-	mac := hmac.New(sha256.New, f.Key)
-	mac.Write([]byte(familyID))
-	_ = binary.Write(mac, binary.BigEndian, generation) // a hash takes everything
-	return strconv.FormatUint(generation, 36) + "-" + id.Lower(mac.Sum(nil)[:20])
-}
-
-// generationOf returns the generation of a secret that the family gave out.
-func (f *family) generationOf(familyID, secret string) (uint64, bool) {
-	number, _, found := strings.Cut(secret, "-")
-	generation, err := strconv.ParseUint(number, 36, 64)
-	if !found || err != nil || generation > f.Generation || len(f.Key) == 0 {
-		return 0, false
-	}
-	want := f.secret(familyID, generation)
-	return generation, subtle.ConstantTimeCompare([]byte(want), []byte(secret)) == 1
-}

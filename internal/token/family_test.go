@@ -1,45 +1,205 @@
 package token
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"dex/internal/connector"
+	"dex/internal/store"
 	"dex/internal/store/memory"
 )
 
+// A bench is families with a clock that the test moves.
+type bench struct {
+	*testing.T
+	*Families
+	store store.Store
+	clock time.Time
+}
+
+func newBench(t *testing.T, p Policy) *bench {
+	b := &bench{T: t, store: memory.New(), clock: time.Now()}
+	b.Families = NewFamilies(b.store, p, func() time.Time { return b.clock },
+		slog.New(slog.NewTextHandler(io.Discard, nil)))
+	return b
+}
+
+var someone = Authorization{ClientID: "app", ConnectorID: "mock", Identity: connector.Identity{UserID: "u"}}
+
+func (b *bench) begin() string {
+	b.Helper()
+	token, err := b.Families.begin(b.Context(), "f", someone)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return token
+}
+
+// refresh presents a token that arrived at a time.
+func (b *bench) refresh(token string, arrived time.Time) (string, error) {
+	b.Helper()
+	id, secret := decodeRefreshToken(token)
+	e, err := b.table.Get(b.Context(), id)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return b.advance(b.Context(), e, readSecret(secret), arrived, e.Value.Authorization)
+}
+
+func (b *bench) mustRefresh(token string) string {
+	b.Helper()
+	next, err := b.refresh(token, b.clock)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return next
+}
+
+func (b *bench) wantRefused(token string, want error) {
+	b.Helper()
+	if next, err := b.refresh(token, b.clock); !errors.Is(err, want) {
+		b.Errorf("got token %q and error %v, want %v", next, err, want)
+	}
+}
+
 // Without a reuse interval only one of several requests at once gets the next token, and the login goes on.
 func TestRaceIsNoReuse(t *testing.T) {
-	now := time.Now()
-	families := NewFamilies(memory.New(), Policy{Rotate: true}, func() time.Time { return now },
-		slog.New(slog.NewTextHandler(io.Discard, nil)))
-	login := Authorization{ClientID: "app", ConnectorID: "mock", Identity: connector.Identity{UserID: "u"}}
-	token, err := families.begin(t.Context(), "f", login)
-	if err != nil {
+	b := newBench(t, Policy{Rotate: true})
+	token := b.begin()
+	arrived := b.clock // both requests
+	b.clock = b.clock.Add(time.Second)
+	if _, err := b.refresh(token, arrived); err != nil {
 		t.Fatal(err)
 	}
-	_, secret, err := decodeRefreshToken(token)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := families.table.Get(t.Context(), "f")
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	arrived := now // both requests
-	now = now.Add(time.Second)
-	if _, err := families.advance(t.Context(), e, secret, arrived, login); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := families.advance(t.Context(), e, secret, arrived, login); !errors.Is(err, errRaced) {
+	if _, err := b.refresh(token, arrived); !errors.Is(err, errRaced) {
 		t.Errorf("the second of two at once: got %v, want errRaced", err)
 	}
-	now = now.Add(time.Second)
-	if _, err := families.advance(t.Context(), e, secret, now, login); !errors.Is(err, errReused) {
-		t.Errorf("one that came later: got %v, want errReused", err)
+	b.clock = b.clock.Add(time.Second)
+	b.wantRefused(token, errReused)
+}
+
+func TestReuseWithinTheInterval(t *testing.T) {
+	b := newBench(t, Policy{Rotate: true, ReuseInterval: 5 * time.Second})
+	first := b.begin()
+	second := b.mustRefresh(first)
+	if second == first {
+		t.Fatal("the token was not rotated")
+	}
+	for range 3 {
+		b.clock = b.clock.Add(time.Second)
+		if again := b.mustRefresh(first); again != second {
+			t.Errorf("the token before: got %s, want the current one %s", again, second)
+		}
+		if again := b.mustRefresh(second); again != second {
+			t.Errorf("the current token: got %s, want itself %s", again, second)
+		}
+	}
+	b.clock = b.clock.Add(5 * time.Second)
+	third := b.mustRefresh(second)
+	b.clock = b.clock.Add(time.Second)
+	b.wantRefused(first, errReused)
+	if again := b.mustRefresh(second); again != third {
+		t.Errorf("the token before: got %s, want %s", again, third)
+	}
+	b.clock = b.clock.Add(5 * time.Second)
+	b.wantRefused(second, errReused)
+}
+
+func TestForgedRefreshTokens(t *testing.T) {
+	b := newBench(t, Policy{Rotate: true})
+	first := b.begin()
+	second := b.mustRefresh(first)
+	b.mustRefresh(second)
+	_, good := decodeRefreshToken(second)
+	parts := strings.Split(good, "-")
+	for _, secret := range []string{
+		"", "-", "--", "2", good + "x", good[:len(good)-1], "2-" + parts[1] + "-" + parts[2], "2--" + parts[2],
+		"0-" + parts[1] + "-" + parts[2], "z-" + parts[1] + "-" + parts[2], parts[1], strings.Repeat("a", 100),
+	} {
+		b.wantRefused(encodeRefreshToken("f", secret), errForged)
+	}
+}
+
+// Who has read the whole storage still can't refresh: not even with an old token as well.
+func TestTheStorageHoldsNoRefreshToken(t *testing.T) {
+	b := newBench(t, Policy{Rotate: true})
+	token := b.begin()
+	for range 3 {
+		_, secret := decodeRefreshToken(token)
+		r, err := b.store.Get(t.Context(), "refresh", "f")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(r.Data), readSecret(secret).secret) {
+			t.Errorf("the record holds the secret: %s", r.Data)
+		}
+		e, err := b.table.Get(t.Context(), "f")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The thief can make tags, but not the secret below them.
+		for _, guess := range []string{string(e.Value.Secret), nextSecret("", e.Value.Salt), firstSecret()} {
+			b.wantRefused(encodeRefreshToken("f", e.Value.secretText("f", e.Value.Generation, guess)), errForged)
+		}
+		token = b.mustRefresh(token)
+	}
+}
+
+func TestUpstreamsRefreshToken(t *testing.T) {
+	b := newBench(t, Policy{Rotate: true, ReuseInterval: 5 * time.Second})
+	legacy := Legacy{
+		ID: "abc", Token: "def", ObsoleteToken: "before", CreatedAt: b.clock.Add(-time.Hour), LastUsed: b.clock.Add(-time.Hour),
+		ClientID: "app", ConnectorID: "mock", Identity: connector.Identity{UserID: "u"},
+	}
+	for range 2 { // the second time finds it there
+		if err := b.Adopt(t.Context(), legacy); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.wantRefused(encodeRefreshToken("abc", "xyz"), errForged)
+	b.wantRefused(encodeRefreshToken("abc", ""), errForged)
+	b.wantRefused(encodeRefreshToken("abc", "before"), errReused)
+	second := b.mustRefresh("CgNhYmMSA2RlZg")
+	if again := b.mustRefresh("CgNhYmMSA2RlZg"); again != second {
+		t.Errorf("within the reuse interval: got %s, want %s", again, second)
+	}
+	b.clock = b.clock.Add(time.Minute)
+	third := b.mustRefresh(second)
+	b.wantRefused("CgNhYmMSA2RlZg", errReused)
+	b.clock = b.clock.Add(time.Minute)
+	b.mustRefresh(third)
+	b.wantRefused("CgNhYmMSA2RlZg", errReused)
+}
+
+// Without rotation upstream's token stays good.
+func TestUpstreamsRefreshTokenWithoutRotation(t *testing.T) {
+	b := newBench(t, Policy{})
+	for _, l := range []Legacy{{ID: "abc", Token: "def"}, {ID: "bare"}} {
+		l.CreatedAt = b.clock
+		if err := b.Adopt(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		b.clock = b.clock.Add(time.Hour)
+		if next := b.mustRefresh("CgNhYmMSA2RlZg"); next != "CgNhYmMSA2RlZg" {
+			t.Errorf("got %s", next)
+		}
+		b.mustRefresh("bare") // as very old releases gave out
+	}
+}
+
+func TestUpstreamsExpiredRefreshTokenIsLeft(t *testing.T) {
+	b := newBench(t, Policy{AbsoluteLifetime: time.Hour})
+	if err := b.Adopt(t.Context(), Legacy{ID: "old", Token: "t", CreatedAt: b.clock.Add(-2 * time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.table.Get(context.Background(), "old"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("got %v", err)
 	}
 }

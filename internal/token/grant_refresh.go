@@ -33,12 +33,12 @@ type refreshGrant struct {
 }
 
 func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error) {
-	familyID, secret, err := g.present(r)
+	familyID, p, err := g.present(r)
 	if err != nil {
 		return nil, err
 	}
 	arrived := g.families.now()
-	e, u, err := g.judge(ctx, r.client.ID, familyID, secret, arrived)
+	e, u, err := g.judge(ctx, r.client.ID, familyID, p, arrived)
 	if err != nil {
 		return nil, err
 	}
@@ -67,12 +67,12 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 		connector:     source.Definition,
 		commit: func(ctx context.Context) (string, error) {
 			if u == useDuplicate {
-				return f.token(familyID), nil
+				return f.successor(familyID, p), nil
 			}
 			if err := g.offline.keep(ctx, f.Identity.UserID, f.ConnectorID, fresh.Identity.Data); err != nil {
 				return "", err
 			}
-			next, err := g.families.advance(ctx, e, secret, arrived, fresh)
+			next, err := g.families.advance(ctx, e, p, arrived, fresh)
 			if err != nil {
 				return "", g.refused(ctx, familyID, err)
 			}
@@ -82,21 +82,21 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 }
 
 // present reads the refresh token of a request.
-func (g *refreshGrant) present(r *request) (familyID, secret string, err error) {
+func (g *refreshGrant) present(r *request) (familyID string, p presented, err error) {
 	token := r.form.get("refresh_token")
 	if token == "" {
-		return "", "", oauth.Errorf(oauth.InvalidRequest, "The parameter refresh_token is missing.")
+		return "", presented{}, oauth.Errorf(oauth.InvalidRequest, "The parameter refresh_token is missing.")
 	}
-	familyID, secret, err = decodeRefreshToken(token)
-	if err != nil || familyID == "" || len(familyID) > store.MaxKey {
-		return "", "", oauth.Errorf(oauth.InvalidGrant, "The refresh token is invalid.").Because(err)
+	familyID, secret := decodeRefreshToken(token)
+	if familyID == "" || len(familyID) > store.MaxKey {
+		return "", presented{}, oauth.Errorf(oauth.InvalidGrant, "The refresh token is invalid.")
 	}
-	return familyID, secret, nil
+	return familyID, readSecret(secret), nil
 }
 
 // judge finds the family of a token and says what presenting the token comes to.
 func (g *refreshGrant) judge(
-	ctx context.Context, clientID, familyID, secret string, arrived time.Time,
+	ctx context.Context, clientID, familyID string, p presented, arrived time.Time,
 ) (store.Entry[family], use, error) {
 	e, err := g.families.table.Get(ctx, familyID)
 	if err != nil {
@@ -106,7 +106,7 @@ func (g *refreshGrant) judge(
 	if !f.Ended && f.ClientID != clientID {
 		return e, 0, oauth.Errorf(oauth.InvalidGrant, "The refresh token belongs to another client.")
 	}
-	u, err := g.families.judge(familyID, f, secret, arrived)
+	u, err := g.families.judge(familyID, f, p, arrived)
 	if err != nil {
 		return e, 0, g.refused(ctx, familyID, err)
 	}
