@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"dex/internal/client"
 	"dex/internal/config"
+	"dex/internal/connector/local"
 	"dex/internal/discovery"
 	"dex/internal/federation"
 	"dex/internal/login"
@@ -21,8 +23,6 @@ import (
 	"dex/internal/server"
 	"dex/internal/signing"
 	"dex/internal/store"
-	"dex/internal/store/memory"
-	"dex/internal/store/sqlite"
 	"dex/internal/telemetry"
 	"dex/internal/token"
 	"dex/internal/ui"
@@ -58,6 +58,7 @@ type App struct {
 	issuer     *url.URL
 	web        *server.Certificate // of the HTTPS listener; nil if there is none
 	swept      []string            // kinds of records that expire
+	caches     []func(store.Change)
 }
 
 // New opens what a plan needs. Close must be called at the end.
@@ -81,8 +82,8 @@ func (a *App) open(ctx context.Context, p *Plan) error {
 	if a.web, err = a.openCertificate(); err != nil {
 		return err
 	}
-	if a.store, err = openStore(ctx, p, a.log); err != nil {
-		return fmt.Errorf("open storage %s: %w", a.cfg.Storage.Type, err)
+	if a.store, err = p.OpenStore(ctx, a.log); err != nil {
+		return err
 	}
 	if a.opts.WrapStore != nil {
 		a.store = a.opts.WrapStore(a.store)
@@ -122,13 +123,6 @@ func (a *App) openPages() (*ui.UI, error) {
 	return pages, nil
 }
 
-func openStore(ctx context.Context, p *Plan, log *slog.Logger) (store.Store, error) {
-	if p.Config.Storage.Type == "memory" {
-		return memory.New(), nil
-	}
-	return sqlite.Open(ctx, p.sqlite, log)
-}
-
 func (a *App) openSigner(ctx context.Context) (*signing.Local, error) {
 	local := a.cfg.LocalSigning()
 	a.log.InfoContext(ctx, "signer configured", "type", "local", "keys_rotation_period", local.KeysRotationPeriod)
@@ -145,14 +139,14 @@ func (a *App) openSigner(ctx context.Context) (*signing.Local, error) {
 
 // wire puts the rooms together.
 func (a *App) wire(ctx context.Context, p *Plan) error {
-	a.connectors = federation.NewRegistry(p.definitions(), a.issuer.JoinPath("callback").String(), a.log)
+	clients := client.NewRegistry(p.clients, a.store)
+	a.caches = append(a.caches, clients.Forget)
 	for _, c := range p.clients {
 		a.log.InfoContext(ctx, "config static client", "client_name", c.Name)
 	}
-	for _, d := range p.definitions() {
-		a.log.InfoContext(ctx, "config connector", "connector_id", d.ID)
+	if err := a.wireConnectors(ctx, p); err != nil {
+		return err
 	}
-	clients := client.NewRegistry(p.clients)
 	rules := policy.New(clients)
 	codes := token.NewCodes(a.store, a.cfg.Expiry.AuthCodes, time.Now)
 	refresh := a.cfg.Expiry.RefreshTokens
@@ -200,16 +194,40 @@ func (a *App) wire(ctx context.Context, p *Plan) error {
 		Keys:             a.signer,
 		GrantTypes:       tokens.GrantTypes(),
 		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
-		PublicClients:    clients.AnyPublic(),
 	})
 	a.routes = a.route(flow, tokens, userinfo.New(verifier, a.log), published)
 	a.swept = []string{"code", "login", "refresh"}
+	return nil
+}
+
+// wireConnectors makes the registry of connectors, which has to have one.
+func (a *App) wireConnectors(ctx context.Context, p *Plan) error {
+	definitions := slices.Clone(p.connectors)
+	if a.cfg.EnablePasswordDB {
+		users := local.NewLayered(local.NewStatic(p.users), a.store)
+		a.caches = append(a.caches, users.Forget)
+		definitions = append(definitions, &federation.Definition{
+			ID: "local", Type: "local", Name: "Email", Config: &local.Config{Users: users},
+		})
+	}
+	a.connectors = federation.NewRegistry(definitions, a.store, a.issuer.JoinPath("callback").String(), a.log)
+	a.caches = append(a.caches, a.connectors.Forget)
+	all, err := a.connectors.List(ctx)
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		return errors.New("connectors: " + noConnector)
+	}
+	for _, d := range all {
+		a.log.InfoContext(ctx, "config connector", "connector_id", d.ID)
+	}
 	if a.cfg.Flags.ContinueOnConnectorFailure {
 		return nil // Run opens them beside serving
 	}
 	var failures []error
-	a.connectors.OpenAll(ctx, func(_ string, err error) { failures = append(failures, err) })
-	return errors.Join(failures...)
+	err = a.connectors.OpenAll(ctx, func(_ string, err error) { failures = append(failures, err) })
+	return errors.Join(append(failures, err)...)
 }
 
 // Run listens and serves until the context ends, then lets what is under way finish. It returns nil after a clean end.
@@ -225,6 +243,7 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error { a.health.Run(background); return nil })
 	group.Go(func() error { a.maintain(background); return nil })
 	group.Go(func() error { a.openConnectors(background); return nil })
+	group.Go(func() error { return a.forget(background) })
 	if a.web != nil {
 		group.Go(func() error { a.web.Watch(background, server.WatchInterval); return nil })
 		group.Go(func() error { a.reloadCertificate(background); return nil })
@@ -238,11 +257,29 @@ func (a *App) Run(ctx context.Context) error {
 	return errors.Join(err, group.Wait())
 }
 
+// forget makes the caches forget what this or another replica has changed.
+func (a *App) forget(ctx context.Context) error {
+	changes, err := a.store.Watch(ctx)
+	if err != nil {
+		return fmt.Errorf("watch storage: %w", err)
+	}
+	change := store.Change{} // what changed before the watch began
+	for open := true; open; change, open = <-changes {
+		for _, forget := range a.caches {
+			forget(change)
+		}
+	}
+	return nil
+}
+
 // openConnectors opens the connectors ahead of the first visitor. Those that fail are tried again when they are needed.
 func (a *App) openConnectors(ctx context.Context) {
-	a.connectors.OpenAll(ctx, func(id string, err error) {
+	err := a.connectors.OpenAll(ctx, func(id string, err error) {
 		if ctx.Err() == nil {
 			a.log.ErrorContext(ctx, "server: Failed to open connector", "id", id, "err", err)
 		}
 	})
+	if err != nil && ctx.Err() == nil {
+		a.log.ErrorContext(ctx, "connectors could not be opened ahead", "err", err)
+	}
 }

@@ -5,21 +5,25 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"dex/internal/client"
 	"dex/internal/config"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
 	"dex/internal/oauth"
-	"dex/internal/store/sqlite"
 )
+
+const noConnector = "there is no connector that works, so nobody could sign in; add one, or enablePasswordDB: true"
 
 // A Plan is a configuration that has been checked whole: everything about it that can be known without touching
 // anything.
 type Plan struct {
 	Config *config.Config
+	// Patience is how long to wait for a storage that can't be reached; 0 means a minute.
+	Patience time.Duration
 
-	sqlite     sqlite.Config
+	backend    *backend
 	connectors []*federation.Definition
 	clients    []*client.Client
 	users      []local.User
@@ -39,33 +43,14 @@ func Check(src config.Source) (*Plan, config.Problems) {
 	p.addClients()
 	p.addUsers()
 	problems = append(problems, p.waiting(src.Name)...)
-	if len(p.definitions()) == 0 {
-		problems = append(problems, config.Problem{
-			File: src.Name, Key: "connectors", Message: "there is no connector that works, so nobody could sign in; " +
-				"add one, or enablePasswordDB: true",
-		})
+	if len(p.connectors) == 0 && !cfg.EnablePasswordDB && cfg.Storage.Type == "memory" {
+		problems = append(problems, config.Problem{File: src.Name, Key: "connectors", Message: noConnector})
 	}
 	problems = problems.InOrder()
 	if problems.HasErrors() {
 		return nil, problems
 	}
 	return p, problems
-}
-
-func (p *Plan) checkStorage() config.Problems {
-	s := p.Config.Storage
-	switch s.Type {
-	case "memory":
-		return s.Config.Decode(&struct{}{})
-	case "sqlite3":
-		return s.Config.Decode(&p.sqlite)
-	}
-	if !slices.Contains(config.StorageTypes, s.Type) {
-		return nil // was reported already
-	}
-	problem := s.Config.Problem("", "storage type %q is not available yet; use sqlite3 or memory", s.Type)
-	problem.Key = "storage.type"
-	return config.Problems{problem}
 }
 
 // checkConnector decodes the settings of a connector. One of a type that is not to be had yet is left out, so that the
@@ -136,17 +121,6 @@ func (p *Plan) addUsers() {
 			Groups:            u.Groups,
 		})
 	}
-}
-
-// definitions returns all connectors, the password database included.
-func (p *Plan) definitions() []*federation.Definition {
-	all := slices.Clone(p.connectors)
-	if p.Config.EnablePasswordDB {
-		all = append(all, &federation.Definition{
-			ID: "local", Type: "local", Name: "Email", Config: &local.Config{Users: local.NewStatic(p.users)},
-		})
-	}
-	return all
 }
 
 // Report writes problems a line each, errors and warnings told apart.

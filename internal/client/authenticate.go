@@ -28,13 +28,15 @@ func (r *Registry) Authenticate(req *http.Request, log *slog.Logger) (*Client, e
 	c, err := r.byCredentials(req.Context(), cred)
 	switch {
 	case errors.Is(err, ErrUnknown):
-		// As much work as for a known client, so that the time doesn't tell which ids exist.
-		_ = (&Client{Secret: "no client"}).HasSecret(cred.secret)
 		return nil, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.").Because(err)
 	case err != nil:
 		return nil, oauth.Errorf(oauth.ServerError, "").Because(err)
 	}
-	if c.HasSecret(cred.secret) || cred.basic && c.HasSecret(cred.rawSecret) {
+	known, err := r.hasSecret(req.Context(), c, cred)
+	if err != nil {
+		return nil, oauth.Errorf(oauth.ServerError, "").Because(err)
+	}
+	if known {
 		return c, nil
 	}
 	if cred.secret == "" {
@@ -43,6 +45,14 @@ func (r *Registry) Authenticate(req *http.Request, log *slog.Logger) (*Client, e
 		log.InfoContext(req.Context(), "invalid client_secret on token request", "client_id", c.ID)
 	}
 	return nil, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.")
+}
+
+func (r *Registry) hasSecret(ctx context.Context, c *Client, cred credentials) (bool, error) {
+	ok, err := r.secrets.match(ctx, c, cred.secret)
+	if ok || err != nil || !cred.basic || cred.rawSecret == cred.secret {
+		return ok, err
+	}
+	return r.secrets.match(ctx, c, cred.rawSecret)
 }
 
 func (r *Registry) byCredentials(ctx context.Context, cred credentials) (*Client, error) {

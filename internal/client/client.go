@@ -3,10 +3,11 @@ package client
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
+	"fmt"
 	"slices"
+
+	"dex/internal/store"
 )
 
 // ErrUnknown says that no client has the id.
@@ -18,6 +19,7 @@ type Client struct {
 	Name string // shown to users
 	// Secret is empty for a public client without one. A public client that has a secret must present it.
 	Secret  string
+	hashed  bool // Secret was made by HashSecret
 	Public  bool // can't keep a secret: installed on people's devices or running in their browsers
 	LogoURL string
 
@@ -36,40 +38,62 @@ func (c *Client) AllowsConnector(id string) bool {
 	return len(c.AllowedConnectors) == 0 || slices.Contains(c.AllowedConnectors, id)
 }
 
-// HasSecret compares a presented secret with the client's in constant time, its length included.
-func (c *Client) HasSecret(presented string) bool {
-	want, got := sha256.Sum256([]byte(c.Secret)), sha256.Sum256([]byte(presented))
-	return subtle.ConstantTimeCompare(want[:], got[:]) == 1
+// stored returns a client of the storage.
+func stored(d *Document) *Client {
+	return &Client{
+		ID:                d.ID,
+		Name:              d.Name,
+		Secret:            d.Secret,
+		hashed:            IsHashed(d.Secret),
+		Public:            d.Public,
+		LogoURL:           d.LogoURL,
+		RedirectURIs:      d.RedirectURIs,
+		TrustedPeers:      d.TrustedPeers,
+		AllowedConnectors: d.AllowedConnectors,
+	}
 }
 
-// A Registry finds clients. It is safe for concurrent use.
+// A Registry finds clients: those of the configuration, and those of the storage that no configured one hides. It is safe
+// for concurrent use.
 type Registry struct {
-	static map[string]*Client
+	static  map[string]*Client
+	stored  *store.Cache[Document]
+	secrets *secrets
 }
 
-// NewRegistry returns a registry of the clients of the configuration.
-func NewRegistry(static []*Client) *Registry {
-	r := &Registry{static: make(map[string]*Client, len(static))}
+// NewRegistry returns a registry of the clients of the configuration and of the storage.
+func NewRegistry(static []*Client, s store.Store) *Registry {
+	r := &Registry{
+		static:  make(map[string]*Client, len(static)),
+		stored:  store.NewCache(store.In(s, Kind)),
+		secrets: newSecrets(),
+	}
 	for _, c := range static {
 		r.static[c.ID] = c
 	}
 	return r
 }
 
+// Forget makes the registry read a client again that was changed in the storage.
+func (r *Registry) Forget(c store.Change) { r.stored.Forget(c) }
+
 // Get returns the client of an id; ErrUnknown if there is none. Every other error means that the storage failed.
-func (r *Registry) Get(_ context.Context, id string) (*Client, error) {
+func (r *Registry) Get(ctx context.Context, id string) (*Client, error) {
 	if c, ok := r.static[id]; ok {
 		return c, nil
 	}
-	return nil, ErrUnknown
-}
-
-// AnyPublic reports whether a client may authenticate with its id alone.
-func (r *Registry) AnyPublic() bool {
-	for _, c := range r.static {
-		if c.Public && c.Secret == "" {
-			return true
-		}
+	if id == "" || len(id) > store.MaxKey {
+		return nil, ErrUnknown
 	}
-	return false
+	e, err := r.stored.Get(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, ErrUnknown
+	}
+	if err != nil {
+		return nil, err
+	}
+	if e.Value.ID != id {
+		return nil, fmt.Errorf("stored client %q says that it is %q", id, e.Value.ID)
+	}
+	return stored(&e.Value), nil
 }

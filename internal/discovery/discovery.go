@@ -32,7 +32,6 @@ type Config struct {
 	Keys             Keys
 	GrantTypes       []string
 	ChallengeMethods []string
-	PublicClients    bool // some client may authenticate with its id alone
 }
 
 // metadata is the published document. The members and their order up to claims_supported are what clients of upstream
@@ -108,7 +107,7 @@ func (d *Discovery) metadata() (signing.Document, error) {
 
 func (d *Discovery) describe(algorithms []string) metadata {
 	endpoint := func(p string) string { return d.cfg.IssuerURL.JoinPath(p).String() }
-	m := metadata{
+	return metadata{
 		Issuer:                d.cfg.Issuer,
 		AuthorizationEndpoint: endpoint("auth"),
 		TokenEndpoint:         endpoint("token"),
@@ -123,7 +122,7 @@ func (d *Discovery) describe(algorithms []string) metadata {
 			oauth.ScopeOpenID, oauth.ScopeEmail, oauth.ScopeGroups, oauth.ScopeProfile, oauth.ScopeOfflineAccess,
 			oauth.ScopeFederatedID,
 		},
-		TokenEndpointAuth: []string{"client_secret_basic", "client_secret_post"},
+		TokenEndpointAuth: []string{"client_secret_basic", "client_secret_post", "none"},
 		Claims: []string{
 			"iss", "sub", "aud", "iat", "exp", "email", "email_verified", "name", "preferred_username", "at_hash",
 			"groups", "federated_claims", "azp", "nonce", "auth_time", "c_hash", "jti",
@@ -132,10 +131,6 @@ func (d *Discovery) describe(algorithms []string) metadata {
 		PromptValues:        []string{"none", "login", "consent", "select_account"},
 		AuthorizationIssuer: true,
 	}
-	if d.cfg.PublicClients {
-		m.TokenEndpointAuth = append(m.TokenEndpointAuth, "none")
-	}
-	return m
 }
 
 // serve answers with a document, or with nothing to one who has it already (RFC 9110, section 13.1.2).

@@ -14,6 +14,7 @@ import (
 
 	"dex/internal/connector"
 	"dex/internal/oauth"
+	"dex/internal/store"
 )
 
 // ErrUnknown says that no connector has the id.
@@ -52,65 +53,102 @@ func (o *Opened) Refreshes() bool {
 	return ok && o.Serves(oauth.GrantRefreshToken)
 }
 
-// A Registry finds and opens connectors. It is safe for concurrent use.
+// A Registry finds and opens connectors: those of the configuration, and those of the storage that no configured one
+// hides. It is safe for concurrent use.
 type Registry struct {
 	callbackURL string
 	log         *slog.Logger
-	sources     []*source // sorted by name
-	byID        map[string]*source
+	static      []*source
+	byID        map[string]*source // of static
+	cache       *store.Cache[Document]
+
+	mu          sync.Mutex         // never held over I/O
+	fromStorage map[string]*source // the latest of each id
 }
 
-// NewRegistry returns a registry of the connectors of the configuration, whose ids differ. Nothing is opened yet.
-func NewRegistry(definitions []*Definition, callbackURL string, log *slog.Logger) *Registry {
-	r := &Registry{callbackURL: callbackURL, log: log, byID: make(map[string]*source, len(definitions))}
+// NewRegistry returns a registry of the connectors of the configuration, whose ids differ, and of the storage. Nothing is
+// opened yet.
+func NewRegistry(definitions []*Definition, s store.Store, callbackURL string, log *slog.Logger) *Registry {
+	r := &Registry{
+		callbackURL: callbackURL,
+		log:         log,
+		byID:        make(map[string]*source, len(definitions)),
+		cache:       store.NewCache(store.In(s, Kind)),
+		fromStorage: make(map[string]*source),
+	}
 	for _, d := range definitions {
-		s := &source{definition: d, turn: make(chan struct{}, 1)}
-		r.sources = append(r.sources, s)
+		s := newSource(d)
+		r.static = append(r.static, s)
 		r.byID[d.ID] = s
 	}
-	slices.SortStableFunc(r.sources, func(a, b *source) int {
-		return strings.Compare(strings.ToLower(a.definition.Name), strings.ToLower(b.definition.Name))
-	})
 	return r
 }
 
-// List returns the connectors in the order in which the login page shows them: by name, without regard to case.
-func (r *Registry) List(context.Context) ([]*Definition, error) {
-	list := make([]*Definition, 0, len(r.sources))
-	for _, s := range r.sources {
+// Forget makes the registry read connectors again that were changed in the storage.
+func (r *Registry) Forget(c store.Change) { r.cache.Forget(c) }
+
+// List returns the connectors in the order in which the login page shows them: by name, without regard to case. An error
+// means that the storage failed.
+func (r *Registry) List(ctx context.Context) ([]*Definition, error) {
+	sources, err := r.sources(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]*Definition, 0, len(sources))
+	for _, s := range sources {
 		list = append(list, s.definition)
 	}
+	slices.SortStableFunc(list, func(a, b *Definition) int {
+		return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
+	})
 	return list, nil
 }
 
+// sources returns all that are usable, the stored ones first.
+func (r *Registry) sources(ctx context.Context) ([]*source, error) {
+	stored, err := r.stored(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list connectors: %w", err)
+	}
+	return append(stored, r.static...), nil
+}
+
 // Open returns a connector ready for use; ErrUnknown when there is none of the id. Any other error says that the
-// connector does not work now; it is tried again, at the earliest after a pause.
+// connector does not work now, or that the storage failed; it is tried again, at the earliest after a pause.
 func (r *Registry) Open(ctx context.Context, id string) (*Opened, error) {
-	s, ok := r.byID[id]
-	if !ok {
-		return nil, ErrUnknown
+	s, err := r.find(ctx, id)
+	if err != nil {
+		return nil, err
 	}
 	return s.open(ctx, r)
 }
 
-// OpenAll opens all connectors at once, tells of each that fails, and returns when all have been tried.
-func (r *Registry) OpenAll(ctx context.Context, failed func(id string, err error)) {
-	errs := make([]error, len(r.sources))
+// OpenAll opens all connectors at once, tells of each that fails, and returns when all have been tried. Its error means
+// that the storage failed.
+func (r *Registry) OpenAll(ctx context.Context, failed func(id string, err error)) error {
+	sources, err := r.sources(ctx)
+	if err != nil {
+		return err
+	}
+	errs := make([]error, len(sources))
 	var wg sync.WaitGroup
-	for i, s := range r.sources {
+	for i, s := range sources {
 		wg.Go(func() { _, errs[i] = s.open(ctx, r) })
 	}
 	wg.Wait()
 	for i, err := range errs {
 		if err != nil {
-			failed(r.sources[i].definition.ID, err)
+			failed(sources[i].definition.ID, err)
 		}
 	}
+	return nil
 }
 
 // A source is one connector with its state.
 type source struct {
 	definition *Definition
+	revision   string        // of the record; empty for a configured one
+	broken     error         // why it can't be used until it is changed
 	turn       chan struct{} // held by the one who opens
 
 	mu     sync.Mutex // guards the rest, never held over I/O
@@ -118,6 +156,10 @@ type source struct {
 	err    error // of the last try
 	pause  time.Duration
 	retry  time.Time // no try before
+}
+
+func newSource(d *Definition) *source {
+	return &source{definition: d, turn: make(chan struct{}, 1)}
 }
 
 // state returns what is known without opening; false when it is time for a try.

@@ -13,6 +13,7 @@ import (
 
 	"dex/internal/connector"
 	"dex/internal/federation"
+	"dex/internal/store/memory"
 )
 
 // source is a connector whose provider is down for a while.
@@ -40,7 +41,7 @@ func registry(sources map[string]*source) *federation.Registry {
 	for id, s := range sources {
 		definitions = append(definitions, &federation.Definition{ID: id, Name: id, Config: s})
 	}
-	return federation.NewRegistry(definitions, "http://dex.test/callback", slog.New(slog.NewTextHandler(io.Discard, nil)))
+	return federation.NewRegistry(definitions, memory.New(), "http://dex.test/callback", slog.New(slog.NewTextHandler(io.Discard, nil)))
 }
 
 func TestOpenedOnceForEverybody(t *testing.T) {

@@ -99,6 +99,21 @@ func (t *Table[T]) List(ctx context.Context, q Query) ([]Entry[T], error) {
 	return entries, nil
 }
 
+// All returns every entry, in the store's order.
+func (t *Table[T]) All(ctx context.Context) ([]Entry[T], error) {
+	var all []Entry[T]
+	for q := (Query{Limit: MaxLimit}); ; q.After = all[len(all)-1].Key {
+		page, err := t.List(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		if len(page) < MaxLimit {
+			return all, nil
+		}
+	}
+}
+
 // ErrUnchanged, returned by the function given to Update, leaves the record as it is without an error.
 var ErrUnchanged = errors.New("leave the record as it is")
 

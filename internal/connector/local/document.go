@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"strings"
 
 	"dex/internal/store"
@@ -24,3 +25,15 @@ var Kind = store.Kind[Document]{Name: "password"}
 
 // Key returns the key of a user's record.
 func Key(email string) string { return strings.ToLower(email) }
+
+func (d *Document) user() User {
+	return User{
+		Email:             d.Email,
+		Hash:              d.Hash,
+		UserID:            d.UserID,
+		Username:          cmp.Or(d.Name, d.Username),
+		PreferredUsername: d.PreferredUsername,
+		EmailVerified:     d.EmailVerified == nil || *d.EmailVerified,
+		Groups:            d.Groups,
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"dex/internal/connector"
+	"dex/internal/store"
 )
 
 // A User is an entry of the password database.
@@ -32,6 +33,47 @@ type Users interface {
 
 // ErrUnknown says that no user has the e-mail address.
 var ErrUnknown = errors.New("unknown user")
+
+// Layered is the users of the configuration, and those of the storage that no configured one hides. It is safe for
+// concurrent use.
+type Layered struct {
+	static Static
+	stored *store.Cache[Document]
+}
+
+// NewLayered returns the users of the configuration and of the storage.
+func NewLayered(static Static, s store.Store) *Layered {
+	return &Layered{static: static, stored: store.NewCache(store.In(s, Kind))}
+}
+
+// ByEmail implements Users.
+func (l *Layered) ByEmail(ctx context.Context, email string) (User, error) {
+	if u, err := l.static.ByEmail(ctx, email); err == nil {
+		return u, nil
+	}
+	if email == "" || len(email) > store.MaxKey {
+		return User{}, ErrUnknown
+	}
+	e, err := l.stored.Get(ctx, Key(email))
+	if errors.Is(err, store.ErrNotFound) {
+		return User{}, ErrUnknown
+	}
+	if err != nil {
+		return User{}, err
+	}
+	if Key(e.Value.Email) != email {
+		return User{}, errMixedUp
+	}
+	return e.Value.user(), nil
+}
+
+// Cost returns the bcrypt cost of most users, as far as it is known.
+func (l *Layered) Cost() int { return l.static.Cost() }
+
+// Forget makes the users be read again that were changed in the storage.
+func (l *Layered) Forget(c store.Change) { l.stored.Forget(c) }
+
+var errMixedUp = errors.New("the user stored under the e-mail address has another one")
 
 // Static is users from the configuration, by e-mail address in lower case.
 type Static map[string]User
@@ -96,7 +138,7 @@ func (s Static) Cost() int {
 
 // Config is the settings of the connector: its users. There is nothing to write in the configuration file.
 type Config struct {
-	Users Static `key:"-"`
+	Users *Layered `key:"-"`
 }
 
 // Open makes the connector.

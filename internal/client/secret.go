@@ -1,0 +1,146 @@
+package client
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+const (
+	// hashPrefix begins a hashed secret, which is prefix, iterations, salt and hash, with dollar signs between them.
+	hashPrefix = "$pbkdf2-sha256$"
+	// iterations is how often a new secret is hashed, some 20 ms. People choose secrets too.
+	iterations = 100_000
+	// maxIterations bounds what a stored hash may ask for.
+	maxIterations = 10_000_000
+	// maxRemembered is how many checked secrets are remembered, 32 bytes each.
+	maxRemembered = 10_000
+)
+
+// HashSecret returns what is stored of a client's secret; of none, nothing.
+func HashSecret(secret string) string {
+	if secret == "" {
+		return ""
+	}
+	salt := make([]byte, 16)
+	_, _ = rand.Read(salt) // never fails
+	enc := base64.RawStdEncoding
+	return fmt.Sprintf("%s%d$%s$%s", hashPrefix, iterations, enc.EncodeToString(salt),
+		enc.EncodeToString(pbkdf2SHA256(secret, salt, iterations)))
+}
+
+// IsHashed reports whether a stored secret is a hash of one.
+func IsHashed(stored string) bool { return strings.HasPrefix(stored, hashPrefix) }
+
+func pbkdf2SHA256(secret string, salt []byte, n int) []byte {
+	sum, err := pbkdf2.Key(sha256.New, secret, salt, n, sha256.Size)
+	if err != nil {
+		panic(err) // only for a length that no hash has
+	}
+	return sum
+}
+
+// matchesHash hashes a presented secret as a stored one was.
+func matchesHash(stored, presented string) (bool, error) {
+	parts := strings.Split(strings.TrimPrefix(stored, hashPrefix), "$")
+	if len(parts) != 3 {
+		return false, fmt.Errorf("stored secret: %d parts, want 3", len(parts))
+	}
+	n, err := strconv.Atoi(parts[0])
+	if err != nil || n < 1 || n > maxIterations {
+		return false, fmt.Errorf("stored secret: %q iterations, allowed are 1 to %d", parts[0], maxIterations)
+	}
+	salt, err := base64.RawStdEncoding.DecodeString(parts[1])
+	if err != nil {
+		return false, fmt.Errorf("stored secret: salt: %w", err)
+	}
+	hash, err := base64.RawStdEncoding.DecodeString(parts[2])
+	if err != nil || len(hash) != sha256.Size {
+		return false, fmt.Errorf("stored secret: the hash is not %d bytes in base64", sha256.Size)
+	}
+	return subtle.ConstantTimeCompare(hash, pbkdf2SHA256(presented, salt, n)) == 1, nil
+}
+
+// secrets checks clients' secrets. A hash takes long, so each that was right is remembered, as a MAC by a key that ends
+// with the process. A client that was seen before doesn't wait behind those who guess.
+type secrets struct {
+	key     []byte
+	hashing chan struct{} // bounds how many hashes are computed at once
+
+	mu         sync.Mutex
+	remembered map[[sha256.Size]byte]struct{}
+}
+
+func newSecrets() *secrets {
+	s := &secrets{
+		key:        make([]byte, sha256.Size),
+		hashing:    make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		remembered: make(map[[sha256.Size]byte]struct{}),
+	}
+	_, _ = rand.Read(s.key) // never fails
+	return s
+}
+
+// match compares a presented secret with the client's in constant time, its length included. Ids of clients are no secret,
+// so it may take longer where there is a hash.
+func (s *secrets) match(ctx context.Context, c *Client, presented string) (bool, error) {
+	if !c.hashed {
+		want, got := sha256.Sum256([]byte(c.Secret)), sha256.Sum256([]byte(presented))
+		return subtle.ConstantTimeCompare(want[:], got[:]) == 1, nil
+	}
+	if presented == "" {
+		return false, nil
+	}
+	memory := s.mac(c.Secret, presented)
+	if s.remembers(memory) {
+		return true, nil
+	}
+	select {
+	case s.hashing <- struct{}{}:
+		defer func() { <-s.hashing }()
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+	ok, err := matchesHash(c.Secret, presented)
+	if err != nil {
+		return false, fmt.Errorf("client %q: %w", c.ID, err)
+	}
+	if ok {
+		s.remember(memory)
+	}
+	return ok, nil
+}
+
+func (s *secrets) mac(stored, presented string) (sum [sha256.Size]byte) {
+	mac := hmac.New(sha256.New, s.key)
+	mac.Write([]byte(stored)) // has always as many dollar signs, so its end is known
+	mac.Write([]byte{'$'})
+	mac.Write([]byte(presented))
+	mac.Sum(sum[:0])
+	return sum
+}
+
+func (s *secrets) remembers(memory [sha256.Size]byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.remembered[memory]
+	return ok
+}
+
+func (s *secrets) remember(memory [sha256.Size]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.remembered) >= maxRemembered {
+		clear(s.remembered)
+	}
+	s.remembered[memory] = struct{}{}
+}

@@ -1,0 +1,99 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+const (
+	// cacheAge is how long something is remembered, should a change of it not be reported.
+	cacheAge = 30 * time.Second
+	// maxCached is how many keys of a kind are remembered, those that are not there included.
+	maxCached = 10_000
+)
+
+// A Cache answers reads of one kind from memory. It forgets what Watch says has changed, and everything after half a
+// minute. Values are shared: who gets one must not change it. It is safe for concurrent use.
+type Cache[T any] struct {
+	table *Table[T]
+	now   func() time.Time
+
+	mu    sync.Mutex // never held over I/O
+	epoch uint64     // grows with each change: what was read before one is not remembered after it
+	byKey map[string]remembered[Entry[T]]
+	all   remembered[[]Entry[T]]
+}
+
+// remembered is the answer of the storage; err is nil or ErrNotFound.
+type remembered[V any] struct {
+	value V
+	err   error
+	until time.Time
+}
+
+// NewCache returns an empty cache over a table. Until Forget is called by who watches the storage it may lag behind.
+func NewCache[T any](t *Table[T]) *Cache[T] {
+	return &Cache[T]{table: t, now: time.Now, byKey: make(map[string]remembered[Entry[T]])}
+}
+
+// Get returns the value of a key; ErrNotFound when there is none.
+func (c *Cache[T]) Get(ctx context.Context, key string) (Entry[T], error) {
+	c.mu.Lock()
+	epoch, found := c.epoch, c.byKey[key]
+	c.mu.Unlock()
+	if c.now().Before(found.until) {
+		return found.value, found.err
+	}
+	e, err := c.table.Get(ctx, key)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return e, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.epoch != epoch {
+		return e, err
+	}
+	if len(c.byKey) >= maxCached {
+		clear(c.byKey)
+	}
+	c.byKey[key] = remembered[Entry[T]]{value: e, err: err, until: c.now().Add(cacheAge)}
+	return e, err
+}
+
+// All returns every value. It is for kinds of which there are few.
+func (c *Cache[T]) All(ctx context.Context) ([]Entry[T], error) {
+	c.mu.Lock()
+	epoch, found := c.epoch, c.all
+	c.mu.Unlock()
+	if c.now().Before(found.until) {
+		return found.value, nil
+	}
+	all, err := c.table.All(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.epoch == epoch {
+		c.all = remembered[[]Entry[T]]{value: all, until: c.now().Add(cacheAge)}
+	}
+	return all, nil
+}
+
+// Forget makes the cache forget what a change may stand for.
+func (c *Cache[T]) Forget(change Change) {
+	if change.Kind != "" && change.Kind != c.table.Kind() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.epoch++
+	c.all = remembered[[]Entry[T]]{}
+	if change.Kind == "" || change.Key == "" {
+		clear(c.byKey)
+		return
+	}
+	delete(c.byKey, change.Key)
+}
