@@ -41,6 +41,7 @@ type Codes struct {
 	table    *store.Table[code]
 	lifetime time.Duration
 	now      func() time.Time
+	recent   recent
 }
 
 // NewCodes returns the codes in a storage, each good for a lifetime.
@@ -58,7 +59,7 @@ func NewCodes(s store.Store, lifetime time.Duration, now func() time.Time) *Code
 // Issue stores an authorization and returns the code for it.
 func (c *Codes) Issue(ctx context.Context, a Authorization, redirectURI string, challenge Challenge) (string, error) {
 	secret := id.New()
-	_, err := c.table.Create(ctx, codeKey(secret), code{
+	e, err := c.table.Create(ctx, codeKey(secret), code{
 		Authorization: a,
 		RedirectURI:   redirectURI,
 		Challenge:     challenge,
@@ -68,6 +69,7 @@ func (c *Codes) Issue(ctx context.Context, a Authorization, redirectURI string, 
 	if err != nil {
 		return "", fmt.Errorf("issue authorization code: %w", err)
 	}
+	c.recent.put(e)
 	return secret, nil
 }
 
@@ -78,8 +80,16 @@ var errReplayed = errors.New("authorization code was used before")
 // code, or store.ErrNotFound for a code that is not there, has expired or is another client's, or that the storage
 // failed.
 func (c *Codes) use(ctx context.Context, secret, clientID string) (code, error) {
+	key := codeKey(secret)
+	e, ok := c.recent.take(key)
+	if !ok {
+		var err error
+		if e, err = c.table.Get(ctx, key); err != nil {
+			return code{}, err
+		}
+	}
 	var used code
-	e, err := c.table.Update(ctx, codeKey(secret), func(stored *code) error {
+	e, err := c.table.UpdateEntry(ctx, e, func(stored *code) error {
 		switch {
 		case stored.ClientID != clientID:
 			return fmt.Errorf("code of another client: %w", store.ErrNotFound)
@@ -94,7 +104,7 @@ func (c *Codes) use(ctx context.Context, secret, clientID string) (code, error) 
 		return nil
 	})
 	if errors.Is(err, errReplayed) {
-		if e, err = c.table.Get(ctx, codeKey(secret)); err == nil {
+		if e, err = c.table.Get(ctx, key); err == nil {
 			return e.Value, errReplayed
 		}
 	}
