@@ -149,7 +149,7 @@ func (a *App) wire(ctx context.Context, p *Plan) error {
 	}
 	rules := policy.New(clients)
 	codes := token.NewCodes(a.store, a.cfg.Expiry.AuthCodes, time.Now)
-	refresh := a.cfg.Expiry.RefreshTokens
+	lifetimes := refreshPolicy(a.cfg)
 	tokens := token.NewEndpoint(token.Config{
 		Clients:    clients,
 		Connectors: a.connectors,
@@ -157,14 +157,9 @@ func (a *App) wire(ctx context.Context, p *Plan) error {
 		Minter: &token.Minter{
 			Issuer: a.cfg.Issuer, Lifetime: a.cfg.Expiry.IDTokens, Signer: a.signer, Policy: rules, Now: time.Now,
 		},
-		Codes: codes,
-		Families: token.NewFamilies(a.store, token.Policy{
-			Rotate:            !refresh.DisableRotation,
-			ReuseInterval:     refresh.ReuseInterval,
-			ValidIfNotUsedFor: refresh.ValidIfNotUsedFor,
-			AbsoluteLifetime:  refresh.AbsoluteLifetime,
-		}, time.Now, a.log),
-		Offline:    token.NewOfflineSessions(a.store),
+		Codes:      codes,
+		Families:   token.NewFamilies(a.store, lifetimes, time.Now, a.log),
+		Offline:    token.NewOfflineSessions(a.store, lifetimes, time.Now),
 		GrantTypes: a.cfg.OAuth2.GrantTypes,
 		Log:        a.log,
 	})
@@ -196,8 +191,18 @@ func (a *App) wire(ctx context.Context, p *Plan) error {
 		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
 	})
 	a.routes = a.route(flow, tokens, userinfo.New(verifier, a.log), published)
-	a.swept = []string{"code", "login", "refresh"}
+	a.swept = []string{"code", "login", "refresh", "offline", "lease"}
 	return nil
+}
+
+func refreshPolicy(c *config.Config) token.Policy {
+	r := c.Expiry.RefreshTokens
+	return token.Policy{
+		Rotate:            !r.DisableRotation,
+		ReuseInterval:     r.ReuseInterval,
+		ValidIfNotUsedFor: r.ValidIfNotUsedFor,
+		AbsoluteLifetime:  r.AbsoluteLifetime,
+	}
 }
 
 // wireConnectors makes the registry of connectors, which has to have one.
@@ -267,6 +272,12 @@ func (a *App) forget(ctx context.Context) error {
 	for open := true; open; change, open = <-changes {
 		for _, forget := range a.caches {
 			forget(change)
+		}
+		if change.Kind != "" && change.Kind != seal.KindName {
+			continue
+		}
+		if err := a.ring.Reload(ctx); err != nil && ctx.Err() == nil {
+			a.log.ErrorContext(ctx, "sealing keys could not be read again", "err", err)
 		}
 	}
 	return nil

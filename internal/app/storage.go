@@ -14,6 +14,7 @@ import (
 	"dex/internal/config"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
+	"dex/internal/seal"
 	"dex/internal/signing"
 	"dex/internal/store"
 	"dex/internal/store/memory"
@@ -30,7 +31,7 @@ const (
 
 // DurableKinds are the kinds of records that outlive a login: what is exported, imported and sealed anew.
 var DurableKinds = []string{
-	signing.Kind.Name, "seal", client.Kind.Name, local.Kind.Name, federation.Kind.Name, "refresh", "offline",
+	signing.Kind.Name, seal.KindName, client.Kind.Name, local.Kind.Name, federation.Kind.Name, "refresh", "offline",
 }
 
 // A backend is a type of storage with its settings.

@@ -22,6 +22,9 @@ import (
 // ErrInvalid says that a sealed text was not made by this ring for this purpose, or with a key long gone.
 var ErrInvalid = errors.New("sealed text is not valid")
 
+// KindName is the kind of the ring's record.
+const KindName = "seal"
+
 const (
 	ringKey   = "ring"
 	keyIDLen  = 5
@@ -67,7 +70,7 @@ type sealer struct {
 // Open loads the ring from the storage, or creates it there. Lifetime bounds how long anything sealed is of use.
 func Open(ctx context.Context, s store.Store, lifetime time.Duration) (*Ring, error) {
 	r := &Ring{
-		table:    store.In(s, store.Kind[ring]{Name: "seal"}),
+		table:    store.In(s, store.Kind[ring]{Name: KindName}),
 		lifetime: lifetime,
 		now:      time.Now,
 	}
@@ -79,7 +82,7 @@ func Open(ctx context.Context, s store.Store, lifetime time.Duration) (*Ring, er
 
 // Maintain reads the ring again, and adds a key when the newest is old. It is to be called now and then.
 func (r *Ring) Maintain(ctx context.Context) error {
-	if err := r.reload(ctx); err == nil && r.now().Sub(r.current.Load().created) < rotation {
+	if err := r.Reload(ctx); err == nil && r.now().Sub(r.current.Load().created) < rotation {
 		return nil
 	} else if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
@@ -98,7 +101,7 @@ func (r *Ring) Maintain(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("rotate sealing keys: %w", err)
 	}
-	return r.reload(ctx)
+	return r.Reload(ctx)
 }
 
 // alive returns the keys that may have sealed something that is still of use.
@@ -150,7 +153,7 @@ func (r *Ring) find(ctx context.Context, keyID []byte) (*sealer, error) {
 	if !r.mayReload() {
 		return nil, ErrInvalid
 	}
-	if err := r.reload(ctx); err != nil {
+	if err := r.Reload(ctx); err != nil {
 		return nil, err
 	}
 	if s, ok := r.current.Load().byID[string(keyID)]; ok {
@@ -169,7 +172,8 @@ func (r *Ring) mayReload() bool {
 	return true
 }
 
-func (r *Ring) reload(ctx context.Context) error {
+// Reload reads the ring again, because another replica has changed it.
+func (r *Ring) Reload(ctx context.Context) error {
 	e, err := r.table.Get(ctx, ringKey)
 	if err != nil {
 		return fmt.Errorf("read sealing keys: %w", err)

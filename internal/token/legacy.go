@@ -59,8 +59,7 @@ func (o *OfflineSessions) Adopt(ctx context.Context, userID, connectorID string,
 	if len(data) == 0 {
 		return nil
 	}
-	key := subjectKey(userID, connectorID)
-	_, err := o.table.Create(ctx, key, offline{UserID: userID, ConnectorID: connectorID, ConnectorData: data})
+	_, err := o.table.Create(ctx, subjectKey(userID, connectorID), o.record(userID, connectorID, data))
 	if err != nil && !errors.Is(err, store.ErrExists) {
 		return fmt.Errorf("adopt connector data: %w", err)
 	}

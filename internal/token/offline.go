@@ -2,9 +2,11 @@ package token
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"dex/internal/store"
 )
@@ -13,19 +15,25 @@ import (
 // There is one for each user of a connector, shared by all their families, because sources rotate their tokens too and
 // know nothing of our families.
 type offline struct {
-	UserID        string `json:"userID"`
-	ConnectorID   string `json:"connectorID"`
-	ConnectorData []byte `json:"connectorData"`
+	UserID        string    `json:"userID"`
+	ConnectorID   string    `json:"connectorID"`
+	ConnectorData []byte    `json:"connectorData"`
+	Expires       time.Time `json:"expires,omitzero"`
 }
 
 // OfflineSessions keeps the connectors' data of signed-in users.
 type OfflineSessions struct {
 	table *store.Table[offline]
+	// needed is how long a login may go on without touching the data; 0 means for ever.
+	needed time.Duration
+	now    func() time.Time
 }
 
-// NewOfflineSessions returns the connectors' data in a storage.
-func NewOfflineSessions(s store.Store) *OfflineSessions {
-	return &OfflineSessions{table: store.In(s, store.Kind[offline]{Name: "offline"})}
+// NewOfflineSessions returns the connectors' data in a storage. The policy is that of the refresh tokens, which the data
+// outlives.
+func NewOfflineSessions(s store.Store, p Policy, now func() time.Time) *OfflineSessions {
+	kind := store.Kind[offline]{Name: "offline", Expires: func(o *offline) time.Time { return o.Expires }}
+	return &OfflineSessions{table: store.In(s, kind), needed: cmp.Or(p.ValidIfNotUsedFor, p.AbsoluteLifetime), now: now}
 }
 
 // data returns what the connector gave last; nil if nothing.
@@ -34,7 +42,29 @@ func (o *OfflineSessions) data(ctx context.Context, userID, connectorID string) 
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
+	if err == nil && !o.lastsLongEnough(&e.Value) {
+		e, err = o.table.UpdateEntry(ctx, e, func(stored *offline) error {
+			o.prolong(stored)
+			return nil
+		})
+	}
 	return e.Value.ConnectorData, err
+}
+
+// lastsLongEnough reports whether the record outlives every login that uses it now.
+func (o *OfflineSessions) lastsLongEnough(stored *offline) bool {
+	if o.needed == 0 {
+		return stored.Expires.IsZero()
+	}
+	return !stored.Expires.IsZero() && stored.Expires.After(o.now().Add(o.needed))
+}
+
+// prolong keeps the record for twice the time that it is needed, so that it isn't written at each refresh.
+func (o *OfflineSessions) prolong(stored *offline) {
+	stored.Expires = time.Time{}
+	if o.needed > 0 {
+		stored.Expires = o.now().Add(2 * o.needed)
+	}
 }
 
 // keep stores what the connector gave, unless it gave nothing or the same as before.
@@ -45,14 +75,15 @@ func (o *OfflineSessions) keep(ctx context.Context, userID, connectorID string, 
 	key := subjectKey(userID, connectorID)
 	for {
 		_, err := o.table.Update(ctx, key, func(stored *offline) error {
-			if bytes.Equal(stored.ConnectorData, data) {
+			if bytes.Equal(stored.ConnectorData, data) && o.lastsLongEnough(stored) {
 				return store.ErrUnchanged
 			}
 			stored.ConnectorData = data
+			o.prolong(stored)
 			return nil
 		})
 		if errors.Is(err, store.ErrNotFound) {
-			_, err = o.table.Create(ctx, key, offline{UserID: userID, ConnectorID: connectorID, ConnectorData: data})
+			_, err = o.table.Create(ctx, key, o.record(userID, connectorID, data))
 		}
 		switch {
 		case errors.Is(err, store.ErrExists): // another login of the user was faster
@@ -62,4 +93,10 @@ func (o *OfflineSessions) keep(ctx context.Context, userID, connectorID string, 
 		}
 		return nil
 	}
+}
+
+func (o *OfflineSessions) record(userID, connectorID string, data []byte) offline {
+	r := offline{UserID: userID, ConnectorID: connectorID, ConnectorData: data}
+	o.prolong(&r)
+	return r
 }

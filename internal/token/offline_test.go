@@ -1,0 +1,58 @@
+package token
+
+import (
+	"testing"
+	"time"
+
+	"dex/internal/store/memory"
+)
+
+// What a connector needs lives as long as the logins that need it, and is not written at each refresh.
+func TestConnectorDataOutlivesItsLogins(t *testing.T) {
+	const idle = 10 * time.Hour
+	for _, c := range []struct {
+		name   string
+		policy Policy
+		ends   bool
+	}{
+		{"idle", Policy{ValidIfNotUsedFor: idle, AbsoluteLifetime: 100 * idle}, true},
+		{"absolute", Policy{AbsoluteLifetime: idle}, true},
+		{"for ever", Policy{}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			clock := time.Now()
+			s := memory.New(memory.WithClock(func() time.Time { return clock }))
+			o := NewOfflineSessions(s, c.policy, func() time.Time { return clock })
+			if err := o.keep(t.Context(), "u", "c", []byte("data")); err != nil {
+				t.Fatal(err)
+			}
+			writes, last := 0, ""
+			for range 50 {
+				data, err := o.data(t.Context(), "u", "c")
+				if err != nil || string(data) != "data" {
+					t.Fatalf("got %q and error %v", data, err)
+				}
+				r, err := s.Get(t.Context(), "offline", subjectKey("u", "c"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !r.Expires.IsZero() && r.Expires.Before(clock.Add(idle)) {
+					t.Fatalf("it ends after %v, a login may be used again after %v", r.Expires.Sub(clock), idle)
+				}
+				if r.Revision != last {
+					writes++
+				}
+				last = r.Revision
+				clock = clock.Add(time.Hour)
+			}
+			if limit := 6; writes > limit {
+				t.Errorf("%d writes in 50 refreshes", writes)
+			}
+			clock = clock.Add(2 * idle)
+			data, err := o.data(t.Context(), "u", "c")
+			if ended := data == nil; err != nil || ended != c.ends {
+				t.Errorf("after the last login: got %q and error %v, want an end: %v", data, err, c.ends)
+			}
+		})
+	}
+}
