@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -23,7 +24,7 @@ type options struct {
 	algorithms []string
 	clients    int
 	duration   time.Duration // of each operation
-	only       string        // the name of the one operation to measure; empty for all
+	only       string        // names of the operations to measure, separated by commas; empty for all
 	profiles   string        // folder for CPU profiles of the server; empty for none
 }
 
@@ -42,9 +43,10 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	failures := 0
-	for _, algorithm := range o.algorithms {
+	for i, algorithm := range o.algorithms {
 		for _, storage := range o.storages {
-			failed, err := measureServer(ctx, os.Stdout, o, setup{storage: storage, algorithm: algorithm})
+			s := setup{storage: storage, algorithm: algorithm, number: i + 1}
+			failed, err := measureServer(ctx, os.Stdout, o, s)
 			if err != nil {
 				return fmt.Errorf("%s with %s: %w", storage, algorithm, err)
 			}
@@ -65,7 +67,7 @@ func parseFlags() (options, error) {
 	flag.StringVar(&algorithms, "alg", "RS256,ES256", "the signing algorithms, separated by commas")
 	flag.IntVar(&o.clients, "clients", 8, "how many clients at once")
 	flag.DurationVar(&o.duration, "duration", 5*time.Second, "how long each operation is measured")
-	flag.StringVar(&o.only, "only", "", "measure the operation of this name only")
+	flag.StringVar(&o.only, "only", "", "measure the operations of these names only, separated by commas")
 	flag.StringVar(&o.profiles, "profiles", "", "write a CPU profile of the server for each operation into this folder")
 	flag.Parse()
 	o.storages, o.algorithms = strings.Split(storages, ","), strings.Split(algorithms, ",")
@@ -88,7 +90,7 @@ func measureServer(ctx context.Context, out io.Writer, o options, s setup) (fail
 	}
 	t := newTable(out, o, srv)
 	for _, op := range operations {
-		if o.only != "" && o.only != op.name {
+		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), op.name) {
 			continue
 		}
 		r, err := measure(ctx, o, srv, baseline, op)

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -27,6 +28,7 @@ const (
 type setup struct {
 	storage   string
 	algorithm string
+	number    int // of the algorithm, from 1
 }
 
 func (s setup) String() string { return s.storage + "-" + s.algorithm }
@@ -82,9 +84,9 @@ func (s *server) configure(ctx context.Context) error {
 		return err
 	}
 	s.issuer = "http://" + web + "/dex"
-	storage := "{type: " + s.setup.storage + "}"
-	if s.setup.storage == "sqlite3" {
-		storage = fmt.Sprintf("{type: sqlite3, config: {file: %q}}", filepath.Join(s.dir, "dex.db"))
+	storage, err := s.storage()
+	if err != nil {
+		return err
 	}
 	config := fmt.Sprintf(`issuer: %s
 storage: %s
@@ -97,6 +99,23 @@ connectors: [{type: mockCallback, id: mock, name: Mock}]
 staticClients: [{id: %s, name: Benchmark, secret: %s, redirectURIs: [%q]}]
 `, s.issuer, storage, web, s.admin, s.setup.algorithm, clientID, clientSecret, redirectURI)
 	return os.WriteFile(s.configFile(), []byte(config), 0o600)
+}
+
+// storage returns what the configuration says of the storage, in one line. Those that are servers come from who runs the
+// benchmark, an empty one for each server that is measured.
+func (s *server) storage() (string, error) {
+	switch s.setup.storage {
+	case "memory":
+		return "{type: memory}", nil
+	case "sqlite3":
+		return fmt.Sprintf("{type: sqlite3, config: {file: %q}}", filepath.Join(s.dir, "dex.db")), nil
+	}
+	name := fmt.Sprintf("DEX_BENCH_%s_%d", strings.ToUpper(s.setup.storage), s.setup.number)
+	storage := os.Getenv(name)
+	if storage == "" {
+		return "", fmt.Errorf("%s is not set: make bench starts the servers that are measured", name)
+	}
+	return storage, nil
 }
 
 func (s *server) configFile() string { return filepath.Join(s.dir, "config.yaml") }

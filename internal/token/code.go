@@ -33,7 +33,9 @@ type code struct {
 	ValidUntil  time.Time `json:"validUntil"`
 	// FamilyID names the refresh tokens that the code gives, before there are any, so that a replay finds them.
 	FamilyID string `json:"familyID"`
-	Used     bool   `json:"used,omitempty"`
+	// Used marks a code without refresh tokens that was redeemed, or any that somebody could not redeem. Where there are
+	// refresh tokens it is their family that shows the use: it can begin only once.
+	Used bool `json:"used,omitempty"`
 }
 
 // Codes are the authorization codes. They are safe for concurrent use.
@@ -73,42 +75,46 @@ func (c *Codes) Issue(ctx context.Context, a Authorization, redirectURI string, 
 	return secret, nil
 }
 
-// errReplayed says that a code was used before.
-var errReplayed = errors.New("authorization code was used before")
+// The reasons for which a code is refused, besides store.ErrNotFound.
+var (
+	errReplayed = errors.New("authorization code was used before")
+	errTooOld   = errors.New("authorization code has expired")
+)
 
-// use marks a client's code as used and returns it. Of any number of uses one succeeds. The error is errReplayed, with the
-// code, or store.ErrNotFound for a code that is not there, has expired or is another client's, or that the storage
-// failed.
-func (c *Codes) use(ctx context.Context, secret, clientID string) (code, error) {
+// read returns a client's code. What was issued here may be stale: who goes by it must find out by a write of their own
+// whether it was used. The error is errReplayed or errTooOld, both with the code, or store.ErrNotFound for a code that is
+// not there or is another client's, or that the storage failed.
+func (c *Codes) read(ctx context.Context, secret, clientID string) (store.Entry[code], error) {
 	key := codeKey(secret)
-	e, ok := c.recent.take(key)
+	e, ok := c.recent.get(key)
 	if !ok {
 		var err error
 		if e, err = c.table.Get(ctx, key); err != nil {
-			return code{}, err
+			return e, err
 		}
 	}
-	var used code
-	e, err := c.table.UpdateEntry(ctx, e, func(stored *code) error {
-		switch {
-		case stored.ClientID != clientID:
-			return fmt.Errorf("code of another client: %w", store.ErrNotFound)
-		case stored.Used:
+	switch {
+	case e.Value.ClientID != clientID:
+		return e, fmt.Errorf("code of another client: %w", store.ErrNotFound)
+	case e.Value.Used:
+		return e, errReplayed
+	case c.now().After(e.Value.ValidUntil):
+		return e, errTooOld
+	}
+	return e, nil
+}
+
+// spend marks a code as used. Of any number of callers one succeeds, the others get errReplayed.
+func (c *Codes) spend(ctx context.Context, e store.Entry[code]) error {
+	_, err := c.table.UpdateEntry(ctx, e, func(stored *code) error {
+		if stored.Used {
 			return errReplayed
-		case c.now().After(stored.ValidUntil):
-			return fmt.Errorf("expired code: %w", store.ErrNotFound)
 		}
-		used = *stored
 		stored.Used = true
 		stored.Identity = connector.Identity{} // what is kept is only for recognizing a replay
 		return nil
 	})
-	if errors.Is(err, errReplayed) {
-		if e, err = c.table.Get(ctx, key); err == nil {
-			return e.Value, errReplayed
-		}
-	}
-	return used, err
+	return err
 }
 
 func codeKey(secret string) string {

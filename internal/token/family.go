@@ -21,8 +21,8 @@ const (
 	trimEvery = 512
 	// trimAtOnce is how many logins are ended at once, so that a storage that gathers writes has some to gather.
 	trimAtOnce = 64
-	// tombstone is how long a family that must not come to be is kept from it.
-	tombstone = time.Hour
+	// tombstoneTime is how long a family that must not come to be is kept from it; longer than any code is good.
+	tombstoneTime = time.Hour
 )
 
 // family is the record of a login that can be prolonged: all the refresh tokens that one device gets one after the other
@@ -162,14 +162,18 @@ func (s *Families) advance(
 	return e.Value.successor(e.Key, p), nil
 }
 
-// End ends a family, or keeps it from beginning.
+// End ends a family, or keeps it from beginning. A tombstone takes its place, so that the code that it began from, which
+// may still be good, can't begin it again.
 func (s *Families) End(ctx context.Context, familyID string) error {
 	for {
-		err := s.table.Delete(ctx, familyID, "")
+		_, err := s.table.Update(ctx, familyID, func(f *family) error {
+			*f = s.tombstone()
+			return nil
+		})
 		if !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		_, err = s.table.Create(ctx, familyID, family{Ended: true, Expires: s.now().Add(tombstone)})
+		_, err = s.table.Create(ctx, familyID, s.tombstone())
 		if !errors.Is(err, store.ErrExists) {
 			return err
 		}
@@ -177,13 +181,22 @@ func (s *Families) End(ctx context.Context, familyID string) error {
 	}
 }
 
+func (s *Families) tombstone() family {
+	return family{Ended: true, Expires: s.now().Add(tombstoneTime)}
+}
+
+// begun reports whether there is a family.
+func (s *Families) begun(ctx context.Context, familyID string) (bool, error) {
+	e, err := s.table.Get(ctx, familyID)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && !e.Value.Ended, err
+}
+
 // trim ends the least recently used families of a user at a client until no more than maxFamilies are left.
 func (s *Families) trim(ctx context.Context, owner, clientID string) error {
-	type login struct {
-		id   string
-		used time.Time
-	}
-	var logins []login
+	var logins []store.Entry[family]
 	for after := ""; ; {
 		page, err := s.table.List(ctx, store.Query{Owner: owner, After: after})
 		if err != nil {
@@ -191,7 +204,10 @@ func (s *Families) trim(ctx context.Context, owner, clientID string) error {
 		}
 		for _, e := range page {
 			if e.Value.ClientID == clientID {
-				logins = append(logins, login{e.Key, e.Value.LastUsed})
+				// Of a page's documents only this much is kept.
+				logins = append(logins, store.Entry[family]{Key: e.Key, Revision: e.Revision, Value: family{
+					Created: e.Value.Created, LastUsed: e.Value.LastUsed,
+				}})
 			}
 		}
 		if len(page) < store.MaxLimit {
@@ -199,18 +215,28 @@ func (s *Families) trim(ctx context.Context, owner, clientID string) error {
 		}
 		after = page[len(page)-1].Key
 	}
-	slices.SortFunc(logins, func(a, b login) int { return a.used.Compare(b.used) })
+	slices.SortFunc(logins, func(a, b store.Entry[family]) int { return a.Value.LastUsed.Compare(b.Value.LastUsed) })
 	ending, ctx := errgroup.WithContext(ctx)
 	ending.SetLimit(trimAtOnce)
-	for _, l := range logins[:max(0, len(logins)-maxFamilies)] {
-		ending.Go(func() error {
-			if err := s.table.Delete(ctx, l.id, ""); !errors.Is(err, store.ErrNotFound) {
-				return err
-			}
-			return nil
-		})
+	for _, e := range logins[:max(0, len(logins)-maxFamilies)] {
+		ending.Go(func() error { return s.remove(ctx, e) })
 	}
 	return ending.Wait()
+}
+
+// remove ends a family that nobody has used since it was read.
+func (s *Families) remove(ctx context.Context, e store.Entry[family]) error {
+	var err error
+	if s.now().Sub(e.Value.Created) > tombstoneTime {
+		err = s.table.Delete(ctx, e.Key, e.Revision)
+	} else {
+		e.Value = s.tombstone()
+		_, err = s.table.Replace(ctx, e)
+	}
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrConflict) {
+		return nil
+	}
+	return err
 }
 
 // expired reports whether the family had come of age or been idle for too long at a time.

@@ -203,3 +203,21 @@ func TestUpstreamsExpiredRefreshTokenIsLeft(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A code may still be good when the login that it gave has ended; it must not begin that login again.
+func TestEndedFamilyCantBeginAgain(t *testing.T) {
+	b := newBench(t, Policy{Rotate: true})
+	token := b.begin()
+	for range 2 {
+		if err := b.End(t.Context(), "f"); err != nil {
+			t.Fatal(err)
+		}
+		b.wantRefused(token, errForged)
+		if _, err := b.Families.begin(t.Context(), "f", someone); !errors.Is(err, store.ErrExists) {
+			t.Errorf("begin again: got error %v", err)
+		}
+		if begun, err := b.begun(t.Context(), "f"); begun || err != nil {
+			t.Errorf("begun: got %v and error %v", begun, err)
+		}
+	}
+}

@@ -25,22 +25,20 @@ func (g *codeGrant) verify(ctx context.Context, r *request) (*granted, error) {
 	if secret == "" {
 		return nil, oauth.Errorf(oauth.InvalidRequest, "The parameter code is missing.")
 	}
-	// The first try of the client uses the code up, whatever else is wrong with it: who has stolen a code gets no second
-	// guess.
-	c, err := g.codes.use(ctx, secret, r.client.ID)
+	e, err := g.codes.read(ctx, secret, r.client.ID)
+	c := e.Value
 	switch {
 	case errors.Is(err, errReplayed):
-		return nil, g.endReplayed(ctx, r.client.ID, c.FamilyID)
+		return nil, g.endReplayed(ctx, &c)
+	case errors.Is(err, errTooOld):
+		return nil, g.endTooOld(ctx, &c)
 	case errors.Is(err, store.ErrNotFound):
 		return nil, oauth.Errorf(oauth.InvalidGrant, "The code is invalid or has expired.").Because(err)
 	case err != nil:
 		return nil, err
 	}
-	if err := c.Challenge.check(r.form.get("code_verifier")); err != nil {
-		return nil, err
-	}
-	if r.form.get("redirect_uri") != c.RedirectURI {
-		return nil, oauth.Errorf(oauth.InvalidGrant, "The redirect_uri is not that of the authorization request.")
+	if err := check(&c, r.form); err != nil {
+		return nil, g.spoil(ctx, e, err)
 	}
 	source, err := g.connectors.Open(ctx, c.ConnectorID)
 	if err != nil {
@@ -52,32 +50,77 @@ func (g *codeGrant) verify(ctx context.Context, r *request) (*granted, error) {
 		code:          secret,
 		commit: func(ctx context.Context) (string, error) {
 			if !c.Has(oauth.ScopeOfflineAccess) || !source.Refreshes() {
-				return "", nil
+				return "", g.redeem(ctx, e)
 			}
-			return g.begin(ctx, c)
+			return g.begin(ctx, &c)
 		},
 	}, nil
 }
 
-// begin stores what later refreshes need and returns the first refresh token.
-func (g *codeGrant) begin(ctx context.Context, c code) (string, error) {
+// check compares a request with that of the authorization endpoint.
+func check(c *code, f form) error {
+	if err := c.Challenge.check(f.get("code_verifier")); err != nil {
+		return err
+	}
+	if f.get("redirect_uri") != c.RedirectURI {
+		return oauth.Errorf(oauth.InvalidGrant, "The redirect_uri is not that of the authorization request.")
+	}
+	return nil
+}
+
+// spoil makes a code useless after a request that does not fit it, and returns why it does not: who has stolen a code
+// gets no second guess.
+func (g *codeGrant) spoil(ctx context.Context, e store.Entry[code], why error) error {
+	err := g.codes.spend(ctx, e)
+	if err != nil && !errors.Is(err, errReplayed) {
+		return fmt.Errorf("spoil code: %w", err)
+	}
+	if err := g.families.End(ctx, e.Value.FamilyID); err != nil {
+		return fmt.Errorf("spoil code: %w", err)
+	}
+	return why
+}
+
+// redeem uses up a code that gives no refresh token.
+func (g *codeGrant) redeem(ctx context.Context, e store.Entry[code]) error {
+	err := g.codes.spend(ctx, e)
+	if errors.Is(err, errReplayed) {
+		return g.endReplayed(ctx, &e.Value)
+	}
+	return err
+}
+
+// begin stores what later refreshes need and returns the first refresh token. The family can begin only once, which uses
+// up the code: a server that dies before this write has changed nothing, and the client may try again.
+func (g *codeGrant) begin(ctx context.Context, c *code) (string, error) {
 	if err := g.offline.keep(ctx, c.Identity.UserID, c.ConnectorID, c.Identity.Data); err != nil {
 		return "", err
 	}
 	refresh, err := g.families.begin(ctx, c.FamilyID, c.Authorization)
 	if errors.Is(err, store.ErrExists) {
-		// The code was replayed while it was being redeemed, and the family was kept from beginning.
-		return "", oauth.Errorf(oauth.InvalidGrant, "The code was used before.").Because(err)
+		return "", g.endReplayed(ctx, c)
 	}
 	return refresh, err
 }
 
 // endReplayed ends what the first use of a code gave, as one of the two users has stolen it (RFC 9700, section 4.5).
-func (g *codeGrant) endReplayed(ctx context.Context, clientID, familyID string) error {
-	if err := g.families.End(ctx, familyID); err != nil {
+func (g *codeGrant) endReplayed(ctx context.Context, c *code) error {
+	if err := g.families.End(ctx, c.FamilyID); err != nil {
 		return fmt.Errorf("end refresh tokens of a replayed code: %w", err)
 	}
 	g.log.WarnContext(ctx, "authorization code used twice, its refresh tokens are ended",
-		"client_id", clientID, "token_id", familyID)
+		"client_id", c.ClientID, "token_id", c.FamilyID)
 	return oauth.Errorf(oauth.InvalidGrant, "The code was used before.")
+}
+
+// endTooOld ends what an expired code gave while it was good.
+func (g *codeGrant) endTooOld(ctx context.Context, c *code) error {
+	begun, err := g.families.begun(ctx, c.FamilyID)
+	if err != nil {
+		return err
+	}
+	if begun {
+		return g.endReplayed(ctx, c)
+	}
+	return oauth.Errorf(oauth.InvalidGrant, "The code is invalid or has expired.").Because(errTooOld)
 }

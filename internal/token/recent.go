@@ -9,8 +9,8 @@ import (
 // maxRecent bounds how many codes are remembered; most have the size of an identity, some hundred bytes.
 const maxRecent = 1024
 
-// recent is the codes that this process issued last. One that is redeemed where it was issued needs no read before its
-// swap, which is a round trip less. What is remembered may be stale; then the swap fails and the code is read again.
+// recent is the codes that this process issued last. One that is redeemed where it was issued needs no read, which
+// is a round trip less. What is remembered may be stale.
 type recent struct {
 	mu    sync.Mutex
 	byKey map[string]store.Entry[code]
@@ -30,11 +30,9 @@ func (r *recent) put(e store.Entry[code]) {
 	r.next = (r.next + 1) % maxRecent
 }
 
-// take returns a code once.
-func (r *recent) take(key string) (store.Entry[code], bool) {
+func (r *recent) get(key string) (store.Entry[code], bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e, ok := r.byKey[key]
-	delete(r.byKey, key)
 	return e, ok
 }

@@ -33,27 +33,41 @@ func TestCodeIsNotReadWhereItWasIssued(t *testing.T) {
 		return secret
 	}
 
-	secret := issue()
-	if c, err := here.use(t.Context(), secret, "app"); err != nil || c.Identity.UserID != "u" || s.reads != 0 {
-		t.Errorf("got %+v and error %v after %d reads", c, err, s.reads)
+	use := func(codes *Codes, secret, client string) error {
+		e, err := codes.read(t.Context(), secret, client)
+		if err != nil {
+			return err
+		}
+		if e.Value.Identity.UserID != "u" {
+			t.Errorf("got %+v", e.Value)
+		}
+		return codes.spend(t.Context(), e)
 	}
-	if _, err := here.use(t.Context(), secret, "app"); !errors.Is(err, errReplayed) {
+
+	secret := issue()
+	if err := use(here, secret, "app"); err != nil || s.reads != 0 {
+		t.Errorf("got error %v after %d reads", err, s.reads)
+	}
+	if err := use(here, secret, "app"); !errors.Is(err, errReplayed) {
 		t.Errorf("the second use: got error %v", err)
+	}
+	if err := use(there, secret, "app"); !errors.Is(err, errReplayed) {
+		t.Errorf("the third, at another replica: got error %v", err)
 	}
 
 	secret = issue()
-	if _, err := there.use(t.Context(), secret, "app"); err != nil {
+	if err := use(there, secret, "app"); err != nil {
 		t.Errorf("at another replica: got error %v", err)
 	}
-	if _, err := here.use(t.Context(), secret, "app"); !errors.Is(err, errReplayed) {
+	if err := use(here, secret, "app"); !errors.Is(err, errReplayed) {
 		t.Errorf("after it was used at another replica: got error %v", err)
 	}
 
 	secret = issue()
-	if _, err := here.use(t.Context(), secret, "stranger"); !errors.Is(err, store.ErrNotFound) {
+	if err := use(here, secret, "stranger"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("by another client: got error %v", err)
 	}
-	if _, err := here.use(t.Context(), secret, "app"); err != nil {
+	if err := use(here, secret, "app"); err != nil {
 		t.Errorf("after another client tried: got error %v", err)
 	}
 }
@@ -66,7 +80,7 @@ func TestRecentCodesAreBounded(t *testing.T) {
 	if len(r.byKey) != maxRecent {
 		t.Errorf("%d codes are remembered, want %d", len(r.byKey), maxRecent)
 	}
-	if _, ok := r.take(fmt.Sprint(3*maxRecent - 1)); !ok {
+	if _, ok := r.get(fmt.Sprint(3*maxRecent - 1)); !ok {
 		t.Error("the newest is not remembered")
 	}
 }
