@@ -61,7 +61,7 @@ func (l *Layered) ByEmail(ctx context.Context, email string) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	if Key(e.Value.Email) != email {
+	if Key(e.Value.Email) != Key(email) {
 		return User{}, errMixedUp
 	}
 	return e.Value.user(), nil
