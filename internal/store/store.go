@@ -8,6 +8,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -33,9 +34,14 @@ const (
 	MaxKey = 512
 	// MaxData is the largest document, in bytes.
 	MaxData = 1 << 20
+	// MaxStored is the largest document that begins with SealedPrefix, in bytes: one of MaxData, encrypted.
+	MaxStored = MaxData + 4<<10
 	// MaxLimit is the most records that one List returns, and its default; also the most that one Sweep removes.
 	MaxLimit = 1000
 )
+
+// SealedPrefix begins a document that package sealed has encrypted, and no other: the others are JSON.
+const SealedPrefix = "\x00dex-sealed\x01"
 
 // A Record is what a Store keeps.
 type Record struct {
@@ -56,6 +62,10 @@ type Record struct {
 
 // Check reports why the record cannot be stored, if it can't.
 func (r *Record) Check() error {
+	maxData := MaxData
+	if bytes.HasPrefix(r.Data, []byte(SealedPrefix)) {
+		maxData = MaxStored
+	}
 	switch {
 	case r.Kind == "" || len(r.Kind) > MaxKey:
 		return fmt.Errorf("kind of %d bytes, allowed are 1 to %d", len(r.Kind), MaxKey)
@@ -63,8 +73,8 @@ func (r *Record) Check() error {
 		return fmt.Errorf("key of %d bytes, allowed are 1 to %d", len(r.Key), MaxKey)
 	case len(r.Owner) > MaxKey:
 		return fmt.Errorf("owner of %d bytes, allowed are up to %d", len(r.Owner), MaxKey)
-	case len(r.Data) > MaxData:
-		return fmt.Errorf("document of %d bytes, allowed are up to %d", len(r.Data), MaxData)
+	case len(r.Data) > maxData:
+		return fmt.Errorf("document of %d bytes, allowed are up to %d", len(r.Data), maxData)
 	}
 	return nil
 }
