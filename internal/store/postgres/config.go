@@ -1,0 +1,226 @@
+package postgres
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Config says where the database is and how to connect to it. What is empty is taken from libpq's environment variables
+// (PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGPASSFILE, PGSERVICE, PGSSLROOTCERT, PGSSLCERT, PGSSLKEY, ...), from
+// ~/.pgpass and from ~/.postgresql, then from the defaults named here. The mode of TLS and the time to connect are
+// always taken from here.
+type Config struct {
+	// Host is a host name or IP address, either with or without ":port", or the directory of a Unix socket. Several,
+	// separated by commas, are tried in turn. Empty means localhost.
+	Host string `key:"host"`
+	// Port counts only where Host names none. 0 means 5432.
+	Port     uint16 `key:"port"`
+	Database string `key:"database"`
+	User     string `key:"user"`
+	Password string `key:"password"`
+
+	// ConnectionTimeout is how long making a connection may take, in seconds. 0 means 10.
+	ConnectionTimeout int `key:"connectionTimeout"`
+	// MaxOpenConns is how many connections there may be, besides one that only listens for changes. 0 means four for
+	// each processor, at least 5 and at most 20: one operation is one statement, so that a few connections serve many
+	// callers, and a server has 100 by default for all the replicas of all its programs.
+	MaxOpenConns int `key:"maxOpenConns"`
+	// MaxIdleConns is how many connections are kept for later. 0 means all. None is kept for more than half an hour.
+	MaxIdleConns int `key:"maxIdleConns"`
+	// ConnMaxLifetime is after how many seconds a connection is replaced by a new one, which may lead to another server.
+	// 0 means an hour.
+	ConnMaxLifetime int `key:"connMaxLifetime"`
+
+	SSL SSL `key:"ssl"`
+}
+
+// SSL says how connections are encrypted. Those through a Unix socket never are.
+type SSL struct {
+	// Mode is one of libpq's: disable, allow, prefer, require, verify-ca and verify-full. Empty means verify-full.
+	// Require behaves as verify-ca when there is a CA file.
+	Mode string `key:"mode"`
+	// CAFile holds the certificates, as PEM, of who may have issued the server's. Empty means ~/.postgresql/root.crt if
+	// there is one, or else the authorities that the system trusts.
+	CAFile string `key:"caFile"`
+	// CertFile and KeyFile are a certificate to show to the server, and its key, as PEM.
+	CertFile string `key:"certFile"`
+	KeyFile  string `key:"keyFile"`
+}
+
+var sslModes = []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
+
+const (
+	defaultHost           = "localhost"
+	defaultConnectTimeout = 10 * time.Second
+)
+
+// Mistakes returns what is wrong with the configuration and what is allowed, by the dotted key of the setting.
+func (c *Config) Mistakes() map[string]string {
+	found := map[string]string{}
+	if c.SSL.Mode != "" && !slices.Contains(sslModes, c.SSL.Mode) {
+		found["ssl.mode"] = fmt.Sprintf("unknown mode %q; allowed are %s", c.SSL.Mode, strings.Join(sslModes, ", "))
+	}
+	for key, n := range map[string]int{
+		"connectionTimeout": c.ConnectionTimeout, "maxOpenConns": c.MaxOpenConns,
+		"maxIdleConns": c.MaxIdleConns, "connMaxLifetime": c.ConnMaxLifetime,
+	} {
+		if n < 0 || n > maxNumber {
+			found[key] = fmt.Sprintf("must be 0, which means the default, or a number up to %d, not %d", maxNumber, n)
+		}
+	}
+	if _, port := c.hostAndPort(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			found["host"] = fmt.Sprintf("the port in it must be a number from 1 to 65535, not %q", port)
+		}
+	}
+	return found
+}
+
+// maxNumber bounds seconds and connections: 31 years, or more connections than any server takes.
+const maxNumber = 1_000_000_000
+
+// hostAndPort returns what Host and Port say, empty where neither says anything.
+func (c *Config) hostAndPort() (host, port string) {
+	if c.Port != 0 {
+		port = strconv.Itoa(int(c.Port))
+	}
+	if strings.HasPrefix(c.Host, "/") {
+		return c.Host, port
+	}
+	// Fails without a port, and for an IPv6 address without brackets.
+	if h, p, err := net.SplitHostPort(c.Host); err == nil {
+		return h, cmp.Or(p, port)
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(c.Host, "["), "]"), port
+}
+
+// pool returns the configuration for pgx.
+func (c *Config) pool() (*pgxpool.Config, error) {
+	for key, file := range map[string]string{
+		"ssl.caFile": c.SSL.CAFile, "ssl.certFile": c.SSL.CertFile, "ssl.keyFile": c.SSL.KeyFile,
+	} {
+		if err := checkReadable(file); err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	p, err := pgxpool.ParseConfig(c.keywords())
+	if err != nil {
+		return nil, withoutKeywords(err)
+	}
+	if c.Password != "" {
+		p.ConnConfig.Password = c.Password
+	}
+	if p.ConnConfig.RuntimeParams["application_name"] == "" {
+		p.ConnConfig.RuntimeParams["application_name"] = "dex"
+	}
+	p.MaxConns = c.maxOpen()
+	if c.ConnMaxLifetime > 0 {
+		p.MaxConnLifetime = time.Duration(c.ConnMaxLifetime) * time.Second
+	}
+	p.MaxConnLifetimeJitter = p.MaxConnLifetime / 10 // so that they are not all replaced at once
+	p.AfterConnect = prepareSession
+	return p, nil
+}
+
+// keywords returns the settings as libpq would read them. The password is not among them, because pgx may quote them in
+// an error.
+func (c *Config) keywords() string {
+	host, port := c.hostAndPort()
+	if host == "" && os.Getenv("PGHOST") == "" && os.Getenv("PGSERVICE") == "" {
+		host = defaultHost
+	}
+	timeout := int(defaultConnectTimeout.Seconds())
+	if c.ConnectionTimeout > 0 {
+		timeout = c.ConnectionTimeout
+	}
+	var b strings.Builder
+	for _, setting := range [][2]string{
+		{"host", host},
+		{"port", port},
+		{"dbname", c.Database},
+		{"user", c.User},
+		{"connect_timeout", strconv.Itoa(timeout)},
+		{"sslmode", cmp.Or(c.SSL.Mode, "verify-full")},
+		{"sslrootcert", c.SSL.CAFile},
+		{"sslcert", c.SSL.CertFile},
+		{"sslkey", c.SSL.KeyFile},
+	} {
+		if setting[1] != "" {
+			fmt.Fprintf(&b, "%s='%s' ", setting[0], quoter.Replace(setting[1]))
+		}
+	}
+	return b.String()
+}
+
+var quoter = strings.NewReplacer(`\`, `\\`, `'`, `\'`)
+
+func (c *Config) maxOpen() int32 {
+	if c.MaxOpenConns > 0 {
+		return int32(min(c.MaxOpenConns, maxNumber))
+	}
+	return int32(min(20, max(5, 4*runtime.GOMAXPROCS(0))))
+}
+
+// checkReadable lets the error for a file name the setting that it comes from.
+func checkReadable(file string) error {
+	if file == "" {
+		return nil
+	}
+	f, err := os.Open(file) //nolint:gosec // G304: the operator names it
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// withoutKeywords returns why the settings could not be read, without quoting all of them.
+func withoutKeywords(err error) error {
+	var parse *pgconn.ParseConfigError
+	if !errors.As(err, &parse) {
+		return err
+	}
+	if cause := errors.Unwrap(parse); cause != nil {
+		return cause
+	}
+	_, reason, _ := strings.Cut(parse.Error(), "`: ")
+	return errors.New(cmp.Or(reason, "the settings can't be read"))
+}
+
+// A place names a database in messages.
+type place struct {
+	addresses, database, user string
+}
+
+func placeOf(c *pgx.ConnConfig) place {
+	var addresses []string
+	add := func(host string, port uint16) {
+		network, address := pgconn.NetworkAddress(host, port)
+		if network == "unix" {
+			address = "the socket " + address
+		}
+		if !slices.Contains(addresses, address) {
+			addresses = append(addresses, address)
+		}
+	}
+	add(c.Host, c.Port)
+	for _, f := range c.Fallbacks {
+		add(f.Host, f.Port)
+	}
+	return place{strings.Join(addresses, ", "), cmp.Or(c.Database, c.User), c.User}
+}
+
+func (p place) String() string {
+	return fmt.Sprintf("PostgreSQL database %q at %s", p.database, p.addresses)
+}

@@ -1,0 +1,126 @@
+package postgres
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"dex/internal/store"
+)
+
+const (
+	columns = "owner, expires, revision, data"
+
+	getText = "SELECT " + columns + " FROM dex_record" +
+		" WHERE kind = $1 AND key = $2 AND (expires IS NULL OR expires > $3)"
+	listText = "SELECT " + columns + ", key FROM dex_record" +
+		" WHERE kind = $1 AND key > $2 AND (expires IS NULL OR expires > $3) ORDER BY key LIMIT $4"
+	listOwnerText = "SELECT " + columns + ", key FROM dex_record" +
+		" WHERE kind = $1 AND key > $2 AND (expires IS NULL OR expires > $3)" +
+		" AND owner = $5 AND owner <> ''::bytea ORDER BY key LIMIT $4"
+	pingText   = "SELECT version FROM dex_schema"
+	existsText = "SELECT EXISTS (SELECT 1 FROM dex_record" +
+		" WHERE kind = $1 AND key = $2 AND (expires IS NULL OR expires > $3))"
+
+	createText = "INSERT INTO dex_record (kind, key, owner, expires, revision, data) VALUES ($1, $2, $3, $4, $5, $6)" +
+		" ON CONFLICT (kind, key) DO UPDATE" +
+		" SET owner = excluded.owner, expires = excluded.expires, revision = excluded.revision, data = excluded.data" +
+		" WHERE dex_record.expires <= $7"
+	replaceText = "UPDATE dex_record SET owner = $3, expires = $4, revision = $5, data = $6" +
+		" WHERE kind = $1 AND key = $2 AND (expires IS NULL OR expires > $7) AND revision = $8"
+	deleteText         = "DELETE FROM dex_record WHERE kind = $1 AND key = $2 AND (expires IS NULL OR expires > $3)"
+	deleteRevisionText = deleteText + " AND revision = $4"
+
+	// The rows are locked by the inner query, which passes over those that somebody is about to change, and looks again
+	// at those that somebody has just changed. So nobody waits for a sweep, no sweep for another, and a record that is
+	// extended meanwhile stays.
+	sweepText = "DELETE FROM dex_record WHERE expires < $2 AND ctid = ANY (ARRAY(" +
+		"SELECT ctid FROM dex_record WHERE kind = $1 AND expires < $2 ORDER BY expires LIMIT $3 FOR UPDATE SKIP LOCKED))"
+)
+
+// A write is a statement that changes one record or none, in two forms.
+type write struct {
+	plain     string
+	announced string // also tells the other replicas if there was a change; its last parameter is what to tell
+}
+
+var (
+	createWrite         = newWrite(createText, 7)
+	replaceWrite        = newWrite(replaceText, 8)
+	deleteWrite         = newWrite(deleteText, 3)
+	deleteRevisionWrite = newWrite(deleteRevisionText, 4)
+)
+
+func newWrite(text string, parameters int) write {
+	return write{
+		plain: text,
+		announced: fmt.Sprintf("WITH written AS (%s RETURNING 1) SELECT pg_notify('%s', $%d) FROM written",
+			text, channel, parameters+1),
+	}
+}
+
+// channel is where changes are told.
+const channel = "dex_record"
+
+// payload returns a change as it is told to others: a notification is text without NUL, shorter than 8000 bytes.
+func payload(kind, key string) string {
+	return base64.RawStdEncoding.EncodeToString([]byte(kind)) + " " + base64.RawStdEncoding.EncodeToString([]byte(key))
+}
+
+// parsePayload returns the change that stands for all of them if the text is not payload's.
+func parsePayload(text string) store.Change {
+	kind, key, _ := strings.Cut(text, " ")
+	k, err := base64.RawStdEncoding.DecodeString(kind)
+	if err != nil {
+		return store.Change{}
+	}
+	r, err := base64.RawStdEncoding.DecodeString(key)
+	if err != nil {
+		return store.Change{}
+	}
+	return store.Change{Kind: string(k), Key: string(r)}
+}
+
+// scan reads a row of columns, and more.
+func scan(row pgx.Row, r *store.Record, more ...any) error {
+	var owner []byte
+	var expires pgtype.Int8
+	var revision pgtype.UUID
+	dest := append([]any{&owner, &expires, &revision, &r.Data}, more...)
+	if err := row.Scan(dest...); err != nil {
+		return err
+	}
+	r.Owner, r.Revision = string(owner), formatRevision(revision)
+	if expires.Valid {
+		r.Expires = time.UnixMilli(expires.Int64).UTC()
+	}
+	return nil
+}
+
+// millis returns the time as it is stored: rounded down, NULL for the zero time.
+func millis(t time.Time) pgtype.Int8 { return pgtype.Int8{Int64: t.UnixMilli(), Valid: !t.IsZero()} }
+
+// newRevision draws a revision at random: one that is made here needs no look at the one before, and never comes back
+// after a record was deleted and created again, or the database was restored from a backup.
+func newRevision() pgtype.UUID {
+	r := pgtype.UUID{Valid: true}
+	_, _ = rand.Read(r.Bytes[:]) // never fails
+	return r
+}
+
+func formatRevision(r pgtype.UUID) string { return base64.RawURLEncoding.EncodeToString(r.Bytes[:]) }
+
+// parseRevision returns one that no record has for what formatRevision did not make.
+func parseRevision(text string) pgtype.UUID {
+	r := pgtype.UUID{Valid: true}
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if err == nil && len(b) == len(r.Bytes) {
+		copy(r.Bytes[:], b)
+	}
+	return r
+}
