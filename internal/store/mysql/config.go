@@ -1,0 +1,238 @@
+package mysql
+
+import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	driver "github.com/go-sql-driver/mysql"
+)
+
+// Config says where the server is and how to connect to it. The keys are upstream's. Unlike there, the bounds of the
+// pool are honoured, and what is left out gets a default that keeps connections instead of making one for each
+// statement.
+type Config struct {
+	// Host is a name or an address, with or without a port, or the path of a Unix socket. Empty means 127.0.0.1.
+	Host string `key:"host"`
+	// Port is where Host has none; 0 means 3306.
+	Port     uint16 `key:"port"`
+	Database string `key:"database"`
+	User     string `key:"user"`
+	Password string `key:"password"`
+
+	// ConnectionTimeout is how many seconds it may take to connect and log in; 0 means 10.
+	ConnectionTimeout int `key:"connectionTimeout"`
+	// MaxOpenConns is the most connections at a time; 0 means four for each processor, and at least 10.
+	MaxOpenConns int `key:"maxOpenConns"`
+	// MaxIdleConns is how many of them are kept while there is nothing to do; 0 means all.
+	MaxIdleConns int `key:"maxIdleConns"`
+	// ConnMaxLifetime is how many seconds a connection is used; 0 means 300, so that no proxy or firewall on the way
+	// forgets a connection first, and that after a failover the new server is found by its name.
+	ConnMaxLifetime int `key:"connMaxLifetime"`
+
+	SSL SSL `key:"ssl"`
+}
+
+// SSL says how connections are encrypted. Those to a Unix socket never are: they don't leave the machine.
+type SSL struct {
+	// Mode is true, which is the default: encrypt, and verify the server by the authorities of the system; false: don't
+	// encrypt; skip-verify: encrypt, but don't verify; preferred: the same where the server offers it, else don't
+	// encrypt; custom: encrypt, and verify by the files below. Any file makes it custom, whatever it says.
+	Mode string `key:"mode"`
+	// CAFile has the authorities that may have issued the server's certificate; empty means those of the system.
+	CAFile string `key:"caFile"`
+	// CertFile and KeyFile are the certificate by which the server knows us, used where both are given.
+	CertFile string `key:"certFile"`
+	KeyFile  string `key:"keyFile"`
+}
+
+// The values of ssl.mode.
+const (
+	modeVerify     = "true"
+	modePlain      = "false"
+	modeSkipVerify = "skip-verify"
+	modePreferred  = "preferred"
+	modeCustom     = "custom"
+)
+
+const (
+	defaultPort              = "3306"
+	defaultConnectionTimeout = 10 * time.Second
+	defaultConnMaxLifetime   = 5 * time.Minute
+	leastDefaultConns        = 10
+
+	// mostSeconds bounds the keys that are seconds: ten years.
+	mostSeconds = 10 * 365 * 24 * 60 * 60
+)
+
+// Mistakes returns what is wrong with the configuration, by dotted key, as far as that can be known without touching
+// anything.
+func (c *Config) Mistakes() map[string]string {
+	found := make(map[string]string)
+	if c.Database == "" {
+		found["database"] = "must name the database"
+	}
+	if _, port, ok := splitPort(c.Host); ok && c.Port != 0 && port != "" && port != c.portText() {
+		found["host"] = "has a port, and the key port gives another; remove one of them"
+	}
+	for key, seconds := range map[string]int{
+		"connectionTimeout": c.ConnectionTimeout, "connMaxLifetime": c.ConnMaxLifetime,
+	} {
+		if seconds < 0 || seconds > mostSeconds {
+			found[key] = fmt.Sprintf("must be from 0 to %d seconds", mostSeconds)
+		}
+	}
+	for key, connections := range map[string]int{"maxOpenConns": c.MaxOpenConns, "maxIdleConns": c.MaxIdleConns} {
+		if connections < 0 {
+			found[key] = "must be 0 (for the default) or more"
+		}
+	}
+	switch c.SSL.mode() {
+	case "":
+		found["ssl.mode"] = "must be true, false, skip-verify, preferred or custom"
+	case modeCustom:
+		if !c.SSL.hasFiles() {
+			found["ssl.mode"] = "custom needs caFile, or certFile and keyFile"
+		}
+	}
+	return found
+}
+
+func (s *SSL) hasFiles() bool { return s.CAFile != "" || s.CertFile != "" || s.KeyFile != "" }
+
+// mode returns the mode in force; empty for one that there is not.
+func (s *SSL) mode() string {
+	if s.hasFiles() {
+		return modeCustom
+	}
+	switch mode := strings.ToLower(s.Mode); mode {
+	case "", "1", modeVerify:
+		return modeVerify
+	case "0", modePlain:
+		return modePlain
+	case modeSkipVerify, modePreferred, modeCustom:
+		return mode
+	default:
+		return ""
+	}
+}
+
+func (c *Config) portText() string {
+	if c.Port == 0 {
+		return defaultPort
+	}
+	return strconv.Itoa(int(c.Port))
+}
+
+// splitPort takes host:port apart. A bare IPv6 address has no port.
+func splitPort(text string) (host, port string, ok bool) {
+	host, port, err := net.SplitHostPort(text)
+	return host, port, err == nil
+}
+
+func (c *Config) overSocket() bool { return strings.HasPrefix(c.Host, "/") }
+
+// hostAndPort returns where the server listens, if it is not a socket.
+func (c *Config) hostAndPort() (host, port string) {
+	host, port, ok := splitPort(c.Host)
+	if !ok {
+		host, port = strings.Trim(c.Host, "[]"), c.portText()
+	}
+	return cmp.Or(host, "127.0.0.1"), cmp.Or(port, c.portText())
+}
+
+// address returns what to dial, and what the server is called in messages.
+func (c *Config) address() (network, address string) {
+	if c.overSocket() {
+		return "unix", c.Host
+	}
+	return "tcp", net.JoinHostPort(c.hostAndPort())
+}
+
+func (c *Config) connectionTimeout() time.Duration {
+	return cmp.Or(time.Duration(c.ConnectionTimeout)*time.Second, defaultConnectionTimeout)
+}
+
+func (c *Config) connMaxLifetime() time.Duration {
+	return cmp.Or(time.Duration(c.ConnMaxLifetime)*time.Second, defaultConnMaxLifetime)
+}
+
+func (c *Config) maxOpenConns() int {
+	return cmp.Or(c.MaxOpenConns, max(leastDefaultConns, 4*runtime.GOMAXPROCS(0)))
+}
+
+func (c *Config) maxIdleConns() int { return cmp.Or(c.MaxIdleConns, c.maxOpenConns()) }
+
+// forDriver returns the configuration as the driver takes it. It reads the files of c.SSL.
+func (c *Config) forDriver(log *slog.Logger) (*driver.Config, error) {
+	d := driver.NewConfig()
+	d.Net, d.Addr = c.address()
+	d.User, d.Passwd, d.DBName = c.User, c.Password, c.Database
+	d.Loc, d.ParseTime = time.UTC, true // for who reads the tables that upstream left
+	d.MaxAllowedPacket = 0              // asks the server
+	// One round trip for a statement, and none before it; and no prepared statements, which cost memory on the server
+	// for each connection and which some proxies can't pass on.
+	d.InterpolateParams = true
+	// A server that has become a replica after a failover is left for the new one.
+	d.RejectReadOnly = true
+	d.Logger = driverLog{log}
+	var err error
+	if d.TLS, err = c.tlsConfig(log); err != nil {
+		return nil, err
+	}
+	d.AllowFallbackToPlaintext = c.SSL.mode() == modePreferred
+	return d, nil
+}
+
+// tlsConfig returns nil for connections without encryption.
+func (c *Config) tlsConfig(log *slog.Logger) (*tls.Config, error) {
+	if c.overSocket() {
+		return nil, nil
+	}
+	host, _ := c.hostAndPort()
+	t := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	switch c.SSL.mode() {
+	case modePlain:
+		return nil, nil
+	case modeSkipVerify, modePreferred:
+		t.InsecureSkipVerify = true // as the operator asked for
+	case modeCustom:
+		return t, c.SSL.addFiles(t, log)
+	}
+	return t, nil
+}
+
+func (s *SSL) addFiles(t *tls.Config, log *slog.Logger) error {
+	if s.CAFile != "" {
+		pem, err := os.ReadFile(s.CAFile)
+		if err != nil {
+			return fmt.Errorf("ssl.caFile: %w", err)
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return errors.New("ssl.caFile: no certificate in PEM form is in " + s.CAFile)
+		}
+	}
+	switch {
+	case s.CertFile == "" && s.KeyFile == "":
+	case s.CertFile == "" || s.KeyFile == "":
+		// Upstream accepts this, so it must not keep the server from starting.
+		log.Warn("no client certificate is shown to MySQL: only one of ssl.certFile and ssl.keyFile is given")
+	default:
+		pair, err := tls.LoadX509KeyPair(s.CertFile, s.KeyFile)
+		if err != nil {
+			return fmt.Errorf("ssl.certFile and ssl.keyFile: %w", err)
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	return nil
+}

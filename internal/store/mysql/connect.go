@@ -1,0 +1,134 @@
+package mysql
+
+import (
+	"context"
+	"crypto/tls"
+	sqldriver "database/sql/driver"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	driver "github.com/go-sql-driver/mysql"
+)
+
+// lockWait is how many seconds a statement waits for the lock of another, on rows or on a table, before the server gives
+// it up and it is tried again. The server's own limits, 50 seconds and a day or more, would outlast the operation: a
+// write would be done long after its caller has left.
+const lockWait = 2
+
+// sessionSettings are what this package needs of every connection, whatever the server's defaults are. The isolation
+// level has a statement of its own because the variable has two names, of which no server has always known both.
+//
+// At READ COMMITTED, statements see what is committed when they run, and lock the rows that they change but not the gaps
+// between them. The character set matters for the driver: it writes values into the statements, and where a server
+// imposes one whose characters may end in a backslash, what it escapes would not be.
+var sessionSettings = []string{
+	fmt.Sprintf("SET NAMES utf8mb4, SESSION autocommit = 1, SESSION innodb_lock_wait_timeout = %d, SESSION lock_wait_timeout = %[1]d,"+
+		" SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'", lockWait),
+	"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+}
+
+// A connector makes connections with the settings that this package needs.
+type connector struct {
+	sqldriver.Connector
+	timeout time.Duration
+}
+
+// Connect is part of driver.Connector.
+func (c connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range sessionSettings {
+		if _, err := conn.(sqldriver.ExecerContext).ExecContext(ctx, text, nil); err != nil {
+			return nil, errors.Join(fmt.Errorf("settings of the connection: %w", err), conn.Close())
+		}
+	}
+	return conn, nil
+}
+
+// driverLog keeps what the driver has to say, which comes as an error too.
+type driverLog struct{ log *slog.Logger }
+
+// Print is part of driver.Logger.
+func (l driverLog) Print(v ...any) { l.log.Debug("MySQL driver: " + fmt.Sprint(v...)) }
+
+// Numbers of errors that a server reports.
+const (
+	errTooManyConnections = 1040
+	errDatabaseDenied     = 1044
+	errAccessDenied       = 1045
+	errNoDatabase         = 1049
+	errUnknown            = 1105
+	errCommandDenied      = 1142
+	errNoTable            = 1146
+	errPacketTooLarge     = 1153
+	errLockWaitTimeout    = 1205
+	errDeadlock           = 1213
+	errBinlogFormat       = 1665
+	errNeedsTLS           = 3159
+)
+
+// advice says in plain words what the operator can do about an error of the server.
+var advice = map[uint16]string{
+	errTooManyConnections: "the server has no connection left; lower maxOpenConns or raise its max_connections",
+	errDatabaseDenied:     "the user may not use the database; see database and user, or grant the rights",
+	errAccessDenied: "the server refuses the user or the password, or wants an encrypted connection;" +
+		" see user, password and ssl.mode",
+	errNoDatabase:     "there is no such database; see database, or create it",
+	errCommandDenied:  "the user lacks a right on the tables dex_*; grant it",
+	errPacketTooLarge: packetAdvice,
+	errBinlogFormat:   "the server must log rows; set its binlog_format to ROW or MIXED",
+	errNeedsTLS:       "the server wants an encrypted connection; set ssl.mode to another value than false",
+}
+
+const packetAdvice = "the record is larger than the server takes; raise its max_allowed_packet"
+
+// advised adds to an error what can be done about it, where that is known.
+func advised(err error) error {
+	text := advice[number(err)]
+	var unverified *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &unverified):
+		text = "the server's certificate can't be verified; set ssl.caFile to who issued it, and host to a name that it has"
+	case errors.Is(err, driver.ErrInvalidConn):
+		text = "the connection broke"
+	case errors.Is(err, driver.ErrPktTooLarge), longData(err):
+		text = packetAdvice
+	case errors.Is(err, driver.ErrNoTLS):
+		text = "the server offers no encryption; configure it there, or set ssl.mode to false or preferred"
+	case errors.Is(err, sqldriver.ErrBadConn):
+		text = "the server ends each connection, or is read-only"
+	}
+	if text == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", text, err)
+}
+
+// longData reports whether the server refused a value that was sent apart from its statement, as the driver does with
+// one too large for it. The number of that error stands for others too.
+func longData(err error) bool {
+	return number(err) == errUnknown && strings.Contains(err.Error(), "mysql_send_long_data")
+}
+
+// number returns the number of an error that the server reported, 0 for other errors.
+func number(err error) uint16 {
+	var reported *driver.MySQLError
+	if !errors.As(err, &reported) {
+		return 0
+	}
+	return reported.Number
+}
+
+// lostRace reports whether a statement was given up in favour of another, so that nothing of it, or of its transaction,
+// has happened. An expired wait leaves the transaction open; it is rolled back here.
+func lostRace(err error) bool {
+	n := number(err)
+	return n == errDeadlock || n == errLockWaitTimeout
+}
