@@ -1,0 +1,214 @@
+package kubernetes
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dex/internal/store"
+)
+
+const (
+	// watchTime is how long one watch lasts at least; the server ends it then, and the next one goes on.
+	watchTime = 5 * time.Minute
+	// longestBackOff is how long to wait at most after a watch failed.
+	longestBackOff = 30 * time.Second
+)
+
+var (
+	errWatchTooLong = errors.New("the watch did not end in time")
+	errGone         = errors.New("the server does not know any more what has changed since")
+)
+
+// A follower learns of the changes of one resource that others make.
+type follower struct {
+	*Store
+	resource resource
+	labels   string
+	kinds    []string // that live in the resource; empty stands for any
+	version  string   // up to which it knows of the changes
+}
+
+// busyKinds are those in the resource AuthRequest that nobody is told of. To leave them out saves the server sending a
+// change for each step of a login.
+var busyKinds = []string{"login", "lease"}
+
+// follow begins to follow all resources that have records of announced kinds, from the versions given on.
+func (s *Store) follow(versions map[resource]string) {
+	quiet := slices.DeleteFunc(slices.Clone(busyKinds), store.Announced)
+	for _, f := range []*follower{
+		{resource: clients, kinds: []string{"client"}},
+		{resource: passwords, kinds: []string{"password"}},
+		{resource: connectors, kinds: []string{"connector"}},
+		{resource: signingKeys, kinds: []string{"keys", "seal"}},
+		{resource: authRequests, labels: recordLabel + "," + recordLabel + " notin (" + strings.Join(quiet, ",") + ")"},
+	} {
+		f.Store, f.version = s, versions[f.resource]
+		s.followers.Go(f.run)
+	}
+}
+
+// run follows until the store is closed.
+func (f *follower) run() {
+	for failed := 0; f.life.Err() == nil; {
+		began := f.now()
+		err := f.watch(f.life)
+		switch {
+		case f.life.Err() != nil:
+			return
+		case hasCode(err, http.StatusForbidden):
+			f.poll(err)
+		case errors.Is(err, errGone):
+			f.catchUp(f.life)
+		case err != nil:
+			f.log.Debug("a watch of Kubernetes ended; it begins again", "resource", f.resource.plural, "err", err)
+		}
+		if f.now().Sub(began) > longestBackOff {
+			failed = 0 // it worked for a while
+			continue
+		}
+		failed++
+		pause(f.life, backOffFor(failed))
+	}
+}
+
+func backOffFor(failed int) time.Duration {
+	wait := min(100*time.Millisecond<<min(failed, 10), longestBackOff)
+	return wait/2 + rand.N(wait/2) //nolint:gosec // jitter, not a secret
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// catchUp goes on from now, and tells the watchers that they may have missed something.
+func (f *follower) catchUp(ctx context.Context) {
+	for failed := 1; ; failed++ {
+		version, _, err := f.served(ctx, f.resource)
+		if err == nil && version != "" {
+			f.version = version
+			f.publishAll()
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		pause(ctx, backOffFor(failed))
+	}
+}
+
+// publishAll says that any record of the resource may have changed.
+func (f *follower) publishAll() {
+	if len(f.kinds) == 0 {
+		f.changes.Publish(store.Change{})
+	}
+	for _, kind := range f.kinds {
+		f.changes.Publish(store.Change{Kind: kind})
+	}
+}
+
+// watch publishes changes until the server ends the watch.
+func (f *follower) watch(ctx context.Context) error {
+	if f.version == "" {
+		return errGone
+	}
+	lasts := watchTime + rand.N(watchTime/5) //nolint:gosec // jitter, so that watches don't all begin again at once
+	query := url.Values{
+		"watch": {"1"}, "resourceVersion": {f.version}, "allowWatchBookmarks": {"true"},
+		"timeoutSeconds": {strconv.Itoa(int(lasts.Seconds()))},
+	}
+	if f.labels != "" {
+		query.Set("labelSelector", f.labels)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, lasts+requestTimeout, errWatchTooLong)
+	defer cancel()
+	answer, err := f.client.answer(ctx, f.client.collection(f.resource, query), nil)
+	switch {
+	case hasCode(err, http.StatusGone):
+		return errGone
+	case err != nil:
+		return err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	return f.events(answer.Body)
+}
+
+// An event is a line of a watch.
+type event struct {
+	Type   string          `json:"type"`
+	Object json.RawMessage `json:"object"`
+}
+
+func (f *follower) events(body io.Reader) error {
+	bounded := &boundedReader{r: body}
+	d := json.NewDecoder(bounded)
+	for {
+		bounded.reset()
+		var e event
+		if err := d.Decode(&e); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		if err := f.event(e); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *follower) event(e event) error {
+	if e.Type == "ERROR" {
+		var s status
+		if json.Unmarshal(e.Object, &s) == nil && s.Code == http.StatusGone {
+			return errGone
+		}
+		return fmt.Errorf("watch: %.200s", s.Message)
+	}
+	var head partial
+	if err := json.Unmarshal(e.Object, &head); err != nil {
+		return fmt.Errorf("watch: %w", err)
+	}
+	f.version = head.Metadata.ResourceVersion
+	if e.Type != "BOOKMARK" {
+		f.publish(e.Object, &head.Metadata)
+	}
+	return nil
+}
+
+// publish tells the watchers of a change of an object. Where it does not say which record it is, all may be.
+func (f *follower) publish(object json.RawMessage, m *metadata) {
+	if m.ours() {
+		var head recordHead
+		if json.Unmarshal(object, &head) != nil || head.RecordKind == "" {
+			f.changes.Publish(store.Change{})
+			return
+		}
+		f.changes.Publish(store.Change{Kind: head.RecordKind, Key: string(head.RecordKey)})
+		return
+	}
+	if len(f.kinds) == 0 {
+		return // a login of upstream's
+	}
+	kind := f.kinds[0]
+	var o sharedObject
+	if json.Unmarshal(object, &o) == nil {
+		if key, ok := sharedKinds[kind].key(m.Name, o.members); ok {
+			f.changes.Publish(store.Change{Kind: kind, Key: key})
+			return
+		}
+	}
+	f.changes.Publish(store.Change{Kind: kind})
+}

@@ -1,0 +1,208 @@
+// Package kubernetes keeps records in custom resources of a Kubernetes cluster, by the REST API.
+//
+// Clients, users, connectors and signing keys are upstream's own objects, with upstream's names and members, so that
+// kubectl, charts and operators go on working with them. All other records live in objects of our own within upstream's
+// other resources, so that neither new definitions nor new rights are needed. What is upstream's there is never touched.
+//
+// There is no client library behind it. What we need is a dozen of requests with a few types; the library would make the
+// program half as large again, and keep copies of objects that we never ask for.
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"dex/internal/store"
+	"dex/internal/store/watch"
+)
+
+// A Store is a store.Store in a namespace of a Kubernetes cluster. Make one with Open.
+type Store struct {
+	client    *client
+	transport *http.Transport
+	log       *slog.Logger
+	now       func() time.Time
+
+	changes   watch.Hub
+	followers sync.WaitGroup
+	pages     pageMemory
+	warned    onceEach
+
+	// life ends with Close, and with it what is under way.
+	life context.Context //nolint:containedctx // lives as long as the store
+	end  context.CancelFunc
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open connects to the API server and sees to it that the definitions of the custom resources are there. An error says
+// which server can't be used and why; Open tries once.
+func Open(ctx context.Context, c Config, log *slog.Logger, opts ...Option) (*Store, error) {
+	var o options
+	for _, option := range opts {
+		option(&o)
+	}
+	connection, err := c.connection(o, log)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{log: log, now: time.Now}
+	s.client, s.transport = connection.client(o.wrap)
+	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
+	versions, err := s.define(ctx, c.CRDHandling != CRDCheck)
+	if err != nil {
+		s.transport.CloseIdleConnections()
+		s.end()
+		return nil, fmt.Errorf("Kubernetes API server %s: %w", connection.server, s.failure(ctx, err))
+	}
+	s.follow(versions)
+	return s, nil
+}
+
+// begin returns a context that also ends with the store; the function frees it.
+func (s *Store) begin(ctx context.Context) (context.Context, func(), error) {
+	if s.life.Err() != nil {
+		return nil, nil, store.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	both, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.life, cancel)
+	return both, func() { stop(); cancel() }, nil
+}
+
+// failure returns an error as the caller with the context shall see it.
+func (s *Store) failure(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case s.life.Err() != nil:
+		return store.ErrClosed
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return err
+}
+
+// do runs an operation.
+func (s *Store) do(ctx context.Context, operation func(context.Context) error) error {
+	both, free, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer free()
+	return s.failure(ctx, operation(both))
+}
+
+// Get is part of store.Store. It takes one request.
+func (s *Store) Get(ctx context.Context, kind, key string) (r store.Record, err error) {
+	err = s.do(ctx, func(ctx context.Context) error {
+		at, ok := placeOf(kind, key)
+		if !ok {
+			return store.ErrNotFound
+		}
+		if at.shared != nil {
+			r, err = s.getShared(ctx, at, kind, key)
+			return err
+		}
+		o, err := s.getLive(ctx, at, kind, key)
+		if err != nil {
+			return err
+		}
+		r = o.record()
+		return nil
+	})
+	if err != nil {
+		return store.Record{}, err
+	}
+	return r, nil
+}
+
+// Create is part of store.Store. It takes one request, more only where an expired record is in the way.
+func (s *Store) Create(ctx context.Context, r store.Record) (revision string, err error) {
+	return s.write(ctx, r, s.createShared, s.createOwn)
+}
+
+// Replace is part of store.Store. It takes one request for our own records, and two for upstream's objects.
+func (s *Store) Replace(ctx context.Context, r store.Record) (revision string, err error) {
+	return s.write(ctx, r, s.replaceShared, s.replaceOwn)
+}
+
+// A writer creates or replaces the record at a place and returns its new revision.
+type writer func(ctx context.Context, at place, r store.Record) (string, error)
+
+func (s *Store) write(ctx context.Context, r store.Record, shared, own writer) (revision string, err error) {
+	err = s.do(ctx, func(ctx context.Context) error {
+		if err := r.Check(); err != nil {
+			return err
+		}
+		at, ok := placeOf(r.Kind, r.Key)
+		if !ok {
+			return fmt.Errorf("a %s can't have the key %q, which makes no valid name of an object of Kubernetes: it is too "+
+				"long, or has characters that don't go there", r.Kind, r.Key)
+		}
+		write := own
+		if at.shared != nil {
+			write = shared
+		}
+		revision, err = write(ctx, at, r)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	s.changes.Publish(store.Change{Kind: r.Kind, Key: r.Key})
+	return revision, nil
+}
+
+// Delete is part of store.Store. It takes one request for one of our own records if there is a revision, and two
+// otherwise.
+func (s *Store) Delete(ctx context.Context, kind, key, revision string) error {
+	err := s.do(ctx, func(ctx context.Context) error {
+		at, ok := placeOf(kind, key)
+		if !ok {
+			return store.ErrNotFound
+		}
+		if at.shared != nil {
+			return s.deleteShared(ctx, at, kind, key, revision)
+		}
+		return s.deleteOwn(ctx, at, kind, key, revision)
+	})
+	if err == nil {
+		s.changes.Publish(store.Change{Kind: kind, Key: key})
+	}
+	return err
+}
+
+// Watch is part of store.Store.
+func (s *Store) Watch(ctx context.Context) (<-chan store.Change, error) {
+	return s.changes.Subscribe(ctx)
+}
+
+// Ping is part of store.Store. It reads one object, which need not be there.
+func (s *Store) Ping(ctx context.Context) error {
+	return s.do(ctx, func(ctx context.Context) error {
+		var o partial
+		at, _ := placeOf("keys", "openid-connect-keys")
+		err := s.read(ctx, at, metadataOnly, &o)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+}
+
+// Close is part of store.Store. What is under way fails.
+func (s *Store) Close() error {
+	s.end()
+	s.changes.Close()
+	s.followers.Wait()
+	s.transport.CloseIdleConnections()
+	return nil
+}

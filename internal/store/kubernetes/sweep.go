@@ -1,0 +1,104 @@
+package kubernetes
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"dex/internal/store"
+)
+
+// sweepers is how many objects are deleted at once.
+const sweepers = 8
+
+// Sweep is part of store.Store. It reads all records of the kind, page by page, as the API server can't select by time.
+func (s *Store) Sweep(ctx context.Context, kind string, before time.Time, limit int) (removed int, err error) {
+	if limit <= 0 || limit > store.MaxLimit {
+		limit = store.MaxLimit
+	}
+	err = s.do(ctx, func(ctx context.Context) error {
+		at, ok := placeOf(kind, "any")
+		if !ok || at.shared != nil {
+			return nil // upstream's objects don't expire
+		}
+		removed, err = s.sweep(ctx, at.resource, kind, before, limit)
+		return err
+	})
+	return removed, err
+}
+
+// An expiring is what a sweep keeps of an object: not its document.
+type expiring struct {
+	Metadata struct {
+		Name            string `json:"name"`
+		ResourceVersion string `json:"resourceVersion"`
+	} `json:"metadata"`
+	recordHead
+}
+
+func (s *Store) sweep(ctx context.Context, r resource, kind string, before time.Time, limit int) (int, error) {
+	q := pageQuery{labels: recordLabel + "=" + kindLabel(kind), limit: pageSize}
+	removed := 0
+	for {
+		var expired []expiring
+		end, err := s.client.page(ctx, r, q, func(object json.RawMessage) error {
+			var e expiring
+			// What is no record of ours is left alone; List warns of it.
+			if json.Unmarshal(object, &e) == nil && e.RecordKind == kind && e.over(before) {
+				expired = append(expired, e)
+			}
+			return nil
+		})
+		if from, ok := expiredPage(err); ok {
+			q.from = from
+			continue
+		}
+		if err != nil {
+			return removed, err
+		}
+		for len(expired) > 0 && removed < limit {
+			n := min(limit-removed, len(expired))
+			count, err := s.removeAll(ctx, r, expired[:n])
+			removed += count
+			if err != nil {
+				return removed, err
+			}
+			expired = expired[n:]
+		}
+		if q.from = end.Continue; q.from == "" || removed >= limit {
+			return removed, nil
+		}
+	}
+}
+
+// over reports whether the record that an object holds expired before a time.
+func (e *expiring) over(before time.Time) bool {
+	return e.Metadata.Name == recordName(e.RecordKind, string(e.RecordKey)) &&
+		!e.RecordExpires.IsZero() && e.RecordExpires.Before(before)
+}
+
+// removeAll deletes objects in the versions that were read, and returns how many it did. A version that is no more there
+// was extended, or swept by somebody else.
+func (s *Store) removeAll(ctx context.Context, r resource, expired []expiring) (int, error) {
+	var removed atomic.Int64
+	work, ctx := errgroup.WithContext(ctx)
+	work.SetLimit(sweepers)
+	for _, e := range expired {
+		work.Go(func() error {
+			err := s.remove(ctx, r, e.Metadata.Name, e.Metadata.ResourceVersion)
+			switch {
+			case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrNotFound):
+				return nil
+			case err == nil:
+				removed.Add(1)
+			}
+			return err
+		})
+	}
+	err := work.Wait()
+	return int(removed.Load()), err
+}
