@@ -36,6 +36,8 @@ type Config struct {
 type Storage struct {
 	Type   string  `key:"type"` // one of StorageTypes
 	Config Section `key:"config" expand:"env"`
+	// KeyFile names a file of keys that seal what is stored.
+	KeyFile string `key:"keyFile"`
 }
 
 // Web is the listeners that browsers and applications reach.
@@ -86,12 +88,14 @@ type Telemetry struct {
 
 // Expiry is how long things live.
 type Expiry struct {
-	SigningKeys    time.Duration `key:"signingKeys"`    // 6h when absent
-	IDTokens       time.Duration `key:"idTokens"`       // ID and access tokens; 24h when absent
-	AuthRequests   time.Duration `key:"authRequests"`   // how long a login may take; 24h when absent
-	AuthCodes      time.Duration `key:"authCodes"`      // ours; 60s when absent, at most 30m
-	DeviceRequests time.Duration `key:"deviceRequests"` // 5m when absent
-	RefreshTokens  RefreshTokens `key:"refreshTokens"`
+	SigningKeys  time.Duration `key:"signingKeys"`  // 6h when absent
+	IDTokens     time.Duration `key:"idTokens"`     // ID and access tokens; 24h when absent
+	AuthRequests time.Duration `key:"authRequests"` // how long a login may take; 24h when absent
+	AuthCodes    time.Duration `key:"authCodes"`    // ours; 60s when absent, at most 30m
+	// AuthCodeReuseInterval is how long after its use a code gets the same answer again; ours; 0 when absent.
+	AuthCodeReuseInterval time.Duration `key:"authCodeReuseInterval"`
+	DeviceRequests        time.Duration `key:"deviceRequests"` // 5m when absent
+	RefreshTokens         RefreshTokens `key:"refreshTokens"`
 }
 
 // RefreshTokens is the policy of refresh token families.
@@ -240,6 +244,7 @@ const (
 	DefaultAuthRequests   = 24 * time.Hour
 	DefaultAuthCodes      = time.Minute
 	MaxAuthCodes          = 30 * time.Minute
+	MaxAuthCodeReuse      = 30 * time.Second
 	DefaultDeviceRequests = 5 * time.Minute
 	DefaultSigningKeys    = 6 * time.Hour
 	// DefaultReuseInterval covers a client that retries a refresh whose answer it lost, and tabs that refresh at once.

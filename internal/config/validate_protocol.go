@@ -19,6 +19,9 @@ func (v *validator) expiry() {
 	v.notNegative("expiry.authRequests", e.AuthRequests)
 	v.notNegative("expiry.deviceRequests", e.DeviceRequests)
 	v.positive("expiry.authCodes", e.AuthCodes)
+	if e.AuthCodeReuseInterval < 0 || e.AuthCodeReuseInterval > MaxAuthCodeReuse {
+		v.errorf("expiry.authCodeReuseInterval", "must be 0s to 30s")
+	}
 	switch {
 	case e.AuthCodes > MaxAuthCodes:
 		v.errorf("expiry.authCodes", "must be at most 30m")

@@ -36,24 +36,29 @@ type code struct {
 	// Used marks a code without refresh tokens that was redeemed, or any that somebody could not redeem. Where there are
 	// refresh tokens it is their family that shows the use: it can begin only once.
 	Used bool `json:"used,omitempty"`
+	// Redeemed is when a code without refresh tokens was redeemed, where that may be repeated; zero otherwise.
+	Redeemed time.Time `json:"redeemed,omitzero"`
 }
 
 // Codes are the authorization codes. They are safe for concurrent use.
 type Codes struct {
 	table    *store.Table[code]
 	lifetime time.Duration
+	reuse    time.Duration // how long after its use a code gets the same answer again
 	now      func() time.Time
 	recent   recent
 }
 
-// NewCodes returns the codes in a storage, each good for a lifetime.
-func NewCodes(s store.Store, lifetime time.Duration, now func() time.Time) *Codes {
+// NewCodes returns the codes in a storage, each good for a lifetime. Within the reuse interval after its use a code gets the
+// same answer again, for who lost it; RFC 6749 (4.1.2) wants 0, which means never.
+func NewCodes(s store.Store, lifetime, reuse time.Duration, now func() time.Time) *Codes {
 	return &Codes{
 		table: store.In(s, store.Kind[code]{
 			Name:    "code",
 			Expires: func(c *code) time.Time { return c.ValidUntil.Add(replayMemory) },
 		}),
 		lifetime: lifetime,
+		reuse:    reuse,
 		now:      now,
 	}
 }
@@ -96,7 +101,7 @@ func (c *Codes) read(ctx context.Context, secret, clientID string) (store.Entry[
 	switch {
 	case e.Value.ClientID != clientID:
 		return e, fmt.Errorf("code of another client: %w", store.ErrNotFound)
-	case e.Value.Used:
+	case e.Value.Used && !c.mayRepeat(e.Value.Redeemed):
 		return e, errReplayed
 	case c.now().After(e.Value.ValidUntil):
 		return e, errTooOld
@@ -104,16 +109,40 @@ func (c *Codes) read(ctx context.Context, secret, clientID string) (store.Entry[
 	return e, nil
 }
 
-// spend marks a code as used. Of any number of callers one succeeds, the others get errReplayed.
-func (c *Codes) spend(ctx context.Context, e store.Entry[code]) error {
-	_, err := c.table.UpdateEntry(ctx, e, func(stored *code) error {
-		if stored.Used {
+// mayRepeat reports whether what was used at a time may be used once more.
+func (c *Codes) mayRepeat(used time.Time) bool {
+	return c.reuse > 0 && !used.IsZero() && !c.now().After(used.Add(c.reuse))
+}
+
+// redeem marks a code as used. Of any number of callers one succeeds, the others get errReplayed, but within the reuse
+// interval.
+func (c *Codes) redeem(ctx context.Context, e store.Entry[code]) error {
+	return c.change(ctx, e, func(stored *code) error {
+		switch {
+		case stored.Used && c.mayRepeat(stored.Redeemed):
+			return store.ErrUnchanged
+		case stored.Used:
 			return errReplayed
+		case c.reuse > 0:
+			stored.Redeemed = c.now()
+		default:
+			stored.Identity = connector.Identity{} // what is kept is only for recognizing a replay
 		}
 		stored.Used = true
-		stored.Identity = connector.Identity{} // what is kept is only for recognizing a replay
 		return nil
 	})
+}
+
+// spoil marks a code as used, so that nobody can redeem it.
+func (c *Codes) spoil(ctx context.Context, e store.Entry[code]) error {
+	return c.change(ctx, e, func(stored *code) error {
+		stored.Used, stored.Redeemed, stored.Identity = true, time.Time{}, connector.Identity{}
+		return nil
+	})
+}
+
+func (c *Codes) change(ctx context.Context, e store.Entry[code], how func(*code) error) error {
+	_, err := c.table.UpdateEntry(ctx, e, how)
 	return err
 }
 

@@ -77,10 +77,11 @@ func NewFamilies(s store.Store, p Policy, now func() time.Time, log *slog.Logger
 	}
 }
 
-// begin starts a family and returns its first token.
-func (s *Families) begin(ctx context.Context, familyID string, a Authorization) (string, error) {
-	first := firstSecret()
-	f := family{Authorization: a, Key: randomBytes(secretLen), Secret: hashSecret(first), Created: s.now()}
+// begin starts a family and returns its first token, which is derived from the code that it is for.
+func (s *Families) begin(ctx context.Context, familyID, code string, a Authorization) (string, error) {
+	f := family{Authorization: a, Key: randomBytes(secretLen), Salt: randomBytes(secretLen), Created: s.now()}
+	first := nextSecret(code, f.Salt)
+	f.Secret = hashSecret(first)
 	f.Identity.Data = nil // has its own record, which all families of the user share
 	f.LastUsed = f.Created
 	s.setExpiry(&f)
@@ -93,6 +94,24 @@ func (s *Families) begin(ctx context.Context, familyID string, a Authorization) 
 		}
 	}
 	return encodeRefreshToken(familyID, f.secretText(familyID, 0, first)), nil
+}
+
+// first returns the first token of a family, and when it began, for who has the code. The time is zero when the token was
+// used already, or the family has ended.
+func (s *Families) first(ctx context.Context, familyID, code string) (token string, begun time.Time, err error) {
+	e, err := s.table.Get(ctx, familyID)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", time.Time{}, nil
+	}
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	f := &e.Value
+	secret := nextSecret(code, f.Salt)
+	if f.Ended || !f.LastUsed.Equal(f.Created) || f.Generation != 0 || !isHashOf(f.Secret, secret) {
+		return "", time.Time{}, nil
+	}
+	return encodeRefreshToken(familyID, f.secretText(familyID, 0, secret)), f.Created, nil
 }
 
 // use is what presenting a token comes to.

@@ -33,7 +33,7 @@ var someone = Authorization{ClientID: "app", ConnectorID: "mock", Identity: conn
 
 func (b *bench) begin() string {
 	b.Helper()
-	token, err := b.Families.begin(b.Context(), "f", someone)
+	token, err := b.Families.begin(b.Context(), "f", "code", someone)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestTheStorageHoldsNoRefreshToken(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The thief can make tags, but not the secret below them.
-		for _, guess := range []string{string(e.Value.Secret), nextSecret("", e.Value.Salt), firstSecret()} {
+		for _, guess := range []string{string(e.Value.Secret), nextSecret("", e.Value.Salt), "guess"} {
 			b.wantRefused(encodeRefreshToken("f", e.Value.secretText("f", e.Value.Generation, guess)), errForged)
 		}
 		token = b.mustRefresh(token)
@@ -213,7 +213,7 @@ func TestEndedFamilyCantBeginAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.wantRefused(token, errForged)
-		if _, err := b.Families.begin(t.Context(), "f", someone); !errors.Is(err, store.ErrExists) {
+		if _, err := b.Families.begin(t.Context(), "f", "code", someone); !errors.Is(err, store.ErrExists) {
 			t.Errorf("begin again: got error %v", err)
 		}
 		if begun, err := b.begun(t.Context(), "f"); begun || err != nil {

@@ -52,7 +52,7 @@ func (g *codeGrant) verify(ctx context.Context, r *request) (*granted, error) {
 			if !c.Has(oauth.ScopeOfflineAccess) || !source.Refreshes() {
 				return "", g.redeem(ctx, e)
 			}
-			return g.begin(ctx, &c)
+			return g.begin(ctx, &c, secret)
 		},
 	}, nil
 }
@@ -71,8 +71,7 @@ func check(c *code, f form) error {
 // spoil makes a code useless after a request that does not fit it, and returns why it does not: who has stolen a code
 // gets no second guess.
 func (g *codeGrant) spoil(ctx context.Context, e store.Entry[code], why error) error {
-	err := g.codes.spend(ctx, e)
-	if err != nil && !errors.Is(err, errReplayed) {
+	if err := g.codes.spoil(ctx, e); err != nil {
 		return fmt.Errorf("spoil code: %w", err)
 	}
 	if err := g.families.End(ctx, e.Value.FamilyID); err != nil {
@@ -83,7 +82,7 @@ func (g *codeGrant) spoil(ctx context.Context, e store.Entry[code], why error) e
 
 // redeem uses up a code that gives no refresh token.
 func (g *codeGrant) redeem(ctx context.Context, e store.Entry[code]) error {
-	err := g.codes.spend(ctx, e)
+	err := g.codes.redeem(ctx, e)
 	if errors.Is(err, errReplayed) {
 		return g.endReplayed(ctx, &e.Value)
 	}
@@ -92,15 +91,19 @@ func (g *codeGrant) redeem(ctx context.Context, e store.Entry[code]) error {
 
 // begin stores what later refreshes need and returns the first refresh token. The family can begin only once, which uses
 // up the code: a server that dies before this write has changed nothing, and the client may try again.
-func (g *codeGrant) begin(ctx context.Context, c *code) (string, error) {
+func (g *codeGrant) begin(ctx context.Context, c *code, secret string) (string, error) {
 	if err := g.offline.keep(ctx, c.Identity.UserID, c.ConnectorID, c.Identity.Data); err != nil {
 		return "", err
 	}
-	refresh, err := g.families.begin(ctx, c.FamilyID, c.Authorization)
-	if errors.Is(err, store.ErrExists) {
-		return "", g.endReplayed(ctx, c)
+	refresh, err := g.families.begin(ctx, c.FamilyID, secret, c.Authorization)
+	if !errors.Is(err, store.ErrExists) {
+		return refresh, err
 	}
-	return refresh, err
+	refresh, begun, err := g.families.first(ctx, c.FamilyID, secret)
+	if err == nil && g.codes.mayRepeat(begun) {
+		return refresh, nil
+	}
+	return "", errors.Join(err, g.endReplayed(ctx, c))
 }
 
 // endReplayed ends what the first use of a code gave, as one of the two users has stolen it (RFC 9700, section 4.5).

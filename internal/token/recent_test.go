@@ -24,7 +24,7 @@ func (c *countReads) Get(ctx context.Context, kind, key string) (store.Record, e
 
 func TestCodeIsNotReadWhereItWasIssued(t *testing.T) {
 	s := &countReads{Store: memory.New()}
-	here, there := NewCodes(s, time.Minute, time.Now), NewCodes(s, time.Minute, time.Now)
+	here, there := NewCodes(s, time.Minute, 0, time.Now), NewCodes(s, time.Minute, 0, time.Now)
 	issue := func() string {
 		secret, err := here.Issue(t.Context(), someone, "http://app.test/", Challenge{})
 		if err != nil {
@@ -41,7 +41,7 @@ func TestCodeIsNotReadWhereItWasIssued(t *testing.T) {
 		if e.Value.Identity.UserID != "u" {
 			t.Errorf("got %+v", e.Value)
 		}
-		return codes.spend(t.Context(), e)
+		return codes.redeem(t.Context(), e)
 	}
 
 	secret := issue()
@@ -69,6 +69,69 @@ func TestCodeIsNotReadWhereItWasIssued(t *testing.T) {
 	}
 	if err := use(here, secret, "app"); err != nil {
 		t.Errorf("after another client tried: got error %v", err)
+	}
+}
+
+// With a reuse interval a code is answered again for that long, but not when somebody has spoiled it.
+func TestCodeMayBeRepeatedWithinTheInterval(t *testing.T) {
+	clock := time.Now()
+	s := memory.New()
+	codes := NewCodes(s, time.Minute, 2*time.Second, func() time.Time { return clock })
+	elsewhere := NewCodes(s, time.Minute, 2*time.Second, func() time.Time { return clock })
+	use := func(codes *Codes, secret string) error {
+		e, err := codes.read(t.Context(), secret, "app")
+		if err != nil {
+			return err
+		}
+		if e.Value.Identity.UserID != "u" {
+			t.Errorf("got %+v", e.Value)
+		}
+		return codes.redeem(t.Context(), e)
+	}
+	secret, err := codes.Issue(t.Context(), someone, "http://app.test/", Challenge{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := errors.Join(use(codes, secret), use(elsewhere, secret)); err != nil {
+			t.Error(err)
+		}
+		clock = clock.Add(time.Second)
+	}
+	for _, c := range []*Codes{codes, elsewhere} {
+		if err := use(c, secret); !errors.Is(err, errReplayed) {
+			t.Errorf("after the interval: got error %v", err)
+		}
+	}
+
+	if secret, err = codes.Issue(t.Context(), someone, "http://app.test/", Challenge{}); err != nil {
+		t.Fatal(err)
+	}
+	e, err := codes.read(t.Context(), secret, "app")
+	if err := errors.Join(err, codes.redeem(t.Context(), e), codes.spoil(t.Context(), e)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*Codes{codes, elsewhere} {
+		if err := use(c, secret); !errors.Is(err, errReplayed) {
+			t.Errorf("a spoiled code: got error %v", err)
+		}
+	}
+}
+
+func TestFirstTokenIsGivenAgainToWhoHasTheCode(t *testing.T) {
+	b := newBench(t, Policy{Rotate: true})
+	token := b.begin()
+	again, begun, err := b.first(t.Context(), "f", "code")
+	if err != nil || again != token || !begun.Equal(b.clock) {
+		t.Errorf("got %s of %v and error %v, want %s", again, begun, err, token)
+	}
+	if other, begun, err := b.first(t.Context(), "f", "another code"); err != nil || other != "" || !begun.IsZero() {
+		t.Errorf("with another code: got %s of %v and error %v", other, begun, err)
+	}
+	b.clock = b.clock.Add(time.Second)
+	b.mustRefresh(token)
+	if used, begun, err := b.first(t.Context(), "f", "code"); err != nil || used != "" || !begun.IsZero() {
+		t.Errorf("after its use: got %s of %v and error %v", used, begun, err)
 	}
 }
 

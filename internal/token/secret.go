@@ -43,10 +43,7 @@ func readSecret(text string) presented {
 	return presented{text: text, generation: generation, secret: parts[1], tag: parts[2]}
 }
 
-// firstSecret makes the secret of generation 0.
-func firstSecret() string { return id.Lower(randomBytes(secretLen)) }
-
-// nextSecret derives a secret from the one before.
+// nextSecret derives a secret from the one before, or the first one from the code that it was given for.
 func nextSecret(before string, salt []byte) string {
 	mac := hmac.New(sha256.New, salt)
 	mac.Write([]byte(before))
