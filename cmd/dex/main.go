@@ -38,7 +38,7 @@ func newRoot() *cobra.Command {
 			return nil
 		},
 	}
-	root.AddCommand(newServe(), newCheck(), newHashPassword(), newVersion())
+	root.AddCommand(newServe(), newCheck(), newExport(), newImport(), newReseal(), newHashPassword(), newVersion())
 	return root
 }
 

@@ -23,6 +23,7 @@ import (
 	"dex/internal/server"
 	"dex/internal/signing"
 	"dex/internal/store"
+	"dex/internal/takeover"
 	"dex/internal/telemetry"
 	"dex/internal/token"
 	"dex/internal/ui"
@@ -48,6 +49,8 @@ type App struct {
 	log   *slog.Logger
 	store store.Store
 
+	families   *token.Families
+	offline    *token.OfflineSessions
 	signer     *signing.Local
 	ring       *seal.Ring
 	connectors *federation.Registry
@@ -82,13 +85,9 @@ func (a *App) open(ctx context.Context, p *Plan) error {
 	if a.web, err = a.openCertificate(); err != nil {
 		return err
 	}
-	if a.store, err = p.OpenStore(ctx, a.log); err != nil {
+	if err := a.openStorage(ctx, p); err != nil {
 		return err
 	}
-	if a.opts.WrapStore != nil {
-		a.store = a.opts.WrapStore(a.store)
-	}
-	a.log.InfoContext(ctx, "config storage", "storage_type", a.cfg.Storage.Type)
 	if a.signer, err = a.openSigner(ctx); err != nil {
 		return err
 	}
@@ -99,6 +98,28 @@ func (a *App) open(ctx context.Context, p *Plan) error {
 	a.health = telemetry.NewHealth(a.log)
 	a.health.Add("storage", a.store.Ping)
 	return a.wire(ctx, p)
+}
+
+// openStorage opens the storage and imports what upstream has there. The signing keys come after it: upstream's go on.
+func (a *App) openStorage(ctx context.Context, p *Plan) error {
+	s, err := p.openStorage(ctx, a.log)
+	if err != nil {
+		return err
+	}
+	a.store = s.Store
+	if a.opts.WrapStore != nil {
+		a.store = a.opts.WrapStore(a.store)
+	}
+	a.log.InfoContext(ctx, "config storage", "storage_type", a.cfg.Storage.Type)
+	lifetimes := refreshPolicy(a.cfg)
+	a.families = token.NewFamilies(a.store, lifetimes, time.Now, a.log)
+	a.offline = token.NewOfflineSessions(a.store, lifetimes, time.Now)
+	if s.upstream == nil {
+		return nil
+	}
+	return takeover.Run(ctx, s.upstream, takeover.Target{
+		Store: a.store, Families: a.families, Offline: a.offline, TokenLifetime: a.cfg.Expiry.IDTokens,
+	}, a.log)
 }
 
 // Close frees what New opened.
@@ -148,8 +169,7 @@ func (a *App) wire(ctx context.Context, p *Plan) error {
 		return err
 	}
 	rules := policy.New(clients)
-	codes := token.NewCodes(a.store, a.cfg.Expiry.AuthCodes, time.Now)
-	lifetimes := refreshPolicy(a.cfg)
+	codes := token.NewCodes(a.store, a.cfg.Expiry.AuthCodes, a.cfg.Expiry.AuthCodeReuseInterval, time.Now)
 	tokens := token.NewEndpoint(token.Config{
 		Clients:    clients,
 		Connectors: a.connectors,
@@ -158,8 +178,8 @@ func (a *App) wire(ctx context.Context, p *Plan) error {
 			Issuer: a.cfg.Issuer, Lifetime: a.cfg.Expiry.IDTokens, Signer: a.signer, Policy: rules, Now: time.Now,
 		},
 		Codes:      codes,
-		Families:   token.NewFamilies(a.store, lifetimes, time.Now, a.log),
-		Offline:    token.NewOfflineSessions(a.store, lifetimes, time.Now),
+		Families:   a.families,
+		Offline:    a.offline,
 		GrantTypes: a.cfg.OAuth2.GrantTypes,
 		Log:        a.log,
 	})
@@ -191,7 +211,7 @@ func (a *App) wire(ctx context.Context, p *Plan) error {
 		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
 	})
 	a.routes = a.route(flow, tokens, userinfo.New(verifier, a.log), published)
-	a.swept = []string{"code", "login", "refresh", "offline", "lease"}
+	a.swept = []string{"code", "login", "refresh", "offline", store.LeaseKind}
 	return nil
 }
 
@@ -265,6 +285,9 @@ func (a *App) Run(ctx context.Context) error {
 // forget makes the caches forget what this or another replica has changed.
 func (a *App) forget(ctx context.Context) error {
 	changes, err := a.store.Watch(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("watch storage: %w", err)
 	}

@@ -2,27 +2,33 @@ package app
 
 import (
 	"context"
+	"errors"
+	"math/rand/v2"
 	"time"
+
+	"dex/internal/store"
 )
 
 const (
 	sweepEvery = 5 * time.Minute
+	// firstSweep is how long after the start the first one comes, so that a server that is restarted often sweeps too.
+	firstSweep = 20 * time.Second
 	// sweepPage is how many records are removed before others get their turn at the storage.
 	sweepPage = 500
+	// sweepLease keeps the other replicas from sweeping too, until it is time for the next one.
+	sweepLease = sweepEvery - 30*time.Second
 )
 
 // maintain removes what has expired and renews sealing keys, until the context ends.
 func (a *App) maintain(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
+	for wait := firstSweep; ; wait = sweepEvery {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(wait + rand.N(wait/10)): //nolint:gosec // jitter, not a secret
 		}
-		for _, kind := range a.swept {
-			a.sweep(ctx, kind)
+		if err := a.sweep(ctx); err != nil && ctx.Err() == nil {
+			a.log.ErrorContext(ctx, "garbage collection failed", "err", err)
 		}
 		if err := a.ring.Maintain(ctx); err != nil && ctx.Err() == nil {
 			a.log.ErrorContext(ctx, "sealing keys could not be renewed", "err", err)
@@ -30,23 +36,43 @@ func (a *App) maintain(ctx context.Context) {
 	}
 }
 
-// sweep removes the expired records of a kind, a page at a time.
-func (a *App) sweep(ctx context.Context, kind string) {
-	removed := 0
+// sweep removes the expired records of all kinds, unless another replica does or has just done so. The lease is not
+// given back: it ends before the next sweep is due.
+func (a *App) sweep(ctx context.Context) error {
+	lease, ok, err := store.TryAcquire(ctx, a.store, "sweep", sweepLease)
+	if err != nil || !ok {
+		return err
+	}
+	var failures []error
+	for _, kind := range a.swept {
+		if err := a.sweepKind(ctx, lease, kind); err != nil {
+			failures = append(failures, err) // the others can be swept all the same
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// sweepKind removes the expired records of a kind, a page at a time.
+func (a *App) sweepKind(ctx context.Context, lease *store.Lease, kind string) error {
+	began, renewed, removed := time.Now(), time.Now(), 0
+	defer func() {
+		if removed > 0 {
+			a.log.InfoContext(ctx, "garbage collection run", "kind", kind, "removed", removed,
+				"took", time.Since(began).Round(time.Millisecond))
+		}
+	}()
 	for {
 		n, err := a.store.Sweep(ctx, kind, time.Now(), sweepPage)
 		removed += n
-		if err != nil {
-			if ctx.Err() == nil {
-				a.log.ErrorContext(ctx, "garbage collection failed", "kind", kind, "err", err)
-			}
-			return
+		if err != nil || n < sweepPage {
+			return err
 		}
-		if n < sweepPage {
-			break
+		if time.Since(renewed) < sweepLease/3 {
+			continue
 		}
-	}
-	if removed > 0 {
-		a.log.InfoContext(ctx, "garbage collection run", "kind", kind, "removed", removed)
+		if err := lease.Renew(ctx); err != nil {
+			return err
+		}
+		renewed = time.Now()
 	}
 }

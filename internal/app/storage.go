@@ -17,8 +17,14 @@ import (
 	"dex/internal/seal"
 	"dex/internal/signing"
 	"dex/internal/store"
+	"dex/internal/store/etcd"
+	"dex/internal/store/kubernetes"
 	"dex/internal/store/memory"
+	"dex/internal/store/mysql"
+	"dex/internal/store/postgres"
+	"dex/internal/store/sealed"
 	"dex/internal/store/sqlite"
+	"dex/internal/takeover"
 )
 
 const (
@@ -38,24 +44,61 @@ var DurableKinds = []string{
 type backend struct {
 	settings any                      // to be decoded into
 	mistakes func() map[string]string // what is wrong with them, by key; nil if nothing can be
-	open     func(context.Context, *slog.Logger) (store.Store, error)
+	open     func(context.Context, *slog.Logger) (*storage, error)
 	remote   bool // it may be there later
+}
+
+// A storage is an open one.
+type storage struct {
+	store.Store
+	upstream takeover.Source // what upstream has there; nil if it can't have anything
 }
 
 func newBackend(kind string) *backend {
 	switch kind {
 	case "memory":
-		return &backend{
-			settings: &struct{}{},
-			open:     func(context.Context, *slog.Logger) (store.Store, error) { return memory.New(), nil },
-		}
+		return &backend{settings: &struct{}{}, open: func(context.Context, *slog.Logger) (*storage, error) {
+			return &storage{Store: memory.New()}, nil
+		}}
 	case "sqlite3":
 		c := &sqlite.Config{}
-		return &backend{settings: c, open: func(ctx context.Context, log *slog.Logger) (store.Store, error) {
-			return sqlite.Open(ctx, *c, log)
-		}}
+		return &backend{settings: c, open: opener(c, sqlite.Open, func(s *sqlite.Store) takeover.Source {
+			return takeover.SQLite(s.DB())
+		})}
+	case "postgres":
+		c := &postgres.Config{}
+		return &backend{settings: c, mistakes: c.Mistakes, remote: true,
+			open: opener(c, postgres.Open, func(s *postgres.Store) takeover.Source { return takeover.PostgreSQL(s.DB()) })}
+	case "mysql":
+		c := &mysql.Config{}
+		return &backend{settings: c, mistakes: c.Mistakes, remote: true,
+			open: opener(c, mysql.Open, func(s *mysql.Store) takeover.Source { return takeover.MySQL(s.DB()) })}
+	case "etcd":
+		c := &etcd.Config{}
+		return &backend{settings: c, mistakes: c.Mistakes, remote: true,
+			open: opener(c, etcd.Open, func(s *etcd.Store) takeover.Source { return takeover.Etcd(s.Upstream()) })}
+	case "kubernetes":
+		c := &kubernetes.Config{}
+		open := func(ctx context.Context, c kubernetes.Config, log *slog.Logger) (*kubernetes.Store, error) {
+			return kubernetes.Open(ctx, c, log)
+		}
+		return &backend{settings: c, mistakes: c.Mistakes, remote: true,
+			open: opener(c, open, func(s *kubernetes.Store) takeover.Source { return takeover.Kubernetes(s.UpstreamObjects) })}
 	}
 	return nil
+}
+
+// opener makes of a backend's functions what opens it with the settings as they will be.
+func opener[C any, S store.Store](
+	settings *C, open func(context.Context, C, *slog.Logger) (S, error), upstream func(S) takeover.Source,
+) func(context.Context, *slog.Logger) (*storage, error) {
+	return func(ctx context.Context, log *slog.Logger) (*storage, error) {
+		s, err := open(ctx, *settings, log)
+		if err != nil {
+			return nil, err
+		}
+		return &storage{Store: s, upstream: upstream(s)}, nil
+	}
 }
 
 func (p *Plan) checkStorage() config.Problems {
@@ -74,18 +117,41 @@ func (p *Plan) checkStorage() config.Problems {
 	return problems
 }
 
-// OpenStore opens the storage, and waits a bounded time for one that can't be reached yet. The error says what can't be
-// reached and why.
+// editable are the kinds that on Kubernetes are objects that people and operators edit.
+var editable = []string{client.Kind.Name, local.Kind.Name, federation.Kind.Name}
+
+// OpenStore opens the storage, and waits a bounded time for one that can't be reached yet. What it keeps is sealed if there
+// is a storage key. The error says what can't be reached and why.
 func (p *Plan) OpenStore(ctx context.Context, log *slog.Logger) (store.Store, error) {
-	s, err := p.reach(ctx, log)
+	s, err := p.openStorage(ctx, log)
 	if err != nil {
-		return nil, fmt.Errorf("open storage %s: %w", p.Config.Storage.Type, err)
+		return nil, err
 	}
 	return s, nil
 }
 
+func (p *Plan) openStorage(ctx context.Context, log *slog.Logger) (*storage, error) {
+	keys, err := sealed.ReadKeys(config.OS, p.Config.Storage.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range keys.Warnings() {
+		log.WarnContext(ctx, warning)
+	}
+	s, err := p.reach(ctx, log)
+	if err != nil {
+		return nil, fmt.Errorf("open storage %s: %w", p.Config.Storage.Type, err)
+	}
+	var open []string
+	if p.Config.Storage.Type == "kubernetes" {
+		open = editable
+	}
+	s.Store = sealed.New(s.Store, keys, open)
+	return s, nil
+}
+
 // reach opens the storage as it is, without the seal.
-func (p *Plan) reach(ctx context.Context, log *slog.Logger) (store.Store, error) {
+func (p *Plan) reach(ctx context.Context, log *slog.Logger) (*storage, error) {
 	end := time.Now().Add(p.storagePatience())
 	for wait := 200 * time.Millisecond; ; wait = min(2*wait, longestWait) {
 		s, err := p.try(ctx, log)
@@ -104,7 +170,7 @@ func (p *Plan) reach(ctx context.Context, log *slog.Logger) (store.Store, error)
 	}
 }
 
-func (p *Plan) try(ctx context.Context, log *slog.Logger) (store.Store, error) {
+func (p *Plan) try(ctx context.Context, log *slog.Logger) (*storage, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	return p.backend.open(ctx, log)

@@ -15,9 +15,12 @@ var ErrLeaseLost = errors.New("lease was lost")
 // longestPoll is how long Acquire waits at most between two tries.
 const longestPoll = time.Second
 
+// LeaseKind is the name of the kind of leases. They have to be swept.
+const LeaseKind = "lease"
+
 // leaseKind is the kind of the records of leases. They go away by themselves when their holder does.
 var leaseKind = Kind[leaseDocument]{
-	Name:    "lease",
+	Name:    LeaseKind,
 	Expires: func(d *leaseDocument) time.Time { return d.Expires },
 }
 
@@ -160,7 +163,7 @@ func (l *Lease) keep(ctx context.Context) error {
 		case err == nil:
 			wait = l.ttl / 3
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the work is over, and with it the renewing
 		case errors.Is(err, ErrLeaseLost):
 			return err
 		case time.Until(l.until) < l.ttl/3: // not enough for another try, and for the work to stop

@@ -220,6 +220,9 @@ func (s *Store) Watch(ctx context.Context) (<-chan store.Change, error) {
 	return s.changes.Subscribe(ctx)
 }
 
+// DB returns the database for reading the tables of others in it.
+func (s *Store) DB() *sql.DB { return s.readerDB }
+
 // Ping is part of store.Store.
 func (s *Store) Ping(ctx context.Context) error {
 	var version int

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dex/internal/app"
+	"dex/internal/config"
+	"dex/internal/store"
+	"dex/internal/store/sealed"
+	"dex/internal/transfer"
+)
+
+// standardStream stands for standard input or output in the place of a file.
+const standardStream = "-"
+
+func newExport() *cobra.Command {
+	var o exportOptions
+	cmd := &cobra.Command{
+		Use:   "export [flags] CONFIG",
+		Short: "Write what the storage holds to a file, to keep or to import elsewhere",
+		Long: `Write what the storage of the configuration in CONFIG holds to a file: signing
+keys, clients, users, connectors and the logins that can be prolonged. Logins
+that are under way are left out.
+
+The file holds secrets. It is readable by its owner only, and sealed with the
+storage key if there is one.`,
+		Example: "  dex export config.yaml --output backup.jsonl",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cmd.SilenceUsage = true
+			return withStorage(cmd, args[0], func(ctx context.Context, s store.Store) error {
+				return o.run(ctx, cmd, s)
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&o.output, "output", "o", "dex-export.jsonl", "write to this file, or - for standard output")
+	flags.BoolVar(&o.force, "force", false, "replace the file if there is one, once the new one is whole")
+	flags.BoolVar(&o.clear, "clear", false, "don't seal the file with the storage key")
+	return cmd
+}
+
+type exportOptions struct {
+	output       string
+	force, clear bool
+}
+
+func (o exportOptions) run(ctx context.Context, cmd *cobra.Command, s store.Store) error {
+	stderr := cmd.ErrOrStderr()
+	keys, err := o.keys(s)
+	if err != nil {
+		return err
+	}
+	if keys == nil {
+		fmt.Fprintln(stderr, "warning: the export is not sealed; whoever reads it has all secrets")
+	}
+	p := newProgress(stderr)
+	counts, err := o.write(cmd.OutOrStdout(), func(w io.Writer) (transfer.Counts, error) {
+		return transfer.Export(ctx, s, app.DurableKinds, w, keys, func(kind string, n int) {
+			p.show("exported", n, kind)
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	for _, kind := range app.DurableKinds {
+		fmt.Fprintf(stderr, "%-10s %8d\n", kind, counts[kind].Records)
+	}
+	if counts.Total().Records == 0 {
+		fmt.Fprintln(stderr, "warning: the storage is empty; upstream's data is taken over when the server first starts on it")
+	}
+	return nil
+}
+
+// keys returns what the file is sealed with; nil for nothing.
+func (o exportOptions) keys(s store.Store) (*sealed.Keys, error) {
+	if o.clear {
+		return nil, nil //nolint:nilnil // as Export wants it
+	}
+	keys, err := storageKeys(s)
+	if err != nil || !keys.Any() {
+		return nil, err
+	}
+	return &keys, nil
+}
+
+// storageKeys returns the keys that a storage was opened with. Secrets must not get out in clear because nobody could say
+// whether there is a key.
+func storageKeys(s store.Store) (sealed.Keys, error) {
+	keys, ok := sealed.KeysOf(s)
+	if !ok {
+		return sealed.Keys{}, errors.New("the storage was opened without its seal; this is a fault of the program")
+	}
+	return keys, nil
+}
+
+// write gives the export its file. What is not whole does not stay.
+func (o exportOptions) write(
+	stdout io.Writer, export func(io.Writer) (transfer.Counts, error),
+) (transfer.Counts, error) {
+	if o.output == standardStream {
+		return export(stdout)
+	}
+	f, err := o.create()
+	if err != nil {
+		return nil, err
+	}
+	counts, err := export(f)
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil && f.Name() != o.output {
+		err = os.Rename(f.Name(), o.output)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(f.Name()))
+	}
+	return counts, nil
+}
+
+// create makes the file, or one beside it that shall take its place.
+func (o exportOptions) create() (*os.File, error) {
+	if o.force {
+		return os.CreateTemp(filepath.Dir(o.output), filepath.Base(o.output)+".*") // mode 0600
+	}
+	f, err := os.OpenFile(o.output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("%s exists; name another --output, or replace it with --force", o.output)
+	}
+	return f, err
+}
+
+// withStorage opens the storage of a configuration for a command, until it is done or a signal ends it.
+func withStorage(cmd *cobra.Command, file string, do func(ctx context.Context, s store.Store) error) error {
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+
+	plan, problems, err := readPlan(file, config.Overrides{}, cmd.InOrStdin())
+	if err != nil {
+		return err
+	}
+	if plan == nil {
+		return fmt.Errorf("the configuration can't be used:\n%s", app.Report(problems))
+	}
+	if plan.Config.Storage.Type == "memory" {
+		return errors.New("storage.type is memory: what it holds is within the server and nowhere else")
+	}
+	s, err := plan.OpenStore(ctx, newLogger(plan.Config.Logger))
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(ctx, s), s.Close())
+}
+
+// progress tells how far a command is, at most once a second.
+type progress struct {
+	out  io.Writer
+	last time.Time
+}
+
+func newProgress(out io.Writer) *progress { return &progress{out: out, last: time.Now()} }
+
+func (p *progress) show(done string, n int, what string) {
+	if time.Since(p.last) < time.Second {
+		return
+	}
+	p.last = time.Now()
+	fmt.Fprintf(p.out, "%s so far: %d %s\n", done, n, what)
+}

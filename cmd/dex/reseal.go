@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"dex/internal/app"
+	"dex/internal/store"
+	"dex/internal/store/sealed"
+)
+
+func newReseal() *cobra.Command {
+	return &cobra.Command{
+		Use:   "reseal CONFIG",
+		Short: "Seal everything in the storage with the first storage key",
+		Long: `Seal everything in the storage of the configuration in CONFIG with the first
+storage key: what is in clear since before there was a key, and what is sealed
+with an older one. Afterwards the older keys can be taken away.
+
+Servers may run meanwhile, if they have the same keys already. It can be
+interrupted and called again.`,
+		Example: "  DEX_STORAGE_KEY=$NEW,$OLD dex reseal config.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cmd.SilenceUsage = true
+			return withStorage(cmd, args[0], func(ctx context.Context, s store.Store) error {
+				return reseal(ctx, cmd, s)
+			})
+		},
+	}
+}
+
+func reseal(ctx context.Context, cmd *cobra.Command, s store.Store) error {
+	p := newProgress(cmd.ErrOrStderr())
+	// Not to be moved elsewhere, but it stays for ever: the mark that upstream's data was taken over.
+	kinds := append(slices.Clone(app.DurableKinds), "takeover")
+	done, err := sealed.Reseal(ctx, s, kinds, func(kind string, n int) { p.show("seen", n, kind) })
+	if err == nil || done != (sealed.Resealed{}) {
+		fmt.Fprintf(cmd.OutOrStdout(), "sealed anew: %d, sealed with the first key already: %d, can't be opened: %d\n",
+			done.Sealed, done.Current, done.Failed)
+	}
+	if err != nil {
+		return fmt.Errorf("reseal: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,183 @@
+package takeover
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"dex/internal/client"
+	"dex/internal/connector/local"
+	"dex/internal/federation"
+	"dex/internal/signing"
+	"dex/internal/token"
+)
+
+// The prefixes of upstream's keys, below the namespace, and the one key that is no prefix.
+const (
+	etcdClients         = "client/"
+	etcdConnectors      = "connector/"
+	etcdPasswords       = "password/"
+	etcdOfflineSessions = "offline_session/"
+	etcdRefreshTokens   = "refresh_token/"
+	etcdKeys            = "openid-connect-keys"
+)
+
+// etcdSource is a Source over upstream's keys in etcd.
+type etcdSource struct {
+	client    *clientv3.Client
+	namespace string
+}
+
+// Etcd reads what upstream keeps in etcd below a namespace, which stands in front of each key as it is.
+func Etcd(client *clientv3.Client, namespace string) Source {
+	return &etcdSource{client, namespace}
+}
+
+// Layout is part of Source.
+func (e *etcdSource) Layout(ctx context.Context) (string, error) {
+	for _, prefix := range []string{
+		etcdKeys, etcdClients, etcdConnectors, etcdPasswords, etcdOfflineSessions, etcdRefreshTokens,
+	} {
+		response, err := e.get(ctx, e.namespace+prefix, clientv3.WithPrefix(), clientv3.WithLimit(1), clientv3.WithKeysOnly())
+		if err != nil {
+			return "", fmt.Errorf("look for upstream's keys: %w", err)
+		}
+		if len(response.Kvs) > 0 {
+			return "etcd", nil
+		}
+	}
+	return "", nil
+}
+
+// Keys is part of Source.
+func (e *etcdSource) Keys(ctx context.Context) (*signing.Keyset, error) {
+	response, err := e.get(ctx, e.namespace+etcdKeys)
+	if err != nil || len(response.Kvs) == 0 {
+		return nil, err
+	}
+	var k storedKeys
+	if err := json.Unmarshal(response.Kvs[0].Value, &k); err != nil {
+		return nil, fmt.Errorf("key %s: %w", etcdKeys, err)
+	}
+	return k.keyset(time.Now())
+}
+
+// Clients is part of Source.
+func (e *etcdSource) Clients(ctx context.Context, each func(Item[client.Document]) error) error {
+	return eachValue(ctx, e, etcdClients, func(key string, c client.Document) (client.Document, error) {
+		return c, sameID(key, c.ID)
+	}, each)
+}
+
+// etcdConnector is a connector as upstream writes it, with the settings under a name that belongs to something else.
+type etcdConnector struct {
+	ID         string   `json:"id"`
+	Type       string   `json:"type"`
+	Name       string   `json:"name"`
+	Config     []byte   `json:"email"`
+	GrantTypes []string `json:"grantTypes"`
+}
+
+// Connectors is part of Source.
+func (e *etcdSource) Connectors(ctx context.Context, each func(Item[federation.Document]) error) error {
+	return eachValue(ctx, e, etcdConnectors, func(key string, c etcdConnector) (federation.Document, error) {
+		return federation.Document(c), sameID(key, c.ID)
+	}, each)
+}
+
+// Passwords is part of Source.
+func (e *etcdSource) Passwords(ctx context.Context, each func(Item[local.Document]) error) error {
+	return eachValue(ctx, e, etcdPasswords, func(key string, p local.Document) (local.Document, error) {
+		return p, sameID(key, local.Key(p.Email))
+	}, each)
+}
+
+type etcdOfflineSession struct {
+	UserID        string `json:"user_id"`
+	ConnectorID   string `json:"conn_id"`
+	ConnectorData []byte `json:"connectorData"`
+}
+
+// OfflineSessions is part of Source. Keys are in lower case and tell nothing of whose session it is.
+func (e *etcdSource) OfflineSessions(ctx context.Context, each func(Item[OfflineSession]) error) error {
+	return eachValue(ctx, e, etcdOfflineSessions, func(key string, o etcdOfflineSession) (OfflineSession, error) {
+		s := OfflineSession{UserID: o.UserID, ConnectorID: o.ConnectorID, Data: o.ConnectorData}
+		return s, sameID(key, strings.ToLower(o.UserID+"|"+o.ConnectorID))
+	}, each)
+}
+
+type etcdRefreshToken struct {
+	ID            string    `json:"id"`
+	Token         string    `json:"token"`
+	ObsoleteToken string    `json:"obsolete_token"`
+	CreatedAt     time.Time `json:"created_at"`
+	LastUsed      time.Time `json:"last_used"`
+	ClientID      string    `json:"client_id"`
+	ConnectorID   string    `json:"connector_id"`
+	ConnectorData []byte    `json:"connector_data"`
+	Claims        claims    `json:"claims"`
+	Scopes        []string  `json:"scopes"`
+	Nonce         string    `json:"nonce"`
+}
+
+// RefreshTokens is part of Source.
+func (e *etcdSource) RefreshTokens(ctx context.Context, each func(Item[RefreshToken]) error) error {
+	return eachValue(ctx, e, etcdRefreshTokens, func(key string, t etcdRefreshToken) (RefreshToken, error) {
+		return RefreshToken{
+			Legacy: token.Legacy{
+				ID: t.ID, Token: t.Token, ObsoleteToken: t.ObsoleteToken, CreatedAt: t.CreatedAt, LastUsed: t.LastUsed,
+				ClientID: t.ClientID, ConnectorID: t.ConnectorID, Nonce: t.Nonce, Scopes: t.Scopes,
+				Identity: t.Claims.identity(),
+			},
+			Data: t.ConnectorData,
+		}, sameID(key, t.ID)
+	}, each)
+}
+
+// sameID reports an entity that has not the id that its key says: upstream's updates of what was deleted leave such.
+func sameID(key, id string) error {
+	if key != id {
+		return errors.New("it has another id than its key says")
+	}
+	return nil
+}
+
+// get reads with a bound of time.
+func (e *etcdSource) get(ctx context.Context, key string, options ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
+	defer cancel()
+	return e.client.Get(ctx, key, options...)
+}
+
+// eachValue reads all values below a prefix, in the order of the keys. Read makes an entity of a value; key is what follows
+// the prefix.
+func eachValue[V, T any](
+	ctx context.Context, e *etcdSource, prefix string, read func(key string, v V) (T, error), each func(Item[T]) error,
+) error {
+	first, end := e.namespace+prefix, clientv3.GetPrefixRangeEnd(e.namespace+prefix)
+	for from := first; ; {
+		response, err := e.get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(pageSize))
+		if err != nil {
+			return fmt.Errorf("read keys %s: %w", prefix, err)
+		}
+		for _, kv := range response.Kvs {
+			i := Item[T]{Table: strings.TrimSuffix(prefix, "/"), Key: strings.TrimPrefix(string(kv.Key), first)}
+			var v V
+			if i.Err = json.Unmarshal(kv.Value, &v); i.Err == nil {
+				i.Value, i.Err = read(i.Key, v)
+			}
+			if err := each(i); err != nil {
+				return err
+			}
+		}
+		if !response.More {
+			return nil
+		}
+		from = string(response.Kvs[len(response.Kvs)-1].Key) + "\x00"
+	}
+}

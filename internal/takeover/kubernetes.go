@@ -1,0 +1,134 @@
+package takeover
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"dex/internal/client"
+	"dex/internal/connector"
+	"dex/internal/connector/local"
+	"dex/internal/federation"
+	"dex/internal/signing"
+	"dex/internal/token"
+)
+
+// Resources that upstream keeps what is imported in.
+const (
+	offlineSessionsResource = "offlinesessionses"
+	refreshTokensResource   = "refreshtokens"
+)
+
+// An Objects function reads all objects of a resource that are upstream's, one after the other, as JSON. It ends with the
+// error of each.
+type Objects func(ctx context.Context, plural string, each func(json.RawMessage) error) error
+
+// shared stands for what there is nothing to import of: clients, connectors, passwords and keys are the same objects for
+// upstream and for us.
+type shared struct{}
+
+func (shared) Keys(context.Context) (*signing.Keyset, error)                           { return nil, nil }
+func (shared) Clients(context.Context, func(Item[client.Document]) error) error        { return nil }
+func (shared) Connectors(context.Context, func(Item[federation.Document]) error) error { return nil }
+func (shared) Passwords(context.Context, func(Item[local.Document]) error) error       { return nil }
+
+// kubernetes is a Source over upstream's custom resources.
+type kubernetes struct {
+	shared
+	objects Objects
+}
+
+// Kubernetes reads upstream's refresh tokens and offline sessions. The rest is shared with it.
+func Kubernetes(objects Objects) Source { return kubernetes{objects: objects} }
+
+var errFound = errors.New("found one")
+
+// Layout is part of Source.
+func (k kubernetes) Layout(ctx context.Context) (string, error) {
+	for _, resource := range []string{refreshTokensResource, offlineSessionsResource} {
+		err := k.objects(ctx, resource, func(json.RawMessage) error { return errFound })
+		switch {
+		case errors.Is(err, errFound):
+			return "kubernetes", nil
+		case err != nil:
+			return "", err
+		}
+	}
+	return "", nil
+}
+
+type offlineSessionObject struct {
+	UserID        string `json:"userID"`
+	ConnID        string `json:"connID"`
+	ConnectorData []byte `json:"connectorData"`
+}
+
+// OfflineSessions is part of Source.
+func (k kubernetes) OfflineSessions(ctx context.Context, each func(Item[OfflineSession]) error) error {
+	return eachObject(ctx, k, offlineSessionsResource, func(_ string, o offlineSessionObject) OfflineSession {
+		return OfflineSession{UserID: o.UserID, ConnectorID: o.ConnID, Data: o.ConnectorData}
+	}, each)
+}
+
+type refreshTokenObject struct {
+	CreatedAt     time.Time `json:"CreatedAt"`
+	LastUsed      time.Time `json:"LastUsed"`
+	ClientID      string    `json:"clientID"`
+	Scopes        []string  `json:"scopes"`
+	Token         string    `json:"token"`
+	ObsoleteToken string    `json:"obsoleteToken"`
+	Nonce         string    `json:"nonce"`
+	Claims        claims    `json:"claims"`
+	ConnectorID   string    `json:"connectorID"`
+	ConnectorData []byte    `json:"connectorData"`
+}
+
+// RefreshTokens is part of Source. The name of an object is the id of the token.
+func (k kubernetes) RefreshTokens(ctx context.Context, each func(Item[RefreshToken]) error) error {
+	return eachObject(ctx, k, refreshTokensResource, func(name string, t refreshTokenObject) RefreshToken {
+		return RefreshToken{
+			Legacy: token.Legacy{
+				ID: name, Token: t.Token, ObsoleteToken: t.ObsoleteToken, CreatedAt: t.CreatedAt, LastUsed: t.LastUsed,
+				ClientID: t.ClientID, ConnectorID: t.ConnectorID, Nonce: t.Nonce, Scopes: t.Scopes,
+				Identity: t.Claims.identity(),
+			},
+			Data: t.ConnectorData,
+		}
+	}, each)
+}
+
+// eachObject reads all objects of a resource. Read makes an entity of one.
+func eachObject[O, T any](ctx context.Context, k kubernetes, resource string, read func(name string, o O) T, each func(Item[T]) error) error {
+	return k.objects(ctx, resource, func(object json.RawMessage) error {
+		var named struct {
+			Metadata struct {
+				Name string `json:"name"`
+			} `json:"metadata"`
+		}
+		var o O
+		err := errors.Join(json.Unmarshal(object, &named), json.Unmarshal(object, &o))
+		i := Item[T]{Table: resource, Key: named.Metadata.Name, Err: err}
+		if err == nil {
+			i.Value = read(i.Key, o)
+		}
+		return each(i)
+	})
+}
+
+// claims are a user's as upstream writes them as JSON.
+type claims struct {
+	UserID            string   `json:"userID"`
+	Username          string   `json:"username"`
+	PreferredUsername string   `json:"preferredUsername"`
+	Email             string   `json:"email"`
+	EmailVerified     bool     `json:"emailVerified"`
+	Groups            []string `json:"groups"`
+}
+
+func (c claims) identity() connector.Identity {
+	return connector.Identity{
+		UserID: c.UserID, Username: c.Username, PreferredUsername: c.PreferredUsername,
+		Email: c.Email, EmailVerified: c.EmailVerified, Groups: c.Groups,
+	}
+}

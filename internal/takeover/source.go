@@ -1,0 +1,119 @@
+package takeover
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"dex/internal/client"
+	"dex/internal/connector/local"
+	"dex/internal/federation"
+	"dex/internal/signing"
+	"dex/internal/store"
+	"dex/internal/token"
+)
+
+const (
+	// pageSize is how many entities are read, and so kept in memory, at a time.
+	pageSize = 250
+	// pageTimeout bounds the reading of one page.
+	pageTimeout = 30 * time.Second
+)
+
+// A Source reads what upstream keeps in a storage, and changes nothing there. The methods that take a function call it
+// for one entity after the other and end with its error. Between its calls nothing is kept open in the storage, so it may
+// write there.
+type Source interface {
+	// Layout names the form in which upstream's data is there; empty if there is none. Called at each start.
+	Layout(ctx context.Context) (string, error)
+	// Keys returns the signing keys; nil if there are none. Keys that can't be read are an error.
+	Keys(ctx context.Context) (*signing.Keyset, error)
+	Clients(ctx context.Context, each func(Item[client.Document]) error) error
+	Connectors(ctx context.Context, each func(Item[federation.Document]) error) error
+	Passwords(ctx context.Context, each func(Item[local.Document]) error) error
+	OfflineSessions(ctx context.Context, each func(Item[OfflineSession]) error) error
+	RefreshTokens(ctx context.Context, each func(Item[RefreshToken]) error) error
+}
+
+// An Item is an entity as it was read.
+type Item[T any] struct {
+	Table string // or its like in the storage
+	Key   string // the primary key there
+	Value T
+	Err   error // why it can't be read, if it can't
+}
+
+// An OfflineSession is what upstream keeps for a connector about a user.
+type OfflineSession struct {
+	UserID, ConnectorID string
+	Data                []byte
+}
+
+// A RefreshToken is one of upstream's. Data is what it keeps for the connector; it is out of date where the offline
+// session has some too.
+type RefreshToken struct {
+	token.Legacy
+	Data []byte
+}
+
+// An unusable says why an entity is left out.
+type unusable struct{ reason string }
+
+func (u *unusable) Error() string { return u.reason }
+
+func unusablef(format string, args ...any) error {
+	return &unusable{fmt.Sprintf(format, args...)}
+}
+
+// checkKey reports why something can't be the key of a record, if it can't.
+func checkKey(key string) error {
+	if key == "" || len(key) > store.MaxKey {
+		return unusablef("its id has %d bytes, allowed are 1 to %d", len(key), store.MaxKey)
+	}
+	return nil
+}
+
+// storedKeys are upstream's signing keys. Verification keys are decoded only when they still matter.
+type storedKeys struct {
+	SigningKey       *jose.JSONWebKey
+	VerificationKeys []struct {
+		PublicKey json.RawMessage `json:"publicKey"`
+		Expiry    time.Time       `json:"expiry"`
+	}
+	NextRotation time.Time
+}
+
+// keyset returns the keys as ours; nil where none signs.
+func (k *storedKeys) keyset(now time.Time) (*signing.Keyset, error) {
+	if k.SigningKey == nil {
+		return nil, nil
+	}
+	if k.SigningKey.IsPublic() || !supported(k.SigningKey) {
+		return nil, fmt.Errorf("the signing key %q, a %T for algorithm %q, is not a private key for %s or %s",
+			k.SigningKey.KeyID, k.SigningKey.Key, k.SigningKey.Algorithm, signing.RS256, signing.ES256)
+	}
+	public := k.SigningKey.Public()
+	ours := &signing.Keyset{Current: *k.SigningKey, CurrentPub: &public, RotateAt: k.NextRotation}
+	for _, v := range k.VerificationKeys {
+		if !now.Before(v.Expiry) {
+			continue
+		}
+		retired := signing.Retired{Expires: v.Expiry}
+		if err := json.Unmarshal(v.PublicKey, &retired.Key); err != nil {
+			return nil, fmt.Errorf("verification key: %w", err)
+		}
+		if !retired.Key.IsPublic() || !supported(&retired.Key) {
+			return nil, fmt.Errorf("the verification key %q, a %T for algorithm %q, is not a public key for %s or %s",
+				retired.Key.KeyID, retired.Key.Key, retired.Key.Algorithm, signing.RS256, signing.ES256)
+		}
+		ours.Retired = append(ours.Retired, retired)
+	}
+	return ours, nil
+}
+
+func supported(k *jose.JSONWebKey) bool {
+	return k.Valid() && k.KeyID != "" && (k.Algorithm == signing.RS256 || k.Algorithm == signing.ES256)
+}

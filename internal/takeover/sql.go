@@ -1,0 +1,247 @@
+package takeover
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"dex/internal/client"
+	"dex/internal/connector"
+	"dex/internal/connector/local"
+	"dex/internal/federation"
+	"dex/internal/signing"
+	"dex/internal/token"
+)
+
+// A tables is one of the two forms that upstream's tables have.
+type tables struct {
+	name string
+	// signs are tables that together no other program is likely to have.
+	signs                                                    []string
+	clients, connectors, passwords, offlineSessions, refresh table
+}
+
+type table struct {
+	name string
+	key  []string // the columns of the primary key
+}
+
+// The native tables, and those that upstream makes where DEX_ENT_ENABLED is set. The columns are called alike.
+var (
+	native = &tables{
+		name:            "tables",
+		signs:           []string{"client", "auth_request", "refresh_token"},
+		clients:         table{"client", []string{"id"}},
+		connectors:      table{"connector", []string{"id"}},
+		passwords:       table{"password", []string{"email"}},
+		offlineSessions: table{"offline_session", []string{"user_id", "conn_id"}},
+		refresh:         table{"refresh_token", []string{"id"}},
+	}
+	ent = &tables{
+		name:            "tables of ent",
+		signs:           []string{"oauth2clients", "auth_requests", "refresh_tokens"},
+		clients:         table{"oauth2clients", []string{"id"}},
+		connectors:      table{"connectors", []string{"id"}},
+		passwords:       table{"passwords", []string{"id"}},
+		offlineSessions: table{"offline_sessions", []string{"id"}},
+		refresh:         table{"refresh_tokens", []string{"id"}},
+	}
+	// keys is in both, with other types of columns.
+	keysTable  = table{"keys", []string{"id"}}
+	migrations = table{"migrations", []string{"num"}}
+)
+
+// A database is a Source over upstream's tables. Layout sets which of them there are; it must be called first.
+type database struct {
+	db      *sql.DB
+	dialect dialect
+	tables  *tables
+	present map[string]bool // by name of a table
+}
+
+// SQLite reads upstream's tables in a SQLite database.
+func SQLite(db *sql.DB) Source { return &database{db: db, dialect: sqliteDialect} }
+
+// PostgreSQL reads upstream's tables in the schemas of the role's search path.
+func PostgreSQL(db *sql.DB) Source { return &database{db: db, dialect: postgresDialect} }
+
+// MySQL reads upstream's tables in the current database of MySQL or MariaDB.
+func MySQL(db *sql.DB) Source { return &database{db: db, dialect: mysqlDialect} }
+
+// Layout is part of Source. Both forms of tables at once are an error, since they have the table of the keys in common
+// and nothing says whose keys these are.
+func (d *database) Layout(ctx context.Context) (string, error) {
+	if err := d.lookAround(ctx); err != nil {
+		return "", fmt.Errorf("look for upstream's tables: %w", err)
+	}
+	switch isNative, isEnt := d.has(native.signs), d.has(ent.signs); {
+	case isNative && isEnt:
+		return "", fmt.Errorf("the database holds upstream's tables twice, those made without DEX_ENT_ENABLED (%s) and"+
+			" those made with it (%s); drop those that are not in use", native.clients.name, ent.clients.name)
+	case isEnt:
+		d.tables = ent
+		return ent.name, nil
+	case isNative:
+		d.tables = native
+		return d.step(ctx)
+	}
+	return "", nil
+}
+
+func (d *database) has(names []string) bool {
+	for _, n := range names {
+		if !d.present[n] {
+			return false
+		}
+	}
+	return true
+}
+
+// lookAround finds which of the tables that upstream may have made there are.
+func (d *database) lookAround(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
+	defer cancel()
+	names := []string{keysTable.name, migrations.name}
+	for _, t := range []*tables{native, ent} {
+		names = append(names, t.signs...)
+		names = append(names, t.connectors.name, t.passwords.name, t.offlineSessions.name)
+	}
+	quoted := make([]string, len(names))
+	for i, n := range names {
+		quoted[i] = "'" + n + "'"
+	}
+	rows, err := d.db.QueryContext(ctx, fmt.Sprintf(d.dialect.tables, strings.Join(quoted, ", ")))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // what it could say, Err says
+	d.present = make(map[string]bool)
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return err
+		}
+		d.present[name] = true
+	}
+	return rows.Err()
+}
+
+// step returns the name of the layout with the number of upstream's last change to it.
+func (d *database) step(ctx context.Context) (string, error) {
+	var last any
+	err := d.each(ctx, migrations, []string{"num"}, func(r *row) error {
+		last = r.values["num"]
+		return nil
+	})
+	if err != nil || last == nil {
+		return native.name, err
+	}
+	return fmt.Sprintf("%s after step %v", native.name, last), nil
+}
+
+// Keys is part of Source.
+func (d *database) Keys(ctx context.Context) (keys *signing.Keyset, err error) {
+	columns := []string{"signing_key", "verification_keys", "next_rotation"}
+	err = d.each(ctx, keysTable, columns, func(r *row) error {
+		if r.text("id") != "keys" {
+			return nil
+		}
+		keys, err = readKeys(r)
+		return err
+	})
+	return keys, err
+}
+
+// Clients is part of Source.
+func (d *database) Clients(ctx context.Context, each func(Item[client.Document]) error) error {
+	return eachItem(ctx, d, d.tables.clients, []string{
+		"secret", "redirect_uris", "trusted_peers", "public", "name", "logo_url", "allowed_connectors", "mfa_chain",
+		"post_logout_redirect_uris", "sso_shared_with", "backchannel_logout_uri", "refresh_token_lifetime",
+		"client_credentials_claims",
+	}, readClient, each)
+}
+
+// Connectors is part of Source.
+func (d *database) Connectors(ctx context.Context, each func(Item[federation.Document]) error) error {
+	return eachItem(ctx, d, d.tables.connectors, []string{"type", "name", "config", "grant_types"},
+		func(r *row) federation.Document {
+			return federation.Document{
+				ID: r.text("id"), Type: r.text("type"), Name: r.text("name"), Config: r.bytes("config"),
+				GrantTypes: r.list("grant_types"),
+			}
+		}, each)
+}
+
+// Passwords is part of Source.
+func (d *database) Passwords(ctx context.Context, each func(Item[local.Document]) error) error {
+	return eachItem(ctx, d, d.tables.passwords, []string{
+		"email", "hash", "username", "name", "preferred_username", "email_verified", "user_id", "groups",
+	}, func(r *row) local.Document {
+		return local.Document{
+			Email: r.text("email"), Hash: r.bytes("hash"), Username: r.text("username"), Name: r.text("name"),
+			PreferredUsername: r.text("preferred_username"), EmailVerified: r.flag("email_verified"),
+			UserID: r.text("user_id"), Groups: r.list("groups"),
+		}
+	}, each)
+}
+
+// OfflineSessions is part of Source.
+func (d *database) OfflineSessions(ctx context.Context, each func(Item[OfflineSession]) error) error {
+	return eachItem(ctx, d, d.tables.offlineSessions, []string{"user_id", "conn_id", "connector_data"},
+		func(r *row) OfflineSession {
+			return OfflineSession{UserID: r.text("user_id"), ConnectorID: r.text("conn_id"), Data: r.bytes("connector_data")}
+		}, each)
+}
+
+// RefreshTokens is part of Source.
+func (d *database) RefreshTokens(ctx context.Context, each func(Item[RefreshToken]) error) error {
+	return eachItem(ctx, d, d.tables.refresh, []string{
+		"token", "obsolete_token", "created_at", "last_used", "client_id", "connector_id", "nonce", "scopes",
+		"claims_user_id", "claims_username", "claims_preferred_username", "claims_email", "claims_email_verified",
+		"claims_groups", "connector_data",
+	}, readRefreshToken, each)
+}
+
+func readClient(r *row) client.Document {
+	c := client.Document{
+		ID: r.text("id"), Secret: r.text("secret"), RedirectURIs: r.list("redirect_uris"),
+		TrustedPeers: r.list("trusted_peers"), Name: r.text("name"), LogoURL: r.text("logo_url"),
+		AllowedConnectors: r.list("allowed_connectors"), MFAChain: r.list("mfa_chain"),
+		PostLogoutRedirectURIs: r.list("post_logout_redirect_uris"), SSOSharedWith: r.list("sso_shared_with"),
+		BackchannelLogoutURI: r.text("backchannel_logout_uri"), RefreshTokenLifetime: r.text("refresh_token_lifetime"),
+	}
+	public := r.flag("public")
+	c.Public = public != nil && *public
+	r.decode("client_credentials_claims", &c.ClientCredentialsClaims)
+	return c
+}
+
+func readRefreshToken(r *row) RefreshToken {
+	verified := r.flag("claims_email_verified")
+	return RefreshToken{
+		Legacy: token.Legacy{
+			ID: r.text("id"), Token: r.text("token"), ObsoleteToken: r.text("obsolete_token"),
+			CreatedAt: r.time("created_at"), LastUsed: r.time("last_used"),
+			ClientID: r.text("client_id"), ConnectorID: r.text("connector_id"), Nonce: r.text("nonce"),
+			Scopes: r.list("scopes"),
+			Identity: connector.Identity{
+				UserID: r.text("claims_user_id"), Username: r.text("claims_username"),
+				PreferredUsername: r.text("claims_preferred_username"), Email: r.text("claims_email"),
+				EmailVerified: verified != nil && *verified, Groups: r.list("claims_groups"),
+			},
+		},
+		Data: r.bytes("connector_data"),
+	}
+}
+
+func readKeys(r *row) (*signing.Keyset, error) {
+	k := storedKeys{NextRotation: r.time("next_rotation")}
+	r.decode("signing_key", &k.SigningKey)
+	r.decode("verification_keys", &k.VerificationKeys)
+	if r.err != nil {
+		return nil, r.err
+	}
+	return k.keyset(time.Now())
+}

@@ -1,0 +1,286 @@
+package takeover
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A dialect is what a reader has to know of a type of database.
+type dialect struct {
+	quote string // around a name
+	// tables asks which of a list of tables there are.
+	tables string
+	// placeholder returns the nth parameter of a statement, from 1.
+	placeholder func(n int) string
+	// time reads a column that holds a time.
+	time func(quoted string) string
+}
+
+var (
+	sqliteDialect = dialect{
+		quote:       `"`,
+		tables:      "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN (%s)",
+		placeholder: func(int) string { return "?" },
+		// Else the driver would guess at the text by the declared type of the column.
+		time: func(quoted string) string { return "CAST(" + quoted + " AS TEXT)" },
+	}
+	postgresDialect = dialect{
+		quote:       `"`,
+		tables:      "SELECT name FROM unnest(ARRAY[%s]) AS name WHERE to_regclass(quote_ident(name)) IS NOT NULL",
+		placeholder: func(n int) string { return "$" + strconv.Itoa(n) },
+		time:        func(quoted string) string { return quoted },
+	}
+	mysqlDialect = dialect{
+		quote: "`",
+		tables: "SELECT table_name FROM information_schema.tables" +
+			" WHERE table_schema = DATABASE() AND table_name IN (%s)",
+		placeholder: func(int) string { return "?" },
+		time:        func(quoted string) string { return quoted },
+	}
+)
+
+func (d dialect) name(s string) string { return d.quote + s + d.quote }
+
+// times are the columns that hold times.
+var times = []string{"created_at", "last_used", "next_rotation"}
+
+func (d dialect) column(name string) string {
+	if slices.Contains(times, name) {
+		return d.time(d.name(name))
+	}
+	return d.name(name)
+}
+
+// each reads the wanted columns and the primary key of all rows of a table, in the order of the key. Columns that the
+// table lacks, because upstream added them later, read as NULL, and so does a whole table.
+func (d *database) each(ctx context.Context, t table, wanted []string, each func(*row) error) error {
+	if !d.present[t.name] {
+		return nil
+	}
+	columns, err := d.columns(ctx, t, wanted)
+	if err != nil {
+		return fmt.Errorf("read table %s: %w", t.name, err)
+	}
+	for after := []any(nil); ; {
+		page, err := d.page(ctx, t, columns, after)
+		if err != nil {
+			return fmt.Errorf("read table %s: %w", t.name, err)
+		}
+		for _, r := range page {
+			if err := each(r); err != nil {
+				return err
+			}
+		}
+		if len(page) < pageSize {
+			return nil
+		}
+		after = after[:0]
+		for _, k := range t.key {
+			after = append(after, page[len(page)-1].values[k])
+		}
+	}
+}
+
+// columns returns those of the wanted columns that the table has, and its key.
+func (d *database) columns(ctx context.Context, t table, wanted []string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
+	defer cancel()
+	rows, err := d.db.QueryContext(ctx, "SELECT * FROM "+d.dialect.name(t.name)+" WHERE 1 = 0") //nolint:gosec // G202: our own names
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // what it could say, Err says
+	there, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
+	columns := slices.Clone(t.key)
+	for _, c := range wanted {
+		if slices.Contains(there, c) && !slices.Contains(columns, c) {
+			columns = append(columns, c)
+		}
+	}
+	return columns, rows.Err()
+}
+
+// page reads the rows that follow a key. It has read them all when it returns, so that the storage may be written to.
+func (d *database) page(ctx context.Context, t table, columns []string, after []any) ([]*row, error) {
+	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
+	defer cancel()
+	text, args := d.dialect.pageOf(t, columns, after)
+	rows, err := d.db.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // what it could say, Err says
+	var page []*row
+	for rows.Next() {
+		values := make([]any, len(columns))
+		targets := make([]any, len(columns))
+		for i := range values {
+			targets[i] = &values[i]
+		}
+		if err := rows.Scan(targets...); err != nil {
+			return nil, err
+		}
+		r := &row{values: make(map[string]any, len(columns))}
+		for i, c := range columns {
+			r.values[c] = values[i]
+		}
+		for _, k := range t.key {
+			// A parameter of bytes would be compared byte by byte, past the index, where the column has a collation.
+			if b, ok := r.values[k].([]byte); ok {
+				r.values[k] = string(b)
+			}
+		}
+		page = append(page, r)
+	}
+	return page, rows.Err()
+}
+
+// pageOf returns a statement that reads a page. Keys are compared as the index of the primary key has them, whatever the
+// collation, so that the statement can use it; and where the index holds two keys apart, so does the comparison. Of a key
+// of two columns the first one stands alone as well, because MySQL finds no range in the rest.
+func (d dialect) pageOf(t table, columns []string, after []any) (text string, args []any) {
+	var selected, key []string
+	for _, c := range columns {
+		selected = append(selected, d.column(c))
+	}
+	for _, k := range t.key {
+		key = append(key, d.name(k))
+	}
+	where := ""
+	switch {
+	case len(after) == 1:
+		where = fmt.Sprintf(" WHERE %s > %s", key[0], d.placeholder(1))
+		args = after
+	case len(after) == 2:
+		where = fmt.Sprintf(" WHERE %[1]s >= %[3]s AND (%[1]s > %[4]s OR (%[1]s = %[5]s AND %[2]s > %[6]s))",
+			key[0], key[1], d.placeholder(1), d.placeholder(2), d.placeholder(3), d.placeholder(4))
+		args = []any{after[0], after[0], after[0], after[1]}
+	}
+	return fmt.Sprintf("SELECT %s FROM %s%s ORDER BY %s LIMIT %d",
+		strings.Join(selected, ", "), d.name(t.name), where, strings.Join(key, ", "), pageSize), args
+}
+
+// A row is a row of a table. What can't be read is remembered as err, and reads as nothing.
+type row struct {
+	values map[string]any // by column; NULL and columns that are not there are nil
+	err    error
+}
+
+func (r *row) fail(column string, err error) {
+	if r.err == nil {
+		r.err = fmt.Errorf("column %s: %w", column, err)
+	}
+}
+
+func (r *row) text(column string) string { return string(r.bytes(column)) }
+
+// bytes reads a column that may be stored as bytes or as text, whatever its declared type.
+func (r *row) bytes(column string) []byte {
+	switch v := r.values[column].(type) {
+	case nil:
+		return nil
+	case []byte:
+		return v
+	case string:
+		return []byte(v)
+	default:
+		r.fail(column, fmt.Errorf("has a value of type %T", v))
+		return nil
+	}
+}
+
+// decode reads a column with JSON in it. Nothing, as a column in lieu of which there is none has, leaves the target as it is.
+func (r *row) decode(column string, target any) {
+	data := r.bytes(column)
+	if len(data) == 0 {
+		return
+	}
+	if err := json.Unmarshal(data, target); err != nil {
+		r.fail(column, err)
+	}
+}
+
+func (r *row) list(column string) (l []string) {
+	r.decode(column, &l)
+	return l
+}
+
+// flag reads a truth value; nil where there is none.
+func (r *row) flag(column string) *bool {
+	var flag bool
+	switch v := r.values[column].(type) {
+	case nil:
+		return nil
+	case bool:
+		flag = v
+	case int64:
+		flag = v != 0
+	default:
+		parsed, err := strconv.ParseBool(r.text(column))
+		if err != nil {
+			r.fail(column, fmt.Errorf("has a value of type %T that is neither true nor false", v))
+			return nil
+		}
+		flag = parsed
+	}
+	return &flag
+}
+
+// time reads a time. What is none is the zero time, as it is for upstream.
+func (r *row) time(column string) time.Time {
+	t, ok := r.values[column].(time.Time)
+	if !ok {
+		t = parseTime(r.text(column))
+	}
+	// Upstream stands for the zero time with the first day of the year 1, or, on MySQL, of 1000 or 0.
+	if t.Year() <= 1000 {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// timeForms are the texts in which SQLite databases hold times. A fraction of a second may follow the seconds.
+var timeForms = []string{
+	"2006-01-02 15:04:05-07:00", "2006-01-02 15:04-07:00", "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02",
+	"2006-01-02 15:04:05 -0700 MST",
+}
+
+func parseTime(text string) time.Time {
+	if zoned, ok := strings.CutSuffix(text, "Z"); ok {
+		text = zoned + "+00:00"
+	}
+	if date, clock, ok := strings.Cut(text, "T"); ok && len(date) == len(time.DateOnly) {
+		text = date + " " + clock
+	}
+	for _, form := range timeForms {
+		if t, err := time.Parse(form, text); err == nil {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
+// eachItem reads all rows of a table as entities.
+func eachItem[T any](
+	ctx context.Context, d *database, t table, columns []string, read func(*row) T, each func(Item[T]) error,
+) error {
+	return d.each(ctx, t, columns, func(r *row) error {
+		i := Item[T]{Table: t.name, Value: read(r)}
+		i.Err = r.err
+		for _, k := range t.key {
+			if i.Key != "" {
+				i.Key += " "
+			}
+			i.Key += fmt.Sprint(r.values[k])
+		}
+		return each(i)
+	})
+}
