@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -35,9 +34,7 @@ interrupted and called again.`,
 
 func reseal(ctx context.Context, cmd *cobra.Command, s store.Store) error {
 	p := newProgress(cmd.ErrOrStderr())
-	// Not to be moved elsewhere, but it stays for ever: the mark that upstream's data was taken over.
-	kinds := append(slices.Clone(app.DurableKinds), "takeover")
-	done, err := sealed.Reseal(ctx, s, kinds, func(kind string, n int) { p.show("seen", n, kind) })
+	done, err := sealed.Reseal(ctx, s, app.DurableKinds, func(kind string, n int) { p.show("seen", n, kind) })
 	if err == nil || done != (sealed.Resealed{}) {
 		fmt.Fprintf(cmd.OutOrStdout(), "sealed anew: %d, sealed with the first key already: %d, can't be opened: %d\n",
 			done.Sealed, done.Current, done.Failed)

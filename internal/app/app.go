@@ -285,11 +285,8 @@ func (a *App) Run(ctx context.Context) error {
 // forget makes the caches forget what this or another replica has changed.
 func (a *App) forget(ctx context.Context) error {
 	changes, err := a.store.Watch(ctx)
-	if ctx.Err() != nil {
-		return nil
-	}
 	if err != nil {
-		return fmt.Errorf("watch storage: %w", err)
+		return unlessEnded(ctx, fmt.Errorf("watch storage: %w", err))
 	}
 	change := store.Change{} // what changed before the watch began
 	for open := true; open; change, open = <-changes {
@@ -304,6 +301,14 @@ func (a *App) forget(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// unlessEnded forgives an error that comes from being told to end.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // openConnectors opens the connectors ahead of the first visitor. Those that fail are tried again when they are needed.

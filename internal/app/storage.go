@@ -127,7 +127,7 @@ func (p *Plan) OpenStore(ctx context.Context, log *slog.Logger) (store.Store, er
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	return s.Store, nil
 }
 
 func (p *Plan) openStorage(ctx context.Context, log *slog.Logger) (*storage, error) {
@@ -142,9 +142,9 @@ func (p *Plan) openStorage(ctx context.Context, log *slog.Logger) (*storage, err
 	if err != nil {
 		return nil, fmt.Errorf("open storage %s: %w", p.Config.Storage.Type, err)
 	}
-	var open []string
+	open := []string{store.LeaseKind, takeover.KindName} // hold nothing secret
 	if p.Config.Storage.Type == "kubernetes" {
-		open = editable
+		open = append(open, editable...)
 	}
 	s.Store = sealed.New(s.Store, keys, open)
 	return s, nil

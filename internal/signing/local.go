@@ -84,10 +84,7 @@ func (l *Local) Verify(token string) ([]byte, error) {
 // Run keeps the keys up to date until the context ends.
 func (l *Local) Run(ctx context.Context) error {
 	changes, err := l.store.Watch(ctx)
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("watch signing keys: %w", err)
 	}
 	tick := time.NewTimer(0)

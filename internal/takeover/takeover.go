@@ -33,6 +33,9 @@ const (
 	clockDifference = 2 * time.Minute
 )
 
+// KindName is the kind of the record that says that the import is done.
+const KindName = "takeover"
+
 // markerKey is the key of the only record of its kind.
 const markerKey = "upstream"
 
@@ -66,7 +69,7 @@ type Target struct {
 func Run(ctx context.Context, src Source, to Target, log *slog.Logger) error {
 	r := &run{
 		Target: to, src: src, log: log,
-		markers: store.In(to.Store, store.Kind[marker]{Name: "takeover"}),
+		markers: store.In(to.Store, store.Kind[marker]{Name: KindName}),
 		counts:  make(map[string]count),
 	}
 	if err := r.unlessDone(ctx, r.underLease); err != nil {

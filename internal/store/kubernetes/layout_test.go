@@ -1,0 +1,35 @@
+package kubernetes
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	rooms "dex/internal/client"
+	"dex/internal/connector/local"
+	"dex/internal/federation"
+	"dex/internal/signing"
+)
+
+// TestMembersAreThoseOfTheDocuments fails when a document has got a member that Replace would not take away again.
+func TestMembersAreThoseOfTheDocuments(t *testing.T) {
+	for kind, document := range map[string]reflect.Type{
+		rooms.Kind.Name:      reflect.TypeFor[rooms.Document](),
+		local.Kind.Name:      reflect.TypeFor[local.Document](),
+		federation.Kind.Name: reflect.TypeFor[federation.Document](),
+		signing.Kind.Name:    reflect.TypeFor[signing.Keyset](),
+	} {
+		shared := sharedKinds[kind]
+		if shared == nil {
+			t.Errorf("kind %s is not upstream's object", kind)
+			continue
+		}
+		for field := range document.Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if !slices.Contains(shared.members, name) {
+				t.Errorf("kind %s: the member %s of the document is not known", kind, name)
+			}
+		}
+	}
+}
