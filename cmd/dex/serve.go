@@ -14,6 +14,7 @@ import (
 
 	"dex/internal/app"
 	"dex/internal/config"
+	"dex/internal/resident"
 	"dex/internal/telemetry"
 )
 
@@ -65,6 +66,9 @@ func serve(cmd *cobra.Command, file string, o config.Overrides) error {
 		return unlessStopped(ctx, err)
 	}
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	if err := resident.Release(); err != nil {
+		log.DebugContext(ctx, "memory of the start is kept", "err", err)
+	}
 	err = a.Run(ctx)
 	if err == nil {
 		log.InfoContext(ctx, "shutdown now")
