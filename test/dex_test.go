@@ -85,11 +85,11 @@ func (d *dex) metric(t *testing.T, name string) float64 {
 // memory returns a figure of /proc/PID/status, such as VmRSS or VmHWM, in bytes.
 func (p *process) memory(t *testing.T, name string) int {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	status, err := readProc(p.cmd.Process.Pid, "status")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(status)) {
+	for line := range strings.Lines(status) {
 		if value, ok := strings.CutPrefix(line, name+":"); ok {
 			kib, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), " kB"))
 			if err != nil {
@@ -100,4 +100,10 @@ func (p *process) memory(t *testing.T, name string) int {
 	}
 	t.Fatalf("/proc has no %s", name)
 	return 0
+}
+
+// readProc reads a file of /proc about a process.
+func readProc(pid int, name string) (string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
+	return string(text), err
 }

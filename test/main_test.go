@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,6 +28,7 @@ func TestMain(m *testing.M) {
 	status, err := buildAndRun(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "end-to-end tests:", err)
+		status = max(status, 1)
 	}
 	os.Exit(status)
 }
@@ -36,7 +38,7 @@ func buildAndRun(m *testing.M) (status int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	defer func() { err = errors.Join(err, pool.Close(), os.RemoveAll(dir)) }()
 	if err := buildAll(dir); err != nil {
 		return 1, err
 	}

@@ -24,12 +24,16 @@ func (a *alternating) RoundTrip(r *http.Request) (*http.Response, error) {
 	return a.next.RoundTrip(routed)
 }
 
-// TestLoginMayChangeReplicaAtEachStep shows that two servers on one database, both started at the same moment on an
+// TestLoginMayChangeReplicaAtEachStep shows that two servers on one storage, both started at the same moment on an
 // empty one, are one provider: no step of a login, of a refresh or of a verification needs to return to the replica of
 // the step before.
 func TestLoginMayChangeReplicaAtEachStep(t *testing.T) {
 	t.Parallel()
-	d := startReplicas(t)
+	onEach(t, append([]string{"sqlite3"}, sharedStorages...), testChangingReplicas)
+}
+
+func testChangingReplicas(t *testing.T, kind string) {
+	d := startReplicas(t, kind)
 	for range 4 { // an odd number of requests each, so that they begin at either replica
 		tokens := d.mustLogin(t, "local")
 		next := d.mustRefresh(t, tokens.RefreshToken)
@@ -50,9 +54,9 @@ func TestLoginMayChangeReplicaAtEachStep(t *testing.T) {
 }
 
 // startReplicas starts two servers and returns them as the one that their balancer makes of them.
-func startReplicas(t *testing.T) *dex {
+func startReplicas(t *testing.T, kind string) *dex {
 	t.Helper()
-	one := newConfiguration(t).withReuseInterval("60s")
+	one := newConfiguration(t).withReuseInterval("60s").withStorage(t, kind)
 	web, telemetry := freeAddress(t), freeAddress(t)
 	other := *one
 	other.telemetry = "http://" + telemetry

@@ -1,0 +1,122 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"dex/test/servers"
+)
+
+// A calls counts the requests to the API server that are made for somebody, and not in the background.
+type calls struct {
+	mu            sync.Mutex
+	reads, writes int
+}
+
+func (c *calls) count(r *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !strings.HasPrefix(r.URL.Path, "/apis/dex.coreos.com/"), r.URL.Query().Has("watch"):
+	case r.Method == http.MethodGet:
+		c.reads++
+	default:
+		c.writes++
+	}
+}
+
+// take returns the counts since the last time.
+func (c *calls) take() (reads, writes int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	reads, writes = c.reads, c.writes
+	c.reads, c.writes = 0, 0
+	return reads, writes
+}
+
+// TestFewCallsToKubernetes counts what a login and a refresh cost the API server: calls there are dear, for the cluster too.
+func TestFewCallsToKubernetes(t *testing.T) {
+	t.Parallel()
+	c := newConfiguration(t).withoutConsent().withStorage(t, "kubernetes")
+	counted := c.countCalls(t)
+	d := startDex(t, c)
+	d.mustLogin(t, "local") // fills the caches
+	counted.take()
+
+	const logins = 10
+	var tokens []string
+	for range logins {
+		tokens = append(tokens, d.mustLogin(t, "local").RefreshToken)
+	}
+	reads, writes := counted.take()
+	t.Logf("%d logins with a refresh token: %d reads, %d writes", logins, reads, writes)
+	if writes > 2*logins || reads+writes > 3*logins {
+		t.Errorf("%d logins took %d reads and %d writes, want no more than 3 calls each", logins, reads, writes)
+	}
+	for _, token := range tokens {
+		if a := d.mustRefresh(t, token); a.status != http.StatusOK {
+			t.Errorf("refresh: status %d, error %q", a.status, a.Error)
+		}
+	}
+	reads, writes = counted.take()
+	t.Logf("%d refreshes: %d reads, %d writes", logins, reads, writes)
+	if writes > logins {
+		t.Errorf("%d refreshes took %d writes, want no more than 1 each", logins, writes)
+	}
+}
+
+// countCalls puts a proxy before the API server.
+func (c *configuration) countCalls(t *testing.T) *calls {
+	t.Helper()
+	server, err := pool.Kubernetes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := new(calls)
+	proxy := &httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport:     trusting(server),
+		FlushInterval: -1,
+	}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		counted.count(r)
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+
+	settings := c.root["storage"].(section)["config"].(section)
+	text, err := os.ReadFile(settings["kubeConfigFile"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := section{}
+	if err := json.Unmarshal(text, &config); err != nil {
+		t.Fatal(err)
+	}
+	config["clusters"].([]any)[0].(section)["cluster"] = section{"server": front.URL}
+	changed, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings["kubeConfigFile"] = writeFile(t, t.TempDir(), "kubeconfig", string(changed))
+	return counted
+}
+
+func trusting(server *servers.Kubernetes) http.RoundTripper {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(server.Authority.PEM)
+	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+}

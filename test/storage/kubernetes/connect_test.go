@@ -1,0 +1,216 @@
+package kubernetes_test
+
+import (
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dex/internal/store"
+	"dex/internal/store/kubernetes"
+	"dex/test/servers"
+)
+
+// serviceAccount makes a folder as a pod has, and the environment.
+func serviceAccount(t *testing.T, n servers.KubernetesNamespace) (folder string) {
+	t.Helper()
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KUBERNETES_SERVICE_HOST", u.Hostname())
+	t.Setenv("KUBERNETES_SERVICE_PORT", u.Port())
+	t.Setenv("KUBERNETES_POD_NAMESPACE", "")
+	folder = t.TempDir()
+	for name, content := range map[string][]byte{
+		"ca.crt": server.Authority.PEM, "token": []byte(n.Token), "namespace": []byte(n.Namespace),
+	} {
+		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
+// TestInCluster has what a pod has, and goes on when the cluster has exchanged the token.
+func TestInCluster(t *testing.T) {
+	n := fresh(t)
+	folder := serviceAccount(t, n)
+	s := open(t, kubernetes.Config{InCluster: true}, quiet, kubernetes.ServiceAccount(folder))
+	create(t, s, "login", "a", 1)
+	if got := names(t, n, "authrequests"); len(got) != 1 {
+		t.Errorf("the namespace has the objects %q", got)
+	}
+	changes := watch(t, s)
+
+	if err := server.SetUser(n.User, "another-token", "", servers.KubernetesRules(n.Namespace)...); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Get(t.Context(), "login", "a")
+	wantRefusal(t, "Get with a token that has ended", err)
+	if err != nil && strings.Contains(err.Error(), n.Token) {
+		t.Errorf("the error tells the token: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "token"), []byte("another-token\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(t.Context(), "login", "a"); err != nil {
+		t.Errorf("Get with the new token: %v", err)
+	}
+	create(t, s, "login", "b", 1)
+	post(t, n, "oauth2clients", "OAuth2Client", exampleApp, object{"id": "example-app"})
+	wantChange(t, "with the new token", changes, "client", "example-app")
+}
+
+// TestNotInCluster is what somebody sees who forgot where the program runs.
+func TestNotInCluster(t *testing.T) {
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	wantOpenError(t, kubernetes.Config{InCluster: true}, "KUBERNETES_SERVICE_HOST")
+	wantOpenError(t, kubernetes.Config{}, "must specify either")
+	wantOpenError(t, kubernetes.Config{KubeConfigFile: filepath.Join(t.TempDir(), "none")}, "none: no such file")
+	t.Setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+	t.Setenv("KUBERNETES_SERVICE_PORT", "443")
+	wantOpenError(t, kubernetes.Config{InCluster: true}, "/var/run/secrets/kubernetes.io/serviceaccount/token")
+}
+
+func wantOpenError(t *testing.T, c kubernetes.Config, want string) {
+	t.Helper()
+	s, err := kubernetes.Open(t.Context(), c, quiet)
+	if err == nil {
+		_ = s.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Open with %+v: got error %v, want one with %q", c, err, want)
+	}
+}
+
+// TestCredentials comes in by each of the ways that a kubeconfig may show.
+func TestCredentials(t *testing.T) {
+	n := fresh(t)
+	if err := server.SetUser(n.User, n.Token, "pass:word", servers.KubernetesRules(n.Namespace)...); err != nil {
+		t.Fatal(err)
+	}
+	certificate, key, err := server.Authority.Issue(n.User)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	for name, content := range map[string][]byte{"c.pem": certificate, "k.pem": key, "token": []byte(n.Token)} {
+		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, user := range map[string]object{
+		"Token":           {"token": n.Token},
+		"TokenFile":       {"tokenFile": filepath.Join(folder, "token")},
+		"Password":        {"username": n.User, "password": "pass:word"},
+		"CertificateFile": {"client-certificate": filepath.Join(folder, "c.pem"), "client-key": filepath.Join(folder, "k.pem")},
+		"CertificateData": {"client-certificate-data": certificate, "client-key-data": key},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file, err := server.WriteKubeConfig(n.Namespace, user)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := open(t, kubernetes.Config{KubeConfigFile: file}, quiet)
+			create(t, s, "login", name, 1)
+		})
+	}
+	for name, user := range map[string]object{"nobody": {}, "a stranger": {"token": "wrong"}} {
+		file, err := server.WriteKubeConfig(n.Namespace, user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := kubernetes.Open(t.Context(), kubernetes.Config{KubeConfigFile: file}, quiet)
+		if err == nil {
+			t.Errorf("%s was let in", name)
+			_ = s.Close()
+			continue
+		}
+		if !strings.Contains(err.Error(), server.URL) || !strings.Contains(err.Error(), "401") || strings.Contains(err.Error(), "wrong") {
+			t.Errorf("%s: got error %v", name, err)
+		}
+	}
+	file, err := server.WriteKubeConfig("another", object{"token": n.Token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantOpenError(t, kubernetes.Config{KubeConfigFile: file}, `in the namespace "another"`)
+}
+
+// TestNobodyThere is the error when no server listens.
+func TestNobodyThere(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "config")
+	text := `{contexts: [{name: a, context: {cluster: a}}], clusters: [{name: a, cluster: {server: "https://` + address + `"}}]}`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	wantOpenError(t, kubernetes.Config{KubeConfigFile: file}, "https://"+address)
+	wantOpenError(t, kubernetes.Config{KubeConfigFile: file}, "connection refused")
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v to say so", took)
+	}
+}
+
+// TestDefinitions begins with a cluster that has no definitions. No other test may run meanwhile.
+func TestDefinitions(t *testing.T) {
+	old := open(t, config(fresh(t)), quiet)
+	create(t, old, "login", "a", 1)
+	undefine(t)
+	_, err := old.Get(t.Context(), "login", "a")
+	wantRefusal(t, "Get without the definition", err)
+	_, err = old.List(t.Context(), "client", store.Query{})
+	wantRefusal(t, "List without the definition", err)
+
+	n := fresh(t)
+	check := config(n)
+	check.CRDHandling = kubernetes.CRDCheck
+	wantOpenError(t, check, "authcodes.dex.coreos.com, authrequests.dex.coreos.com, oauth2clients.dex.coreos.com")
+
+	if err := server.SetUser(n.User, n.Token, "", servers.KubernetesRules(n.Namespace)[0]); err != nil {
+		t.Fatal(err)
+	}
+	wantOpenError(t, config(n), "connectors.dex.coreos.com")
+	wantOpenError(t, config(n), "allow the verb create for customresourcedefinitions")
+
+	if err := server.SetUser(n.User, n.Token, "", servers.KubernetesRules(n.Namespace)...); err != nil {
+		t.Fatal(err)
+	}
+	logged := &lockedBuffer{}
+	s := open(t, config(n), slog.New(slog.NewTextHandler(logged, nil)))
+	create(t, s, "login", "a", 1)
+	if created := strings.Count(logged.String(), "custom resource definition created"); created != 8 {
+		t.Errorf("%d definitions were created, want 8: %s", created, logged)
+	}
+	open(t, check, quiet)
+
+	undefine(t)
+	done := make(chan error)
+	for range 3 { // replicas that start together
+		go func() {
+			s, err := kubernetes.Open(t.Context(), config(n), quiet)
+			if err == nil {
+				err = s.Close()
+			}
+			done <- err
+		}()
+	}
+	for range 3 {
+		if err := <-done; err != nil {
+			t.Errorf("Open beside others: %v", err)
+		}
+	}
+}

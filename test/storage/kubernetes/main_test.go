@@ -1,0 +1,92 @@
+// Package kubernetes_test tests the storage in Kubernetes with a real API server.
+package kubernetes_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"dex/internal/store"
+	"dex/internal/store/kubernetes"
+	"dex/internal/store/storetest"
+	"dex/test/servers"
+)
+
+// patience is how long a test waits for what must happen soon, before it fails.
+const patience = 30 * time.Second
+
+// server has the definitions of all resources as soon as a test has opened a storage.
+var server *servers.Kubernetes
+
+func TestMain(m *testing.M) {
+	status, err := startAndRun(m)
+	if err == nil && status == 0 {
+		err = goleak.Find()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tests of the storage in Kubernetes:", err)
+		status = max(status, 1)
+	}
+	os.Exit(status)
+}
+
+func startAndRun(m *testing.M) (status int, err error) {
+	if server, err = servers.StartKubernetes(context.Background()); err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, server.Close()) }()
+	return m.Run(), nil
+}
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// fresh returns a namespace that nobody else uses.
+func fresh(t testing.TB) servers.KubernetesNamespace {
+	t.Helper()
+	n, err := server.NewNamespace(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func config(n servers.KubernetesNamespace) kubernetes.Config {
+	return kubernetes.Config{KubeConfigFile: n.KubeConfigFile}
+}
+
+// open opens a storage that is closed when the test ends.
+func open(t testing.TB, c kubernetes.Config, log *slog.Logger, options ...kubernetes.Option) *kubernetes.Store {
+	t.Helper()
+	s, err := kubernetes.Open(t.Context(), c, log, options...)
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return s
+}
+
+// Each test has a namespace of its own: what the tests before have left would only slow it down.
+
+func TestConformance(t *testing.T) {
+	allowed := allowedRequests(t)
+	storetest.Run(t, func(t *testing.T) store.Store {
+		return open(t, config(fresh(t)), quiet, kubernetes.Transport(allowed))
+	})
+}
+
+func TestShared(t *testing.T) {
+	storetest.RunShared(t, func(t *testing.T) (a, b store.Store) {
+		n := fresh(t)
+		return open(t, config(n), quiet), open(t, config(n), quiet)
+	})
+}

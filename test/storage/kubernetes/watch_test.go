@@ -1,0 +1,251 @@
+package kubernetes_test
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dex/internal/client"
+	"dex/internal/store"
+	"dex/internal/store/kubernetes"
+	"dex/test/servers"
+)
+
+// wantChange reads changes until one stands for the key.
+func wantChange(t *testing.T, what string, changes <-chan store.Change, kind, key string) {
+	t.Helper()
+	end := time.After(patience)
+	for {
+		select {
+		case c, open := <-changes:
+			if !open {
+				t.Fatalf("%s: the channel was closed", what)
+			}
+			if c == (store.Change{}) || c == (store.Change{Kind: kind}) || c == (store.Change{Kind: kind, Key: key}) {
+				return
+			}
+		case <-end:
+			t.Fatalf("%s: no change of %s %s after %v", what, kind, key, patience)
+		}
+	}
+}
+
+func watch(t *testing.T, s store.Store) <-chan store.Change {
+	t.Helper()
+	changes, err := s.Watch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return changes
+}
+
+// wantOnly checks that the next change is the one given, as others would do more than they have to.
+func wantOnly(t *testing.T, what string, changes <-chan store.Change, want store.Change) {
+	t.Helper()
+	select {
+	case c := <-changes:
+		if c != want {
+			t.Errorf("%s: got the change %+v, want %+v", what, c, want)
+		}
+	case <-time.After(patience):
+		t.Fatalf("%s: no change after %v", what, patience)
+	}
+}
+
+// TestHandEditsAreSeen edits upstream's objects as people do by kubectl.
+func TestHandEditsAreSeen(t *testing.T) {
+	n := fresh(t)
+	s := open(t, config(n), quiet)
+	changes := watch(t, s)
+	post(t, n, "oauth2clients", "OAuth2Client", exampleApp, object{"id": "example-app"})
+	wantOnly(t, "a client is made", changes, store.Change{Kind: "client", Key: "example-app"})
+	edit(t, n, "oauth2clients", exampleApp, func(o object) { o["secret"] = "new" })
+	wantOnly(t, "a client is edited", changes, store.Change{Kind: "client", Key: "example-app"})
+	if _, err := server.Do(t.Context(), http.MethodDelete, path(n, "oauth2clients", exampleApp), nil); err != nil {
+		t.Fatal(err)
+	}
+	wantOnly(t, "a client is deleted", changes, store.Change{Kind: "client", Key: "example-app"})
+	post(t, n, "passwords", "Password", admin, object{"email": "Admin@example.com"})
+	wantOnly(t, "a user is made", changes, store.Change{Kind: "password", Key: "admin@example.com"})
+	post(t, n, "connectors", "Connector", "ldap", object{"id": "ldap"})
+	wantOnly(t, "a connector is made", changes, store.Change{Kind: "connector", Key: "ldap"})
+	post(t, n, "signingkeies", "SigningKey", "openid-connect-keys", object{})
+	wantOnly(t, "keys are made", changes, store.Change{Kind: "keys", Key: "openid-connect-keys"})
+	post(t, n, "oauth2clients", "OAuth2Client", "misnamed", object{"id": "x"})
+	wantOnly(t, "an object is made that is no record", changes, store.Change{Kind: "client"})
+}
+
+// TestLoginsAreNotAnnounced shows that a replica is not told of the logins at another one, though they live beside
+// what it is told of.
+func TestLoginsAreNotAnnounced(t *testing.T) {
+	n := fresh(t)
+	var watched atomic.Int64
+	count := kubernetes.Transport(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			answer, err := next.RoundTrip(r)
+			if err == nil && isWatch(r) {
+				answer.Body = &counted{answer.Body, &watched}
+			}
+			return answer, err
+		})
+	})
+	a, b := open(t, config(n), quiet), open(t, config(n), quiet, count)
+	changes := watch(t, b)
+	large := strings.Repeat("x", 1<<16)
+	for _, kind := range []string{"login", "lease", "code", "refresh", "offline"} {
+		create(t, a, kind, "a", large)
+	}
+	post(t, n, "authrequests", "AuthRequest", "upstreams", object{"clientID": large})
+	create(t, a, "takeover", "a", 1)
+	wantOnly(t, "another kind in the same resource", changes, store.Change{Kind: "takeover", Key: "a"})
+	create(t, a, "seal", "a", 1)
+	wantOnly(t, "our record beside the keys", changes, store.Change{Kind: "seal", Key: "a"})
+	if sent := watched.Load(); sent > 1<<15 {
+		t.Errorf("the server sent %d bytes, as if each login were watched", sent)
+	}
+}
+
+type counted struct {
+	io.ReadCloser
+	n *atomic.Int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// TestWatchGoesOnAfterTheServer was away.
+func TestWatchGoesOnAfterTheServer(t *testing.T) {
+	n := fresh(t)
+	s := open(t, config(n), quiet)
+	changes := watch(t, s)
+	post(t, n, "oauth2clients", "OAuth2Client", exampleApp, object{"id": "example-app"})
+	wantOnly(t, "before", changes, store.Change{Kind: "client", Key: "example-app"})
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Get(t.Context(), "client", "example-app")
+	wantRefusal(t, "Get meanwhile", err)
+	if err == nil || !strings.Contains(err.Error(), server.URL) {
+		t.Errorf("the error does not say which server can't be reached: %v", err)
+	}
+	wantRefusal(t, "Ping meanwhile", s.Ping(t.Context()))
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, n, "oauth2clients", exampleApp, func(o object) { o["secret"] = "new" })
+	wantChange(t, "after", changes, "client", "example-app")
+	if _, err := s.Get(t.Context(), "client", "example-app"); err != nil {
+		t.Errorf("Get after: %v", err)
+	}
+}
+
+// TestWatchThatIsTooOld shows what happens when the server has forgotten the changes that we don't know.
+func TestWatchThatIsTooOld(t *testing.T) {
+	const expired = `{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old"}}`
+	for name, answer := range map[string]func() *http.Response{
+		"AsAnswer": func() *http.Response {
+			return &http.Response{StatusCode: http.StatusGone, Body: io.NopCloser(strings.NewReader(`{"kind":"Status","code":410}`))}
+		},
+		"AsEvent": func() *http.Response {
+			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(expired))}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := fresh(t)
+			release := make(chan struct{})
+			forget := kubernetes.Transport(func(next http.RoundTripper) http.RoundTripper {
+				return roundTripper(func(r *http.Request) (*http.Response, error) {
+					if !isWatch(r) {
+						return next.RoundTrip(r)
+					}
+					select {
+					case <-release:
+						return next.RoundTrip(r)
+					default:
+					}
+					select {
+					case <-release:
+						return answer(), nil
+					case <-r.Context().Done():
+						return nil, r.Context().Err()
+					}
+				})
+			})
+			s := open(t, config(n), quiet, forget)
+			changes := watch(t, s)
+			post(t, n, "oauth2clients", "OAuth2Client", exampleApp, object{"id": "example-app"})
+			close(release)
+			wantChange(t, "what was missed", changes, "client", "example-app")
+			edit(t, n, "oauth2clients", exampleApp, func(o object) { o["secret"] = "new" })
+			wantChange(t, "afterwards", changes, "client", "example-app")
+			edit(t, n, "oauth2clients", exampleApp, func(o object) { o["secret"] = "newer" })
+			wantChange(t, "at last", changes, "client", "example-app")
+		})
+	}
+}
+
+// TestWatchIsForbidden has roles that were made for upstream, which does not watch.
+func TestWatchIsForbidden(t *testing.T) {
+	n := fresh(t)
+	rules := servers.KubernetesRules(n.Namespace)
+	rules[0].Verbs = slices.DeleteFunc(rules[0].Verbs, func(verb string) bool { return verb == "watch" })
+	if err := server.SetUser(n.User, n.Token, "", rules...); err != nil {
+		t.Fatal(err)
+	}
+	logged := &lockedBuffer{}
+	s := open(t, config(n), slog.New(slog.NewTextHandler(logged, nil)))
+	changes := watch(t, s)
+	wantChange(t, "the first look", changes, "client", "")
+	table := store.In(s, client.Kind)
+	if _, err := table.Create(t.Context(), "own", client.Document{ID: "own"}); err != nil {
+		t.Fatal(err)
+	}
+	wantChange(t, "our own write", changes, "client", "own")
+	drain(changes)
+	post(t, n, "oauth2clients", "OAuth2Client", exampleApp, object{"id": "example-app"})
+	wantChange(t, "the write of another", changes, "client", "example-app")
+	for _, plural := range []string{"oauth2clients", "passwords", "connectors", "signingkeies", "authrequests"} {
+		if count := strings.Count(logged.String(), "resource="+plural+".dex.coreos.com"); count != 1 {
+			t.Errorf("%s: %d warnings, want one", plural, count)
+		}
+	}
+}
+
+// drain reads what is there for a moment, such as what the polls of the other resources find at first.
+func drain(changes <-chan store.Change) {
+	for {
+		select {
+		case <-changes:
+		case <-time.After(500 * time.Millisecond):
+			return
+		}
+	}
+}
+
+// A lockedBuffer is a buffer that several may write to.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
