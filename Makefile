@@ -34,8 +34,9 @@ lint: ## Check the code
 	cd test && go tool -modfile=../lint/go.mod golangci-lint run --config ../.golangci.yml ./...
 
 .PHONY: bench
-bench: build ## Measure each main operation beside its signatures alone
-	go run ./bench
+bench: build ## Measure each main operation on each storage beside its signatures alone
+	./test/install.sh
+	cd test && go run ./withservers -C .. -- go run ./bench $(BENCH)
 
 .PHONY: clean
 clean: ## Remove what was built and the development database

@@ -63,7 +63,7 @@ func parseFlags() (options, error) {
 	var o options
 	var storages, algorithms string
 	flag.StringVar(&o.dex, "dex", "bin/dex", "the binary to measure")
-	flag.StringVar(&storages, "storage", "memory,sqlite3", "the storages, separated by commas")
+	flag.StringVar(&storages, "storage", "memory,sqlite3,postgres,mysql,etcd,kubernetes", "the storages, separated by commas")
 	flag.StringVar(&algorithms, "alg", "RS256,ES256", "the signing algorithms, separated by commas")
 	flag.IntVar(&o.clients, "clients", 8, "how many clients at once")
 	flag.DurationVar(&o.duration, "duration", 5*time.Second, "how long each operation is measured")

@@ -305,10 +305,12 @@ func (a *App) forget(ctx context.Context) error {
 
 // unlessEnded forgives an error that comes from being told to end.
 func unlessEnded(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 // openConnectors opens the connectors ahead of the first visitor. Those that fail are tried again when they are needed.

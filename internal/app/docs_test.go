@@ -1,15 +1,25 @@
 package app_test
 
 import (
+	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"go.yaml.in/yaml/v4"
+
 	"dex/internal/app"
 	"dex/internal/config"
+	"dex/internal/store/etcd"
+	"dex/internal/store/kubernetes"
+	"dex/internal/store/mysql"
+	"dex/internal/store/postgres"
+	"dex/internal/store/sqlite"
 )
 
 // docs returns the pages that users read.
@@ -31,14 +41,29 @@ func docs(t *testing.T) map[string]string {
 	return pages
 }
 
-var yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+var (
+	yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+	variable  = regexp.MustCompile(`\$[A-Z][A-Z0-9_]*`)
+)
+
+// yamlBlocks returns the configurations of a page, and apart from them the manifests for Kubernetes.
+func yamlBlocks(text string) (configurations, manifests []string) {
+	for _, block := range yamlBlock.FindAllStringSubmatch(text, -1) {
+		if strings.HasPrefix(block[1], "apiVersion:") {
+			manifests = append(manifests, block[1])
+		} else {
+			configurations = append(configurations, block[1])
+		}
+	}
+	return configurations, manifests
+}
 
 // Every configuration in the documentation can be used; parts are completed by what is always needed.
 func TestDocumentedConfigurations(t *testing.T) {
-	checked := 0
+	documented := map[string]bool{}
 	for name, text := range docs(t) {
-		for _, block := range yamlBlock.FindAllStringSubmatch(text, -1) {
-			yaml := block[1]
+		blocks, _ := yamlBlocks(text)
+		for _, yaml := range blocks {
 			for key, part := range map[string]string{
 				"issuer:":     "issuer: http://127.0.0.1:5556/dex\n",
 				"storage:":    "storage: {type: memory}\n",
@@ -49,15 +74,142 @@ func TestDocumentedConfigurations(t *testing.T) {
 					yaml += part
 				}
 			}
-			if _, problems := app.Check(config.Source{Name: name, Data: []byte(yaml)}); len(problems) > 0 {
+			env := func(name string) (string, bool) { return "from the environment", variable.MatchString("$" + name) }
+			plan, problems := app.Check(config.Source{Name: name, Data: []byte(yaml), Env: env})
+			if len(problems) > 0 {
 				t.Errorf("%s\n%s", app.Report(problems), yaml)
+				continue
 			}
-			checked++
+			documented[plan.Config.Storage.Type] = true
 		}
 	}
-	if checked < 3 {
-		t.Errorf("only %d configurations were found", checked)
+	for _, storage := range config.StorageTypes {
+		if !documented[storage] {
+			t.Errorf("there is no configuration with the storage %s", storage)
+		}
 	}
+}
+
+// Every setting of a storage is on its page.
+func TestEveryStorageKeyIsDocumented(t *testing.T) {
+	for page, settings := range map[string]reflect.Type{
+		"sqlite": reflect.TypeFor[sqlite.Config](), "postgresql": reflect.TypeFor[postgres.Config](),
+		"mysql": reflect.TypeFor[mysql.Config](), "etcd": reflect.TypeFor[etcd.Config](),
+		"kubernetes": reflect.TypeFor[kubernetes.Config](),
+	} {
+		text := docs(t)["docs/storage-"+page+".md"]
+		for _, key := range keys(settings, "") {
+			if !strings.Contains(text, "`"+key+"`") && !strings.Contains(text, "`storage.config."+key+"`") {
+				t.Errorf("%s is not in docs/storage-%s.md", key, page)
+			}
+		}
+	}
+}
+
+// A manifest is what the tests look at of an object of Kubernetes.
+type manifest struct {
+	APIVersion string `yaml:"apiVersion"`
+	Kind       string
+	Metadata   struct{ Name, Namespace string }
+	Rules      []struct {
+		APIGroups []string `yaml:"apiGroups"`
+		Resources []string
+		Verbs     []string
+	}
+	RoleRef struct{ Kind, Name string } `yaml:"roleRef"`
+	Spec    struct {
+		Group string
+		Names struct{ Plural string }
+	}
+}
+
+// The manifests in the documentation are whole, and what they define is what they give rights on.
+func TestDocumentedManifests(t *testing.T) {
+	var all []manifest
+	for name, text := range docs(t) {
+		_, blocks := yamlBlocks(text)
+		for _, block := range blocks {
+			for d := yaml.NewDecoder(strings.NewReader(block)); ; {
+				var m manifest
+				err := d.Decode(&m)
+				if errors.Is(err, io.EOF) {
+					break
+				}
+				if err != nil || m.APIVersion == "" || m.Kind == "" || m.Metadata.Name == "" {
+					t.Fatalf("%s: %+v, %v", name, m, err)
+				}
+				all = append(all, m)
+			}
+		}
+	}
+	var defined, allowed []string
+	named := map[string]bool{}
+	for _, m := range all {
+		named[m.Kind+"/"+m.Metadata.Name] = true
+		if m.Kind == "CustomResourceDefinition" {
+			defined = append(defined, m.Spec.Names.Plural)
+			if want := m.Spec.Names.Plural + "." + m.Spec.Group; m.Metadata.Name != want {
+				t.Errorf("the definition %s should be called %s", m.Metadata.Name, want)
+			}
+		}
+		if m.Kind == "Role" {
+			allowed = append(allowed, m.Rules[0].Resources...)
+		}
+	}
+	slices.Sort(defined)
+	slices.Sort(allowed)
+	if len(defined) == 0 || !slices.Equal(defined, allowed) {
+		t.Errorf("defined are %q, rights are given on %q", defined, allowed)
+	}
+	for _, m := range all {
+		if ref := m.RoleRef.Kind + "/" + m.RoleRef.Name; m.RoleRef.Name != "" && !named[ref] {
+			t.Errorf("%s %s refers to %s, which is not there", m.Kind, m.Metadata.Name, ref)
+		}
+	}
+}
+
+var link = regexp.MustCompile(`\]\(([^)#:]*)(#[^)]*)?\)`)
+
+// Every link between pages leads to a page, and to a heading there.
+func TestDocumentedLinks(t *testing.T) {
+	pages := docs(t)
+	for name, text := range pages {
+		for _, found := range link.FindAllStringSubmatch(text, -1) {
+			target := name
+			if found[1] != "" {
+				target = strings.TrimPrefix(name[:strings.LastIndex(name, "/")+1]+found[1], "./")
+			}
+			page, ok := pages[target]
+			if !ok {
+				if _, err := os.Stat("../../" + target); err != nil {
+					t.Errorf("%s: no page %s", name, target)
+				}
+				continue
+			}
+			if anchor := strings.TrimPrefix(found[2], "#"); anchor != "" && !slices.Contains(anchors(page), anchor) {
+				t.Errorf("%s: no heading %s in %s", name, found[2], target)
+			}
+		}
+	}
+}
+
+// anchors returns the names by which the headings of a page are linked to.
+func anchors(page string) []string {
+	var all []string
+	for line := range strings.Lines(page) {
+		title, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " ")
+		if !ok || !strings.HasPrefix(line, "#") {
+			continue
+		}
+		keep := func(r rune) rune {
+			if r == ' ' || r == '-' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+				return r
+			}
+			return -1
+		}
+		all = append(all, strings.ReplaceAll(strings.Map(keep, strings.ToLower(strings.TrimSpace(title))), " ", "-"))
+	}
+	return all
 }
 
 // Every key of the schema is in the documentation.

@@ -18,8 +18,11 @@ import (
 const (
 	// hashPrefix begins a hashed secret, which is prefix, iterations, salt and hash, with dollar signs between them.
 	hashPrefix = "$pbkdf2-sha256$"
-	// iterations is how often a new secret is hashed, some 20 ms. People choose secrets too.
+	// iterations is how often a new secret is hashed, some 20 ms, because people choose secrets too.
 	iterations = 100_000
+	// A secret of so many characters was made by a program, and nobody guesses it, however fast they try. There may be
+	// very many of them to hash when upstream's clients are taken over.
+	generatedLength, generatedIterations = 32, 1000
 	// maxIterations bounds what a stored hash may ask for.
 	maxIterations = 10_000_000
 	// maxRemembered is how many checked secrets are remembered, 32 bytes each.
@@ -33,9 +36,13 @@ func HashSecret(secret string) string {
 	}
 	salt := make([]byte, 16)
 	_, _ = rand.Read(salt) // never fails
+	n := iterations
+	if len(secret) >= generatedLength {
+		n = generatedIterations
+	}
 	enc := base64.RawStdEncoding
-	return fmt.Sprintf("%s%d$%s$%s", hashPrefix, iterations, enc.EncodeToString(salt),
-		enc.EncodeToString(pbkdf2SHA256(secret, salt, iterations)))
+	hash := pbkdf2SHA256(secret, salt, n)
+	return fmt.Sprintf("%s%d$%s$%s", hashPrefix, n, enc.EncodeToString(salt), enc.EncodeToString(hash))
 }
 
 // IsHashed reports whether a stored secret is a hash of one.

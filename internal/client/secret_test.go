@@ -38,9 +38,10 @@ func authenticate(r *Registry, id, secret string) error {
 
 func TestStoredClientsSecret(t *testing.T) {
 	hashed := HashSecret("correct horse")
+	const long = "a secret of more than thirty-two characters"
 	r, _ := with(t,
 		Document{ID: "hashed", Secret: hashed}, Document{ID: "clear", Secret: "written by hand"},
-		Document{ID: "public", Public: true}, Document{ID: "static", Secret: "hidden"},
+		Document{ID: "long", Secret: HashSecret(long)}, Document{ID: "public", Public: true}, Document{ID: "static", Secret: "hidden"},
 		Document{ID: "broken", Secret: hashPrefix + "100000$%$%"}, Document{ID: "endless", Secret: hashPrefix + "100000000$YQ$YQ"},
 	)
 	for _, c := range []struct {
@@ -49,6 +50,7 @@ func TestStoredClientsSecret(t *testing.T) {
 	}{
 		{"hashed", "correct horse", true}, {"hashed", "correct horse", true}, {"hashed", "wrong", false},
 		{"hashed", "", false}, {"hashed", hashed, false},
+		{"long", long, true}, {"long", long[:32], false}, {"long", long + " ", false},
 		{"clear", "written by hand", true}, {"clear", "", false},
 		{"public", "", true}, {"public", "x", false},
 		{"static", "of the file", true}, {"static", "hidden", false},

@@ -82,7 +82,7 @@ func (t *Table[T]) Delete(ctx context.Context, key, revision string) error {
 	return nil
 }
 
-// List returns a page of entries in the order of their keys.
+// List returns a page of entries, in the store's order.
 func (t *Table[T]) List(ctx context.Context, q Query) ([]Entry[T], error) {
 	records, err := t.store.List(ctx, t.kind.Name, q)
 	if err != nil {

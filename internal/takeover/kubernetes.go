@@ -99,7 +99,9 @@ func (k kubernetes) RefreshTokens(ctx context.Context, each func(Item[RefreshTok
 }
 
 // eachObject reads all objects of a resource. Read makes an entity of one.
-func eachObject[O, T any](ctx context.Context, k kubernetes, resource string, read func(name string, o O) T, each func(Item[T]) error) error {
+func eachObject[O, T any](
+	ctx context.Context, k kubernetes, resource string, read func(name string, o O) T, each func(Item[T]) error,
+) error {
 	return k.objects(ctx, resource, func(object json.RawMessage) error {
 		var named struct {
 			Metadata struct {

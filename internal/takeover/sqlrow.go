@@ -90,7 +90,8 @@ func (d *database) each(ctx context.Context, t table, wanted []string, each func
 func (d *database) columns(ctx context.Context, t table, wanted []string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
-	rows, err := d.db.QueryContext(ctx, "SELECT * FROM "+d.dialect.name(t.name)+" WHERE 1 = 0") //nolint:gosec // G202: our own names
+	//nolint:gosec // G202: the names are this package's
+	rows, err := d.db.QueryContext(ctx, "SELECT * FROM "+d.dialect.name(t.name)+" WHERE 1 = 0")
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +198,7 @@ func (r *row) bytes(column string) []byte {
 	}
 }
 
-// decode reads a column with JSON in it. Nothing, as a column in lieu of which there is none has, leaves the target as it is.
+// decode reads a column with JSON in it. Where there is none, it leaves the target as it is.
 func (r *row) decode(column string, target any) {
 	data := r.bytes(column)
 	if len(data) == 0 {

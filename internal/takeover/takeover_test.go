@@ -2,19 +2,14 @@ package takeover_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -272,112 +267,6 @@ func TestWhatIsThereStays(t *testing.T) {
 	}
 }
 
-// Where the operator started this program before upstream's data was there, its keys go on signing, and upstream's
-// tokens can be verified all the same.
-func TestOwnKeysStay(t *testing.T) {
-	path := newDatabase(t, "step13")
-	s := memory.New()
-	config := signing.Config{Algorithm: "RS256", RotationPeriod: time.Hour, TokenLifetime: tokenLifetime}
-	signer, err := signing.Open(t.Context(), s, config, discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, err := store.In(s, signing.Kind).Get(t.Context(), signing.RecordKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 { // the second time as if the first had been cut off
-		run(t, takeover.SQLite(openDatabase(t, path)), s, discard)
-		if err := s.Delete(t.Context(), "takeover", "upstream", ""); err != nil {
-			t.Fatal(err)
-		}
-	}
-	after, err := store.In(s, signing.Kind).Get(t.Context(), signing.RecordKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if after.Value.Current.KeyID != before.Value.Current.KeyID || !after.Value.RotateAt.Equal(before.Value.RotateAt) {
-		t.Errorf("key %q signs until %v, want %q until %v", after.Value.Current.KeyID, after.Value.RotateAt,
-			before.Value.Current.KeyID, before.Value.RotateAt)
-	}
-	if len(after.Value.Retired) != 2 {
-		t.Fatalf("retired keys are %+v, want 2", after.Value.Retired)
-	}
-	for _, r := range after.Value.Retired {
-		if !r.Key.IsPublic() {
-			t.Errorf("the private key %q is kept for verification", r.Key.KeyID)
-		}
-	}
-	if until := after.Value.Retired[0].Expires; until.Before(time.Now().Add(tokenLifetime)) {
-		t.Errorf("upstream's key verifies until %v, want at least the lifetime of its tokens", until)
-	}
-	signed := upstreamsToken(t)
-	if _, err := signer.Verify(signed); err == nil {
-		t.Error("the token of upstream's could be verified before its keys were there: the test shows nothing")
-	}
-	if signer, err = signing.Open(t.Context(), s, config, discard); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := signer.Verify(signed); err != nil {
-		t.Errorf("token of upstream's: %v", err)
-	}
-}
-
-func upstreamsToken(t testing.TB) string {
-	t.Helper()
-	k := signing.Keyset{Current: signingKey(), RotateAt: time.Now().Add(time.Hour)}
-	s := memory.New()
-	if _, err := store.In(s, signing.Kind).Create(t.Context(), signing.RecordKey, k); err != nil {
-		t.Fatal(err)
-	}
-	config := signing.Config{Algorithm: "RS256", RotationPeriod: time.Hour, TokenLifetime: tokenLifetime}
-	signer, err := signing.Open(t.Context(), s, config, discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signed, err := signer.Key().Sign([]byte("{}"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signed
-}
-
-func TestUpstreamsKeysSign(t *testing.T) {
-	s := memory.New()
-	run(t, takeover.SQLite(openDatabase(t, newDatabase(t, "step13"))), s, discard)
-	config := signing.Config{Algorithm: "RS256", RotationPeriod: time.Hour, TokenLifetime: tokenLifetime}
-	signer, err := signing.Open(t.Context(), s, config, discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var published struct{ Keys []struct{ Kid string } }
-	if err := json.Unmarshal(signer.JWKS().Body, &published); err != nil {
-		t.Fatal(err)
-	}
-	var ids []string
-	for _, k := range published.Keys {
-		ids = append(ids, k.Kid)
-	}
-	if !slices.Equal(ids, []string{signingKeyID, retiredKeyID}) {
-		t.Errorf("published keys are %q, want %q and %q", ids, signingKeyID, retiredKeyID)
-	}
-	if _, err := signer.Verify(upstreamsToken(t)); err != nil {
-		t.Errorf("token of upstream's: %v", err)
-	}
-}
-
-func TestKeysThatCannotBeReadEndTheStart(t *testing.T) {
-	path := newDatabase(t, "step13")
-	exec(t, path, "UPDATE keys SET signing_key = '{'")
-	s := memory.New()
-	if err := takeover.Run(t.Context(), takeover.SQLite(openDatabase(t, path)), target(s), discard); err == nil {
-		t.Fatal("Run succeeded, so that everybody would be signed out")
-	}
-	if all := everything(t, s); len(all) != 0 {
-		t.Errorf("there is %v, want nothing", all)
-	}
-}
-
 func TestAddressesThatDifferInCase(t *testing.T) {
 	s := memory.New()
 	var log bytes.Buffer
@@ -421,116 +310,13 @@ func TestNothingOfUpstreams(t *testing.T) {
 	}
 }
 
-// counting is a storage that counts its writes, and fails at and after one of them if told so.
-type counting struct {
-	store.Store
-	writes atomic.Int64
-	failAt int64 // 0 for never
-}
-
-var errKilled = errors.New("killed")
-
-func (c *counting) write() error {
-	if n := c.writes.Add(1); c.failAt > 0 && n >= c.failAt {
-		return errKilled
-	}
-	return nil
-}
-
-func (c *counting) Create(ctx context.Context, r store.Record) (string, error) {
-	if err := c.write(); err != nil {
-		return "", err
-	}
-	return c.Store.Create(ctx, r)
-}
-
-func (c *counting) Replace(ctx context.Context, r store.Record) (string, error) {
-	if err := c.write(); err != nil {
-		return "", err
-	}
-	return c.Store.Replace(ctx, r)
-}
-
-func (c *counting) Delete(ctx context.Context, kind, key, revision string) error {
-	if err := c.write(); err != nil {
-		return err
-	}
-	return c.Store.Delete(ctx, kind, key, revision)
-}
-
-// Whichever write is the last one before the process dies, the next start finishes what it began.
-func TestKilledHalfWay(t *testing.T) {
-	path := newDatabase(t, "step13")
-	exec(t, path, "UPDATE client SET secret = ''") // as it takes long to hash them
-	whole := &counting{Store: memory.New()}
-	run(t, takeover.SQLite(openDatabase(t, path)), whole, discard)
-	want := everything(t, whole)
-	total := whole.writes.Load()
-	if total < 15 {
-		t.Fatalf("an import has only %d writes: were they counted?", total)
-	}
-	for n := int64(1); n < total; n++ { // the last one releases the lease, which may fail
-		clock := new(atomic.Int64)
-		now := func() time.Time { return time.Now().Add(time.Duration(clock.Load())) }
-		s := &counting{Store: memory.New(memory.WithClock(now)), failAt: n}
-		err := takeover.Run(t.Context(), takeover.SQLite(openDatabase(t, path)), target(s), discard)
-		if !errors.Is(err, errKilled) {
-			t.Fatalf("killed at write %d: Run: %v, want %v", n, err, errKilled)
-		}
-		mustHave(t, s, "takeover")
-		clock.Store(int64(time.Minute)) // until the lease has ended
-		s.failAt = 0
-		run(t, takeover.SQLite(openDatabase(t, path)), s, discard)
-		mustBeSame(t, everything(t, s), want)
-	}
-}
-
-// mustGrow makes a database with many refresh tokens.
-func mustGrow(t testing.TB, path string, rows int) {
-	t.Helper()
-	exec(t, path, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
-		INSERT INTO refresh_token (id, client_id, scopes, nonce, claims_user_id, claims_username, claims_email,
-			claims_email_verified, claims_groups, connector_id, token, created_at, last_used)
-		SELECT 'many-' || i, 'gate', '["openid"]', '', 'user-' || i, '', '', 1, '[]', 'ldap', 'secret-' || i,
-			'2026-08-01 10:00:00+00:00', '2026-08-01 10:00:00+00:00' FROM n`, rows)
-}
-
-func TestReplicasAtOnce(t *testing.T) {
-	path := newDatabase(t, "step13")
-	mustGrow(t, path, 1000)
-	s := &counting{Store: memory.New()}
-	var log bytes.Buffer
-	shared := slog.New(slog.NewTextHandler(&log, nil))
-	var wait sync.WaitGroup
-	for range 3 {
-		src := takeover.SQLite(openDatabase(t, path))
-		wait.Go(func() {
-			if err := takeover.Run(t.Context(), src, target(s), shared); err != nil {
-				t.Errorf("Run: %v", err)
-			}
-		})
-	}
-	wait.Wait()
-	if n := strings.Count(log.String(), "took over upstream's data"); n != 1 {
-		t.Errorf("%d replicas have imported, want 1:\n%s", n, log.String())
-	}
-	if n := len(keys(t, s, "refresh")); n != store.MaxLimit {
-		t.Errorf("%d refresh tokens on a page, want %d", n, store.MaxLimit)
-	}
-}
-
-func TestReplicaWaitsNoLongerThanItsContext(t *testing.T) {
+func TestConnectorSettings(t *testing.T) {
 	s := memory.New()
-	if _, ok, err := store.TryAcquire(t.Context(), s, "takeover", time.Minute); err != nil || !ok {
-		t.Fatal(ok, err)
+	run(t, takeover.SQLite(openDatabase(t, newDatabase(t, "step13"))), s, discard)
+	e, err := store.In(s, federation.Kind).Get(t.Context(), "ldap")
+	if err != nil || string(e.Value.Config) != `{"host":"ldap.example:636"}` || e.Value.Type != "ldap" || e.Value.Name != "Staff" {
+		t.Errorf("connector is %+v (%v)", e.Value, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	err := takeover.Run(ctx, takeover.SQLite(openDatabase(t, newDatabase(t, "step13"))), target(s), discard)
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Run: %v, want DeadlineExceeded", err)
-	}
-	mustHave(t, s, "client")
 }
 
 func TestWhatDoesNotFitIsLeftOut(t *testing.T) {
@@ -547,39 +333,4 @@ func TestWhatDoesNotFitIsLeftOut(t *testing.T) {
 	checkOffline(t, s, map[string]string{
 		"Abc ldap": "stale data of Abc", "abc ldap": "data of abc", "late ldap": "data of late",
 	})
-}
-
-func TestConnectorSettings(t *testing.T) {
-	s := memory.New()
-	run(t, takeover.SQLite(openDatabase(t, newDatabase(t, "step13"))), s, discard)
-	e, err := store.In(s, federation.Kind).Get(t.Context(), "ldap")
-	if err != nil || string(e.Value.Config) != `{"host":"ldap.example:636"}` || e.Value.Type != "ldap" || e.Value.Name != "Staff" {
-		t.Errorf("connector is %+v (%v)", e.Value, err)
-	}
-}
-
-func TestErrorsNameWhatFailed(t *testing.T) {
-	path := newDatabase(t, "step13")
-	db := openDatabase(t, path)
-	_ = db.Close()
-	err := takeover.Run(t.Context(), takeover.SQLite(db), target(memory.New()), discard)
-	if err == nil || !strings.Contains(err.Error(), "look for upstream's tables") {
-		t.Errorf("Run on a closed database: %v", err)
-	}
-	s := &counting{Store: memory.New(), failAt: 4} // the lease, the keys and then clients
-	err = takeover.Run(t.Context(), takeover.SQLite(openDatabase(t, path)), target(s), discard)
-	if err == nil || !strings.Contains(err.Error(), `clients: client "`) {
-		t.Errorf("Run with a storage that fails: %v", err)
-	}
-}
-
-func BenchmarkTakeOver(b *testing.B) {
-	const rows = 20_000
-	path := newDatabase(b, "step13")
-	mustGrow(b, path, rows)
-	for i := range b.N {
-		s := openSQLite(b, fmt.Sprintf("%s/%d.db", b.TempDir(), i))
-		run(b, takeover.SQLite(openDatabase(b, path)), s, discard)
-	}
-	b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "tokens/s")
 }

@@ -120,7 +120,7 @@ func (c *client) define(ctx context.Context, r resource) error {
 			},
 		},
 	})
-	if hasCode(err, http.StatusConflict) {
+	if isTaken(err) {
 		return nil
 	}
 	return err

@@ -56,9 +56,8 @@ func Open(ctx context.Context, c Config, log *slog.Logger, opts ...Option) (*Sto
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	versions, err := s.define(ctx, c.CRDHandling != CRDCheck)
 	if err != nil {
-		s.transport.CloseIdleConnections()
-		s.end()
-		return nil, fmt.Errorf("Kubernetes API server %s: %w", connection.server, s.failure(ctx, err))
+		err = fmt.Errorf("server %s: %w", connection.server, s.failure(ctx, err))
+		return nil, errors.Join(err, s.Close())
 	}
 	s.follow(versions)
 	return s, nil
@@ -129,7 +128,8 @@ func (s *Store) Create(ctx context.Context, r store.Record) (revision string, er
 	return s.write(ctx, r, s.createShared, s.createOwn)
 }
 
-// Replace is part of store.Store. It takes one request for our own records, and two for upstream's objects.
+// Replace is part of store.Store. It takes one request for our own records, and two for upstream's objects. One of those
+// keeps its revision where nothing in it changes.
 func (s *Store) Replace(ctx context.Context, r store.Record) (revision string, err error) {
 	return s.write(ctx, r, s.replaceShared, s.replaceOwn)
 }

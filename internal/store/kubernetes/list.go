@@ -108,6 +108,9 @@ func (l *listing) page(ctx context.Context) (pageEnd, error) {
 	// Large records are wanted one by one at times; small pages that hold nothing live would be many requests.
 	const smallest = 20
 	limit := min(max(l.query.Limit-len(l.records), smallest), pageSize)
+	if l.after != "" && l.from == "" {
+		limit = pageSize // nearly all of it comes before
+	}
 	q := pageQuery{labels: l.labels, from: l.from, limit: limit}
 	return l.client.page(ctx, l.resource, q, l.add)
 }
@@ -139,15 +142,13 @@ func (l *listing) add(object json.RawMessage) error {
 	case name <= l.after, name <= l.last, head.Metadata.deleted(): // the last one is there again after a restart
 		return nil
 	}
-	r, live, err := l.decode(object)
-	if err != nil {
+	switch r, live, err := l.decode(object); {
+	case err != nil:
 		l.warned.do(l.resource.plural+"/"+name+"@"+head.Metadata.ResourceVersion, func() {
 			l.log.Warn("an object in Kubernetes is left out, as it holds no record that could be asked for by its key",
 				"resource", l.resource.plural, "name", name, "kind", l.kind, "err", err)
 		})
-		return nil
-	}
-	if live {
+	case live:
 		l.records = append(l.records, r)
 		l.last = name
 	}

@@ -54,7 +54,7 @@ func (s *Store) post(ctx context.Context, at place, object any) (version string,
 	request := s.client.create(at.resource, object)
 	request.accept, request.decode = metadataOnly, into(&answer)
 	err = s.client.send(ctx, request)
-	if hasCode(err, http.StatusConflict) {
+	if isTaken(err) {
 		return "", store.ErrExists
 	}
 	return answer.Metadata.ResourceVersion, err

@@ -65,6 +65,12 @@ func hasCode(err error, code int) bool {
 	return ok && e.code == code
 }
 
+// isTaken reports whether an error says that an object of the name is there already.
+func isTaken(err error) bool {
+	e, ok := errors.AsType[*statusError](err)
+	return ok && e.code == http.StatusConflict && e.status.Reason == "AlreadyExists"
+}
+
 // absent reports whether an error says that the object is not there. The same code may also mean that the resource, the
 // namespace or the whole path does not exist, which says nothing about the object.
 func absent(err error, name string) bool {

@@ -33,10 +33,7 @@ func (s *Store) Sweep(ctx context.Context, kind string, before time.Time, limit 
 
 // An expiring is what a sweep keeps of an object: not its document.
 type expiring struct {
-	Metadata struct {
-		Name            string `json:"name"`
-		ResourceVersion string `json:"resourceVersion"`
-	} `json:"metadata"`
+	Metadata metadata `json:"metadata"`
 	recordHead
 }
 
@@ -75,9 +72,10 @@ func (s *Store) sweep(ctx context.Context, r resource, kind string, before time.
 	}
 }
 
-// over reports whether the record that an object holds expired before a time.
+// over reports whether the record that an object holds expired before a time, and is not deleted already but for a
+// finalizer.
 func (e *expiring) over(before time.Time) bool {
-	return e.Metadata.Name == recordName(e.RecordKind, string(e.RecordKey)) &&
+	return e.Metadata.Name == recordName(e.RecordKind, string(e.RecordKey)) && !e.Metadata.deleted() &&
 		!e.RecordExpires.IsZero() && e.RecordExpires.Before(before)
 }
 

@@ -183,23 +183,25 @@ var tableCases = []testCase{
 				f.Fatalf("Create: %v", err)
 			}
 		}
-		for q, want := range map[store.Query]string{
-			{}: "badge a, badge b, badge c", {Limit: 2}: "badge a, badge b", {After: "a", Limit: 1}: "badge b",
-			{Owner: "owner of c"}: "badge c", {Owner: "nobody"}: "",
+		order := f.list(store.Query{})
+		f.wantSameKeys(order, []string{"a", "b", "c"})
+		for q, want := range map[store.Query][]string{
+			{}: order, {Limit: 2}: order[:2], {After: order[0], Limit: 1}: order[1:2],
+			{Owner: "owner of c"}: {"c"}, {Owner: "nobody"}: {},
 		} {
 			entries, err := table.List(f.ctx, q)
 			if err != nil {
 				f.Fatalf("List %+v: %v", q, err)
 			}
-			var names []string
+			keys := []string{}
 			for _, e := range entries {
-				if read, err := table.Get(f.ctx, e.Key); err != nil || read != e {
+				if read, err := table.Get(f.ctx, e.Key); err != nil || read != e || e.Value.Name != "badge "+e.Key {
 					f.Errorf("Get %s: got %+v and error %v, want %+v", e.Key, read, err, e)
 				}
-				names = append(names, e.Value.Name)
+				keys = append(keys, e.Key)
 			}
-			if got := strings.Join(names, ", "); got != want {
-				f.Errorf("List %+v: got %q, want %q", q, got, want)
+			if !slices.Equal(keys, want) {
+				f.Errorf("List %+v: got %q, want %q", q, keys, want)
 			}
 		}
 	}},
