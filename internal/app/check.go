@@ -43,7 +43,7 @@ func Check(src config.Source) (*Plan, config.Problems) {
 	p.addClients()
 	p.addUsers()
 	problems = append(problems, p.waiting(src.Name)...)
-	if len(p.connectors) == 0 && !cfg.EnablePasswordDB && cfg.Storage.Type == "memory" {
+	if !p.anyConnector() && !cfg.EnablePasswordDB && cfg.Storage.Type == "memory" {
 		problems = append(problems, config.Problem{File: src.Name, Key: "connectors", Message: noConnector})
 	}
 	problems = problems.InOrder()
@@ -60,15 +60,19 @@ func (p *Plan) checkConnector(c config.Connector) config.Problems {
 	if !ok && !slices.Contains(config.ConnectorTypes, c.Type) {
 		return nil // was reported already
 	}
+	d := &federation.Definition{ID: c.ID, Type: c.Type, Name: c.Name, GrantTypes: c.GrantTypes}
+	p.connectors = append(p.connectors, d)
 	if !ok {
 		problem := c.Config.Problem("", "connector %q is left out: type %s is not available yet", c.ID, c.Type)
 		problem.Warning = true
 		return config.Problems{problem}
 	}
-	p.connectors = append(p.connectors, &federation.Definition{
-		ID: c.ID, Type: c.Type, Name: c.Name, GrantTypes: c.GrantTypes, Config: settings,
-	})
+	d.Config = settings
 	return c.Config.Decode(settings)
+}
+
+func (p *Plan) anyConnector() bool {
+	return slices.ContainsFunc(p.connectors, func(d *federation.Definition) bool { return d.Config != nil })
 }
 
 // waiting warns of values that are right but do nothing yet.

@@ -32,8 +32,8 @@ const (
 // A Definition is a connector as it is configured.
 type Definition struct {
 	ID, Type, Name string
-	GrantTypes     []string // the flows that it may serve; empty means all
-	Config         connector.Config
+	GrantTypes     []string         // the flows that it may serve; empty means all
+	Config         connector.Config // nil for a type that is not available: the connector is known, but of no use
 }
 
 // Serves reports whether the connector may be used for a grant.
@@ -78,8 +78,12 @@ func NewRegistry(definitions []*Definition, s store.Store, callbackURL string, l
 	}
 	for _, d := range definitions {
 		s := newSource(d)
-		r.static = append(r.static, s)
 		r.byID[d.ID] = s
+		if d.Config == nil {
+			s.broken = errUnavailable(d.Type)
+			continue
+		}
+		r.static = append(r.static, s)
 	}
 	return r
 }

@@ -34,7 +34,7 @@ func (r *Registry) stored(ctx context.Context) ([]*source, error) {
 // find returns the source of an id; ErrUnknown when there is none.
 func (r *Registry) find(ctx context.Context, id string) (*source, error) {
 	if s, ok := r.byID[id]; ok {
-		return s, nil
+		return s, s.broken
 	}
 	if id == "" || len(id) > store.MaxKey {
 		return nil, ErrUnknown
@@ -87,6 +87,10 @@ func (r *Registry) prune(entries []store.Entry[Document]) {
 	}
 }
 
+func errUnavailable(kind string) error {
+	return fmt.Errorf("connectors of type %q are not available", kind)
+}
+
 // decode reads the settings of a stored connector.
 func decode(ctx context.Context, d *Document, id string, log *slog.Logger) (connector.Config, error) {
 	if d.ID != id {
@@ -94,7 +98,7 @@ func decode(ctx context.Context, d *Document, id string, log *slog.Logger) (conn
 	}
 	settings, ok := NewConfig(d.Type)
 	if !ok {
-		return nil, fmt.Errorf("connectors of type %q are not available", d.Type)
+		return nil, errUnavailable(d.Type)
 	}
 	if len(d.Config) == 0 {
 		return settings, nil

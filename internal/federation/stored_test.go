@@ -47,7 +47,9 @@ func TestStoredConnectors(t *testing.T) {
 		}
 	}
 	var log strings.Builder
-	r := federation.NewRegistry([]*federation.Definition{{ID: "static", Name: "ants", Config: &mock.CallbackConfig{}}}, s,
+	r := federation.NewRegistry([]*federation.Definition{
+		{ID: "static", Name: "ants", Config: &mock.CallbackConfig{}}, {ID: "later", Type: "ldap", Name: "Later"},
+	}, s,
 		"http://dex.test/callback", slog.New(slog.NewTextHandler(&log, nil)))
 
 	for range 2 {
@@ -62,6 +64,10 @@ func TestStoredConnectors(t *testing.T) {
 		if _, err := r.Open(t.Context(), id); err == nil || errors.Is(err, federation.ErrUnknown) {
 			t.Errorf("open %s: got error %v", id, err)
 		}
+	}
+	// Who signed in through it before must not be told that their login has ended.
+	if _, err := r.Open(t.Context(), "later"); err == nil || errors.Is(err, federation.ErrUnknown) {
+		t.Errorf("open one of a type that is not there: got error %v", err)
 	}
 	if _, err := r.Open(t.Context(), "nobody"); !errors.Is(err, federation.ErrUnknown) {
 		t.Errorf("open one that is not there: got error %v", err)
