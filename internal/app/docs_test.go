@@ -74,7 +74,13 @@ func TestDocumentedConfigurations(t *testing.T) {
 					yaml += part
 				}
 			}
-			env := func(name string) (string, bool) { return "from the environment", variable.MatchString("$" + name) }
+			named := variable.FindAllString(yaml, -1)
+			env := func(name string) (string, bool) {
+				if !slices.Contains(named, "$"+name) {
+					return "", false
+				}
+				return "from the environment", true
+			}
 			plan, problems := app.Check(config.Source{Name: name, Data: []byte(yaml), Env: env})
 			if len(problems) > 0 {
 				t.Errorf("%s\n%s", app.Report(problems), yaml)
