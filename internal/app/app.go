@@ -264,11 +264,11 @@ func (a *App) Run(ctx context.Context) error {
 	// What runs beside the listeners goes on while they drain.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var group errgroup.Group
-	group.Go(func() error { return a.signer.Run(background) })
+	group.Go(func() error { a.signer.Run(background); return nil })
 	group.Go(func() error { a.health.Run(background); return nil })
 	group.Go(func() error { a.maintain(background); return nil })
 	group.Go(func() error { a.openConnectors(background); return nil })
-	group.Go(func() error { return a.forget(background) })
+	group.Go(func() error { a.forget(background); return nil })
 	if a.web != nil {
 		group.Go(func() error { a.web.Watch(background, server.WatchInterval); return nil })
 		group.Go(func() error { a.reloadCertificate(background); return nil })
@@ -283,10 +283,10 @@ func (a *App) Run(ctx context.Context) error {
 }
 
 // forget makes the caches forget what this or another replica has changed.
-func (a *App) forget(ctx context.Context) error {
-	changes, err := a.store.Watch(ctx)
-	if err != nil {
-		return unlessEnded(ctx, fmt.Errorf("watch storage: %w", err))
+func (a *App) forget(ctx context.Context) {
+	changes, ok := a.watch(ctx)
+	if !ok {
+		return
 	}
 	change := store.Change{} // what changed before the watch began
 	for open := true; open; change, open = <-changes {
@@ -300,16 +300,24 @@ func (a *App) forget(ctx context.Context) error {
 			a.log.ErrorContext(ctx, "sealing keys could not be read again", "err", err)
 		}
 	}
-	return nil
 }
 
-// unlessEnded forgives an error that comes from being told to end.
-func unlessEnded(ctx context.Context, err error) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	default:
-		return err
+// watch begins to watch the storage, as soon as it can be reached; false when the context ends first. Until then the
+// caches forget by their age.
+func (a *App) watch(ctx context.Context) (<-chan store.Change, bool) {
+	for {
+		changes, err := a.store.Watch(ctx)
+		if err == nil {
+			return changes, true
+		}
+		if ctx.Err() == nil {
+			a.log.ErrorContext(ctx, "storage can't be watched", "retry_in", longestWait, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, false
+		case <-time.After(longestWait):
+		}
 	}
 }
 

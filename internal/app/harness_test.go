@@ -66,6 +66,16 @@ func startWith(t testing.TB, yaml string) *server {
 // startOn runs a server with a configuration, with something around its storage.
 func startOn(t testing.TB, yaml string, wrap func(store.Store) store.Store) *server {
 	t.Helper()
+	h, err := open(t, yaml, wrap).Handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &server{t: t, handler: h}
+}
+
+// open returns a server that does not run yet.
+func open(t testing.TB, yaml string, wrap func(store.Store) store.Store) *app.App {
+	t.Helper()
 	plan, problems := app.Check(config.Source{Name: "test.yaml", Data: []byte(yaml)})
 	if plan == nil {
 		t.Fatal(app.Report(problems))
@@ -81,11 +91,7 @@ func startOn(t testing.TB, yaml string, wrap func(store.Store) store.Store) *ser
 			t.Error(err)
 		}
 	})
-	h, err := a.Handler()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &server{t: t, handler: h}
+	return a
 }
 
 // An answer is what the server said.
@@ -307,7 +313,7 @@ func (s *server) tokens(pairs ...string) answer {
 }
 
 // claims returns what a token says.
-func claims(t *testing.T, token string) map[string]any {
+func claims(t testing.TB, token string) map[string]any {
 	t.Helper()
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

@@ -39,9 +39,12 @@ func (r *Registry) Authenticate(req *http.Request, log *slog.Logger) (*Client, e
 	if known {
 		return c, nil
 	}
-	if cred.secret == "" {
+	switch {
+	case c.Secret == "" && !c.Public:
+		log.ErrorContext(req.Context(), "stored client has no secret and is not public", "client_id", c.ID)
+	case cred.secret == "":
 		log.InfoContext(req.Context(), "missing client_secret on token request", "client_id", c.ID)
-	} else {
+	default:
 		log.InfoContext(req.Context(), "invalid client_secret on token request", "client_id", c.ID)
 	}
 	return nil, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.")

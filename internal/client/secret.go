@@ -100,6 +100,9 @@ func newSecrets() *secrets {
 // match compares a presented secret with the client's in constant time, its length included. Ids of clients are no secret,
 // so it may take longer where there is a hash.
 func (s *secrets) match(ctx context.Context, c *Client, presented string) (bool, error) {
+	if c.Secret == "" && !c.Public {
+		return false, nil // the configuration allows none such; in the storage somebody forgot the secret
+	}
 	if !c.hashed {
 		want, got := sha256.Sum256([]byte(c.Secret)), sha256.Sum256([]byte(presented))
 		return subtle.ConstantTimeCompare(want[:], got[:]) == 1, nil

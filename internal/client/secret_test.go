@@ -41,7 +41,8 @@ func TestStoredClientsSecret(t *testing.T) {
 	const long = "a secret of more than thirty-two characters"
 	r, _ := with(t,
 		Document{ID: "hashed", Secret: hashed}, Document{ID: "clear", Secret: "written by hand"},
-		Document{ID: "long", Secret: HashSecret(long)}, Document{ID: "public", Public: true}, Document{ID: "static", Secret: "hidden"},
+		Document{ID: "long", Secret: HashSecret(long)}, Document{ID: "public", Public: true}, Document{ID: "forgotten"},
+		Document{ID: "static", Secret: "hidden"},
 		Document{ID: "broken", Secret: hashPrefix + "100000$%$%"}, Document{ID: "endless", Secret: hashPrefix + "100000000$YQ$YQ"},
 	)
 	for _, c := range []struct {
@@ -52,7 +53,7 @@ func TestStoredClientsSecret(t *testing.T) {
 		{"hashed", "", false}, {"hashed", hashed, false},
 		{"long", long, true}, {"long", long[:32], false}, {"long", long + " ", false},
 		{"clear", "written by hand", true}, {"clear", "", false},
-		{"public", "", true}, {"public", "x", false},
+		{"public", "", true}, {"public", "x", false}, {"forgotten", "", false}, {"forgotten", "x", false},
 		{"static", "of the file", true}, {"static", "hidden", false},
 		{"broken", "", false}, {"broken", "x", false}, {"endless", "x", false}, {"nobody", "x", false}, {"", "", false},
 	} {

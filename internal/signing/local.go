@@ -3,7 +3,6 @@ package signing
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -16,6 +15,8 @@ import (
 const (
 	// checkEvery bounds how long this replica may miss what another did, should a change not be reported.
 	checkEvery = 30 * time.Second
+	// retryAfter is the pause after the storage failed.
+	retryAfter = 5 * time.Second
 	// maxAge is how long applications may keep the published keys. A new key signs no earlier than that after it was
 	// published.
 	maxAge = 10 * time.Minute
@@ -81,18 +82,16 @@ func (l *Local) Verify(token string) ([]byte, error) {
 	return l.current.Load().verify(token)
 }
 
-// Run keeps the keys up to date until the context ends.
-func (l *Local) Run(ctx context.Context) error {
-	changes, err := l.store.Watch(ctx)
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("watch signing keys: %w", err)
-	}
+// Run keeps the keys up to date until the context ends. While the storage does not report changes it looks for them.
+func (l *Local) Run(ctx context.Context) {
+	var changes <-chan store.Change
+	watching := false
 	tick := time.NewTimer(0)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case c, open := <-changes:
 			if !open {
 				changes = nil // the timer goes on
@@ -103,10 +102,20 @@ func (l *Local) Run(ctx context.Context) error {
 			}
 		case <-tick.C:
 		}
+		wait := time.Duration(0)
+		if !watching {
+			var err error
+			if changes, err = l.store.Watch(ctx); err != nil && ctx.Err() == nil {
+				l.log.ErrorContext(ctx, "signing keys can't be watched", "err", err)
+				wait = retryAfter
+			}
+			watching = err == nil
+		}
 		if err := l.advance(ctx); err != nil && ctx.Err() == nil {
 			l.log.ErrorContext(ctx, "failed to rotate keys", "err", err)
+			wait = retryAfter
 		}
-		tick.Reset(l.untilNext(time.Now()))
+		tick.Reset(max(wait, l.untilNext(time.Now())))
 	}
 }
 
@@ -221,7 +230,8 @@ func (l *Local) mustPublishNext(k *Keyset, now time.Time) bool {
 	if now.Before(k.RotateAt.Add(-l.lead())) {
 		return false
 	}
-	return k.Next == nil || k.Next.Algorithm != l.cfg.Algorithm
+	// While replicas have different settings, as during an update, they must not undo each other's work all the time.
+	return k.Next == nil || k.Next.Algorithm != l.cfg.Algorithm && now.Sub(k.NextSince) > l.MaxAge()/2
 }
 
 // mustRotate says that the key's time is over and that everybody has had the time to see the next one.

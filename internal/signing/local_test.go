@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,11 +37,7 @@ func start(t *testing.T, s store.Store, cfg signing.Config) *signing.Local {
 		t.Fatal(err)
 	}
 	var running sync.WaitGroup
-	running.Go(func() {
-		if err := l.Run(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	running.Go(func() { l.Run(ctx) })
 	t.Cleanup(func() { cancel(); running.Wait() })
 	return l
 }
@@ -163,6 +160,91 @@ func TestAlgorithmChangesWithTheNextRotation(t *testing.T) {
 		}
 		if got := l.Algorithms(); len(got) != 2 || got[0] != signing.ES256 {
 			t.Fatalf("algorithms are %v, want ES256 first and RS256 for the old tokens", got)
+		}
+	})
+}
+
+// A troubled store fails while it is told to, and counts what is asked of it.
+type troubled struct {
+	store.Store
+	fails              atomic.Bool
+	reads, writes      atomic.Int64
+	watches, unwatched atomic.Int64 // that succeeded, and that failed
+}
+
+var errTrouble = errors.New("storage can't be reached")
+
+func (s *troubled) Get(ctx context.Context, kind, key string) (store.Record, error) {
+	s.reads.Add(1)
+	if s.fails.Load() {
+		return store.Record{}, errTrouble
+	}
+	return s.Store.Get(ctx, kind, key)
+}
+
+func (s *troubled) Replace(ctx context.Context, r store.Record) (string, error) {
+	s.writes.Add(1)
+	return s.Store.Replace(ctx, r)
+}
+
+func (s *troubled) Watch(ctx context.Context) (<-chan store.Change, error) {
+	if s.fails.Load() {
+		s.unwatched.Add(1)
+		return nil, errTrouble
+	}
+	s.watches.Add(1)
+	return s.Store.Watch(ctx)
+}
+
+// A storage that fails when the server starts to watch it, or when a rotation is due, is asked again in peace, and the
+// keys rotate when it is back.
+func TestRotationOutlivesAStorageThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &troubled{Store: memory.New()}
+		if _, err := signing.Open(t.Context(), s, config(signing.ES256), quiet); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		l, err := signing.Open(ctx, s, config(signing.ES256), quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.fails.Store(true)
+		var running sync.WaitGroup
+		running.Go(func() { l.Run(ctx) })
+		defer running.Wait()
+		defer cancel()
+
+		before := l.Key()
+		time.Sleep(period)
+		s.reads.Store(0)
+		time.Sleep(time.Minute)
+		if n := s.reads.Load(); n > 20 {
+			t.Errorf("%d reads in a minute in which the storage failed", n)
+		}
+		if s.unwatched.Load() == 0 {
+			t.Error("watching did not fail: the test shows nothing")
+		}
+		s.fails.Store(false)
+		time.Sleep(time.Hour)
+		if l.Key() == before {
+			t.Error("the keys did not rotate when the storage was back")
+		}
+		if n := s.watches.Load(); n != 1 {
+			t.Errorf("the storage is watched %d times", n)
+		}
+	})
+}
+
+// During an update replicas may have different algorithms. They must not make the next key in turns.
+func TestReplicasWithDifferentAlgorithms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &troubled{Store: memory.New()}
+		start(t, s, config(signing.ES256))
+		start(t, s, config(signing.RS256))
+		time.Sleep(period)
+		if n := s.writes.Load(); n < 1 || n > 10 {
+			t.Errorf("%d writes before the first rotation", n)
 		}
 	})
 }

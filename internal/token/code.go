@@ -114,6 +114,12 @@ func (c *Codes) mayRepeat(used time.Time) bool {
 	return c.reuse > 0 && !used.IsZero() && !c.now().After(used.Add(c.reuse))
 }
 
+// mayHaveRepeated reports whether what was used at a time, by the clock of another replica perhaps, is used once more by
+// somebody who only comes a little too late.
+func (c *Codes) mayHaveRepeated(used time.Time) bool {
+	return !used.IsZero() && c.mayRepeat(used.Add(clockSkew))
+}
+
 // redeem marks a code as used. Of any number of callers one succeeds, the others get errReplayed, but within the reuse
 // interval.
 func (c *Codes) redeem(ctx context.Context, e store.Entry[code]) error {

@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +24,8 @@ const (
 	trimAtOnce = 64
 	// tombstoneTime is how long a family that must not come to be is kept from it; longer than any code is good.
 	tombstoneTime = time.Hour
+	// clockSkew is how far the clocks of two replicas may differ without an end to anybody's login.
+	clockSkew = 5 * time.Second
 )
 
 // family is the record of a login that can be prolonged: all the refresh tokens that one device gets one after the other
@@ -38,6 +41,8 @@ type family struct {
 	LastUsed   time.Time `json:"lastUsed"`
 	// Rotated is when the current token came to be from the one before; zero for the first.
 	Rotated time.Time `json:"rotated,omitzero"`
+	// Rotator is the process whose clock said so.
+	Rotator string `json:"rotator,omitempty"`
 	// Upstream is set where the first token was one of upstream's.
 	Upstream *upstreams `json:"upstream,omitempty"`
 	// Ended marks a tombstone.
@@ -59,6 +64,7 @@ type Families struct {
 	policy Policy
 	now    func() time.Time
 	log    *slog.Logger
+	self   string // random, to know the times of this process's clock
 
 	created atomic.Uint64
 }
@@ -74,6 +80,7 @@ func NewFamilies(s store.Store, p Policy, now func() time.Time, log *slog.Logger
 		policy: p,
 		now:    now,
 		log:    log,
+		self:   rand.Text(),
 	}
 }
 
@@ -140,13 +147,17 @@ func (s *Families) judge(familyID string, f *family, p presented, arrived time.T
 	case s.expired(f, arrived):
 		return 0, errExpired
 	}
-	inWindow := !f.Rotated.IsZero() && s.policy.ReuseInterval > 0 && !arrived.After(f.Rotated.Add(s.policy.ReuseInterval))
+	rotated := f.Rotated
+	if f.Rotator != s.self {
+		rotated = rotated.Add(clockSkew)
+	}
+	inWindow := !f.Rotated.IsZero() && s.policy.ReuseInterval > 0 && !arrived.After(rotated.Add(s.policy.ReuseInterval))
 	switch {
 	case generation == f.Generation && inWindow, generation+1 == f.Generation && inWindow:
 		return useDuplicate, nil
 	case generation == f.Generation:
 		return useCurrent, nil
-	case generation+1 == f.Generation && arrived.Before(f.Rotated):
+	case generation+1 == f.Generation && arrived.Before(rotated):
 		return 0, errRaced // without a reuse interval two requests at once can't both be answered, but nobody is a thief
 	}
 	return 0, errReused
@@ -168,7 +179,7 @@ func (s *Families) advance(
 		f.LastUsed = s.now()
 		if s.policy.Rotate {
 			f.rotate(p)
-			f.Rotated = f.LastUsed
+			f.Rotated, f.Rotator = f.LastUsed, s.self
 		}
 		f.Identity = fresh.Identity
 		f.Identity.Data = nil
@@ -204,13 +215,13 @@ func (s *Families) tombstone() family {
 	return family{Ended: true, Expires: s.now().Add(tombstoneTime)}
 }
 
-// begun reports whether there is a family.
-func (s *Families) begun(ctx context.Context, familyID string) (bool, error) {
+// begun returns when a family began, zero if it did not, or has ended; and whether it still can.
+func (s *Families) begun(ctx context.Context, familyID string) (at time.Time, possible bool, err error) {
 	e, err := s.table.Get(ctx, familyID)
 	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
+		return time.Time{}, true, nil
 	}
-	return err == nil && !e.Value.Ended, err
+	return e.Value.Created, false, err // a tombstone has no time
 }
 
 // trim ends the least recently used families of a user at a client until no more than maxFamilies are left.
@@ -279,5 +290,11 @@ func (s *Families) end(f *family) time.Time {
 	return end
 }
 
-// setExpiry lets the storage forget the family when it has ended.
-func (s *Families) setExpiry(f *family) { f.Expires = s.end(f) }
+// setExpiry lets the storage forget the family when it has ended, but not before the code has that it began from: the
+// record is what shows that the code was used.
+func (s *Families) setExpiry(f *family) {
+	f.Expires = s.end(f)
+	if kept := f.Created.Add(tombstoneTime); !f.Expires.IsZero() && f.Expires.Before(kept) {
+		f.Expires = kept
+	}
+}

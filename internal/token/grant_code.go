@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"dex/internal/federation"
 	"dex/internal/oauth"
@@ -29,7 +30,7 @@ func (g *codeGrant) verify(ctx context.Context, r *request) (*granted, error) {
 	c := e.Value
 	switch {
 	case errors.Is(err, errReplayed):
-		return nil, g.endReplayed(ctx, &c)
+		return nil, g.endReplayed(ctx, &c, c.Redeemed)
 	case errors.Is(err, errTooOld):
 		return nil, g.endTooOld(ctx, &c)
 	case errors.Is(err, store.ErrNotFound):
@@ -84,7 +85,7 @@ func (g *codeGrant) spoil(ctx context.Context, e store.Entry[code], why error) e
 func (g *codeGrant) redeem(ctx context.Context, e store.Entry[code]) error {
 	err := g.codes.redeem(ctx, e)
 	if errors.Is(err, errReplayed) {
-		return g.endReplayed(ctx, &e.Value)
+		return g.endReplayed(ctx, &e.Value, time.Time{})
 	}
 	return err
 }
@@ -92,7 +93,10 @@ func (g *codeGrant) redeem(ctx context.Context, e store.Entry[code]) error {
 // begin stores what later refreshes need and returns the first refresh token. The family can begin only once, which uses
 // up the code: a server that dies before this write has changed nothing, and the client may try again.
 func (g *codeGrant) begin(ctx context.Context, c *code, secret string) (string, error) {
-	if err := g.offline.keep(ctx, c.Identity.UserID, c.ConnectorID, c.Identity.Data); err != nil {
+	err := g.offline.keep(ctx, c.Identity.UserID, c.ConnectorID, c.Identity.Data, func(ctx context.Context) error {
+		return g.unused(ctx, c)
+	})
+	if err != nil {
 		return "", err
 	}
 	refresh, err := g.families.begin(ctx, c.FamilyID, secret, c.Authorization)
@@ -103,11 +107,25 @@ func (g *codeGrant) begin(ctx context.Context, c *code, secret string) (string, 
 	if err == nil && g.codes.mayRepeat(begun) {
 		return refresh, nil
 	}
-	return "", errors.Join(err, g.endReplayed(ctx, c))
+	return "", errors.Join(err, g.endReplayed(ctx, c, begun))
+}
+
+// unused refuses a code that was used before. Without it the data that the login gave would take the place of newer data
+// of the connector, with which all logins of the user go on.
+func (g *codeGrant) unused(ctx context.Context, c *code) error {
+	begun, possible, err := g.families.begun(ctx, c.FamilyID)
+	if err != nil || possible || g.codes.mayRepeat(begun) {
+		return err
+	}
+	return g.endReplayed(ctx, c, begun)
 }
 
 // endReplayed ends what the first use of a code gave, as one of the two users has stolen it (RFC 9700, section 4.5).
-func (g *codeGrant) endReplayed(ctx context.Context, c *code) error {
+// Where codes may be repeated, who does so a little too late is refused and nothing ends.
+func (g *codeGrant) endReplayed(ctx context.Context, c *code, used time.Time) error {
+	if g.codes.mayHaveRepeated(used) {
+		return oauth.Errorf(oauth.InvalidGrant, "The code was used before.")
+	}
 	if err := g.families.End(ctx, c.FamilyID); err != nil {
 		return fmt.Errorf("end refresh tokens of a replayed code: %w", err)
 	}
@@ -118,12 +136,12 @@ func (g *codeGrant) endReplayed(ctx context.Context, c *code) error {
 
 // endTooOld ends what an expired code gave while it was good.
 func (g *codeGrant) endTooOld(ctx context.Context, c *code) error {
-	begun, err := g.families.begun(ctx, c.FamilyID)
+	begun, _, err := g.families.begun(ctx, c.FamilyID)
 	if err != nil {
 		return err
 	}
-	if begun {
-		return g.endReplayed(ctx, c)
+	if !begun.IsZero() {
+		return g.endReplayed(ctx, c, begun)
 	}
 	return oauth.Errorf(oauth.InvalidGrant, "The code is invalid or has expired.").Because(errTooOld)
 }

@@ -19,8 +19,12 @@ import (
 	"dex/internal/store"
 )
 
-// askTimeout bounds how long an identity source may take to say who a user is now.
-const askTimeout = 30 * time.Second
+const (
+	// askTimeout bounds how long an identity source may take to say who a user is now.
+	askTimeout = 30 * time.Second
+	// keepTimeout bounds how long the storage may take to keep what the source gave.
+	keepTimeout = 10 * time.Second
+)
 
 // refreshGrant exchanges refresh tokens (RFC 6749, section 6).
 type refreshGrant struct {
@@ -68,9 +72,6 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 		commit: func(ctx context.Context) (string, error) {
 			if u == useDuplicate {
 				return f.successor(familyID, p), nil
-			}
-			if err := g.offline.keep(ctx, f.Identity.UserID, f.ConnectorID, fresh.Identity.Data); err != nil {
-				return "", err
 			}
 			next, err := g.families.advance(ctx, e, p, arrived, fresh)
 			if err != nil {
@@ -145,9 +146,12 @@ func (g *refreshGrant) ask(
 	}
 	flight := familyID + "/" + strconv.FormatUint(f.Generation, 10)
 	answer := g.asking.DoChan(flight, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
-		defer cancel()
-		return g.refresh(ctx, f, refresher)
+		ctx := context.WithoutCancel(ctx)
+		fresh, err := g.refresh(ctx, f, refresher)
+		if err != nil {
+			return nil, err
+		}
+		return fresh, g.keep(ctx, f, fresh.Data)
 	})
 	select {
 	case a := <-answer:
@@ -160,7 +164,17 @@ func (g *refreshGrant) ask(
 	}
 }
 
+// keep stores what the source gave at once, whether or not the request leads to tokens: the source may already refuse what
+// it gave before, and who asks next must not come with that.
+func (g *refreshGrant) keep(ctx context.Context, f *family, data []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
+	defer cancel()
+	return g.offline.keep(ctx, f.Identity.UserID, f.ConnectorID, data, nil)
+}
+
 func (g *refreshGrant) refresh(ctx context.Context, f *family, source connector.Refresher) (connector.Identity, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	last := f.Identity
 	var err error
 	if last.Data, err = g.offline.data(ctx, last.UserID, f.ConnectorID); err != nil {

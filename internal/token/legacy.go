@@ -44,7 +44,7 @@ func (s *Families) Adopt(ctx context.Context, l Legacy) error {
 	}
 	f.Identity.Data = nil
 	s.setExpiry(&f)
-	if !f.Expires.IsZero() && s.now().After(f.Expires) {
+	if s.expired(&f, s.now()) {
 		return nil
 	}
 	_, err := s.table.Create(ctx, l.ID, f)

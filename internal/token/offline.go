@@ -67,32 +67,49 @@ func (o *OfflineSessions) prolong(stored *offline) {
 	}
 }
 
-// keep stores what the connector gave, unless it gave nothing or the same as before.
-func (o *OfflineSessions) keep(ctx context.Context, userID, connectorID string, data []byte) error {
+// keep stores what the connector gave, unless it gave nothing or the same as before. Before other data is lost by it,
+// mayReplace is asked, unless it is nil; its error is returned as it is.
+func (o *OfflineSessions) keep(
+	ctx context.Context, userID, connectorID string, data []byte, mayReplace func(context.Context) error,
+) error {
 	if len(data) == 0 {
 		return nil
 	}
-	key := subjectKey(userID, connectorID)
 	for {
-		_, err := o.table.Update(ctx, key, func(stored *offline) error {
-			if bytes.Equal(stored.ConnectorData, data) && o.lastsLongEnough(stored) {
-				return store.ErrUnchanged
+		e, err := o.table.Get(ctx, subjectKey(userID, connectorID))
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			_, err = o.table.Create(ctx, subjectKey(userID, connectorID), o.record(userID, connectorID, data))
+		case err != nil:
+		default:
+			if mayReplace != nil && !bytes.Equal(e.Value.ConnectorData, data) {
+				if err := mayReplace(ctx); err != nil {
+					return err
+				}
 			}
-			stored.ConnectorData = data
-			o.prolong(stored)
-			return nil
-		})
-		if errors.Is(err, store.ErrNotFound) {
-			_, err = o.table.Create(ctx, key, o.record(userID, connectorID, data))
+			err = o.replace(ctx, e, data)
 		}
 		switch {
-		case errors.Is(err, store.ErrExists): // another login of the user was faster
+		case errors.Is(err, store.ErrExists), errors.Is(err, store.ErrNotFound): // it came, or went, in between
 			continue
 		case err != nil:
 			return fmt.Errorf("keep connector data: %w", err)
 		}
 		return nil
 	}
+}
+
+// replace puts data into a record.
+func (o *OfflineSessions) replace(ctx context.Context, e store.Entry[offline], data []byte) error {
+	_, err := o.table.UpdateEntry(ctx, e, func(stored *offline) error {
+		if bytes.Equal(stored.ConnectorData, data) && o.lastsLongEnough(stored) {
+			return store.ErrUnchanged
+		}
+		stored.ConnectorData = data
+		o.prolong(stored)
+		return nil
+	})
+	return err
 }
 
 func (o *OfflineSessions) record(userID, connectorID string, data []byte) offline {

@@ -23,7 +23,7 @@ func TestConnectorDataOutlivesItsLogins(t *testing.T) {
 			clock := time.Now()
 			s := memory.New(memory.WithClock(func() time.Time { return clock }))
 			o := NewOfflineSessions(s, c.policy, func() time.Time { return clock })
-			if err := o.keep(t.Context(), "u", "c", []byte("data")); err != nil {
+			if err := o.keep(t.Context(), "u", "c", []byte("data"), nil); err != nil {
 				t.Fatal(err)
 			}
 			writes, last := 0, ""

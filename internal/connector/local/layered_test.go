@@ -1,6 +1,7 @@
 package local_test
 
 import (
+	"strings"
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
@@ -29,6 +30,7 @@ func TestStoredUsers(t *testing.T) {
 		"bob@example.com": {Email: "bob@example.com", Hash: hash(t, "b"), UserID: "2", Name: "Bob", Username: "b",
 			PreferredUsername: "bobby", EmailVerified: &unverified},
 		"file@example.com": {Email: "file@example.com", Hash: hash(t, "stored"), UserID: "9"},
+		"slow@example.com": {Email: "slow@example.com", Hash: []byte("$2a$31$" + strings.Repeat("X", 53)), UserID: "4"},
 		"mix@example.com":  {Email: "ann@example.com", Hash: hash(t, "x"), UserID: "1"},
 	} {
 		if _, err := table.Create(t.Context(), key, d); err != nil {
@@ -61,6 +63,9 @@ func TestStoredUsers(t *testing.T) {
 	}
 	if _, ok, err := db.Login(t.Context(), connector.Scopes{}, "mix@example.com", "x"); ok || err == nil {
 		t.Errorf("a record that is somebody else's: got %v and error %v, want an error", ok, err)
+	}
+	if _, ok, err := db.Login(t.Context(), connector.Scopes{}, "slow@example.com", "x"); ok || err == nil {
+		t.Errorf("a hash that would take for ever: got %v and error %v, want an error", ok, err)
 	}
 
 	if err := table.Delete(t.Context(), "ann@example.com", ""); err != nil {

@@ -179,8 +179,15 @@ func (d *Database) Refresh(ctx context.Context, _ connector.Scopes, id connector
 	return fresh, nil
 }
 
+// maxCost is the highest bcrypt cost of a user in the storage, the same as the configuration allows: each login beyond
+// it would take a core for longer than anybody waits, and a hash that has begun can't be stopped.
+const maxCost = 16
+
 // compare checks a password, waiting its turn.
 func (d *Database) compare(ctx context.Context, hash []byte, password string) (bool, error) {
+	if cost, err := bcrypt.Cost(hash); err == nil && cost > maxCost {
+		return false, fmt.Errorf("compare password: the hash has the bcrypt cost %d, allowed is up to %d", cost, maxCost)
+	}
 	select {
 	case d.hashing <- struct{}{}:
 		defer func() { <-d.hashing }()

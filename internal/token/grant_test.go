@@ -1,0 +1,268 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"dex/internal/client"
+	"dex/internal/connector"
+	"dex/internal/federation"
+	"dex/internal/oauth"
+	"dex/internal/store"
+	"dex/internal/store/memory"
+)
+
+// A source is a connector that does at a refresh what the test says.
+type source struct {
+	refresh func() (connector.Identity, error)
+}
+
+func (s *source) Open(context.Context, connector.Env) (any, error) { return s, nil }
+
+func (s *source) Refresh(context.Context, connector.Scopes, connector.Identity) (connector.Identity, error) {
+	return s.refresh()
+}
+
+// A replica is what the grants of one process are made of.
+type replica struct {
+	t        *testing.T
+	clock    time.Time
+	codes    *Codes
+	families *Families
+	offline  *OfflineSessions
+	code     *codeGrant
+	refresh  *refreshGrant
+}
+
+func newReplica(t *testing.T, s store.Store, p Policy, reuse time.Duration, src *source) *replica {
+	t.Helper()
+	r := &replica{t: t, clock: time.Now()}
+	now, log := func() time.Time { return r.clock }, slog.New(slog.DiscardHandler)
+	connectors := federation.NewRegistry([]*federation.Definition{{ID: "src", Config: src}}, s, "http://dex.test/callback", log)
+	r.codes, r.families, r.offline = NewCodes(s, time.Minute, reuse, now), NewFamilies(s, p, now, log), NewOfflineSessions(s, p, now)
+	r.code = &codeGrant{codes: r.codes, families: r.families, offline: r.offline, connectors: connectors, log: log}
+	r.refresh = &refreshGrant{families: r.families, offline: r.offline, connectors: connectors, log: log}
+	return r
+}
+
+func (r *replica) issue(data string) string {
+	r.t.Helper()
+	secret, err := r.codes.Issue(r.t.Context(), Authorization{
+		ClientID: "app", ConnectorID: "src", Identity: connector.Identity{UserID: "u", Data: []byte(data)},
+		Scopes: []string{oauth.ScopeOfflineAccess},
+	}, "http://app.test/", Challenge{})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return secret
+}
+
+// use sends a request through a grant and returns the refresh token.
+func (r *replica) use(ctx context.Context, g grant, f form) (string, error) {
+	r.t.Helper()
+	granted, err := g.verify(ctx, &request{form: f, client: &client.Client{ID: "app"}})
+	if err != nil {
+		return "", err
+	}
+	return granted.commit(ctx)
+}
+
+func (r *replica) redeem(secret string) (string, error) {
+	r.t.Helper()
+	return r.use(r.t.Context(), r.code, form{"code": {secret}, "redirect_uri": {"http://app.test/"}})
+}
+
+func (r *replica) renew(token string) (string, error) {
+	r.t.Helper()
+	return r.use(r.t.Context(), r.refresh, form{"refresh_token": {token}})
+}
+
+// must is for what has to succeed.
+func (r *replica) must(token string, err error) string {
+	r.t.Helper()
+	if err != nil || token == "" {
+		r.t.Fatalf("got token %q and error %v", token, err)
+	}
+	return token
+}
+
+func (r *replica) wantRefused(what, token string, err error) {
+	r.t.Helper()
+	var refused *oauth.Error
+	if token != "" || !errors.As(err, &refused) || refused.Code != oauth.InvalidGrant {
+		r.t.Errorf("%s: got token %q and error %v, want invalid_grant", what, token, err)
+	}
+}
+
+func (r *replica) wantData(want string) {
+	r.t.Helper()
+	data, err := r.offline.data(r.t.Context(), "u", "src")
+	if err != nil || string(data) != want {
+		r.t.Errorf("the connector's data is %q, error %v, want %q", data, err, want)
+	}
+}
+
+// same is a source where nothing ever changes.
+func same() *source {
+	return &source{refresh: func() (connector.Identity, error) { return connector.Identity{UserID: "u"}, nil }}
+}
+
+// A login may be shorter than the life of its code. The code gives nothing more all the same.
+func TestCodeOfALoginThatHasExpired(t *testing.T) {
+	var r *replica
+	s := memory.New(memory.WithClock(func() time.Time { return r.clock }))
+	r = newReplica(t, s, Policy{Rotate: true, AbsoluteLifetime: 10 * time.Second}, 0, same())
+	secret := r.issue("")
+	token := r.must(r.redeem(secret))
+	r.clock = r.clock.Add(30 * time.Second)
+	again, err := r.redeem(secret)
+	r.wantRefused("the code for the second time", again, err)
+	again, err = r.renew(token)
+	r.wantRefused("the token that has expired", again, err)
+}
+
+// A code that comes again must not put the data of its login in the place of newer data, which others go on with.
+func TestReplayedCodeLeavesTheConnectorsDataAlone(t *testing.T) {
+	r := newReplica(t, memory.New(), Policy{Rotate: true}, 0, &source{refresh: func() (connector.Identity, error) {
+		return connector.Identity{UserID: "u", Data: []byte("third")}, nil
+	}})
+	first, second := r.issue("first"), r.issue("second")
+	r.must(r.redeem(first))
+	r.wantData("first")
+	other := r.must(r.redeem(second))
+	r.wantData("second")
+	r.must(r.renew(other))
+	for range 2 { // the second time the login has ended
+		again, err := r.redeem(first)
+		r.wantRefused("the code for the second time", again, err)
+		r.wantData("third")
+	}
+}
+
+// Who hangs up while the source answers does not lose what it gave: it may not take again what it gave before.
+func TestDataOfARefreshIsKeptWhenTheClientHangsUp(t *testing.T) {
+	asked, answer := make(chan struct{}), make(chan struct{})
+	r := newReplica(t, memory.New(), Policy{Rotate: true}, 0, &source{refresh: func() (connector.Identity, error) {
+		close(asked)
+		<-answer
+		return connector.Identity{UserID: "u", Data: []byte("new")}, nil
+	}})
+	token := r.must(r.redeem(r.issue("old")))
+	ctx, hangUp := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := r.use(ctx, r.refresh, form{"refresh_token": {token}})
+		done <- err
+	}()
+	<-asked
+	hangUp()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("after it hung up: got %v", err)
+	}
+	close(answer)
+	// The flight of the question ends when the data is there.
+	id, _ := decodeRefreshToken(token)
+	<-r.refresh.asking.DoChan(id+"/0", func() (any, error) { return nil, nil })
+	r.wantData("new")
+}
+
+// With clocks that differ by some seconds, requests at once at two replicas get the same token, or are refused without an
+// end to the login.
+func TestClocksThatDiffer(t *testing.T) {
+	for _, interval := range []time.Duration{0, 3 * time.Second} {
+		for _, ahead := range []time.Duration{-clockSkew, -time.Second, time.Second, clockSkew - time.Second} {
+			s := memory.New()
+			p := Policy{Rotate: true, ReuseInterval: interval}
+			here, there := newReplica(t, s, p, 0, same()), newReplica(t, s, p, 0, same())
+			there.clock = here.clock.Add(ahead)
+			token := here.must(here.redeem(here.issue("")))
+			next := here.must(here.renew(token))
+			again, err := there.renew(token)
+			if interval == 0 {
+				there.wantRefused("the token for the second time", again, err)
+			} else if again != next || err != nil {
+				t.Errorf("interval %v, clock %v ahead: got %q and error %v, want the same token", interval, ahead, again, err)
+			}
+			here.clock, there.clock = here.clock.Add(time.Hour), there.clock.Add(time.Hour)
+			there.must(there.renew(next))
+
+			here.clock, there.clock = here.clock.Add(time.Hour), there.clock.Add(time.Hour)
+			again, err = here.renew(next)
+			here.wantRefused("a stolen token", again, err)
+		}
+	}
+}
+
+// By the clock that the token was rotated by, the reuse interval is what it says.
+func TestReuseIsSeenAtOnceWhereTheTokenWasRotated(t *testing.T) {
+	r := newReplica(t, memory.New(), Policy{Rotate: true, ReuseInterval: time.Second}, 0, same())
+	token := r.must(r.redeem(r.issue("")))
+	next := r.must(r.renew(token))
+	r.clock = r.clock.Add(time.Second + time.Millisecond)
+	again, err := r.renew(token)
+	r.wantRefused("the token before", again, err)
+	again, err = r.renew(next)
+	r.wantRefused("the token of the login that has ended", again, err)
+}
+
+// Who repeats a code a little too late by one of the clocks, or when it has expired meanwhile, does not end the login.
+func TestCodeRepeatedALittleTooLate(t *testing.T) {
+	const reuse = 2 * time.Second
+	for name, c := range map[string]struct {
+		used, repeated time.Duration
+		ends           bool
+	}{
+		"by another clock":         {0, reuse + clockSkew, false},
+		"when it has just expired": {time.Minute, time.Minute + time.Second, false},
+		"far too late":             {0, reuse + clockSkew + time.Second, true},
+		"long after its end":       {0, time.Minute + time.Second, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newReplica(t, memory.New(), Policy{Rotate: true}, reuse, same())
+			begin := r.clock
+			secret := r.issue("")
+			r.clock = begin.Add(c.used)
+			token := r.must(r.redeem(secret))
+			r.clock = begin.Add(c.repeated)
+			again, err := r.redeem(secret)
+			r.wantRefused("the code for the second time", again, err)
+			if again, err = r.renew(token); c.ends {
+				r.wantRefused("the token of the login that has ended", again, err)
+			} else {
+				r.must(again, err)
+			}
+		})
+	}
+}
+
+// A code that somebody else presents, or with another redirect URI, is of no use to them.
+func TestCodeOfAnotherClient(t *testing.T) {
+	for _, reuse := range []time.Duration{0, 5 * time.Second} {
+		s := memory.New()
+		here, there := newReplica(t, s, Policy{Rotate: true}, reuse, same()), newReplica(t, s, Policy{Rotate: true}, reuse, same())
+		secret := here.issue("")
+		for _, r := range []*replica{here, there} {
+			_, err := r.code.verify(t.Context(), &request{
+				form: form{"code": {secret}, "redirect_uri": {"http://app.test/"}}, client: &client.Client{ID: "thief"},
+			})
+			r.wantRefused("another client", "", err)
+		}
+		token := there.must(there.redeem(secret)) // and that did no harm
+		_, err := here.refresh.verify(t.Context(), &request{
+			form: form{"refresh_token": {token}}, client: &client.Client{ID: "thief"},
+		})
+		here.wantRefused("another client's refresh token", "", err)
+		here.must(here.renew(token))
+
+		secret = here.issue("")
+		_, err = there.use(t.Context(), there.code, form{"code": {secret}, "redirect_uri": {"http://evil.test/"}})
+		there.wantRefused("another redirect URI", "", err)
+		for _, r := range []*replica{here, there} { // here it is still remembered as it was
+			again, err := r.redeem(secret)
+			r.wantRefused("a spoiled code", again, err)
+		}
+	}
+}
