@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 )
@@ -46,6 +47,7 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (Entry[T], error) {
 	if c.now().Before(found.until) {
 		return found.value, found.err
 	}
+	key = strings.Clone(key) // often a piece of a large request, all of which would be kept with it
 	e, err := c.table.Get(ctx, key)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return e, err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -169,4 +171,26 @@ func TestCacheIsBounded(t *testing.T) {
 	before := s.reads
 	wantText(t, c, "1", "old")
 	s.wantReads(t, before+1)
+}
+
+// Keys come from strangers, cut out of a request that may be large; the request must not be kept with them.
+func TestCacheKeepsNoRequests(t *testing.T) {
+	c, _, _ := cached(t)
+	const requests, size = 64, 1 << 20
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range requests {
+		request := fmt.Sprintf("client_id=absent%02d&%s", i, strings.Repeat("x", size))
+		key := request[len("client_id="):strings.IndexByte(request, '&')]
+		if _, err := c.Get(t.Context(), key); !errors.Is(err, store.ErrNotFound) {
+			t.Fatalf("got error %v", err)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > requests*size/4 {
+		t.Errorf("the cache keeps %d bytes for %d absent keys", grown, requests)
+	}
+	runtime.KeepAlive(c)
 }

@@ -14,7 +14,9 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
 )
 
 // diagnosis bounds the search for the reason why no endpoint answers.
@@ -41,7 +43,7 @@ func connect(life context.Context, c *Config, endpoints []*url.URL, secure *tls.
 		// refuse less than 5 s.
 		DialKeepAliveTime:    20 * time.Second,
 		DialKeepAliveTimeout: 5 * time.Second,
-		DialOptions:          []grpc.DialOption{grpc.WithConnectParams(reconnecting)},
+		DialOptions:          []grpc.DialOption{grpc.WithConnectParams(reconnecting), grpc.WithChainUnaryInterceptor(once)},
 		// It writes a line for every failed attempt of a call. The calls' own errors say enough.
 		Logger: zap.NewNop(),
 	}
@@ -89,6 +91,22 @@ func authenticateBy(anonymous *clientv3.Client) grpc.DialOption {
 		}
 		return invoke(ctx, called, request, answer, conn, opts...)
 	})
+}
+
+// once keeps the client library from repeating a transaction that a server, or a proxy before it, gave up, and may have
+// done all the same. The library takes two codes for the end of a context of its own, and would meet its own write: a
+// record that it created would be another's.
+func once(ctx context.Context, called string, request, answer any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker,
+	opts ...grpc.CallOption,
+) error {
+	err := invoke(ctx, called, request, answer, conn, opts...)
+	if called != "/etcdserverpb.KV/Txn" || ctx.Err() != nil {
+		return err
+	}
+	if c := status.Code(err); c == codes.Canceled || c == codes.DeadlineExceeded {
+		return status.Errorf(codes.Unknown, "it is open whether the write was done: %s", status.Convert(err).Message())
+	}
+	return err
 }
 
 // close ends all connections. That the client's own context has ended is no failure.

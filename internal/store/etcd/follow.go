@@ -11,8 +11,9 @@ import (
 )
 
 // Every write of a kind that is announced writes the same key, dex/changed, in its transaction, and one watch of that key
-// tells of all changes, in order, our own included. A watch of the records themselves would bring every code, login and
-// refresh token with its document to every process that watches.
+// tells of all changes, in order, our own included. Those are also told at once, so that who has written need not wait for
+// the cluster to read what it wrote. A watch of the records themselves would bring every code, login and refresh token
+// with its document to every process that watches.
 
 // Watch is part of store.Store. The first one waits until the cluster has begun to tell of changes.
 func (s *Store) Watch(ctx context.Context) (<-chan store.Change, error) {

@@ -31,8 +31,8 @@ func (s *Store) List(ctx context.Context, kind string, q store.Query) ([]store.R
 		}
 	}
 	var records []store.Record
-	for from := after(prefix, q.After); len(records) < limit; {
-		page, err := s.get(ctx, from, clientv3.WithRange(end(prefix)), clientv3.WithLimit(int64(limit-len(records))))
+	for from, size := after(prefix, q.After), limit; len(records) < limit; {
+		page, err := s.get(ctx, from, clientv3.WithRange(end(prefix)), clientv3.WithLimit(int64(size)))
 		if err != nil {
 			return nil, err
 		}
@@ -45,8 +45,11 @@ func (s *Store) List(ctx context.Context, kind string, q store.Query) ([]store.R
 			break
 		}
 		from = string(page.Kvs[len(page.Kvs)-1].Key) + "\x00"
+		// Where many have expired, pages grow, so that the last one wanted is not looked for one by one.
+		expired := len(page.Kvs) - len(picked)
+		size = max(limit-len(records), min(2*expired, store.MaxLimit))
 	}
-	return records, nil
+	return records[:min(limit, len(records))], nil
 }
 
 // A keyed is what etcd has at a key, with the part of it that is the record's.

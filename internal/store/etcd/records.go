@@ -93,6 +93,7 @@ func (s *Store) Delete(ctx context.Context, kind, key, revision string) error {
 	if !done.Succeeded {
 		return missed(done)
 	}
+	s.changes.Publish(store.Change{Kind: kind, Key: key})
 	for _, before := range done.Responses[0].GetResponseDeleteRange().GetPrevKvs() {
 		s.leave(kind, key, before, nil)
 	}
@@ -153,8 +154,10 @@ func (s *Store) announce(kind, key string) clientv3.Op {
 	return clientv3.OpPut(s.keys.changed(), announcement(kind, key))
 }
 
-// written returns the revision of a record that was put, and sees to what the one before it has left.
+// written tells our own watchers of a record that was put, sees to what the one before it has left, and returns its
+// revision.
 func (s *Store) written(done *clientv3.TxnResponse, r *store.Record) string {
+	s.changes.Publish(store.Change{Kind: r.Kind, Key: r.Key})
 	if before := done.Responses[0].GetResponsePut().GetPrevKv(); before != nil {
 		s.leave(r.Kind, r.Key, before, s.keys.entries(r.Kind, r.Key, headerOf(r)))
 	}

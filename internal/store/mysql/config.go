@@ -31,12 +31,15 @@ type Config struct {
 
 	// ConnectionTimeout is how many seconds it may take to connect and log in; 0 means 10.
 	ConnectionTimeout int `key:"connectionTimeout"`
-	// MaxOpenConns is the most connections at a time; 0 means four for each processor, and at least 10.
+	// MaxOpenConns is the most connections at a time; 0 means four for each processor, and at least 10; less than 0 means
+	// no limit.
 	MaxOpenConns int `key:"maxOpenConns"`
-	// MaxIdleConns is how many of them are kept while there is nothing to do; 0 means all.
+	// MaxIdleConns is how many of them are kept while there is nothing to do; 0 means all, or where there is no limit as
+	// many as there are by default; less than 0 means none.
 	MaxIdleConns int `key:"maxIdleConns"`
 	// ConnMaxLifetime is how many seconds a connection is used; 0 means 300, so that no proxy or firewall on the way
-	// forgets a connection first, and that after a failover the new server is found by its name.
+	// forgets a connection first, and that after a failover the new server is found by its name; less than 0 means for
+	// ever.
 	ConnMaxLifetime int `key:"connMaxLifetime"`
 
 	SSL SSL `key:"ssl"`
@@ -84,17 +87,11 @@ func (c *Config) Mistakes() map[string]string {
 	if _, port, ok := splitPort(c.Host); ok && c.Port != 0 && port != "" && port != c.portText() {
 		found["host"] = "has a port, and the key port gives another; remove one of them"
 	}
-	for key, seconds := range map[string]int{
-		"connectionTimeout": c.ConnectionTimeout, "connMaxLifetime": c.ConnMaxLifetime,
-	} {
-		if seconds < 0 || seconds > mostSeconds {
-			found[key] = fmt.Sprintf("must be from 0 to %d seconds", mostSeconds)
-		}
+	if n := c.ConnectionTimeout; n < 0 || n > mostSeconds {
+		found["connectionTimeout"] = fmt.Sprintf("must be from 0 to %d seconds", mostSeconds)
 	}
-	for key, connections := range map[string]int{"maxOpenConns": c.MaxOpenConns, "maxIdleConns": c.MaxIdleConns} {
-		if connections < 0 {
-			found[key] = "must be 0 (for the default) or more"
-		}
+	if c.ConnMaxLifetime > mostSeconds {
+		found["connMaxLifetime"] = fmt.Sprintf("must be at most %d seconds", mostSeconds)
 	}
 	switch c.SSL.mode() {
 	case "":
@@ -162,15 +159,27 @@ func (c *Config) connectionTimeout() time.Duration {
 	return cmp.Or(time.Duration(c.ConnectionTimeout)*time.Second, defaultConnectionTimeout)
 }
 
+// connMaxLifetime, maxOpenConns and maxIdleConns return numbers as database/sql takes them: less than 0 means no limit,
+// and that none is kept.
 func (c *Config) connMaxLifetime() time.Duration {
+	if c.ConnMaxLifetime < 0 {
+		return -1
+	}
 	return cmp.Or(time.Duration(c.ConnMaxLifetime)*time.Second, defaultConnMaxLifetime)
 }
 
 func (c *Config) maxOpenConns() int {
-	return cmp.Or(c.MaxOpenConns, max(leastDefaultConns, 4*runtime.GOMAXPROCS(0)))
+	return cmp.Or(c.MaxOpenConns, defaultConns())
 }
 
-func (c *Config) maxIdleConns() int { return cmp.Or(c.MaxIdleConns, c.maxOpenConns()) }
+func (c *Config) maxIdleConns() int {
+	if c.MaxIdleConns == 0 && c.MaxOpenConns < 0 {
+		return defaultConns()
+	}
+	return cmp.Or(c.MaxIdleConns, c.maxOpenConns())
+}
+
+func defaultConns() int { return max(leastDefaultConns, 4*runtime.GOMAXPROCS(0)) }
 
 // forDriver returns the configuration as the driver takes it. It reads the files of c.SSL.
 func (c *Config) forDriver(log *slog.Logger) (*driver.Config, error) {

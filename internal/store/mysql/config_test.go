@@ -83,15 +83,28 @@ func TestWhatIsLeftOutGetsADefault(t *testing.T) {
 	}
 }
 
+func TestNegativeNumbersMeanNoLimit(t *testing.T) {
+	c := read(t, `{"database": "dex", "maxOpenConns": -1, "maxIdleConns": -1, "connMaxLifetime": -9223372036854775808}`)
+	if found := c.Mistakes(); len(found) > 0 {
+		t.Errorf("mistakes: %v", found)
+	}
+	if c.maxOpenConns() >= 0 || c.maxIdleConns() >= 0 || c.connMaxLifetime() >= 0 {
+		t.Errorf("maxOpenConns %d, maxIdleConns %d, connMaxLifetime %v; want less than 0, as database/sql takes them",
+			c.maxOpenConns(), c.maxIdleConns(), c.connMaxLifetime())
+	}
+	c.MaxIdleConns = 0
+	if c.maxIdleConns() < 10 {
+		t.Errorf("%d of any number of connections are kept, want at least 10", c.maxIdleConns())
+	}
+}
+
 func TestMistakesAreFoundByKey(t *testing.T) {
 	for text, key := range map[string]string{
 		`{}`: "database",
 		`{"database": "dex", "host": "db:3307", "port": 3306}`:          "host",
 		`{"database": "dex", "connectionTimeout": -1}`:                  "connectionTimeout",
 		`{"database": "dex", "connectionTimeout": 9223372036854775807}`: "connectionTimeout",
-		`{"database": "dex", "connMaxLifetime": -1}`:                    "connMaxLifetime",
-		`{"database": "dex", "maxOpenConns": -1}`:                       "maxOpenConns",
-		`{"database": "dex", "maxIdleConns": -1}`:                       "maxIdleConns",
+		`{"database": "dex", "connMaxLifetime": 9223372036854775807}`:   "connMaxLifetime",
 		`{"database": "dex", "ssl": {"mode": "require"}}`:               "ssl.mode",
 		`{"database": "dex", "ssl": {"mode": "custom"}}`:                "ssl.mode",
 	} {

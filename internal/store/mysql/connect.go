@@ -70,6 +70,7 @@ const (
 	errPacketTooLarge     = 1153
 	errLockWaitTimeout    = 1205
 	errDeadlock           = 1213
+	errRolledBack         = 3101
 	errBinlogFormat       = 1665
 	errNeedsTLS           = 3159
 )
@@ -126,9 +127,15 @@ func number(err error) uint16 {
 	return reported.Number
 }
 
-// lostRace reports whether a statement was given up in favour of another, so that nothing of it, or of its transaction,
-// has happened. An expired wait leaves the transaction open; it is rolled back here.
+// lostRace reports whether a statement was given up in favour of another, perhaps at another server of a group, so that
+// nothing of it, or of its transaction, has happened. An expired wait leaves the transaction open; it is rolled back
+// here.
 func lostRace(err error) bool {
 	n := number(err)
-	return n == errDeadlock || n == errLockWaitTimeout
+	return n == errDeadlock || n == errLockWaitTimeout || n == errRolledBack
 }
+
+// unsent reports whether a connection broke before it took a statement, or was given up because its server has become
+// read-only, so that nothing has happened. The package database/sql takes another connection then, but not within a
+// transaction.
+func unsent(err error) bool { return errors.Is(err, sqldriver.ErrBadConn) }

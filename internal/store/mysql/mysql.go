@@ -26,6 +26,8 @@ const (
 	operationTimeout = 10 * time.Second
 	// sweepBatch is how many records a sweep deletes, and so locks, at a time.
 	sweepBatch = 100
+	// maxConnections is how many more connections an operation tries that turn out to be of no use.
+	maxConnections = 4
 )
 
 // A Store is a store.Store in a MySQL or MariaDB database. Make one with Open.
@@ -326,8 +328,8 @@ func (s *Store) closeDatabase() error {
 }
 
 // do runs an operation within the bounds of the caller's context and of operationTimeout, again if the server gave it
-// up for another one, and returns its error as the caller should see it. Each try must have either succeeded or changed
-// nothing.
+// up for another one or never got it, and returns its error as the caller should see it. Each try must have either
+// succeeded or changed nothing.
 func (s *Store) do(ctx context.Context, operation func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -339,7 +341,8 @@ func (s *Store) do(ctx context.Context, operation func(context.Context) error) e
 			return store.ErrClosed
 		}
 		err := operation(inTime)
-		if !lostRace(err) || !backOff(inTime, lost) {
+		again := lostRace(err) || unsent(err) && lost < maxConnections
+		if !again || !backOff(inTime, lost) {
 			return s.told(ctx, inTime, err)
 		}
 	}

@@ -35,12 +35,14 @@ type Config struct {
 	ConnectionTimeout int `key:"connectionTimeout"`
 	// MaxOpenConns is how many connections there may be, besides one that only listens for changes. 0 means four for
 	// each processor, at least 5 and at most 20: one operation is one statement, so that a few connections serve many
-	// callers, and a server has 100 by default for all the replicas of all its programs.
+	// callers, and a server has 100 by default for all the replicas of all its programs. Less than 0, which upstream takes
+	// for no limit, means 100.
 	MaxOpenConns int `key:"maxOpenConns"`
-	// MaxIdleConns is how many connections are kept for later. 0 means all. None is kept for more than half an hour.
+	// MaxIdleConns is how many connections are kept for later. 0 means all, less than 0 none. None is kept for more than
+	// half an hour.
 	MaxIdleConns int `key:"maxIdleConns"`
 	// ConnMaxLifetime is after how many seconds a connection is replaced by a new one, which may lead to another server.
-	// 0 means an hour.
+	// 0 means an hour, less than 0 never.
 	ConnMaxLifetime int `key:"connMaxLifetime"`
 
 	SSL SSL `key:"ssl"`
@@ -64,6 +66,15 @@ var sslModes = []string{"disable", "allow", "prefer", "require", "verify-ca", "v
 const (
 	defaultHost           = "localhost"
 	defaultConnectTimeout = 10 * time.Second
+
+	// unboundedConns is how many connections there may be where no limit is asked for: the pool needs one, and more are
+	// refused by a server with the usual settings.
+	unboundedConns = 100
+	// unboundedLifetime is longer than any process lives.
+	unboundedLifetime = 100 * 365 * 24 * time.Hour
+	// pingTimeout is how long a connection that was idle may take to show that it still leads to the server, before
+	// another is taken: after a network or a server went away without a word, the operation has time left to succeed.
+	pingTimeout = time.Second
 )
 
 // Mistakes returns what is wrong with the configuration and what is allowed, by the dotted key of the setting.
@@ -72,12 +83,14 @@ func (c *Config) Mistakes() map[string]string {
 	if c.SSL.Mode != "" && !slices.Contains(sslModes, c.SSL.Mode) {
 		found["ssl.mode"] = fmt.Sprintf("unknown mode %q; allowed are %s", c.SSL.Mode, strings.Join(sslModes, ", "))
 	}
+	if n := c.ConnectionTimeout; n < 0 || n > maxNumber {
+		found["connectionTimeout"] = fmt.Sprintf("must be 0, which means the default, or a number up to %d, not %d", maxNumber, n)
+	}
 	for key, n := range map[string]int{
-		"connectionTimeout": c.ConnectionTimeout, "maxOpenConns": c.MaxOpenConns,
-		"maxIdleConns": c.MaxIdleConns, "connMaxLifetime": c.ConnMaxLifetime,
+		"maxOpenConns": c.MaxOpenConns, "maxIdleConns": c.MaxIdleConns, "connMaxLifetime": c.ConnMaxLifetime,
 	} {
-		if n < 0 || n > maxNumber {
-			found[key] = fmt.Sprintf("must be 0, which means the default, or a number up to %d, not %d", maxNumber, n)
+		if n > maxNumber {
+			found[key] = fmt.Sprintf("must be a number up to %d, not %d", maxNumber, n)
 		}
 	}
 	if _, port := c.hostAndPort(); port != "" {
@@ -126,12 +139,40 @@ func (c *Config) pool() (*pgxpool.Config, error) {
 		p.ConnConfig.RuntimeParams["application_name"] = "dex"
 	}
 	p.MaxConns = c.maxOpen()
-	if c.ConnMaxLifetime > 0 {
+	switch {
+	case c.ConnMaxLifetime > 0:
 		p.MaxConnLifetime = time.Duration(c.ConnMaxLifetime) * time.Second
+	case c.ConnMaxLifetime < 0:
+		p.MaxConnLifetime = unboundedLifetime
 	}
 	p.MaxConnLifetimeJitter = p.MaxConnLifetime / 10 // so that they are not all replaced at once
+	p.PingTimeout = pingTimeout
 	p.AfterConnect = prepareSession
+	p.BeforeClose = hangUp
+	leaveStandbys(&p.ConnConfig.Config)
 	return p, nil
+}
+
+// hangUp ends a connection that broke, or whose server did not answer in time. The driver would wait 15 seconds for the
+// server to say something yet, and the pool has no room for another connection until then.
+func hangUp(conn *pgx.Conn) {
+	if conn.IsClosed() {
+		_ = conn.PgConn().Conn().Close() // the failure itself was told already
+	}
+}
+
+// leaveStandbys makes a connection to a server that may only be read, such as one that was the primary until a failover,
+// end with the first write that it refuses. Of several hosts only one that can be written to is taken, unless the
+// environment says which.
+func leaveStandbys(c *pgconn.Config) {
+	usual := c.OnPgError
+	c.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
+		return err.Code != readOnly && usual(conn, err)
+	}
+	several := slices.ContainsFunc(c.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.Host != c.Host || f.Port != c.Port })
+	if several && c.ValidateConnect == nil {
+		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
 }
 
 // keywords returns the settings as libpq would read them. The password is not among them, because pgx may quote them in
@@ -167,8 +208,11 @@ func (c *Config) keywords() string {
 var quoter = strings.NewReplacer(`\`, `\\`, `'`, `\'`)
 
 func (c *Config) maxOpen() int32 {
-	if c.MaxOpenConns > 0 {
+	switch {
+	case c.MaxOpenConns > 0:
 		return int32(min(c.MaxOpenConns, maxNumber))
+	case c.MaxOpenConns < 0:
+		return unboundedConns
 	}
 	return int32(min(20, max(5, 4*runtime.GOMAXPROCS(0))))
 }

@@ -2,9 +2,11 @@ package postgres
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"dex/internal/store"
 )
@@ -20,7 +22,7 @@ func TestMistakes(t *testing.T) {
 		"mode of MySQL":  {Config{SSL: SSL{Mode: "true"}}, []string{"ssl.mode"}},
 		"negative numbers": {
 			Config{ConnectionTimeout: -1, MaxOpenConns: -1, MaxIdleConns: -1, ConnMaxLifetime: -1},
-			[]string{"connMaxLifetime", "connectionTimeout", "maxIdleConns", "maxOpenConns"},
+			[]string{"connectionTimeout"}, // to upstream, the others mean no limit, and that none is kept
 		},
 		"numbers too large": {
 			Config{ConnectionTimeout: 1 << 40, ConnMaxLifetime: 1 << 40}, []string{"connMaxLifetime", "connectionTimeout"},
@@ -33,6 +35,19 @@ func TestMistakes(t *testing.T) {
 		got := slices.Sorted(maps.Keys(test.config.Mistakes()))
 		if !slices.Equal(got, test.want) {
 			t.Errorf("%s: got mistakes in %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+func TestPoolWithoutLimits(t *testing.T) {
+	for _, n := range []int{-1, math.MinInt} {
+		c := Config{MaxOpenConns: n, ConnMaxLifetime: n}
+		p, err := c.pool()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.MaxConns != 100 || p.MaxConnLifetime < 10*365*24*time.Hour {
+			t.Errorf("%d: got %d connections for %v, want 100 for ever", n, p.MaxConns, p.MaxConnLifetime)
 		}
 	}
 }

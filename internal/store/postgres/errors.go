@@ -19,6 +19,9 @@ import (
 // maxAttempts is how often an operation is tried.
 const maxAttempts = 5
 
+// readOnly is the SQLSTATE of a write that a standby, or a server set to be read only, refuses.
+const readOnly = "25006"
+
 // isAnswer tells an answer to the caller from a failure of the database.
 func isAnswer(err error) bool {
 	return errors.Is(err, store.ErrExists) || errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound)
@@ -29,6 +32,12 @@ func retriable(err error, reads bool) bool {
 	if server := new(pgconn.PgError); errors.As(err, &server) {
 		switch server.Code {
 		case "40001", "40P01": // serialization failure, deadlock: possible only where a pooler or a trigger makes them so
+			return true
+		case readOnly: // the connection has ended; the next may lead to another server, see leaveStandbys
+			return true
+		case "26000", "0A000":
+			// A statement that was prepared is unknown to a server behind a pooler, or its tables were altered or restored.
+			// The driver prepares it anew.
 			return true
 		case "57P01", "57P02": // the server shuts down or has crashed; a write may have been committed before
 			return reads
@@ -96,6 +105,6 @@ var advice = map[string]string{
 	"3D000": "; see database",
 	"42501": "; the role needs the right to create tables, or else SELECT, INSERT, UPDATE and DELETE on the tables dex_*" +
 		" that somebody else made",
-	"53300": "; see maxOpenConns, and max_connections of the server",
-	"25006": "; the server is a standby, or is set to be read only",
+	"53300":  "; see maxOpenConns, and max_connections of the server",
+	readOnly: "; the server is a standby, or is set to be read only",
 }

@@ -91,7 +91,7 @@ func prepareSession(ctx context.Context, conn *pgx.Conn) error {
 
 // limitIdle makes the pool drop connections that nobody needs, if it shall keep fewer than it may have.
 func (s *Store) limitIdle(c *pgxpool.Config, limit int) {
-	if limit <= 0 || int64(limit) >= int64(c.MaxConns) {
+	if limit == 0 || int64(limit) >= int64(c.MaxConns) {
 		return
 	}
 	c.AfterRelease = func(*pgx.Conn) bool { return int(s.pool.Stat().IdleConns()) < limit }

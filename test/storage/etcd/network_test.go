@@ -259,3 +259,36 @@ func TestLostAnswer(t *testing.T) {
 		network.set(false, false)
 	}
 }
+
+// Who has written must not be answered from a memory of before, however long the cluster takes to tell of the change.
+func TestOwnChangesAreToldAtOnce(t *testing.T) {
+	t.Parallel()
+	s := open(t, fresh(t, plain))
+	changes := watch(t, s)
+	told := func(what string) {
+		t.Helper()
+		select {
+		case c := <-changes:
+			if c != (store.Change{Kind: "client", Key: "a"}) {
+				t.Errorf("%s: told of %+v", what, c)
+			}
+		default:
+			t.Errorf("%s: nothing was told", what)
+		}
+		time.Sleep(200 * time.Millisecond) // until the cluster has told it too
+		for len(changes) > 0 {
+			<-changes
+		}
+	}
+	r := store.Record{Kind: "client", Key: "a"}
+	r.Revision = create(t, s, r)
+	told("Create")
+	if _, err := s.Replace(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	told("Replace")
+	if err := s.Delete(t.Context(), "client", "a", ""); err != nil {
+		t.Fatal(err)
+	}
+	told("Delete")
+}
