@@ -147,7 +147,7 @@ func (k *Kubernetes) init(ctx context.Context) (err error) {
 func (k *Kubernetes) build(ctx context.Context) (program string, err error) {
 	program = k.account.path("kubernetesapi")
 	build := exec.CommandContext(ctx, "go", "build", "-o", program, "dex/test/servers/kubernetesapi") //nolint:gosec // G204: ours
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make test has built it before: that takes minutes
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")                                                 // as make test has built it before: that takes minutes
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", build, err, out)
 	}
