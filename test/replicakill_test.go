@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"os/exec"
@@ -63,14 +62,10 @@ func startMortals(t *testing.T, n int) *mortals {
 	direct := newTransport(nil)
 	r := &mortals{balancer: &persistent{next: direct}}
 	for range n {
-		replica := *one
-		web, telemetry := freeAddress(t), freeAddress(t)
-		replica.telemetry = "http://" + telemetry
-		replica.root = maps.Clone(one.root)
-		replica.with("web", section{"http": web}).with("telemetry", section{"http": telemetry})
+		replica, web := one.replica(t)
 		r.balancer.replicas = append(r.balancer.replicas, web)
 		r.files = append(r.files, replica.write(t))
-		r.replicas = append(r.replicas, &replica)
+		r.replicas = append(r.replicas, replica)
 	}
 	r.dex = &dex{configuration: one, transport: r.balancer}
 	for i := range n {
@@ -84,14 +79,7 @@ func startMortals(t *testing.T, n int) *mortals {
 func (r *mortals) start(t *testing.T, i int) *process {
 	t.Helper()
 	p := startCommand(t, fmt.Sprint("replica ", i), exec.Command(binaries.release, "serve", r.files[i]))
-	eventually(t, patience, "the replica is ready", func() bool {
-		resp, err := http.Get(r.replicas[i].telemetry + "/healthz/ready")
-		if err != nil {
-			return false
-		}
-		_ = resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
+	r.replicas[i].waitUntilReady(t)
 	return p
 }
 

@@ -57,32 +57,45 @@ func testChangingReplicas(t *testing.T, kind string) {
 func startReplicas(t *testing.T, kind string) *dex {
 	t.Helper()
 	one := newConfiguration(t).withReuseInterval("60s").withStorage(t, kind)
-	web, telemetry := freeAddress(t), freeAddress(t)
-	other := *one
-	other.telemetry = "http://" + telemetry
-	other.root = maps.Clone(one.root)
-	other.with("web", section{"http": web}).with("telemetry", section{"http": telemetry})
+	other, web := one.replica(t)
 	issuer, err := url.Parse(one.issuer)
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	direct := newTransport(nil)
-	for _, c := range []*configuration{one, &other} {
+	for _, c := range []*configuration{one, other} {
 		startProcess(t, "dex at "+c.telemetry, binaries.dex, "serve", c.write(t))
 	}
 	t.Cleanup(direct.CloseIdleConnections)
-	for _, c := range []*configuration{one, &other} {
-		eventually(t, patience, "the replica is ready", func() bool {
-			resp, err := (&http.Client{Transport: direct}).Get(c.telemetry + "/healthz/ready")
-			if err != nil {
-				return false
-			}
-			_ = resp.Body.Close()
-			return resp.StatusCode == http.StatusOK
-		})
+	for _, c := range []*configuration{one, other} {
+		c.waitUntilReady(t)
 	}
 	return &dex{configuration: one, transport: &alternating{next: direct, replicas: []string{issuer.Host, web}}}
+}
+
+// replica returns the configuration of another server on the same storage, and where it listens.
+func (c *configuration) replica(t *testing.T) (other *configuration, web string) {
+	t.Helper()
+	web = freeAddress(t)
+	telemetry := freeAddress(t)
+	replica := *c
+	replica.telemetry = "http://" + telemetry
+	replica.root = maps.Clone(c.root)
+	return replica.with("web", section{"http": web}).with("telemetry", section{"http": telemetry}), web
+}
+
+// waitUntilReady waits until the server of the configuration says that it is ready.
+func (c *configuration) waitUntilReady(t *testing.T) {
+	t.Helper()
+	eventually(t, patience, "the server at "+c.telemetry+" is ready", func() bool {
+		resp, err := http.Get(c.telemetry + "/healthz/ready")
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
 }
 
 // userInfo shows an access token to the UserInfo endpoint.

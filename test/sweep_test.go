@@ -4,9 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"maps"
 	"net"
-	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -79,21 +77,10 @@ func TestOldRecordsAreSweptAway(t *testing.T) {
 // startReplica starts another server on the same storage, which nobody uses.
 func (c *configuration) startReplica(t *testing.T) *dex {
 	t.Helper()
-	replica := *c
-	web, telemetry := freeAddress(t), freeAddress(t)
-	replica.telemetry = "http://" + telemetry
-	replica.root = maps.Clone(c.root)
-	replica.with("web", section{"http": web}).with("telemetry", section{"http": telemetry})
+	replica, _ := c.replica(t)
 	p := startProcess(t, "replica", binaries.release, "serve", replica.write(t))
-	eventually(t, patience, "the replica is ready", func() bool {
-		resp, err := http.Get(replica.telemetry + "/healthz/ready")
-		if err != nil {
-			return false
-		}
-		_ = resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
-	return &dex{process: p, configuration: &replica}
+	replica.waitUntilReady(t)
+	return &dex{process: p, configuration: replica}
 }
 
 func countOld(t *testing.T, db *sql.DB) (n int) {

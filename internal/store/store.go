@@ -86,6 +86,14 @@ type Query struct {
 	Limit int    // at most this many; 0 or more than MaxLimit means MaxLimit
 }
 
+// PageLimit returns how many records a List or a Sweep with a limit handles.
+func PageLimit(limit int) int {
+	if limit <= 0 || limit > MaxLimit {
+		return MaxLimit
+	}
+	return limit
+}
+
 // A Change says that a record may have been created, replaced or deleted. An empty Key stands for every record of the
 // kind, an empty Kind for every record: the watcher should forget all that it remembers.
 type Change struct {

@@ -22,7 +22,7 @@ func (s *Store) List(ctx context.Context, kind string, q store.Query) ([]store.R
 	if len(q.Owner) > store.MaxKey || (&store.Record{Kind: kind, Key: "any"}).Check() != nil {
 		return nil, s.usable(ctx) // no record can have them
 	}
-	limit := bounded(q.Limit)
+	limit := store.PageLimit(q.Limit)
 	prefix, pick := s.keys.records(kind), s.pick
 	if q.Owner != "" {
 		prefix = s.keys.owned(kind, q.Owner)
@@ -143,11 +143,4 @@ func (s *Store) query(ctx context.Context, b branch) (*clientv3.TxnResponse, err
 			return nil, ctx.Err()
 		}
 	}
-}
-
-func bounded(limit int) int {
-	if limit <= 0 || limit > store.MaxLimit {
-		return store.MaxLimit
-	}
-	return limit
 }

@@ -17,7 +17,7 @@ func (s *Store) Sweep(ctx context.Context, kind string, before time.Time, limit 
 	if (&store.Record{Kind: kind, Key: "any"}).Check() != nil {
 		return 0, s.usable(ctx) // no record can have it
 	}
-	limit = bounded(limit)
+	limit = store.PageLimit(limit)
 	from, until := s.keys.expiries(kind), s.keys.expiriesUntil(kind, before.UnixMilli())
 	removed := 0
 	for removed < limit {

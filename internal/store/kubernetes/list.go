@@ -54,9 +54,7 @@ func (s *Store) newListing(kind string, q store.Query) (*listing, bool) {
 		return nil, false
 	}
 	l := &listing{Store: s, kind: kind, query: q, resource: at.resource, shared: at.shared, begun: s.now()}
-	if l.query.Limit <= 0 || l.query.Limit > store.MaxLimit {
-		l.query.Limit = store.MaxLimit
-	}
+	l.query.Limit = store.PageLimit(l.query.Limit)
 	switch {
 	case at.shared != nil && q.Owner != "":
 		return nil, false

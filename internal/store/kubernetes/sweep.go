@@ -17,9 +17,7 @@ const sweepers = 8
 
 // Sweep is part of store.Store. It reads all records of the kind, page by page, as the API server can't select by time.
 func (s *Store) Sweep(ctx context.Context, kind string, before time.Time, limit int) (removed int, err error) {
-	if limit <= 0 || limit > store.MaxLimit {
-		limit = store.MaxLimit
-	}
+	limit = store.PageLimit(limit)
 	err = s.do(ctx, func(ctx context.Context) error {
 		at, ok := placeOf(kind, "any")
 		if !ok || at.shared != nil {

@@ -148,7 +148,7 @@ func (s *Store) page(ctx context.Context, kind string, q store.Query) ([]store.R
 		return nil, nil
 	}
 	var page []store.Record
-	limit, now := bounded(q.Limit), s.now()
+	limit, now := store.PageLimit(q.Limit), s.now()
 	for r := range t.after(q.Owner, q.After) {
 		if expired(r, now) {
 			continue
@@ -172,7 +172,7 @@ func (s *Store) Sweep(ctx context.Context, kind string, before time.Time, limit 
 	if t == nil {
 		return 0, nil
 	}
-	keys := t.expiredBefore(before, bounded(limit))
+	keys := t.expiredBefore(before, store.PageLimit(limit))
 	for _, key := range keys {
 		t.remove(key)
 	}
@@ -243,11 +243,4 @@ func own(r store.Record) store.Record {
 
 func expired(r store.Record, now time.Time) bool {
 	return !r.Expires.IsZero() && !r.Expires.After(now)
-}
-
-func bounded(limit int) int {
-	if limit <= 0 || limit > store.MaxLimit {
-		return store.MaxLimit
-	}
-	return limit
 }

@@ -216,10 +216,10 @@ func (s *Store) missed(ctx context.Context, kind, key string) error {
 func (s *Store) List(ctx context.Context, kind string, q store.Query) ([]store.Record, error) {
 	// No key is longer, so it follows the whole text if it follows what is left.
 	after := q.After[:min(len(q.After), store.MaxKey)]
-	text, args := listText, []any{[]byte(kind), []byte(after), s.nowMillis(), bounded(q.Limit)}
+	text, args := listText, []any{[]byte(kind), []byte(after), s.nowMillis(), store.PageLimit(q.Limit)}
 	if q.Owner != "" {
 		text = listOwnerText
-		args = []any{[]byte(kind), []byte(q.Owner), []byte(after), s.nowMillis(), bounded(q.Limit)}
+		args = []any{[]byte(kind), []byte(q.Owner), []byte(after), s.nowMillis(), store.PageLimit(q.Limit)}
 	}
 	var page []store.Record
 	err := s.do(ctx, func(ctx context.Context) (err error) {
@@ -257,7 +257,7 @@ func (s *Store) list(ctx context.Context, kind, text string, args []any) ([]stor
 // has its number, or finds no more.
 func (s *Store) Sweep(ctx context.Context, kind string, before time.Time, limit int) (int, error) {
 	removed := 0
-	for limit = bounded(limit); removed < limit; {
+	for limit = store.PageLimit(limit); removed < limit; {
 		var keys [][]byte
 		err := s.do(ctx, func(ctx context.Context) (err error) {
 			keys, err = s.expired(ctx, kind, before, min(sweepBatch, limit-removed))
@@ -390,13 +390,6 @@ func late(ctx context.Context) bool {
 // possible reports whether there can be a record of that kind and key.
 func possible(kind, key string) bool {
 	return kind != "" && key != "" && len(kind) <= store.MaxKey && len(key) <= store.MaxKey
-}
-
-func bounded(limit int) int {
-	if limit <= 0 || limit > store.MaxLimit {
-		return store.MaxLimit
-	}
-	return limit
 }
 
 func (s *Store) nowMillis() int64 { return s.now().UnixMilli() }

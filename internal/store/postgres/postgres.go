@@ -208,7 +208,7 @@ func (s *Store) missed(ctx context.Context, kind, key string) error {
 func (s *Store) List(ctx context.Context, kind string, q store.Query) ([]store.Record, error) {
 	var page []store.Record
 	err := s.do(ctx, reading, func(ctx context.Context) (err error) {
-		text, args := listText, []any{[]byte(kind), []byte(q.After), s.nowMillis(), bounded(q.Limit)}
+		text, args := listText, []any{[]byte(kind), []byte(q.After), s.nowMillis(), store.PageLimit(q.Limit)}
 		if q.Owner != "" {
 			text, args = listOwnerText, append(args, []byte(q.Owner))
 		}
@@ -245,7 +245,7 @@ func (s *Store) list(ctx context.Context, kind, text string, args []any) ([]stor
 func (s *Store) Sweep(ctx context.Context, kind string, before time.Time, limit int) (int, error) {
 	var removed int64
 	err := s.do(ctx, writing, func(ctx context.Context) error {
-		tag, err := s.pool.Exec(ctx, sweepText, []byte(kind), before.UnixMilli(), bounded(limit))
+		tag, err := s.pool.Exec(ctx, sweepText, []byte(kind), before.UnixMilli(), store.PageLimit(limit))
 		removed = tag.RowsAffected()
 		return err
 	})
@@ -350,10 +350,3 @@ func (s *Store) isClosing() bool {
 }
 
 func (s *Store) nowMillis() int64 { return s.now().UnixMilli() }
-
-func bounded(limit int) int {
-	if limit <= 0 || limit > store.MaxLimit {
-		return store.MaxLimit
-	}
-	return limit
-}

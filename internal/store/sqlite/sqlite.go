@@ -173,10 +173,10 @@ func (s *Store) Delete(ctx context.Context, kind, key, revision string) error {
 
 // List is part of store.Store.
 func (s *Store) List(ctx context.Context, kind string, q store.Query) ([]store.Record, error) {
-	stmt, args := s.read.list, []any{[]byte(kind), []byte(q.After), s.nowMillis(), bounded(q.Limit)}
+	stmt, args := s.read.list, []any{[]byte(kind), []byte(q.After), s.nowMillis(), store.PageLimit(q.Limit)}
 	if q.Owner != "" {
 		stmt = s.read.listOwner
-		args = []any{[]byte(kind), []byte(q.Owner), []byte(q.After), s.nowMillis(), bounded(q.Limit)}
+		args = []any{[]byte(kind), []byte(q.Owner), []byte(q.After), s.nowMillis(), store.PageLimit(q.Limit)}
 	}
 	page, err := list(ctx, kind, stmt, args)
 	if err != nil {
@@ -206,7 +206,7 @@ func list(ctx context.Context, kind string, stmt *sql.Stmt, args []any) ([]store
 func (s *Store) Sweep(ctx context.Context, kind string, before time.Time, limit int) (int, error) {
 	var removed int64
 	err := s.writer.submit(ctx, store.Change{}, func(ctx context.Context, do *statements) (err error) {
-		removed, err = sweepRecords(ctx, do, kind, before.UnixMilli(), bounded(limit))
+		removed, err = sweepRecords(ctx, do, kind, before.UnixMilli(), store.PageLimit(limit))
 		return err
 	})
 	if err != nil {
@@ -276,10 +276,3 @@ func (s *Store) readError(ctx context.Context, err error) error {
 }
 
 func (s *Store) nowMillis() int64 { return s.now().UnixMilli() }
-
-func bounded(limit int) int {
-	if limit <= 0 || limit > store.MaxLimit {
-		return store.MaxLimit
-	}
-	return limit
-}

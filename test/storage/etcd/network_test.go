@@ -275,9 +275,10 @@ func TestOwnChangesAreToldAtOnce(t *testing.T) {
 		default:
 			t.Errorf("%s: nothing was told", what)
 		}
-		time.Sleep(200 * time.Millisecond) // until the cluster has told it too
-		for len(changes) > 0 {
-			<-changes
+		select {
+		case <-changes: // the cluster tells it too
+		case <-time.After(patience):
+			t.Errorf("%s: the cluster has told nothing", what)
 		}
 	}
 	r := store.Record{Kind: "client", Key: "a"}
