@@ -227,10 +227,14 @@ func (j *importing) conflicts(r store.Record) {
 		j.conflict = &ConflictError{}
 	}
 	j.conflict.Count++
-	if len(j.conflict.Records) < maxListed {
-		j.conflict.Records = append(j.conflict.Records, fmt.Sprintf("%s %q", r.Kind, r.Key))
-		slices.Sort(j.conflict.Records)
+	record := fmt.Sprintf("%s %q", r.Kind, r.Key)
+	switch {
+	case len(j.conflict.Records) < maxListed:
+		j.conflict.Records = append(j.conflict.Records, record)
+	case r.Kind == keysKind: // the error has more to say about them, so they are always named
+		j.conflict.Records[maxListed-1] = record
 	}
+	slices.Sort(j.conflict.Records)
 }
 
 // write stores a record.

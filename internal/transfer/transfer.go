@@ -51,6 +51,9 @@ func (c Count) plus(d Count) Count {
 // maxListed is how many conflicts an error names.
 const maxListed = 20
 
+// keysKind is the kind of the signing keys.
+const keysKind = "keys"
+
 // A ConflictError says that the storage has other records than the file under the same keys.
 type ConflictError struct {
 	Count   int
@@ -73,7 +76,7 @@ func (e *ConflictError) Error() string {
 	if more := e.Count - len(e.Records); more > 0 {
 		fmt.Fprintf(&b, "\n  and %d more", more)
 	}
-	if slices.ContainsFunc(e.Records, func(r string) bool { return strings.HasPrefix(r, "keys ") }) {
+	if slices.ContainsFunc(e.Records, func(r string) bool { return strings.HasPrefix(r, keysKind+" ") }) {
 		b.WriteString("\nkeys are the signing keys: a server that was started on this storage before the import made its " +
 			"own. If nobody has used it yet, overwrite them")
 	}
