@@ -74,14 +74,14 @@ func measure(ctx context.Context, o options, srv *server, baseline *signer, op o
 	}
 	profiled := profile(ctx, o, srv, op)
 	r := new(result)
-	if err := r.sign(baseline, op); err != nil {
+	if err := r.sign(ctx, baseline, op); err != nil {
 		return nil, err
 	}
 	for left := o.duration; left > 0 && ctx.Err() == nil; left -= slice {
 		if err := r.measure(ctx, min(left, slice), srv, workers); err != nil {
 			return nil, err
 		}
-		if err := r.sign(baseline, op); err != nil {
+		if err := r.sign(ctx, baseline, op); err != nil {
 			return nil, err
 		}
 	}
@@ -90,11 +90,11 @@ func measure(ctx context.Context, o options, srv *server, baseline *signer, op o
 }
 
 // sign adds a measurement of bare signatures, if the operation has any.
-func (r *result) sign(baseline *signer, op operation) error {
+func (r *result) sign(ctx context.Context, baseline *signer, op operation) error {
 	if op.signatures == 0 {
 		return nil
 	}
-	cost, err := baseline.cost()
+	cost, err := baseline.cost(ctx)
 	r.signatures = append(r.signatures, cost)
 	return err
 }

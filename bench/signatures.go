@@ -38,7 +38,7 @@ func newSigner(ctx context.Context, algorithm string) (*signer, error) {
 
 // cost returns the CPU time of one signature. All processors sign at once: alone on the machine a signature would be
 // cheaper than it can be for a server whose processors are all busy.
-func (s *signer) cost() (time.Duration, error) {
+func (s *signer) cost(ctx context.Context) (time.Duration, error) {
 	before, err := ownCPU()
 	if err != nil {
 		return 0, err
@@ -49,7 +49,7 @@ func (s *signer) cost() (time.Duration, error) {
 	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() error {
 			for time.Now().Before(end) {
-				if _, err := s.key.Sign(s.payload); err != nil {
+				if _, err := s.key.Sign(ctx, "", s.payload); err != nil {
 					return err
 				}
 				signatures.Add(1)

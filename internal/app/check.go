@@ -11,7 +11,6 @@ import (
 	"dex/internal/config"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
-	"dex/internal/oauth"
 )
 
 const noConnector = "there is no connector that works, so nobody could sign in; add one, or enablePasswordDB: true"
@@ -42,7 +41,6 @@ func Check(src config.Source) (*Plan, config.Problems) {
 	}
 	p.addClients()
 	p.addUsers()
-	problems = append(problems, p.waiting(src.Name)...)
 	if !p.anyConnector() && !cfg.EnablePasswordDB && cfg.Storage.Type == "memory" {
 		problems = append(problems, config.Problem{File: src.Name, Key: "connectors", Message: noConnector})
 	}
@@ -75,41 +73,24 @@ func (p *Plan) anyConnector() bool {
 	return slices.ContainsFunc(p.connectors, func(d *federation.Definition) bool { return d.Config != nil })
 }
 
-// waiting warns of values that are right but do nothing yet.
-func (p *Plan) waiting(file string) config.Problems {
-	var found config.Problems
-	warn := func(key, format string, args ...any) {
-		found = append(found, config.Problem{File: file, Key: key, Message: fmt.Sprintf(format, args...), Warning: true})
-	}
-	for _, t := range p.Config.OAuth2.ResponseTypes {
-		if t != "code" {
-			warn("oauth2.responseTypes", "response type %q is accepted, but does nothing yet; only code is served", t)
-		}
-	}
-	served := []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}
-	if slices.Equal(p.Config.OAuth2.GrantTypes, config.DefaultGrantTypes) {
-		return found // nobody asked for the others
-	}
-	for _, g := range p.Config.OAuth2.GrantTypes {
-		if !slices.Contains(served, g) {
-			warn("oauth2.grantTypes", "grant type %s is accepted, but does nothing yet", g)
-		}
-	}
-	return found
-}
-
 func (p *Plan) addClients() {
 	for _, c := range p.Config.StaticClients {
-		p.clients = append(p.clients, &client.Client{
+		registered := &client.Client{
 			ID:                c.ID,
 			Name:              c.Name,
 			Secret:            c.Secret,
+			PreviousSecret:    c.PreviousSecret,
 			Public:            c.Public,
 			LogoURL:           c.LogoURL,
 			RedirectURIs:      c.RedirectURIs,
 			TrustedPeers:      c.TrustedPeers,
 			AllowedConnectors: c.AllowedConnectors,
-		})
+			GrantTypes:        c.GrantTypes,
+		}
+		if c.ClientCredentialsClaims != nil {
+			registered.Groups = c.ClientCredentialsClaims.Groups
+		}
+		p.clients = append(p.clients, registered)
 	}
 }
 

@@ -32,14 +32,16 @@ func (r *Registry) Authenticate(req *http.Request, log *slog.Logger) (*Client, e
 	case err != nil:
 		return nil, oauth.Errorf(oauth.ServerError, "").Because(err)
 	}
-	known, err := r.hasSecret(req.Context(), c, cred)
+	which, err := r.whichSecret(req.Context(), c, cred)
 	if err != nil {
 		return nil, oauth.Errorf(oauth.ServerError, "").Because(err)
 	}
-	if known {
-		return c, nil
-	}
 	switch {
+	case which == matchedPrevious:
+		log.WarnContext(req.Context(), "client still uses its previous secret", "client_id", c.ID)
+		return c, nil
+	case which == matchedCurrent:
+		return c, nil
 	case c.Secret == "" && !c.Public:
 		log.ErrorContext(req.Context(), "stored client has no secret and is not public", "client_id", c.ID)
 	case cred.secret == "":
@@ -50,10 +52,10 @@ func (r *Registry) Authenticate(req *http.Request, log *slog.Logger) (*Client, e
 	return nil, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.")
 }
 
-func (r *Registry) hasSecret(ctx context.Context, c *Client, cred credentials) (bool, error) {
-	ok, err := r.secrets.match(ctx, c, cred.secret)
-	if ok || err != nil || !cred.basic || cred.rawSecret == cred.secret {
-		return ok, err
+func (r *Registry) whichSecret(ctx context.Context, c *Client, cred credentials) (matched, error) {
+	which, err := r.secrets.match(ctx, c, cred.secret)
+	if which != matchedNone || err != nil || !cred.basic || cred.rawSecret == cred.secret {
+		return which, err
 	}
 	return r.secrets.match(ctx, c, cred.rawSecret)
 }

@@ -18,14 +18,17 @@ type Client struct {
 	ID   string
 	Name string // shown to users
 	// Secret is empty for a public client without one. A public client that has a secret must present it.
-	Secret  string
-	hashed  bool // Secret was made by HashSecret
-	Public  bool // can't keep a secret: installed on people's devices or running in their browsers
-	LogoURL string
+	Secret string
+	// PreviousSecret is accepted beside the secret, while applications change from one to the other; usually empty.
+	PreviousSecret string
+	Public         bool // can't keep a secret: installed on people's devices or running in their browsers
+	LogoURL        string
 
 	RedirectURIs      []string
 	TrustedPeers      []string // the clients that may ask for tokens that this client accepts too
 	AllowedConnectors []string // empty means all
+	GrantTypes        []string // empty means all
+	Groups            []string // of tokens that the client gets for itself
 }
 
 // Trusts reports whether another client may ask for tokens with this one in their audience.
@@ -38,19 +41,29 @@ func (c *Client) AllowsConnector(id string) bool {
 	return len(c.AllowedConnectors) == 0 || slices.Contains(c.AllowedConnectors, id)
 }
 
+// AllowsGrant reports whether the client may use a grant.
+func (c *Client) AllowsGrant(grant string) bool {
+	return len(c.GrantTypes) == 0 || slices.Contains(c.GrantTypes, grant)
+}
+
 // stored returns a client of the storage.
 func stored(d *Document) *Client {
-	return &Client{
+	c := &Client{
 		ID:                d.ID,
 		Name:              d.Name,
 		Secret:            d.Secret,
-		hashed:            IsHashed(d.Secret),
+		PreviousSecret:    d.PreviousSecret,
 		Public:            d.Public,
 		LogoURL:           d.LogoURL,
 		RedirectURIs:      d.RedirectURIs,
 		TrustedPeers:      d.TrustedPeers,
 		AllowedConnectors: d.AllowedConnectors,
+		GrantTypes:        d.GrantTypes,
 	}
+	if d.ClientCredentialsClaims != nil {
+		c.Groups = d.ClientCredentialsClaims.Groups
+	}
+	return c
 }
 
 // A Registry finds clients: those of the configuration, and those of the storage that no configured one hides. It is safe

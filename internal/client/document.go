@@ -7,7 +7,11 @@ import "dex/internal/store"
 type Document struct {
 	ID string `json:"id,omitempty"`
 	// Secret is a hash made by HashSecret, or a secret in clear as upstream and people write it.
-	Secret       string   `json:"secret,omitempty"`
+	Secret string `json:"secret,omitempty"`
+	// PreviousSecret is of the same form. It is ours, as is GrantTypes.
+	PreviousSecret string   `json:"previousSecret,omitempty"`
+	GrantTypes     []string `json:"grantTypes,omitempty"`
+
 	RedirectURIs []string `json:"redirectURIs,omitempty"`
 	TrustedPeers []string `json:"trustedPeers,omitempty"`
 	Public       bool     `json:"public"`

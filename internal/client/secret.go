@@ -97,20 +97,55 @@ func newSecrets() *secrets {
 	return s
 }
 
-// match compares a presented secret with the client's in constant time, its length included. Ids of clients are no secret,
-// so it may take longer where there is a hash.
-func (s *secrets) match(ctx context.Context, c *Client, presented string) (bool, error) {
-	if c.Secret == "" && !c.Public {
-		return false, nil // the configuration allows none such; in the storage somebody forgot the secret
+// match says which of the client's secrets was presented, in constant time, the lengths included. Ids of clients are no
+// secret, so it may take longer where there is a hash. What is hashed in the storage was made by HashSecret; the
+// configuration has secrets in clear.
+func (s *secrets) match(ctx context.Context, c *Client, presented string) (matched, error) {
+	if c.Secret == "" {
+		// The configuration allows this for public clients only; in the storage somebody may have forgotten the secret.
+		if c.Public && presented == "" {
+			return matchedCurrent, nil
+		}
+		return matchedNone, nil
 	}
-	if !c.hashed {
-		want, got := sha256.Sum256([]byte(c.Secret)), sha256.Sum256([]byte(presented))
+	ok, err := s.equal(ctx, c.Secret, presented)
+	if err != nil {
+		return matchedNone, fmt.Errorf("client %q: %w", c.ID, err)
+	}
+	if ok {
+		return matchedCurrent, nil
+	}
+	if c.PreviousSecret == "" {
+		return matchedNone, nil
+	}
+	if ok, err = s.equal(ctx, c.PreviousSecret, presented); err != nil {
+		return matchedNone, fmt.Errorf("client %q: previous secret: %w", c.ID, err)
+	}
+	if ok {
+		return matchedPrevious, nil
+	}
+	return matchedNone, nil
+}
+
+// matched is which secret of a client was presented.
+type matched int
+
+const (
+	matchedNone matched = iota
+	matchedCurrent
+	matchedPrevious
+)
+
+// equal compares a presented secret with a stored one, hashed or in clear.
+func (s *secrets) equal(ctx context.Context, stored, presented string) (bool, error) {
+	if !IsHashed(stored) {
+		want, got := sha256.Sum256([]byte(stored)), sha256.Sum256([]byte(presented))
 		return subtle.ConstantTimeCompare(want[:], got[:]) == 1, nil
 	}
 	if presented == "" {
 		return false, nil
 	}
-	memory := s.mac(c.Secret, presented)
+	memory := s.mac(stored, presented)
 	if s.remembers(memory) {
 		return true, nil
 	}
@@ -120,14 +155,11 @@ func (s *secrets) match(ctx context.Context, c *Client, presented string) (bool,
 	case <-ctx.Done():
 		return false, context.Cause(ctx)
 	}
-	ok, err := matchesHash(c.Secret, presented)
-	if err != nil {
-		return false, fmt.Errorf("client %q: %w", c.ID, err)
-	}
+	ok, err := matchesHash(stored, presented)
 	if ok {
 		s.remember(memory)
 	}
-	return ok, nil
+	return ok, err
 }
 
 func (s *secrets) mac(stored, presented string) (sum [sha256.Size]byte) {

@@ -114,9 +114,37 @@ type OAuth2 struct {
 	ResponseTypes         []string `key:"responseTypes"` // ["code"] when absent
 	SkipApprovalScreen    bool     `key:"skipApprovalScreen"`
 	AlwaysShowLoginScreen bool     `key:"alwaysShowLoginScreen"`
-	PasswordConnector     string   `key:"passwordConnector" later:"the password grant"`
+	PasswordConnector     string   `key:"passwordConnector"` // ID; empty means that there is no password grant
 	PKCE                  PKCE     `key:"pkce"`
+
+	Compatibility Compatibility `key:"compatibility"`
 }
+
+// Compatibility says, for each group of rules where upstream departs from a standard and deployed clients may have come to
+// depend on it, whose rule holds: Upstream's, the Default, or the Strict one of the standard. Empty means Default, which
+// is the standard's rule wherever sound clients can live with it. All of them are ours.
+type Compatibility struct {
+	ClientChecks     string `key:"clientChecks"`     // PKCE's form, nonces, device codes' clients, ports of localhost
+	Introspection    string `key:"introspection"`    // who may ask, and about what
+	BrowserBinding   string `key:"browserBinding"`   // whether a login is bound to the browser that began it
+	ErrorRedirects   string `key:"errorRedirects"`   // who is told when an identity source fails
+	Reauthentication string `key:"reauthentication"` // whether sources are told of prompt, max_age and hints
+	SilentLogin      string `key:"silentLogin"`      // prompt=none without browser sessions
+	UnknownScopes    string `key:"unknownScopes"`
+	TokenProfile     string `key:"tokenProfile"`     // what UserInfo and access tokens hold
+	ExchangeAudience string `key:"exchangeAudience"` // whom exchanged tokens are for
+	DeviceConfirm    string `key:"deviceConfirm"`    // whether users are asked about the device
+	KeyPublication   string `key:"keyPublication"`   // whether keys are published before they sign
+	OutOfBand        string `key:"outOfBand"`        // codes that are shown instead of sent
+	EndpointGrants   string `key:"endpointGrants"`   // whether grantTypes rule the authorization endpoint too
+}
+
+// Values of the settings of Compatibility.
+const (
+	Upstream = "upstream"
+	Default  = "default"
+	Strict   = "strict"
+)
 
 // PKCE is the settings of RFC 7636.
 type PKCE struct {
@@ -146,6 +174,14 @@ type Signer struct {
 	Config Section `key:"config" expand:"env"`
 
 	Local LocalSigner `key:"-"` // Config, decoded, when Type is local
+	Vault VaultSigner `key:"-"` // Config, decoded, when Type is vault
+}
+
+// VaultSigner is the settings of a signing key in the Transit engine of Vault or OpenBao.
+type VaultSigner struct {
+	Addr    string `key:"addr"`  // $VAULT_ADDR when absent
+	Token   string `key:"token"` // $VAULT_TOKEN when absent
+	KeyName string `key:"keyName"`
 }
 
 // LocalSigner is the settings of signing keys kept in the storage.
@@ -169,19 +205,22 @@ type Client struct {
 	IDEnv                  string   `key:"idEnv"`
 	Secret                 string   `key:"secret"` // the value of $secretEnv where that is given
 	SecretEnv              string   `key:"secretEnv"`
+	PreviousSecret         string   `key:"previousSecret"` // ours: accepted too, while the secret is being replaced
+	PreviousSecretEnv      string   `key:"previousSecretEnv"`
 	Name                   string   `key:"name"`
 	RedirectURIs           []string `key:"redirectURIs"`
 	Public                 bool     `key:"public"`
 	TrustedPeers           []string `key:"trustedPeers"`
 	LogoURL                string   `key:"logoURL"`
 	AllowedConnectors      []string `key:"allowedConnectors"`
+	GrantTypes             []string `key:"grantTypes"` // ours: the grants that it may use; empty means all
 	PostLogoutRedirectURIs []string `key:"postLogoutRedirectURIs" later:"logout"`
 	BackchannelLogoutURI   string   `key:"backchannelLogoutURI" later:"logout"`
 	RefreshTokenLifetime   string   `key:"refreshTokenLifetime" later:"browser sessions"` // standalone or session
 	MFAChain               []string `key:"mfaChain" later:"multi-factor authentication"`  // nil and empty differ
 	SSOSharedWith          []string `key:"ssoSharedWith" later:"browser sessions"`        // nil and empty differ
 
-	ClientCredentialsClaims *ClientCredentialsClaims `key:"clientCredentialsClaims" later:"the client_credentials grant"`
+	ClientCredentialsClaims *ClientCredentialsClaims `key:"clientCredentialsClaims"`
 }
 
 // ClientCredentialsClaims are the claims of a client's own tokens.

@@ -11,6 +11,7 @@ func (v *validator) staticClients() {
 		c := &v.cfg.StaticClients[i]
 		key := item("staticClients", i)
 		v.clientSecret(key, c)
+		v.previousSecret(key, c)
 		v.required(key+".name", c.Name, "users see it when they are asked for their consent")
 		if !v.clientID(key, c) {
 			continue
@@ -59,6 +60,32 @@ func (v *validator) clientSecret(key string, c *Client) {
 	}
 }
 
+// previousSecret reads the secret that is being replaced.
+func (v *validator) previousSecret(key string, c *Client) {
+	switch {
+	case c.PreviousSecret != "" && c.PreviousSecretEnv != "":
+		v.errorf(key+".previousSecretEnv", "give previousSecret or previousSecretEnv, not both")
+	case c.PreviousSecretEnv != "":
+		c.PreviousSecret, _ = v.fromVariable(key+".previousSecretEnv", c.PreviousSecretEnv)
+	}
+	if c.PreviousSecret == "" {
+		return
+	}
+	switch previous := key + ".previousSecret" + envSuffix(c.PreviousSecretEnv); c.Secret {
+	case "":
+		v.errorf(previous, "needs a secret beside it, which takes its place")
+	case c.PreviousSecret:
+		v.warnf(previous, "is the same as the secret; leave it out")
+	}
+}
+
+func envSuffix(variable string) string {
+	if variable != "" {
+		return "Env"
+	}
+	return ""
+}
+
 func (v *validator) clientReferences(key string, c Client, clients map[string]int) {
 	for i, uri := range c.RedirectURIs {
 		v.redirectURI(item(key+".redirectURIs", i), uri)
@@ -74,6 +101,7 @@ func (v *validator) clientReferences(key string, c Client, clients map[string]in
 	for i, id := range c.AllowedConnectors {
 		v.knownConnector(item(key+".allowedConnectors", i), id)
 	}
+	v.eachOf(key+".grantTypes", c.GrantTypes, GrantTypes)
 	v.optionalOf(key+".refreshTokenLifetime", c.RefreshTokenLifetime, refreshTokenLifetimes)
 	v.mfaChain(key+".mfaChain", c.MFAChain)
 }

@@ -49,6 +49,32 @@ func (v *validator) oauth2() {
 	if o.PasswordConnector != "" {
 		v.knownConnector("oauth2.passwordConnector", o.PasswordConnector)
 	}
+	v.compatibility()
+}
+
+// compatibility checks the switches, not all of which have three positions.
+func (v *validator) compatibility() {
+	c := v.cfg.OAuth2.Compatibility
+	for _, s := range []struct {
+		key, value string
+		allowed    []string
+	}{
+		{"clientChecks", c.ClientChecks, []string{Upstream, Default, Strict}},
+		{"introspection", c.Introspection, []string{Upstream, Default}},
+		{"browserBinding", c.BrowserBinding, []string{Upstream, Default}},
+		{"errorRedirects", c.ErrorRedirects, []string{Upstream, Default}},
+		{"reauthentication", c.Reauthentication, []string{Upstream, Default}},
+		{"silentLogin", c.SilentLogin, []string{Upstream, Default}},
+		{"unknownScopes", c.UnknownScopes, []string{Upstream, Default}},
+		{"tokenProfile", c.TokenProfile, []string{Upstream, Default, Strict}},
+		{"exchangeAudience", c.ExchangeAudience, []string{Upstream, Default}},
+		{"deviceConfirm", c.DeviceConfirm, []string{Upstream, Default}},
+		{"keyPublication", c.KeyPublication, []string{Upstream, Default}},
+		{"outOfBand", c.OutOfBand, []string{Default, Strict}},
+		{"endpointGrants", c.EndpointGrants, []string{Default, Strict}},
+	} {
+		v.optionalOf("oauth2.compatibility."+s.key, s.value, s.allowed)
+	}
 }
 
 func (v *validator) logger() {

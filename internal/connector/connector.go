@@ -24,6 +24,10 @@ type Identity struct {
 	Email             string   `json:"email,omitempty"`
 	EmailVerified     bool     `json:"emailVerified,omitempty"`
 	Groups            []string `json:"groups,omitempty"`
+	// AuthTime is when the source itself saw the user sign in, if it says so and that was before now; zero otherwise.
+	AuthTime time.Time `json:"authTime,omitzero"`
+	// Methods is how the user signed in at the source, in the words of RFC 8176, if it says so.
+	Methods []string `json:"methods,omitempty"`
 	// Data is private to the connector, such as a refresh token of the source; it comes back at Refresh. It is secret.
 	Data []byte `json:"data,omitempty"`
 }
@@ -40,6 +44,9 @@ type LoginRequest struct {
 	ACRValues string
 	UILocales string
 	MaxAge    *time.Duration
+	// UserID is whom the application expects to sign in, as the source names them; empty if it doesn't say, or if they are
+	// another source's. It comes from a token of ours.
+	UserID string
 }
 
 // Callback is a source with a login page of its own.
@@ -64,6 +71,38 @@ type Refresher interface {
 	// the user or the permission to ask no longer exists; every other one that the source could not be asked.
 	Refresh(ctx context.Context, s Scopes, id Identity) (Identity, error)
 }
+
+// TokenIdentity is a source that knows the holders of tokens that it made (RFC 8693).
+type TokenIdentity interface {
+	// TokenIdentity returns who a token stands for. A *BadToken says that the token is refused; any other error that the
+	// source could not be asked.
+	TokenIdentity(ctx context.Context, s Scopes, t SubjectToken) (Identity, error)
+}
+
+// A SubjectToken is a token of a source, shown by an application that holds it.
+type SubjectToken struct {
+	Type  string // one of the token types of package oauth
+	Token string
+	// AnyAudience takes a token that was made for anybody at the source, and not for this server only.
+	AnyAudience bool
+}
+
+// BadToken says that a source refuses a token. Reason is for the application's developer, and says what to change.
+type BadToken struct {
+	Reason string
+	Cause  error
+}
+
+// Error returns the reason and its cause.
+func (b *BadToken) Error() string {
+	if b.Cause == nil {
+		return b.Reason
+	}
+	return b.Reason + ": " + b.Cause.Error()
+}
+
+// Unwrap returns the cause.
+func (b *BadToken) Unwrap() error { return b.Cause }
 
 // ErrGone says that a source refuses a user for good.
 var ErrGone = errors.New("the identity source no longer vouches for the user")

@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -22,7 +23,7 @@ func (f *Flow) begin(w http.ResponseWriter, r *http.Request, req *request, d *fe
 	if err != nil {
 		return refuse(req, oauth.TemporarilyUnavailable, "The identity source can't be reached.", err)
 	}
-	req.ID = newID(f.now())
+	req.ID = cmp.Or(req.ID, newID(f.now()))
 	req.ConnectorID = d.ID
 	target, err := f.target(r.Context(), req, source)
 	if err != nil {
@@ -140,7 +141,7 @@ func (f *Flow) passwordPage(
 	if err != nil {
 		return ui.PasswordPage{}, pageErrorf(http.StatusBadRequest, "The application is no longer registered.").because(err)
 	}
-	choice, err := f.choice(r.Context(), c)
+	choice, err := f.choice(r.Context(), req, c)
 	if err != nil {
 		return ui.PasswordPage{}, err
 	}
@@ -154,7 +155,7 @@ func (f *Flow) passwordPage(
 		page.Connector = source.Name
 	}
 	if len(choice) > 1 {
-		page.BackLink = f.stepPath("/auth", req.parameters())
+		page.BackLink = f.restart(req)
 	}
 	return page, nil
 }

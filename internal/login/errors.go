@@ -84,7 +84,11 @@ func (f *Flow) serve(s step) http.Handler {
 
 func (f *Flow) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var answer *answerError
-	if errors.As(err, &answer) && answer.req.RedirectURI != oauth.RedirectOutOfBand {
+	if errors.As(err, &answer) && answer.req.UserCode != "" {
+		f.endDevice(w, r, answer)
+		return
+	}
+	if answer != nil && answer.req.RedirectURI != oauth.RedirectOutOfBand {
 		f.logFailure(r, answer.err.Status(), answer)
 		f.answerError(w, r, answer)
 		return
@@ -99,9 +103,13 @@ func (f *Flow) fail(w http.ResponseWriter, r *http.Request, err error) {
 			hint("Try again in a moment.").because(err)
 	}
 	f.logFailure(r, page.status, err)
-	f.cfg.Pages.Error(w, r, page.status, ui.ErrorPage{
-		ErrMsg:    page.message,
-		Hint:      page.advice,
+	f.showError(w, r, page)
+}
+
+func (f *Flow) showError(w http.ResponseWriter, r *http.Request, e *pageError) {
+	f.cfg.Pages.Error(w, r, e.status, ui.ErrorPage{
+		ErrMsg:    e.message,
+		Hint:      e.advice,
 		RequestID: telemetry.RequestID(r.Context()),
 	})
 }

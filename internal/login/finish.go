@@ -86,6 +86,9 @@ func (f *Flow) repeat(ctx context.Context, id string, p pending) (pending, error
 
 // issue gives the application its code.
 func (f *Flow) issue(w http.ResponseWriter, r *http.Request, req *request, a token.Authorization) error {
+	if req.UserCode != "" {
+		return f.approveDevice(w, r, req, a)
+	}
 	code, err := f.cfg.Codes.Issue(r.Context(), a, req.RedirectURI, req.Challenge)
 	if err != nil {
 		return refuse(req, oauth.ServerError, "The code can't be stored.", err)
@@ -143,7 +146,7 @@ func (f *Flow) askConsent(w http.ResponseWriter, r *http.Request, req *request, 
 		ClientLogoURL:   c.LogoURL,
 		AuthReqID:       req.ID,
 		RequestedScopes: req.Scopes,
-		OtherAccountURL: f.stepPath("/auth", req.parameters()),
+		OtherAccountURL: f.restart(req),
 	}
 	f.cfg.Pages.Approval(w, r, page)
 	return nil

@@ -4,6 +4,7 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -36,6 +37,8 @@ type Config struct {
 	Connectors *federation.Registry
 	Policy     *policy.Policy
 	Codes      *token.Codes
+	Minter     *token.Minter
+	Devices    Devices
 	Hints      Hints
 	Ring       *seal.Ring
 	Store      store.Store
@@ -88,11 +91,25 @@ func New(cfg Config) *Flow {
 func (f *Flow) Authorize() http.Handler { return f.serve(f.authorize) }
 
 func (f *Flow) authorize(w http.ResponseWriter, r *http.Request) error {
-	req, c, err := f.parse(r)
+	req, c, err := f.read(r)
 	if err != nil {
 		return err
 	}
-	choice, err := f.choice(r.Context(), c)
+	return f.offer(w, r, req, c)
+}
+
+// read returns the request that the browser brings, or the one that it holds already.
+func (f *Flow) read(r *http.Request) (*request, *client.Client, error) {
+	req, c, err := f.resume(r)
+	if req != nil || err != nil {
+		return req, c, err
+	}
+	return f.parse(r)
+}
+
+// offer lets the user choose where to sign in, or begins at once where there is nothing to choose.
+func (f *Flow) offer(w http.ResponseWriter, r *http.Request, req *request, c *client.Client) error {
+	choice, err := f.choice(r.Context(), req, c)
 	if err != nil {
 		return err
 	}
@@ -109,25 +126,34 @@ func (f *Flow) authorize(w http.ResponseWriter, r *http.Request) error {
 	if len(choice) == 1 && !f.cfg.AlwaysShowChoice {
 		return f.begin(w, r, req, choice[0])
 	}
-	f.choose(w, r, c, choice)
-	return nil
+	return f.choose(w, r, req, c, choice)
 }
 
 // choice returns the connectors through which users may sign in to a client.
-func (f *Flow) choice(ctx context.Context, c *client.Client) ([]*federation.Definition, error) {
+func (f *Flow) choice(ctx context.Context, req *request, c *client.Client) ([]*federation.Definition, error) {
 	all, err := f.cfg.Connectors.List(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(all, func(d *federation.Definition) bool {
-		return f.cfg.Policy.Connector(c, d, oauth.GrantAuthorizationCode) != nil
+		return f.cfg.Policy.Connector(c, d, req.grant()) != nil
 	}), nil
 }
 
-// choose shows the page where the user picks a connector. Its links repeat the request, so nothing is kept yet.
-func (f *Flow) choose(w http.ResponseWriter, r *http.Request, c *client.Client, choice []*federation.Definition) {
+// choose shows the page where the user picks a connector. Its links repeat the request, so nothing is kept yet; but a
+// login for a device is, as no address can repeat it.
+func (f *Flow) choose(
+	w http.ResponseWriter, r *http.Request, req *request, c *client.Client, choice []*federation.Definition,
+) error {
 	params := r.Form
 	params.Del("connector_id")
+	if req.UserCode != "" {
+		req.ID, req.ConnectorID = cmp.Or(req.ID, newID(f.now())), ""
+		if err := f.keep(w, r, req); err != nil {
+			return err
+		}
+		params = url.Values{"req": {req.ID}}
+	}
 	page := ui.LoginPage{Client: displayName(c)}
 	for _, d := range choice {
 		page.Connectors = append(page.Connectors, ui.ConnectorLink{
@@ -136,18 +162,19 @@ func (f *Flow) choose(w http.ResponseWriter, r *http.Request, c *client.Client, 
 		})
 	}
 	f.cfg.Pages.Login(w, r, page)
+	return nil
 }
 
 // AuthorizeConnector begins a login through the connector that the path names.
 func (f *Flow) AuthorizeConnector() http.Handler { return f.serve(f.authorizeConnector) }
 
 func (f *Flow) authorizeConnector(w http.ResponseWriter, r *http.Request) error {
-	req, c, err := f.parse(r)
+	req, c, err := f.read(r)
 	if err != nil {
 		return err
 	}
 	id := r.PathValue("connector")
-	if req.ConnectorID != "" && req.ConnectorID != id {
+	if req.UserCode == "" && req.ConnectorID != "" && req.ConnectorID != id {
 		return pageErrorf(http.StatusBadRequest, "The request names two different connectors.")
 	}
 	all, err := f.cfg.Connectors.List(r.Context())
@@ -159,7 +186,7 @@ func (f *Flow) authorizeConnector(w http.ResponseWriter, r *http.Request) error 
 		return pageErrorf(http.StatusBadRequest, "There is no such way to log in.").
 			hint("Go back to the application and log in again.")
 	}
-	if err := f.cfg.Policy.Connector(c, all[i], oauth.GrantAuthorizationCode); err != nil {
+	if err := f.cfg.Policy.Connector(c, all[i], req.grant()); err != nil {
 		return pageErrorf(http.StatusForbidden, "The application does not accept this way to log in.").because(err)
 	}
 	return f.begin(w, r, req, all[i])

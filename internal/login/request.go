@@ -25,6 +25,8 @@ type request struct {
 	Scopes      []string `json:"scopes"`
 
 	Challenge token.Challenge `json:"challenge,omitzero"`
+	// UserCode is set where the login is for a device; then there is no redirect URI.
+	UserCode string `json:"userCode,omitempty"`
 
 	Prompt       []string       `json:"prompt,omitempty"`
 	ForceConsent bool           `json:"forceConsent,omitempty"`
@@ -220,6 +222,22 @@ func (f *Flow) checkHint(hint string) error {
 		return oauth.Errorf(oauth.InvalidRequest, "The id_token_hint is not a token of this provider.").Because(err)
 	}
 	return nil
+}
+
+// grant returns the grant that the request is the beginning of.
+func (req *request) grant() string {
+	if req.UserCode != "" {
+		return oauth.GrantDeviceCode
+	}
+	return oauth.GrantAuthorizationCode
+}
+
+// restart returns the address that begins the request anew, with another connector perhaps.
+func (f *Flow) restart(req *request) string {
+	if req.UserCode != "" {
+		return f.stepPath("/auth", url.Values{"req": {req.ID}})
+	}
+	return f.stepPath("/auth", req.parameters())
 }
 
 // parameters returns the request as it would be sent anew, for links that begin it again.

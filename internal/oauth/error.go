@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Error codes of RFC 6749 (4.1.2.1, 5.2), RFC 6750 (3.1) and OpenID Connect Core (3.1.2.6).
+// Error codes of RFC 6749 (4.1.2.1, 5.2), RFC 6750 (3.1) and OpenID Connect Core (3.1.2.6), and of others where it is said.
 const (
 	InvalidRequest           = "invalid_request"
 	InvalidClient            = "invalid_client"
@@ -15,10 +15,17 @@ const (
 	InvalidScope             = "invalid_scope"
 	InvalidToken             = "invalid_token"
 	InsufficientScope        = "insufficient_scope"
+	UnauthorizedClient       = "unauthorized_client"
 	UnsupportedGrantType     = "unsupported_grant_type"
+	UnsupportedTokenType     = "unsupported_token_type" // RFC 7009, 2.2.1
+	InvalidTarget            = "invalid_target"         // RFC 8707, 2; RFC 8693, 2.2.2
+	AuthorizationPending     = "authorization_pending"  // this and the next two: RFC 8628, 3.5
+	SlowDown                 = "slow_down"
+	ExpiredToken             = "expired_token"
 	UnsupportedResponseType  = "unsupported_response_type"
 	AccessDenied             = "access_denied"
 	LoginRequired            = "login_required"
+	ConsentRequired          = "consent_required"
 	RequestNotSupported      = "request_not_supported"
 	RequestURINotSupported   = "request_uri_not_supported"
 	RegistrationNotSupported = "registration_not_supported"

@@ -7,7 +7,39 @@ import "strings"
 // Grant types (RFC 6749, RFC 8628, RFC 8693).
 const (
 	GrantAuthorizationCode = "authorization_code"
+	GrantImplicit          = "implicit" // tokens from the authorization endpoint; never served at the token endpoint
 	GrantRefreshToken      = "refresh_token"
+	GrantPassword          = "password"
+	GrantClientCredentials = "client_credentials"
+	GrantDeviceCode        = "urn:ietf:params:oauth:grant-type:device_code"
+	GrantTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange"
+)
+
+// The words that response types are made of (OAuth 2.0 Multiple Response Type Encoding Practices).
+const (
+	ResponseCode    = "code"
+	ResponseToken   = "token"
+	ResponseIDToken = "id_token"
+)
+
+// Response modes: how an answer of the authorization endpoint reaches the application.
+const (
+	ModeQuery    = "query"
+	ModeFragment = "fragment"
+	ModeFormPost = "form_post" // OAuth 2.0 Form Post Response Mode
+)
+
+// Token types (RFC 8693, section 3).
+const (
+	TokenTypeAccess  = "urn:ietf:params:oauth:token-type:access_token"
+	TokenTypeRefresh = "urn:ietf:params:oauth:token-type:refresh_token"
+	TokenTypeID      = "urn:ietf:params:oauth:token-type:id_token"
+	TokenTypeJWT     = "urn:ietf:params:oauth:token-type:jwt"
+)
+
+// Authentication methods for the claim amr (RFC 8176).
+const (
+	MethodPassword = "pwd"
 )
 
 // Scopes that have a meaning here.
@@ -30,6 +62,10 @@ const (
 
 // RedirectOutOfBand asks for the code to be shown to the user instead of a redirect.
 const RedirectOutOfBand = "urn:ietf:wg:oauth:2.0:oob"
+
+// DeviceCallback ends the path of the redirect URI by which upstream's device flow comes back to itself; some clients
+// have it registered, with the issuer's path before it or without.
+const DeviceCallback = "/device/callback"
 
 // AudienceOf returns the client id that an audience scope asks for.
 func AudienceOf(scope string) (clientID string, ok bool) {

@@ -19,6 +19,14 @@ type Policy struct {
 // New returns the policy over the registered clients.
 func New(clients *client.Registry) *Policy { return &Policy{clients: clients} }
 
+// Grant returns why a client may not use a grant, as an *oauth.Error, or nil.
+func (p *Policy) Grant(c *client.Client, grant string) error {
+	if !c.AllowsGrant(grant) {
+		return oauth.Errorf(oauth.UnauthorizedClient, "The client is not registered for grant type %s.", grant)
+	}
+	return nil
+}
+
 // Connector returns why a client's user may not come from a connector with a grant, as an *oauth.Error, or nil.
 func (p *Policy) Connector(c *client.Client, d *federation.Definition, grant string) error {
 	if !c.AllowsConnector(d.ID) {

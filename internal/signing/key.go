@@ -3,6 +3,7 @@
 package signing
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -82,8 +83,8 @@ func newKey(jwk jose.JSONWebKey) (*Key, error) {
 // Algorithm returns the JWS algorithm of the key.
 func (k *Key) Algorithm() string { return k.algorithm }
 
-// Sign returns the payload as a JWS in compact form (RFC 7515, section 7.1).
-func (k *Key) Sign(payload []byte) (string, error) {
+// Sign returns the payload as a JWS in compact form (RFC 7515, section 7.1), with typ in its header unless that is empty.
+func (k *Key) Sign(_ context.Context, typ string, payload []byte) (string, error) {
 	enc := base64.RawURLEncoding
 	size := len(k.header) + enc.EncodedLen(len(payload)) + 1 + enc.EncodedLen(rsaBits/8)
 	token := make([]byte, 0, size)

@@ -69,7 +69,7 @@ func published(t *testing.T, l *signing.Local) []string {
 
 func sign(t *testing.T, l *signing.Local) string {
 	t.Helper()
-	token, err := l.Key().Sign([]byte(`{"sub":"somebody"}`))
+	token, err := l.Key().Sign(t.Context(), "", []byte(`{"sub":"somebody"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +310,7 @@ func BenchmarkSign(b *testing.B) {
 			payload := make([]byte, 500)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := l.Key().Sign(payload); err != nil {
+				if _, err := l.Key().Sign(b.Context(), "", payload); err != nil {
 					b.Fatal(err)
 				}
 			}

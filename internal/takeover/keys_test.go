@@ -75,7 +75,7 @@ func upstreamsToken(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signed, err := signer.Key().Sign([]byte("{}"))
+	signed, err := signer.Key().Sign(t.Context(), "", []byte("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -63,7 +64,8 @@ func NewCodes(s store.Store, lifetime, reuse time.Duration, now func() time.Time
 	}
 }
 
-// Issue stores an authorization and returns the code for it.
+// Issue stores an authorization and returns the code for it. What the code gives later belongs to the login that its
+// GrantID names, or to a new one.
 func (c *Codes) Issue(ctx context.Context, a Authorization, redirectURI string, challenge Challenge) (string, error) {
 	secret := id.New()
 	e, err := c.table.Create(ctx, codeKey(secret), code{
@@ -71,7 +73,7 @@ func (c *Codes) Issue(ctx context.Context, a Authorization, redirectURI string, 
 		RedirectURI:   redirectURI,
 		Challenge:     challenge,
 		ValidUntil:    c.now().Add(c.lifetime),
-		FamilyID:      id.New(),
+		FamilyID:      cmp.Or(a.GrantID, id.New()),
 	})
 	if err != nil {
 		return "", fmt.Errorf("issue authorization code: %w", err)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"mime"
 	"net/http"
 	"slices"
 	"strings"
@@ -21,18 +20,8 @@ import (
 
 // A request is one at the token endpoint whose client has been authenticated.
 type request struct {
-	form   form
+	form   oauth.Form
 	client *client.Client
-}
-
-// form is the parameters of a request, each given once at most.
-type form map[string][]string
-
-func (f form) get(name string) string {
-	if v := f[name]; len(v) > 0 {
-		return v[0]
-	}
-	return ""
 }
 
 // A grant is one way to tokens (RFC 6749, section 1.3). Verify finds out what a request is good for; nothing that it
@@ -45,10 +34,12 @@ type grant interface {
 // granted is what a grant has found out.
 type granted struct {
 	Authorization
-	connector *federation.Definition
-	code      string // the authorization code, if the tokens are for one
+	connector *federation.Definition // where the user signed in; nil only for the client's own tokens
+	wanted    Wanted
+	// issued is the token type of the one token of a token exchange; empty for all other grants.
+	issued string
 	// commit makes the refresh token that goes with the tokens, empty if there is none. It is called last, when nothing
-	// else can fail.
+	// else can fail. Nil means that there is nothing to store.
 	commit func(ctx context.Context) (refreshToken string, err error)
 }
 
@@ -93,14 +84,12 @@ func (e *Endpoint) GrantTypes() []string { return slices.Sorted(maps.Keys(e.gran
 
 // ServeHTTP answers a token request (RFC 6749, section 3.2).
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		oauth.Errorf(oauth.InvalidRequest, "The token endpoint takes POST only.").WriteJSON(w, http.StatusMethodNotAllowed)
+	if !oauth.PostOnly(w, r) {
 		return
 	}
 	answer, err := e.serve(r)
 	if err != nil {
-		e.refuse(w, r, err)
+		oauth.Refuse(w, r, e.log, "token request refused", err)
 		return
 	}
 	oauth.WriteJSON(w, http.StatusOK, answer)
@@ -109,7 +98,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve is the pipeline that every grant goes through.
 func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 	ctx := r.Context()
-	f, err := parseForm(r)
+	f, err := oauth.ReadForm(r)
 	if err != nil {
 		return nil, err
 	}
@@ -121,27 +110,43 @@ func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := e.policy.Grant(c, f.Get("grant_type")); err != nil {
+		return nil, err
+	}
 	found, err := g.verify(ctx, &request{form: f, client: c})
 	if err != nil {
 		return nil, err
 	}
-	if err := e.policy.Connector(c, found.connector, f.get("grant_type")); err != nil {
+	if err := e.checkConnector(c, found, f.Get("grant_type")); err != nil {
 		return nil, err
 	}
-	t, err := e.minter.Mint(ctx, c, &found.Authorization, found.code)
+	t, err := e.minter.Mint(ctx, c, &found.Authorization, found.wanted)
 	if err != nil {
 		return nil, err
 	}
-	refresh, err := found.commit(ctx)
-	if err != nil {
-		return nil, err
+	refresh := ""
+	if found.commit != nil {
+		if refresh, err = found.commit(ctx); err != nil {
+			return nil, err
+		}
 	}
-	return encode(t, refresh, found.Scopes)
+	return encode(found, t, refresh)
+}
+
+// checkConnector asks the policy about where a user comes from; who comes from nowhere must be the client itself.
+func (e *Endpoint) checkConnector(c *client.Client, found *granted, grantType string) error {
+	if found.connector == nil {
+		if found.ConnectorID != "" || found.Identity.UserID != c.ID {
+			return errors.New("a grant named no connector for its user")
+		}
+		return nil
+	}
+	return e.policy.Connector(c, found.connector, grantType)
 }
 
 // grant finds the grant that a request asks for.
-func (e *Endpoint) grant(f form) (grant, error) {
-	name := f.get("grant_type")
+func (e *Endpoint) grant(f oauth.Form) (grant, error) {
+	name := f.Get("grant_type")
 	if name == "" {
 		return nil, oauth.Errorf(oauth.InvalidRequest, "The parameter grant_type is missing.")
 	}
@@ -152,53 +157,16 @@ func (e *Endpoint) grant(f form) (grant, error) {
 	return g, nil
 }
 
-// parseForm reads the parameters of the body; those of the URL don't count (RFC 6749, section 3.2).
-func parseForm(r *http.Request) (form, error) {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/x-www-form-urlencoded" {
-		return nil, oauth.Errorf(oauth.InvalidRequest, "The body must be application/x-www-form-urlencoded.")
-	}
-	if err := r.ParseForm(); err != nil {
-		return nil, oauth.Errorf(oauth.InvalidRequest, "The body can't be read.").Because(err)
-	}
-	for name, values := range r.PostForm {
-		if len(values) > 1 {
-			return nil, oauth.Errorf(oauth.InvalidRequest, "The parameter %s is given more than once.", name)
-		}
-	}
-	return form(r.PostForm), nil
-}
-
-// encode writes the answer of RFC 6749 (5.1).
-func encode(t tokens, refreshToken string, scopes []string) ([]byte, error) {
-	return json.Marshal(struct {
+// encode writes the answer of RFC 6749 (5.1), or of RFC 8693 (2.2.1) for a token exchange.
+func encode(found *granted, t Tokens, refreshToken string) ([]byte, error) {
+	answer := struct {
 		AccessToken  string `json:"access_token"`
+		Issued       string `json:"issued_token_type,omitempty"`
 		TokenType    string `json:"token_type"`
 		ExpiresIn    int64  `json:"expires_in"`
 		RefreshToken string `json:"refresh_token,omitempty"`
 		IDToken      string `json:"id_token,omitempty"`
 		Scope        string `json:"scope"`
-	}{t.access, "bearer", t.expiresIn, refreshToken, t.id, strings.Join(scopes, " ")})
-}
-
-// refuse answers with an error and writes its cause to the log.
-func (e *Endpoint) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	var oe *oauth.Error
-	if !errors.As(err, &oe) {
-		oe = oauth.Errorf(oauth.ServerError, "").Because(err)
-	}
-	level := slog.LevelInfo
-	if oe.Status() >= http.StatusInternalServerError {
-		level = slog.LevelError
-	}
-	clientID, _, basic := r.BasicAuth()
-	if !basic {
-		clientID = r.PostForm.Get("client_id")
-	}
-	e.log.Log(r.Context(), level, "token request refused",
-		"grant_type", r.PostForm.Get("grant_type"), "client_id", clientID, "err", oe)
-	if oe.Code == oauth.InvalidClient && basic {
-		w.Header().Set("WWW-Authenticate", `Basic realm="dex", charset="UTF-8"`)
-	}
-	oe.WriteJSON(w, oe.Status())
+	}{t.Access, found.issued, "bearer", t.ExpiresIn, refreshToken, t.ID, strings.Join(found.Scopes, " ")}
+	return json.Marshal(answer)
 }

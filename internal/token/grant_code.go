@@ -22,7 +22,7 @@ type codeGrant struct {
 }
 
 func (g *codeGrant) verify(ctx context.Context, r *request) (*granted, error) {
-	secret := r.form.get("code")
+	secret := r.form.Get("code")
 	if secret == "" {
 		return nil, oauth.Errorf(oauth.InvalidRequest, "The parameter code is missing.")
 	}
@@ -45,10 +45,11 @@ func (g *codeGrant) verify(ctx context.Context, r *request) (*granted, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connector of the code: %w", err)
 	}
+	c.GrantID = c.FamilyID
 	return &granted{
 		Authorization: c.Authorization,
 		connector:     source.Definition,
-		code:          secret,
+		wanted:        Wanted{Access: true, ID: true, Code: secret},
 		commit: func(ctx context.Context) (string, error) {
 			if !c.Has(oauth.ScopeOfflineAccess) || !source.Refreshes() {
 				return "", g.redeem(ctx, e)
@@ -59,11 +60,11 @@ func (g *codeGrant) verify(ctx context.Context, r *request) (*granted, error) {
 }
 
 // check compares a request with that of the authorization endpoint.
-func check(c *code, f form) error {
-	if err := c.Challenge.check(f.get("code_verifier")); err != nil {
+func check(c *code, f oauth.Form) error {
+	if err := c.Challenge.check(f.Get("code_verifier")); err != nil {
 		return err
 	}
-	if f.get("redirect_uri") != c.RedirectURI {
+	if f.Get("redirect_uri") != c.RedirectURI {
 		return oauth.Errorf(oauth.InvalidGrant, "The redirect_uri is not that of the authorization request.")
 	}
 	return nil

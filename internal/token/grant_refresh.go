@@ -47,7 +47,7 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 		return nil, err
 	}
 	f := &e.Value
-	scopes, err := narrow(f.Scopes, r.form.get("scope"))
+	scopes, err := narrow(f.Scopes, r.form.Get("scope"))
 	if err != nil {
 		return nil, err
 	}
@@ -66,9 +66,11 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 	}
 	answer := fresh
 	answer.Scopes = scopes // narrower for this answer only (RFC 6749, section 6)
+	answer.GrantID = familyID
 	return &granted{
 		Authorization: answer,
 		connector:     source.Definition,
+		wanted:        Wanted{Access: true, ID: true},
 		commit: func(ctx context.Context) (string, error) {
 			if u == useDuplicate {
 				return f.successor(familyID, p), nil
@@ -84,7 +86,7 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 
 // present reads the refresh token of a request.
 func (g *refreshGrant) present(r *request) (familyID string, p presented, err error) {
-	token := r.form.get("refresh_token")
+	token := r.form.Get("refresh_token")
 	if token == "" {
 		return "", presented{}, oauth.Errorf(oauth.InvalidRequest, "The parameter refresh_token is missing.")
 	}

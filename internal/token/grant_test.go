@@ -61,7 +61,7 @@ func (r *replica) issue(data string) string {
 }
 
 // use sends a request through a grant and returns the refresh token.
-func (r *replica) use(ctx context.Context, g grant, f form) (string, error) {
+func (r *replica) use(ctx context.Context, g grant, f oauth.Form) (string, error) {
 	r.t.Helper()
 	granted, err := g.verify(ctx, &request{form: f, client: &client.Client{ID: "app"}})
 	if err != nil {
@@ -72,12 +72,12 @@ func (r *replica) use(ctx context.Context, g grant, f form) (string, error) {
 
 func (r *replica) redeem(secret string) (string, error) {
 	r.t.Helper()
-	return r.use(r.t.Context(), r.code, form{"code": {secret}, "redirect_uri": {"http://app.test/"}})
+	return r.use(r.t.Context(), r.code, oauth.Form{"code": {secret}, "redirect_uri": {"http://app.test/"}})
 }
 
 func (r *replica) renew(token string) (string, error) {
 	r.t.Helper()
-	return r.use(r.t.Context(), r.refresh, form{"refresh_token": {token}})
+	return r.use(r.t.Context(), r.refresh, oauth.Form{"refresh_token": {token}})
 }
 
 // must is for what has to succeed.
@@ -154,7 +154,7 @@ func TestDataOfARefreshIsKeptWhenTheClientHangsUp(t *testing.T) {
 	ctx, hangUp := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		_, err := r.use(ctx, r.refresh, form{"refresh_token": {token}})
+		_, err := r.use(ctx, r.refresh, oauth.Form{"refresh_token": {token}})
 		done <- err
 	}()
 	<-asked
@@ -246,19 +246,19 @@ func TestCodeOfAnotherClient(t *testing.T) {
 		secret := here.issue("")
 		for _, r := range []*replica{here, there} {
 			_, err := r.code.verify(t.Context(), &request{
-				form: form{"code": {secret}, "redirect_uri": {"http://app.test/"}}, client: &client.Client{ID: "thief"},
+				form: oauth.Form{"code": {secret}, "redirect_uri": {"http://app.test/"}}, client: &client.Client{ID: "thief"},
 			})
 			r.wantRefused("another client", "", err)
 		}
 		token := there.must(there.redeem(secret)) // and that did no harm
 		_, err := here.refresh.verify(t.Context(), &request{
-			form: form{"refresh_token": {token}}, client: &client.Client{ID: "thief"},
+			form: oauth.Form{"refresh_token": {token}}, client: &client.Client{ID: "thief"},
 		})
 		here.wantRefused("another client's refresh token", "", err)
 		here.must(here.renew(token))
 
 		secret = here.issue("")
-		_, err = there.use(t.Context(), there.code, form{"code": {secret}, "redirect_uri": {"http://evil.test/"}})
+		_, err = there.use(t.Context(), there.code, oauth.Form{"code": {secret}, "redirect_uri": {"http://evil.test/"}})
 		there.wantRefused("another redirect URI", "", err)
 		for _, r := range []*replica{here, there} { // here it is still remembered as it was
 			again, err := r.redeem(secret)

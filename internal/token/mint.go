@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"dex/internal/client"
 	"dex/internal/connector"
 	"dex/internal/id"
@@ -25,7 +23,11 @@ type Authorization struct {
 	Identity    connector.Identity `json:"identity"`
 	Scopes      []string           `json:"scopes"`
 	Nonce       string             `json:"nonce,omitempty"`
-	AuthTime    time.Time          `json:"authTime"` // when the user signed in
+	AuthTime    time.Time          `json:"authTime"`          // when the user signed in; zero if nobody did, or it isn't known
+	Methods     []string           `json:"methods,omitempty"` // how the user signed in (RFC 8176)
+	// GrantID is what all tokens of one login have in common, by which they can be revoked together. It is the id of the
+	// login's refresh tokens, if it has any.
+	GrantID string `json:"-"`
 }
 
 // Has reports whether a scope was granted.
@@ -45,10 +47,17 @@ type Minter struct {
 	Now      func() time.Time
 }
 
-// tokens are what one answer of the token endpoint carries.
-type tokens struct {
-	access, id string
-	expiresIn  int64 // seconds
+// Wanted says which tokens are to be made.
+type Wanted struct {
+	Access, ID bool
+	// Code is the authorization code that the tokens are given for or together with; empty if there is none.
+	Code string
+}
+
+// Tokens are what one answer carries. What was not wanted is empty.
+type Tokens struct {
+	Access, ID string
+	ExpiresIn  int64 // seconds
 }
 
 // payload is the claims of a token. The order of the members is the order on the wire.
@@ -62,6 +71,7 @@ type payload struct {
 	AuthorizedParty   string           `json:"azp,omitempty"`
 	Nonce             string           `json:"nonce,omitempty"`
 	AuthTime          int64            `json:"auth_time,omitempty"`
+	Methods           []string         `json:"amr,omitempty"`
 	AccessTokenHash   string           `json:"at_hash,omitempty"`
 	CodeHash          string           `json:"c_hash,omitempty"`
 	Email             string           `json:"email,omitempty"`
@@ -92,42 +102,45 @@ func (a audience) MarshalJSON() ([]byte, error) {
 	return json.Marshal([]string(a))
 }
 
-// Mint makes the tokens of an authorization for a client; code is the authorization code that they are given for, if it
-// is one. The error is an *oauth.Error.
-func (m *Minter) Mint(ctx context.Context, c *client.Client, a *Authorization, code string) (tokens, error) {
+// Mint makes the tokens of an authorization for a client. The error is an *oauth.Error.
+func (m *Minter) Mint(ctx context.Context, c *client.Client, a *Authorization, w Wanted) (Tokens, error) {
 	aud, err := m.Policy.Audience(ctx, c, a.Scopes)
 	if err != nil {
-		return tokens{}, err
+		return Tokens{}, err
 	}
 	key := m.Signer.Key()
 	now := m.Now()
-
-	access := m.claims(c, a, aud, now)
-	access.ClientID, access.Scope = c.ID, strings.Join(a.Scopes, " ")
-	// Means nothing in an access token, but verifiers that take it for an ID token have always seen one.
-	access.AccessTokenHash = key.HalfHash(id.New())
-	t := tokens{expiresIn: int64(m.Lifetime / time.Second)}
-	if t.access, err = sign(key, access); err != nil {
-		return tokens{}, err
+	t := Tokens{ExpiresIn: int64(m.Lifetime / time.Second)}
+	if w.Access {
+		access := m.claims(c, a, aud, now)
+		access.ClientID, access.Scope = c.ID, strings.Join(a.Scopes, " ")
+		// Means nothing in an access token, but verifiers that take it for an ID token have always seen one.
+		access.AccessTokenHash = key.HalfHash(id.New())
+		if t.Access, err = sign(ctx, key, access); err != nil {
+			return Tokens{}, err
+		}
 	}
-
-	identity := m.claims(c, a, aud, now)
-	identity.AccessTokenHash = key.HalfHash(t.access)
-	if code != "" {
-		identity.CodeHash = key.HalfHash(code)
-	}
-	if t.id, err = sign(key, identity); err != nil {
-		return tokens{}, err
+	if w.ID {
+		identity := m.claims(c, a, aud, now)
+		if t.Access != "" {
+			identity.AccessTokenHash = key.HalfHash(t.Access)
+		}
+		if w.Code != "" {
+			identity.CodeHash = key.HalfHash(w.Code)
+		}
+		if t.ID, err = sign(ctx, key, identity); err != nil {
+			return Tokens{}, err
+		}
 	}
 	return t, nil
 }
 
-func sign(key *signing.Key, p payload) (string, error) {
+func sign(ctx context.Context, key *signing.Key, p payload) (string, error) {
 	b, err := json.Marshal(p)
 	if err != nil {
 		return "", oauth.Errorf(oauth.ServerError, "").Because(fmt.Errorf("encode claims: %w", err))
 	}
-	token, err := key.Sign(b)
+	token, err := key.Sign(ctx, "", b)
 	if err != nil {
 		return "", oauth.Errorf(oauth.ServerError, "").Because(err)
 	}
@@ -143,8 +156,9 @@ func (m *Minter) claims(c *client.Client, a *Authorization, aud []string, now ti
 		Audience: aud,
 		Expires:  now.Add(m.Lifetime).Unix(),
 		IssuedAt: now.Unix(),
-		TokenID:  uuid.NewString(),
+		TokenID:  tokenID(a.GrantID),
 		Nonce:    a.Nonce,
+		Methods:  a.Methods,
 	}
 	if !a.AuthTime.IsZero() {
 		p.AuthTime = a.AuthTime.Unix()

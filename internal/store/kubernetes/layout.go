@@ -76,7 +76,7 @@ var sharedKinds = map[string]*sharedKind{
 		members: []string{
 			"id", "secret", "redirectURIs", "trustedPeers", "public", "name", "logoURL", "allowedConnectors", "mfaChain",
 			"postLogoutRedirectURIs", "ssoSharedWith", "backchannelLogoutURI", "refreshTokenLifetime",
-			"clientCredentialsClaims",
+			"clientCredentialsClaims", "previousSecret", "grantTypes",
 		},
 	},
 	"password": {

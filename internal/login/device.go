@@ -1,0 +1,100 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"dex/internal/client"
+	"dex/internal/oauth"
+	"dex/internal/token"
+)
+
+// Devices is told how the logins end that were begun for devices (RFC 8628).
+type Devices interface {
+	// Approve gives a device what its user has let it have. An error that is an *oauth.Error says why it can't have it any
+	// more; every other one that the storage failed.
+	Approve(ctx context.Context, userCode string, a token.Authorization) error
+	// Deny tells a device that its user, or who knows them, has refused.
+	Deny(ctx context.Context, userCode string) error
+}
+
+// A DeviceLogin is a login that a user begins in a browser for a device that has none.
+type DeviceLogin struct {
+	UserCode string // as it is stored
+	Client   *client.Client
+	Scopes   []string
+}
+
+// BeginDevice begins the login of a user for a device, after the user has been asked about the device. It ends at
+// /device/callback, where the user is told how it went.
+func (f *Flow) BeginDevice(w http.ResponseWriter, r *http.Request, d DeviceLogin) {
+	req := &request{
+		ClientID: d.Client.ID, Scopes: d.Scopes, UserCode: d.UserCode,
+		Expires: f.now().Add(f.cfg.RequestLifetime),
+	}
+	if err := f.offer(w, r, req, d.Client); err != nil {
+		f.fail(w, r, err)
+	}
+}
+
+// deviceResult is where the user sees how a login for a device has ended.
+func (f *Flow) deviceResult(userCode string) string {
+	return f.stepPath(oauth.DeviceCallback, url.Values{"state": {userCode}})
+}
+
+// resume returns the login for a device that the parameter req names and this browser holds; nil if the parameter is
+// absent. Only these logins are kept before a connector is chosen: no address can repeat their request.
+func (f *Flow) resume(r *http.Request) (*request, *client.Client, error) {
+	id := r.URL.Query().Get("req")
+	if id == "" {
+		return nil, nil, nil
+	}
+	req, err := f.requests.load(r.Context(), r, id)
+	if err != nil {
+		return nil, nil, errLostRequest(err)
+	}
+	if req.UserCode == "" {
+		return nil, nil, errLostRequest(errNoRequest)
+	}
+	c, err := f.cfg.Clients.Get(r.Context(), req.ClientID)
+	if err != nil {
+		return nil, nil, pageErrorf(http.StatusBadRequest, "The application is no longer registered.").because(err)
+	}
+	req.ConnectorID = "" // may be chosen anew
+	return req, c, nil
+}
+
+// endDevice ends a login for a device with an error. The device hears of a refusal; after everything else its user may
+// try again.
+func (f *Flow) endDevice(w http.ResponseWriter, r *http.Request, e *answerError) {
+	f.logFailure(r, e.err.Status(), e)
+	if e.err.Code != oauth.AccessDenied {
+		f.showError(w, r, pageErrorf(e.err.Status(), "%s", e.err.PublicDescription()).
+			hint("Try again, with the code that the device shows."))
+		return
+	}
+	if err := f.cfg.Devices.Deny(r.Context(), e.req.UserCode); err != nil {
+		f.fail(w, r, pageErrorf(http.StatusInternalServerError, "The device can't be told.").because(err))
+		return
+	}
+	f.requests.forget(w, r, e.req.ID)
+	http.Redirect(w, r, f.deviceResult(e.req.UserCode), http.StatusSeeOther)
+}
+
+// approveDevice gives the device what its user has let it have.
+func (f *Flow) approveDevice(w http.ResponseWriter, r *http.Request, req *request, a token.Authorization) error {
+	err := f.cfg.Devices.Approve(r.Context(), req.UserCode, a)
+	var refused *oauth.Error
+	switch {
+	case errors.As(err, &refused):
+		return pageErrorf(http.StatusBadRequest, "%s", refused.PublicDescription()).because(err).
+			hint("Start again on the device, and enter its new code.")
+	case err != nil:
+		return pageErrorf(http.StatusInternalServerError, "The device can't be told.").because(err)
+	}
+	f.requests.forget(w, r, req.ID)
+	http.Redirect(w, r, f.deviceResult(req.UserCode), http.StatusSeeOther)
+	return nil
+}

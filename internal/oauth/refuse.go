@@ -1,0 +1,40 @@
+package oauth
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+)
+
+// PostOnly answers requests of other methods and reports whether this one may go on.
+func PostOnly(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method == http.MethodPost {
+		return true
+	}
+	w.Header().Set("Allow", http.MethodPost)
+	Errorf(InvalidRequest, "This endpoint takes POST only.").WriteJSON(w, http.StatusMethodNotAllowed)
+	return false
+}
+
+// Refuse answers a request of an application with an error, and writes its cause to the log. An error that is no *Error
+// is a failure of our own.
+func Refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, message string, err error) {
+	var oe *Error
+	if !errors.As(err, &oe) {
+		oe = Errorf(ServerError, "").Because(err)
+	}
+	level := slog.LevelInfo
+	if oe.Status() >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	clientID, _, basic := r.BasicAuth()
+	if !basic {
+		clientID = r.PostForm.Get("client_id")
+	}
+	log.Log(r.Context(), level, message,
+		"grant_type", r.PostForm.Get("grant_type"), "client_id", clientID, "err", oe)
+	if oe.Code == InvalidClient && basic { // RFC 6749, section 5.2
+		w.Header().Set("WWW-Authenticate", `Basic realm="dex", charset="UTF-8"`)
+	}
+	oe.WriteJSON(w, oe.Status())
+}
