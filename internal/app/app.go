@@ -170,13 +170,15 @@ func (a *App) wire(ctx context.Context, p *Plan) error {
 	}
 	rules := policy.New(clients)
 	codes := token.NewCodes(a.store, a.cfg.Expiry.AuthCodes, a.cfg.Expiry.AuthCodeReuseInterval, time.Now)
+	compatible := a.cfg.OAuth2.Compatibility
+	minter := &token.Minter{
+		Issuer: a.cfg.Issuer, Lifetime: a.cfg.Expiry.IDTokens, Signer: a.signer, Policy: rules, Now: time.Now,
+	}
 	tokens := token.NewEndpoint(token.Config{
 		Clients:    clients,
 		Connectors: a.connectors,
 		Policy:     rules,
-		Minter: &token.Minter{
-			Issuer: a.cfg.Issuer, Lifetime: a.cfg.Expiry.IDTokens, Signer: a.signer, Policy: rules, Now: time.Now,
-		},
+		Minter:     minter,
 		Codes:      codes,
 		Families:   a.families,
 		Offline:    a.offline,
@@ -202,17 +204,44 @@ func (a *App) wire(ctx context.Context, p *Plan) error {
 		AlwaysShowChoice: a.cfg.OAuth2.AlwaysShowLoginScreen,
 		EnforcePKCE:      a.cfg.OAuth2.PKCE.Enforce,
 		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
+		ResponseTypes:    a.cfg.OAuth2.ResponseTypes,
+		Minter:           minter,
+		Redirects:        redirectRules(a.cfg),
+		AnyChallenge:     compatible.ClientChecks == config.Upstream,
+		PublicPKCE:       compatible.ClientChecks == config.Strict,
+		OptionalNonce:    compatible.ClientChecks == config.Upstream,
+		ShowFailures:     compatible.ErrorRedirects == config.Upstream,
+		KeepHints:        compatible.Reauthentication == config.Upstream,
+		SilentLoginAsks:  compatible.SilentLogin == config.Upstream,
+		AnyBrowser:       compatible.BrowserBinding == config.Upstream,
+		OnlyGrants:       onlyGrants(a.cfg),
 	})
 	published := discovery.New(discovery.Config{
 		Issuer:           a.cfg.Issuer,
 		IssuerURL:        a.issuer,
 		Keys:             a.signer,
 		GrantTypes:       tokens.GrantTypes(),
+		ResponseTypes:    flow.ResponseTypes(),
 		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
 	})
 	a.routes = a.route(flow, tokens, userinfo.New(verifier, a.log), published)
-	a.swept = []string{"code", "login", "refresh", "offline", store.LeaseKind}
+	a.swept = []string{"request", "code", "login", "refresh", "offline", store.LeaseKind}
 	return nil
+}
+
+func redirectRules(c *config.Config) client.RedirectRules {
+	return client.RedirectRules{
+		FixedLocalhost: c.OAuth2.Compatibility.ClientChecks == config.Upstream,
+		NoOutOfBand:    c.OAuth2.Compatibility.OutOfBand == config.Strict,
+	}
+}
+
+// onlyGrants returns the grants that the authorization endpoint is held to; nil for none, as upstream has it.
+func onlyGrants(c *config.Config) []string {
+	if c.OAuth2.Compatibility.EndpointGrants != config.Strict {
+		return nil
+	}
+	return c.OAuth2.GrantTypes
 }
 
 func refreshPolicy(c *config.Config) token.Policy {

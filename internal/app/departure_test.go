@@ -301,7 +301,7 @@ func TestDeparture(t *testing.T) {
 		s.get(authPath("max_age", "-1")).wantRedirectError("invalid_request")
 		s.get(authPath("max_age", "0")).wantStatus(200)
 		s.get(authPath("id_token_hint", "x")).wantRedirectError("invalid_request")
-		s.get(authPath("id_token_hint", s.tokens().text("id_token"))).wantStatus(200)
+		s.get(authPath("id_token_hint", s.tokens().text("id_token"))).wantStatus(302) // to the user's connector
 	})
 	t.Run("D-960 unknown scopes", func(t *testing.T) {
 		s.get(authPath("scope", "openid magic")).wantStatus(200)

@@ -163,12 +163,26 @@ func (a answer) wantError(status int, code string) {
 func (a answer) wantRedirectError(code string) url.Values {
 	a.t.Helper()
 	a.wantStatus(http.StatusSeeOther)
-	q := a.location().Query()
+	q := a.params()
 	if q.Get("error") != code {
 		a.t.Errorf("the application is told %v, want error %s", q, code)
 	}
 	if q.Get("iss") != issuer {
 		a.t.Errorf("iss is %q, want %s", q.Get("iss"), issuer)
+	}
+	return q
+}
+
+// params returns what a redirect tells the application, in the fragment or in the query.
+func (a answer) params() url.Values {
+	a.t.Helper()
+	_, fragment, ok := strings.Cut(a.header.Get("Location"), "#")
+	if !ok {
+		return a.location().Query()
+	}
+	q, err := url.ParseQuery(fragment)
+	if err != nil {
+		a.t.Fatal(err)
 	}
 	return q
 }

@@ -188,7 +188,7 @@ func TestES256(t *testing.T) {
 	if got := s.get("/dex/.well-known/openid-configuration").json()["id_token_signing_alg_values_supported"]; !cmp.Equal(got, []any{"ES256"}) {
 		t.Errorf("published algorithms %v", got)
 	}
-	s.get(authPath("id_token_hint", a.text("id_token"))).wantStatus(http.StatusOK)
+	s.get(authPath("id_token_hint", a.text("id_token"))).wantStatus(http.StatusFound)
 }
 
 func TestIssuerWithoutPath(t *testing.T) {

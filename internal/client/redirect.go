@@ -9,12 +9,21 @@ import (
 	"dex/internal/oauth"
 )
 
+// RedirectRules are switches for redirect URIs. The zero value is the default.
+type RedirectRules struct {
+	FixedLocalhost bool // the port of a registered localhost must match, as upstream has it
+	NoOutOfBand    bool // codes are never shown to the user
+}
+
 // AllowsRedirect reports whether answers for the client may be sent to a redirect URI.
 //
 // A registered URI matches character by character (RFC 9700, section 4.1.3), but that the port of a loopback address is
 // free: native applications listen on whatever port they get (RFC 8252, section 7.3). A public client without any
 // registration may use every loopback address and the out-of-band form.
-func (c *Client) AllowsRedirect(uri string) bool {
+func (c *Client) AllowsRedirect(uri string, rules RedirectRules) bool {
+	if uri == oauth.RedirectOutOfBand && rules.NoOutOfBand {
+		return false
+	}
 	if slices.Contains(c.RedirectURIs, uri) {
 		return true
 	}
@@ -27,7 +36,7 @@ func (c *Client) AllowsRedirect(uri string) bool {
 	}
 	return slices.ContainsFunc(c.RedirectURIs, func(registered string) bool {
 		r, ok := parseLoopback(registered)
-		if !ok || (r.named && !c.Public) {
+		if !ok || r.named && (!c.Public || rules.FixedLocalhost) {
 			return false
 		}
 		return r == requested

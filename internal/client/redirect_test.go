@@ -64,7 +64,7 @@ func TestAllowsRedirect(t *testing.T) {
 		{"unregistered: out of band (D-142)", unregistered, "urn:ietf:wg:oauth:2.0:oob", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := test.client.AllowsRedirect(test.uri); got != test.allowed {
+			if got := test.client.AllowsRedirect(test.uri, client.RedirectRules{}); got != test.allowed {
 				t.Errorf("AllowsRedirect(%q) = %t, want %t", test.uri, got, test.allowed)
 			}
 		})
@@ -78,7 +78,7 @@ func FuzzAllowsRedirect(f *testing.F) {
 	f.Add(`http://localhost\@evil/`)
 	unregistered := &client.Client{Public: true}
 	f.Fuzz(func(t *testing.T, uri string) {
-		if unregistered.AllowsRedirect(uri) && !staysLocal(uri) {
+		if unregistered.AllowsRedirect(uri, client.RedirectRules{}) && !staysLocal(uri) {
 			t.Errorf("%q is allowed", uri)
 		}
 	})

@@ -31,6 +31,7 @@ type Config struct {
 	IssuerURL        *url.URL
 	Keys             Keys
 	GrantTypes       []string
+	ResponseTypes    []string
 	ChallengeMethods []string
 }
 
@@ -114,7 +115,7 @@ func (d *Discovery) describe(algorithms []string) metadata {
 		JWKSURI:               endpoint("keys"),
 		UserInfoEndpoint:      endpoint("userinfo"),
 		GrantTypes:            d.cfg.GrantTypes,
-		ResponseTypes:         []string{"code"},
+		ResponseTypes:         d.cfg.ResponseTypes,
 		SubjectTypes:          []string{"public"},
 		IDTokenSigningAlgs:    algorithms,
 		CodeChallengeMethods:  d.cfg.ChallengeMethods,
@@ -125,9 +126,9 @@ func (d *Discovery) describe(algorithms []string) metadata {
 		TokenEndpointAuth: []string{"client_secret_basic", "client_secret_post", "none"},
 		Claims: []string{
 			"iss", "sub", "aud", "iat", "exp", "email", "email_verified", "name", "preferred_username", "at_hash",
-			"groups", "federated_claims", "azp", "nonce", "auth_time", "c_hash", "jti",
+			"groups", "federated_claims", "azp", "nonce", "auth_time", "c_hash", "jti", "amr",
 		},
-		ResponseModes:       []string{"query"},
+		ResponseModes:       []string{oauth.ModeQuery, oauth.ModeFragment, oauth.ModeFormPost},
 		PromptValues:        []string{"none", "login", "consent", "select_account"},
 		AuthorizationIssuer: true,
 	}

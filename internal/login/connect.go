@@ -11,6 +11,7 @@ import (
 	"dex/internal/connector"
 	"dex/internal/federation"
 	"dex/internal/oauth"
+	"dex/internal/token"
 	"dex/internal/ui"
 )
 
@@ -41,16 +42,7 @@ func (f *Flow) begin(w http.ResponseWriter, r *http.Request, req *request, d *fe
 func (f *Flow) target(ctx context.Context, req *request, source *federation.Opened) (string, error) {
 	switch instance := source.Instance.(type) {
 	case connector.Callback:
-		target, data, err := instance.LoginURL(ctx, connector.LoginRequest{
-			Scopes:      req.connectorScopes(),
-			CallbackURL: f.cfg.IssuerURL.JoinPath("callback").String(),
-			State:       req.ID,
-			Prompt:      req.Prompt,
-			LoginHint:   req.LoginHint,
-			ACRValues:   req.ACRValues,
-			UILocales:   req.UILocales,
-			MaxAge:      req.MaxAge,
-		})
+		target, data, err := instance.LoginURL(ctx, f.loginRequest(req))
 		if err != nil {
 			return "", refuse(req, oauth.ServerError, "The identity source can't be asked.", err)
 		}
@@ -60,6 +52,27 @@ func (f *Flow) target(ctx context.Context, req *request, source *federation.Open
 		return f.connectorPath(source.ID) + "/login?" + url.Values{"state": {req.ID}}.Encode(), nil
 	}
 	return "", refuse(req, oauth.ServerError, "The connector can't sign anybody in.", nil)
+}
+
+// loginRequest is what a source is told of a request.
+func (f *Flow) loginRequest(req *request) connector.LoginRequest {
+	told := connector.LoginRequest{
+		Scopes:      req.connectorScopes(),
+		CallbackURL: f.cfg.IssuerURL.JoinPath("callback").String(),
+		State:       req.ID,
+	}
+	if f.cfg.KeepHints {
+		return told
+	}
+	told.LoginHint, told.ACRValues, told.UILocales, told.MaxAge = req.LoginHint, req.ACRValues, req.UILocales, req.MaxAge
+	if !req.silent() {
+		told.Prompt = req.Prompt
+	}
+	userID, connectorID, err := token.ReadSubject(req.Subject)
+	if err == nil && connectorID == req.ConnectorID {
+		told.UserID = userID
+	}
+	return told
 }
 
 func (req *request) connectorScopes() connector.Scopes {
@@ -128,6 +141,9 @@ func (f *Flow) checkPassword(
 		f.cfg.Pages.Password(w, r, http.StatusUnauthorized, page)
 		return nil
 	}
+	if identity.Methods == nil {
+		identity.Methods = []string{oauth.MethodPassword}
+	}
 	return f.finish(w, r, req, source.Definition, identity)
 }
 
@@ -176,6 +192,9 @@ func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return pageErrorf(http.StatusBadRequest, "This way to log in does not lead over another provider.")
 	}
+	if req.Done {
+		return f.goOn(w, r, req)
+	}
 	if r.PathValue("connector") == "" {
 		stripProxyHeaders(r)
 	}
@@ -184,6 +203,9 @@ func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case errors.As(err, &denied):
 		return refuse(req, oauth.AccessDenied, denied.Reason, err)
+	case err != nil && f.cfg.ShowFailures:
+		return pageErrorf(http.StatusInternalServerError, "The service that you logged in with did not let you in.").
+			hint("Go back to the application and log in again.").because(err)
 	case err != nil:
 		return refuse(req, oauth.ServerError, "The identity source did not sign the user in.", err)
 	}

@@ -61,8 +61,26 @@ func begun(id string) time.Time {
 	return time.Unix(int64(binary.BigEndian.Uint32(b[:4])), 0)
 }
 
-// keeper puts requests into cookies and takes them out again.
-type keeper struct {
+// A keeper keeps the requests that are under way.
+type keeper interface {
+	// keep keeps a request under its id, in place of one that it has already. errTooLong when it is too long.
+	keep(w http.ResponseWriter, r *http.Request, req *request) error
+	// load returns the request of an id; errNoRequest when there is none that is alive.
+	load(ctx context.Context, r *http.Request, id string) (*request, error)
+	// forget removes a request.
+	forget(w http.ResponseWriter, r *http.Request, id string)
+}
+
+func newKeeper(cfg Config, base string) keeper {
+	if cfg.AnyBrowser {
+		return newStoredRequests(cfg)
+	}
+	return &cookies{ring: cfg.Ring, path: base, secure: cfg.IssuerURL.Scheme == "https", now: cfg.Now}
+}
+
+// cookies puts requests into cookies, sealed, and takes them out again: nothing is stored, and no other browser can go on
+// with a request.
+type cookies struct {
 	ring   *seal.Ring
 	path   string // of the issuer
 	secure bool   // the issuer is https
@@ -70,7 +88,7 @@ type keeper struct {
 }
 
 // keep seals a request into the browser's cookies. errTooLong when it does not fit.
-func (k *keeper) keep(w http.ResponseWriter, r *http.Request, req *request) error {
+func (k *cookies) keep(w http.ResponseWriter, r *http.Request, req *request) error {
 	plain, err := json.Marshal(req)
 	if err != nil {
 		return fmt.Errorf("encode login request: %w", err)
@@ -84,12 +102,12 @@ func (k *keeper) keep(w http.ResponseWriter, r *http.Request, req *request) erro
 		k.set(w, partName(req.ID, i), part, int(req.Expires.Sub(k.now())/time.Second))
 		size += len(part)
 	}
-	k.evict(w, r, size)
+	k.evict(w, r, req.ID, size)
 	return nil
 }
 
-// load returns the request of an id; errNoRequest when the browser has none that is alive.
-func (k *keeper) load(ctx context.Context, r *http.Request, id string) (*request, error) {
+// load returns the request of an id that the browser holds.
+func (k *cookies) load(ctx context.Context, r *http.Request, id string) (*request, error) {
 	if !idForm.MatchString(id) {
 		return nil, errNoRequest
 	}
@@ -119,7 +137,7 @@ func (k *keeper) load(ctx context.Context, r *http.Request, id string) (*request
 }
 
 // forget removes a request from the browser.
-func (k *keeper) forget(w http.ResponseWriter, r *http.Request, id string) {
+func (k *cookies) forget(w http.ResponseWriter, r *http.Request, id string) {
 	for i := range maxParts {
 		if _, err := r.Cookie(partName(id, i)); err == nil {
 			k.set(w, partName(id, i), "", -1)
@@ -127,8 +145,8 @@ func (k *keeper) forget(w http.ResponseWriter, r *http.Request, id string) {
 	}
 }
 
-// evict forgets the browser's oldest requests until a new one of the size fits.
-func (k *keeper) evict(w http.ResponseWriter, r *http.Request, size int) {
+// evict forgets the browser's oldest requests until the one that is being kept, of the size, fits.
+func (k *cookies) evict(w http.ResponseWriter, r *http.Request, keeping string, size int) {
 	held := map[string]int{} // bytes by request
 	for _, c := range r.Cookies() {
 		name, isRequest := strings.CutPrefix(c.Name, cookiePrefix)
@@ -136,6 +154,9 @@ func (k *keeper) evict(w http.ResponseWriter, r *http.Request, size int) {
 			continue
 		}
 		id, _, _ := strings.Cut(name, "_")
+		if id == keeping {
+			continue // is replaced
+		}
 		held[id] += len(c.Value)
 		size += len(c.Value)
 	}
@@ -151,7 +172,7 @@ func (k *keeper) evict(w http.ResponseWriter, r *http.Request, size int) {
 	}
 }
 
-func (k *keeper) set(w http.ResponseWriter, name, value string, maxAge int) {
+func (k *cookies) set(w http.ResponseWriter, name, value string, maxAge int) {
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // G124: Secure where the issuer is https
 		Name: name, Value: value, Path: k.path, MaxAge: maxAge,
 		HttpOnly: true, Secure: k.secure, SameSite: http.SameSiteLaxMode,

@@ -44,6 +44,15 @@ func (f *Flow) deviceResult(userCode string) string {
 	return f.stepPath(oauth.DeviceCallback, url.Values{"state": {userCode}})
 }
 
+// devicePage returns where an authorization request belongs whose redirect URI is upstream's way back into its own device
+// flow: to the page where the user confirms the device.
+func (f *Flow) devicePage(r *http.Request) (target string, ok bool) {
+	if err := r.ParseForm(); err != nil || f.cfg.DeviceRedirect == nil {
+		return "", false // what can't be read is reported where the request is
+	}
+	return f.cfg.DeviceRedirect(r.Form.Get("redirect_uri"), r.Form.Get("state"))
+}
+
 // resume returns the login for a device that the parameter req names and this browser holds; nil if the parameter is
 // absent. Only these logins are kept before a connector is chosen: no address can repeat their request.
 func (f *Flow) resume(r *http.Request) (*request, *client.Client, error) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 
 	"dex/internal/oauth"
 	"dex/internal/telemetry"
@@ -120,37 +119,4 @@ func (f *Flow) logFailure(r *http.Request, status int, err error) {
 		level = slog.LevelError
 	}
 	f.log.Log(r.Context(), level, "login failed", "path", r.URL.Path, "err", err)
-}
-
-// answerError tells the application what went wrong (RFC 6749, section 4.1.2.1).
-func (f *Flow) answerError(w http.ResponseWriter, r *http.Request, e *answerError) {
-	params := url.Values{"error": {e.err.Code}}
-	if d := e.err.PublicDescription(); d != "" {
-		params.Set("error_description", d)
-	}
-	if e.req.ID != "" {
-		f.requests.forget(w, r, e.req.ID)
-	}
-	f.answer(w, r, e.req, params)
-}
-
-// answer sends the browser back to the application, whose redirect URI has been checked, with our name on the answer
-// (RFC 9207) so that it can't be taken for another provider's.
-func (f *Flow) answer(w http.ResponseWriter, r *http.Request, req *request, params url.Values) {
-	target, err := url.Parse(req.RedirectURI)
-	if err != nil {
-		f.fail(w, r, pageErrorf(http.StatusInternalServerError, "The application's address is not a URL.").because(err))
-		return
-	}
-	if req.State != nil {
-		params.Set("state", *req.State)
-	}
-	params.Set("iss", f.cfg.Issuer)
-	query := target.Query() // what the application put there itself stays
-	for name, values := range params {
-		query[name] = values
-	}
-	target.RawQuery = query.Encode()
-	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, target.String(), http.StatusSeeOther) //nolint:gosec // G710: registered for the client
 }

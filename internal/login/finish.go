@@ -10,12 +10,15 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"dex/internal/connector"
 	"dex/internal/federation"
+	"dex/internal/id"
 	"dex/internal/oauth"
 	"dex/internal/store"
 	"dex/internal/token"
@@ -47,16 +50,27 @@ func (f *Flow) finish(
 	w http.ResponseWriter, r *http.Request, req *request, d *federation.Definition, id connector.Identity,
 ) error {
 	f.logLogin(r.Context(), d, id)
+	if err := f.checkUser(req, d, id); err != nil {
+		return err
+	}
 	a := token.Authorization{
 		ClientID:    req.ClientID,
 		ConnectorID: d.ID,
-		Identity:    id,
 		Scopes:      req.Scopes,
 		Nonce:       req.Nonce,
 		AuthTime:    f.now(),
+		Methods:     id.Methods,
 	}
+	if !id.AuthTime.IsZero() && !f.cfg.KeepHints {
+		a.AuthTime = earlier(id.AuthTime, a.AuthTime)
+	}
+	id.Methods, id.AuthTime = nil, time.Time{} // are in the authorization, and belong to this login only
+	a.Identity = id
 	if f.cfg.SkipApproval && !req.ForceConsent {
 		return f.issue(w, r, req, a)
+	}
+	if req.silent() {
+		return refuse(req, oauth.ConsentRequired, "The user must be asked for consent.", nil)
 	}
 	key := make([]byte, sha256.Size)
 	_, _ = rand.Read(key) // never fails
@@ -70,9 +84,49 @@ func (f *Flow) finish(
 		return pageErrorf(http.StatusInternalServerError, "Your login can't be stored.").
 			hint("Try again in a moment.").because(err)
 	}
-	target := f.stepPath("/approval", url.Values{"req": {req.ID}, "hmac": {stepMAC(p.Key, req.ID, stepApproval)}})
-	http.Redirect(w, r, target, http.StatusSeeOther)
+	req.Done = true
+	if err := f.keep(w, r, req); err != nil {
+		return err
+	}
+	f.showApproval(w, r, req, p.Key)
 	return nil
+}
+
+// reauthLeeway is how far the clock of a source may be behind ours when it says when a user signed in.
+const reauthLeeway = 10 * time.Second
+
+// checkUser holds the user who has signed in to what the application has asked for.
+func (f *Flow) checkUser(req *request, d *federation.Definition, id connector.Identity) error {
+	if req.Subject != "" && req.Subject != token.Subject(id.UserID, d.ID) {
+		// OpenID Connect Core, 3.1.2.1.
+		return refuse(req, oauth.LoginRequired, "Another user signed in than the one of the id_token_hint.", nil)
+	}
+	if f.cfg.KeepHints || id.AuthTime.IsZero() || req.MaxAge == nil {
+		return nil
+	}
+	if f.now().Sub(id.AuthTime) > *req.MaxAge+reauthLeeway {
+		return refuse(req, oauth.LoginRequired, "The identity source did not ask the user to sign in again.", nil)
+	}
+	return nil
+}
+
+// goOn leads somebody who comes back to a login that they have gone through to the page that it waits at: a source's
+// answer counts once.
+func (f *Flow) goOn(w http.ResponseWriter, r *http.Request, req *request) error {
+	p, err := f.pending.Get(r.Context(), req.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return errLostRequest(errNoRequest)
+	}
+	if err != nil {
+		return pageErrorf(http.StatusInternalServerError, "Your login can't be read.").because(err)
+	}
+	f.showApproval(w, r, req, p.Value.Key)
+	return nil
+}
+
+func (f *Flow) showApproval(w http.ResponseWriter, r *http.Request, req *request, key []byte) {
+	target := f.stepPath("/approval", url.Values{"req": {req.ID}, "hmac": {stepMAC(key, req.ID, stepApproval)}})
+	http.Redirect(w, r, target, http.StatusSeeOther)
 }
 
 // repeat replaces the user of a login under way.
@@ -84,21 +138,57 @@ func (f *Flow) repeat(ctx context.Context, id string, p pending) (pending, error
 	return e.Value, err
 }
 
-// issue gives the application its code.
+// issue gives the application what it has asked for: a code, tokens, or both.
 func (f *Flow) issue(w http.ResponseWriter, r *http.Request, req *request, a token.Authorization) error {
 	if req.UserCode != "" {
 		return f.approveDevice(w, r, req, a)
 	}
-	code, err := f.cfg.Codes.Issue(r.Context(), a, req.RedirectURI, req.Challenge)
-	if err != nil {
-		return refuse(req, oauth.ServerError, "The code can't be stored.", err)
+	a.GrantID = id.New() // the code and the tokens can be revoked together
+	params := url.Values{}
+	if req.wants(oauth.ResponseCode) {
+		code, err := f.cfg.Codes.Issue(r.Context(), a, req.RedirectURI, req.Challenge)
+		if err != nil {
+			return refuse(req, oauth.ServerError, "The code can't be stored.", err)
+		}
+		params.Set("code", code)
+	}
+	if err := f.mint(r.Context(), req, a, params); err != nil {
+		return err
 	}
 	f.requests.forget(w, r, req.ID)
 	if req.RedirectURI == oauth.RedirectOutOfBand {
-		f.cfg.Pages.OOB(w, r, ui.OOBPage{Code: code})
+		f.cfg.Pages.OOB(w, r, ui.OOBPage{Code: params.Get("code")})
 		return nil
 	}
-	f.answer(w, r, req, url.Values{"code": {code}})
+	f.answer(w, r, req, params)
+	return nil
+}
+
+// mint adds the tokens that the application gets by the browser (OpenID Connect Core, 3.2.2.5 and 3.3.2.5).
+func (f *Flow) mint(ctx context.Context, req *request, a token.Authorization, params url.Values) error {
+	wanted := token.Wanted{
+		Access: req.wants(oauth.ResponseToken), ID: req.wants(oauth.ResponseIDToken), Code: params.Get("code"),
+	}
+	if !wanted.Access && !wanted.ID {
+		return nil
+	}
+	c, err := f.cfg.Clients.Get(ctx, req.ClientID)
+	if err != nil {
+		return refuse(req, oauth.ServerError, "The client can't be read.", err)
+	}
+	t, err := f.cfg.Minter.Mint(ctx, c, &a, wanted)
+	if err != nil {
+		return refuse(req, oauth.ServerError, "The tokens can't be made.", err)
+	}
+	if wanted.Access {
+		params.Set("access_token", t.Access)
+		params.Set("token_type", "bearer")
+		params.Set("expires_in", strconv.FormatInt(t.ExpiresIn, 10))
+		params.Set("scope", strings.Join(a.Scopes, " "))
+	}
+	if wanted.ID {
+		params.Set("id_token", t.ID)
+	}
 	return nil
 }
 

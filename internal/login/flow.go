@@ -26,7 +26,8 @@ import (
 
 // Hints verifies tokens that applications show as a hint of who the user is.
 type Hints interface {
-	VerifyHint(token string) error
+	// VerifyHint returns whom a token of ours names, be it expired.
+	VerifyHint(token string) (subject string, err error)
 }
 
 // Config is what a Flow is made of.
@@ -49,15 +50,31 @@ type Config struct {
 	RequestLifetime  time.Duration // how long a login may take
 	SkipApproval     bool
 	AlwaysShowChoice bool
+	ResponseTypes    []string // as configured: words, and combinations of words
 	EnforcePKCE      bool
 	ChallengeMethods []string
+
+	// DeviceRedirect returns the page for an authorization request with a redirect URI of upstream's device flow; nil for
+	// none.
+	DeviceRedirect func(redirectURI, state string) (target string, ok bool)
+
+	// Switches of oauth2.compatibility. The zero value of each is the default.
+	Redirects       client.RedirectRules
+	AnyChallenge    bool     // take code challenges of any form
+	PublicPKCE      bool     // public clients must send a challenge
+	OptionalNonce   bool     // a nonce may be missing where a code comes too
+	ShowFailures    bool     // the user, not the application, is told that a source failed
+	KeepHints       bool     // sources are not told how the application wants the user to be asked
+	SilentLoginAsks bool     // prompt=none does what no prompt does
+	AnyBrowser      bool     // requests are kept in the storage, and any browser can go on with them
+	OnlyGrants      []string // the grants that the authorization endpoint serves; nil for all
 }
 
 // Flow serves the pages of a login.
 type Flow struct {
 	cfg      Config
 	base     string // the issuer's path, "" for the root
-	requests *keeper
+	requests keeper
 	pending  *store.Table[pending]
 	crossing *http.CrossOriginProtection
 	log      *slog.Logger
@@ -70,7 +87,7 @@ func New(cfg Config) *Flow {
 	f := &Flow{
 		cfg:      cfg,
 		base:     base,
-		requests: &keeper{ring: cfg.Ring, path: base, secure: cfg.IssuerURL.Scheme == "https", now: cfg.Now},
+		requests: newKeeper(cfg, base),
 		pending:  pendingIn(cfg.Store),
 		crossing: http.NewCrossOriginProtection(),
 		log:      cfg.Log,
@@ -91,6 +108,10 @@ func New(cfg Config) *Flow {
 func (f *Flow) Authorize() http.Handler { return f.serve(f.authorize) }
 
 func (f *Flow) authorize(w http.ResponseWriter, r *http.Request) error {
+	if target, ok := f.devicePage(r); ok {
+		http.Redirect(w, r, target, http.StatusFound) //nolint:gosec // G710: a path of ours
+		return nil
+	}
 	req, c, err := f.read(r)
 	if err != nil {
 		return err
@@ -123,10 +144,26 @@ func (f *Flow) offer(w http.ResponseWriter, r *http.Request, req *request, c *cl
 		}
 		return f.begin(w, r, req, choice[i])
 	}
+	if i := hinted(req, choice); i >= 0 {
+		return f.begin(w, r, req, choice[i])
+	}
 	if len(choice) == 1 && !f.cfg.AlwaysShowChoice {
 		return f.begin(w, r, req, choice[0])
 	}
 	return f.choose(w, r, req, c, choice)
+}
+
+// hinted returns which of the connectors the user whom the application expects has signed in through before; -1 for none,
+// and where the user is to choose anew.
+func hinted(req *request, choice []*federation.Definition) int {
+	if req.Subject == "" || slices.Contains(req.Prompt, "select_account") {
+		return -1
+	}
+	_, connectorID, err := token.ReadSubject(req.Subject)
+	if err != nil {
+		return -1
+	}
+	return slices.IndexFunc(choice, func(d *federation.Definition) bool { return d.ID == connectorID })
 }
 
 // choice returns the connectors through which users may sign in to a client.
@@ -169,6 +206,10 @@ func (f *Flow) choose(
 func (f *Flow) AuthorizeConnector() http.Handler { return f.serve(f.authorizeConnector) }
 
 func (f *Flow) authorizeConnector(w http.ResponseWriter, r *http.Request) error {
+	if target, ok := f.devicePage(r); ok {
+		http.Redirect(w, r, target, http.StatusFound) //nolint:gosec // G710: a path of ours
+		return nil
+	}
 	req, c, err := f.read(r)
 	if err != nil {
 		return err

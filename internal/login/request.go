@@ -24,6 +24,9 @@ type request struct {
 	Nonce       string   `json:"nonce,omitempty"`
 	Scopes      []string `json:"scopes"`
 
+	ResponseTypes []string `json:"responseTypes,omitempty"` // words in the order of responseWords
+	Mode          string   `json:"mode,omitempty"`          // how the answer reaches the application
+
 	Challenge token.Challenge `json:"challenge,omitzero"`
 	// UserCode is set where the login is for a device; then there is no redirect URI.
 	UserCode string `json:"userCode,omitempty"`
@@ -32,12 +35,16 @@ type request struct {
 	ForceConsent bool           `json:"forceConsent,omitempty"`
 	MaxAge       *time.Duration `json:"maxAge,omitempty"`
 	LoginHint    string         `json:"loginHint,omitempty"`
+	Subject      string         `json:"subject,omitempty"` // whom the id_token_hint names
 	ACRValues    string         `json:"acrValues,omitempty"`
 	UILocales    string         `json:"uiLocales,omitempty"`
 
 	ConnectorID   string    `json:"connector,omitempty"` // chosen by the application or by the user
 	ConnectorData []byte    `json:"connectorData,omitempty"`
+	Done          bool      `json:"done"` // the user has signed in; a page still comes. Always written, so that it never grows
 	Expires       time.Time `json:"expires"`
+
+	client *client.Client // while the request is being read
 }
 
 // parse reads and checks an authorization request from the query and, for POST, the body (OpenID Connect Core, 3.1.2.1).
@@ -54,8 +61,10 @@ func (f *Flow) parse(r *http.Request) (*request, *client.Client, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	req := &request{ClientID: c.ID, RedirectURI: r.Form.Get("redirect_uri"), Expires: f.now().Add(f.cfg.RequestLifetime)}
-	if len(r.Form["redirect_uri"]) != 1 || !c.AllowsRedirect(req.RedirectURI) {
+	req := &request{
+		ClientID: c.ID, RedirectURI: r.Form.Get("redirect_uri"), Expires: f.now().Add(f.cfg.RequestLifetime), client: c,
+	}
+	if len(r.Form["redirect_uri"]) != 1 || !c.AllowsRedirect(req.RedirectURI, f.cfg.Redirects) {
 		f.log.ErrorContext(r.Context(), "unregistered redirect_uri", "redirect_uri", req.RedirectURI, "client_id", c.ID)
 		return nil, nil, pageErrorf(http.StatusBadRequest,
 			"The application asked to be answered at an address that is not registered for it.").
@@ -101,26 +110,34 @@ var single = []string{
 
 // check reads the rest of a request, in the order in which errors are most telling.
 func (f *Flow) check(r *http.Request, c *client.Client, req *request) error {
+	var err error
+	if req.Mode, err = readMode(r.Form); err != nil {
+		return err
+	}
 	if err := unsupported(r.Form); err != nil {
 		return err
 	}
 	if err := f.checkChallenge(r.Form, req); err != nil {
 		return err
 	}
-	if err := checkResponseType(r.Form.Get("response_type")); err != nil {
+	if err := f.checkResponseType(r.Form, req); err != nil {
 		return err
 	}
-	var err error
+	if err := f.checkGrants(req); err != nil {
+		return err
+	}
+	if err := f.checkNonce(r.Form, req); err != nil {
+		return err
+	}
 	if req.Scopes, err = f.cfg.Policy.Scopes(r.Context(), c, strings.Fields(r.Form.Get("scope"))); err != nil {
 		return err
 	}
-	if err := checkPrompt(r.Form, req); err != nil {
+	if err := f.checkPrompt(r.Form, req); err != nil {
 		return err
 	}
-	if err := f.checkHint(r.Form.Get("id_token_hint")); err != nil {
+	if err := f.checkHint(r.Form.Get("id_token_hint"), req); err != nil {
 		return err
 	}
-	req.Nonce = r.Form.Get("nonce")
 	req.LoginHint = r.Form.Get("login_hint")
 	req.ACRValues = r.Form.Get("acr_values")
 	req.UILocales = r.Form.Get("ui_locales")
@@ -150,7 +167,7 @@ func unsupported(form url.Values) error {
 func (f *Flow) checkChallenge(form url.Values, req *request) error {
 	value, method := form.Get("code_challenge"), form.Get("code_challenge_method")
 	if value == "" {
-		if f.cfg.EnforcePKCE {
+		if f.cfg.EnforcePKCE || f.cfg.PublicPKCE && req.client.Public {
 			return oauth.Errorf(oauth.InvalidRequest, "The parameter code_challenge is required.")
 		}
 		if method != "" {
@@ -165,26 +182,27 @@ func (f *Flow) checkChallenge(form url.Values, req *request) error {
 		return oauth.Errorf(oauth.InvalidRequest, "The code_challenge_method must be one of: %s.",
 			strings.Join(f.cfg.ChallengeMethods, ", "))
 	}
-	req.Challenge = token.Challenge{Value: value, Method: method}
+	req.Challenge = token.Challenge{Value: value, Method: method, AnyForm: f.cfg.AnyChallenge}
 	if !req.Challenge.Valid() {
 		return oauth.Errorf(oauth.InvalidRequest, "The code_challenge is malformed.")
 	}
 	return nil
 }
 
-func checkResponseType(value string) error {
-	switch strings.Join(strings.Fields(value), " ") {
-	case "":
-		return oauth.Errorf(oauth.InvalidRequest, "The parameter response_type is missing.")
-	case "code":
-		return nil
+// checkNonce demands a nonce where an ID token comes by the browser, which could otherwise be one from another login
+// (OpenID Connect Core, 3.2.2.1 and 3.3.2.11).
+func (f *Flow) checkNonce(form url.Values, req *request) error {
+	req.Nonce = form.Get("nonce")
+	optional := !req.wants(oauth.ResponseIDToken) || f.cfg.OptionalNonce && req.wants(oauth.ResponseCode)
+	if !optional && req.Nonce == "" {
+		return oauth.Errorf(oauth.InvalidRequest, "The parameter nonce is required with this response type.")
 	}
-	return oauth.Errorf(oauth.UnsupportedResponseType, "The only response type is code.")
+	return nil
 }
 
 // checkPrompt reads how the application wants the user to be asked (OpenID Connect Core, 3.1.2.1). Without browser
 // sessions nobody can be signed in without being asked.
-func checkPrompt(form url.Values, req *request) error {
+func (f *Flow) checkPrompt(form url.Values, req *request) error {
 	for _, p := range strings.Fields(form.Get("prompt")) {
 		switch p {
 		case "none", "login", "consent", "select_account":
@@ -195,7 +213,7 @@ func checkPrompt(form url.Values, req *request) error {
 			req.Prompt = append(req.Prompt, p)
 		}
 	}
-	if slices.Contains(req.Prompt, "none") && len(req.Prompt) > 1 {
+	if req.silent() && len(req.Prompt) > 1 {
 		return oauth.Errorf(oauth.InvalidRequest, "prompt=none goes with no other value.")
 	}
 	if maxAge := form.Get("max_age"); maxAge != "" {
@@ -206,21 +224,26 @@ func checkPrompt(form url.Values, req *request) error {
 		age := time.Duration(seconds) * time.Second
 		req.MaxAge = &age
 	}
-	if slices.Contains(req.Prompt, "none") {
+	if req.silent() && !f.cfg.SilentLoginAsks {
 		return oauth.Errorf(oauth.LoginRequired, "The user must be asked to sign in.")
 	}
 	req.ForceConsent = slices.Contains(req.Prompt, "consent") || form.Get("approval_prompt") == "force"
 	return nil
 }
 
+// silent reports whether the user must not be asked anything.
+func (req *request) silent() bool { return slices.Contains(req.Prompt, "none") }
+
 // checkHint verifies that an ID token which the application shows is one of ours; it may have expired.
-func (f *Flow) checkHint(hint string) error {
+func (f *Flow) checkHint(hint string, req *request) error {
 	if hint == "" {
 		return nil
 	}
-	if err := f.cfg.Hints.VerifyHint(hint); err != nil {
+	subject, err := f.cfg.Hints.VerifyHint(hint)
+	if err != nil {
 		return oauth.Errorf(oauth.InvalidRequest, "The id_token_hint is not a token of this provider.").Because(err)
 	}
+	req.Subject = subject
 	return nil
 }
 
@@ -229,11 +252,18 @@ func (req *request) grant() string {
 	if req.UserCode != "" {
 		return oauth.GrantDeviceCode
 	}
+	if req.wants(oauth.ResponseToken) || req.wants(oauth.ResponseIDToken) {
+		return oauth.GrantImplicit
+	}
 	return oauth.GrantAuthorizationCode
 }
 
-// restart returns the address that begins the request anew, with another connector perhaps.
+// restart returns the address that begins the request anew, with another connector perhaps; empty where the application
+// accepts one user only.
 func (f *Flow) restart(req *request) string {
+	if req.Subject != "" {
+		return ""
+	}
 	if req.UserCode != "" {
 		return f.stepPath("/auth", url.Values{"req": {req.ID}})
 	}
@@ -245,7 +275,7 @@ func (req *request) parameters() url.Values {
 	v := url.Values{
 		"client_id":     {req.ClientID},
 		"redirect_uri":  {req.RedirectURI},
-		"response_type": {"code"},
+		"response_type": {strings.Join(req.ResponseTypes, " ")},
 		"scope":         {strings.Join(req.Scopes, " ")},
 	}
 	if req.State != nil {
@@ -257,6 +287,7 @@ func (req *request) parameters() url.Values {
 		}
 	}
 	set("nonce", req.Nonce)
+	set("response_mode", req.Mode)
 	set("code_challenge", req.Challenge.Value)
 	set("code_challenge_method", req.Challenge.Method)
 	set("prompt", strings.Join(req.Prompt, " "))

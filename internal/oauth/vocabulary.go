@@ -12,7 +12,7 @@ const (
 	GrantPassword          = "password"
 	GrantClientCredentials = "client_credentials"
 	GrantDeviceCode        = "urn:ietf:params:oauth:grant-type:device_code"
-	GrantTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange"
+	GrantTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange" //nolint:gosec // G101: a name
 )
 
 // The words that response types are made of (OAuth 2.0 Multiple Response Type Encoding Practices).
@@ -31,8 +31,8 @@ const (
 
 // Token types (RFC 8693, section 3).
 const (
-	TokenTypeAccess  = "urn:ietf:params:oauth:token-type:access_token"
-	TokenTypeRefresh = "urn:ietf:params:oauth:token-type:refresh_token"
+	TokenTypeAccess  = "urn:ietf:params:oauth:token-type:access_token" //nolint:gosec // G101: a name
+	TokenTypeRefresh = "urn:ietf:params:oauth:token-type:refresh_token" //nolint:gosec // G101: a name
 	TokenTypeID      = "urn:ietf:params:oauth:token-type:id_token"
 	TokenTypeJWT     = "urn:ietf:params:oauth:token-type:jwt"
 )

@@ -24,6 +24,8 @@ const replayMemory = 10 * time.Minute
 type Challenge struct {
 	Value  string `json:"value,omitempty"`
 	Method string `json:"method,omitempty"`
+	// AnyForm is set where challenge and verifier may be of any form, as upstream has it.
+	AnyForm bool `json:"anyForm,omitempty"`
 }
 
 // code is the record of an authorization code. Its key is the code's hash, so that who reads the storage can't redeem it.
@@ -168,6 +170,9 @@ var (
 
 // Valid reports whether the challenge can be met by any verifier.
 func (ch Challenge) Valid() bool {
+	if ch.AnyForm {
+		return true
+	}
 	if ch.Method == oauth.ChallengeS256 {
 		return s256Form.MatchString(ch.Value)
 	}
@@ -183,7 +188,7 @@ func (ch Challenge) check(verifier string) error {
 		return oauth.Errorf(oauth.InvalidRequest, "There is a code_verifier, but the authorization request had no code_challenge.")
 	case verifier == "":
 		return oauth.Errorf(oauth.InvalidGrant, "The code_verifier is missing.")
-	case !verifierForm.MatchString(verifier):
+	case !ch.AnyForm && !verifierForm.MatchString(verifier):
 		return oauth.Errorf(oauth.InvalidGrant, "The code_verifier must be 43 to 128 letters, digits, or - . _ ~")
 	}
 	if ch.Method == oauth.ChallengeS256 {

@@ -16,6 +16,9 @@ func Subject(userID, connectorID string) string {
 	return encodePair(userID, connectorID)
 }
 
+// ReadSubject takes a sub claim apart.
+func ReadSubject(subject string) (userID, connectorID string, err error) { return decodePair(subject) }
+
 // subjectKey names a user of a connector in the storage, whatever the length of their ids.
 func subjectKey(userID, connectorID string) string {
 	sum := sha256.Sum256([]byte(Subject(userID, connectorID)))

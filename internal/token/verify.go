@@ -54,10 +54,11 @@ func (v *Verifier) Verify(token string) (Verified, error) {
 	return verified, nil
 }
 
-// VerifyHint checks a token that only tells who its user is; it may have expired (OpenID Connect Core, 3.1.2.1).
-func (v *Verifier) VerifyHint(token string) error {
-	_, _, err := v.parse(token)
-	return err
+// VerifyHint checks a token that only tells who its user is, and returns their sub claim; the token may have expired
+// (OpenID Connect Core, 3.1.2.1).
+func (v *Verifier) VerifyHint(token string) (subject string, err error) {
+	_, claims, err := v.parse(token)
+	return claims.Subject, err
 }
 
 // Has reports whether a scope was granted, or the token does not say what was.

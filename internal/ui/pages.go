@@ -1,7 +1,9 @@
 package ui
 
 import (
+	"html/template"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -121,4 +123,39 @@ func timeTexts(t time.Time) (iso, text string) {
 	}
 	t = t.UTC()
 	return t.Format(time.RFC3339), t.Format("2 Jan 2006, 15:04 UTC")
+}
+
+// A FormPostPage carries an answer to an application by a form (OAuth 2.0 Form Post Response Mode). The form sends itself
+// where there is JavaScript.
+type FormPostPage struct {
+	URL    string // of the application, checked
+	Fields []FormField
+}
+
+// A FormField is a hidden field.
+type FormField struct{ Name, Value string }
+
+// FormPost sends the browser to the application with a form.
+func (u *UI) FormPost(w http.ResponseWriter, r *http.Request, p FormPostPage) {
+	u.render(w, r, http.StatusOK, "form_post.html", newFormPostData(newPage(r, "Back to the application"), p))
+}
+
+type formPostData struct {
+	page
+	FormPostPage
+	Action template.URL // as it is: html/template knows no schemes of native applications
+}
+
+func newFormPostData(base page, p FormPostPage) formPostData {
+	d := formPostData{page: base, FormPostPage: p}
+	if !isScript(p.URL) {
+		d.Action = template.URL(p.URL) //nolint:gosec // G203: registered for the client, and no script
+	}
+	return d
+}
+
+// isScript reports whether a browser would run a URL instead of going there.
+func isScript(link string) bool {
+	scheme, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(link)), ":")
+	return scheme == "javascript" || scheme == "data" || scheme == "vbscript"
 }

@@ -48,6 +48,9 @@ func (u *UI) samples() []sample {
 			User: "jane", Client: "Sample", AuthReqID: "1", RequestedScopes: []string{"openid", "email"},
 		})},
 		{"oob.html", oobData{base, OOBPage{Code: "1"}}},
+		{"form_post.html", newFormPostData(base, FormPostPage{
+			URL: "https://example.com/callback", Fields: []FormField{{Name: "code", Value: "1"}},
+		})},
 		{"error.html", newErrorData(base, http.StatusBadRequest, ErrorPage{
 			ErrMsg: "Sample", Hint: "Sample", RequestID: "1", RetryURL: "/auth",
 		})},

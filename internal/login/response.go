@@ -1,0 +1,173 @@
+package login
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"dex/internal/oauth"
+	"dex/internal/ui"
+)
+
+// responseWords are the words of response types, in the order in which they are written.
+var responseWords = []string{oauth.ResponseCode, oauth.ResponseIDToken, oauth.ResponseToken}
+
+// readMode finds out how the application is to be answered, before anything else is checked: errors take the same way
+// (OAuth 2.0 Multiple Response Type Encoding Practices, section 2.1). The way is good even if there is an error.
+func readMode(form url.Values) (string, error) {
+	words := strings.Fields(form.Get("response_type"))
+	tokens := slices.Contains(words, oauth.ResponseToken) || slices.Contains(words, oauth.ResponseIDToken)
+	usual := oauth.ModeQuery
+	if tokens {
+		usual = oauth.ModeFragment
+	}
+	switch mode := form.Get("response_mode"); mode {
+	case "":
+		return usual, nil
+	case oauth.ModeQuery:
+		if tokens {
+			// A query is sent on to others, and ends up in logs and histories.
+			return usual, oauth.Errorf(oauth.InvalidRequest, "Tokens are not sent in a query; response_mode must be another one.")
+		}
+		return mode, nil
+	case oauth.ModeFragment, oauth.ModeFormPost:
+		return mode, nil
+	}
+	return usual, oauth.Errorf(oauth.InvalidRequest, "The response_mode must be query, fragment or form_post.")
+}
+
+// checkResponseType reads what the application wants to be answered (OpenID Connect Core, section 3).
+func (f *Flow) checkResponseType(form url.Values, req *request) error {
+	words := strings.Fields(form.Get("response_type"))
+	if len(words) == 0 {
+		return oauth.Errorf(oauth.InvalidRequest, "The parameter response_type is missing.")
+	}
+	for _, word := range words {
+		if !slices.Contains(responseWords, word) {
+			return oauth.Errorf(oauth.UnsupportedResponseType, "The response types are made of code, id_token and token.")
+		}
+	}
+	for _, word := range responseWords {
+		if slices.Contains(words, word) {
+			req.ResponseTypes = append(req.ResponseTypes, word)
+		}
+	}
+	if !f.servesResponse(req.ResponseTypes) {
+		return oauth.Errorf(oauth.UnsupportedResponseType, "This response type is not served here.")
+	}
+	if req.RedirectURI == oauth.RedirectOutOfBand && !slices.Equal(req.ResponseTypes, []string{oauth.ResponseCode}) {
+		return oauth.Errorf(oauth.InvalidRequest, "Only a code can be shown instead of being sent.")
+	}
+	return nil
+}
+
+// servesResponse reports whether the configuration allows the words together: each alone, or just this combination. An
+// access token without anything that says whom it is for is never given (RFC 9700, section 2.1.2).
+func (f *Flow) servesResponse(words []string) bool {
+	if slices.Equal(words, []string{oauth.ResponseToken}) {
+		return false
+	}
+	single := func(word string) bool { return slices.Contains(f.cfg.ResponseTypes, word) }
+	if !slices.ContainsFunc(words, func(word string) bool { return !single(word) }) {
+		return true
+	}
+	return slices.ContainsFunc(f.cfg.ResponseTypes, func(configured string) bool {
+		combination := strings.Fields(configured)
+		slices.Sort(combination)
+		return slices.Equal(combination, slices.Sorted(slices.Values(words)))
+	})
+}
+
+// ResponseTypes returns the response types that are served, sorted.
+func (f *Flow) ResponseTypes() []string {
+	served := []string{}
+	for choice := 1; choice < 1<<len(responseWords); choice++ {
+		var words []string
+		for i, word := range responseWords {
+			if choice&(1<<i) != 0 {
+				words = append(words, word)
+			}
+		}
+		if f.servesResponse(words) {
+			served = append(served, strings.Join(words, " "))
+		}
+	}
+	slices.Sort(served)
+	return served
+}
+
+// checkGrants holds the application to the grants that it, and this server, may use.
+func (f *Flow) checkGrants(req *request) error {
+	for word, grant := range map[string]string{
+		oauth.ResponseCode: oauth.GrantAuthorizationCode, oauth.ResponseIDToken: oauth.GrantImplicit,
+		oauth.ResponseToken: oauth.GrantImplicit,
+	} {
+		if !req.wants(word) {
+			continue
+		}
+		if f.cfg.OnlyGrants != nil && !slices.Contains(f.cfg.OnlyGrants, grant) {
+			return oauth.Errorf(oauth.UnsupportedResponseType, "The grant type %s is not served here.", grant)
+		}
+		if err := f.cfg.Policy.Grant(req.client, grant); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wants reports whether a word is part of the request's response type.
+func (req *request) wants(word string) bool { return slices.Contains(req.ResponseTypes, word) }
+
+// answerError tells the application what went wrong (RFC 6749, section 4.1.2.1).
+func (f *Flow) answerError(w http.ResponseWriter, r *http.Request, e *answerError) {
+	params := url.Values{"error": {e.err.Code}}
+	if d := e.err.PublicDescription(); d != "" {
+		params.Set("error_description", d)
+	}
+	if e.req.ID != "" {
+		f.requests.forget(w, r, e.req.ID)
+	}
+	f.answer(w, r, e.req, params)
+}
+
+// answer sends the browser back to the application, whose redirect URI has been checked, with our name on the answer
+// (RFC 9207) so that it can't be taken for another provider's.
+func (f *Flow) answer(w http.ResponseWriter, r *http.Request, req *request, params url.Values) {
+	target, err := url.Parse(req.RedirectURI)
+	if err != nil {
+		f.fail(w, r, pageErrorf(http.StatusInternalServerError, "The application's address is not a URL.").because(err))
+		return
+	}
+	if req.State != nil {
+		params.Set("state", *req.State)
+	}
+	params.Set("iss", f.cfg.Issuer)
+	w.Header().Set("Cache-Control", "no-store")
+	switch req.Mode {
+	case oauth.ModeFormPost:
+		f.cfg.Pages.FormPost(w, r, ui.FormPostPage{URL: req.RedirectURI, Fields: formFields(params)})
+		return
+	case oauth.ModeFragment:
+		// Not by target.Fragment, which would be encoded once more.
+		target.Fragment, target.RawFragment = "", ""
+		http.Redirect(w, r, target.String()+"#"+params.Encode(), http.StatusSeeOther) //nolint:gosec // G710: registered for the client
+		return
+	}
+	query := target.Query() // what the application put there itself stays
+	for name, values := range params {
+		query[name] = values
+	}
+	target.RawQuery = query.Encode()
+	http.Redirect(w, r, target.String(), http.StatusSeeOther) //nolint:gosec // G710: registered for the client
+}
+
+// formFields returns parameters in the order of their names.
+func formFields(params url.Values) []ui.FormField {
+	var fields []ui.FormField
+	for name, values := range params {
+		fields = append(fields, ui.FormField{Name: name, Value: values[0]})
+	}
+	slices.SortFunc(fields, func(a, b ui.FormField) int { return strings.Compare(a.Name, b.Name) })
+	return fields
+}
