@@ -112,7 +112,7 @@ func (s *server) checkResponse(t *testing.T, words []string, got url.Values) {
 			t.Errorf("nonce is %v", nonce)
 		}
 	}
-	if got.Has("access_token") && got.Get("expires_in") != "86400" { // D-962
+	if got.Has("access_token") && got.Get("expires_in") != "86400" {
 		t.Errorf("expires_in is %q", got.Get("expires_in"))
 	}
 	if got.Has("code") {
@@ -145,6 +145,12 @@ func TestDepartureResponses(t *testing.T) {
 		s.get(authPath("response_mode", "carrier_pigeon")).wantRedirectError("invalid_request")
 		if a := s.get(authPath("scope", "email")); !strings.HasPrefix(a.header.Get("Location"), callback+"?") {
 			t.Errorf("an error of the code flow is at %s", a.header.Get("Location"))
+		}
+	})
+	t.Run("D-962 expires_in with every access token", func(t *testing.T) {
+		got := s.browser().throughMock("response_type", "code token").params()
+		if got.Get("expires_in") != "86400" || got.Get("token_type") != "bearer" {
+			t.Errorf("answer %v", got)
 		}
 	})
 	t.Run("D-956 nonce", func(t *testing.T) {
@@ -231,8 +237,12 @@ func TestHint(t *testing.T) {
 	}
 }
 
+func TestDepartureMethods(t *testing.T) {
+	t.Run("D-958 amr", testAuthenticationMethods)
+}
+
 // How the user signed in is in the token.
-func TestAuthenticationMethods(t *testing.T) {
+func testAuthenticationMethods(t *testing.T) {
 	s := start(t, "oauth2: {skipApprovalScreen: true}\n")
 	b := s.browser()
 	code := b.post(b.passwordForm(), credentials()).wantStatus(http.StatusSeeOther).params().Get("code")
@@ -307,8 +317,12 @@ func TestDepartureSwitches(t *testing.T) {
 	})
 }
 
-// D-974: a source's answer counts once; who sends it again goes on where they are.
-func TestDepartureReplayedCallback(t *testing.T) {
+func TestDepartureReplay(t *testing.T) {
+	t.Run("D-974 replayed callback", testReplayedCallback)
+}
+
+// A source's answer counts once; who sends it again goes on where they are.
+func testReplayedCallback(t *testing.T) {
 	s := start(t, "")
 	b := s.browser()
 	trip := b.visit(authPath("connector_id", "mock")).wantStatus(http.StatusFound).path()

@@ -196,6 +196,19 @@ func TestDeparturePages(t *testing.T) {
 		r := httptest.NewRequest(http.MethodDelete, "http://dex.test"+page, nil)
 		b.send(r).wantStatus(http.StatusMethodNotAllowed)
 	})
+	t.Run("B-01 ids are encoded once", func(t *testing.T) {
+		page := s.get(authPath()).body
+		if !strings.Contains(page, "/dex/auth/odd%20id%2F%25?") || strings.Contains(page, "%2520") {
+			t.Errorf("links of %s", page)
+		}
+		form := s.browser().visit("/dex/auth/odd%20id%2F%25?" + request().Encode()).wantStatus(http.StatusFound)
+		if !strings.HasPrefix(form.path(), "/dex/auth/odd%20id%2F%25/login?") {
+			t.Errorf("the form is at %s", form.path())
+		}
+	})
+	t.Run("B-29 IPv6 without a port", func(t *testing.T) {
+		s.get(authPath("client_id", "cli", "redirect_uri", "http://[::1]/cb")).wantStatus(http.StatusOK)
+	})
 	t.Run("B-22 headers everywhere", func(t *testing.T) {
 		for _, path := range []string{"/dex", "/dex/static/main.css", "/dex/theme/styles.css", "/dex/nowhere", "/nowhere", "/dex/keys"} {
 			if got := s.get(path).header.Get("X-Frame-Options"); got != "SAMEORIGIN" {
