@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -15,10 +16,15 @@ import (
 	"dex/internal/client"
 	"dex/internal/config"
 	"dex/internal/connector/local"
+	"dex/internal/device"
 	"dex/internal/discovery"
 	"dex/internal/federation"
+	"dex/internal/introspection"
+	"dex/internal/limit"
 	"dex/internal/login"
+	"dex/internal/oauth"
 	"dex/internal/policy"
+	"dex/internal/revocation"
 	"dex/internal/seal"
 	"dex/internal/server"
 	"dex/internal/signing"
@@ -160,7 +166,8 @@ func (a *App) openSigner(ctx context.Context) (*signing.Local, error) {
 
 // wire puts the rooms together.
 func (a *App) wire(ctx context.Context, p *Plan) error {
-	clients := client.NewRegistry(p.clients, a.store)
+	limits := limit.NewSet(time.Now)
+	clients := client.NewRegistry(p.clients, a.store, limits)
 	a.caches = append(a.caches, clients.Forget)
 	for _, c := range p.clients {
 		a.log.InfoContext(ctx, "config static client", "client_name", c.Name)
@@ -168,24 +175,36 @@ func (a *App) wire(ctx context.Context, p *Plan) error {
 	if err := a.wireConnectors(ctx, p); err != nil {
 		return err
 	}
-	rules := policy.New(clients)
-	codes := token.NewCodes(a.store, a.cfg.Expiry.AuthCodes, a.cfg.Expiry.AuthCodeReuseInterval, time.Now)
 	compatible := a.cfg.OAuth2.Compatibility
+	rules := policy.New(clients, policy.Options{RefuseUnknownScopes: compatible.UnknownScopes == config.Upstream})
+	codes := token.NewCodes(a.store, a.cfg.Expiry.AuthCodes, a.cfg.Expiry.AuthCodeReuseInterval, time.Now)
+	revocations := token.NewRevocations(a.store, a.cfg.Expiry.IDTokens, time.Now)
+	devices := token.NewDevices(a.store, a.cfg.Expiry.DeviceRequests, time.Now)
 	minter := &token.Minter{
 		Issuer: a.cfg.Issuer, Lifetime: a.cfg.Expiry.IDTokens, Signer: a.signer, Policy: rules, Now: time.Now,
+		Profile: compatible.TokenProfile == config.Strict,
 	}
 	tokens := token.NewEndpoint(token.Config{
-		Clients:    clients,
-		Connectors: a.connectors,
-		Policy:     rules,
-		Minter:     minter,
-		Codes:      codes,
-		Families:   a.families,
-		Offline:    a.offline,
-		GrantTypes: a.cfg.OAuth2.GrantTypes,
-		Log:        a.log,
+		Clients:     clients,
+		Connectors:  a.connectors,
+		Policy:      rules,
+		Minter:      minter,
+		Codes:       codes,
+		Devices:     devices,
+		Families:    a.families,
+		Offline:     a.offline,
+		Revocations: revocations,
+		GrantTypes:  a.cfg.OAuth2.GrantTypes,
+		Limits:      limits,
+		Log:         a.log,
+
+		PasswordConnector:   a.cfg.OAuth2.PasswordConnector,
+		AnonymousDevices:    compatible.ClientChecks == config.Upstream,
+		AnyExchangeAudience: compatible.ExchangeAudience == config.Upstream,
+		BearerIDTokens:      compatible.TokenProfile == config.Upstream,
 	})
-	verifier := &token.Verifier{Issuer: a.cfg.Issuer, Keys: a.signer, Now: time.Now}
+	verifier := &token.Verifier{Issuer: a.cfg.Issuer, Keys: a.signer, Revocations: revocations, Now: time.Now}
+	var forDevices *device.Endpoints // and the logins, which each need the other
 	flow := login.New(login.Config{
 		Issuer:           a.cfg.Issuer,
 		IssuerURL:        a.issuer,
@@ -206,6 +225,9 @@ func (a *App) wire(ctx context.Context, p *Plan) error {
 		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
 		ResponseTypes:    a.cfg.OAuth2.ResponseTypes,
 		Minter:           minter,
+		Devices:          devices,
+		DeviceRedirect:   func(uri, state string) (string, bool) { return forDevices.Redirect(uri, state) },
+		Limits:           limits,
 		Redirects:        redirectRules(a.cfg),
 		AnyChallenge:     compatible.ClientChecks == config.Upstream,
 		PublicPKCE:       compatible.ClientChecks == config.Strict,
@@ -216,16 +238,40 @@ func (a *App) wire(ctx context.Context, p *Plan) error {
 		AnyBrowser:       compatible.BrowserBinding == config.Upstream,
 		OnlyGrants:       onlyGrants(a.cfg),
 	})
+	forDevices = device.New(device.Config{
+		IssuerURL: a.issuer, Clients: clients, Policy: rules, Devices: devices, Login: flow, Token: tokens, Limits: limits,
+		Pages: a.pages, Log: a.log,
+		Enabled:          slices.Contains(tokens.GrantTypes(), oauth.GrantDeviceCode),
+		EnforcePKCE:      a.cfg.OAuth2.PKCE.Enforce,
+		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
+		AnyChallenge:     compatible.ClientChecks == config.Upstream,
+		SkipConfirmation: compatible.DeviceConfirm == config.Upstream,
+	})
 	published := discovery.New(discovery.Config{
 		Issuer:           a.cfg.Issuer,
 		IssuerURL:        a.issuer,
 		Keys:             a.signer,
-		GrantTypes:       tokens.GrantTypes(),
+		GrantTypes:       grantTypes(a.cfg, tokens),
 		ResponseTypes:    flow.ResponseTypes(),
 		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
 	})
-	a.routes = a.route(flow, tokens, userinfo.New(verifier, a.log), published)
-	a.swept = []string{"request", "code", "login", "refresh", "offline", store.LeaseKind}
+	a.routes = a.route(rooms{
+		login:     flow,
+		token:     tokens,
+		device:    forDevices,
+		discovery: published,
+		userinfo: userinfo.New(userinfo.Config{
+			Verifier: verifier, Log: a.log, UserOnly: compatible.TokenProfile == config.Strict,
+		}),
+		revocation: revocation.New(revocation.Config{
+			Clients: clients, Families: a.families, Revocations: revocations, Verifier: verifier, Log: a.log,
+		}),
+		introspection: introspection.New(introspection.Config{
+			Issuer: a.cfg.Issuer, Clients: clients, Families: a.families, Verifier: verifier, Log: a.log,
+			Open: compatible.Introspection == config.Upstream,
+		}),
+	})
+	a.swept = []string{"device", "revoked", "request", "code", "login", "refresh", "offline", store.LeaseKind}
 	return nil
 }
 
@@ -242,6 +288,20 @@ func onlyGrants(c *config.Config) []string {
 		return nil
 	}
 	return c.OAuth2.GrantTypes
+}
+
+// grantTypes returns the grants that are served anywhere. Tokens come from the authorization endpoint where a response type
+// has the word token.
+func grantTypes(c *config.Config, tokens *token.Endpoint) []string {
+	served := tokens.GrantTypes()
+	hasToken := func(responseType string) bool {
+		return slices.Contains(strings.Fields(responseType), oauth.ResponseToken)
+	}
+	if slices.Contains(c.OAuth2.GrantTypes, oauth.GrantImplicit) && slices.ContainsFunc(c.OAuth2.ResponseTypes, hasToken) {
+		served = append(served, oauth.GrantImplicit)
+		slices.Sort(served)
+	}
+	return served
 }
 
 func refreshPolicy(c *config.Config) token.Policy {

@@ -262,9 +262,6 @@ func TestDeparture(t *testing.T) {
 		if has("claims_supported", "locale") || has("response_types_supported", "token") {
 			t.Error("more is promised than there is")
 		}
-		if discovery["device_authorization_endpoint"] != nil {
-			t.Error("a device endpoint is promised")
-		}
 	})
 	t.Run("D-810 D-813 caching and methods", func(t *testing.T) {
 		for _, path := range []string{"/dex/.well-known/openid-configuration", "/dex/keys"} {

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"io"
@@ -10,11 +11,15 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"dex/internal/app"
 	"dex/internal/config"
+	"dex/internal/signing"
 	"dex/internal/store"
+	"dex/internal/store/memory"
 )
 
 const (
@@ -81,7 +86,7 @@ func open(t testing.TB, yaml string, wrap func(store.Store) store.Store) *app.Ap
 		t.Fatal(app.Report(problems))
 	}
 	a, err := app.New(t.Context(), plan, app.Options{
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), WrapStore: wrap,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), WrapStore: withKeys(t, plan, wrap),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -92,6 +97,40 @@ func open(t testing.TB, yaml string, wrap func(store.Store) store.Store) *app.Ap
 		}
 	})
 	return a
+}
+
+// firstKeys are signing keys for all servers that need nothing special, as RSA keys take long to make.
+var firstKeys = sync.OnceValues(func() (signing.Keyset, error) {
+	s := memory.New()
+	_, err := signing.Open(context.Background(), s, signing.Config{
+		Algorithm: signing.RS256, RotationPeriod: 6 * time.Hour, TokenLifetime: 24 * time.Hour,
+	}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return signing.Keyset{}, err
+	}
+	e, err := store.In(s, signing.Kind).Get(context.Background(), signing.RecordKey)
+	return e.Value, err
+})
+
+// withKeys puts keys into an empty storage before it is wrapped, unless the configuration says something about them.
+func withKeys(t testing.TB, plan *app.Plan, wrap func(store.Store) store.Store) func(store.Store) store.Store {
+	t.Helper()
+	return func(inner store.Store) store.Store {
+		if plan.Config.Signer == nil && plan.Config.Storage.Type == "memory" {
+			keys, err := firstKeys()
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys.RotateAt = time.Now().Add(6 * time.Hour)
+			if _, err := store.In(inner, signing.Kind).Create(t.Context(), signing.RecordKey, keys); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if wrap == nil {
+			return inner
+		}
+		return wrap(inner)
+	}
 }
 
 // An answer is what the server said.

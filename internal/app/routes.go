@@ -5,35 +5,54 @@ import (
 	"path"
 
 	"dex/internal/config"
+	"dex/internal/device"
 	"dex/internal/discovery"
+	"dex/internal/introspection"
 	"dex/internal/login"
+	"dex/internal/revocation"
 	"dex/internal/server"
 	"dex/internal/token"
 	"dex/internal/ui"
 	"dex/internal/userinfo"
 )
 
+// rooms is who serves the routes.
+type rooms struct {
+	login         *login.Flow
+	token         *token.Endpoint
+	device        *device.Endpoints
+	userinfo      *userinfo.Endpoint
+	revocation    *revocation.Endpoint
+	introspection *introspection.Endpoint
+	discovery     *discovery.Discovery
+}
+
 // route returns every path of the web listeners.
-func (a *App) route(
-	flow *login.Flow, tokens *token.Endpoint, user *userinfo.Endpoint, published *discovery.Discovery,
-) []server.Route {
+func (a *App) route(in rooms) []server.Route {
 	const metadata = "/.well-known/oauth-authorization-server"
 	read := []string{http.MethodGet}
 	routes := []server.Route{
 		{Pattern: "/", Handler: a.home(), CORS: true, Methods: read},
-		{Pattern: "/.well-known/openid-configuration", Handler: published.Metadata(), CORS: true},
-		{Pattern: metadata, Handler: published.Metadata(), CORS: true},
-		{Pattern: "/keys", Handler: published.JWKS(), CORS: true},
+		{Pattern: "/.well-known/openid-configuration", Handler: in.discovery.Metadata(), CORS: true},
+		{Pattern: metadata, Handler: in.discovery.Metadata(), CORS: true},
+		{Pattern: "/keys", Handler: in.discovery.JWKS(), CORS: true},
 
-		{Pattern: "/auth", Handler: flow.Authorize()},
-		{Pattern: "/auth/{connector}", Handler: flow.AuthorizeConnector()},
-		{Pattern: "/auth/{connector}/login", Handler: flow.Password()},
-		{Pattern: "/callback", Handler: flow.Callback()},
-		{Pattern: "/callback/{connector}", Handler: flow.Callback()},
-		{Pattern: "/approval", Handler: flow.Approval()},
+		{Pattern: "/auth", Handler: in.login.Authorize()},
+		{Pattern: "/auth/{connector}", Handler: in.login.AuthorizeConnector()},
+		{Pattern: "/auth/{connector}/login", Handler: in.login.Password()},
+		{Pattern: "/callback", Handler: in.login.Callback()},
+		{Pattern: "/callback/{connector}", Handler: in.login.Callback()},
+		{Pattern: "/approval", Handler: in.login.Approval()},
 
-		{Pattern: "/token", Handler: tokens, CORS: true},
-		{Pattern: "/userinfo", Handler: user, CORS: true},
+		{Pattern: "/token", Handler: in.token, CORS: true},
+		{Pattern: "/token/introspect", Handler: in.introspection, CORS: true},
+		{Pattern: "/token/revoke", Handler: in.revocation, CORS: true},
+		{Pattern: "/device", Handler: in.device.Form(), Methods: read},
+		{Pattern: "/device/auth/verify_code", Handler: in.device.Verify(), Methods: []string{http.MethodPost}},
+		{Pattern: "/device/callback", Handler: in.device.Result(), Methods: read},
+		{Pattern: "/device/code", Handler: in.device.Authorize()},
+		{Pattern: "/device/token", Handler: in.device.TokenAlias()},
+		{Pattern: "/userinfo", Handler: in.userinfo, CORS: true},
 
 		{Pattern: "/healthz", Handler: a.health.WebHandler(http.HandlerFunc(a.unhealthy))},
 		{Pattern: "/robots.txt", Handler: a.pages.Robots(), Methods: read},
@@ -43,7 +62,7 @@ func (a *App) route(
 	// RFC 8414 (3.1) inserts the well-known path before the issuer's; some clients append it, as OpenID does.
 	if below := path.Clean("/" + a.issuer.EscapedPath()); below != "/" {
 		routes = append(routes, server.Route{
-			Pattern: metadata + below, Root: true, Handler: published.Metadata(), CORS: true,
+			Pattern: metadata + below, Root: true, Handler: in.discovery.Metadata(), CORS: true,
 		})
 	}
 	return routes

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"dex/internal/limit"
 	"dex/internal/oauth"
 )
 
@@ -19,7 +20,8 @@ type credentials struct {
 
 // Authenticate finds out which client sends a request whose form has been parsed, by HTTP Basic or by client_id and
 // client_secret in the body (RFC 6749, section 2.3.1). Its error is an *oauth.Error: invalid_client, invalid_request when
-// the client uses both ways at once, or server_error when the storage failed.
+// the client uses both ways at once, temporarily_unavailable with status 429 when there were too many wrong secrets, or
+// server_error when the storage failed.
 func (r *Registry) Authenticate(req *http.Request, log *slog.Logger) (*Client, error) {
 	cred, err := readCredentials(req)
 	if err != nil {
@@ -28,13 +30,16 @@ func (r *Registry) Authenticate(req *http.Request, log *slog.Logger) (*Client, e
 	c, err := r.byCredentials(req.Context(), cred)
 	switch {
 	case errors.Is(err, ErrUnknown):
+		if err := r.limits.UnknownClient(req.Context()); err != nil {
+			return nil, limit.Refusal(err)
+		}
 		return nil, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.").Because(err)
 	case err != nil:
 		return nil, oauth.Errorf(oauth.ServerError, "").Because(err)
 	}
-	which, err := r.whichSecret(req.Context(), c, cred)
+	which, err := r.tryLimited(req.Context(), c, cred)
 	if err != nil {
-		return nil, oauth.Errorf(oauth.ServerError, "").Because(err)
+		return nil, limit.Refusal(err)
 	}
 	switch {
 	case which == matchedPrevious:
@@ -50,6 +55,36 @@ func (r *Registry) Authenticate(req *http.Request, log *slog.Logger) (*Client, e
 		log.InfoContext(req.Context(), "invalid client_secret on token request", "client_id", c.ID)
 	}
 	return nil, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.")
+}
+
+// tryLimited says which of the client's secrets was presented, unless there were too many wrong ones. Its error is that of a
+// limit or of the storage.
+//
+// Whoever shares an address with a client, as everybody does behind a proxy that is not believed, can use up its tries. If
+// the right secret passed nevertheless, who guesses would learn from that which it is; if it did not, they could lock the
+// client out. So it passes if it can't be guessed anyway, and has to wait if it is a short one. Where there is no secret,
+// or none comes, nobody guesses.
+func (r *Registry) tryLimited(ctx context.Context, c *Client, cred credentials) (matched, error) {
+	if c.Secret == "" || cred.secret == "" {
+		return r.whichSecret(ctx, c, cred)
+	}
+	if c.unguessable() {
+		which, err := r.whichSecret(ctx, c, cred)
+		if which == matchedNone && err == nil {
+			err = r.limits.WrongSecret(ctx, c.ID)
+		}
+		return which, err
+	}
+	try, err := r.limits.Secret(ctx, c.ID)
+	if err != nil {
+		return matchedNone, err
+	}
+	defer try.End()
+	which, err := r.whichSecret(ctx, c, cred)
+	if which == matchedNone && err == nil {
+		try.Failed()
+	}
+	return which, err
 }
 
 func (r *Registry) whichSecret(ctx context.Context, c *Client, cred credentials) (matched, error) {

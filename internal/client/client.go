@@ -2,11 +2,13 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 
+	"dex/internal/limit"
 	"dex/internal/store"
 )
 
@@ -41,6 +43,9 @@ func (c *Client) AllowsConnector(id string) bool {
 	return len(c.AllowedConnectors) == 0 || slices.Contains(c.AllowedConnectors, id)
 }
 
+// DisplayName is what users know the client by.
+func (c *Client) DisplayName() string { return cmp.Or(c.Name, c.ID) }
+
 // AllowsGrant reports whether the client may use a grant.
 func (c *Client) AllowsGrant(grant string) bool {
 	return len(c.GrantTypes) == 0 || slices.Contains(c.GrantTypes, grant)
@@ -72,14 +77,17 @@ type Registry struct {
 	static  map[string]*Client
 	stored  *store.Cache[Document]
 	secrets *secrets
+	limits  *limit.Set
 }
 
-// NewRegistry returns a registry of the clients of the configuration and of the storage.
-func NewRegistry(static []*Client, s store.Store) *Registry {
+// NewRegistry returns a registry of the clients of the configuration and of the storage. The limits are for those who guess
+// secrets.
+func NewRegistry(static []*Client, s store.Store, limits *limit.Set) *Registry {
 	r := &Registry{
 		static:  make(map[string]*Client, len(static)),
 		stored:  store.NewCache(store.In(s, Kind)),
 		secrets: newSecrets(),
+		limits:  limits,
 	}
 	for _, c := range static {
 		r.static[c.ID] = c

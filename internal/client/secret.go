@@ -48,6 +48,21 @@ func HashSecret(secret string) string {
 // IsHashed reports whether a stored secret is a hash of one.
 func IsHashed(stored string) bool { return strings.HasPrefix(stored, hashPrefix) }
 
+// unguessable reports whether all secrets of a client were made by a program.
+func (c *Client) unguessable() bool {
+	return isGenerated(c.Secret) && (c.PreviousSecret == "" || isGenerated(c.PreviousSecret))
+}
+
+// isGenerated reports whether a secret is so long that a program has made it. Of a hashed one the iterations tell.
+func isGenerated(stored string) bool {
+	rest, hashed := strings.CutPrefix(stored, hashPrefix)
+	if !hashed {
+		return len(stored) >= generatedLength
+	}
+	iterations, _, _ := strings.Cut(rest, "$")
+	return iterations == strconv.Itoa(generatedIterations)
+}
+
 func pbkdf2SHA256(secret string, salt []byte, n int) []byte {
 	sum, err := pbkdf2.Key(sha256.New, secret, salt, n, sha256.Size)
 	if err != nil {

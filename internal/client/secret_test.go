@@ -7,7 +7,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
+	"dex/internal/limit"
 	"dex/internal/store"
 	"dex/internal/store/memory"
 )
@@ -22,7 +24,7 @@ func with(t *testing.T, documents ...Document) (*Registry, store.Store) {
 			t.Fatal(err)
 		}
 	}
-	return NewRegistry([]*Client{{ID: "static", Secret: "of the file"}}, s), s
+	return NewRegistry([]*Client{{ID: "static", Secret: "of the file"}}, s, limit.NewSet(time.Now)), s
 }
 
 func authenticate(r *Registry, id, secret string) error {

@@ -74,6 +74,19 @@ func (l *LocalSigner) setDefaults() {
 	l.Algorithm = cmp.Or(l.Algorithm, "RS256")
 }
 
+func (s *VaultSigner) setDefaults(env Environment) {
+	for _, d := range []struct {
+		value *string
+		name  string
+	}{
+		{&s.Addr, "VAULT_ADDR"}, {&s.Token, "VAULT_TOKEN"}, {&s.Namespace, "VAULT_NAMESPACE"}, {&s.CAFile, "VAULT_CACERT"},
+	} {
+		if *d.value == "" {
+			*d.value, _ = env.lookup(d.name)
+		}
+	}
+}
+
 // Defaults of the sessions section, by which its durations are also checked.
 const (
 	defaultSessionLifetime = 24 * time.Hour
@@ -89,6 +102,14 @@ func (s *Sessions) setDefaults() {
 		s.RememberMeCheckedByDefault = &checked
 	}
 	s.SSOSharedWithDefault = cmp.Or(s.SSOSharedWithDefault, "none")
+}
+
+// VaultSigning returns where the key in Vault is, or false where keys are in the storage.
+func (c *Config) VaultSigning() (VaultSigner, bool) {
+	if c.Signer == nil || c.Signer.Type != signerVault {
+		return VaultSigner{}, false
+	}
+	return c.Signer.Vault, true
 }
 
 // LocalSigning returns how keys in the storage are made, also where the file has no signer section.

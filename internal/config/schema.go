@@ -182,6 +182,9 @@ type VaultSigner struct {
 	Addr    string `key:"addr"`  // $VAULT_ADDR when absent
 	Token   string `key:"token"` // $VAULT_TOKEN when absent
 	KeyName string `key:"keyName"`
+
+	Namespace string `key:"-"` // $VAULT_NAMESPACE
+	CAFile    string `key:"-"` // $VAULT_CACERT
 }
 
 // LocalSigner is the settings of signing keys kept in the storage.

@@ -2,7 +2,9 @@ package config
 
 import (
 	"log/slog"
+	"net/url"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -116,8 +118,7 @@ func (v *validator) signer() {
 	case signerLocal:
 		v.localSigner(v.cfg.Signer)
 	case signerVault:
-		// Not a warning: without it, tokens would be signed with other keys than those that applications know.
-		v.errorf("signer.type", "%q is not available yet; use %q, which keeps keys in the storage", signerVault, signerLocal)
+		v.vaultSigner(&v.cfg.Signer.Vault)
 	default:
 		v.oneOf("signer.type", v.cfg.Signer.Type, []string{signerLocal, signerVault})
 	}
@@ -127,4 +128,31 @@ func (v *validator) localSigner(s *Signer) {
 	v.decode(s.Config, &s.Local)
 	v.positive("signer.config.keysRotationPeriod", s.Local.KeysRotationPeriod)
 	v.optionalOf("signer.config.algorithm", s.Local.Algorithm, signingAlgorithms)
+}
+
+// vaultKeyName is what Vault accepts in a path.
+var vaultKeyName = regexp.MustCompile(`^\w([\w.-]*\w)?$`)
+
+// vaultSigner fills in what comes from the environment, since an absent setting is a mistake only if that is absent too.
+func (v *validator) vaultSigner(vault *VaultSigner) {
+	v.decode(v.cfg.Signer.Config, vault)
+	vault.setDefaults(v.env)
+	const address = "signer.config.addr"
+	if v.required(address, vault.Addr, "the URL of Vault or OpenBao, or else the environment variable VAULT_ADDR") {
+		// The value is not quoted, because it may hold a password.
+		u, err := url.Parse(vault.Addr)
+		switch {
+		case err != nil || !isHTTP(u) || u.Hostname() == "":
+			v.errorf(address, "must be a URL with the scheme https or http and a host, such as https://vault.example.net:8200")
+		case u.User != nil || strings.ContainsAny(vault.Addr, "?#"):
+			v.errorf(address, "must not have a user name, a query or a fragment")
+		case u.Scheme == "http" && !isLoopback(u.Hostname()):
+			v.warnf(address, "is not encrypted: without https, the token can be read on the way, and everything be signed with it")
+		}
+	}
+	v.required("signer.config.token", vault.Token, "a token of Vault's, or else the environment variable VAULT_TOKEN")
+	const key = "signer.config.keyName"
+	if v.required(key, vault.KeyName, "the name of the key in the Transit engine") && !vaultKeyName.MatchString(vault.KeyName) {
+		v.errorf(key, "must be the name of a key: letters, digits, and within it also dots and dashes")
+	}
 }

@@ -43,6 +43,8 @@ type metadata struct {
 	TokenEndpoint         string   `json:"token_endpoint"`
 	JWKSURI               string   `json:"jwks_uri"`
 	UserInfoEndpoint      string   `json:"userinfo_endpoint"`
+	DeviceEndpoint        string   `json:"device_authorization_endpoint,omitempty"`
+	IntrospectionEndpoint string   `json:"introspection_endpoint"`
 	GrantTypes            []string `json:"grant_types_supported"`
 	ResponseTypes         []string `json:"response_types_supported"`
 	SubjectTypes          []string `json:"subject_types_supported"`
@@ -57,6 +59,9 @@ type metadata struct {
 	ClaimsParameter       bool     `json:"claims_parameter_supported"`
 	RequestParameter      bool     `json:"request_parameter_supported"`
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"` // true if absent
+	RevocationEndpoint    string   `json:"revocation_endpoint"`
+	RevocationAuth        []string `json:"revocation_endpoint_auth_methods_supported"`
+	IntrospectionAuth     []string `json:"introspection_endpoint_auth_methods_supported"`
 }
 
 // Discovery serves the documents from memory; each is built once for each change of the keys.
@@ -108,12 +113,13 @@ func (d *Discovery) metadata() (signing.Document, error) {
 
 func (d *Discovery) describe(algorithms []string) metadata {
 	endpoint := func(p string) string { return d.cfg.IssuerURL.JoinPath(p).String() }
-	return metadata{
+	m := metadata{
 		Issuer:                d.cfg.Issuer,
 		AuthorizationEndpoint: endpoint("auth"),
 		TokenEndpoint:         endpoint("token"),
 		JWKSURI:               endpoint("keys"),
 		UserInfoEndpoint:      endpoint("userinfo"),
+		IntrospectionEndpoint: endpoint("token/introspect"),
 		GrantTypes:            d.cfg.GrantTypes,
 		ResponseTypes:         d.cfg.ResponseTypes,
 		SubjectTypes:          []string{"public"},
@@ -131,7 +137,14 @@ func (d *Discovery) describe(algorithms []string) metadata {
 		ResponseModes:       []string{oauth.ModeQuery, oauth.ModeFragment, oauth.ModeFormPost},
 		PromptValues:        []string{"none", "login", "consent", "select_account"},
 		AuthorizationIssuer: true,
+		RevocationEndpoint:  endpoint("token/revoke"),
+		RevocationAuth:      []string{"client_secret_basic", "client_secret_post", "none"},
+		IntrospectionAuth:   []string{"client_secret_basic", "client_secret_post"},
 	}
+	if slices.Contains(d.cfg.GrantTypes, oauth.GrantDeviceCode) {
+		m.DeviceEndpoint = endpoint("device/code")
+	}
+	return m
 }
 
 // serve answers with a document, or with nothing to one who has it already (RFC 9110, section 13.1.2).

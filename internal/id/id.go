@@ -14,6 +14,9 @@ var lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(b
 // must not begin with a digit (XML), and 24 characters of base32.
 func New() string { return fromBytes(random(16)) }
 
+// NewLong returns an unguessable identifier of 51 characters, some 252 bits.
+func NewLong() string { return fromBytes(random(32)) }
+
 // NewKeyID returns the 40 hexadecimal digits that name a signing key.
 func NewKeyID() string { return hex.EncodeToString(random(20)) }
 

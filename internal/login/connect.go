@@ -6,10 +6,12 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"dex/internal/connector"
 	"dex/internal/federation"
+	"dex/internal/limit"
 	"dex/internal/oauth"
 	"dex/internal/token"
 	"dex/internal/ui"
@@ -123,9 +125,17 @@ func (f *Flow) checkPassword(
 		return err
 	}
 	page.Username = r.PostForm.Get("login")
-	identity, ok, err := checker.Login(r.Context(), req.connectorScopes(), page.Username, r.PostForm.Get("password"))
+	identity, ok, err := f.cfg.Limits.CheckPassword(r.Context(), source.ID, checker, req.connectorScopes(),
+		page.Username, r.PostForm.Get("password"))
 	var denied *connector.Denied
+	var exceeded *limit.Exceeded
 	switch {
+	case errors.As(err, &exceeded):
+		f.logFailure(r, http.StatusTooManyRequests, err)
+		w.Header().Set("Retry-After", strconv.Itoa(exceeded.Seconds()))
+		page.Message = exceeded.Message()
+		f.cfg.Pages.Password(w, r, http.StatusTooManyRequests, page)
+		return nil
 	case errors.As(err, &denied):
 		return refuse(req, oauth.AccessDenied, denied.Reason, err)
 	case err != nil:
@@ -165,7 +175,7 @@ func (f *Flow) passwordPage(
 		PostURL:        r.URL.RequestURI(),
 		Username:       req.LoginHint,
 		UsernamePrompt: checker.Prompt(),
-		Client:         displayName(c),
+		Client:         c.DisplayName(),
 	}
 	if source.Type != localType { // whose users have no other account that could be meant
 		page.Connector = source.Name

@@ -16,6 +16,7 @@ import (
 
 	"dex/internal/client"
 	"dex/internal/federation"
+	"dex/internal/limit"
 	"dex/internal/oauth"
 	"dex/internal/policy"
 	"dex/internal/seal"
@@ -40,6 +41,7 @@ type Config struct {
 	Codes      *token.Codes
 	Minter     *token.Minter
 	Devices    Devices
+	Limits     *limit.Set
 	Hints      Hints
 	Ring       *seal.Ring
 	Store      store.Store
@@ -191,7 +193,7 @@ func (f *Flow) choose(
 		}
 		params = url.Values{"req": {req.ID}}
 	}
-	page := ui.LoginPage{Client: displayName(c)}
+	page := ui.LoginPage{Client: c.DisplayName()}
 	for _, d := range choice {
 		page.Connectors = append(page.Connectors, ui.ConnectorLink{
 			ID: d.ID, Name: d.Name, Type: d.Type,
@@ -255,12 +257,4 @@ func (f *Flow) connectorPath(id string) string {
 // stepPath returns the path of a step with its parameters.
 func (f *Flow) stepPath(step string, params url.Values) string {
 	return f.base + step + "?" + params.Encode()
-}
-
-// displayName is what users know a client by.
-func displayName(c *client.Client) string {
-	if c.Name != "" {
-		return c.Name
-	}
-	return c.ID
 }

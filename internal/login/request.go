@@ -129,7 +129,7 @@ func (f *Flow) check(r *http.Request, c *client.Client, req *request) error {
 	if err := f.checkNonce(r.Form, req); err != nil {
 		return err
 	}
-	if req.Scopes, err = f.cfg.Policy.Scopes(r.Context(), c, strings.Fields(r.Form.Get("scope"))); err != nil {
+	if req.Scopes, err = f.cfg.Policy.Scopes(r.Context(), c, req.grant(), strings.Fields(r.Form.Get("scope"))); err != nil {
 		return err
 	}
 	if err := f.checkPrompt(r.Form, req); err != nil {

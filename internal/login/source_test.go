@@ -14,6 +14,7 @@ import (
 	"dex/internal/client"
 	"dex/internal/connector"
 	"dex/internal/federation"
+	"dex/internal/limit"
 	"dex/internal/login"
 	"dex/internal/policy"
 	"dex/internal/seal"
@@ -60,12 +61,13 @@ func newFlow(t *testing.T, s *source, edit func(*login.Config)) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clients := client.NewRegistry([]*client.Client{{ID: "app", RedirectURIs: []string{"https://app.test/cb"}}}, records)
+	clients := client.NewRegistry([]*client.Client{{ID: "app", RedirectURIs: []string{"https://app.test/cb"}}}, records,
+		limit.NewSet(time.Now))
 	cfg := login.Config{
 		Issuer: issuer.String(), IssuerURL: issuer, Clients: clients,
 		Connectors: federation.NewRegistry(
 			[]*federation.Definition{{ID: "src", Name: "Source", Config: s}}, records, "http://dex.test/callback", log),
-		Policy: policy.New(clients), Codes: token.NewCodes(records, time.Minute, 0, time.Now), Hints: hints{}, Ring: ring,
+		Policy: policy.New(clients, policy.Options{}), Codes: token.NewCodes(records, time.Minute, 0, time.Now), Hints: hints{}, Ring: ring,
 		Store: records, Pages: pages, Log: log, Now: time.Now, RequestLifetime: time.Hour, SkipApproval: true,
 		ResponseTypes: []string{"code"},
 	}

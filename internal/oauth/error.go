@@ -38,7 +38,17 @@ const (
 type Error struct {
 	Code        string
 	Description string
-	cause       error
+	// RetryAfter is how many seconds to wait before the next try; 0 unless there were too many.
+	RetryAfter int
+	cause      error
+}
+
+// TooMany is the error for who has tried too often and must wait for some seconds (RFC 6585, section 4). No RFC has a code
+// for it at these endpoints; clients know from this one that they may try again.
+func TooMany(seconds int) *Error {
+	e := Errorf(TemporarilyUnavailable, "There were too many requests. The next may come in %d s.", seconds)
+	e.RetryAfter = seconds
+	return e
 }
 
 // Errorf makes an error with a code and a description for the application's developer; nothing in it may be secret.
@@ -69,6 +79,9 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // Status returns the HTTP status that goes with the code where it is answered directly and not by a redirect.
 func (e *Error) Status() int {
+	if e.RetryAfter > 0 {
+		return http.StatusTooManyRequests
+	}
 	switch e.Code {
 	case InvalidClient, InvalidToken:
 		return http.StatusUnauthorized

@@ -3,6 +3,7 @@ package oauth
 import (
 	"mime"
 	"net/http"
+	"slices"
 )
 
 // A Form is the parameters of a request to one of the endpoints that applications call themselves, each given once at
@@ -20,9 +21,9 @@ func (f Form) Get(name string) string {
 // Has reports whether a parameter was given, be it empty.
 func (f Form) Has(name string) bool { return len(f[name]) > 0 }
 
-// ReadForm reads the parameters of the body; those of the URL don't count (RFC 6749, section 3.2). The error is an
-// *Error: invalid_request.
-func ReadForm(r *http.Request) (Form, error) {
+// ReadForm reads the parameters of the body; those of the URL don't count (RFC 6749, section 3.2). Lists are those that may
+// be repeated. The error is an *Error: invalid_request.
+func ReadForm(r *http.Request, lists ...string) (Form, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, Errorf(InvalidRequest, "The body must be application/x-www-form-urlencoded.")
@@ -31,7 +32,7 @@ func ReadForm(r *http.Request) (Form, error) {
 		return nil, Errorf(InvalidRequest, "The body can't be read.").Because(err)
 	}
 	for name, values := range r.PostForm {
-		if len(values) > 1 {
+		if len(values) > 1 && !slices.Contains(lists, name) {
 			return nil, Errorf(InvalidRequest, "The parameter %s is given more than once.", name)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 )
 
 // PostOnly answers requests of other methods and reports whether this one may go on.
@@ -35,6 +36,9 @@ func Refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, message st
 		"grant_type", r.PostForm.Get("grant_type"), "client_id", clientID, "err", oe)
 	if oe.Code == InvalidClient && basic { // RFC 6749, section 5.2
 		w.Header().Set("WWW-Authenticate", `Basic realm="dex", charset="UTF-8"`)
+	}
+	if oe.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(oe.RetryAfter))
 	}
 	oe.WriteJSON(w, oe.Status())
 }

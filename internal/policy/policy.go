@@ -14,10 +14,16 @@ import (
 // A Policy decides. It is safe for concurrent use.
 type Policy struct {
 	clients *client.Registry
+	options Options
+}
+
+// Options are what an operator may decide otherwise.
+type Options struct {
+	RefuseUnknownScopes bool // instead of leaving them out
 }
 
 // New returns the policy over the registered clients.
-func New(clients *client.Registry) *Policy { return &Policy{clients: clients} }
+func New(clients *client.Registry, o Options) *Policy { return &Policy{clients: clients, options: o} }
 
 // Grant returns why a client may not use a grant, as an *oauth.Error, or nil.
 func (p *Policy) Grant(c *client.Client, grant string) error {
@@ -38,16 +44,24 @@ func (p *Policy) Connector(c *client.Client, d *federation.Definition, grant str
 	return nil
 }
 
-// Scopes returns those of the requested scopes that have a meaning, without repetitions, or an *oauth.Error when openid
-// is missing or a client asks for the audience of one that does not trust it.
-func (p *Policy) Scopes(ctx context.Context, c *client.Client, requested []string) ([]string, error) {
-	if !slices.Contains(requested, oauth.ScopeOpenID) {
+// Scopes returns those of the scopes that are requested with a grant that have a meaning, without repetitions. The error is
+// an *oauth.Error: invalid_scope where openid is missing, a scope has no place in the grant, or a client asks for the
+// audience of one that does not trust it.
+func (p *Policy) Scopes(ctx context.Context, c *client.Client, grant string, requested []string) ([]string, error) {
+	if needsOpenID(grant) && !slices.Contains(requested, oauth.ScopeOpenID) {
 		return nil, oauth.Errorf(oauth.InvalidScope, "The scope openid is missing.")
 	}
 	granted := make([]string, 0, len(requested))
 	for _, scope := range requested {
-		// Unknown scopes are left out (OpenID Connect Core, 3.1.2.1).
-		if oauth.KnownScope(scope) && !slices.Contains(granted, scope) {
+		switch {
+		case !oauth.KnownScope(scope):
+			if p.options.RefuseUnknownScopes {
+				return nil, oauth.Errorf(oauth.InvalidScope, "The scope %q is not known here.", scope)
+			}
+			// Left out (OpenID Connect Core, 3.1.2.1).
+		case grant == oauth.GrantClientCredentials && (scope == oauth.ScopeOfflineAccess || scope == oauth.ScopeFederatedID):
+			return nil, oauth.Errorf(oauth.InvalidScope, "The scope %s is a user's, and there is none.", scope)
+		case !slices.Contains(granted, scope):
 			granted = append(granted, scope)
 		}
 	}
@@ -55,6 +69,11 @@ func (p *Policy) Scopes(ctx context.Context, c *client.Client, requested []strin
 		return nil, err
 	}
 	return granted, nil
+}
+
+// needsOpenID reports whether a grant always gives an ID token.
+func needsOpenID(grant string) bool {
+	return grant != oauth.GrantClientCredentials && grant != oauth.GrantTokenExchange
 }
 
 // Audience returns who is to accept tokens of a client with these scopes: the clients of the audience scopes in their

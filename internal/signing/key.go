@@ -1,27 +1,21 @@
 // Package signing keeps the keys that sign tokens: it creates them, publishes each before it signs, rotates them, and
-// publishes the old ones until the last token that they signed has expired.
+// publishes the old ones until the last token that they signed has expired. Or it lets Vault keep them, and sign.
 package signing
 
 import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 
 	"github.com/go-jose/go-jose/v4"
 
 	"dex/internal/id"
-)
-
-// Algorithms of the local signer (RFC 7518, section 3.1).
-const (
-	RS256 = string(jose.RS256)
-	ES256 = string(jose.ES256)
 )
 
 // rsaBits is what RFC 7518 (3.3) asks for at least; more would make every login slower for no attack known.
@@ -32,8 +26,15 @@ const rsaBits = 2048
 type Key struct {
 	id        string
 	algorithm string
-	private   crypto.Signer
-	header    string // the encoded JWS header and the dot after it
+	hash      crypto.Hash
+	size      int // of a signature, in bytes
+	header    string
+	private   private
+}
+
+// A private makes signatures in the form that JWS has them.
+type private interface {
+	sign(ctx context.Context, input []byte) ([]byte, error)
 }
 
 // generate makes a key for an algorithm that the configuration has checked.
@@ -56,42 +57,60 @@ func generate(algorithm string) (jose.JSONWebKey, error) {
 	return jose.JSONWebKey{Key: private, KeyID: id.NewKeyID(), Algorithm: algorithm, Use: "sig"}, nil
 }
 
-// newKey prepares a stored private key for signing.
-func newKey(jwk jose.JSONWebKey) (*Key, error) {
+// newKey prepares a key whose signatures private makes.
+func newKey(public jose.JSONWebKey, private private) *Key {
+	k := &Key{
+		id:        public.KeyID,
+		algorithm: public.Algorithm,
+		hash:      hashOf(public.Algorithm),
+		size:      signatureSize(public.Key),
+		private:   private,
+	}
+	k.header = k.encodeHeader("")
+	return k
+}
+
+// storedKey prepares a stored private key for signing.
+func storedKey(jwk jose.JSONWebKey) (*Key, error) {
 	private, ok := jwk.Key.(crypto.Signer)
 	if !ok {
 		return nil, fmt.Errorf("signing key %q: a %T can't sign", jwk.KeyID, jwk.Key)
 	}
-	switch jwk.Algorithm {
-	case RS256, ES256:
-	default:
-		return nil, fmt.Errorf("signing key %q: algorithm %q is not supported", jwk.KeyID, jwk.Algorithm)
+	if err := Complete(&jwk); err != nil {
+		return nil, fmt.Errorf("signing key %q: %w", jwk.KeyID, err)
 	}
 	if private, ok := private.(*rsa.PrivateKey); ok {
 		private.Precompute() // not stored with the key; without it each signature would do it again, a tenth of its time
 	}
-	// Members and order are what verifiers of deployed tokens have always seen: no typ.
-	header := fmt.Sprintf(`{"alg":%q,"kid":%q}`, jwk.Algorithm, jwk.KeyID)
-	return &Key{
-		id:        jwk.KeyID,
-		algorithm: jwk.Algorithm,
-		private:   private,
-		header:    base64.RawURLEncoding.EncodeToString([]byte(header)) + ".",
-	}, nil
+	return newKey(jwk.Public(), inMemory{private, hashOf(jwk.Algorithm)}), nil
+}
+
+// encodeHeader returns the encoded JWS header and the dot after it. Members and order are what verifiers of deployed
+// tokens have always seen: no typ, but where somebody asks for one.
+func (k *Key) encodeHeader(typ string) string {
+	header := fmt.Sprintf(`{"alg":%q,"kid":%q}`, k.algorithm, k.id)
+	if typ != "" {
+		header = fmt.Sprintf(`{"alg":%q,"kid":%q,"typ":%q}`, k.algorithm, k.id, typ)
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(header)) + "."
 }
 
 // Algorithm returns the JWS algorithm of the key.
 func (k *Key) Algorithm() string { return k.algorithm }
 
 // Sign returns the payload as a JWS in compact form (RFC 7515, section 7.1), with typ in its header unless that is empty.
-func (k *Key) Sign(_ context.Context, typ string, payload []byte) (string, error) {
+// The context counts where the key is not in memory.
+func (k *Key) Sign(ctx context.Context, typ string, payload []byte) (string, error) {
 	enc := base64.RawURLEncoding
-	size := len(k.header) + enc.EncodedLen(len(payload)) + 1 + enc.EncodedLen(rsaBits/8)
+	header := k.header
+	if typ != "" {
+		header = k.encodeHeader(typ)
+	}
+	size := len(header) + enc.EncodedLen(len(payload)) + 1 + enc.EncodedLen(k.size)
 	token := make([]byte, 0, size)
-	token = append(token, k.header...)
+	token = append(token, header...)
 	token = enc.AppendEncode(token, payload)
-	digest := sha256.Sum256(token)
-	signature, err := k.signDigest(digest[:])
+	signature, err := k.private.sign(ctx, token)
 	if err != nil {
 		return "", fmt.Errorf("sign with key %q: %w", k.id, err)
 	}
@@ -100,11 +119,21 @@ func (k *Key) Sign(_ context.Context, typ string, payload []byte) (string, error
 	return string(token), nil
 }
 
-func (k *Key) signDigest(digest []byte) ([]byte, error) {
-	if private, ok := k.private.(*ecdsa.PrivateKey); ok {
-		return signECDSA(private, digest)
+// inMemory is a private key that is here.
+type inMemory struct {
+	key  crypto.Signer
+	hash crypto.Hash
+}
+
+func (m inMemory) sign(_ context.Context, input []byte) ([]byte, error) {
+	switch key := m.key.(type) {
+	case ed25519.PrivateKey:
+		return ed25519.Sign(key, input), nil
+	case *ecdsa.PrivateKey:
+		return signECDSA(key, digest(m.hash, input))
+	default:
+		return key.Sign(rand.Reader, digest(m.hash, input), m.hash)
 	}
-	return k.private.Sign(rand.Reader, digest, crypto.SHA256)
 }
 
 // signECDSA returns the signature as the two numbers of fixed length that RFC 7518 (3.4) asks for, not as ASN.1.
@@ -113,16 +142,15 @@ func signECDSA(private *ecdsa.PrivateKey, digest []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := (private.Curve.Params().BitSize + 7) / 8
-	signature := make([]byte, 2*size)
-	r.FillBytes(signature[:size])
-	s.FillBytes(signature[size:])
+	signature := make([]byte, signatureSize(&private.PublicKey))
+	r.FillBytes(signature[:len(signature)/2])
+	s.FillBytes(signature[len(signature)/2:])
 	return signature, nil
 }
 
 // HalfHash returns what at_hash and c_hash hold for a value in a token signed by this key: the left half of its hash by
 // the hash function of the algorithm (OpenID Connect Core, 3.1.3.6).
 func (k *Key) HalfHash(value string) string {
-	sum := sha256.Sum256([]byte(value)) // both algorithms are of the 256 family
+	sum := digest(k.hash, []byte(value))
 	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -15,6 +16,9 @@ import (
 
 // ErrBadToken says that a token was not signed by one of our keys, whatever the reason.
 var ErrBadToken = errors.New("token is not signed by a current key")
+
+// errUnknownKey is an ErrBadToken that names a key which isn't published.
+var errUnknownKey = fmt.Errorf("%w: unknown key id", ErrBadToken)
 
 // Kind is the kind of the stored keys. There is one record, RecordKey.
 var Kind = store.Kind[Keyset]{Name: "keys"}
@@ -42,11 +46,9 @@ type Retired struct {
 
 // snapshot is a keyset ready for use; it never changes.
 type snapshot struct {
-	stored     Keyset
-	signing    *Key
-	public     map[string]jose.JSONWebKey
-	algorithms []jose.SignatureAlgorithm // of public: the only ones accepted in a token
-	jwks       Document
+	*published
+	stored  Keyset
+	signing *Key
 }
 
 // A Document is a published JSON document with its validator.
@@ -68,54 +70,74 @@ func NewDocument(v any) (Document, error) {
 // prepare makes a keyset ready for use. Retired keys whose time has passed are left out, wherever they may still be
 // stored.
 func prepare(stored Keyset, now time.Time) (*snapshot, error) {
-	signing, err := newKey(stored.Current)
+	signing, err := storedKey(stored.Current)
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{stored: stored, signing: signing, public: map[string]jose.JSONWebKey{}}
-	var published struct {
-		Keys []jose.JSONWebKey `json:"keys"`
-	}
-	publish := func(k jose.JSONWebKey) {
-		k = k.Public()
-		published.Keys = append(published.Keys, k)
-		s.public[k.KeyID] = k
-		s.accept(jose.SignatureAlgorithm(k.Algorithm))
-	}
-	publish(stored.Current)
+	keys := []jose.JSONWebKey{stored.Current}
 	if stored.Next != nil {
-		publish(*stored.Next)
+		keys = append(keys, *stored.Next)
 	}
 	for _, r := range stored.Retired {
 		if now.Before(r.Expires) {
-			publish(r.Key)
+			keys = append(keys, r.Key)
 		}
 	}
-	if s.jwks, err = NewDocument(published); err != nil {
+	p, err := publish(keys)
+	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	return &snapshot{published: p, stored: stored, signing: signing}, nil
 }
 
-func (s *snapshot) accept(a jose.SignatureAlgorithm) {
-	for _, known := range s.algorithms {
-		if known == a {
-			return
+// published is what everybody may know of the keys, ready for use; it never changes.
+type published struct {
+	keys       map[string]jose.JSONWebKey
+	algorithms []jose.SignatureAlgorithm // of the keys: the only ones accepted in a token
+	jwks       Document
+}
+
+// publish makes the public half of keys ready for use, in their order.
+func publish(keys []jose.JSONWebKey) (*published, error) {
+	p := &published{keys: map[string]jose.JSONWebKey{}}
+	var set struct {
+		Keys []jose.JSONWebKey `json:"keys"`
+	}
+	for _, k := range keys {
+		if err := Complete(&k); err != nil {
+			return nil, fmt.Errorf("key %q: %w", k.KeyID, err)
+		}
+		k = k.Public()
+		set.Keys = append(set.Keys, k)
+		p.keys[k.KeyID] = k
+		if a := jose.SignatureAlgorithm(k.Algorithm); !slices.Contains(p.algorithms, a) {
+			p.algorithms = append(p.algorithms, a)
 		}
 	}
-	s.algorithms = append(s.algorithms, a)
+	var err error
+	p.jwks, err = NewDocument(set)
+	return p, err
+}
+
+// names returns the algorithms of the keys.
+func (p *published) names() []string {
+	names := make([]string, len(p.algorithms))
+	for i, a := range p.algorithms {
+		names[i] = string(a)
+	}
+	return names
 }
 
 // verify returns the payload of a token that one of the keys signed. It checks nothing in the payload.
-func (s *snapshot) verify(token string) ([]byte, error) {
-	jws, err := jose.ParseSignedCompact(token, s.algorithms)
+func (p *published) verify(token string) ([]byte, error) {
+	jws, err := jose.ParseSignedCompact(token, p.algorithms)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadToken, err)
 	}
 	keyID := jws.Signatures[0].Header.KeyID
-	key, ok := s.public[keyID]
+	key, ok := p.keys[keyID]
 	if !ok {
-		return nil, fmt.Errorf("%w: unknown key id", ErrBadToken)
+		return nil, errUnknownKey
 	}
 	// A key signs with its own algorithm only, whatever the token's header says.
 	if jws.Signatures[0].Header.Algorithm != key.Algorithm {

@@ -30,6 +30,9 @@ type Config struct {
 	Algorithm      string        // RS256 or ES256; a change takes effect with the next rotation
 	RotationPeriod time.Duration // how long a key signs
 	TokenLifetime  time.Duration // of the tokens that live longest: so long an old key stays published
+	// SignAtOnce makes a new key sign when it is made, and not after it was published for a while, as upstream does.
+	// Applications that keep the published keys as long as they may then meet tokens that they can't verify.
+	SignAtOnce bool
 }
 
 // Local is a signer whose keys live in the storage. It is safe for concurrent use.
@@ -63,16 +66,13 @@ func (l *Local) Key() *Key { return l.current.Load().signing }
 func (l *Local) JWKS() Document { return l.current.Load().jwks }
 
 // Algorithms returns the algorithms of the published keys, the signing one's first.
-func (l *Local) Algorithms() []string {
-	var names []string
-	for _, a := range l.current.Load().algorithms {
-		names = append(names, string(a))
-	}
-	return names
-}
+func (l *Local) Algorithms() []string { return l.current.Load().names() }
 
 // MaxAge returns how long the published keys may be cached: never longer than a key is published before it signs.
 func (l *Local) MaxAge() time.Duration {
+	if l.cfg.SignAtOnce {
+		return maxAge // with nothing that it could be held to
+	}
 	return min(maxAge, l.cfg.RotationPeriod/4).Truncate(time.Second)
 }
 
@@ -132,7 +132,12 @@ func (l *Local) untilNext(now time.Time) time.Duration {
 }
 
 // lead is how long before a rotation the next key is published: twice as long as the published keys may be cached.
-func (l *Local) lead() time.Duration { return 2 * l.MaxAge() }
+func (l *Local) lead() time.Duration {
+	if l.cfg.SignAtOnce {
+		return 0
+	}
+	return 2 * l.MaxAge()
+}
 
 // advance reads the keys, takes each step whose time has come, and makes the result current.
 func (l *Local) advance(ctx context.Context) error {
@@ -236,7 +241,10 @@ func (l *Local) mustPublishNext(k *Keyset, now time.Time) bool {
 
 // mustRotate says that the key's time is over and that everybody has had the time to see the next one.
 func (l *Local) mustRotate(k *Keyset, now time.Time) bool {
-	return k.Next != nil && !now.Before(k.RotateAt) && !now.Before(k.NextSince.Add(l.MaxAge()))
+	if k.Next == nil || now.Before(k.RotateAt) {
+		return false
+	}
+	return l.cfg.SignAtOnce || !now.Before(k.NextSince.Add(l.MaxAge()))
 }
 
 func (l *Local) rotate(k *Keyset, now time.Time) {

@@ -102,7 +102,10 @@ type Change struct {
 
 // quiet are the kinds that change with every login. Nobody remembers their records, and to tell every replica of each
 // change would cost more than the change.
-var quiet = map[string]bool{"request": true, "code": true, "login": true, "refresh": true, "offline": true, "lease": true}
+var quiet = map[string]bool{
+	"request": true, "code": true, "device": true, "login": true, "refresh": true, "offline": true, "revoked": true,
+	"lease": true,
+}
 
 // Announced reports whether Watch tells of the changes of a kind.
 func Announced(kind string) bool { return !quiet[kind] }

@@ -91,9 +91,11 @@ func (k *storedKeys) keyset(now time.Time) (*signing.Keyset, error) {
 	if k.SigningKey == nil {
 		return nil, nil
 	}
-	if k.SigningKey.IsPublic() || !supported(k.SigningKey) {
-		return nil, fmt.Errorf("the signing key %q, a %T for algorithm %q, is not a private key for %s or %s",
-			k.SigningKey.KeyID, k.SigningKey.Key, k.SigningKey.Algorithm, signing.RS256, signing.ES256)
+	if k.SigningKey.IsPublic() {
+		return nil, fmt.Errorf("the signing key %q is not a private key", k.SigningKey.KeyID)
+	}
+	if err := signing.Complete(k.SigningKey); err != nil {
+		return nil, fmt.Errorf("the signing key %q: %w", k.SigningKey.KeyID, err)
 	}
 	public := k.SigningKey.Public()
 	ours := &signing.Keyset{Current: *k.SigningKey, CurrentPub: &public, RotateAt: k.NextRotation}
@@ -105,15 +107,13 @@ func (k *storedKeys) keyset(now time.Time) (*signing.Keyset, error) {
 		if err := json.Unmarshal(v.PublicKey, &retired.Key); err != nil {
 			return nil, fmt.Errorf("verification key: %w", err)
 		}
-		if !retired.Key.IsPublic() || !supported(&retired.Key) {
-			return nil, fmt.Errorf("the verification key %q, a %T for algorithm %q, is not a public key for %s or %s",
-				retired.Key.KeyID, retired.Key.Key, retired.Key.Algorithm, signing.RS256, signing.ES256)
+		if !retired.Key.IsPublic() {
+			return nil, fmt.Errorf("the verification key %q is not a public key", retired.Key.KeyID)
+		}
+		if err := signing.Complete(&retired.Key); err != nil {
+			return nil, fmt.Errorf("the verification key %q: %w", retired.Key.KeyID, err)
 		}
 		ours.Retired = append(ours.Retired, retired)
 	}
 	return ours, nil
-}
-
-func supported(k *jose.JSONWebKey) bool {
-	return k.Valid() && k.KeyID != "" && (k.Algorithm == signing.RS256 || k.Algorithm == signing.ES256)
 }

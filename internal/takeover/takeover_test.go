@@ -16,6 +16,7 @@ import (
 	"dex/internal/client"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
+	"dex/internal/limit"
 	"dex/internal/signing"
 	"dex/internal/store"
 	"dex/internal/store/memory"
@@ -141,7 +142,7 @@ func TestTakeOverRelease(t *testing.T) {
 
 func checkClientSecrets(t *testing.T, s store.Store) {
 	t.Helper()
-	registry := client.NewRegistry(nil, s)
+	registry := client.NewRegistry(nil, s, limit.NewSet(time.Now))
 	authenticate := func(id, secret string) error {
 		form := url.Values{"client_id": {id}, "client_secret": {secret}}
 		r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(form.Encode()))

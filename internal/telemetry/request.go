@@ -19,8 +19,8 @@ func WithRequest(ctx context.Context, requestID, clientAddress string) context.C
 // RequestID returns the id of the context's request; empty outside of one.
 func RequestID(ctx context.Context) string { return requestOf(ctx).id }
 
-// ClientAddress returns the IP address of the context's client; empty outside of a request. It serves records and logs
-// and is no proof of anything: a trusted proxy may have named it.
+// ClientAddress returns the IP address of the context's client; empty outside of a request. It serves records, logs and
+// limits, and is no proof of anything: a trusted proxy may have named it.
 func ClientAddress(ctx context.Context) string { return requestOf(ctx).clientAddress }
 
 func requestOf(ctx context.Context) request {

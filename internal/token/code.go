@@ -143,12 +143,14 @@ func (c *Codes) redeem(ctx context.Context, e store.Entry[code]) error {
 	})
 }
 
-// spoil marks a code as used, so that nobody can redeem it.
-func (c *Codes) spoil(ctx context.Context, e store.Entry[code]) error {
-	return c.change(ctx, e, func(stored *code) error {
+// spoil marks a code as used, so that nobody can redeem it, and reports whether it was so marked before.
+func (c *Codes) spoil(ctx context.Context, e store.Entry[code]) (used bool, err error) {
+	err = c.change(ctx, e, func(stored *code) error {
+		used = stored.Used
 		stored.Used, stored.Redeemed, stored.Identity = true, time.Time{}, connector.Identity{}
 		return nil
 	})
+	return used, err
 }
 
 func (c *Codes) change(ctx context.Context, e store.Entry[code], how func(*code) error) error {

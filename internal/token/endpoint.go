@@ -14,6 +14,7 @@ import (
 
 	"dex/internal/client"
 	"dex/internal/federation"
+	"dex/internal/limit"
 	"dex/internal/oauth"
 	"dex/internal/policy"
 )
@@ -23,6 +24,9 @@ type request struct {
 	form   oauth.Form
 	client *client.Client
 }
+
+// scopes returns the scopes that are asked for.
+func (r *request) scopes() []string { return strings.Fields(r.form.Get("scope")) }
 
 // A grant is one way to tokens (RFC 6749, section 1.3). Verify finds out what a request is good for; nothing that it
 // returns reaches the client before the pipeline has checked it. Its error is an *oauth.Error, or any other for a
@@ -50,33 +54,64 @@ type Endpoint struct {
 	policy  *policy.Policy
 	minter  *Minter
 	log     *slog.Logger
+
+	bearerIDTokens bool
 }
 
 // Config is what the token endpoint is made of.
 type Config struct {
-	Clients    *client.Registry
-	Connectors *federation.Registry
-	Policy     *policy.Policy
-	Minter     *Minter
-	Codes      *Codes
-	Families   *Families
-	Offline    *OfflineSessions
-	GrantTypes []string // the grants to serve; those that are not known are left out
-	Log        *slog.Logger
+	Clients     *client.Registry
+	Connectors  *federation.Registry
+	Policy      *policy.Policy
+	Minter      *Minter
+	Codes       *Codes
+	Devices     *Devices
+	Families    *Families
+	Offline     *OfflineSessions
+	Revocations *Revocations
+	GrantTypes  []string // the grants to serve; those that are not known are left out
+	Limits      *limit.Set
+	Log         *slog.Logger
+
+	PasswordConnector   string // id; empty means that there is no password grant
+	AnonymousDevices    bool   // devices needn't say whose they are
+	AnyExchangeAudience bool   // as exchangeGrant says
+	BearerIDTokens      bool   // an exchanged ID token is said to be a bearer token
 }
 
 // NewEndpoint returns the token endpoint.
 func NewEndpoint(cfg Config) *Endpoint {
+	devices := &deviceGrant{
+		devices: cfg.Devices, families: cfg.Families, offline: cfg.Offline, connectors: cfg.Connectors, log: cfg.Log,
+	}
 	all := map[string]grant{
 		oauth.GrantAuthorizationCode: &codeGrant{
-			codes: cfg.Codes, families: cfg.Families, offline: cfg.Offline, connectors: cfg.Connectors, log: cfg.Log,
+			codes: cfg.Codes, families: cfg.Families, offline: cfg.Offline, connectors: cfg.Connectors, revoked: cfg.Revocations,
+			log: cfg.Log,
 		},
 		oauth.GrantRefreshToken: &refreshGrant{
-			families: cfg.Families, offline: cfg.Offline, connectors: cfg.Connectors, log: cfg.Log,
+			families: cfg.Families, offline: cfg.Offline, connectors: cfg.Connectors, revoked: cfg.Revocations, log: cfg.Log,
+		},
+		oauth.GrantDeviceCode:        devices,
+		oauth.GrantClientCredentials: &clientCredentialsGrant{policy: cfg.Policy},
+		oauth.GrantTokenExchange: &exchangeGrant{
+			connectors: cfg.Connectors, policy: cfg.Policy, anyAudience: cfg.AnyExchangeAudience,
 		},
 	}
+	if cfg.AnonymousDevices {
+		all[oauth.GrantDeviceCode] = anonymousDeviceGrant{devices}
+	}
+	if cfg.PasswordConnector != "" {
+		all[oauth.GrantPassword] = &passwordGrant{
+			connectorID: cfg.PasswordConnector, connectors: cfg.Connectors, families: cfg.Families, offline: cfg.Offline,
+			policy: cfg.Policy, limits: cfg.Limits, log: cfg.Log,
+		}
+	}
 	maps.DeleteFunc(all, func(name string, _ grant) bool { return !slices.Contains(cfg.GrantTypes, name) })
-	return &Endpoint{grants: all, clients: cfg.Clients, policy: cfg.Policy, minter: cfg.Minter, log: cfg.Log}
+	return &Endpoint{
+		grants: all, clients: cfg.Clients, policy: cfg.Policy, minter: cfg.Minter, log: cfg.Log,
+		bearerIDTokens: cfg.BearerIDTokens,
+	}
 }
 
 // GrantTypes returns the grants that are served, sorted.
@@ -98,7 +133,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve is the pipeline that every grant goes through.
 func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 	ctx := r.Context()
-	f, err := oauth.ReadForm(r)
+	f, err := readForm(r)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +141,7 @@ func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := e.clients.Authenticate(r, e.log)
+	c, err := e.client(r, f, g)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +165,25 @@ func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return encode(found, t, refresh)
+	return e.encode(found, t, refresh)
+}
+
+// An anonymous grant finds the client of a request that says nothing of one.
+type anonymous interface {
+	clientID(ctx context.Context, f oauth.Form) (string, error)
+}
+
+// client finds out whose request it is.
+func (e *Endpoint) client(r *http.Request, f oauth.Form, g grant) (*client.Client, error) {
+	known, ok := g.(anonymous)
+	if !ok || f.Has("client_id") || r.Header.Get("Authorization") != "" {
+		return e.clients.Authenticate(r, e.log)
+	}
+	id, err := known.clientID(r.Context(), f)
+	if err != nil {
+		return nil, err
+	}
+	return e.clients.Get(r.Context(), id)
 }
 
 // checkConnector asks the policy about where a user comes from; who comes from nowhere must be the client itself.
@@ -142,6 +195,14 @@ func (e *Endpoint) checkConnector(c *client.Client, found *granted, grantType st
 		return nil
 	}
 	return e.policy.Connector(c, found.connector, grantType)
+}
+
+// readForm reads the parameters, of which a token exchange may repeat some.
+func readForm(r *http.Request) (oauth.Form, error) {
+	if r.PostFormValue("grant_type") == oauth.GrantTokenExchange {
+		return oauth.ReadForm(r, exchangeLists...)
+	}
+	return oauth.ReadForm(r)
 }
 
 // grant finds the grant that a request asks for.
@@ -158,7 +219,15 @@ func (e *Endpoint) grant(f oauth.Form) (grant, error) {
 }
 
 // encode writes the answer of RFC 6749 (5.1), or of RFC 8693 (2.2.1) for a token exchange.
-func encode(found *granted, t Tokens, refreshToken string) ([]byte, error) {
+func (e *Endpoint) encode(found *granted, t Tokens, refreshToken string) ([]byte, error) {
+	kind := "bearer"
+	if found.issued != "" && t.Access == "" {
+		// The one token of an exchange is always here, whatever it is.
+		t.Access, t.ID = t.ID, ""
+		if !e.bearerIDTokens {
+			kind = "N_A"
+		}
+	}
 	answer := struct {
 		AccessToken  string `json:"access_token"`
 		Issued       string `json:"issued_token_type,omitempty"`
@@ -167,6 +236,6 @@ func encode(found *granted, t Tokens, refreshToken string) ([]byte, error) {
 		RefreshToken string `json:"refresh_token,omitempty"`
 		IDToken      string `json:"id_token,omitempty"`
 		Scope        string `json:"scope"`
-	}{t.Access, found.issued, "bearer", t.ExpiresIn, refreshToken, t.ID, strings.Join(found.Scopes, " ")}
+	}{t.Access, found.issued, kind, t.ExpiresIn, refreshToken, t.ID, strings.Join(found.Scopes, " ")}
 	return json.Marshal(answer)
 }

@@ -18,6 +18,7 @@ type codeGrant struct {
 	families   *Families
 	offline    *OfflineSessions
 	connectors *federation.Registry
+	revoked    *Revocations
 	log        *slog.Logger
 }
 
@@ -73,8 +74,18 @@ func check(c *code, f oauth.Form) error {
 // spoil makes a code useless after a request that does not fit it, and returns why it does not: who has stolen a code
 // gets no second guess.
 func (g *codeGrant) spoil(ctx context.Context, e store.Entry[code], why error) error {
-	if err := g.codes.spoil(ctx, e); err != nil {
+	used, err := g.codes.spoil(ctx, e)
+	if err != nil {
 		return fmt.Errorf("spoil code: %w", err)
+	}
+	begun, _, err := g.families.begun(ctx, e.Value.FamilyID)
+	if err != nil {
+		return fmt.Errorf("spoil code: %w", err)
+	}
+	if used || !begun.IsZero() {
+		if err := g.revoked.RevokeLogin(ctx, e.Value.FamilyID); err != nil {
+			return err
+		}
 	}
 	if err := g.families.End(ctx, e.Value.FamilyID); err != nil {
 		return fmt.Errorf("spoil code: %w", err)
@@ -127,10 +138,13 @@ func (g *codeGrant) endReplayed(ctx context.Context, c *code, used time.Time) er
 	if g.codes.mayHaveRepeated(used) {
 		return oauth.Errorf(oauth.InvalidGrant, "The code was used before.")
 	}
+	if err := g.revoked.RevokeLogin(ctx, c.FamilyID); err != nil {
+		return err
+	}
 	if err := g.families.End(ctx, c.FamilyID); err != nil {
 		return fmt.Errorf("end refresh tokens of a replayed code: %w", err)
 	}
-	g.log.WarnContext(ctx, "authorization code used twice, its refresh tokens are ended",
+	g.log.WarnContext(ctx, "authorization code used twice, its tokens are revoked",
 		"client_id", c.ClientID, "token_id", c.FamilyID)
 	return oauth.Errorf(oauth.InvalidGrant, "The code was used before.")
 }

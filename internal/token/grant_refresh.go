@@ -31,6 +31,7 @@ type refreshGrant struct {
 	families   *Families
 	offline    *OfflineSessions
 	connectors *federation.Registry
+	revoked    *Revocations
 	log        *slog.Logger
 
 	asking singleflight.Group // one question to a source for each family at a time
@@ -121,6 +122,9 @@ func (g *refreshGrant) judge(
 func (g *refreshGrant) refused(ctx context.Context, familyID string, err error) error {
 	switch {
 	case errors.Is(err, errReused):
+		if revokeErr := g.revoked.RevokeLogin(ctx, familyID); revokeErr != nil {
+			return revokeErr
+		}
 		if endErr := g.families.End(ctx, familyID); endErr != nil {
 			return fmt.Errorf("end reused refresh token family: %w", endErr)
 		}

@@ -43,8 +43,11 @@ func newReplica(t *testing.T, s store.Store, p Policy, reuse time.Duration, src 
 	now, log := func() time.Time { return r.clock }, slog.New(slog.DiscardHandler)
 	connectors := federation.NewRegistry([]*federation.Definition{{ID: "src", Config: src}}, s, "http://dex.test/callback", log)
 	r.codes, r.families, r.offline = NewCodes(s, time.Minute, reuse, now), NewFamilies(s, p, now, log), NewOfflineSessions(s, p, now)
-	r.code = &codeGrant{codes: r.codes, families: r.families, offline: r.offline, connectors: connectors, log: log}
-	r.refresh = &refreshGrant{families: r.families, offline: r.offline, connectors: connectors, log: log}
+	revoked := NewRevocations(s, time.Hour, now)
+	r.code = &codeGrant{
+		codes: r.codes, families: r.families, offline: r.offline, connectors: connectors, revoked: revoked, log: log,
+	}
+	r.refresh = &refreshGrant{families: r.families, offline: r.offline, connectors: connectors, revoked: revoked, log: log}
 	return r
 }
 

@@ -33,6 +33,11 @@ type Authorization struct {
 // Has reports whether a scope was granted.
 func (a *Authorization) Has(scope string) bool { return slices.Contains(a.Scopes, scope) }
 
+// connectorScopes returns what of the scopes matters to a source.
+func (a *Authorization) connectorScopes() connector.Scopes {
+	return connector.Scopes{OfflineAccess: a.Has(oauth.ScopeOfflineAccess), Groups: a.Has(oauth.ScopeGroups)}
+}
+
 // A Signer gives the key that signs now.
 type Signer interface {
 	Key() *signing.Key
@@ -45,6 +50,8 @@ type Minter struct {
 	Signer   Signer
 	Policy   *policy.Policy
 	Now      func() time.Time
+	// Profile makes access tokens as RFC 9068 has them: with a type of their own, and nothing that belongs to ID tokens.
+	Profile bool
 }
 
 // Wanted says which tokens are to be made.
@@ -116,7 +123,11 @@ func (m *Minter) Mint(ctx context.Context, c *client.Client, a *Authorization, w
 		access.ClientID, access.Scope = c.ID, strings.Join(a.Scopes, " ")
 		// Means nothing in an access token, but verifiers that take it for an ID token have always seen one.
 		access.AccessTokenHash = key.HalfHash(id.New())
-		if t.Access, err = sign(ctx, key, access); err != nil {
+		typ := ""
+		if m.Profile {
+			typ, access.Nonce, access.AccessTokenHash = "at+jwt", "", ""
+		}
+		if t.Access, err = sign(ctx, key, typ, access); err != nil {
 			return Tokens{}, err
 		}
 	}
@@ -128,19 +139,19 @@ func (m *Minter) Mint(ctx context.Context, c *client.Client, a *Authorization, w
 		if w.Code != "" {
 			identity.CodeHash = key.HalfHash(w.Code)
 		}
-		if t.ID, err = sign(ctx, key, identity); err != nil {
+		if t.ID, err = sign(ctx, key, "", identity); err != nil {
 			return Tokens{}, err
 		}
 	}
 	return t, nil
 }
 
-func sign(ctx context.Context, key *signing.Key, p payload) (string, error) {
+func sign(ctx context.Context, key *signing.Key, typ string, p payload) (string, error) {
 	b, err := json.Marshal(p)
 	if err != nil {
 		return "", oauth.Errorf(oauth.ServerError, "").Because(fmt.Errorf("encode claims: %w", err))
 	}
-	token, err := key.Sign(ctx, "", b)
+	token, err := key.Sign(ctx, typ, b)
 	if err != nil {
 		return "", oauth.Errorf(oauth.ServerError, "").Because(err)
 	}

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,9 @@ import (
 // notBeforeLeeway is how far a clock of another replica may be ahead.
 const notBeforeLeeway = 5 * time.Minute
 
+// ErrRefused says that a token is no good, or is none. Every other error is a failure of ours.
+var ErrRefused = errors.New("token is refused")
+
 // Keys verifies signatures with our own keys.
 type Keys interface {
 	Verify(token string) (payload []byte, err error)
@@ -20,22 +24,79 @@ type Keys interface {
 // A Verifier checks ID and access tokens that this server made. Audiences are not checked: a token is shown by whoever
 // it was made for.
 type Verifier struct {
-	Issuer string
-	Keys   Keys
-	Now    func() time.Time
+	Issuer      string
+	Keys        Keys
+	Revocations *Revocations
+	Now         func() time.Time
+}
+
+// Claims is what a token of ours says.
+type Claims struct {
+	Issuer            string          `json:"iss"`
+	Subject           string          `json:"sub"`
+	Audience          audience        `json:"aud"`
+	Expires           int64           `json:"exp"`
+	IssuedAt          int64           `json:"iat"`
+	NotBefore         int64           `json:"nbf"`
+	TokenID           string          `json:"jti"`
+	AuthorizedParty   string          `json:"azp"`
+	ClientID          string          `json:"client_id"`
+	Scope             *string         `json:"scope"` // nil in ID tokens, and in upstream's
+	Events            json.RawMessage `json:"events"`
+	Email             string          `json:"email"`
+	EmailVerified     *bool           `json:"email_verified"`
+	Groups            []string        `json:"groups"`
+	Name              string          `json:"name"`
+	PreferredUsername string          `json:"preferred_username"`
+	Federated         json.RawMessage `json:"federated_claims"`
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (a *audience) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*a = audience{one}
+		return nil
+	}
+	var several []string
+	err := json.Unmarshal(b, &several)
+	*a = several
+	return err
+}
+
+// Client returns the client that a token was made for.
+func (c *Claims) Client() string {
+	switch {
+	case c.ClientID != "":
+		return c.ClientID
+	case c.AuthorizedParty == "" && len(c.Audience) == 1:
+		return c.Audience[0]
+	}
+	return c.AuthorizedParty
+}
+
+// IsFor reports whether a client is to accept the token, or asked for it.
+func (c *Claims) IsFor(clientID string) bool {
+	return clientID == c.Client() || slices.Contains(c.Audience, clientID)
+}
+
+// IsAccessToken reports whether the token is an access token, as far as it tells: those of upstream's don't.
+func (c *Claims) IsAccessToken() bool { return c.ClientID != "" && c.Scope != nil }
+
+// Has reports whether a scope was granted, or the token does not say what was.
+func (c *Claims) Has(scope string) bool {
+	return c.Scope == nil || slices.Contains(strings.Fields(*c.Scope), scope)
 }
 
 // Verified is a token of ours.
 type Verified struct {
 	Payload []byte // the claims as they were signed
-	// Scopes is what was granted; nil for a token that does not say.
-	Scopes []string
+	Claims
 }
 
-var errNotOurs = errors.New("token is of another issuer or for another purpose")
-
-// Verify checks a token that stands for its user, so that it must be alive.
-func (v *Verifier) Verify(token string) (Verified, error) {
+// Verify checks a token that stands for its user, so that it must be alive. The error is ErrRefused, or that the storage
+// could not be asked.
+func (v *Verifier) Verify(ctx context.Context, token string) (Verified, error) {
 	payload, claims, err := v.parse(token)
 	if err != nil {
 		return Verified{}, err
@@ -43,48 +104,39 @@ func (v *Verifier) Verify(token string) (Verified, error) {
 	now := v.Now()
 	switch {
 	case now.Unix() >= claims.Expires:
-		return Verified{}, errors.New("token has expired")
+		return Verified{}, fmt.Errorf("%w: it has expired", ErrRefused)
 	case claims.NotBefore != 0 && now.Add(notBeforeLeeway).Unix() < claims.NotBefore:
-		return Verified{}, errors.New("token is not valid yet")
+		return Verified{}, fmt.Errorf("%w: it is not valid yet", ErrRefused)
 	}
-	verified := Verified{Payload: payload}
-	if claims.Scope != nil {
-		verified.Scopes = strings.Fields(*claims.Scope)
+	revoked, err := v.Revocations.isRevoked(ctx, &claims)
+	switch {
+	case err != nil:
+		return Verified{}, err
+	case revoked:
+		return Verified{}, fmt.Errorf("%w: it was revoked", ErrRefused)
 	}
-	return verified, nil
+	return Verified{Payload: payload, Claims: claims}, nil
 }
 
 // VerifyHint checks a token that only tells who its user is, and returns their sub claim; the token may have expired
-// (OpenID Connect Core, 3.1.2.1).
+// (OpenID Connect Core, 3.1.2.1). The error is ErrRefused.
 func (v *Verifier) VerifyHint(token string) (subject string, err error) {
 	_, claims, err := v.parse(token)
 	return claims.Subject, err
 }
 
-// Has reports whether a scope was granted, or the token does not say what was.
-func (v *Verified) Has(scope string) bool { return v.Scopes == nil || slices.Contains(v.Scopes, scope) }
-
-type ownClaims struct {
-	Issuer    string          `json:"iss"`
-	Subject   string          `json:"sub"`
-	Expires   int64           `json:"exp"`
-	NotBefore int64           `json:"nbf"`
-	Scope     *string         `json:"scope"`
-	Events    json.RawMessage `json:"events"`
-}
-
-func (v *Verifier) parse(token string) ([]byte, ownClaims, error) {
+func (v *Verifier) parse(token string) ([]byte, Claims, error) {
 	payload, err := v.Keys.Verify(token)
 	if err != nil {
-		return nil, ownClaims{}, err
+		return nil, Claims{}, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	var claims ownClaims
+	var claims Claims
 	if err := json.Unmarshal(payload, &claims); err != nil {
-		return nil, ownClaims{}, fmt.Errorf("decode claims: %w", err)
+		return nil, Claims{}, fmt.Errorf("%w: decode claims: %w", ErrRefused, err)
 	}
 	// A logout token has events, and is no proof of anything else (OpenID Connect Back-Channel Logout, 2.4).
 	if claims.Issuer != v.Issuer || claims.Subject == "" || claims.Events != nil {
-		return nil, ownClaims{}, errNotOurs
+		return nil, Claims{}, fmt.Errorf("%w: it is of another issuer or for another purpose", ErrRefused)
 	}
 	return payload, claims, nil
 }

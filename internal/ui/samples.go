@@ -48,6 +48,16 @@ func (u *UI) samples() []sample {
 			User: "jane", Client: "Sample", AuthReqID: "1", RequestedScopes: []string{"openid", "email"},
 		})},
 		{"oob.html", oobData{base, OOBPage{Code: "1"}}},
+		{"device.html", newDeviceData(base, DevicePage{
+			PostURL: "/device/auth/verify_code", UserCode: "BCDF-GHJK", Invalid: true, Message: "Sample",
+		})},
+		{"device.html", newDeviceData(base, DevicePage{PostURL: "/device/auth/verify_code"})},
+		{"device_confirm.html", newDeviceConfirmData(base, DeviceConfirmPage{
+			PostURL: "/device/auth/verify_code", UserCode: "BCDF-GHJK", Client: "Sample",
+			RequestedScopes: []string{"openid", "email"},
+		})},
+		{"device_success.html", deviceResultData{base, DeviceResultPage{ClientName: "Sample"}}},
+		{"device_denied.html", deviceResultData{base, DeviceResultPage{ClientName: "Sample", Denied: true}}},
 		{"form_post.html", newFormPostData(base, FormPostPage{
 			URL: "https://example.com/callback", Fields: []FormField{{Name: "code", Value: "1"}},
 		})},

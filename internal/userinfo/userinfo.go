@@ -2,6 +2,8 @@
 package userinfo
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -11,16 +13,22 @@ import (
 	"dex/internal/token"
 )
 
+// Config is what the endpoint is made of.
+type Config struct {
+	Verifier *token.Verifier
+	Log      *slog.Logger
+	// UserOnly answers with the claims about the user only, as the standard has it, and not with the token's whole
+	// payload, as upstream does.
+	UserOnly bool
+}
+
 // Endpoint is the UserInfo endpoint.
 type Endpoint struct {
-	verifier *token.Verifier
-	log      *slog.Logger
+	cfg Config
 }
 
 // New returns the UserInfo endpoint.
-func New(v *token.Verifier, log *slog.Logger) *Endpoint {
-	return &Endpoint{verifier: v, log: log}
-}
+func New(cfg Config) *Endpoint { return &Endpoint{cfg: cfg} }
 
 // ServeHTTP answers with the claims of the token, as they were signed.
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -35,17 +43,42 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		oauth.Errorf(oauth.InvalidToken, "A bearer token is required.").WriteJSON(w, http.StatusUnauthorized)
 		return
 	}
-	verified, verifyErr := e.verifier.Verify(bearer)
-	if verifyErr != nil {
-		e.log.InfoContext(r.Context(), "userinfo request refused", "err", verifyErr)
-		challenge(w, oauth.Errorf(oauth.InvalidToken, "The token is invalid or has expired."))
+	verified, verifyErr := e.cfg.Verifier.Verify(r.Context(), bearer)
+	switch {
+	case errors.Is(verifyErr, token.ErrRefused):
+		e.cfg.Log.InfoContext(r.Context(), "userinfo request refused", "err", verifyErr)
+		challenge(w, oauth.Errorf(oauth.InvalidToken, "The token is invalid, has expired or was revoked."))
+		return
+	case verifyErr != nil:
+		oauth.Refuse(w, r, e.cfg.Log, "userinfo request failed", verifyErr)
 		return
 	}
 	if !verified.Has(oauth.ScopeOpenID) {
 		challenge(w, oauth.Errorf(oauth.InsufficientScope, "The token was not granted the scope openid."))
 		return
 	}
-	oauth.WriteJSON(w, http.StatusOK, verified.Payload)
+	body := verified.Payload
+	if e.cfg.UserOnly {
+		var encodeErr error
+		if body, encodeErr = userClaims(&verified); encodeErr != nil {
+			oauth.Refuse(w, r, e.cfg.Log, "userinfo request failed", encodeErr)
+			return
+		}
+	}
+	oauth.WriteJSON(w, http.StatusOK, body)
+}
+
+// userClaims returns the claims about the user. The token has those of its scopes only.
+func userClaims(v *token.Verified) ([]byte, error) {
+	return json.Marshal(struct {
+		Subject           string          `json:"sub"`
+		Email             string          `json:"email,omitempty"`
+		EmailVerified     *bool           `json:"email_verified,omitempty"`
+		Groups            []string        `json:"groups,omitempty"`
+		Name              string          `json:"name,omitempty"`
+		PreferredUsername string          `json:"preferred_username,omitempty"`
+		Federated         json.RawMessage `json:"federated_claims,omitempty"`
+	}{v.Subject, v.Email, v.EmailVerified, v.Groups, v.Name, v.PreferredUsername, v.Federated})
 }
 
 // presented returns the token of a request, from the header or, for POST, from the body (RFC 6750, sections 2.1, 2.2).

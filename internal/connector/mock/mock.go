@@ -34,6 +34,9 @@ type callback struct{}
 var (
 	_ connector.Callback  = callback{}
 	_ connector.Refresher = callback{}
+
+	_ connector.TokenIdentity = callback{}
+
 	_ connector.Password  = password{}
 	_ connector.Refresher = password{}
 )
@@ -54,6 +57,16 @@ func (callback) HandleCallback(context.Context, connector.Scopes, []byte, *http.
 }
 
 func (callback) Refresh(context.Context, connector.Scopes, connector.Identity) (connector.Identity, error) {
+	return author(), nil
+}
+
+// TokenIdentity takes every token for one of the person, but the word expired, for trying out refusals.
+func (callback) TokenIdentity(
+	_ context.Context, _ connector.Scopes, t connector.SubjectToken,
+) (connector.Identity, error) {
+	if t.Token == "expired" {
+		return connector.Identity{}, &connector.BadToken{Reason: "it has expired; get a new one."}
+	}
 	return author(), nil
 }
 

@@ -1,0 +1,201 @@
+// Package introspection tells applications whether a token is alive and what it is good for (RFC 7662).
+package introspection
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"dex/internal/client"
+	"dex/internal/oauth"
+	"dex/internal/token"
+)
+
+// Config is what the endpoint is made of.
+type Config struct {
+	Issuer   string
+	Clients  *client.Registry
+	Families *token.Families
+	Verifier *token.Verifier
+	Log      *slog.Logger
+	// Open lets anybody ask about any token, and takes ID tokens for access tokens, as upstream does.
+	Open bool
+}
+
+// Endpoint is the introspection endpoint.
+type Endpoint struct {
+	cfg Config
+}
+
+// New returns the introspection endpoint.
+func New(cfg Config) *Endpoint { return &Endpoint{cfg: cfg} }
+
+// answer is what is known of a token that is alive. The order of the members is the order on the wire.
+type answer struct {
+	Active    bool     `json:"active"`
+	Scope     string   `json:"scope,omitempty"`
+	ClientID  string   `json:"client_id"`
+	Subject   string   `json:"sub"`
+	Expires   int64    `json:"exp,omitempty"` // absent if the token lives until it is revoked
+	IssuedAt  int64    `json:"iat"`
+	NotBefore int64    `json:"nbf"`
+	Username  string   `json:"username,omitempty"`
+	Audience  any      `json:"aud"`
+	Issuer    string   `json:"iss"`
+	TokenID   string   `json:"jti,omitempty"`
+	TokenType string   `json:"token_type"`
+	TokenUse  string   `json:"token_use"`
+	Extra     extra    `json:"ext"`
+	readers   []string // who may know of it
+}
+
+// extra is the claims about the user.
+type extra struct {
+	AuthorizedParty   string          `json:"azp,omitempty"`
+	Email             string          `json:"email,omitempty"`
+	EmailVerified     *bool           `json:"email_verified,omitempty"`
+	Groups            []string        `json:"groups,omitempty"`
+	Name              string          `json:"name,omitempty"`
+	PreferredUsername string          `json:"preferred_username,omitempty"`
+	Federated         json.RawMessage `json:"federated_claims,omitempty"`
+}
+
+// inactive is all that is said of every other token (RFC 7662, section 2.2).
+var inactive = []byte(`{"active":false}`)
+
+// ServeHTTP answers an introspection request (RFC 7662, section 2).
+func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !oauth.PostOnly(w, r) {
+		return
+	}
+	body, err := e.serve(r)
+	if err != nil {
+		oauth.Refuse(w, r, e.cfg.Log, "introspection request refused", err)
+		return
+	}
+	oauth.WriteJSON(w, http.StatusOK, body)
+}
+
+func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
+	f, err := oauth.ReadForm(r)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := e.authenticate(r)
+	if err != nil {
+		return nil, err
+	}
+	text := f.Get("token")
+	if text == "" {
+		return nil, oauth.Errorf(oauth.InvalidRequest, "The parameter token is missing.")
+	}
+	a, err := e.inspect(r.Context(), text)
+	if errors.Is(err, token.ErrRefused) {
+		return inactive, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !a.mayBeReadBy(reader) {
+		e.cfg.Log.WarnContext(r.Context(), "client asked about a token that is not for it", "client_id", reader.ID)
+		return inactive, nil
+	}
+	return json.Marshal(a)
+}
+
+// authenticate returns the client that asks; nil where anybody may. A client without a secret could be anybody
+// (RFC 7662, section 2.1).
+func (e *Endpoint) authenticate(r *http.Request) (*client.Client, error) {
+	if e.cfg.Open {
+		return nil, nil //nolint:nilnil // nobody is a good answer there
+	}
+	c, err := e.cfg.Clients.Authenticate(r, e.cfg.Log)
+	if err != nil {
+		return nil, err
+	}
+	if c.Secret == "" {
+		return nil, oauth.Errorf(oauth.InvalidClient, "Only clients with a secret may ask about tokens.")
+	}
+	return c, nil
+}
+
+func (a *answer) mayBeReadBy(c *client.Client) bool {
+	if c == nil {
+		return true
+	}
+	for _, id := range a.readers {
+		if id == c.ID {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *Endpoint) inspect(ctx context.Context, text string) (*answer, error) {
+	a, err := e.inspectJWT(ctx, text)
+	if errors.Is(err, token.ErrRefused) {
+		a, err = e.inspectRefreshToken(ctx, text)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := e.cfg.Clients.Get(ctx, a.ClientID); errors.Is(err, client.ErrUnknown) {
+		return nil, token.ErrRefused
+	} else if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func (e *Endpoint) inspectJWT(ctx context.Context, text string) (*answer, error) {
+	v, err := e.cfg.Verifier.Verify(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	if !v.IsAccessToken() && !e.cfg.Open {
+		return nil, token.ErrRefused // an ID token, which is for its client and nobody else
+	}
+	a := &answer{
+		Active: true, ClientID: v.Client(), Subject: v.Subject, Expires: v.Expires, IssuedAt: v.IssuedAt,
+		NotBefore: v.IssuedAt, Username: v.PreferredUsername, Audience: v.Audience, Issuer: v.Issuer, TokenID: v.TokenID,
+		TokenType: "Bearer", TokenUse: "access_token",
+		Extra: extra{
+			AuthorizedParty: v.AuthorizedParty, Email: v.Email, EmailVerified: v.EmailVerified, Groups: v.Groups,
+			Name: v.Name, PreferredUsername: v.PreferredUsername, Federated: v.Federated,
+		},
+		readers: append([]string{v.Client()}, v.Audience...),
+	}
+	if v.Scope != nil {
+		a.Scope = *v.Scope
+	}
+	return a, nil
+}
+
+func (e *Endpoint) inspectRefreshToken(ctx context.Context, text string) (*answer, error) {
+	f, err := e.cfg.Families.Inspect(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	if !f.Alive {
+		return nil, token.ErrRefused
+	}
+	who := f.Identity
+	a := &answer{
+		Active: true, Scope: strings.Join(f.Scopes, " "), ClientID: f.ClientID,
+		Subject: token.Subject(who.UserID, f.ConnectorID), IssuedAt: f.Created.Unix(), NotBefore: f.Created.Unix(),
+		Username: who.PreferredUsername, Audience: f.ClientID, Issuer: e.cfg.Issuer,
+		TokenType: "Bearer", TokenUse: "refresh_token",
+		Extra: extra{
+			Email: who.Email, EmailVerified: &who.EmailVerified, Groups: who.Groups, Name: who.Username,
+			PreferredUsername: who.PreferredUsername,
+		},
+		readers: []string{f.ClientID},
+	}
+	if !f.End.IsZero() {
+		a.Expires = f.End.Unix()
+	}
+	return a, nil
+}

@@ -1,0 +1,106 @@
+package limit
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"time"
+
+	"dex/internal/connector"
+	"dex/internal/telemetry"
+)
+
+// The limits of a server: so wide that people who mistype see none of them.
+var (
+	// perUser is for the passwords of one user: people try three or four
+	// that they might have used, twice. Who guesses gets 8640 tries a day from one address.
+	perUser = Rate{Burst: 10, Every: 10 * time.Second}
+	// perAddress is for the passwords of all users from one address, where a whole office may mistype on a Monday, against
+	// one password that is tried on everybody.
+	perAddress = Rate{Burst: 100, Every: time.Second}
+	// perClient is for secrets of one client. It has room for a fleet of machines that come up with a stale secret.
+	perClient = Rate{Burst: 100, Every: time.Second}
+	// unknownClients is for client ids that do not exist, from one address.
+	unknownClients = Rate{Burst: 100, Every: time.Second}
+	// userCodes is for what users type to connect a device (RFC 8628, section 5.1). 10 tries a minute hit one of a
+	// thousand codes that wait, of 20^8, once in five years.
+	userCodes = Rate{Burst: 10, Every: 6 * time.Second}
+	// deviceRequests is for devices of public clients that ask for such a code, which is a record in the storage each time.
+	deviceRequests = Rate{Burst: 60, Every: time.Second}
+)
+
+// A Set is the limits of a server. Whose they are is told by the context of the request. The errors of its methods are
+// those of Begin; [Refusal] makes answers of them.
+type Set struct {
+	perUser, perAddress, perClient, unknownClients, userCodes, deviceRequests *Limiter
+}
+
+// NewSet returns the limits of a server.
+func NewSet(now func() time.Time) *Set {
+	return &Set{
+		perUser:        New(perUser, now),
+		perAddress:     New(perAddress, now),
+		perClient:      New(perClient, now),
+		unknownClients: New(unknownClients, now),
+		userCodes:      New(userCodes, now),
+		deviceRequests: New(deviceRequests, now),
+	}
+}
+
+// CheckPassword asks a source about a name and a password, unless there were too many wrong ones. The error is that of the
+// source or of Begin.
+func (s *Set) CheckPassword(
+	ctx context.Context, connectorID string, source connector.Password, scopes connector.Scopes, username, password string,
+) (connector.Identity, bool, error) {
+	address := telemetry.ClientAddress(ctx)
+	// Most sources take names in any case and with any space around them, which must not be other users.
+	name := strings.ToLower(strings.Join(strings.Fields(username), " "))
+	try, err := Begin(ctx, s.perUser.Key(address, connectorID, name), s.perAddress.Key(address))
+	if err != nil {
+		return connector.Identity{}, false, err
+	}
+	defer try.End()
+	identity, ok, err := source.Login(ctx, scopes, username, password)
+	if !ok && err == nil {
+		try.Failed()
+	}
+	return identity, ok, err
+}
+
+// Secret begins a try at a client's secret.
+func (s *Set) Secret(ctx context.Context, clientID string) (*Try, error) {
+	return Begin(ctx, s.perClient.Key(telemetry.ClientAddress(ctx), clientID))
+}
+
+// WrongSecret counts a wrong secret of a client.
+func (s *Set) WrongSecret(ctx context.Context, clientID string) error {
+	return Count(ctx, s.perClient.Key(telemetry.ClientAddress(ctx), clientID))
+}
+
+// UnknownClient counts an id that no client has.
+func (s *Set) UnknownClient(ctx context.Context) error {
+	return Count(ctx, s.unknownClients.Key(telemetry.ClientAddress(ctx)))
+}
+
+// UserCode begins a try at the code of a device.
+func (s *Set) UserCode(ctx context.Context) (*Try, error) {
+	return Begin(ctx, s.userCodes.Key(telemetry.ClientAddress(ctx)))
+}
+
+// DeviceRequest counts a device that wants such a code.
+func (s *Set) DeviceRequest(ctx context.Context) error {
+	return Count(ctx, s.deviceRequests.Key(telemetry.ClientAddress(ctx)))
+}
+
+// network returns an address as far as it says who somebody is: of IPv6 everybody has a /64 to choose from. What is no
+// address, as on a Unix socket, is one for all.
+func network(address string) string {
+	addr, err := netip.ParseAddr(address)
+	if err != nil {
+		return ""
+	}
+	if addr = addr.Unmap().WithZone(""); addr.Is4() {
+		return addr.String()
+	}
+	return netip.PrefixFrom(addr, 64).Masked().String()
+}

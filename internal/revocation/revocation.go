@@ -1,0 +1,101 @@
+// Package revocation lets applications give back tokens that they need no more (RFC 7009).
+package revocation
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"dex/internal/client"
+	"dex/internal/oauth"
+	"dex/internal/token"
+)
+
+// Config is what the endpoint is made of.
+type Config struct {
+	Clients     *client.Registry
+	Families    *token.Families
+	Revocations *token.Revocations
+	Verifier    *token.Verifier
+	Log         *slog.Logger
+}
+
+// Endpoint is the revocation endpoint.
+type Endpoint struct {
+	cfg Config
+}
+
+// New returns the revocation endpoint.
+func New(cfg Config) *Endpoint { return &Endpoint{cfg: cfg} }
+
+// ServeHTTP answers a revocation request (RFC 7009, section 2.1).
+func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !oauth.PostOnly(w, r) {
+		return
+	}
+	if err := e.serve(r); err != nil {
+		oauth.Refuse(w, r, e.cfg.Log, "revocation request refused", err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
+}
+
+func (e *Endpoint) serve(r *http.Request) error {
+	f, err := oauth.ReadForm(r)
+	if err != nil {
+		return err
+	}
+	c, err := e.cfg.Clients.Authenticate(r, e.cfg.Log)
+	if err != nil {
+		return err
+	}
+	text := f.Get("token")
+	if text == "" {
+		return oauth.Errorf(oauth.InvalidRequest, "The parameter token is missing.")
+	}
+	// The two kinds can be told apart, so token_type_hint need not be believed.
+	err = e.revokeJWT(r.Context(), c, text)
+	if errors.Is(err, token.ErrRefused) {
+		err = e.revokeLogin(r.Context(), c, text)
+	}
+	if errors.Is(err, token.ErrRefused) {
+		return nil // a token that is good for nothing has been revoked already (section 2.2)
+	}
+	return err
+}
+
+// revokeJWT revokes an access token, or an ID token, which UserInfo takes as well.
+func (e *Endpoint) revokeJWT(ctx context.Context, c *client.Client, text string) error {
+	verified, err := e.cfg.Verifier.Verify(ctx, text)
+	if err != nil {
+		return err
+	}
+	if verified.Client() != c.ID {
+		e.foreign(ctx, c, verified.Client())
+		return nil
+	}
+	return e.cfg.Revocations.RevokeToken(ctx, &verified.Claims)
+}
+
+// revokeLogin ends the login of a refresh token, and with it all its tokens (section 2.1).
+func (e *Endpoint) revokeLogin(ctx context.Context, c *client.Client, text string) error {
+	found, err := e.cfg.Families.Inspect(ctx, text)
+	if err != nil {
+		return err
+	}
+	if found.ClientID != c.ID {
+		e.foreign(ctx, c, found.ClientID)
+		return nil
+	}
+	if err := e.cfg.Revocations.RevokeLogin(ctx, found.FamilyID); err != nil {
+		return err
+	}
+	return e.cfg.Families.End(ctx, found.FamilyID)
+}
+
+// foreign tells the operator of a client that holds a token of another one. The client learns nothing by it.
+func (e *Endpoint) foreign(ctx context.Context, c *client.Client, owner string) {
+	e.cfg.Log.WarnContext(ctx, "client tried to revoke another client's token", "client_id", c.ID, "owner", owner)
+}

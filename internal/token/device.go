@@ -1,0 +1,282 @@
+package token
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"time"
+
+	"dex/internal/id"
+	"dex/internal/oauth"
+	"dex/internal/store"
+)
+
+const (
+	// userCodeLetters has no vowels, so that no words come out, and nothing that looks like a digit (RFC 8628, 6.1).
+	userCodeLetters = "BCDFGHJKLMNPQRSTVWXZ"
+	userCodeLength  = 8
+	// pollInterval is how long a device waits between two questions, and how much longer after each that came too early
+	// (RFC 8628, section 3.5).
+	pollInterval = 5 * time.Second
+	// pollLeeway is how much a device's timer may be early.
+	pollLeeway = 500 * time.Millisecond
+	// beginTries bounds the search for a user code that nobody has; the first is free but for one time in millions.
+	beginTries = 5
+)
+
+// A deviceState is how far the login for a device has come.
+type deviceState string
+
+const (
+	devicePending  deviceState = "pending"
+	deviceGranted  deviceState = "granted"
+	deviceDenied   deviceState = "denied"
+	deviceRedeemed deviceState = "redeemed"
+)
+
+// device is the record of a device that waits for its user. Its key is the user code, whose letters are part of the device
+// code too, so that one record answers the browser and the device.
+type device struct {
+	ClientID  string      `json:"clientID"`
+	Scopes    []string    `json:"scopes"`
+	Secret    []byte      `json:"secret"` // hash of the device code
+	Challenge Challenge   `json:"challenge,omitzero"`
+	State     deviceState `json:"state"`
+	// Authorization is there from when the user has signed in until the device has its tokens.
+	Authorization *Authorization `json:"authorization,omitempty"`
+	FamilyID      string         `json:"familyID"` // of the refresh tokens that the device gets
+	Interval      time.Duration  `json:"interval"` // that the device must keep between two questions
+	Polled        time.Time      `json:"polled,omitzero"`
+	ValidUntil    time.Time      `json:"validUntil"`
+}
+
+// Devices are the devices that wait for their users (RFC 8628). They are safe for concurrent use.
+type Devices struct {
+	table    *store.Table[device]
+	lifetime time.Duration
+	now      func() time.Time
+}
+
+// NewDevices returns the devices in a storage; a lifetime is how long a user may take.
+func NewDevices(s store.Store, lifetime time.Duration, now func() time.Time) *Devices {
+	return &Devices{
+		table: store.In(s, store.Kind[device]{
+			Name:    "device",
+			Expires: func(d *device) time.Time { return d.ValidUntil.Add(replayMemory) },
+		}),
+		lifetime: lifetime,
+		now:      now,
+	}
+}
+
+// DeviceCodes is what a device gets to show its user, and to ask with.
+type DeviceCodes struct {
+	DeviceCode, UserCode string
+	Lifetime, Interval   time.Duration
+}
+
+// Begin makes a device wait for its user.
+func (s *Devices) Begin(ctx context.Context, clientID string, scopes []string, challenge Challenge) (DeviceCodes, error) {
+	for range beginTries {
+		userCode := newUserCode()
+		deviceCode := id.NewLong() + strings.ToLower(strings.ReplaceAll(userCode, "-", ""))
+		_, err := s.table.Create(ctx, userCode, device{
+			ClientID: clientID, Scopes: scopes, Secret: hashSecret(deviceCode), Challenge: challenge, State: devicePending,
+			FamilyID: id.New(), Interval: pollInterval, ValidUntil: s.now().Add(s.lifetime),
+		})
+		if errors.Is(err, store.ErrExists) {
+			continue
+		}
+		if err != nil {
+			return DeviceCodes{}, fmt.Errorf("store device: %w", err)
+		}
+		return DeviceCodes{deviceCode, userCode, s.lifetime, pollInterval}, nil
+	}
+	return DeviceCodes{}, errors.New("found no free user code")
+}
+
+// ErrNoDevice says that no device waits with a user code, or that its time is over.
+var ErrNoDevice = errors.New("no device waits with this code")
+
+// A WaitingDevice is what its user is asked about.
+type WaitingDevice struct {
+	UserCode string // as it is stored
+	ClientID string
+	Scopes   []string
+	Approved bool // its user has signed in
+	Denied   bool
+}
+
+// Find returns the device of a user code, in whatever form the user has typed it. The error is ErrNoDevice, or that the
+// storage failed.
+func (s *Devices) Find(ctx context.Context, typed string) (WaitingDevice, error) {
+	userCode, ok := readUserCode(typed)
+	if !ok {
+		return WaitingDevice{}, ErrNoDevice
+	}
+	e, err := s.table.Get(ctx, userCode)
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && s.now().After(e.Value.ValidUntil):
+		return WaitingDevice{}, ErrNoDevice
+	case err != nil:
+		return WaitingDevice{}, fmt.Errorf("read device: %w", err)
+	}
+	d := e.Value
+	return WaitingDevice{
+		UserCode: userCode, ClientID: d.ClientID, Scopes: d.Scopes,
+		Approved: d.State == deviceGranted || d.State == deviceRedeemed, Denied: d.State == deviceDenied,
+	}, nil
+}
+
+// Approve gives a device what its user has let it have, once. The error is an *oauth.Error where it doesn't wait any more.
+func (s *Devices) Approve(ctx context.Context, userCode string, a Authorization) error {
+	return s.decide(ctx, userCode, func(d *device) { d.State, d.Authorization = deviceGranted, &a })
+}
+
+// Deny tells a device that it was refused. Nothing happens to one that doesn't wait any more.
+func (s *Devices) Deny(ctx context.Context, userCode string) error {
+	err := s.decide(ctx, userCode, func(d *device) { d.State = deviceDenied })
+	var late *oauth.Error
+	if errors.As(err, &late) {
+		return nil
+	}
+	return err
+}
+
+func (s *Devices) decide(ctx context.Context, userCode string, how func(*device)) error {
+	_, err := s.table.Update(ctx, userCode, func(d *device) error {
+		if d.State != devicePending || s.now().After(d.ValidUntil) {
+			return store.ErrNotFound
+		}
+		how(d)
+		return nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return oauth.Errorf(oauth.InvalidGrant, "The device has an answer already, or has waited too long.").Because(err)
+	}
+	if err != nil {
+		return fmt.Errorf("decide about device: %w", err)
+	}
+	return nil
+}
+
+// poll answers a device's question: the record of one that may have its tokens, or an *oauth.Error.
+func (s *Devices) poll(ctx context.Context, deviceCode, clientID string) (store.Entry[device], error) {
+	e, err := s.byDeviceCode(ctx, deviceCode)
+	if err != nil {
+		return e, err
+	}
+	d := &e.Value
+	switch {
+	case d.ClientID != clientID:
+		return e, oauth.Errorf(oauth.InvalidGrant, "The device_code belongs to another client.")
+	case d.State == deviceDenied:
+		return e, oauth.Errorf(oauth.AccessDenied, "The user refused.")
+	case d.State == deviceRedeemed:
+		return e, oauth.Errorf(oauth.InvalidGrant, "The device_code was used before.")
+	case s.now().After(d.ValidUntil):
+		return e, oauth.Errorf(oauth.ExpiredToken, "The user took too long; begin anew.")
+	case d.State == deviceGranted:
+		return e, nil
+	}
+	return e, s.wait(ctx, e)
+}
+
+// byDeviceCode finds a device by the code that only it has. The error is an *oauth.Error for one that nobody has.
+func (s *Devices) byDeviceCode(ctx context.Context, deviceCode string) (store.Entry[device], error) {
+	unknown := oauth.Errorf(oauth.InvalidGrant, "The device_code is unknown or has expired.")
+	if len(deviceCode) <= userCodeLength {
+		return store.Entry[device]{}, unknown
+	}
+	userCode, ok := readUserCode(deviceCode[len(deviceCode)-userCodeLength:])
+	if !ok {
+		return store.Entry[device]{}, unknown
+	}
+	e, err := s.table.Get(ctx, userCode)
+	if errors.Is(err, store.ErrNotFound) {
+		return e, unknown
+	}
+	if err != nil {
+		return e, fmt.Errorf("read device: %w", err)
+	}
+	if !isHashOf(e.Value.Secret, deviceCode) {
+		return e, unknown
+	}
+	return e, nil
+}
+
+// wait tells a device to ask again, later each time that it asks too early.
+func (s *Devices) wait(ctx context.Context, e store.Entry[device]) error {
+	early := false
+	_, err := s.table.UpdateEntry(ctx, e, func(d *device) error {
+		now := s.now()
+		early = !d.Polled.IsZero() && now.Before(d.Polled.Add(d.Interval-pollLeeway))
+		if early {
+			d.Interval += pollInterval
+		}
+		d.Polled = now
+		return nil
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("store device's question: %w", err)
+	case early:
+		return oauth.Errorf(oauth.SlowDown, "Wait 5 seconds longer between two requests from now on.")
+	}
+	return oauth.Errorf(oauth.AuthorizationPending, "The user has not decided yet.")
+}
+
+// redeem uses up a device code that gives no refresh token: of any number of callers one succeeds.
+func (s *Devices) redeem(ctx context.Context, e store.Entry[device]) error {
+	_, err := s.table.UpdateEntry(ctx, e, func(d *device) error {
+		if d.State != deviceGranted {
+			return errReplayed
+		}
+		d.State, d.Authorization = deviceRedeemed, nil
+		return nil
+	})
+	if errors.Is(err, errReplayed) {
+		return errDeviceCodeUsed()
+	}
+	return err
+}
+
+func errDeviceCodeUsed() error {
+	return oauth.Errorf(oauth.InvalidGrant, "The device_code was used before.")
+}
+
+func newUserCode() string {
+	code := make([]byte, 0, userCodeLength+1)
+	for len(code) < userCodeLength+1 {
+		if len(code) == userCodeLength/2 {
+			code = append(code, '-')
+		}
+		n, err := rand.Int(rand.Reader, big.NewInt(int64(len(userCodeLetters))))
+		if err != nil {
+			panic(err) // never: the program ends where the system has no randomness
+		}
+		code = append(code, userCodeLetters[n.Int64()])
+	}
+	return string(code)
+}
+
+// readUserCode returns the code that a user has typed as it is stored: case, spaces and dashes don't matter (RFC 8628,
+// section 6.1). False for what can be none.
+func readUserCode(typed string) (string, bool) {
+	if len(typed) > 4*userCodeLength {
+		return "", false
+	}
+	letters := strings.Map(func(r rune) rune {
+		if r == '-' || r == ' ' || r == '\t' {
+			return -1
+		}
+		return r
+	}, strings.ToUpper(typed))
+	if len(letters) != userCodeLength || strings.Trim(letters, userCodeLetters) != "" {
+		return "", false
+	}
+	return letters[:userCodeLength/2] + "-" + letters[userCodeLength/2:], true
+}

@@ -1,0 +1,80 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"dex/internal/federation"
+	"dex/internal/oauth"
+	"dex/internal/store"
+)
+
+// deviceGrant gives devices the tokens that their users have let them have (RFC 8628, section 3.4).
+type deviceGrant struct {
+	devices    *Devices
+	families   *Families
+	offline    *OfflineSessions
+	connectors *federation.Registry
+	log        *slog.Logger
+}
+
+func (g *deviceGrant) verify(ctx context.Context, r *request) (*granted, error) {
+	deviceCode := r.form.Get("device_code")
+	if deviceCode == "" {
+		return nil, oauth.Errorf(oauth.InvalidRequest, "The parameter device_code is missing.")
+	}
+	e, err := g.devices.poll(ctx, deviceCode, r.client.ID)
+	if err != nil {
+		return nil, err
+	}
+	d := &e.Value
+	if err := d.Challenge.check(r.form.Get("code_verifier")); err != nil {
+		return nil, err
+	}
+	a := *d.Authorization
+	a.GrantID = d.FamilyID
+	source, err := g.connectors.Open(ctx, a.ConnectorID)
+	if err != nil {
+		return nil, fmt.Errorf("connector of the device: %w", err)
+	}
+	return &granted{
+		Authorization: a,
+		connector:     source.Definition,
+		wanted:        Wanted{Access: true, ID: true},
+		commit: func(ctx context.Context) (string, error) {
+			if !a.Has(oauth.ScopeOfflineAccess) || !source.Refreshes() {
+				return "", g.devices.redeem(ctx, e)
+			}
+			return g.begin(ctx, &a, deviceCode)
+		},
+	}, nil
+}
+
+// begin starts the refresh tokens. They can begin only once, which uses up the device code.
+func (g *deviceGrant) begin(ctx context.Context, a *Authorization, deviceCode string) (string, error) {
+	unused := func(ctx context.Context) error {
+		_, possible, err := g.families.begun(ctx, a.GrantID)
+		if err == nil && !possible {
+			return errDeviceCodeUsed()
+		}
+		return err
+	}
+	if err := g.offline.keep(ctx, a.Identity.UserID, a.ConnectorID, a.Identity.Data, unused); err != nil {
+		return "", err
+	}
+	refresh, err := g.families.begin(ctx, a.GrantID, deviceCode, *a)
+	if errors.Is(err, store.ErrExists) {
+		return "", errDeviceCodeUsed()
+	}
+	return refresh, err
+}
+
+// anonymousDeviceGrant answers devices that don't say who they are, as upstream does: a device code says whose it is.
+type anonymousDeviceGrant struct{ *deviceGrant }
+
+func (g anonymousDeviceGrant) clientID(ctx context.Context, f oauth.Form) (string, error) {
+	e, err := g.devices.byDeviceCode(ctx, f.Get("device_code"))
+	return e.Value.ClientID, err
+}

@@ -1,0 +1,145 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"dex/internal/client"
+	"dex/internal/connector"
+	"dex/internal/federation"
+	"dex/internal/id"
+	"dex/internal/oauth"
+	"dex/internal/policy"
+)
+
+// exchangeGrant gives tokens of ours for those of an identity source (RFC 8693).
+type exchangeGrant struct {
+	connectors *federation.Registry
+	policy     *policy.Policy
+	// anyAudience ignores audience and resource, and takes subject tokens that were made for others, as upstream does.
+	anyAudience bool
+}
+
+// exchangeLists are the parameters that RFC 8693 (2.1) allows several times.
+var exchangeLists = []string{"audience", "resource"}
+
+func (g *exchangeGrant) verify(ctx context.Context, r *request) (*granted, error) {
+	subject, requested, err := readExchange(r.form)
+	if err != nil {
+		return nil, err
+	}
+	scopes, err := g.scopes(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	source, err := g.source(ctx, r.form.Get("connector_id"))
+	if err != nil {
+		return nil, err
+	}
+	exchanger, ok := source.Instance.(connector.TokenIdentity)
+	if !ok {
+		return nil, oauth.Errorf(oauth.InvalidRequest, "Connector %q can't tell whom a token stands for; use another connector_id.", source.ID)
+	}
+	// Before the source is asked, which may learn nothing from a client that may not use it.
+	if err := g.policy.Connector(r.client, source.Definition, oauth.GrantTokenExchange); err != nil {
+		return nil, err
+	}
+	a := Authorization{ClientID: r.client.ID, ConnectorID: source.ID, Scopes: scopes, GrantID: id.New()}
+	subject.AnyAudience = g.anyAudience
+	a.Identity, err = exchanger.TokenIdentity(ctx, a.connectorScopes(), subject)
+	var bad *connector.BadToken
+	var denied *connector.Denied
+	switch {
+	case errors.As(err, &bad):
+		return nil, oauth.Errorf(oauth.InvalidRequest, "The subject_token is refused: %s", bad.Reason).Because(err)
+	case errors.As(err, &denied):
+		return nil, oauth.Errorf(oauth.InvalidRequest, "The user of the subject_token is refused: %s", denied.Reason).Because(err)
+	case err != nil:
+		return nil, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be asked.").Because(err)
+	}
+	return &granted{
+		Authorization: a,
+		connector:     source.Definition,
+		wanted:        Wanted{Access: requested == oauth.TokenTypeAccess, ID: requested == oauth.TokenTypeID},
+		issued:        requested,
+	}, nil
+}
+
+// readExchange reads what is to be exchanged for what, before anybody is asked about it.
+func readExchange(f oauth.Form) (connector.SubjectToken, string, error) {
+	none := connector.SubjectToken{}
+	if f.Has("actor_token") || f.Has("actor_token_type") {
+		return none, "", oauth.Errorf(oauth.InvalidRequest, "Delegation is not supported: leave actor_token and actor_token_type out.")
+	}
+	subject := connector.SubjectToken{Type: f.Get("subject_token_type"), Token: f.Get("subject_token")}
+	if subject.Token == "" {
+		return none, "", oauth.Errorf(oauth.InvalidRequest, "The parameter subject_token is missing.")
+	}
+	switch subject.Type {
+	case oauth.TokenTypeAccess, oauth.TokenTypeID:
+	case oauth.TokenTypeJWT:
+		subject.Type = oauth.TokenTypeAccess
+	default:
+		return none, "", oauth.Errorf(oauth.InvalidRequest, "The subject_token_type must be %s or %s.",
+			oauth.TokenTypeAccess, oauth.TokenTypeID)
+	}
+	switch requested := f.Get("requested_token_type"); requested {
+	case "", oauth.TokenTypeJWT:
+		return subject, oauth.TokenTypeAccess, nil
+	case oauth.TokenTypeAccess, oauth.TokenTypeID:
+		return subject, requested, nil
+	}
+	return none, "", oauth.Errorf(oauth.InvalidRequest, "The requested_token_type must be %s or %s.",
+		oauth.TokenTypeAccess, oauth.TokenTypeID)
+}
+
+func (g *exchangeGrant) source(ctx context.Context, connectorID string) (*federation.Opened, error) {
+	if connectorID == "" {
+		return nil, oauth.Errorf(oauth.InvalidRequest,
+			"The parameter connector_id is missing: it names the connector whose token the subject_token is.")
+	}
+	source, err := g.connectors.Open(ctx, connectorID)
+	if errors.Is(err, federation.ErrUnknown) {
+		return nil, oauth.Errorf(oauth.InvalidRequest, "There is no connector %q.", connectorID).Because(err)
+	}
+	if err != nil {
+		return nil, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be reached.").Because(err)
+	}
+	return source, nil
+}
+
+// scopes returns the scopes of the tokens, with those that say whom the tokens are for (RFC 8693, section 2.1).
+func (g *exchangeGrant) scopes(ctx context.Context, r *request) ([]string, error) {
+	requested := r.scopes()
+	if !g.anyAudience {
+		for _, name := range exchangeLists {
+			for _, target := range r.form[name] {
+				scope, err := g.target(ctx, r.client, target)
+				if err != nil {
+					return nil, err
+				}
+				if scope != "" && !slices.Contains(requested, scope) {
+					requested = append(requested, scope)
+				}
+			}
+		}
+	}
+	return g.policy.Scopes(ctx, r.client, oauth.GrantTokenExchange, requested)
+}
+
+// target returns the scope that stands for an audience or a resource: the client itself needs none, and others are the
+// clients that trust it.
+func (g *exchangeGrant) target(ctx context.Context, c *client.Client, target string) (scope string, err error) {
+	if target == c.ID {
+		return "", nil
+	}
+	scope = oauth.ScopeAudiencePrefix + target
+	_, err = g.policy.Audience(ctx, c, []string{scope})
+	var refused *oauth.Error
+	if errors.As(err, &refused) && refused.Code == oauth.InvalidScope {
+		return "", oauth.Errorf(oauth.InvalidTarget,
+			"%q is no client that trusts this one: audience and resource take client ids, whose trustedPeers must have it.", target)
+	}
+	return scope, err
+}

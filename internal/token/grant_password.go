@@ -1,0 +1,104 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"dex/internal/connector"
+	"dex/internal/federation"
+	"dex/internal/id"
+	"dex/internal/limit"
+	"dex/internal/oauth"
+	"dex/internal/policy"
+)
+
+// passwordGrant lets clients show a user's name and password (RFC 6749, section 4.3).
+type passwordGrant struct {
+	connectorID string
+	connectors  *federation.Registry
+	families    *Families
+	offline     *OfflineSessions
+	policy      *policy.Policy
+	limits      *limit.Set
+	log         *slog.Logger
+}
+
+func (g *passwordGrant) verify(ctx context.Context, r *request) (*granted, error) {
+	username, password := r.form.Get("username"), r.form.Get("password")
+	if username == "" || password == "" {
+		return nil, oauth.Errorf(oauth.InvalidRequest, "The parameters username and password are required.")
+	}
+	scopes, err := g.policy.Scopes(ctx, r.client, oauth.GrantPassword, r.scopes())
+	if err != nil {
+		return nil, err
+	}
+	source, checker, err := g.source(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// Before the password is checked, so that a client which may not use the connector learns nothing by it.
+	if err := g.policy.Connector(r.client, source.Definition, oauth.GrantPassword); err != nil {
+		return nil, err
+	}
+	a := Authorization{
+		ClientID: r.client.ID, ConnectorID: source.ID, Scopes: scopes, Nonce: r.form.Get("nonce"),
+		Methods: []string{oauth.MethodPassword}, GrantID: id.New(),
+	}
+	if a.Identity, err = g.check(ctx, r, source.ID, checker, a.connectorScopes()); err != nil {
+		return nil, err
+	}
+	return &granted{
+		Authorization: a,
+		connector:     source.Definition,
+		wanted:        Wanted{Access: true, ID: true},
+		commit: func(ctx context.Context) (string, error) {
+			if !a.Has(oauth.ScopeOfflineAccess) || !source.Refreshes() {
+				return "", nil
+			}
+			if err := g.offline.keep(ctx, a.Identity.UserID, a.ConnectorID, a.Identity.Data, nil); err != nil {
+				return "", err
+			}
+			return g.families.begin(ctx, a.GrantID, id.New(), a)
+		},
+	}, nil
+}
+
+// source opens the connector that checks passwords.
+func (g *passwordGrant) source(ctx context.Context) (*federation.Opened, connector.Password, error) {
+	source, err := g.connectors.Open(ctx, g.connectorID)
+	if errors.Is(err, federation.ErrUnknown) {
+		return nil, nil, fmt.Errorf("oauth2.passwordConnector %q: %w", g.connectorID, err)
+	}
+	if err != nil {
+		return nil, nil, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be reached.").Because(err)
+	}
+	checker, ok := source.Instance.(connector.Password)
+	if !ok {
+		return nil, nil, fmt.Errorf("oauth2.passwordConnector %q checks no passwords", g.connectorID)
+	}
+	return source, checker, nil
+}
+
+// check asks the source about a name and a password.
+func (g *passwordGrant) check(
+	ctx context.Context, r *request, connectorID string, checker connector.Password, scopes connector.Scopes,
+) (connector.Identity, error) {
+	username := r.form.Get("username")
+	identity, ok, err := g.limits.CheckPassword(ctx, connectorID, checker, scopes, username, r.form.Get("password"))
+	var denied *connector.Denied
+	var exceeded *limit.Exceeded
+	switch {
+	case errors.As(err, &exceeded):
+		return identity, limit.Refusal(err)
+	case errors.As(err, &denied):
+		return identity, oauth.Errorf(oauth.InvalidGrant, "%s", denied.Reason).Because(err)
+	case err != nil:
+		return identity, oauth.Errorf(oauth.ServerError, "The password can't be checked at the moment.").Because(err)
+	case !ok:
+		g.log.ErrorContext(ctx, "failed login attempt: Invalid credentials.", "connector_id", connectorID, "user", username)
+		return identity, oauth.Errorf(oauth.InvalidGrant, "The username or the password is wrong.")
+	}
+	return identity, nil
+}

@@ -1,0 +1,44 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"dex/internal/store"
+)
+
+// Inspected is a refresh token of ours.
+type Inspected struct {
+	FamilyID string
+	Authorization
+	Created time.Time
+	End     time.Time // when it ends if it isn't used before; zero for never
+	// Alive says that it can be used. One that is not was given out all the same, to the same login.
+	Alive bool
+}
+
+// Inspect says what a refresh token is, without using it. The error is ErrRefused for one that we didn't give out or whose
+// login has ended.
+func (s *Families) Inspect(ctx context.Context, token string) (Inspected, error) {
+	familyID, secret := decodeRefreshToken(token)
+	if familyID == "" || len(familyID) > store.MaxKey {
+		return Inspected{}, fmt.Errorf("%w: not a refresh token", ErrRefused)
+	}
+	e, err := s.table.Get(ctx, familyID)
+	if errors.Is(err, store.ErrNotFound) {
+		return Inspected{}, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if err != nil {
+		return Inspected{}, fmt.Errorf("read refresh token: %w", err)
+	}
+	f, p := &e.Value, readSecret(secret)
+	if _, ours := f.generationOf(familyID, p); f.Ended || !ours {
+		return Inspected{}, fmt.Errorf("%w: %w", ErrRefused, errForged)
+	}
+	_, err = s.judge(familyID, f, p, s.now())
+	return Inspected{
+		FamilyID: familyID, Authorization: f.Authorization, Created: f.Created, End: s.end(f), Alive: err == nil,
+	}, nil
+}

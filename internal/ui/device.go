@@ -1,0 +1,69 @@
+package ui
+
+import "net/http"
+
+// A DevicePage asks for the code that a device shows.
+type DevicePage struct {
+	PostURL  string
+	UserCode string // what was typed last, or what a link brings
+	Invalid  bool   // no device waits with the code
+	Message  string // why the last try failed, in place of the usual text; implies Invalid
+}
+
+// Device shows the form for the code of a device.
+func (u *UI) Device(w http.ResponseWriter, r *http.Request, status int, p DevicePage) {
+	u.render(w, r, status, "device.html", newDeviceData(newPage(r, "Connect a device"), p))
+}
+
+type deviceData struct {
+	page
+	DevicePage
+}
+
+func newDeviceData(base page, p DevicePage) deviceData {
+	p.Invalid = p.Invalid || p.Message != ""
+	return deviceData{base, p}
+}
+
+// A DeviceConfirmPage asks whether a device is the user's own.
+type DeviceConfirmPage struct {
+	PostURL         string
+	UserCode        string // to compare with the device
+	Client          string // display name of the application on the device
+	RequestedScopes []string
+}
+
+// DeviceConfirm asks about a device.
+func (u *UI) DeviceConfirm(w http.ResponseWriter, r *http.Request, p DeviceConfirmPage) {
+	u.render(w, r, http.StatusOK, "device_confirm.html", newDeviceConfirmData(newPage(r, "Is this your device?"), p))
+}
+
+type deviceConfirmData struct {
+	page
+	DeviceConfirmPage
+	Permissions []Permission
+}
+
+func newDeviceConfirmData(base page, p DeviceConfirmPage) deviceConfirmData {
+	return deviceConfirmData{base, p, describeScopes(p.RequestedScopes)}
+}
+
+// A DeviceResultPage says how a login for a device has ended.
+type DeviceResultPage struct {
+	ClientName string
+	Denied     bool
+}
+
+// DeviceResult says that the device has what it wanted, or that it was refused.
+func (u *UI) DeviceResult(w http.ResponseWriter, r *http.Request, p DeviceResultPage) {
+	if p.Denied {
+		u.render(w, r, http.StatusOK, "device_denied.html", deviceResultData{newPage(r, "Device refused"), p})
+		return
+	}
+	u.render(w, r, http.StatusOK, "device_success.html", deviceResultData{newPage(r, "Device connected"), p})
+}
+
+type deviceResultData struct {
+	page
+	DeviceResultPage
+}
