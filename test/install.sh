@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need beyond Go: a browser, and the servers that the storages are tested against. Does nothing
-# when all of it is there.
+# Installs what the tests need beyond Go: a browser, the servers that the storages are tested against, and Node.js for a
+# client that is not ours. Does nothing when all of it is there.
 set -eu
 
 missing=""
@@ -8,6 +8,8 @@ command -v chromium >/dev/null 2>&1 || missing="$missing chromium fonts-dejavu-c
 command -v gcc >/dev/null 2>&1 || missing="$missing gcc libc6-dev" # the race detector links with cgo
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
 command -v mariadbd >/dev/null 2>&1 || missing="$missing mariadb-server"
+command -v node >/dev/null 2>&1 || missing="$missing nodejs"
+command -v npm >/dev/null 2>&1 || missing="$missing npm"
 command -v etcd >/dev/null 2>&1 || missing="$missing etcd-server"
 
 [ -n "$missing" ] || exit 0

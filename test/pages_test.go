@@ -59,6 +59,16 @@ func TestPagesOfTheServer(t *testing.T) {
 	s.enterPassword(adminEmail, adminPassword, approveButton)
 	s.look("dex-approval")
 
+	userCode, _ := beginDevice(t, d)
+	s.open(d.endpoint("/device"))
+	s.look("dex-device")
+	s.open(d.endpoint("/device?invalid=true&user_code=" + userCode))
+	s.look("dex-device-error")
+	s.click("#submit-login", ".dex-user-code")
+	s.look("dex-device-confirm")
+	s.click(denyButton, ".theme-heading")
+	s.look("dex-device-denied")
+
 	s.open(oobRequest(d))
 	s.click(approveButton, "#code")
 	s.look("dex-oob")

@@ -27,7 +27,6 @@ import (
 	"dex/internal/revocation"
 	"dex/internal/seal"
 	"dex/internal/server"
-	"dex/internal/signing"
 	"dex/internal/store"
 	"dex/internal/takeover"
 	"dex/internal/telemetry"
@@ -57,7 +56,7 @@ type App struct {
 
 	families   *token.Families
 	offline    *token.OfflineSessions
-	signer     *signing.Local
+	signer     signer
 	ring       *seal.Ring
 	connectors *federation.Registry
 	pages      *ui.UI
@@ -150,20 +149,6 @@ func (a *App) openPages() (*ui.UI, error) {
 	return pages, nil
 }
 
-func (a *App) openSigner(ctx context.Context) (*signing.Local, error) {
-	local := a.cfg.LocalSigning()
-	a.log.InfoContext(ctx, "signer configured", "type", "local", "keys_rotation_period", local.KeysRotationPeriod)
-	s, err := signing.Open(ctx, a.store, signing.Config{
-		Algorithm:      local.Algorithm,
-		RotationPeriod: local.KeysRotationPeriod,
-		TokenLifetime:  a.cfg.Expiry.IDTokens,
-	}, a.log)
-	if err != nil {
-		return nil, fmt.Errorf("signing keys: %w", err)
-	}
-	return s, nil
-}
-
 // wire puts the rooms together.
 func (a *App) wire(ctx context.Context, p *Plan) error {
 	limits := limit.NewSet(time.Now)
@@ -235,6 +220,7 @@ func (a *App) wire(ctx context.Context, p *Plan) error {
 		ShowFailures:     compatible.ErrorRedirects == config.Upstream,
 		KeepHints:        compatible.Reauthentication == config.Upstream,
 		SilentLoginAsks:  compatible.SilentLogin == config.Upstream,
+		Factors:          factors(a.cfg),
 		AnyBrowser:       compatible.BrowserBinding == config.Upstream,
 		OnlyGrants:       onlyGrants(a.cfg),
 	})
@@ -245,6 +231,7 @@ func (a *App) wire(ctx context.Context, p *Plan) error {
 		EnforcePKCE:      a.cfg.OAuth2.PKCE.Enforce,
 		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
 		AnyChallenge:     compatible.ClientChecks == config.Upstream,
+		SecretLater:      compatible.ClientChecks == config.Upstream,
 		SkipConfirmation: compatible.DeviceConfirm == config.Upstream,
 	})
 	published := discovery.New(discovery.Config{
@@ -280,6 +267,14 @@ func redirectRules(c *config.Config) client.RedirectRules {
 		FixedLocalhost: c.OAuth2.Compatibility.ClientChecks == config.Upstream,
 		NoOutOfBand:    c.OAuth2.Compatibility.OutOfBand == config.Strict,
 	}
+}
+
+// factors returns the second factors that everybody needs unless their client says otherwise.
+func factors(c *config.Config) []string {
+	if c.MFA == nil {
+		return nil
+	}
+	return c.MFA.DefaultMFAChain
 }
 
 // onlyGrants returns the grants that the authorization endpoint is held to; nil for none, as upstream has it.

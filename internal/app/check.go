@@ -86,6 +86,7 @@ func (p *Plan) addClients() {
 			TrustedPeers:      c.TrustedPeers,
 			AllowedConnectors: c.AllowedConnectors,
 			GrantTypes:        c.GrantTypes,
+			MFAChain:          c.MFAChain,
 		}
 		if c.ClientCredentialsClaims != nil {
 			registered.Groups = c.ClientCredentialsClaims.Groups

@@ -133,6 +133,12 @@ func TestDepartureDevice(t *testing.T) {
 		s.postForm("/dex/device/code", form("client_id", "app"), noCredentials).wantError(401, "invalid_client")
 		s.postForm("/dex/device/code", form("client_id", "app", "client_secret", "app-secret"), noCredentials).wantStatus(200)
 	})
+	t.Run("D-821 switched back, the secret may come later", func(t *testing.T) {
+		upstream := start(t, "oauth2: {compatibility: {clientChecks: upstream}}\n")
+		upstream.postForm("/dex/device/code", form("client_id", "app"), noCredentials).wantStatus(200)
+		upstream.postForm("/dex/device/code", form("client_id", "app", "client_secret", "wrong"), noCredentials).wantError(401, "invalid_client")
+		upstream.postForm("/dex/device/code", form("client_id", "nobody"), noCredentials).wantError(401, "invalid_client")
+	})
 	t.Run("D-822 a code belongs to its client", func(t *testing.T) {
 		code := s.approvedDevice()
 		other := func(r *http.Request) { r.SetBasicAuth("other", "o%2B%25ther+secret") }

@@ -81,7 +81,7 @@ func startOn(t testing.TB, yaml string, wrap func(store.Store) store.Store) *ser
 // open returns a server that does not run yet.
 func open(t testing.TB, yaml string, wrap func(store.Store) store.Store) *app.App {
 	t.Helper()
-	plan, problems := app.Check(config.Source{Name: "test.yaml", Data: []byte(yaml)})
+	plan, problems := app.Check(config.Source{Name: "test.yaml", Data: []byte(yaml), Env: environment})
 	if plan == nil {
 		t.Fatal(app.Report(problems))
 	}
@@ -97,6 +97,14 @@ func open(t testing.TB, yaml string, wrap func(store.Store) store.Store) *app.Ap
 		}
 	})
 	return a
+}
+
+// environment switches on what upstream has behind a flag.
+func environment(name string) (string, bool) {
+	if name == "DEX_SESSIONS_ENABLED" {
+		return "true", true
+	}
+	return "", false
 }
 
 // firstKeys are signing keys for all servers that need nothing special, as RSA keys take long to make.

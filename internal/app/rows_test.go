@@ -302,6 +302,20 @@ func TestDepartureAbsent(t *testing.T) {
 			}
 		})
 	}
+	t.Run("B-09 who needs a second factor is not let in without", func(t *testing.T) {
+		mfa := "mfa: {authenticators: [{id: otp, type: TOTP, config: {issuer: Example}}]"
+		for _, path := range []string{authPath(), authPath("connector_id", "mock"), "/dex/auth/mock?" + request().Encode()} {
+			start(t, mfa+", defaultMFAChain: [otp]}\n").get(path).wantRedirectError("access_denied")
+			one := startWith(t, configuration+"- {id: one, secret: s, name: One, redirectURIs: [\"https://app.test/callback\"], mfaChain: [otp]}\n"+mfa+"}\n")
+			one.get(strings.Replace(path, "client_id=app", "client_id=one", 1)).wantRedirectError("access_denied")
+			if a := one.get(path); a.status != http.StatusOK && a.location().Query().Has("error") {
+				t.Errorf("another client is refused: %d %s", a.status, a.location())
+			}
+		}
+		none := startWith(t, configuration+"- {id: one, secret: s, name: One, redirectURIs: [\"https://app.test/callback\"], mfaChain: []}\n"+
+			mfa+", defaultMFAChain: [otp]}\n")
+		none.get(authPath("client_id", "one")).wantStatus(http.StatusOK)
+	})
 	t.Run("B-07 B-11 B-17 B-19 B-34 D-954 no login outlives its browser's page", func(t *testing.T) {
 		b := s.browser()
 		b.login()

@@ -31,6 +31,7 @@ type Client struct {
 	AllowedConnectors []string // empty means all
 	GrantTypes        []string // empty means all
 	Groups            []string // of tokens that the client gets for itself
+	MFAChain          []string // second factors of its users; nil means the server's default, empty none
 }
 
 // Trusts reports whether another client may ask for tokens with this one in their audience.
@@ -64,6 +65,7 @@ func stored(d *Document) *Client {
 		TrustedPeers:      d.TrustedPeers,
 		AllowedConnectors: d.AllowedConnectors,
 		GrantTypes:        d.GrantTypes,
+		MFAChain:          d.MFAChain,
 	}
 	if d.ClientCredentialsClaims != nil {
 		c.Groups = d.ClientCredentialsClaims.Groups

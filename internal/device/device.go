@@ -4,6 +4,7 @@ package device
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -42,6 +43,7 @@ type Config struct {
 	EnforcePKCE      bool
 	ChallengeMethods []string
 	AnyChallenge     bool // take code challenges of any form
+	SecretLater      bool // clients show their secrets at the token endpoint only, if they like
 	SkipConfirmation bool // don't ask users about the device, as upstream does
 }
 
@@ -98,7 +100,7 @@ func (e *Endpoints) authorize(r *http.Request) ([]byte, error) {
 	if !e.cfg.Enabled {
 		return nil, oauth.Errorf(oauth.UnsupportedGrantType, "The device grant is not served here.")
 	}
-	c, err := e.cfg.Clients.Authenticate(r, e.cfg.Log)
+	c, err := e.client(r, f)
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +129,19 @@ func (e *Endpoints) authorize(r *http.Request) ([]byte, error) {
 		return nil, err
 	}
 	return e.encode(codes)
+}
+
+// client finds out which client a device is of. Some libraries don't send the secret here, but only when they ask for the
+// tokens; upstream lets them, and looks at it there.
+func (e *Endpoints) client(r *http.Request, f oauth.Form) (*client.Client, error) {
+	if !e.cfg.SecretLater || f.Has("client_secret") || r.Header.Get("Authorization") != "" {
+		return e.cfg.Clients.Authenticate(r, e.cfg.Log)
+	}
+	c, err := e.cfg.Clients.Get(r.Context(), f.Get("client_id"))
+	if errors.Is(err, client.ErrUnknown) {
+		return nil, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.").Because(err)
+	}
+	return c, err
 }
 
 // challenge reads the proof key, which the device shows at the token endpoint.

@@ -56,6 +56,8 @@ type Config struct {
 	EnforcePKCE      bool
 	ChallengeMethods []string
 
+	Factors []string // second factors of the users of clients that don't say which
+
 	// DeviceRedirect returns the page for an authorization request with a redirect URI of upstream's device flow; nil for
 	// none.
 	DeviceRedirect func(redirectURI, state string) (target string, ok bool)
@@ -132,6 +134,9 @@ func (f *Flow) read(r *http.Request) (*request, *client.Client, error) {
 
 // offer lets the user choose where to sign in, or begins at once where there is nothing to choose.
 func (f *Flow) offer(w http.ResponseWriter, r *http.Request, req *request, c *client.Client) error {
+	if f.needsFactor(c) {
+		return refuse(req, oauth.AccessDenied, "The application asks for a second factor, which this server can't check yet.", nil)
+	}
 	choice, err := f.choice(r.Context(), req, c)
 	if err != nil {
 		return err
@@ -153,6 +158,15 @@ func (f *Flow) offer(w http.ResponseWriter, r *http.Request, req *request, c *cl
 		return f.begin(w, r, req, choice[0])
 	}
 	return f.choose(w, r, req, c, choice)
+}
+
+// needsFactor reports whether a client's users need more than they can show here: they are refused rather than let in with
+// less.
+func (f *Flow) needsFactor(c *client.Client) bool {
+	if c.MFAChain != nil {
+		return len(c.MFAChain) > 0
+	}
+	return len(f.cfg.Factors) > 0
 }
 
 // hinted returns which of the connectors the user whom the application expects has signed in through before; -1 for none,
@@ -228,6 +242,9 @@ func (f *Flow) authorizeConnector(w http.ResponseWriter, r *http.Request) error 
 	if i < 0 {
 		return pageErrorf(http.StatusBadRequest, "There is no such way to log in.").
 			hint("Go back to the application and log in again.")
+	}
+	if f.needsFactor(c) {
+		return f.offer(w, r, req, c) // which refuses
 	}
 	if err := f.cfg.Policy.Connector(c, all[i], req.grant()); err != nil {
 		return pageErrorf(http.StatusForbidden, "The application does not accept this way to log in.").because(err)

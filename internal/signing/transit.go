@@ -22,6 +22,8 @@ const (
 	transitTimeout = 5 * time.Second
 	// largestAnswer is in bytes. A key with a thousand versions takes half of it.
 	largestAnswer = 1 << 20
+	// longestMessage is how many bytes of Vault's words an error has.
+	longestMessage = 500
 	// idleConnections are kept open, because a handshake takes longer than a signature.
 	idleConnections = 32
 )
@@ -90,10 +92,12 @@ type refusal struct {
 
 func (r *refusal) Error() string {
 	text := fmt.Sprintf("Vault answered %d", r.status)
-	if len(r.says) > 0 {
-		text += ": " + strings.Join(r.says, "; ")
+	if len(r.says) == 0 {
+		return text
 	}
-	return text
+	// Some are written over several lines.
+	said := strings.Join(strings.Fields(strings.Join(r.says, "; ")), " ")
+	return text + ": " + said[:min(len(said), longestMessage)]
 }
 
 // call asks Vault and decodes the answer. Everything asked here may be asked twice.

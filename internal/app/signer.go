@@ -1,0 +1,56 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"dex/internal/config"
+	"dex/internal/discovery"
+	"dex/internal/signing"
+	"dex/internal/token"
+)
+
+// A signer has the keys for tokens, here or elsewhere. It has no health check: with Vault down nobody can sign in, but
+// what applications ask about tokens is answered, and would not be if all replicas were taken out of service.
+type signer interface {
+	token.Signer
+	token.Keys
+	discovery.Keys
+	// Run keeps the keys up to date until the context ends.
+	Run(ctx context.Context)
+}
+
+func (a *App) openSigner(ctx context.Context) (signer, error) {
+	atOnce := a.cfg.OAuth2.Compatibility.KeyPublication == config.Upstream
+	if vault, ok := a.cfg.VaultSigning(); ok {
+		return a.openVault(ctx, vault, atOnce)
+	}
+	local := a.cfg.LocalSigning()
+	a.log.InfoContext(ctx, "signer configured", "type", "local", "keys_rotation_period", local.KeysRotationPeriod)
+	s, err := signing.Open(ctx, a.store, signing.Config{
+		Algorithm:      local.Algorithm,
+		RotationPeriod: local.KeysRotationPeriod,
+		TokenLifetime:  a.cfg.Expiry.IDTokens,
+		SignAtOnce:     atOnce,
+	}, a.log)
+	if err != nil {
+		return nil, fmt.Errorf("signing keys: %w", err)
+	}
+	return s, nil
+}
+
+func (a *App) openVault(ctx context.Context, vault config.VaultSigner, atOnce bool) (signer, error) {
+	a.log.InfoContext(ctx, "signer configured", "type", "vault", "addr", vault.Addr, "key_name", vault.KeyName)
+	s, err := signing.OpenVault(ctx, signing.VaultConfig{
+		Addr:       vault.Addr,
+		Token:      vault.Token,
+		KeyName:    vault.KeyName,
+		Namespace:  vault.Namespace,
+		CAFile:     vault.CAFile,
+		SignAtOnce: atOnce,
+	}, a.log)
+	if err != nil {
+		return nil, fmt.Errorf("signing keys in Vault: %w", err)
+	}
+	return s, nil
+}

@@ -1,0 +1,203 @@
+package servers
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Vault is HashiCorp Vault with a Transit engine at transit/. It speaks TLS and keeps everything in memory. See the
+// program in the folder vault, which is built at each start.
+type Vault struct {
+	// URL is its address, which Port is a part of.
+	URL  string
+	Port int
+	// CAFile is the authority that has issued the server's certificate.
+	CAFile string
+	// Root is a token that may do everything.
+	Root string
+
+	unseal  string
+	roots   *x509.CertPool
+	account *account
+	process *process // nil while it is stopped
+}
+
+// StartVault starts a server.
+func StartVault(ctx context.Context) (*Vault, error) {
+	a, err := newAccount("etcd") // any that is not root
+	if err != nil {
+		return nil, err
+	}
+	v := &Vault{account: a}
+	if err := v.init(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("Vault: %w", err), v.Close())
+	}
+	return v, nil
+}
+
+func (v *Vault) init(ctx context.Context) error {
+	program, err := v.build(ctx)
+	if err != nil {
+		return err
+	}
+	if v.Port, err = freePort(ctx); err != nil {
+		return err
+	}
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(v.Port))
+	v.URL = "https://" + address
+	authority, err := NewAuthority()
+	if err != nil {
+		return err
+	}
+	v.roots = x509.NewCertPool()
+	v.roots.AppendCertsFromPEM(authority.PEM)
+	certificate, key, err := authority.Issue("vault", "127.0.0.1")
+	if err != nil {
+		return err
+	}
+	if v.CAFile, err = v.account.write("ca.pem", authority.PEM); err != nil {
+		return err
+	}
+	certFile, err := v.account.write("server.pem", certificate)
+	if err != nil {
+		return err
+	}
+	keyFile, err := v.account.write("server.key", key)
+	if err != nil {
+		return err
+	}
+	secrets := v.account.path("secrets.json")
+	v.process, err = v.account.start(ctx, command{
+		program: program,
+		args:    []string{"-listen=" + address, "-cert=" + certFile, "-key=" + keyFile, "-secrets=" + secrets},
+		ready:   func(ctx context.Context) error { return v.ready(ctx, secrets) },
+	})
+	if err != nil {
+		return err
+	}
+	_, err = v.Do(ctx, v.Root, http.MethodPost, "sys/mounts/transit", map[string]any{"type": "transit"})
+	return err
+}
+
+// build builds the program of the server, which is in a module of its own.
+func (v *Vault) build(ctx context.Context) (program string, err error) {
+	module, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "dex/test").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the program: %w", err)
+	}
+	program = v.account.path("vault")
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, ".") //nolint:gosec // G204: ours
+	build.Dir = filepath.Join(strings.TrimSpace(string(module)), "servers", "vault")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make test has built it before
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", build, err, out)
+	}
+	return program, v.account.own(program)
+}
+
+func (v *Vault) ready(ctx context.Context, secretsFile string) error {
+	text, err := os.ReadFile(secretsFile) //nolint:gosec // G304: ours
+	if err != nil {
+		return err
+	}
+	var secrets struct{ Token, Unseal string }
+	if err := json.Unmarshal(text, &secrets); err != nil {
+		return err
+	}
+	v.Root, v.unseal = secrets.Token, secrets.Unseal
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, err = v.Do(ctx, "", http.MethodGet, "sys/health", nil)
+	return err
+}
+
+// Do sends a request with a token to a path below /v1, and returns the body of the answer. An answer other than success
+// is an error.
+func (v *Vault) Do(ctx context.Context, token, method, path string, body any) ([]byte, error) {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: v.roots, MinVersion: tls.VersionTLS12}}
+	defer transport.CloseIdleConnections()
+	var encoded []byte
+	if body != nil {
+		var err error
+		if encoded, err = json.Marshal(body); err != nil {
+			return nil, err
+		}
+	}
+	request, err := http.NewRequestWithContext(ctx, method, v.URL+"/v1/"+path, bytes.NewReader(encoded))
+	if err != nil {
+		return nil, err
+	}
+	if token != "" {
+		request.Header.Set("X-Vault-Token", token)
+	}
+	answer, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	content, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode >= 300 {
+		err = fmt.Errorf("%s %s: %s: %s", method, path, answer.Status, content)
+	}
+	return content, err
+}
+
+// CreateKey makes a key of a type of Transit's.
+func (v *Vault) CreateKey(ctx context.Context, name, typ string) error {
+	_, err := v.Do(ctx, v.Root, http.MethodPost, "transit/keys/"+name, map[string]any{"type": typ})
+	return err
+}
+
+// CreateToken makes a token with what auth/token/create takes, and the rights of a policy in HCL besides those that
+// every token has.
+func (v *Vault) CreateToken(ctx context.Context, name, policy string, options map[string]any) (string, error) {
+	_, err := v.Do(ctx, v.Root, http.MethodPut, "sys/policy/"+name, map[string]any{"policy": policy})
+	if err != nil {
+		return "", err
+	}
+	options["policies"] = []string{name}
+	content, err := v.Do(ctx, v.Root, http.MethodPost, "auth/token/create", options)
+	if err != nil {
+		return "", err
+	}
+	var made struct {
+		Auth struct {
+			Token string `json:"client_token"`
+		} `json:"auth"`
+	}
+	err = json.Unmarshal(content, &made)
+	return made.Auth.Token, err
+}
+
+// SetSealed seals or unseals the server.
+func (v *Vault) SetSealed(ctx context.Context, sealed bool) error {
+	path, body := "sys/unseal", map[string]any{"key": v.unseal}
+	if sealed {
+		path, body = "sys/seal", map[string]any{}
+	}
+	_, err := v.Do(ctx, v.Root, http.MethodPut, path, body)
+	return err
+}
+
+// Close ends the server and removes its files.
+func (v *Vault) Close() error {
+	var stopped error
+	if v.process != nil {
+		stopped = v.process.stop()
+	}
+	return errors.Join(stopped, v.account.remove())
+}
