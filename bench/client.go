@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -65,68 +64,22 @@ func (c *client) read(ctx context.Context, path, text string, header ...string) 
 	return nil
 }
 
-// tokens are an answer of the token endpoint.
-type tokens struct {
-	Access  string `json:"access_token"`
-	ID      string `json:"id_token"`
-	Refresh string `json:"refresh_token"`
+// post sends a form of an application and returns the answer's body, which is good until the next request.
+func (c *client) post(ctx context.Context, path, application string, form url.Values) ([]byte, error) {
+	r, err := newForm(ctx, c.issuer+path, form)
+	if err != nil {
+		return nil, err
+	}
+	r.SetBasicAuth(application, clientSecret)
+	_, err = c.do(r, http.StatusOK)
+	return c.body.Bytes(), err
 }
 
-// login signs in by the authorization code flow: three requests.
-func (c *client) login(ctx context.Context, scopes string) (tokens, error) {
-	begun, err := c.get(ctx, c.issuer+"/auth?"+url.Values{
-		"client_id":     {clientID},
-		"redirect_uri":  {redirectURI},
-		"response_type": {"code"},
-		"scope":         {scopes},
-		"state":         {"state-of-the-application"},
-		"nonce":         {"nonce-of-the-application"},
-		"connector_id":  {"mock"},
-	}.Encode(), http.StatusFound)
+func newForm(ctx context.Context, target string, form url.Values) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(form.Encode()))
 	if err != nil {
-		return tokens{}, err
-	}
-	cookie, _, _ := strings.Cut(begun.Get("Set-Cookie"), ";")
-	ended, err := c.get(ctx, begun.Get("Location"), http.StatusSeeOther, "Cookie", cookie)
-	if err != nil {
-		return tokens{}, err
-	}
-	answer, err := url.Parse(ended.Get("Location"))
-	if err != nil {
-		return tokens{}, err
-	}
-	query := answer.Query()
-	if query.Get("code") == "" || query.Get("state") != "state-of-the-application" {
-		return tokens{}, errors.New("the answer to the application has no code or not its state")
-	}
-	return c.redeem(ctx, url.Values{
-		"grant_type":   {"authorization_code"},
-		"code":         {query.Get("code")},
-		"redirect_uri": {redirectURI},
-	})
-}
-
-// refresh exchanges a refresh token.
-func (c *client) refresh(ctx context.Context, refreshToken string) (tokens, error) {
-	return c.redeem(ctx, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}})
-}
-
-func (c *client) redeem(ctx context.Context, form url.Values) (tokens, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.issuer+"/token", strings.NewReader(form.Encode()))
-	if err != nil {
-		return tokens{}, err
+		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.SetBasicAuth(clientID, clientSecret)
-	if _, err := c.do(r, http.StatusOK); err != nil {
-		return tokens{}, err
-	}
-	var t tokens
-	if err := json.Unmarshal(c.body.Bytes(), &t); err != nil {
-		return tokens{}, fmt.Errorf("answer of the token endpoint: %w", err)
-	}
-	if t.Access == "" || t.ID == "" {
-		return tokens{}, errors.New("the answer of the token endpoint lacks a token")
-	}
-	return t, nil
+	return r, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/url"
 )
 
 const (
@@ -25,6 +26,13 @@ var operations = []operation{
 	{"login", 2, prepareLogin},
 	{"login with refresh token", 2, prepareOfflineLogin},
 	{"refresh", 2, prepareRefresh},
+	{"hybrid login", 3, prepareHybridLogin},
+	{"device", 2, prepareDevice},
+	{"password", 2, preparePassword},
+	{"token exchange", 1, prepareExchange},
+	{"client credentials", 1, prepareClientCredentials},
+	{"revocation", 1, prepareRevocation},
+	{"introspection", 0, prepareIntrospection},
 	{"userinfo", 0, prepareUserInfo},
 	{"discovery", 0, prepareDiscovery},
 	{"JWKS", 0, prepareJWKS},
@@ -68,6 +76,84 @@ func prepareRefresh(ctx context.Context, c *client) (once, error) {
 		t = next
 		return nil
 	}, nil
+}
+
+func prepareHybridLogin(_ context.Context, c *client) (once, error) {
+	return func(ctx context.Context) error { return c.hybridLogin(ctx, loginScopes) }, nil
+}
+
+func prepareDevice(_ context.Context, c *client) (once, error) {
+	return func(ctx context.Context) error { return c.deviceLogin(ctx, loginScopes) }, nil
+}
+
+func preparePassword(_ context.Context, c *client) (once, error) {
+	form := url.Values{
+		"grant_type": {"password"}, "username": {username}, "password": {password}, "scope": {loginScopes},
+	}
+	return func(ctx context.Context) error {
+		_, err := c.redeemUser(ctx, clientID, form)
+		return err
+	}, nil
+}
+
+// prepareExchange exchanges a token of the mock, which takes every text for one, for an access token.
+func prepareExchange(_ context.Context, c *client) (once, error) {
+	form := url.Values{
+		"grant_type":         {"urn:ietf:params:oauth:grant-type:token-exchange"},
+		"connector_id":       {"mock"},
+		"subject_token":      {"token-of-the-source"},
+		"subject_token_type": {"urn:ietf:params:oauth:token-type:access_token"},
+		"scope":              {loginScopes},
+	}
+	return func(ctx context.Context) error {
+		_, err := c.redeem(ctx, clientID, form)
+		return err
+	}, nil
+}
+
+// ownToken gets a client an access token of its own, with no ID token beside it.
+func ownToken(ctx context.Context, c *client) (string, error) {
+	t, err := c.redeem(ctx, clientID, url.Values{"grant_type": {"client_credentials"}, "scope": {"profile groups"}})
+	if err == nil && t.ID != "" {
+		err = errors.New("the answer has an ID token that was not asked for")
+	}
+	return t.Access, err
+}
+
+func prepareClientCredentials(_ context.Context, c *client) (once, error) {
+	return func(ctx context.Context) error {
+		_, err := ownToken(ctx, c)
+		return err
+	}, nil
+}
+
+// prepareRevocation revokes a token that is made for it, so that the signature counts too. As the answer does not tell
+// whether there was anything to revoke, one token is asked about first.
+func prepareRevocation(ctx context.Context, c *client) (once, error) {
+	revoke := func(ctx context.Context) (string, error) {
+		token, err := ownToken(ctx, c)
+		if err != nil {
+			return "", err
+		}
+		_, err = c.post(ctx, "/token/revoke", clientID, url.Values{"token": {token}})
+		return token, err
+	}
+	token, err := revoke(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		_, err := revoke(ctx)
+		return err
+	}, c.introspect(ctx, token, false)
+}
+
+func prepareIntrospection(ctx context.Context, c *client) (once, error) {
+	t, err := c.login(ctx, loginScopes)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error { return c.introspect(ctx, t.Access, true) }, nil
 }
 
 func prepareUserInfo(ctx context.Context, c *client) (once, error) {

@@ -18,11 +18,46 @@ import (
 
 const (
 	clientID     = "bench"
-	clientSecret = "bench-secret"
+	clientSecret = "bench-secret" // of both clients
 	redirectURI  = "http://127.0.0.1:1/callback"
+
+	// deviceClientID is a client whose users sign in at the mock only, so that nobody has to choose.
+	deviceClientID = "bench-device"
+
+	username = "bench-user"
+	password = "bench-password"
 
 	startTimeout = 30 * time.Second
 )
+
+// configuration is that of the servers. Device logins go without the question that users are asked, which would cost a
+// page more than the others.
+const configuration = `issuer: %s
+storage: %s
+web: {http: %q}
+telemetry: {http: %q, enableProfiling: true}
+signer: {type: local, config: {algorithm: %s, keysRotationPeriod: 6h}}
+oauth2:
+  grantTypes:
+  - authorization_code
+  - implicit
+  - refresh_token
+  - password
+  - client_credentials
+  - urn:ietf:params:oauth:grant-type:device_code
+  - urn:ietf:params:oauth:grant-type:token-exchange
+  responseTypes: [code, id_token]
+  passwordConnector: password
+  skipApprovalScreen: true
+  compatibility: {deviceConfirm: upstream}
+expiry: {refreshTokens: {reuseInterval: 0s}}
+connectors:
+- {type: mockCallback, id: mock, name: Mock}
+- {type: mockPassword, id: password, name: Password, config: {username: ` + username + `, password: ` + password + `}}
+staticClients:
+- {id: ` + clientID + `, name: Benchmark, secret: ` + clientSecret + `, redirectURIs: [` + redirectURI + `]}
+- {id: ` + deviceClientID + `, name: Device, secret: ` + clientSecret + `, redirectURIs: [], allowedConnectors: [mock]}
+`
 
 // A setup is what differs between the servers that are measured.
 type setup struct {
@@ -88,16 +123,7 @@ func (s *server) configure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	config := fmt.Sprintf(`issuer: %s
-storage: %s
-web: {http: %q}
-telemetry: {http: %q, enableProfiling: true}
-signer: {type: local, config: {algorithm: %s, keysRotationPeriod: 6h}}
-oauth2: {skipApprovalScreen: true}
-expiry: {refreshTokens: {reuseInterval: 0s}}
-connectors: [{type: mockCallback, id: mock, name: Mock}]
-staticClients: [{id: %s, name: Benchmark, secret: %s, redirectURIs: [%q]}]
-`, s.issuer, storage, web, s.admin, s.setup.algorithm, clientID, clientSecret, redirectURI)
+	config := fmt.Sprintf(configuration, s.issuer, storage, web, s.admin, s.setup.algorithm)
 	return os.WriteFile(s.configFile(), []byte(config), 0o600)
 }
 
