@@ -8,23 +8,13 @@ import (
 	"net"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"dex/internal/client"
 	"dex/internal/config"
 	"dex/internal/connector/local"
-	"dex/internal/device"
-	"dex/internal/discovery"
 	"dex/internal/federation"
-	"dex/internal/introspection"
-	"dex/internal/limit"
-	"dex/internal/login"
-	"dex/internal/oauth"
-	"dex/internal/policy"
-	"dex/internal/revocation"
 	"dex/internal/seal"
 	"dex/internal/server"
 	"dex/internal/store"
@@ -32,7 +22,6 @@ import (
 	"dex/internal/telemetry"
 	"dex/internal/token"
 	"dex/internal/ui"
-	"dex/internal/userinfo"
 )
 
 // Options are what does not come from the configuration.
@@ -65,7 +54,6 @@ type App struct {
 	routes     []server.Route
 	issuer     *url.URL
 	web        *server.Certificate // of the HTTPS listener; nil if there is none
-	swept      []string            // kinds of records that expire
 	caches     []func(store.Change)
 }
 
@@ -151,152 +139,14 @@ func (a *App) openPages() (*ui.UI, error) {
 
 // wire puts the rooms together.
 func (a *App) wire(ctx context.Context, p *Plan) error {
-	limits := limit.NewSet(time.Now)
-	clients := client.NewRegistry(p.clients, a.store, limits)
-	a.caches = append(a.caches, clients.Forget)
 	for _, c := range p.clients {
 		a.log.InfoContext(ctx, "config static client", "client_name", c.Name)
 	}
 	if err := a.wireConnectors(ctx, p); err != nil {
 		return err
 	}
-	compatible := a.cfg.OAuth2.Compatibility
-	rules := policy.New(clients, policy.Options{RefuseUnknownScopes: compatible.UnknownScopes == config.Upstream})
-	codes := token.NewCodes(a.store, a.cfg.Expiry.AuthCodes, a.cfg.Expiry.AuthCodeReuseInterval, time.Now)
-	revocations := token.NewRevocations(a.store, a.cfg.Expiry.IDTokens, time.Now)
-	devices := token.NewDevices(a.store, a.cfg.Expiry.DeviceRequests, time.Now)
-	minter := &token.Minter{
-		Issuer: a.cfg.Issuer, Lifetime: a.cfg.Expiry.IDTokens, Signer: a.signer, Policy: rules, Now: time.Now,
-		Profile: compatible.TokenProfile == config.Strict,
-	}
-	tokens := token.NewEndpoint(token.Config{
-		Clients:     clients,
-		Connectors:  a.connectors,
-		Policy:      rules,
-		Minter:      minter,
-		Codes:       codes,
-		Devices:     devices,
-		Families:    a.families,
-		Offline:     a.offline,
-		Revocations: revocations,
-		GrantTypes:  a.cfg.OAuth2.GrantTypes,
-		Limits:      limits,
-		Log:         a.log,
-
-		PasswordConnector:   a.cfg.OAuth2.PasswordConnector,
-		AnonymousDevices:    compatible.ClientChecks == config.Upstream,
-		AnyExchangeAudience: compatible.ExchangeAudience == config.Upstream,
-		BearerIDTokens:      compatible.TokenProfile == config.Upstream,
-	})
-	verifier := &token.Verifier{Issuer: a.cfg.Issuer, Keys: a.signer, Revocations: revocations, Now: time.Now}
-	var forDevices *device.Endpoints // and the logins, which each need the other
-	flow := login.New(login.Config{
-		Issuer:           a.cfg.Issuer,
-		IssuerURL:        a.issuer,
-		Clients:          clients,
-		Connectors:       a.connectors,
-		Policy:           rules,
-		Codes:            codes,
-		Hints:            verifier,
-		Ring:             a.ring,
-		Store:            a.store,
-		Pages:            a.pages,
-		Log:              a.log,
-		Now:              time.Now,
-		RequestLifetime:  a.cfg.Expiry.AuthRequests,
-		SkipApproval:     a.cfg.OAuth2.SkipApprovalScreen,
-		AlwaysShowChoice: a.cfg.OAuth2.AlwaysShowLoginScreen,
-		EnforcePKCE:      a.cfg.OAuth2.PKCE.Enforce,
-		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
-		ResponseTypes:    a.cfg.OAuth2.ResponseTypes,
-		Minter:           minter,
-		Devices:          devices,
-		DeviceRedirect:   func(uri, state string) (string, bool) { return forDevices.Redirect(uri, state) },
-		Limits:           limits,
-		Redirects:        redirectRules(a.cfg),
-		AnyChallenge:     compatible.ClientChecks == config.Upstream,
-		PublicPKCE:       compatible.ClientChecks == config.Strict,
-		OptionalNonce:    compatible.ClientChecks == config.Upstream,
-		ShowFailures:     compatible.ErrorRedirects == config.Upstream,
-		KeepHints:        compatible.Reauthentication == config.Upstream,
-		SilentLoginAsks:  compatible.SilentLogin == config.Upstream,
-		Factors:          factors(a.cfg),
-		AnyBrowser:       compatible.BrowserBinding == config.Upstream,
-		OnlyGrants:       onlyGrants(a.cfg),
-	})
-	forDevices = device.New(device.Config{
-		IssuerURL: a.issuer, Clients: clients, Policy: rules, Devices: devices, Login: flow, Token: tokens, Limits: limits,
-		Pages: a.pages, Log: a.log,
-		Enabled:          slices.Contains(tokens.GrantTypes(), oauth.GrantDeviceCode),
-		EnforcePKCE:      a.cfg.OAuth2.PKCE.Enforce,
-		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
-		AnyChallenge:     compatible.ClientChecks == config.Upstream,
-		SecretLater:      compatible.ClientChecks == config.Upstream,
-		SkipConfirmation: compatible.DeviceConfirm == config.Upstream,
-	})
-	published := discovery.New(discovery.Config{
-		Issuer:           a.cfg.Issuer,
-		IssuerURL:        a.issuer,
-		Keys:             a.signer,
-		GrantTypes:       grantTypes(a.cfg, tokens),
-		ResponseTypes:    flow.ResponseTypes(),
-		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
-	})
-	a.routes = a.route(rooms{
-		login:     flow,
-		token:     tokens,
-		device:    forDevices,
-		discovery: published,
-		userinfo: userinfo.New(userinfo.Config{
-			Verifier: verifier, Log: a.log, UserOnly: compatible.TokenProfile == config.Strict,
-		}),
-		revocation: revocation.New(revocation.Config{
-			Clients: clients, Families: a.families, Revocations: revocations, Verifier: verifier, Log: a.log,
-		}),
-		introspection: introspection.New(introspection.Config{
-			Issuer: a.cfg.Issuer, Clients: clients, Families: a.families, Verifier: verifier, Log: a.log,
-			Open: compatible.Introspection == config.Upstream,
-		}),
-	})
-	a.swept = []string{"device", "revoked", "request", "code", "login", "refresh", "offline", store.LeaseKind}
+	a.routes = a.route(a.furnish(a.share(p)))
 	return nil
-}
-
-func redirectRules(c *config.Config) client.RedirectRules {
-	return client.RedirectRules{
-		FixedLocalhost: c.OAuth2.Compatibility.ClientChecks == config.Upstream,
-		NoOutOfBand:    c.OAuth2.Compatibility.OutOfBand == config.Strict,
-	}
-}
-
-// factors returns the second factors that everybody needs unless their client says otherwise.
-func factors(c *config.Config) []string {
-	if c.MFA == nil {
-		return nil
-	}
-	return c.MFA.DefaultMFAChain
-}
-
-// onlyGrants returns the grants that the authorization endpoint is held to; nil for none, as upstream has it.
-func onlyGrants(c *config.Config) []string {
-	if c.OAuth2.Compatibility.EndpointGrants != config.Strict {
-		return nil
-	}
-	return c.OAuth2.GrantTypes
-}
-
-// grantTypes returns the grants that are served anywhere. Tokens come from the authorization endpoint where a response type
-// has the word token.
-func grantTypes(c *config.Config, tokens *token.Endpoint) []string {
-	served := tokens.GrantTypes()
-	hasToken := func(responseType string) bool {
-		return slices.Contains(strings.Fields(responseType), oauth.ResponseToken)
-	}
-	if slices.Contains(c.OAuth2.GrantTypes, oauth.GrantImplicit) && slices.ContainsFunc(c.OAuth2.ResponseTypes, hasToken) {
-		served = append(served, oauth.GrantImplicit)
-		slices.Sort(served)
-	}
-	return served
 }
 
 func refreshPolicy(c *config.Config) token.Policy {
