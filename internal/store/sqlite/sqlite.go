@@ -51,13 +51,28 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (*Store, error) 
 	if err != nil {
 		return nil, fmt.Errorf("SQLite file: %w", err)
 	}
-	s := &Store{location: l, log: log, now: time.Now}
-	if err := s.open(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open SQLite database %s: %w", l, err), s.closeDatabases())
+	for deadline := time.Now().Add(l.busyTimeout); ; {
+		s := &Store{location: l, log: log, now: time.Now}
+		err := s.open(ctx)
+		if err == nil {
+			go s.writer.loop(context.WithoutCancel(ctx))
+			return s, nil
+		}
+		closeErr := s.closeDatabases()
+		// While others open or close a new database too, SQLite has moments at which it does not wait for them.
+		if !isBusy(err) || time.Now().After(deadline) {
+			return nil, errors.Join(fmt.Errorf("open SQLite database %s: %w", l, err), closeErr)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(openPause):
+		}
 	}
-	go s.writer.loop(context.WithoutCancel(ctx))
-	return s, nil
 }
+
+// openPause is how long to wait before a database that others open too is tried again.
+const openPause = 20 * time.Millisecond
 
 func (s *Store) open(ctx context.Context) error {
 	if err := s.location.create(); err != nil {
