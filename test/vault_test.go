@@ -256,13 +256,13 @@ func testVaultStartErrors(t *testing.T, symmetric *vaultKey) {
 		key  vaultKey
 		want string
 	}{
-		"type of key": {*symmetric, `keys of the type \"aes256-gcm96\" (derived: false) can't sign tokens`},
+		"type of key": {*symmetric, `keys of the type "aes256-gcm96" (derived: false) can't sign tokens`},
 		"wrong token": {vaultKey{vault: signing.vault, addr: signing.addr, name: signing.name, token: "s.wrong"},
 			"Vault answered 403: permission denied (the token must be valid"},
 		"no key": {vaultKey{vault: signing.vault, addr: signing.addr, name: "nothing", token: signing.vault.Root},
 			"Vault answered 404 (there is no such key"},
 		"not ours": {vaultKey{vault: signing.vault, addr: signing.addr, name: signing.name, token: symmetric.token},
-			`the capability \"read\" on transit/keys/` + signing.name},
+			`the capability "read" on transit/keys/` + signing.name},
 		"nobody there": {vaultKey{vault: signing.vault, addr: "https://" + freeAddress(t), name: signing.name, token: signing.token},
 			"connection refused"},
 	} {

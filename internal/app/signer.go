@@ -50,7 +50,7 @@ func (a *App) openVault(ctx context.Context, vault config.VaultSigner, atOnce bo
 		SignAtOnce: atOnce,
 	}, a.log)
 	if err != nil {
-		return nil, fmt.Errorf("signing keys in Vault: %w", err)
+		return nil, fmt.Errorf("signing keys: %w", err)
 	}
 	return s, nil
 }

@@ -164,9 +164,9 @@ func TestVaultStartErrors(t *testing.T) {
 	vault.Create("other", "ecdsa-p256")
 	addr := vault.Start(t)
 	for token, want := range map[string]string{
-		transittest.Root: `signing keys in Vault: read the key "dex" from Vault: Vault answered 404 ` +
+		transittest.Root: `signing keys: read the key "dex" from Vault: Vault answered 404 ` +
 			`(there is no such key, or no Transit engine mounted at transit/)`,
-		"s.wrong": `signing keys in Vault: read the key "dex" from Vault: Vault answered 403: permission denied ` +
+		"s.wrong": `signing keys: read the key "dex" from Vault: Vault answered 403: permission denied ` +
 			`(the token must be valid and have the capability "read" on transit/keys/dex)`,
 	} {
 		plan, problems := app.Check(config.Source{Name: "test.yaml", Data: []byte(inVault(addr, token))})
