@@ -20,6 +20,9 @@ import (
 // ErrUnknown says that no connector has the id.
 var ErrUnknown = errors.New("unknown connector")
 
+// ErrDown says that a connector is known but can't be used now.
+var ErrDown = errors.New("connector can't be used")
+
 // openTimeout bounds one try to open a connector.
 const openTimeout = 30 * time.Second
 
@@ -80,7 +83,7 @@ func NewRegistry(definitions []*Definition, s store.Store, callbackURL string, l
 		s := newSource(d)
 		r.byID[d.ID] = s
 		if d.Config == nil {
-			s.broken = errUnavailable(d.Type)
+			s.broken = fmt.Errorf("%w: %w", ErrDown, errUnavailable(d.Type))
 			continue
 		}
 		r.static = append(r.static, s)
@@ -117,8 +120,8 @@ func (r *Registry) sources(ctx context.Context) ([]*source, error) {
 	return append(stored, r.static...), nil
 }
 
-// Open returns a connector ready for use; ErrUnknown when there is none of the id. Any other error says that the
-// connector does not work now, or that the storage failed; it is tried again, at the earliest after a pause.
+// Open returns a connector ready for use; ErrUnknown when there is none of the id, and ErrDown when it does not work now: it
+// is tried again, at the earliest after a pause. Any other error says that the storage failed, or that the context ended.
 func (r *Registry) Open(ctx context.Context, id string) (*Opened, error) {
 	s, err := r.find(ctx, id)
 	if err != nil {
@@ -206,7 +209,7 @@ func (s *source) try(ctx context.Context, r *Registry) (*Opened, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		s.err = fmt.Errorf("open connector %q: %w", d.ID, err)
+		s.err = fmt.Errorf("open connector %q: %w: %w", d.ID, ErrDown, err)
 		s.pause = min(max(2*s.pause, firstPause), longestPause)
 		s.retry = time.Now().Add(s.pause)
 		return nil, s.err

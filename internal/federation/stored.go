@@ -60,7 +60,10 @@ func (r *Registry) sourceOf(ctx context.Context, e store.Entry[Document]) *sourc
 	}
 	s = newSource(&Definition{ID: e.Key, Type: e.Value.Type, Name: e.Value.Name, GrantTypes: e.Value.GrantTypes})
 	s.revision = e.Revision
-	s.definition.Config, s.broken = decode(ctx, &e.Value, e.Key, r.log)
+	var err error
+	if s.definition.Config, err = decode(ctx, &e.Value, e.Key, r.log); err != nil {
+		s.broken = fmt.Errorf("%w: %w", ErrDown, err)
+	}
 	r.fromStorage[e.Key] = s
 	r.mu.Unlock()
 	if s.broken != nil {

@@ -12,8 +12,8 @@ import (
 
 // The limits of a server: so wide that people who mistype see none of them.
 var (
-	// perUser is for the passwords of one user: people try three or four
-	// that they might have used, twice. Who guesses gets 8640 tries a day from one address.
+	// perUser is for the passwords of one user: people try three or four that they might have used, twice.
+	// Who guesses gets 8640 tries a day from one address.
 	perUser = Rate{Burst: 10, Every: 10 * time.Second}
 	// perAddress is for the passwords of all users from one address, where a whole office may mistype on a Monday, against
 	// one password that is tried on everybody.

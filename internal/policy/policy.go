@@ -55,7 +55,7 @@ func (p *Policy) Scopes(ctx context.Context, c *client.Client, grant string, req
 	for _, scope := range requested {
 		switch {
 		case !oauth.KnownScope(scope):
-			if p.options.RefuseUnknownScopes {
+			if p.options.RefuseUnknownScopes && grant != oauth.GrantTokenExchange { // where upstream never looked
 				return nil, oauth.Errorf(oauth.InvalidScope, "The scope %q is not known here.", scope)
 			}
 			// Left out (OpenID Connect Core, 3.1.2.1).

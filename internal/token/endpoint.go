@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -199,10 +200,19 @@ func (e *Endpoint) checkConnector(c *client.Client, found *granted, grantType st
 
 // readForm reads the parameters, of which a token exchange may repeat some.
 func readForm(r *http.Request) (oauth.Form, error) {
-	if r.PostFormValue("grant_type") == oauth.GrantTokenExchange {
-		return oauth.ReadForm(r, exchangeLists...)
+	f, err := oauth.ReadForm(r, exchangeLists...)
+	if err != nil || f.Get("grant_type") == oauth.GrantTokenExchange {
+		return f, err
 	}
 	return oauth.ReadForm(r)
+}
+
+// notOpened returns what the client is told of a source that could not be opened.
+func notOpened(err error) error {
+	if errors.Is(err, federation.ErrDown) {
+		return oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be reached.").Because(err)
+	}
+	return fmt.Errorf("open connector: %w", err)
 }
 
 // grant finds the grant that a request asks for.

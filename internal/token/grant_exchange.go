@@ -104,7 +104,7 @@ func (g *exchangeGrant) source(ctx context.Context, connectorID string) (*federa
 		return nil, oauth.Errorf(oauth.InvalidRequest, "There is no connector %q.", connectorID).Because(err)
 	}
 	if err != nil {
-		return nil, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be reached.").Because(err)
+		return nil, notOpened(err)
 	}
 	return source, nil
 }

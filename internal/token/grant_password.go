@@ -72,7 +72,7 @@ func (g *passwordGrant) source(ctx context.Context) (*federation.Opened, connect
 		return nil, nil, fmt.Errorf("oauth2.passwordConnector %q: %w", g.connectorID, err)
 	}
 	if err != nil {
-		return nil, nil, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be reached.").Because(err)
+		return nil, nil, notOpened(err)
 	}
 	checker, ok := source.Instance.(connector.Password)
 	if !ok {

@@ -57,7 +57,7 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 		return nil, oauth.Errorf(oauth.InvalidGrant, "The connector of this login is gone.").Because(err)
 	}
 	if err != nil {
-		return nil, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be reached.").Because(err)
+		return nil, notOpened(err)
 	}
 	fresh := f.Authorization
 	if u == useCurrent {

@@ -45,13 +45,13 @@ func NewRevocations(s store.Store, lifetime time.Duration, now func() time.Time)
 // RevokeLogin refuses all tokens of a login from now on. A login that goes on must be ended afterwards, not before: should
 // that fail, who asked can ask again.
 func (s *Revocations) RevokeLogin(ctx context.Context, grantID string) error {
-	return s.add(ctx, loginOf(tokenID(grantID)), func(r *revoked) { r.All, r.IDs = true, nil })
+	return s.add(ctx, loginOf(tokenID(grantID)), time.Time{}, func(r *revoked) { r.All, r.IDs = true, nil })
 }
 
 // RevokeToken refuses one token from now on.
 func (s *Revocations) RevokeToken(ctx context.Context, c *Claims) error {
 	name := c.name()
-	return s.add(ctx, c.login(), func(r *revoked) {
+	return s.add(ctx, c.login(), time.Unix(c.Expires, 0), func(r *revoked) {
 		switch {
 		case r.All || slices.Contains(r.IDs, name):
 		case len(r.IDs) >= maxRevoked:
@@ -62,16 +62,23 @@ func (s *Revocations) RevokeToken(ctx context.Context, c *Claims) error {
 	})
 }
 
-func (s *Revocations) add(ctx context.Context, login string, change func(*revoked)) error {
+// add changes the record of a login, which is kept until all of its tokens have expired. One of them is known to end at a
+// time of its own: the lifetime may have been longer when it was made.
+func (s *Revocations) add(ctx context.Context, login string, ends time.Time, change func(*revoked)) error {
 	for {
-		fresh := revoked{}
+		fresh := revoked{Expires: s.now().Add(s.lifetime)}
+		if ends.After(fresh.Expires) {
+			fresh.Expires = ends
+		}
+		fresh.Expires = fresh.Expires.Add(clockSkew)
 		change(&fresh)
-		fresh.Expires = s.now().Add(s.lifetime + clockSkew)
 		_, err := s.table.Create(ctx, login, fresh)
 		if errors.Is(err, store.ErrExists) {
 			_, err = s.table.Update(ctx, login, func(r *revoked) error {
 				change(r)
-				r.Expires = fresh.Expires
+				if fresh.Expires.After(r.Expires) {
+					r.Expires = fresh.Expires
+				}
 				return nil
 			})
 		}
@@ -97,13 +104,13 @@ func (s *Revocations) isRevoked(ctx context.Context, c *Claims) (bool, error) {
 	return e.Value.All || slices.Contains(e.Value.IDs, c.name()), nil
 }
 
-// name returns what one token is remembered by: its jti, or what is left of a token of an old release of upstream's, which
-// has none.
+// name returns what one token is remembered by: its jti, or for one that is no UUID, or missing as in old releases of
+// upstream's, a hash of what there is.
 func (c *Claims) name() string {
-	if c.TokenID != "" {
+	if loginOf(c.TokenID) != "" {
 		return c.TokenID
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %s", c.Subject, c.IssuedAt, c.Client()))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %d %q", c.TokenID, c.Subject, c.IssuedAt, c.Client()))
 	return id.Lower(sum[:])
 }
 

@@ -41,7 +41,7 @@ type Claims struct {
 	TokenID           string          `json:"jti"`
 	AuthorizedParty   string          `json:"azp"`
 	ClientID          string          `json:"client_id"`
-	Scope             *string         `json:"scope"` // nil in ID tokens, and in upstream's
+	Scope             *string         `json:"scope"` // nil in ID tokens, in upstream's, and where none was granted
 	Events            json.RawMessage `json:"events"`
 	Email             string          `json:"email"`
 	EmailVerified     *bool           `json:"email_verified"`
@@ -81,11 +81,15 @@ func (c *Claims) IsFor(clientID string) bool {
 }
 
 // IsAccessToken reports whether the token is an access token, as far as it tells: those of upstream's don't.
-func (c *Claims) IsAccessToken() bool { return c.ClientID != "" && c.Scope != nil }
+func (c *Claims) IsAccessToken() bool { return c.ClientID != "" }
 
-// Has reports whether a scope was granted, or the token does not say what was.
+// Has reports whether a scope was granted, or the token does not say what was. Our access tokens do, but for those that
+// were granted none.
 func (c *Claims) Has(scope string) bool {
-	return c.Scope == nil || slices.Contains(strings.Fields(*c.Scope), scope)
+	if c.Scope == nil {
+		return !c.IsAccessToken()
+	}
+	return slices.Contains(strings.Fields(*c.Scope), scope)
 }
 
 // Verified is a token of ours.
