@@ -24,7 +24,7 @@ const maxForm = 64 << 10
 func (f *Flow) begin(w http.ResponseWriter, r *http.Request, req *request, d *federation.Definition) error {
 	source, err := f.cfg.Connectors.Open(r.Context(), d.ID)
 	if err != nil {
-		return refuse(req, oauth.TemporarilyUnavailable, "The identity source can't be reached.", err)
+		return f.sourceFailed(req, oauth.TemporarilyUnavailable, "The identity source can't be reached.", err)
 	}
 	req.ID = cmp.Or(req.ID, newID(f.now()))
 	req.ConnectorID = d.ID
@@ -46,7 +46,7 @@ func (f *Flow) target(ctx context.Context, req *request, source *federation.Open
 	case connector.Callback:
 		target, data, err := instance.LoginURL(ctx, f.loginRequest(req))
 		if err != nil {
-			return "", refuse(req, oauth.ServerError, "The identity source can't be asked.", err)
+			return "", f.sourceFailed(req, oauth.ServerError, "The identity source can't be asked.", err)
 		}
 		req.ConnectorData = data
 		return target, nil
@@ -213,13 +213,19 @@ func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case errors.As(err, &denied):
 		return refuse(req, oauth.AccessDenied, denied.Reason, err)
-	case err != nil && f.cfg.ShowFailures:
-		return pageErrorf(http.StatusInternalServerError, "The service that you logged in with did not let you in.").
-			hint("Go back to the application and log in again.").because(err)
 	case err != nil:
-		return refuse(req, oauth.ServerError, "The identity source did not sign the user in.", err)
+		return f.sourceFailed(req, oauth.ServerError, "The identity source did not sign the user in.", err)
 	}
 	return f.finish(w, r, req, source.Definition, identity)
+}
+
+// sourceFailed is the error for a source that fails: the application is told, or, as upstream has it, the user.
+func (f *Flow) sourceFailed(req *request, code, description string, cause error) error {
+	if f.cfg.ShowFailures {
+		return pageErrorf(http.StatusInternalServerError, "The service that you log in with has failed.").
+			hint("Go back to the application and log in again.").because(cause)
+	}
+	return refuse(req, code, description, cause)
 }
 
 // stripProxyHeaders removes what only a proxy in front of /callback/{connector} may say.
@@ -244,7 +250,7 @@ func (f *Flow) underWay(r *http.Request, id string) (*request, *federation.Opene
 	}
 	source, err := f.cfg.Connectors.Open(r.Context(), req.ConnectorID)
 	if err != nil {
-		return nil, nil, refuse(req, oauth.TemporarilyUnavailable, "The identity source can't be reached.", err)
+		return nil, nil, f.sourceFailed(req, oauth.TemporarilyUnavailable, "The identity source can't be reached.", err)
 	}
 	return req, source, nil
 }

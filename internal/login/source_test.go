@@ -2,6 +2,7 @@ package login_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -27,13 +28,14 @@ import (
 type source struct {
 	told     connector.LoginRequest
 	authTime time.Time
+	fails    error // of everything
 }
 
 func (s *source) Open(context.Context, connector.Env) (any, error) { return s, nil }
 
 func (s *source) LoginURL(_ context.Context, r connector.LoginRequest) (string, []byte, error) {
 	s.told = r
-	return r.CallbackURL + "?state=" + r.State, nil, nil
+	return r.CallbackURL + "?state=" + r.State, nil, s.fails
 }
 
 func (s *source) HandleCallback(context.Context, connector.Scopes, []byte, *http.Request) (connector.Identity, error) {
@@ -143,6 +145,17 @@ func TestDepartureSources(t *testing.T) {
 		got := signIn(t, newFlow(t, s, nil), url.Values{"id_token_hint": {token.Subject("jane", "another")}})
 		if s.told.UserID != "" || got.Get("error") != "login_required" {
 			t.Errorf("the source is told %+v, the application %v", s.told, got)
+		}
+	})
+	t.Run("D-104 who is told that a source fails", func(t *testing.T) {
+		for upstream, status := range map[bool]int{false: http.StatusSeeOther, true: http.StatusInternalServerError} {
+			h := newFlow(t, &source{fails: errors.New("down")}, func(c *login.Config) { c.ShowFailures = upstream })
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(http.MethodGet,
+				"http://dex.test/auth?client_id=app&redirect_uri=https://app.test/cb&response_type=code&scope=openid", nil))
+			if told := strings.Contains(w.Header().Get("Location"), "error=server_error"); w.Code != status || told == upstream {
+				t.Errorf("upstream's rule %t: status %d, Location %q", upstream, w.Code, w.Header().Get("Location"))
+			}
 		}
 	})
 	t.Run("D-966 the account is asked for", func(t *testing.T) {
