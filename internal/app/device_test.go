@@ -151,7 +151,7 @@ func TestDepartureDevice(t *testing.T) {
 		upstream.token(pollForm("unknown"), noCredentials).wantError(400, "invalid_grant")
 	})
 	t.Run("D-823 unknown codes", func(t *testing.T) {
-		for _, code := range []string{"x", strings.Repeat("b", 59), s.device().text("device_code")[:58] + "b"} {
+		for _, code := range []string{"x", strings.Repeat("b", 59), "0" + s.device().text("device_code")[1:]} {
 			s.token(pollForm(code)).wantError(400, "invalid_grant")
 		}
 		s.token(form("grant_type", deviceGrant)).wantError(400, "invalid_request")

@@ -43,7 +43,7 @@ type Config struct {
 	EnforcePKCE      bool
 	ChallengeMethods []string
 	AnyChallenge     bool // take code challenges of any form
-	SecretLater      bool // clients show their secrets at the token endpoint only, if they like
+	SecretLater      bool // clients may show their secrets at the token endpoint instead
 	SkipConfirmation bool // don't ask users about the device, as upstream does
 }
 
@@ -100,7 +100,7 @@ func (e *Endpoints) authorize(r *http.Request) ([]byte, error) {
 	if !e.cfg.Enabled {
 		return nil, oauth.Errorf(oauth.UnsupportedGrantType, "The device grant is not served here.")
 	}
-	c, err := e.client(r, f)
+	c, authenticated, err := e.client(r, f)
 	if err != nil {
 		return nil, err
 	}
@@ -119,29 +119,32 @@ func (e *Endpoints) authorize(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Public { // so that anybody may be asking, and each request is a record in the storage
+	if c.Public || !authenticated { // so that anybody may be asking, and each request is a record in the storage
 		if err := e.cfg.Limits.DeviceRequest(r.Context()); err != nil {
 			return nil, limit.Refusal(err)
 		}
 	}
-	codes, err := e.cfg.Devices.Begin(r.Context(), c.ID, scopes, challenge)
+	codes, err := e.cfg.Devices.Begin(r.Context(), token.DeviceRequest{
+		ClientID: c.ID, Authenticated: authenticated, Scopes: scopes, Challenge: challenge,
+	})
 	if err != nil {
 		return nil, err
 	}
 	return e.encode(codes)
 }
 
-// client finds out which client a device is of. Some libraries don't send the secret here, but only when they ask for the
-// tokens; upstream lets them, and looks at it there.
-func (e *Endpoints) client(r *http.Request, f oauth.Form) (*client.Client, error) {
+// client finds out which client a device is of, and whether it has shown that it is. Some libraries don't send the secret
+// here, but only when they ask for the tokens.
+func (e *Endpoints) client(r *http.Request, f oauth.Form) (c *client.Client, authenticated bool, err error) {
 	if !e.cfg.SecretLater || f.Has("client_secret") || r.Header.Get("Authorization") != "" {
-		return e.cfg.Clients.Authenticate(r, e.cfg.Log)
+		c, err = e.cfg.Clients.Authenticate(r, e.cfg.Log)
+		return c, err == nil, err
 	}
-	c, err := e.cfg.Clients.Get(r.Context(), f.Get("client_id"))
+	c, err = e.cfg.Clients.Get(r.Context(), f.Get("client_id"))
 	if errors.Is(err, client.ErrUnknown) {
-		return nil, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.").Because(err)
+		return nil, false, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.").Because(err)
 	}
-	return c, err
+	return c, err == nil && c.Public && c.Secret == "", err
 }
 
 // challenge reads the proof key, which the device shows at the token endpoint.

@@ -80,8 +80,12 @@ func (e *Endpoints) verify(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c, err := e.cfg.Clients.Get(r.Context(), d.ClientID)
-	if err != nil {
+	switch {
+	case errors.Is(err, client.ErrUnknown):
 		e.fail(w, r, http.StatusBadRequest, "The application on the device is no longer registered.", err)
+		return
+	case err != nil:
+		e.fail(w, r, http.StatusInternalServerError, "The application's registration can't be read.", err)
 		return
 	}
 	e.decide(w, r, d, c)
@@ -93,14 +97,14 @@ func (e *Endpoints) decide(w http.ResponseWriter, r *http.Request, d token.Waiti
 	decision := r.PostForm.Get("decision")
 	switch {
 	case decision == "deny":
-		if err := e.cfg.Devices.Deny(r.Context(), d.UserCode); err != nil {
+		if err := e.cfg.Devices.Deny(r.Context(), d.DeviceName); err != nil {
 			e.fail(w, r, http.StatusInternalServerError, "Your answer can't be stored.", err)
 			return
 		}
 		d.Denied = true
 		e.showResult(w, r, d)
 	case decision == "continue" || e.cfg.SkipConfirmation:
-		e.cfg.Login.BeginDevice(w, r, login.DeviceLogin{UserCode: d.UserCode, Client: c, Scopes: d.Scopes})
+		e.cfg.Login.BeginDevice(w, r, login.DeviceLogin{Device: d.DeviceName, Client: c, Scopes: d.Scopes})
 	default:
 		e.cfg.Pages.DeviceConfirm(w, r, ui.DeviceConfirmPage{
 			PostURL: e.base + verifyPath, UserCode: d.UserCode, Client: c.DisplayName(), RequestedScopes: d.Scopes,
@@ -155,8 +159,9 @@ func (e *Endpoints) fail(w http.ResponseWriter, r *http.Request, status int, mes
 		level = slog.LevelError
 	}
 	e.cfg.Log.Log(r.Context(), level, "device login failed", "path", r.URL.Path, "err", err)
-	e.cfg.Pages.Error(w, r, status, ui.ErrorPage{
-		ErrMsg: message, Hint: "Start again on the device, and enter its new code.",
-		RequestID: telemetry.RequestID(r.Context()),
-	})
+	page := ui.ErrorPage{ErrMsg: message, RequestID: telemetry.RequestID(r.Context())}
+	if status != http.StatusTooManyRequests { // who has to wait need not start again
+		page.Hint = "Start again on the device, and enter its new code."
+	}
+	e.cfg.Pages.Error(w, r, status, page)
 }

@@ -1,7 +1,6 @@
 package login
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -26,8 +25,9 @@ func (f *Flow) begin(w http.ResponseWriter, r *http.Request, req *request, d *fe
 	if err != nil {
 		return f.sourceFailed(req, oauth.TemporarilyUnavailable, "The identity source can't be reached.", err)
 	}
-	req.ID = cmp.Or(req.ID, newID(f.now()))
-	req.ConnectorID = d.ID
+	// Each try has an id, and so a state, of its own: two tabs with one login for a device must not answer for each other,
+	// nor the answer of one source go to another (RFC 9700, section 4.4).
+	req.ID, req.ConnectorID, req.ConnectorData = newID(f.now()), d.ID, nil
 	target, err := f.target(r.Context(), req, source)
 	if err != nil {
 		return err
@@ -163,9 +163,9 @@ const localType = "local"
 func (f *Flow) passwordPage(
 	r *http.Request, req *request, source *federation.Opened, checker connector.Password,
 ) (ui.PasswordPage, error) {
-	c, err := f.cfg.Clients.Get(r.Context(), req.ClientID)
+	c, err := f.clientOf(r.Context(), req)
 	if err != nil {
-		return ui.PasswordPage{}, pageErrorf(http.StatusBadRequest, "The application is no longer registered.").because(err)
+		return ui.PasswordPage{}, err
 	}
 	choice, err := f.choice(r.Context(), req, c)
 	if err != nil {

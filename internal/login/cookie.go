@@ -102,6 +102,11 @@ func (k *cookies) keep(w http.ResponseWriter, r *http.Request, req *request) err
 		k.set(w, partName(req.ID, i), part, int(req.Expires.Sub(k.now())/time.Second))
 		size += len(part)
 	}
+	for i := len(parts); i < maxParts; i++ { // what is left of a longer one would spoil it
+		if _, err := r.Cookie(partName(req.ID, i)); err == nil {
+			k.set(w, partName(req.ID, i), "", -1)
+		}
+	}
 	k.evict(w, r, req.ID, size)
 	return nil
 }

@@ -15,28 +15,33 @@ import (
 type Devices interface {
 	// Approve gives a device what its user has let it have. An error that is an *oauth.Error says why it can't have it any
 	// more; every other one that the storage failed.
-	Approve(ctx context.Context, userCode string, a token.Authorization) error
+	Approve(ctx context.Context, d token.DeviceName, a token.Authorization) error
 	// Deny tells a device that its user, or who knows them, has refused.
-	Deny(ctx context.Context, userCode string) error
+	Deny(ctx context.Context, d token.DeviceName) error
 }
 
 // A DeviceLogin is a login that a user begins in a browser for a device that has none.
 type DeviceLogin struct {
-	UserCode string // as it is stored
-	Client   *client.Client
-	Scopes   []string
+	Device token.DeviceName
+	Client *client.Client
+	Scopes []string
 }
 
 // BeginDevice begins the login of a user for a device, after the user has been asked about the device. It ends at
 // /device/callback, where the user is told how it went.
 func (f *Flow) BeginDevice(w http.ResponseWriter, r *http.Request, d DeviceLogin) {
 	req := &request{
-		ClientID: d.Client.ID, Scopes: d.Scopes, UserCode: d.UserCode,
+		ClientID: d.Client.ID, Scopes: d.Scopes, UserCode: d.Device.UserCode, DeviceID: d.Device.ID,
 		Expires: f.now().Add(f.cfg.RequestLifetime),
 	}
 	if err := f.offer(w, r, req, d.Client); err != nil {
 		f.fail(w, r, err)
 	}
+}
+
+// device returns which device the login is for.
+func (req *request) device() token.DeviceName {
+	return token.DeviceName{UserCode: req.UserCode, ID: req.DeviceID}
 }
 
 // deviceResult is where the user sees how a login for a device has ended.
@@ -67,11 +72,11 @@ func (f *Flow) resume(r *http.Request) (*request, *client.Client, error) {
 	if req.UserCode == "" {
 		return nil, nil, errLostRequest(errNoRequest)
 	}
-	c, err := f.cfg.Clients.Get(r.Context(), req.ClientID)
+	c, err := f.clientOf(r.Context(), req)
 	if err != nil {
-		return nil, nil, pageErrorf(http.StatusBadRequest, "The application is no longer registered.").because(err)
+		return nil, nil, err
 	}
-	req.ConnectorID = "" // may be chosen anew
+	req.ConnectorID, req.Done = "", false // who it will be, and from where, may be chosen anew
 	return req, c, nil
 }
 
@@ -84,17 +89,22 @@ func (f *Flow) endDevice(w http.ResponseWriter, r *http.Request, e *answerError)
 			hint("Try again, with the code that the device shows."))
 		return
 	}
-	if err := f.cfg.Devices.Deny(r.Context(), e.req.UserCode); err != nil {
+	if err := f.cfg.Devices.Deny(r.Context(), e.req.device()); err != nil {
 		f.fail(w, r, pageErrorf(http.StatusInternalServerError, "The device can't be told.").because(err))
 		return
 	}
 	f.requests.forget(w, r, e.req.ID)
+	if !errors.Is(e, errNoConsent) { // who refused knows why
+		f.showError(w, r, pageErrorf(http.StatusForbidden, "%s", e.err.PublicDescription()).
+			hint("The device was refused. To try again, start on the device, and enter its new code."))
+		return
+	}
 	http.Redirect(w, r, f.deviceResult(e.req.UserCode), http.StatusSeeOther)
 }
 
 // approveDevice gives the device what its user has let it have.
 func (f *Flow) approveDevice(w http.ResponseWriter, r *http.Request, req *request, a token.Authorization) error {
-	err := f.cfg.Devices.Approve(r.Context(), req.UserCode, a)
+	err := f.cfg.Devices.Approve(r.Context(), req.device(), a)
 	var refused *oauth.Error
 	switch {
 	case errors.As(err, &refused):

@@ -223,9 +223,9 @@ func (f *Flow) approval(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (f *Flow) askConsent(w http.ResponseWriter, r *http.Request, req *request, p pending) error {
-	c, err := f.cfg.Clients.Get(r.Context(), req.ClientID)
+	c, err := f.clientOf(r.Context(), req)
 	if err != nil {
-		return pageErrorf(http.StatusBadRequest, "The application is no longer registered.").because(err)
+		return err
 	}
 	id := p.Authorization.Identity
 	page := ui.ApprovalPage{
@@ -255,10 +255,13 @@ func (f *Flow) answerConsent(w http.ResponseWriter, r *http.Request, req *reques
 		return pageErrorf(http.StatusInternalServerError, "Your answer can't be stored.").because(err)
 	}
 	if r.PostForm.Get("approval") != "approve" {
-		return refuse(req, oauth.AccessDenied, "The user did not grant access.", nil)
+		return refuse(req, oauth.AccessDenied, "The user did not grant access.", errNoConsent)
 	}
 	return f.issue(w, r, req, p.Value.Authorization)
 }
+
+// errNoConsent says that it was the user who refused.
+var errNoConsent = errors.New("the user refused")
 
 func (f *Flow) connectorName(ctx context.Context, id string) string {
 	all, err := f.cfg.Connectors.List(ctx)

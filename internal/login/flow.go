@@ -4,7 +4,6 @@
 package login
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -194,17 +193,19 @@ func (f *Flow) choice(ctx context.Context, req *request, c *client.Client) ([]*f
 }
 
 // choose shows the page where the user picks a connector. Its links repeat the request, so nothing is kept yet; but a
-// login for a device is, as no address can repeat it.
+// login for a device is, once, as no address can repeat it.
 func (f *Flow) choose(
 	w http.ResponseWriter, r *http.Request, req *request, c *client.Client, choice []*federation.Definition,
 ) error {
 	params := r.Form
 	params.Del("connector_id")
-	if req.UserCode != "" {
-		req.ID, req.ConnectorID = cmp.Or(req.ID, newID(f.now())), ""
+	if req.UserCode != "" && req.ID == "" {
+		req.ID = newID(f.now())
 		if err := f.keep(w, r, req); err != nil {
 			return err
 		}
+	}
+	if req.UserCode != "" {
 		params = url.Values{"req": {req.ID}}
 	}
 	page := ui.LoginPage{Client: c.DisplayName()}

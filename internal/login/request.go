@@ -1,6 +1,7 @@
 package login
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -30,6 +31,7 @@ type request struct {
 	Challenge token.Challenge `json:"challenge,omitzero"`
 	// UserCode is set where the login is for a device; then there is no redirect URI.
 	UserCode string `json:"userCode,omitempty"`
+	DeviceID string `json:"deviceID,omitempty"`
 
 	Prompt       []string       `json:"prompt,omitempty"`
 	ForceConsent bool           `json:"forceConsent,omitempty"`
@@ -95,6 +97,18 @@ func (f *Flow) requestingClient(r *http.Request) (*client.Client, error) {
 		f.log.ErrorContext(r.Context(), "invalid client_id provided", "client_id", ids[0])
 		return nil, pageErrorf(http.StatusBadRequest, "The application that sent you here is not registered.").
 			hint("Its operator can register the client id with this service.")
+	}
+	if err != nil {
+		return nil, pageErrorf(http.StatusInternalServerError, "The application's registration can't be read.").because(err)
+	}
+	return c, nil
+}
+
+// clientOf returns the client of a request that was checked before.
+func (f *Flow) clientOf(ctx context.Context, req *request) (*client.Client, error) {
+	c, err := f.cfg.Clients.Get(ctx, req.ClientID)
+	if errors.Is(err, client.ErrUnknown) {
+		return nil, pageErrorf(http.StatusBadRequest, "The application is no longer registered.").because(err)
 	}
 	if err != nil {
 		return nil, pageErrorf(http.StatusInternalServerError, "The application's registration can't be read.").because(err)

@@ -99,12 +99,10 @@ func (f *Flow) ResponseTypes() []string {
 
 // checkGrants holds the application to the grants that it, and this server, may use.
 func (f *Flow) checkGrants(req *request) error {
-	for word, grant := range map[string]string{
-		oauth.ResponseCode: oauth.GrantAuthorizationCode, oauth.ResponseIDToken: oauth.GrantImplicit,
-		oauth.ResponseToken: oauth.GrantImplicit,
-	} {
-		if !req.wants(word) {
-			continue
+	for _, word := range req.ResponseTypes {
+		grant := oauth.GrantImplicit
+		if word == oauth.ResponseCode {
+			grant = oauth.GrantAuthorizationCode
 		}
 		if f.cfg.OnlyGrants != nil && !slices.Contains(f.cfg.OnlyGrants, grant) {
 			return oauth.Errorf(oauth.UnsupportedResponseType, "The grant type %s is not served here.", grant)

@@ -23,6 +23,9 @@ const (
 	pollInterval = 5 * time.Second
 	// pollLeeway is how much a device's timer may be early.
 	pollLeeway = 500 * time.Millisecond
+	// grantedTime is how long a device may take to fetch its tokens. It is less than tombstoneTime, as what is left of the
+	// refresh tokens shows that the device code was used.
+	grantedTime = 10 * time.Minute
 	// beginTries bounds the search for a user code that nobody has; the first is free but for one time in millions.
 	beginTries = 5
 )
@@ -40,14 +43,16 @@ const (
 // device is the record of a device that waits for its user. Its key is the user code, whose letters are part of the device
 // code too, so that one record answers the browser and the device.
 type device struct {
-	ClientID  string      `json:"clientID"`
-	Scopes    []string    `json:"scopes"`
-	Secret    []byte      `json:"secret"` // hash of the device code
-	Challenge Challenge   `json:"challenge,omitzero"`
-	State     deviceState `json:"state"`
+	ClientID string   `json:"clientID"`
+	Scopes   []string `json:"scopes"`
+	Secret   []byte   `json:"secret"` // hash of the device code
+	// Authenticated is set where the client has shown its secret, if it has one, when it asked for the code.
+	Authenticated bool        `json:"authenticated"`
+	Challenge     Challenge   `json:"challenge,omitzero"`
+	State         deviceState `json:"state"`
 	// Authorization is there from when the user has signed in until the device has its tokens.
 	Authorization *Authorization `json:"authorization,omitempty"`
-	FamilyID      string         `json:"familyID"` // of the refresh tokens that the device gets
+	FamilyID      string         `json:"familyID"` // of the refresh tokens that the device gets, and the device's own id
 	Interval      time.Duration  `json:"interval"` // that the device must keep between two questions
 	Polled        time.Time      `json:"polled,omitzero"`
 	ValidUntil    time.Time      `json:"validUntil"`
@@ -78,13 +83,22 @@ type DeviceCodes struct {
 	Lifetime, Interval   time.Duration
 }
 
+// A DeviceRequest is what a device asks for.
+type DeviceRequest struct {
+	ClientID      string
+	Authenticated bool // the client has shown its secret, if it has one; otherwise it has to when it asks for the tokens
+	Scopes        []string
+	Challenge     Challenge
+}
+
 // Begin makes a device wait for its user.
-func (s *Devices) Begin(ctx context.Context, clientID string, scopes []string, challenge Challenge) (DeviceCodes, error) {
+func (s *Devices) Begin(ctx context.Context, r DeviceRequest) (DeviceCodes, error) {
 	for range beginTries {
 		userCode := newUserCode()
 		deviceCode := id.NewLong() + strings.ToLower(strings.ReplaceAll(userCode, "-", ""))
 		_, err := s.table.Create(ctx, userCode, device{
-			ClientID: clientID, Scopes: scopes, Secret: hashSecret(deviceCode), Challenge: challenge, State: devicePending,
+			ClientID: r.ClientID, Authenticated: r.Authenticated, Scopes: r.Scopes, Challenge: r.Challenge,
+			Secret: hashSecret(deviceCode), State: devicePending,
 			FamilyID: id.New(), Interval: pollInterval, ValidUntil: s.now().Add(s.lifetime),
 		})
 		if errors.Is(err, store.ErrExists) {
@@ -101,9 +115,15 @@ func (s *Devices) Begin(ctx context.Context, clientID string, scopes []string, c
 // ErrNoDevice says that no device waits with a user code, or that its time is over.
 var ErrNoDevice = errors.New("no device waits with this code")
 
+// A DeviceName names one device: its user code may be another one's later.
+type DeviceName struct {
+	UserCode string // as it is stored
+	ID       string
+}
+
 // A WaitingDevice is what its user is asked about.
 type WaitingDevice struct {
-	UserCode string // as it is stored
+	DeviceName
 	ClientID string
 	Scopes   []string
 	Approved bool // its user has signed in
@@ -126,19 +146,24 @@ func (s *Devices) Find(ctx context.Context, typed string) (WaitingDevice, error)
 	}
 	d := e.Value
 	return WaitingDevice{
-		UserCode: userCode, ClientID: d.ClientID, Scopes: d.Scopes,
+		DeviceName: DeviceName{UserCode: userCode, ID: d.FamilyID}, ClientID: d.ClientID, Scopes: d.Scopes,
 		Approved: d.State == deviceGranted || d.State == deviceRedeemed, Denied: d.State == deviceDenied,
 	}, nil
 }
 
 // Approve gives a device what its user has let it have, once. The error is an *oauth.Error where it doesn't wait any more.
-func (s *Devices) Approve(ctx context.Context, userCode string, a Authorization) error {
-	return s.decide(ctx, userCode, func(d *device) { d.State, d.Authorization = deviceGranted, &a })
+func (s *Devices) Approve(ctx context.Context, name DeviceName, a Authorization) error {
+	return s.decide(ctx, name, func(d *device) {
+		d.State, d.Authorization = deviceGranted, &a
+		if end := s.now().Add(grantedTime); end.Before(d.ValidUntil) {
+			d.ValidUntil = end
+		}
+	})
 }
 
 // Deny tells a device that it was refused. Nothing happens to one that doesn't wait any more.
-func (s *Devices) Deny(ctx context.Context, userCode string) error {
-	err := s.decide(ctx, userCode, func(d *device) { d.State = deviceDenied })
+func (s *Devices) Deny(ctx context.Context, name DeviceName) error {
+	err := s.decide(ctx, name, func(d *device) { d.State = deviceDenied })
 	var late *oauth.Error
 	if errors.As(err, &late) {
 		return nil
@@ -146,9 +171,9 @@ func (s *Devices) Deny(ctx context.Context, userCode string) error {
 	return err
 }
 
-func (s *Devices) decide(ctx context.Context, userCode string, how func(*device)) error {
-	_, err := s.table.Update(ctx, userCode, func(d *device) error {
-		if d.State != devicePending || s.now().After(d.ValidUntil) {
+func (s *Devices) decide(ctx context.Context, name DeviceName, how func(*device)) error {
+	_, err := s.table.Update(ctx, name.UserCode, func(d *device) error {
+		if d.FamilyID != name.ID || d.State != devicePending || s.now().After(d.ValidUntil) {
 			return store.ErrNotFound
 		}
 		how(d)

@@ -169,7 +169,7 @@ func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 	return e.encode(found, t, refresh)
 }
 
-// An anonymous grant finds the client of a request that says nothing of one.
+// An anonymous grant finds the client of a request that shows no secret; empty where it must.
 type anonymous interface {
 	clientID(ctx context.Context, f oauth.Form) (string, error)
 }
@@ -177,14 +177,21 @@ type anonymous interface {
 // client finds out whose request it is.
 func (e *Endpoint) client(r *http.Request, f oauth.Form, g grant) (*client.Client, error) {
 	known, ok := g.(anonymous)
-	if !ok || f.Has("client_id") || r.Header.Get("Authorization") != "" {
+	if !ok || f.Has("client_secret") || r.Header.Get("Authorization") != "" {
 		return e.clients.Authenticate(r, e.log)
 	}
 	id, err := known.clientID(r.Context(), f)
 	if err != nil {
 		return nil, err
 	}
-	return e.clients.Get(r.Context(), id)
+	if id == "" {
+		return e.clients.Authenticate(r, e.log)
+	}
+	c, err := e.clients.Get(r.Context(), id)
+	if errors.Is(err, client.ErrUnknown) {
+		return nil, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.").Because(err)
+	}
+	return c, err
 }
 
 // checkConnector asks the policy about where a user comes from; who comes from nowhere must be the client itself.

@@ -71,10 +71,15 @@ func (g *deviceGrant) begin(ctx context.Context, a *Authorization, deviceCode st
 	return refresh, err
 }
 
-// anonymousDeviceGrant answers devices that don't say who they are, as upstream does: a device code says whose it is.
+// anonymousDeviceGrant answers devices that don't show who they are, as upstream does: a device code says whose it is. But
+// the client must have shown its secret for the code, or anybody could have begun in its name.
 type anonymousDeviceGrant struct{ *deviceGrant }
 
 func (g anonymousDeviceGrant) clientID(ctx context.Context, f oauth.Form) (string, error) {
 	e, err := g.devices.byDeviceCode(ctx, f.Get("device_code"))
-	return e.Value.ClientID, err
+	d := &e.Value
+	if err != nil || !d.Authenticated || f.Has("client_id") && f.Get("client_id") != d.ClientID {
+		return "", err
+	}
+	return d.ClientID, nil
 }
