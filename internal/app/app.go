@@ -169,7 +169,7 @@ func (a *App) wireConnectors(ctx context.Context, p *Plan) error {
 			ID: "local", Type: "local", Name: "Email", Config: &local.Config{Users: users},
 		})
 	}
-	a.connectors = federation.NewRegistry(definitions, a.store, a.issuer.JoinPath("callback").String(), a.log)
+	a.connectors = federation.NewRegistry(definitions, a.store, a.issuer, a.log)
 	a.caches = append(a.caches, a.connectors.Forget)
 	all, err := a.connectors.List(ctx)
 	if err != nil {

@@ -57,7 +57,7 @@ func (a *App) share(p *Plan) shared {
 func (a *App) compatible() config.Compatibility { return a.cfg.OAuth2.Compatibility }
 
 // swept are the kinds of records that expire.
-var swept = []string{"device", "revoked", "request", "code", "login", "refresh", "offline", store.LeaseKind}
+var swept = []string{"device", "revoked", "seen", "request", "code", "login", "refresh", "offline", store.LeaseKind}
 
 // furnish makes the rooms that serve the routes.
 func (a *App) furnish(with shared) rooms {

@@ -56,6 +56,9 @@ func (s Section) mentions(key string) bool {
 // pointers, slices and maps with string keys of these.
 func (s Section) Decode(dst any) Problems {
 	if s.IsZero() {
+		if u, ok := dst.(Unmarshaler); ok {
+			return u.UnmarshalConfig(s) // may miss something
+		}
 		return nil
 	}
 	d := s.decoder()

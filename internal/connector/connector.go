@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -49,12 +50,29 @@ type LoginRequest struct {
 	UserID string
 }
 
+// A Redirect leads the browser to a source.
+type Redirect struct {
+	URL string
+	// Form is posted to the URL by the browser; nil for a plain redirect.
+	Form url.Values
+	// Data is given back to HandleCallback. It travels sealed in a cookie, so it must be short.
+	Data []byte
+}
+
 // Callback is a source with a login page of its own.
 type Callback interface {
-	// LoginURL returns where to send the browser, and what HandleCallback gets back in data.
-	LoginURL(ctx context.Context, r LoginRequest) (url string, data []byte, err error)
-	// HandleCallback reads the source's answer from the browser's request.
-	HandleCallback(ctx context.Context, s Scopes, data []byte, r *http.Request) (Identity, error)
+	// Begin returns the way to the source.
+	Begin(ctx context.Context, r LoginRequest) (Redirect, error)
+	// HandleCallback reads the source's answer from the browser's request: a GET, or a POST whose form has been parsed.
+	HandleCallback(ctx context.Context, r Return) (Identity, error)
+}
+
+// A Return is a browser that comes back from a source.
+type Return struct {
+	Scopes  Scopes
+	State   string // what LoginRequest had
+	Data    []byte // what Redirect had
+	Request *http.Request
 }
 
 // Password is a source that checks a name and a password.
@@ -63,6 +81,24 @@ type Password interface {
 	Prompt() string
 	// Login checks a password; false without an error means that name or password are wrong.
 	Login(ctx context.Context, s Scopes, username, password string) (Identity, bool, error)
+}
+
+// Negotiator is a Password source that also takes a ticket of the browser instead of a password (SPNEGO, RFC 4559).
+type Negotiator interface {
+	// Negotiate reads the Authorization header of a request for the password form. It never asks for a password.
+	Negotiate(ctx context.Context, s Scopes, r *http.Request) Negotiation
+}
+
+// Negotiation is what came of asking a browser for a ticket.
+type Negotiation struct {
+	// Identity is who holds the ticket; nil when there was no ticket, or none that is good.
+	Identity *Identity
+	// Challenge is the value of WWW-Authenticate for the answer, with or without an identity; empty for none.
+	Challenge string
+	// Form says that a password will do too.
+	Form bool
+	// Err is why a good ticket did not sign in its holder: the source could not be asked, or a *Denied. For the log.
+	Err error
 }
 
 // Refresher is a source that can tell later on who somebody is now.
@@ -85,6 +121,33 @@ type SubjectToken struct {
 	Token string
 	// AnyAudience takes a token that was made for anybody at the source, and not for this server only.
 	AnyAudience bool
+}
+
+// Logout is a source that can end its own session with a user.
+type Logout interface {
+	// LogoutURL returns the way to the source's own logout; its URL is empty if there is none.
+	LogoutURL(ctx context.Context, r LogoutRequest) (Redirect, error)
+	// HandleLogout reads the source's answer from the browser that comes back to LogoutRequest.ReturnURL.
+	HandleLogout(ctx context.Context, r Return) error
+}
+
+// A LogoutRequest is a user who signs out.
+type LogoutRequest struct {
+	Identity  Identity // with Data, as it was at the last login
+	ReturnURL string   // where the source sends the browser back
+	State     string   // to be given back by the source
+}
+
+// Metadata is a source that needs to be told about us by a document.
+type Metadata interface {
+	// Metadata returns the document and its media type.
+	Metadata(ctx context.Context) (document []byte, mediaType string, err error)
+}
+
+// Prober is a source that can be asked whether it works, without a user being there.
+type Prober interface {
+	// Probe returns nil if a user could sign in now, as far as can be told cheaply. It is called about twice a minute.
+	Probe(ctx context.Context) error
 }
 
 // BadToken says that a source refuses a token. Reason is for the application's developer, and says what to change.
@@ -128,12 +191,21 @@ func (d *Denied) Unwrap() error { return d.Cause }
 // Env is what a connector gets from its surroundings.
 type Env struct {
 	ID          string // the connector's id
-	CallbackURL string
-	Log         *slog.Logger
+	CallbackURL string // <issuer>/callback
+	// MetadataURL is where the document of a Metadata source is served.
+	MetadataURL string
+	// LogoutURL is where sources send the browser back after a logout; empty where nobody can sign out.
+	LogoutURL string
+	Log       *slog.Logger
+	// Once reports whether a key of the connector's is seen for the first time, here or at any replica, and remembers it
+	// until a time. An error means that nobody knows: refuse.
+	Once func(ctx context.Context, key string, until time.Time) (bool, error)
 }
 
-// A Config is the settings of one connector, a pointer to a struct whose fields carry `key` tags, decoded.
+// A Config is the settings of one connector, a pointer to a struct whose fields carry `key` tags, decoded. It checks what
+// can be known without I/O in UnmarshalConfig (see [config.Unmarshaler]), so that mistakes are told with their line.
 type Config interface {
-	// Open makes the connector, which has one or more of the capabilities of this package. It may do I/O.
+	// Open makes the connector, which has one or more of the capabilities of this package, and of [io.Closer]. It may do
+	// I/O, but a source that is down for now should not make it fail: one that opens can say more by Probe.
 	Open(ctx context.Context, env Env) (any, error)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -59,11 +60,12 @@ func (o *Opened) Refreshes() bool {
 // A Registry finds and opens connectors: those of the configuration, and those of the storage that no configured one
 // hides. It is safe for concurrent use.
 type Registry struct {
-	callbackURL string
-	log         *slog.Logger
-	static      []*source
-	byID        map[string]*source // of static
-	cache       *store.Cache[Document]
+	issuer *url.URL
+	log    *slog.Logger
+	static []*source
+	byID   map[string]*source // of static
+	cache  *store.Cache[Document]
+	seen   *store.Table[seen]
 
 	mu          sync.Mutex         // never held over I/O
 	fromStorage map[string]*source // the latest of each id
@@ -71,12 +73,13 @@ type Registry struct {
 
 // NewRegistry returns a registry of the connectors of the configuration, whose ids differ, and of the storage. Nothing is
 // opened yet.
-func NewRegistry(definitions []*Definition, s store.Store, callbackURL string, log *slog.Logger) *Registry {
+func NewRegistry(definitions []*Definition, s store.Store, issuer *url.URL, log *slog.Logger) *Registry {
 	r := &Registry{
-		callbackURL: callbackURL,
+		issuer:      issuer,
 		log:         log,
 		byID:        make(map[string]*source, len(definitions)),
 		cache:       store.NewCache(store.In(s, Kind)),
+		seen:        seenIn(s),
 		fromStorage: make(map[string]*source),
 	}
 	for _, d := range definitions {
@@ -202,7 +205,9 @@ func (s *source) try(ctx context.Context, r *Registry) (*Opened, error) {
 	d := s.definition
 	instance, err := d.Config.Open(ctx, connector.Env{
 		ID:          d.ID,
-		CallbackURL: r.callbackURL,
+		CallbackURL: r.issuer.JoinPath("callback").String(),
+		MetadataURL: r.issuer.JoinPath("saml", d.ID, "metadata").String(),
+		Once:        r.once(d.ID),
 		Log:         r.log.With(slog.Group("connector", "type", d.Type, "id", d.ID)),
 	})
 

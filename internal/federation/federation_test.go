@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -41,7 +42,7 @@ func registry(sources map[string]*source) *federation.Registry {
 	for id, s := range sources {
 		definitions = append(definitions, &federation.Definition{ID: id, Name: id, Config: s})
 	}
-	return federation.NewRegistry(definitions, memory.New(), "http://dex.test/callback", slog.New(slog.NewTextHandler(io.Discard, nil)))
+	return federation.NewRegistry(definitions, memory.New(), &url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 }
 
 func TestOpenedOnceForEverybody(t *testing.T) {

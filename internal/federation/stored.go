@@ -103,12 +103,12 @@ func decode(ctx context.Context, d *Document, id string, log *slog.Logger) (conn
 	if !ok {
 		return nil, errUnavailable(d.Type)
 	}
-	if len(d.Config) == 0 {
-		return settings, nil
-	}
-	section, err := config.SectionFromJSON("connector "+id, d.Config)
-	if err != nil {
-		return nil, err
+	var section config.Section
+	if len(d.Config) > 0 {
+		var err error
+		if section, err = config.SectionFromJSON("connector "+id, d.Config); err != nil {
+			return nil, err
+		}
 	}
 	problems := section.Decode(settings)
 	if problems.HasErrors() {

@@ -3,6 +3,7 @@ package federation_test
 import (
 	"errors"
 	"log/slog"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -50,7 +51,7 @@ func TestStoredConnectors(t *testing.T) {
 	r := federation.NewRegistry([]*federation.Definition{
 		{ID: "static", Name: "ants", Config: &mock.CallbackConfig{}}, {ID: "later", Type: "ldap", Name: "Later"},
 	}, s,
-		"http://dex.test/callback", slog.New(slog.NewTextHandler(&log, nil)))
+		&url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.NewTextHandler(&log, nil)))
 
 	for range 2 {
 		if got, want := names(t, r), []string{"ants", "Bees"}; !slices.Equal(got, want) {
@@ -83,7 +84,7 @@ func TestChangedConnectorIsOpenedAgain(t *testing.T) {
 	if _, err := table.Create(t.Context(), "b", passwordSource("b", "Bees", "first")); err != nil {
 		t.Fatal(err)
 	}
-	r := federation.NewRegistry(nil, s, "http://dex.test/callback", slog.New(slog.DiscardHandler))
+	r := federation.NewRegistry(nil, s, &url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.DiscardHandler))
 	first, err := r.Open(t.Context(), "b")
 	if err != nil {
 		t.Fatal(err)

@@ -44,12 +44,12 @@ func (f *Flow) begin(w http.ResponseWriter, r *http.Request, req *request, d *fe
 func (f *Flow) target(ctx context.Context, req *request, source *federation.Opened) (string, error) {
 	switch instance := source.Instance.(type) {
 	case connector.Callback:
-		target, data, err := instance.LoginURL(ctx, f.loginRequest(req))
+		to, err := instance.Begin(ctx, f.loginRequest(req))
 		if err != nil {
 			return "", f.sourceFailed(req, oauth.ServerError, "The identity source can't be asked.", err)
 		}
-		req.ConnectorData = data
-		return target, nil
+		req.ConnectorData = to.Data
+		return to.URL, nil
 	case connector.Password:
 		return f.connectorPath(source.ID) + "/login?" + url.Values{"state": {req.ID}}.Encode(), nil
 	}
@@ -208,7 +208,9 @@ func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
 	if r.PathValue("connector") == "" {
 		stripProxyHeaders(r)
 	}
-	identity, err := provider.HandleCallback(r.Context(), req.connectorScopes(), req.ConnectorData, r)
+	identity, err := provider.HandleCallback(r.Context(), connector.Return{
+		Scopes: req.connectorScopes(), State: req.ID, Data: req.ConnectorData, Request: r,
+	})
 	var denied *connector.Denied
 	switch {
 	case errors.As(err, &denied):

@@ -33,12 +33,12 @@ type source struct {
 
 func (s *source) Open(context.Context, connector.Env) (any, error) { return s, nil }
 
-func (s *source) LoginURL(_ context.Context, r connector.LoginRequest) (string, []byte, error) {
+func (s *source) Begin(_ context.Context, r connector.LoginRequest) (connector.Redirect, error) {
 	s.told = r
-	return r.CallbackURL + "?state=" + r.State, nil, s.fails
+	return connector.Redirect{URL: r.CallbackURL + "?state=" + r.State}, s.fails
 }
 
-func (s *source) HandleCallback(context.Context, connector.Scopes, []byte, *http.Request) (connector.Identity, error) {
+func (s *source) HandleCallback(context.Context, connector.Return) (connector.Identity, error) {
 	return connector.Identity{UserID: "jane", AuthTime: s.authTime}, nil
 }
 
@@ -68,7 +68,7 @@ func newFlow(t *testing.T, s *source, edit func(*login.Config)) http.Handler {
 	cfg := login.Config{
 		Issuer: issuer.String(), IssuerURL: issuer, Clients: clients,
 		Connectors: federation.NewRegistry(
-			[]*federation.Definition{{ID: "src", Name: "Source", Config: s}}, records, "http://dex.test/callback", log),
+			[]*federation.Definition{{ID: "src", Name: "Source", Config: s}}, records, issuer, log),
 		Policy: policy.New(clients, policy.Options{}), Codes: token.NewCodes(records, time.Minute, 0, time.Now), Hints: hints{}, Ring: ring,
 		Store: records, Pages: pages, Log: log, Now: time.Now, RequestLifetime: time.Hour, SkipApproval: true,
 		ResponseTypes: []string{"code"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/url"
 	"testing"
 	"time"
 
@@ -61,7 +62,7 @@ func sourceGrants(src *fickle, connectorID string, s store.Store, anyAudience bo
 	app := &client.Client{ID: "app", Secret: "s"}
 	rules := policy.New(client.NewRegistry([]*client.Client{app}, s, limits), policy.Options{})
 	connectors := federation.NewRegistry([]*federation.Definition{{ID: "src", Config: src}, {ID: "later", Type: "ldap"}},
-		s, "http://dex.test/callback", log)
+		s, &url.URL{Scheme: "http", Host: "dex.test"}, log)
 	use := func(g grant, f oauth.Form) func(context.Context) error {
 		return func(ctx context.Context) error {
 			_, err := g.verify(ctx, &request{form: f, client: app})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/url"
 	"testing"
 	"time"
 
@@ -41,7 +42,7 @@ func newReplica(t *testing.T, s store.Store, p Policy, reuse time.Duration, src 
 	t.Helper()
 	r := &replica{t: t, clock: time.Now()}
 	now, log := func() time.Time { return r.clock }, slog.New(slog.DiscardHandler)
-	connectors := federation.NewRegistry([]*federation.Definition{{ID: "src", Config: src}}, s, "http://dex.test/callback", log)
+	connectors := federation.NewRegistry([]*federation.Definition{{ID: "src", Config: src}}, s, &url.URL{Scheme: "http", Host: "dex.test"}, log)
 	r.codes, r.families, r.offline = NewCodes(s, time.Minute, reuse, now), NewFamilies(s, p, now, log), NewOfflineSessions(s, p, now)
 	revoked := NewRevocations(s, time.Hour, now)
 	r.code = &codeGrant{

@@ -6,7 +6,6 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 
 	"dex/internal/connector"
@@ -41,18 +40,18 @@ var (
 	_ connector.Refresher = password{}
 )
 
-func (callback) LoginURL(_ context.Context, r connector.LoginRequest) (string, []byte, error) {
+func (callback) Begin(_ context.Context, r connector.LoginRequest) (connector.Redirect, error) {
 	u, err := url.Parse(r.CallbackURL)
 	if err != nil {
-		return "", nil, fmt.Errorf("callback URL: %w", err)
+		return connector.Redirect{}, fmt.Errorf("callback URL: %w", err)
 	}
 	q := u.Query()
 	q.Set("state", r.State)
 	u.RawQuery = q.Encode()
-	return u.String(), nil, nil
+	return connector.Redirect{URL: u.String()}, nil
 }
 
-func (callback) HandleCallback(context.Context, connector.Scopes, []byte, *http.Request) (connector.Identity, error) {
+func (callback) HandleCallback(context.Context, connector.Return) (connector.Identity, error) {
 	return author(), nil
 }
 

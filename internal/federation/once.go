@@ -1,0 +1,36 @@
+package federation
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"dex/internal/store"
+)
+
+// seen is the record of something that counts once, such as an assertion of a provider.
+type seen struct {
+	Expires time.Time `json:"expires"`
+}
+
+func seenIn(s store.Store) *store.Table[seen] {
+	return store.In(s, store.Kind[seen]{Name: "seen", Expires: func(s *seen) time.Time { return s.Expires }})
+}
+
+// once returns what remembers the keys of a connector.
+func (r *Registry) once(id string) func(ctx context.Context, key string, until time.Time) (bool, error) {
+	return func(ctx context.Context, key string, until time.Time) (bool, error) {
+		sum := sha256.Sum256([]byte(id + "\x00" + key)) // keys are strangers' and of any length
+		_, err := r.seen.Create(ctx, base64.RawURLEncoding.EncodeToString(sum[:]), seen{Expires: until})
+		if errors.Is(err, store.ErrExists) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("remember what counts once: %w", err)
+		}
+		return true, nil
+	}
+}

@@ -1,0 +1,136 @@
+// Package outbound is the HTTP client for identity sources: it trusts whom the operator says, gives up in time, and reads
+// no more than a source has reason to send.
+package outbound
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+)
+
+const (
+	// Timeout bounds a request with all of its redirects and its body.
+	Timeout = 20 * time.Second
+	// maxBody bounds the body of an answer, in bytes.
+	maxBody = 4 << 20
+
+	dialTimeout      = 10 * time.Second
+	handshakeTimeout = 10 * time.Second
+	headerTimeout    = 15 * time.Second
+	idleTimeout      = 90 * time.Second
+	maxIdlePerHost   = 16
+	maxHeader        = 256 << 10 // bytes
+)
+
+// ErrTooLong says that a source sent more than it has reason to.
+var ErrTooLong = errors.New("the answer is longer than 4 MiB")
+
+// NewClient returns a client for one source. Each of rootCAs is the path of a PEM file, base64 of PEM, or PEM, and is trusted
+// beside the system's authorities; an error names the one that has no certificate. The proxy is that of the environment.
+func NewClient(rootCAs []string, insecureSkipVerify bool) (*http.Client, error) {
+	pool, err := Pool(rootCAs)
+	if err != nil {
+		return nil, err
+	}
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	return &http.Client{
+		Timeout: Timeout,
+		Transport: bounded{&http.Transport{
+			Proxy:       http.ProxyFromEnvironment,
+			DialContext: dialer.DialContext,
+			TLSClientConfig: &tls.Config{
+				RootCAs: pool, MinVersion: tls.VersionTLS12,
+				InsecureSkipVerify: insecureSkipVerify, //nolint:gosec // G402: the operator asked for it by a key named insecure
+			},
+			TLSHandshakeTimeout:    handshakeTimeout,
+			ResponseHeaderTimeout:  headerTimeout,
+			IdleConnTimeout:        idleTimeout,
+			MaxIdleConnsPerHost:    maxIdlePerHost,
+			MaxResponseHeaderBytes: maxHeader,
+		}},
+	}, nil
+}
+
+// Pool returns the system's authorities and those of rootCAs; nil for the system's alone.
+func Pool(rootCAs []string) (*x509.CertPool, error) {
+	if len(rootCAs) == 0 {
+		return nil, nil //nolint:nilnil // what crypto/tls takes for the system's
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("system's certificate authorities: %w", err)
+	}
+	for i, ca := range rootCAs {
+		if ca == "" {
+			continue
+		}
+		if !pool.AppendCertsFromPEM(readCA(ca)) {
+			return nil, fmt.Errorf("rootCAs[%d]: is no PEM certificate, nor the path or the base64 of one", i)
+		}
+	}
+	return pool, nil
+}
+
+func readCA(ca string) []byte {
+	if data, err := os.ReadFile(ca); err == nil {
+		return data
+	}
+	if data, err := base64.StdEncoding.DecodeString(ca); err == nil {
+		return data
+	}
+	return []byte(ca)
+}
+
+// bounded ends answers that are too long.
+type bounded struct{ *http.Transport }
+
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := b.Transport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	answer.Body = &body{ReadCloser: answer.Body, left: maxBody}
+	return answer, nil
+}
+
+type body struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left+1)])
+	if b.left -= int64(n); b.left < 0 {
+		return 0, ErrTooLong
+	}
+	return n, err
+}
+
+// Get asks for an address, with headers to add, and returns the answer's status and body.
+func Get(ctx context.Context, c *http.Client, address string, header http.Header) (status int, content []byte, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	if err != nil {
+		return 0, nil, fmt.Errorf("make request: %w", err)
+	}
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	answer, err := c.Do(r)
+	if err != nil {
+		return 0, nil, err //nolint:wrapcheck // a *url.Error says where
+	}
+	defer answer.Body.Close()
+	content, err = io.ReadAll(answer.Body)
+	if err != nil {
+		return 0, nil, fmt.Errorf("read %s: %w", answer.Request.URL.Redacted(), err)
+	}
+	return answer.StatusCode, content, nil
+}
