@@ -17,7 +17,7 @@ type visit func(b *browser) func(there *browser) answer
 var visits = map[string]visit{
 	"/": nil, "/.well-known/openid-configuration": nil, "/.well-known/oauth-authorization-server": nil,
 	"/.well-known/oauth-authorization-server/dex": nil, "/keys": nil, "/healthz": nil, "/robots.txt": nil,
-	"/static/{file...}": nil, "/theme/{file...}": nil, "/device": nil,
+	"/static/{file...}": nil, "/theme/{file...}": nil, "/device": nil, "/saml/{connector}/metadata": nil,
 
 	"/auth": func(*browser) func(*browser) answer {
 		return func(there *browser) answer { return there.visit(authPath()) }
@@ -134,7 +134,7 @@ func wantNoOperation(t *testing.T, pattern string) {
 		t.Fatal(err)
 	}
 	f.failAt = 1
-	(&server{t: t, handler: handler}).present(http.MethodGet, pattern, "state", "x", "", "app", "app-secret")
+	(&server{t: t, handler: handler}).present(http.MethodGet, strings.ReplaceAll(pattern, "{connector}", "mock"), "state", "x", "", "app", "app-secret")
 	if f.failed {
 		t.Errorf("%s uses the storage: it needs a visit", pattern)
 	}

@@ -43,6 +43,7 @@ func (a *App) route(in rooms) []server.Route {
 		{Pattern: "/callback", Handler: in.login.Callback()},
 		{Pattern: "/callback/{connector}", Handler: in.login.Callback()},
 		{Pattern: "/approval", Handler: in.login.Approval()},
+		{Pattern: "/saml/{connector}/metadata", Handler: in.login.Metadata(), Methods: read},
 
 		{Pattern: "/token", Handler: in.token, CORS: true},
 		{Pattern: "/token/introspect", Handler: in.introspection, CORS: true},

@@ -139,7 +139,7 @@ func TestEverySwitchIsDocumented(t *testing.T) {
 
 // forUsers are the routes that no application needs to know: pages, and what they consist of.
 var forUsers = []string{
-	"/", "/auth/{connector}/login", "/callback", "/callback/{connector}", "/approval", "/device/auth/verify_code",
+	"/", "/auth/{connector}/login", "/callback", "/callback/{connector}", "/approval", "/saml/{connector}/metadata", "/device/auth/verify_code",
 	"/device/callback", "/healthz", "/robots.txt", "/static/{file...}", "/theme/{file...}",
 }
 

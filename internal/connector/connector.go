@@ -175,6 +175,8 @@ var ErrGone = errors.New("the identity source no longer vouches for the user")
 type Denied struct {
 	Reason string
 	Cause  error
+	// ByUser says that the user refused, or gave up, at the source.
+	ByUser bool
 }
 
 // Error returns the reason and its cause.

@@ -82,6 +82,11 @@ func (f *Flow) serve(s step) http.Handler {
 }
 
 func (f *Flow) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var denied *denial
+	if errors.As(err, &denied) {
+		f.showDenial(w, r, denied)
+		return
+	}
 	var answer *answerError
 	if errors.As(err, &answer) && answer.req.UserCode != "" {
 		f.endDevice(w, r, answer)

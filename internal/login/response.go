@@ -119,45 +119,60 @@ func (req *request) wants(word string) bool { return slices.Contains(req.Respons
 
 // answerError tells the application what went wrong (RFC 6749, section 4.1.2.1).
 func (f *Flow) answerError(w http.ResponseWriter, r *http.Request, e *answerError) {
-	params := url.Values{"error": {e.err.Code}}
-	if d := e.err.PublicDescription(); d != "" {
-		params.Set("error_description", d)
-	}
 	if e.req.ID != "" {
 		f.requests.forget(w, r, e.req.ID)
 	}
-	f.answer(w, r, e.req, params)
+	f.answer(w, r, e.req, errorParams(e.err))
 }
 
-// answer sends the browser back to the application, whose redirect URI has been checked, with our name on the answer
-// (RFC 9207) so that it can't be taken for another provider's.
+func errorParams(e *oauth.Error) url.Values {
+	params := url.Values{"error": {e.Code}}
+	if d := e.PublicDescription(); d != "" {
+		params.Set("error_description", d)
+	}
+	return params
+}
+
+// answer sends the browser back to the application.
 func (f *Flow) answer(w http.ResponseWriter, r *http.Request, req *request, params url.Values) {
+	back, err := f.reply(req, params)
+	if err != nil {
+		f.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	if back.Fields != nil {
+		f.cfg.Pages.FormPost(w, r, back)
+		return
+	}
+	http.Redirect(w, r, back.URL, http.StatusSeeOther)
+}
+
+// reply returns the way back to the application, whose redirect URI has been checked, with our name on the answer (RFC
+// 9207) so that it can't be taken for another provider's. It has fields where it must be posted.
+func (f *Flow) reply(req *request, params url.Values) (ui.FormPostPage, error) {
 	target, err := url.Parse(req.RedirectURI)
 	if err != nil {
-		f.fail(w, r, pageErrorf(http.StatusInternalServerError, "The application's address is not a URL.").because(err))
-		return
+		return ui.FormPostPage{}, pageErrorf(http.StatusInternalServerError, "The application's address is not a URL.").because(err)
 	}
 	if req.State != nil {
 		params.Set("state", *req.State)
 	}
 	params.Set("iss", f.cfg.Issuer)
-	w.Header().Set("Cache-Control", "no-store")
 	switch req.Mode {
 	case oauth.ModeFormPost:
-		f.cfg.Pages.FormPost(w, r, ui.FormPostPage{URL: req.RedirectURI, Fields: formFields(params)})
-		return
+		return ui.FormPostPage{URL: req.RedirectURI, Fields: formFields(params)}, nil
 	case oauth.ModeFragment:
 		// Not by target.Fragment, which would be encoded once more.
 		target.Fragment, target.RawFragment = "", ""
-		http.Redirect(w, r, target.String()+"#"+params.Encode(), http.StatusSeeOther) //nolint:gosec // G710: registered for the client
-		return
+		return ui.FormPostPage{URL: target.String() + "#" + params.Encode()}, nil
 	}
 	query := target.Query() // what the application put there itself stays
 	for name, values := range params {
 		query[name] = values
 	}
 	target.RawQuery = query.Encode()
-	http.Redirect(w, r, target.String(), http.StatusSeeOther) //nolint:gosec // G710: registered for the client
+	return ui.FormPostPage{URL: target.String()}, nil
 }
 
 // formFields returns parameters in the order of their names.

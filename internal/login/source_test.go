@@ -48,7 +48,7 @@ type hints struct{}
 func (hints) VerifyHint(token string) (string, error) { return token, nil }
 
 // newFlow returns the pages of a login with one source.
-func newFlow(t *testing.T, s *source, edit func(*login.Config)) http.Handler {
+func newFlow(t *testing.T, s connector.Config, edit func(*login.Config)) http.Handler {
 	t.Helper()
 	issuer, err := url.Parse("http://dex.test")
 	if err != nil {
@@ -70,15 +70,19 @@ func newFlow(t *testing.T, s *source, edit func(*login.Config)) http.Handler {
 		Connectors: federation.NewRegistry(
 			[]*federation.Definition{{ID: "src", Name: "Source", Config: s}}, records, issuer, log),
 		Policy: policy.New(clients, policy.Options{}), Codes: token.NewCodes(records, time.Minute, 0, time.Now), Hints: hints{}, Ring: ring,
-		Store: records, Pages: pages, Log: log, Now: time.Now, RequestLifetime: time.Hour, SkipApproval: true,
-		ResponseTypes: []string{"code"},
+		Limits: limit.NewSet(time.Now),
+		Store:  records, Pages: pages, Log: log, Now: time.Now, RequestLifetime: time.Hour, SkipApproval: true,
+		ResponseTypes: []string{"code", "id_token"},
 	}
 	if edit != nil {
 		edit(&cfg)
 	}
 	flow, mux := login.New(cfg), http.NewServeMux()
 	mux.Handle("/auth", flow.Authorize())
+	mux.Handle("/auth/{connector}/login", flow.Password())
 	mux.Handle("/callback", flow.Callback())
+	mux.Handle("/callback/{connector}", flow.Callback())
+	mux.Handle("/saml/{connector}/metadata", flow.Metadata())
 	return mux
 }
 

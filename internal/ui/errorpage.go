@@ -1,6 +1,9 @@
 package ui
 
-import "net/http"
+import (
+	"html/template"
+	"net/http"
+)
 
 // An ErrorPage says what went wrong and what to do about it.
 type ErrorPage struct {
@@ -8,6 +11,9 @@ type ErrorPage struct {
 	Hint      string // what to do next; a text that fits the status when empty
 	RequestID string // names the request in the log
 	RetryURL  string // a fresh start; empty when there is none
+	RetryText string // Try again, when empty
+	// Back tells the application; nil when there is no way back to it.
+	Back *FormPostPage
 }
 
 // Error shows what went wrong.
@@ -26,6 +32,8 @@ type errorData struct {
 	Status  int
 	ErrType string // the standard text of the status
 	Heading string
+
+	BackAction template.URL // of Back; empty when there is none
 }
 
 func newErrorData(base page, status int, p ErrorPage) errorData {
@@ -33,14 +41,21 @@ func newErrorData(base page, status int, p ErrorPage) errorData {
 	if p.Hint == "" {
 		p.Hint = advice.hint
 	}
+	if p.RetryText == "" {
+		p.RetryText = "Try again"
+	}
 	base.Title = advice.heading
-	return errorData{
+	d := errorData{
 		page:      base,
 		ErrorPage: p,
 		Status:    status,
 		ErrType:   http.StatusText(status),
 		Heading:   advice.heading,
 	}
+	if p.Back != nil {
+		d.BackAction = p.Back.action()
+	}
+	return d
 }
 
 // advice is a status in words for people who don't know what a status is.

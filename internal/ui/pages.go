@@ -128,8 +128,9 @@ func timeTexts(t time.Time) (iso, text string) {
 // A FormPostPage carries an answer to an application by a form (OAuth 2.0 Form Post Response Mode). The form sends itself
 // where there is JavaScript.
 type FormPostPage struct {
-	URL    string // of the application, checked
-	Fields []FormField
+	URL     string // of the application, or of a source, checked
+	Fields  []FormField
+	Heading string // Back to the application, when empty
 }
 
 // A FormField is a hidden field.
@@ -137,7 +138,7 @@ type FormField struct{ Name, Value string }
 
 // FormPost sends the browser to the application with a form.
 func (u *UI) FormPost(w http.ResponseWriter, r *http.Request, p FormPostPage) {
-	u.render(w, r, http.StatusOK, "form_post.html", newFormPostData(newPage(r, "Back to the application"), p))
+	u.render(w, r, http.StatusOK, "form_post.html", newFormPostData(newPage(r, ""), p))
 }
 
 type formPostData struct {
@@ -147,11 +148,19 @@ type formPostData struct {
 }
 
 func newFormPostData(base page, p FormPostPage) formPostData {
-	d := formPostData{page: base, FormPostPage: p}
-	if !isScript(p.URL) {
-		d.Action = template.URL(p.URL) //nolint:gosec // G203: registered for the client, and no script
+	if p.Heading == "" {
+		p.Heading = "Back to the application"
 	}
-	return d
+	base.Title = p.Heading
+	return formPostData{page: base, FormPostPage: p, Action: p.action()}
+}
+
+// action returns where the form leads; nowhere if that is a script.
+func (p *FormPostPage) action() template.URL {
+	if isScript(p.URL) {
+		return ""
+	}
+	return template.URL(p.URL) //nolint:gosec // G203: registered for the client, or configured, and no script
 }
 
 // isScript reports whether a browser would run a URL instead of going there.
