@@ -1,29 +1,19 @@
 package token
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/singleflight"
 
-	"dex/internal/connector"
 	"dex/internal/federation"
 	"dex/internal/oauth"
 	"dex/internal/store"
-)
-
-const (
-	// askTimeout bounds how long an identity source may take to say who a user is now.
-	askTimeout = 30 * time.Second
-	// keepTimeout bounds how long the storage may take to keep what the source gave.
-	keepTimeout = 10 * time.Second
 )
 
 // refreshGrant exchanges refresh tokens (RFC 6749, section 6).
@@ -35,6 +25,7 @@ type refreshGrant struct {
 	log        *slog.Logger
 
 	asking singleflight.Group // one question to a source for each family at a time
+	turns  turns              // of the users of a connector
 }
 
 func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error) {
@@ -139,68 +130,6 @@ func (g *refreshGrant) refused(ctx context.Context, familyID string, err error) 
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token is invalid or has expired.").Because(err)
 	}
 	return err
-}
-
-// ask lets the identity source say who the user is now. Those who present the same token at once share one question,
-// which goes on when one of them hangs up.
-func (g *refreshGrant) ask(
-	ctx context.Context, familyID string, f *family, source *federation.Opened,
-) (connector.Identity, error) {
-	refresher, ok := source.Instance.(connector.Refresher)
-	if !ok {
-		return f.Identity, nil
-	}
-	flight := familyID + "/" + strconv.FormatUint(f.Generation, 10)
-	answer := g.asking.DoChan(flight, func() (any, error) {
-		ctx := context.WithoutCancel(ctx)
-		fresh, err := g.refresh(ctx, f, refresher)
-		if err != nil {
-			return nil, err
-		}
-		return fresh, g.keep(ctx, f, fresh.Data)
-	})
-	select {
-	case a := <-answer:
-		if a.Err != nil {
-			return connector.Identity{}, a.Err
-		}
-		return a.Val.(connector.Identity), nil
-	case <-ctx.Done():
-		return connector.Identity{}, context.Cause(ctx)
-	}
-}
-
-// keep stores what the source gave at once, whether or not the request leads to tokens: the source may already refuse what
-// it gave before, and who asks next must not come with that.
-func (g *refreshGrant) keep(ctx context.Context, f *family, data []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
-	defer cancel()
-	return g.offline.keep(ctx, f.Identity.UserID, f.ConnectorID, data, nil)
-}
-
-func (g *refreshGrant) refresh(ctx context.Context, f *family, source connector.Refresher) (connector.Identity, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	last := f.Identity
-	var err error
-	if last.Data, err = g.offline.data(ctx, last.UserID, f.ConnectorID); err != nil {
-		return connector.Identity{}, err
-	}
-	// The scopes of the login, not of this request: what is stored must not shrink when one answer is narrowed.
-	fresh, err := source.Refresh(ctx, connector.Scopes{OfflineAccess: true, Groups: f.Has(oauth.ScopeGroups)}, last)
-	var denied *connector.Denied
-	switch {
-	case errors.Is(err, connector.ErrGone), errors.As(err, &denied):
-		return connector.Identity{}, oauth.Errorf(oauth.InvalidGrant, "The identity source refuses the user.").Because(err)
-	case err != nil:
-		return connector.Identity{}, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be asked.").Because(err)
-	case fresh.UserID != f.Identity.UserID:
-		return connector.Identity{}, oauth.Errorf(oauth.InvalidGrant, "The identity source answered for another user.")
-	}
-	if bytes.Equal(fresh.Data, last.Data) {
-		fresh.Data = nil // nothing to keep, and what another login of the user has stored meanwhile may be newer
-	}
-	return fresh, nil
 }
 
 // narrow returns the scopes of one answer: those asked for, all of which must have been granted, or all that were. Scopes

@@ -1,0 +1,155 @@
+package token
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	"dex/internal/connector"
+	"dex/internal/federation"
+	"dex/internal/oauth"
+)
+
+const (
+	// askTimeout bounds how long an identity source may take to say who a user is now.
+	askTimeout = 30 * time.Second
+	// keepTimeout bounds how long the storage may take to keep what the source gave.
+	keepTimeout = 10 * time.Second
+	// turnTimeout bounds how long a login waits for the user's other logins.
+	turnTimeout = askTimeout + keepTimeout
+)
+
+// turns lets one at a time go on with a key. The zero value is ready.
+type turns struct {
+	mu   sync.Mutex // never held while somebody waits
+	held map[string]*turn
+}
+
+type turn struct {
+	free chan struct{} // has one token while nobody holds the turn
+	many int           // who hold it or wait for it
+}
+
+// take waits for a turn, which release gives back.
+func (t *turns) take(ctx context.Context, key string) (release func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	mine := t.enter(key)
+	select {
+	case <-mine.free:
+		return func() {
+			mine.free <- struct{}{}
+			t.leave(key, mine)
+		}, nil
+	case <-ctx.Done():
+		t.leave(key, mine)
+		return nil, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be asked.").Because(context.Cause(ctx))
+	}
+}
+
+func (t *turns) enter(key string) *turn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.held == nil {
+		t.held = map[string]*turn{}
+	}
+	mine, ok := t.held[key]
+	if !ok {
+		mine = &turn{free: make(chan struct{}, 1)}
+		mine.free <- struct{}{}
+		t.held[key] = mine
+	}
+	mine.many++
+	return mine
+}
+
+func (t *turns) leave(key string, mine *turn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if mine.many--; mine.many == 0 {
+		delete(t.held, key)
+	}
+}
+
+// ask lets the identity source say who the user is now. Those who present the same token at once share one question,
+// which goes on when one of them hangs up. Logins of one user take turns: what one gets from the source may end what
+// another would show it.
+func (g *refreshGrant) ask(
+	ctx context.Context, familyID string, f *family, source *federation.Opened,
+) (connector.Identity, error) {
+	refresher, ok := source.Instance.(connector.Refresher)
+	if !ok {
+		return f.Identity, nil
+	}
+	flight := familyID + "/" + strconv.FormatUint(f.Generation, 10)
+	answer := g.asking.DoChan(flight, func() (any, error) {
+		ctx := context.WithoutCancel(ctx)
+		release, err := g.turns.take(ctx, subjectKey(f.Identity.UserID, f.ConnectorID))
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+		fresh, err := g.refresh(ctx, f, refresher)
+		if err != nil {
+			return nil, err
+		}
+		return fresh, g.keep(ctx, f, fresh.Data)
+	})
+	select {
+	case a := <-answer:
+		if a.Err != nil {
+			return connector.Identity{}, a.Err
+		}
+		return a.Val.(connector.Identity), nil
+	case <-ctx.Done():
+		return connector.Identity{}, context.Cause(ctx)
+	}
+}
+
+// keep stores what the source gave at once, whether or not the request leads to tokens: the source may already refuse what
+// it gave before, and who asks next must not come with that.
+func (g *refreshGrant) keep(ctx context.Context, f *family, data []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
+	defer cancel()
+	return g.offline.keep(ctx, f.Identity.UserID, f.ConnectorID, data, nil)
+}
+
+func (g *refreshGrant) refresh(ctx context.Context, f *family, source connector.Refresher) (connector.Identity, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	last := f.Identity
+	var err error
+	if last.Data, err = g.offline.data(ctx, last.UserID, f.ConnectorID); err != nil {
+		return connector.Identity{}, err
+	}
+	// The scopes of the login, not of this request: what is stored must not shrink when one answer is narrowed.
+	scopes := connector.Scopes{OfflineAccess: true, Groups: f.Has(oauth.ScopeGroups)}
+	fresh, err := source.Refresh(ctx, scopes, last)
+	if errors.Is(err, connector.ErrGone) {
+		// Another replica may have been faster, and the source refuses what it has replaced.
+		newer, readErr := g.offline.data(ctx, last.UserID, f.ConnectorID)
+		if readErr != nil {
+			return connector.Identity{}, readErr
+		}
+		if !bytes.Equal(newer, last.Data) {
+			last.Data = newer
+			fresh, err = source.Refresh(ctx, scopes, last)
+		}
+	}
+	var denied *connector.Denied
+	switch {
+	case errors.Is(err, connector.ErrGone), errors.As(err, &denied):
+		return connector.Identity{}, oauth.Errorf(oauth.InvalidGrant, "The identity source refuses the user.").Because(err)
+	case err != nil:
+		return connector.Identity{}, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be asked.").Because(err)
+	case fresh.UserID != f.Identity.UserID:
+		return connector.Identity{}, oauth.Errorf(oauth.InvalidGrant, "The identity source answered for another user.")
+	}
+	if bytes.Equal(fresh.Data, last.Data) {
+		fresh.Data = nil // nothing to keep, and what another login of the user has stored meanwhile may be newer
+	}
+	return fresh, nil
+}

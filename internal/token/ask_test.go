@@ -1,0 +1,128 @@
+package token
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dex/internal/connector"
+	"dex/internal/federation"
+	"dex/internal/store"
+	"dex/internal/store/memory"
+)
+
+// rotating is a source whose tokens work once; the next one comes with the answer.
+type rotating struct {
+	mu      sync.Mutex
+	current string
+	asked   int
+	during  func() // while it is asked
+}
+
+func (r *rotating) Open(context.Context, connector.Env) (any, error) { return r, nil }
+
+func (r *rotating) Refresh(_ context.Context, _ connector.Scopes, id connector.Identity) (connector.Identity, error) {
+	time.Sleep(time.Second)
+	if r.during != nil {
+		r.during()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked++
+	if string(id.Data) != r.current {
+		return connector.Identity{}, fmt.Errorf("token %s was used: %w", id.Data, connector.ErrGone)
+	}
+	r.current = fmt.Sprintf("token %d", r.asked)
+	return connector.Identity{UserID: "u", Data: []byte(r.current)}, nil
+}
+
+func askRotating(s store.Store, src *rotating) *replica {
+	r := &replica{clock: time.Now()}
+	now, log := func() time.Time { return r.clock }, slog.New(slog.DiscardHandler)
+	r.codes, r.families = NewCodes(s, time.Minute, 0, now), NewFamilies(s, Policy{Rotate: true}, now, log)
+	r.offline = NewOfflineSessions(s, Policy{}, now)
+	connectors := federation.NewRegistry(
+		[]*federation.Definition{{ID: "src", Config: src}}, s, &url.URL{Scheme: "http", Host: "dex.test"}, log)
+	revoked := NewRevocations(s, time.Hour, now)
+	r.code = &codeGrant{codes: r.codes, families: r.families, offline: r.offline, connectors: connectors, revoked: revoked, log: log}
+	r.refresh = &refreshGrant{families: r.families, offline: r.offline, connectors: connectors, revoked: revoked, log: log}
+	return r
+}
+
+// A user with logins in many applications keeps them all, although the source's refresh tokens work once.
+func TestLoginsOfAUserShareARotatingSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &rotating{current: "first"}
+		r := askRotating(memory.New(), src)
+		r.t = t
+		var tokens []string
+		for range 10 {
+			tokens = append(tokens, r.must(r.redeem(r.issue("first"))))
+		}
+		var all sync.WaitGroup
+		for _, token := range tokens {
+			all.Go(func() {
+				if _, err := r.renew(token); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		r.wantData(src.current)
+		if len(r.refresh.turns.held) != 0 {
+			t.Errorf("%d turns are left", len(r.refresh.turns.held))
+		}
+	})
+}
+
+// Another replica that was faster costs no login either.
+func TestReplicasShareARotatingSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, src := memory.New(), &rotating{current: "first"}
+		r := askRotating(s, src)
+		r.t = t
+		token := r.must(r.redeem(r.issue("first")))
+		src.during = sync.OnceFunc(func() { // the other one
+			src.mu.Lock()
+			src.current = "second"
+			src.mu.Unlock()
+			if err := r.offline.keep(t.Context(), "u", "src", []byte("second"), nil); err != nil {
+				t.Error(err)
+			}
+		})
+		if _, err := r.renew(token); err != nil {
+			t.Error(err)
+		}
+		r.wantData(src.current)
+
+		src.current = "changed behind our back"
+		token, err := r.renew(r.must(r.redeem(r.issue(""))))
+		r.wantRefused("a token that the source refuses for good", token, err)
+	})
+}
+
+func TestWaitingForATurnEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var all turns
+		release, err := all.take(t.Context(), "u")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := all.take(t.Context(), "other"); err != nil {
+			t.Errorf("another user waits: %v", err)
+		}
+		start := time.Now()
+		if _, err := all.take(t.Context(), "u"); err == nil || time.Since(start) != turnTimeout {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		release()
+		if _, err := all.take(t.Context(), "u"); err != nil {
+			t.Error(err)
+		}
+	})
+}
