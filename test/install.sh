@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need beyond Go: a browser, the servers that the storages are tested against, and Node.js for a
-# client that is not ours. Does nothing when all of it is there.
+# Installs what the tests need beyond Go: a browser, the servers that the storages and the connectors are tested against,
+# and Node.js for a client that is not ours. Does nothing when all of it is there.
 set -eu
 
 missing=""
@@ -11,6 +11,18 @@ command -v mariadbd >/dev/null 2>&1 || missing="$missing mariadb-server"
 command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
 command -v etcd >/dev/null 2>&1 || missing="$missing etcd-server"
+[ -x /usr/sbin/slapd ] || missing="$missing slapd"
+command -v ldapsearch >/dev/null 2>&1 || missing="$missing ldap-utils"
+[ -x /usr/sbin/krb5kdc ] || missing="$missing krb5-kdc"
+[ -x /usr/sbin/kadmin.local ] || missing="$missing krb5-admin-server"
+command -v kinit >/dev/null 2>&1 || missing="$missing krb5-user"
+command -v samba-tool >/dev/null 2>&1 || missing="$missing samba"
+[ -d /usr/share/samba/setup ] || missing="$missing samba-ad-provision samba-dsdb-modules samba-vfs-modules winbind"
+[ -d /usr/share/simplesamlphp ] || missing="$missing simplesamlphp php-cli php-xml php-mbstring php-sqlite3"
+command -v xmlsec1 >/dev/null 2>&1 || missing="$missing xmlsec1"
+command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
+command -v curl >/dev/null 2>&1 || missing="$missing curl"
+command -v jq >/dev/null 2>&1 || missing="$missing jq"
 
 [ -n "$missing" ] || exit 0
 
