@@ -65,7 +65,11 @@ func (p *Plan) checkConnector(c config.Connector) config.Problems {
 	if !ok {
 		problem := c.Config.Problem("", "connector %q is left out: type %s is not available yet", c.ID, c.Type)
 		problem.Warning = true
-		return config.Problems{problem}
+		problems := config.Problems{problem}
+		if planned, known := federation.NewPlanned(c.Type); known {
+			problems = append(problems, c.Config.Decode(planned)...)
+		}
+		return problems
 	}
 	d.Config = settings
 	return c.Config.Decode(settings)

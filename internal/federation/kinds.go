@@ -2,6 +2,7 @@ package federation
 
 import (
 	"dex/internal/connector"
+	"dex/internal/connector/microsoft"
 	"dex/internal/connector/mock"
 )
 
@@ -9,6 +10,21 @@ import (
 var kinds = map[string]func() connector.Config{
 	"mockCallback": func() connector.Config { return &mock.CallbackConfig{} },
 	"mockPassword": func() connector.Config { return &mock.PasswordConfig{} },
+}
+
+// planned is the types that are not to be had yet, and whose settings are checked all the same.
+var planned = map[string]func() any{
+	"microsoft": func() any { return &microsoft.Config{} },
+}
+
+// NewPlanned returns what the settings of a type that is not to be had yet are decoded into; false when nothing is known of
+// them.
+func NewPlanned(kind string) (any, bool) {
+	make, ok := planned[kind]
+	if !ok {
+		return nil, false
+	}
+	return make(), true
 }
 
 // NewConfig returns empty settings for a type of connector, to be decoded into; false when the type is not to be had.
