@@ -117,13 +117,16 @@ func (a *App) openStorage(ctx context.Context, p *Plan) error {
 
 // Close frees what New opened.
 func (a *App) Close() error {
-	if a.store == nil {
-		return nil
+	var errs []error
+	if a.connectors != nil {
+		errs = append(errs, a.connectors.Close())
 	}
-	if err := a.store.Close(); err != nil {
-		return fmt.Errorf("close storage: %w", err)
+	if a.store != nil {
+		if err := a.store.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close storage: %w", err))
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (a *App) openPages() (*ui.UI, error) {
@@ -181,12 +184,26 @@ func (a *App) wireConnectors(ctx context.Context, p *Plan) error {
 	for _, d := range all {
 		a.log.InfoContext(ctx, "config connector", "connector_id", d.ID)
 	}
+	a.showConnectors()
 	if a.cfg.Flags.ContinueOnConnectorFailure {
 		return nil // Run opens them beside serving
 	}
-	var failures []error
-	err = a.connectors.OpenAll(ctx, func(_ string, err error) { failures = append(failures, err) })
-	return errors.Join(append(failures, err)...)
+	return a.connectors.CheckAll(ctx)
+}
+
+// showConnectors has operators see how the connectors fare. One that fails doesn't make the server unhealthy: to take all
+// replicas out of service would lock out the users of all the others too.
+func (a *App) showConnectors() {
+	a.metrics.Registry().MustRegister(a.connectors.Metrics())
+	a.health.Show(func() []telemetry.Condition {
+		var shown []telemetry.Condition
+		for _, h := range a.connectors.Health() {
+			shown = append(shown, telemetry.Condition{
+				Name: "connector/" + h.ID, Checked: h.Checked, Took: h.Took, Err: h.Err, Failures: h.Failures, Since: h.Since,
+			})
+		}
+		return shown
+	})
 }
 
 // Run listens and serves until the context ends, then lets what is under way finish. It returns nil after a clean end.
@@ -201,7 +218,7 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error { a.signer.Run(background); return nil })
 	group.Go(func() error { a.health.Run(background); return nil })
 	group.Go(func() error { a.maintain(background); return nil })
-	group.Go(func() error { a.openConnectors(background); return nil })
+	group.Go(func() error { a.connectors.Run(background); return nil })
 	group.Go(func() error { a.forget(background); return nil })
 	if a.web != nil {
 		group.Go(func() error { a.web.Watch(background, server.WatchInterval); return nil })
@@ -252,17 +269,5 @@ func (a *App) watch(ctx context.Context) (<-chan store.Change, bool) {
 			return nil, false
 		case <-time.After(longestWait):
 		}
-	}
-}
-
-// openConnectors opens the connectors ahead of the first visitor. Those that fail are tried again when they are needed.
-func (a *App) openConnectors(ctx context.Context) {
-	err := a.connectors.OpenAll(ctx, func(id string, err error) {
-		if ctx.Err() == nil {
-			a.log.ErrorContext(ctx, "server: Failed to open connector", "id", id, "err", err)
-		}
-	})
-	if err != nil && ctx.Err() == nil {
-		a.log.ErrorContext(ctx, "connectors could not be opened ahead", "err", err)
 	}
 }

@@ -26,6 +26,13 @@ func (a *App) openCertificate() (*server.Certificate, error) {
 	return c, nil
 }
 
+// telemetry returns what the listener for operators serves.
+func (a *App) telemetry() http.Handler {
+	return telemetry.Endpoints{
+		Metrics: a.metrics, Health: a.health, Profiling: a.cfg.Telemetry.EnableProfiling,
+	}.Handler()
+}
+
 // listeners returns what to listen on.
 func (a *App) listeners() ([]server.Listener, error) {
 	web, err := a.Handler()
@@ -36,9 +43,7 @@ func (a *App) listeners() ([]server.Listener, error) {
 	if addr := a.cfg.Telemetry.HTTP; addr != "" {
 		all = append(all, server.Listener{
 			Name: "telemetry", Key: "telemetry.http", Address: addr, OnBound: a.bound("telemetry"), Last: true,
-			Handler: telemetry.Endpoints{
-				Metrics: a.metrics, Health: a.health, Profiling: a.cfg.Telemetry.EnableProfiling,
-			}.Handler(),
+			Handler:  a.telemetry(),
 			Timeouts: server.Timeouts{Write: 10 * time.Minute}, // profiles take as long as they are asked to
 		})
 	}

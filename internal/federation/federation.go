@@ -1,5 +1,5 @@
-// Package federation is the configured connectors: which there are, and which of them work. A connector is opened when it
-// is first needed, or in the background at the start; one that fails is tried again, and stops nobody else.
+// Package federation is the configured connectors: which there are, and which of them work. A connector is opened in the
+// background, or when it is first needed, and then asked again and again how it is; one that fails stops nobody else.
 package federation
 
 import (
@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"dex/internal/connector"
 	"dex/internal/oauth"
@@ -23,15 +23,6 @@ var ErrUnknown = errors.New("unknown connector")
 
 // ErrDown says that a connector is known but can't be used now.
 var ErrDown = errors.New("connector can't be used")
-
-// openTimeout bounds one try to open a connector.
-const openTimeout = 30 * time.Second
-
-// Bounds of the pause after a connector failed to open, which doubles with each failure.
-const (
-	firstPause   = time.Second
-	longestPause = time.Minute
-)
 
 // A Definition is a connector as it is configured.
 type Definition struct {
@@ -67,8 +58,12 @@ type Registry struct {
 	cache  *store.Cache[Document]
 	seen   *store.Table[seen]
 
+	// changed wakes who watches the stored connectors.
+	changed chan struct{}
+
 	mu          sync.Mutex         // never held over I/O
 	fromStorage map[string]*source // the latest of each id
+	retired     []retired          // to be closed
 }
 
 // NewRegistry returns a registry of the connectors of the configuration, whose ids differ, and of the storage. Nothing is
@@ -80,13 +75,14 @@ func NewRegistry(definitions []*Definition, s store.Store, issuer *url.URL, log 
 		byID:        make(map[string]*source, len(definitions)),
 		cache:       store.NewCache(store.In(s, Kind)),
 		seen:        seenIn(s),
+		changed:     make(chan struct{}, 1),
 		fromStorage: make(map[string]*source),
 	}
 	for _, d := range definitions {
 		s := newSource(d)
 		r.byID[d.ID] = s
 		if d.Config == nil {
-			s.broken = fmt.Errorf("%w: %w", ErrDown, errUnavailable(d.Type))
+			s.breakDown(errUnavailable(d.Type))
 			continue
 		}
 		r.static = append(r.static, s)
@@ -95,7 +91,16 @@ func NewRegistry(definitions []*Definition, s store.Store, issuer *url.URL, log 
 }
 
 // Forget makes the registry read connectors again that were changed in the storage.
-func (r *Registry) Forget(c store.Change) { r.cache.Forget(c) }
+func (r *Registry) Forget(c store.Change) {
+	r.cache.Forget(c)
+	if c.Kind != "" && c.Kind != Kind.Name {
+		return
+	}
+	select {
+	case r.changed <- struct{}{}:
+	default: // who watches will look anyway
+	}
+}
 
 // List returns the connectors in the order in which the login page shows them: by name, without regard to case. An error
 // means that the storage failed.
@@ -120,7 +125,7 @@ func (r *Registry) sources(ctx context.Context) ([]*source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list connectors: %w", err)
 	}
-	return append(stored, r.static...), nil
+	return slices.Concat(stored, r.static), nil
 }
 
 // Open returns a connector ready for use; ErrUnknown when there is none of the id, and ErrDown when it does not work now: it
@@ -133,9 +138,8 @@ func (r *Registry) Open(ctx context.Context, id string) (*Opened, error) {
 	return s.open(ctx, r)
 }
 
-// OpenAll opens all connectors at once, tells of each that fails, and returns when all have been tried. Its error means
-// that the storage failed.
-func (r *Registry) OpenAll(ctx context.Context, failed func(id string, err error)) error {
+// CheckAll opens all connectors at once and asks each how it is. Its error says which fail, or that the storage does.
+func (r *Registry) CheckAll(ctx context.Context) error {
 	sources, err := r.sources(ctx)
 	if err != nil {
 		return err
@@ -143,82 +147,25 @@ func (r *Registry) OpenAll(ctx context.Context, failed func(id string, err error
 	errs := make([]error, len(sources))
 	var wg sync.WaitGroup
 	for i, s := range sources {
-		wg.Go(func() { _, errs[i] = s.open(ctx, r) })
+		wg.Go(func() { errs[i] = r.check(ctx, s) })
 	}
 	wg.Wait()
-	for i, err := range errs {
-		if err != nil {
-			failed(sources[i].definition.ID, err)
-		}
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
-// A source is one connector with its state.
-type source struct {
-	definition *Definition
-	revision   string        // of the record; empty for a configured one
-	broken     error         // why it can't be used until it is changed
-	turn       chan struct{} // held by the one who opens
-
-	mu     sync.Mutex // guards the rest, never held over I/O
-	opened *Opened
-	err    error // of the last try
-	pause  time.Duration
-	retry  time.Time // no try before
-}
-
-func newSource(d *Definition) *source {
-	return &source{definition: d, turn: make(chan struct{}, 1)}
-}
-
-// state returns what is known without opening; false when it is time for a try.
-func (s *source) state(now time.Time) (*Opened, error, bool) { //nolint:revive // the error is a remembered one, not this call's
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.opened != nil {
-		return s.opened, nil, true
+// Close closes all connectors. It is called once nobody uses them any more.
+func (r *Registry) Close() error {
+	r.mu.Lock()
+	all := slices.Collect(maps.Values(r.byID))
+	all = slices.AppendSeq(all, maps.Values(r.fromStorage))
+	for _, old := range r.retired {
+		all = append(all, old.source)
 	}
-	return nil, s.err, s.err != nil && now.Before(s.retry)
-}
-
-func (s *source) open(ctx context.Context, r *Registry) (*Opened, error) {
-	if o, err, known := s.state(time.Now()); known {
-		return o, err
+	r.retired = nil
+	r.mu.Unlock()
+	var errs []error
+	for _, s := range all {
+		errs = append(errs, s.close())
 	}
-	select { // one opens, the others wait for what comes of it
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	if o, err, known := s.state(time.Now()); known {
-		return o, err
-	}
-	return s.try(ctx, r)
-}
-
-// try opens the connector. A visitor who goes away does not end the try, others wait for it.
-func (s *source) try(ctx context.Context, r *Registry) (*Opened, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), openTimeout)
-	defer cancel()
-	d := s.definition
-	instance, err := d.Config.Open(ctx, connector.Env{
-		ID:          d.ID,
-		CallbackURL: r.issuer.JoinPath("callback").String(),
-		MetadataURL: r.issuer.JoinPath("saml", d.ID, "metadata").String(),
-		Once:        r.once(d.ID),
-		Log:         r.log.With(slog.Group("connector", "type", d.Type, "id", d.ID)),
-	})
-
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err != nil {
-		s.err = fmt.Errorf("open connector %q: %w: %w", d.ID, ErrDown, err)
-		s.pause = min(max(2*s.pause, firstPause), longestPause)
-		s.retry = time.Now().Add(s.pause)
-		return nil, s.err
-	}
-	s.opened, s.err = &Opened{Definition: d, Instance: instance}, nil
-	return s.opened, nil
+	return errors.Join(errs...)
 }

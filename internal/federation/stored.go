@@ -19,15 +19,17 @@ func (r *Registry) stored(ctx context.Context) ([]*source, error) {
 		return nil, err
 	}
 	var usable []*source
+	there := make(map[string]bool, len(entries))
 	for _, e := range entries {
 		if _, hidden := r.byID[e.Key]; hidden {
 			continue
 		}
+		there[e.Key] = true
 		if s := r.sourceOf(ctx, e); s.broken == nil {
 			usable = append(usable, s)
 		}
 	}
-	r.prune(entries)
+	r.prune(there)
 	return usable, nil
 }
 
@@ -53,18 +55,21 @@ func (r *Registry) find(ctx context.Context, id string) (*source, error) {
 // sourceOf returns the source of a stored connector: a new one each time that the connector has changed.
 func (r *Registry) sourceOf(ctx context.Context, e store.Entry[Document]) *source {
 	r.mu.Lock()
-	s, ok := r.fromStorage[e.Key]
-	if ok && s.revision == e.Revision {
+	before, ok := r.fromStorage[e.Key]
+	if ok && before.revision == e.Revision {
 		r.mu.Unlock()
-		return s
+		return before
 	}
-	s = newSource(&Definition{ID: e.Key, Type: e.Value.Type, Name: e.Value.Name, GrantTypes: e.Value.GrantTypes})
+	s := newSource(&Definition{ID: e.Key, Type: e.Value.Type, Name: e.Value.Name, GrantTypes: e.Value.GrantTypes})
 	s.revision = e.Revision
 	var err error
 	if s.definition.Config, err = decode(ctx, &e.Value, e.Key, r.log); err != nil {
-		s.broken = fmt.Errorf("%w: %w", ErrDown, err)
+		s.breakDown(err)
 	}
 	r.fromStorage[e.Key] = s
+	if ok {
+		r.retire(before)
+	}
 	r.mu.Unlock()
 	if s.broken != nil {
 		r.log.ErrorContext(ctx, "stored connector is left out", "connector_id", e.Key, "err", s.broken)
@@ -72,20 +77,14 @@ func (r *Registry) sourceOf(ctx context.Context, e store.Entry[Document]) *sourc
 	return s
 }
 
-// prune forgets the sources of connectors that are no longer stored.
-func (r *Registry) prune(entries []store.Entry[Document]) {
+// prune forgets the sources of connectors that are no longer there.
+func (r *Registry) prune(there map[string]bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.fromStorage) <= len(entries) {
-		return
-	}
-	there := make(map[string]bool, len(entries))
-	for _, e := range entries {
-		there[e.Key] = true
-	}
-	for id := range r.fromStorage {
+	for id, s := range r.fromStorage {
 		if !there[id] {
 			delete(r.fromStorage, id)
+			r.retire(s)
 		}
 	}
 }

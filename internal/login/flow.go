@@ -212,7 +212,8 @@ func (f *Flow) choose(
 	for _, d := range choice {
 		page.Connectors = append(page.Connectors, ui.ConnectorLink{
 			ID: d.ID, Name: d.Name, Type: d.Type,
-			URL: f.connectorPath(d.ID) + "?" + params.Encode(),
+			URL:     f.connectorPath(d.ID) + "?" + params.Encode(),
+			Failing: f.cfg.Connectors.Failing(d.ID),
 		})
 	}
 	f.cfg.Pages.Login(w, r, page)

@@ -21,7 +21,7 @@ type Endpoints struct {
 func (e Endpoints) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(e.Metrics.registry, promhttp.HandlerOpts{}))
-	mux.Handle("GET /healthz", report(e.Health.results))
+	mux.Handle("GET /healthz", report(e.Health.detail))
 	mux.Handle("GET /healthz/ready", report(e.Health.readiness))
 	mux.HandleFunc("GET /healthz/live", live)
 	if e.Profiling {

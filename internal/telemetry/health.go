@@ -25,9 +25,21 @@ type Check func(ctx context.Context) error
 type Health struct {
 	log *slog.Logger
 
-	mu     sync.Mutex
-	checks map[string]*check
-	ready  bool
+	mu         sync.Mutex
+	checks     map[string]*check
+	conditions func() []Condition
+	ready      bool
+}
+
+// A Condition is how something fares that somebody else looks after, and that the program can do without for a while, such
+// as one of several identity sources. It is shown beside the checks, but doesn't make the program unhealthy.
+type Condition struct {
+	Name     string
+	Checked  time.Time     // zero before the first time
+	Took     time.Duration // to find out
+	Err      error         // nil while all is well
+	Failures int           // in a row
+	Since    time.Time     // of the first of these failures
 }
 
 // check is a Check and how it went last.
@@ -42,6 +54,8 @@ type check struct {
 
 // result is the JSON of a check; monitors that were made for upstream Dex read these members.
 type result struct {
+	condition bool // of the program's surroundings, not its own health
+
 	Message            string        `json:"message,omitempty"` // absent once the check has run
 	Error              *failure      `json:"error,omitempty"`   // absent when the check passed
 	Timestamp          time.Time     `json:"timestamp"`
@@ -68,8 +82,18 @@ func (h *Health) Add(name string, run Check) {
 	h.checks[name] = &check{
 		name: name,
 		run:  run,
-		last: result{Message: "the check has not run yet", Timestamp: time.Now()},
+		last: result{Message: notYet, Timestamp: time.Now()},
 	}
+}
+
+// notYet is the message of what was not looked at yet.
+const notYet = "the check has not run yet"
+
+// Show has conditions shown beside the checks. The function is called whenever somebody asks, so it must be quick.
+func (h *Health) Show(conditions func() []Condition) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.conditions = conditions
 }
 
 // SetReady says whether requests are welcome: true once everything has started, false when it begins to stop.
@@ -168,9 +192,35 @@ func (h *Health) results() map[string]result {
 	return results
 }
 
-// readiness is the results and, while requests aren't welcome, a failure that says so.
-func (h *Health) readiness() map[string]result {
+// detail is the results of the checks, and the conditions beside them.
+func (h *Health) detail() map[string]result {
 	results := h.results()
+	h.mu.Lock()
+	conditions := h.conditions
+	h.mu.Unlock()
+	if conditions == nil {
+		return results
+	}
+	for _, c := range conditions() {
+		results[c.Name] = c.result()
+	}
+	return results
+}
+
+func (c *Condition) result() result {
+	r := result{condition: true, Timestamp: c.Checked, Duration: c.Took, ContiguousFailures: c.Failures}
+	if c.Checked.IsZero() {
+		r.Message, r.Timestamp = notYet, time.Now()
+	}
+	if c.Err != nil {
+		r.Error, r.TimeOfFirstFailure = &failure{c.Err.Error()}, &c.Since
+	}
+	return r
+}
+
+// readiness is the detail and, while requests aren't welcome, a failure that says so.
+func (h *Health) readiness() map[string]result {
+	results := h.detail()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.ready {
@@ -179,9 +229,10 @@ func (h *Health) readiness() map[string]result {
 	return results
 }
 
+// passing reports whether no check fails. Conditions don't count.
 func passing(results map[string]result) bool {
 	for _, r := range results {
-		if !r.passed() {
+		if !r.condition && !r.passed() {
 			return false
 		}
 	}

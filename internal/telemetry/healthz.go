@@ -29,7 +29,7 @@ func (h *Health) WebHandler(unhealthy http.Handler) http.Handler {
 	})
 }
 
-// report serves results as JSON, with 503 unless all of them passed; type=short asks for PASS and FAIL only.
+// report serves results as JSON, with 503 unless all checks passed; type=short asks for PASS and FAIL only.
 func report(results func() map[string]result) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")

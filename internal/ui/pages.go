@@ -19,6 +19,8 @@ type ConnectorLink struct {
 	Name string // display name
 	URL  string // where choosing it leads
 	Type string // picks the icon
+
+	Failing bool // it did not work when it was last looked at; it may by now
 }
 
 // Login shows the choice of connectors.

@@ -27,7 +27,7 @@ func (u *UI) samples() []sample {
 	base := page{ReqPath: u.cfg.IssuerPath + "/auth/sample", Title: "Sample"}
 	connectors := []ConnectorLink{
 		{ID: "sample", Name: "Sample", URL: u.cfg.IssuerPath + "/auth/sample?state=1", Type: "ldap"},
-		{ID: "local", Name: "Email", URL: u.cfg.IssuerPath + "/auth/local?state=1", Type: "local"},
+		{ID: "local", Name: "Email", URL: u.cfg.IssuerPath + "/auth/local?state=1", Type: "local", Failing: true},
 	}
 	signedIn := time.Date(2026, time.January, 2, 15, 4, 0, 0, time.UTC)
 	return []sample{

@@ -74,6 +74,7 @@ func TestContrast(t *testing.T) {
 		{"--dex-error-fg", "--dex-error-bg", 4.5},
 		{"--dex-good", "--dex-surface", 4.5},
 		{"--dex-warn", "--dex-surface", 4.5},
+		{"--dex-warn", "--dex-hover", 4.5},
 		{"--dex-control-border", "--dex-surface", 3},
 		{"--dex-control-border", "--dex-control-bg", 3},
 		{"--dex-error-border", "--dex-control-bg", 3},

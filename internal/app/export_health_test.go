@@ -1,0 +1,20 @@
+package app
+
+import (
+	"context"
+	"net/http"
+
+	"dex/internal/federation"
+)
+
+// AddConnector adds a connector that no configuration can have.
+func (p *Plan) AddConnector(d *federation.Definition) { p.connectors = append(p.connectors, d) }
+
+// Telemetry returns what the listener for operators serves.
+func (a *App) Telemetry() http.Handler { return a.telemetry() }
+
+// RunWithoutListeners is what Run does about connectors and readiness, for tests in which time is fake.
+func (a *App) RunWithoutListeners(ctx context.Context) {
+	a.health.SetReady(true)
+	a.connectors.Run(ctx)
+}

@@ -1,0 +1,179 @@
+package federation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"dex/internal/connector"
+)
+
+const (
+	// probeEvery and retryEvery are how often a source is asked that works, and one that fails.
+	probeEvery = 30 * time.Second
+	retryEvery = 5 * time.Second
+	// probeTimeout is what an answer may take.
+	probeTimeout = 10 * time.Second
+)
+
+// A SourceHealth is how a connector fares.
+type SourceHealth struct {
+	ID, Type string
+	Checked  time.Time     // zero before the first time
+	Took     time.Duration // to find out
+	Err      error         // why users can't sign in; nil while they can
+	Failures int           // in a row
+	Since    time.Time     // of the first of these failures
+}
+
+// Health returns how each connector fares, in the order of their ids. Stored ones that can't be used are among them. It asks
+// nobody.
+func (r *Registry) Health() []SourceHealth {
+	r.mu.Lock()
+	sources := slices.Collect(maps.Values(r.fromStorage))
+	r.mu.Unlock()
+	sources = slices.AppendSeq(sources, maps.Values(r.byID))
+	all := make([]SourceHealth, 0, len(sources))
+	for _, s := range sources {
+		all = append(all, s.fares())
+	}
+	slices.SortFunc(all, func(a, b SourceHealth) int { return strings.Compare(a.ID, b.ID) })
+	return all
+}
+
+// Failing reports whether a connector could not be used when it was last looked at.
+func (r *Registry) Failing(id string) bool {
+	s, ok := r.byID[id]
+	if !ok {
+		r.mu.Lock()
+		s, ok = r.fromStorage[id]
+		r.mu.Unlock()
+	}
+	return ok && s.fares().Err != nil
+}
+
+// fares returns how the source fares.
+func (s *source) fares() SourceHealth {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return SourceHealth{
+		ID: s.definition.ID, Type: s.definition.Type,
+		Checked: s.health.checked, Took: s.health.took, Err: s.health.err, Failures: s.health.failures, Since: s.health.since,
+	}
+}
+
+// health is what came of looking at a source last; the members are those of SourceHealth.
+type health struct {
+	checked  time.Time
+	took     time.Duration
+	err      error
+	failures int
+	since    time.Time
+}
+
+// keep notes what came of a look that began at a time.
+func (h *health) keep(began time.Time, err error) {
+	h.checked, h.took = time.Now(), time.Since(began)
+	if h.err = err; err == nil {
+		h.failures, h.since = 0, time.Time{}
+		return
+	}
+	if h.failures++; h.failures == 1 {
+		h.since = began
+	}
+}
+
+// report notes what came of a look at a source, and logs it when the source begins to fail, and when it recovers.
+func (r *Registry) report(ctx context.Context, s *source, began time.Time, err error) {
+	s.mu.Lock()
+	before := s.health
+	s.health.keep(began, err)
+	s.mu.Unlock()
+	d := s.definition
+	switch {
+	case before.err == nil && err != nil:
+		r.log.ErrorContext(ctx, failureMessage(err), "id", d.ID, "type", d.Type, "err", err)
+		if !r.anyWorks() {
+			r.log.ErrorContext(ctx, "all connectors fail: nobody can sign in until one of them recovers")
+		}
+	case before.err != nil && err == nil:
+		r.log.InfoContext(ctx, "connector works again", "id", d.ID, "type", d.Type,
+			"failures", before.failures, "since", before.since)
+	}
+}
+
+// failureMessage is what the log says of a failure. Those at opening are in upstream's words, which alerts look for.
+func failureMessage(err error) string {
+	if errors.Is(err, ErrDown) {
+		return "server: Failed to open connector"
+	}
+	return "connector fails"
+}
+
+func (r *Registry) anyWorks() bool {
+	return slices.ContainsFunc(r.Health(), func(h SourceHealth) bool { return h.Err == nil })
+}
+
+// check opens the source if it is not open, and asks it how it is if it can be asked.
+func (r *Registry) check(ctx context.Context, s *source) error {
+	opened, err := s.open(ctx, r) // which reports
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if p, ok := opened.Instance.(connector.Prober); ok {
+		err = s.probe(ctx, r, p)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // who stops to ask says nothing about the source
+	}
+	r.report(ctx, s, began, err)
+	if err != nil {
+		return fmt.Errorf("connector %q: %w", s.definition.ID, err)
+	}
+	return nil
+}
+
+// probe asks an opened source how it is, and gives up in time, even if the source does not heed its context. Until that
+// question ends there is no other.
+func (s *source) probe(ctx context.Context, r *Registry, p connector.Prober) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	if s.asked == nil {
+		answer := make(chan error, 1)
+		go func() {
+			answer <- shielded(ctx, r.log, func() error { return p.Probe(ctx) })
+		}()
+		s.asked = answer
+	}
+	select {
+	case err := <-s.asked:
+		s.asked = nil
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("no answer within %v", probeTimeout)
+	}
+}
+
+// wait returns how long to wait before the source is looked at again.
+func (s *source) wait(err error) time.Duration {
+	if err == nil {
+		return jitter(probeEvery)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opened == nil {
+		return time.Until(s.retry) + rand.N(firstPause/2) //nolint:gosec // jitter, not a secret
+	}
+	return jitter(retryEvery)
+}
+
+// jitter returns about a time, so that many replicas don't all ask at once.
+func jitter(d time.Duration) time.Duration {
+	return d - d/10 + rand.N(d/5) //nolint:gosec // not a secret
+}

@@ -1,0 +1,42 @@
+package federation
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+var (
+	metricLabels = []string{"connector", "type"}
+
+	upMetric = prometheus.NewDesc("dex_connector_up",
+		"Whether users could sign in through a connector when it was last looked at.", metricLabels, nil)
+	checkedMetric = prometheus.NewDesc("dex_connector_check_timestamp_seconds",
+		"When a connector was last looked at.", metricLabels, nil)
+)
+
+// Metrics returns the metrics of the connectors that there are. Those that were not looked at yet have none.
+func (r *Registry) Metrics() prometheus.Collector { return metrics{r} }
+
+type metrics struct{ registry *Registry }
+
+func (metrics) Describe(to chan<- *prometheus.Desc) {
+	to <- upMetric
+	to <- checkedMetric
+}
+
+func (m metrics) Collect(to chan<- prometheus.Metric) {
+	for _, h := range m.registry.Health() {
+		if h.Checked.IsZero() || !utf8.ValidString(h.ID) { // no label can hold that, and all metrics would be missing
+			continue
+		}
+		up := 1.0
+		if h.Err != nil {
+			up = 0
+		}
+		kind := strings.ToValidUTF8(h.Type, "?")
+		to <- prometheus.MustNewConstMetric(upMetric, prometheus.GaugeValue, up, h.ID, kind)
+		to <- prometheus.MustNewConstMetric(checkedMetric, prometheus.GaugeValue, float64(h.Checked.UnixMilli())/1000, h.ID, kind)
+	}
+}

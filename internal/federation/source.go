@@ -1,0 +1,175 @@
+package federation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"dex/internal/connector"
+)
+
+// openTimeout bounds one try to open a connector.
+const openTimeout = 30 * time.Second
+
+// Bounds of the pause after a connector failed to open, which doubles with each failure.
+const (
+	firstPause   = time.Second
+	longestPause = time.Minute
+)
+
+// errClosed says that a source was replaced, or that the server ends.
+var errClosed = fmt.Errorf("%w: it is closed", ErrDown)
+
+// A source is one connector with its state.
+type source struct {
+	definition *Definition
+	revision   string        // of the record; empty for a configured one
+	broken     error         // why it can't be used until it is changed
+	turn       chan struct{} // held by the one who opens
+
+	// asked has the answer to a probe that did not end in time. Only who checks the source uses it.
+	asked chan error
+
+	mu     sync.Mutex // guards the rest, never held over I/O
+	opened *Opened
+	err    error // of the last try
+	pause  time.Duration
+	retry  time.Time // no try before
+	closed bool
+	health health
+}
+
+func newSource(d *Definition) *source {
+	return &source{definition: d, turn: make(chan struct{}, 1)}
+}
+
+// breakDown makes a new source one that can't be used.
+func (s *source) breakDown(err error) {
+	s.broken = fmt.Errorf("%w: %w", ErrDown, err)
+	s.health.keep(time.Now(), s.broken)
+}
+
+// state returns what is known without opening; false when it is time for a try.
+func (s *source) state(now time.Time) (*Opened, error, bool) { //nolint:revive // the error is a remembered one, not this call's
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return nil, errClosed, true
+	case s.opened != nil:
+		return s.opened, nil, true
+	}
+	return nil, s.err, s.err != nil && now.Before(s.retry)
+}
+
+func (s *source) open(ctx context.Context, r *Registry) (*Opened, error) {
+	if o, err, known := s.state(time.Now()); known {
+		return o, err
+	}
+	select { // one opens, the others wait for what comes of it
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if o, err, known := s.state(time.Now()); known {
+		return o, err
+	}
+	return s.try(ctx, r)
+}
+
+// try opens the connector. A visitor who goes away does not end the try, others wait for it.
+func (s *source) try(ctx context.Context, r *Registry) (*Opened, error) {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), openTimeout)
+	defer cancel()
+	d, began := s.definition, time.Now()
+	var instance any
+	err := shielded(bounded, r.log, func() (err error) {
+		instance, err = d.Config.Open(bounded, r.env(d))
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("open connector %q: %w: %w", d.ID, ErrDown, err)
+		s.postpone(err)
+		r.report(ctx, s, began, err)
+		return nil, err
+	}
+	opened := &Opened{Definition: d, Instance: instance}
+	if !s.take(opened) {
+		return nil, errors.Join(errClosed, opened.close())
+	}
+	if _, ok := instance.(connector.Prober); !ok {
+		r.report(ctx, s, began, nil) // it can't be asked for more
+	}
+	return opened, nil
+}
+
+// env is what a connector gets from its surroundings.
+func (r *Registry) env(d *Definition) connector.Env {
+	return connector.Env{
+		ID:          d.ID,
+		CallbackURL: r.issuer.JoinPath("callback").String(),
+		MetadataURL: r.issuer.JoinPath("saml", d.ID, "metadata").String(),
+		Once:        r.once(d.ID),
+		Log:         r.log.With(slog.Group("connector", "type", d.Type, "id", d.ID)),
+	}
+}
+
+// postpone sets the time of the next try after one that failed.
+func (s *source) postpone(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+	s.pause = min(max(2*s.pause, firstPause), longestPause)
+	s.retry = time.Now().Add(s.pause)
+}
+
+// take keeps what was opened; false when the source has been closed meanwhile.
+func (s *source) take(o *Opened) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.opened, s.err = o, nil
+	return true
+}
+
+// close closes the connector, and lets nobody open it again.
+func (s *source) close() error {
+	s.mu.Lock()
+	o := s.opened
+	s.opened, s.closed = nil, true
+	s.mu.Unlock()
+	if o == nil {
+		return nil
+	}
+	return o.close()
+}
+
+func (o *Opened) close() error {
+	c, ok := o.Instance.(io.Closer)
+	if !ok {
+		return nil
+	}
+	if err := c.Close(); err != nil {
+		return fmt.Errorf("close connector %q: %w", o.ID, err)
+	}
+	return nil
+}
+
+// shielded calls into a connector where nobody else would catch a panic, so that one source can't end the program.
+func shielded(ctx context.Context, log *slog.Logger, call func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.ErrorContext(ctx, "panic", "err", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return call()
+}
