@@ -1,0 +1,65 @@
+package saml
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// maxMessage bounds a message in bytes, decoded and inflated. Responses with hundreds of groups have some 100 KiB.
+const maxMessage = 1 << 20
+
+// DecodePost decodes the SAMLResponse or SAMLRequest of a form (saml-bindings-2.0 section 3.5.4): standard base64, in which
+// white space may break lines. It fails if that is not base64 or longer than 1 MiB.
+func DecodePost(value string) ([]byte, error) {
+	if len(value) > 2*maxMessage {
+		return nil, errTooLong
+	}
+	// Line breaks of any kind come through a form as they were; the decoder itself passes over CR and LF only.
+	value = strings.Map(func(r rune) rune {
+		if isSpace(r) {
+			return -1
+		}
+		return r
+	}, value)
+	if base64.StdEncoding.DecodedLen(len(value)) > maxMessage+2 {
+		return nil, errTooLong
+	}
+	message, err := base64.StdEncoding.DecodeString(value)
+	if err != nil {
+		return nil, fmt.Errorf("the message is not base64: %w", err)
+	}
+	if len(message) > maxMessage {
+		return nil, errTooLong
+	}
+	return message, nil
+}
+
+// DecodeRedirect decodes the SAMLRequest or SAMLResponse of a query (saml-bindings-2.0 section 3.4.4.1): base64 of raw
+// DEFLATE. It fails if the value is not that, or inflates to more than 1 MiB.
+func DecodeRedirect(value string) ([]byte, error) {
+	deflated, err := DecodePost(value)
+	if err != nil {
+		return nil, err
+	}
+	source := bytes.NewReader(deflated)
+	message, err := io.ReadAll(io.LimitReader(flate.NewReader(source), maxMessage+1))
+	if err != nil {
+		return nil, fmt.Errorf("the message is not deflated: %w", err)
+	}
+	if len(message) > maxMessage {
+		return nil, errTooLong
+	}
+	if source.Len() != 0 {
+		return nil, errors.New("the message goes on after its deflated part")
+	}
+	return message, nil
+}
+
+var errTooLong = fmt.Errorf("the message is longer than %d bytes", maxMessage)
+
+func isSpace(r rune) bool { return r == ' ' || r == '\t' || r == '\r' || r == '\n' }

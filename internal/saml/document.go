@@ -1,0 +1,256 @@
+package saml
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/beevik/etree"
+	roundtrip "github.com/mattermost/xml-roundtrip-validator"
+)
+
+// Bounds of a document. A response of a real provider is some ten elements deep, and has a few elements for each of the
+// user's groups.
+const (
+	maxDepth         = 50
+	maxElements      = 10_000
+	maxAttributes    = 100 // of one element
+	maxNamespaces    = 100 // declared at one place by an element and those around it
+	maxTokens        = 4 * maxElements
+	maxAllAttributes = 5 * maxElements // attributes of all elements
+	maxComments      = 1000
+)
+
+const xmlNamespace = "http://www.w3.org/XML/1998/namespace"
+
+// parse reads a document and returns its root. It refuses what other parsers might understand differently than this one,
+// for signer and reader must mean the same by the same bytes.
+func parse(data []byte) (*etree.Element, error) {
+	if len(data) > maxMessage {
+		return nil, errTooLong
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if !utf8.Valid(data) {
+		return nil, errors.New("the document is not UTF-8")
+	}
+	if err := checkSyntax(data); err != nil {
+		return nil, err
+	}
+	if err := roundtrip.Validate(bytes.NewReader(data)); err != nil {
+		return nil, fmt.Errorf("the document changes when it is read and written: %w", err)
+	}
+	document := etree.NewDocument()
+	if err := document.ReadFromBytes(data); err != nil {
+		return nil, fmt.Errorf("the document is not XML: %w", err)
+	}
+	root := document.Root()
+	if root == nil {
+		return nil, errors.New("the document is empty")
+	}
+	return root, nil
+}
+
+// checkSyntax checks what the parser itself is lenient about: the decoder's raw tokens are neither matched nor resolved.
+func checkSyntax(data []byte) error {
+	checker := syntax{decoder: xml.NewDecoder(bytes.NewReader(data)), ids: map[string]bool{}}
+	for {
+		token, err := checker.decoder.RawToken()
+		if errors.Is(err, io.EOF) {
+			return checker.end()
+		}
+		if err != nil {
+			return fmt.Errorf("the document is not XML: %w", err)
+		}
+		if err := checker.token(token); err != nil {
+			return err
+		}
+		if checker.tokens++; checker.tokens > maxTokens {
+			return fmt.Errorf("the document has more than %d parts", maxTokens)
+		}
+	}
+}
+
+// syntax is the state of a document that is being checked.
+type syntax struct {
+	decoder    *xml.Decoder
+	open       []openElement
+	ids        map[string]bool
+	tokens     int
+	elements   int
+	comments   int
+	attributed int
+}
+
+// An openElement keeps the prefixes that it declares.
+type openElement struct {
+	name     xml.Name // with the prefix in the place of the namespace
+	prefixes map[string]string
+}
+
+func (s *syntax) token(token xml.Token) error {
+	switch token := token.(type) {
+	case xml.StartElement:
+		return s.start(token)
+	case xml.EndElement:
+		if len(s.open) == 0 || s.open[len(s.open)-1].name != token.Name {
+			return fmt.Errorf("the document is not XML: unexpected end of %s", quote(token.Name.Local))
+		}
+		s.open = s.open[:len(s.open)-1]
+	case xml.CharData:
+		if len(s.open) == 0 && len(bytes.TrimSpace(token)) != 0 {
+			return errors.New("the document has text outside of its element")
+		}
+	case xml.ProcInst:
+		// The XML declaration looks like one to the decoder.
+		if token.Target != "xml" || s.tokens != 0 {
+			return errors.New("the document has a processing instruction")
+		}
+	case xml.Comment:
+		if s.comments++; s.comments > maxComments {
+			return fmt.Errorf("the document has more than %d comments", maxComments)
+		}
+	case xml.Directive:
+		return errors.New("the document has a DOCTYPE or another directive")
+	}
+	return nil
+}
+
+func (s *syntax) end() error {
+	if len(s.open) != 0 || s.elements == 0 {
+		return errors.New("the document is not XML: it ends too early")
+	}
+	return nil
+}
+
+func (s *syntax) start(start xml.StartElement) error {
+	if len(s.open) == 0 && s.elements > 0 {
+		return errors.New("the document has more than one root element")
+	}
+	s.elements++
+	s.attributed += len(start.Attr)
+	switch {
+	case s.elements > maxElements:
+		return fmt.Errorf("the document has more than %d elements", maxElements)
+	case len(s.open) >= maxDepth:
+		return fmt.Errorf("the document is more than %d elements deep", maxDepth)
+	case s.attributed > maxAllAttributes:
+		return fmt.Errorf("the document has more than %d attributes", maxAllAttributes)
+	case len(start.Attr) > maxAttributes:
+		return fmt.Errorf("an element has more than %d attributes", maxAttributes)
+	}
+	element := openElement{name: start.Name}
+	for _, attribute := range start.Attr {
+		if err := element.declare(attribute); err != nil {
+			return err
+		}
+	}
+	s.open = append(s.open, element)
+	declared := 0
+	for _, open := range s.open {
+		declared += len(open.prefixes)
+	}
+	if declared > maxNamespaces {
+		return fmt.Errorf("more than %d namespaces are declared at one place", maxNamespaces)
+	}
+	if _, err := s.resolve(start.Name); err != nil {
+		return err
+	}
+	return s.attributes(start.Attr)
+}
+
+// declare notes a namespace declaration (Namespaces in XML 1.0, sections 3 and 5).
+func (e *openElement) declare(attribute xml.Attr) error {
+	prefix, uri := attribute.Name.Local, attribute.Value
+	if attribute.Name.Space == "" && prefix == "xmlns" {
+		prefix = ""
+	} else if attribute.Name.Space != "xmlns" {
+		return nil
+	}
+	switch {
+	case prefix == "xml", prefix == "xmlns", uri == xmlNamespace, uri == "http://www.w3.org/2000/xmlns/":
+		return errors.New("a reserved namespace or prefix is declared anew")
+	case prefix != "" && uri == "":
+		return fmt.Errorf("the prefix %s is taken back", quote(prefix))
+	}
+	if e.prefixes == nil {
+		e.prefixes = map[string]string{}
+	}
+	e.prefixes[prefix] = uri
+	return nil
+}
+
+// resolve returns the namespace of a name.
+func (s *syntax) resolve(name xml.Name) (string, error) {
+	if name.Local == "" || strings.Contains(name.Local, ":") || strings.Contains(name.Space, ":") {
+		return "", fmt.Errorf("%s is not a name with one prefix", quote(name.Local))
+	}
+	if name.Space == "xml" {
+		return xmlNamespace, nil
+	}
+	for i := len(s.open) - 1; i >= 0; i-- {
+		if uri, declared := s.open[i].prefixes[name.Space]; declared {
+			return uri, nil
+		}
+	}
+	if name.Space == "" {
+		return "", nil
+	}
+	return "", fmt.Errorf("the prefix %s is not declared", quote(name.Space))
+}
+
+// attributes checks that no attribute occurs twice, not even under two prefixes for one namespace, and that no ID names two
+// elements.
+func (s *syntax) attributes(attributes []xml.Attr) error {
+	seen := make(map[xml.Name]bool, len(attributes))
+	for _, attribute := range attributes {
+		name := attribute.Name
+		prefixed := name.Space != ""
+		// What looks attributes up by their local names alone must not take another one for the ID.
+		if prefixed && strings.EqualFold(name.Local, "ID") {
+			return errors.New("an ID attribute has a prefix")
+		}
+		if prefixed && name.Space != "xmlns" {
+			namespace, err := s.resolve(name)
+			if err != nil {
+				return err
+			}
+			name.Space = namespace
+		} else if strings.Contains(name.Local, ":") {
+			return fmt.Errorf("%s is not a name with one prefix", quote(name.Local))
+		}
+		if seen[name] {
+			return fmt.Errorf("an element has two attributes %s", quote(name.Local))
+		}
+		seen[name] = true
+		// SAML calls it ID, XML Signature and XML Encryption Id.
+		if name.Local == "ID" || name.Local == "Id" {
+			if s.ids[attribute.Value] {
+				return fmt.Errorf("two elements have the ID %s", quote(attribute.Value))
+			}
+			s.ids[attribute.Value] = true
+		}
+	}
+	return nil
+}
+
+// together makes one error of several, in one line.
+func together(failures []error) error {
+	texts := make([]string, 0, len(failures))
+	for _, failure := range failures {
+		texts = append(texts, failure.Error())
+	}
+	return errors.New(strings.Join(texts, "; "))
+}
+
+// quote shows a piece of a document in an error: quoted, as it may hold anything, and not too long.
+func quote(s string) string {
+	const limit = 100
+	if len(s) > limit {
+		s = s[:limit] + "..."
+	}
+	return fmt.Sprintf("%q", s)
+}

@@ -1,0 +1,69 @@
+package saml
+
+import (
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/beevik/etree"
+)
+
+// dateTime is the form of xs:dateTime with a time zone. Without one, an instant would be ambiguous.
+var dateTime = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,30})?(Z|[+-]\d\d:\d\d)$`)
+
+// instant reads an attribute that is an instant: zero if it is absent.
+func instant(el *etree.Element, name string) (time.Time, error) {
+	value := attribute(el, name)
+	if value == "" {
+		return time.Time{}, nil
+	}
+	if !dateTime.MatchString(value) {
+		return time.Time{}, fmt.Errorf("%s of %s is not a date and time with a zone: %s", name, el.Tag, quote(value))
+	}
+	at, err := time.Parse(time.RFC3339Nano, value)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s of %s: %w", name, el.Tag, err)
+	}
+	return at.UTC(), nil
+}
+
+// A clock is the instant that a response is read at, and how far the provider's may differ from it.
+type clock struct {
+	now  time.Time
+	skew time.Duration
+}
+
+// within checks NotBefore and NotOnOrAfter of an element, each of which may be absent. It returns the latter, zero if
+// absent.
+func (c clock) within(el *etree.Element) (time.Time, error) {
+	notBefore, err := instant(el, "NotBefore")
+	if err != nil {
+		return time.Time{}, err
+	}
+	if !notBefore.IsZero() && c.now.Add(c.skew).Before(notBefore) {
+		return time.Time{}, fmt.Errorf("%s is not valid before %s, and it is %s", el.Tag, show(notBefore), show(c.now))
+	}
+	return c.before(el, "NotOnOrAfter")
+}
+
+// before checks that the instant in an attribute, if there is one, is yet to come, and returns it.
+func (c clock) before(el *etree.Element, name string) (time.Time, error) {
+	end, err := instant(el, name)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if !end.IsZero() && !c.now.Before(end.Add(c.skew)) {
+		return time.Time{}, fmt.Errorf("%s has expired: its %s is %s, and it is %s", el.Tag, name, show(end), show(c.now))
+	}
+	return end, nil
+}
+
+func show(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// earlier returns the earlier of two instants, of which zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,150 @@
+// Package saml reads the SAML 2.0 responses of one identity provider: it verifies the signature, decrypts what is
+// encrypted, and returns what the one assertion says.
+//
+// A response comes from the user's browser, so every byte of it may be an attacker's. Identity is therefore read only from
+// the bytes that a valid signature covers, parsed anew, and never from the document that arrived.
+package saml
+
+import (
+	"context"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Clocks differ. This much is forgiven when the reader is not told otherwise, and never more than the limit.
+const (
+	DefaultSkew = 30 * time.Second
+	MaxSkew     = 5 * time.Minute
+)
+
+// A Reader reads the responses of one identity provider. It keeps nothing between calls and may be used by many
+// goroutines at once; its fields are not changed while it is in use.
+type Reader struct {
+	// Certificates returns the provider's signing certificates of this moment. Any of them may have signed.
+	Certificates func() []*x509.Certificate
+	// Keys are those that assertions may be encrypted for. Without one, encrypted assertions are refused.
+	Keys []*rsa.PrivateKey
+	// Issuer is the provider's entity ID. Empty takes any: then the certificate alone says who the provider is.
+	Issuer string
+	// Audience is the name that the conditions of an assertion must give this service.
+	Audience string
+	// ACS is the address that responses are posted to: the Destination of a response and the Recipient of an assertion.
+	ACS string
+	// Skew is how far the provider's clock may differ from ours: DefaultSkew if zero, at most MaxSkew.
+	Skew time.Duration
+	// AllowSHA1 takes signatures and digests made with SHA-1.
+	AllowSHA1 bool
+	// InsecureSkipSignature takes responses from anyone.
+	InsecureSkipSignature bool
+	// Strict requires what the web browser profile does (saml-profiles-2.0 section 4.1.4.2): a Recipient and a
+	// NotOnOrAfter of the subject's confirmation, and conditions that restrict the audience.
+	Strict bool
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// An Assertion is what a provider says about a user.
+type Assertion struct {
+	ID     string
+	Issuer string
+	NameID NameID
+	// Attributes in the order of the document. A name may occur more than once.
+	Attributes []Attribute
+	// SessionIndex names the session at the provider, for single logout. Empty if the provider keeps none.
+	SessionIndex string
+	// AuthnInstant is when the user was authenticated. Zero if not told.
+	AuthnInstant time.Time
+	// SessionNotOnOrAfter is when the provider's session ends. Zero if not told.
+	SessionNotOnOrAfter time.Time
+	// AuthnContext is the class of the authentication, such as
+	// urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport. Empty if not told.
+	AuthnContext string
+	// NotOnOrAfter is until when Read would take this assertion again, the clock skew included: as long as that, its ID
+	// must be remembered. Zero means that the assertion has no end.
+	NotOnOrAfter time.Time
+	// ResponseID is the ID of the response that brought the assertion. It is not signed if only the assertion is.
+	ResponseID string
+}
+
+// A NameID names the user at the provider.
+type NameID struct {
+	Value           string
+	Format          string
+	NameQualifier   string
+	SPNameQualifier string
+}
+
+// An Attribute is one attribute of the user.
+type Attribute struct {
+	Name         string
+	FriendlyName string
+	Values       []string
+}
+
+// A StatusError is a provider's answer that the login failed.
+type StatusError struct {
+	// Code and SubCode are the last components of the status codes, such as Responder and AuthnFailed. SubCode may be
+	// empty.
+	Code    string
+	SubCode string
+	// Message is the provider's own, at most 200 characters, or empty.
+	Message string
+	// Verified tells whether a signature covers the status. Otherwise anyone may have written the message.
+	Verified bool
+}
+
+// Error tells the codes and the message.
+func (e *StatusError) Error() string {
+	text := "the provider answered " + e.Code
+	if e.SubCode != "" {
+		text += " (" + e.SubCode + ")"
+	}
+	if e.Message != "" {
+		text += ": " + e.Message
+	}
+	return text
+}
+
+// Read checks a response, as DecodePost returns it, and returns what its one assertion says. The response must answer the
+// request whose ID is inResponseTo. The error is a *StatusError if the provider answered that the login failed; any other
+// error names the rule that the response breaks.
+func (r *Reader) Read(ctx context.Context, response []byte, inResponseTo string) (*Assertion, error) {
+	if inResponseTo == "" {
+		return nil, errors.New("no request that the response could answer")
+	}
+	root, err := parse(response)
+	if err != nil {
+		return nil, err
+	}
+	if !is(root, nsProtocol, "Response") {
+		return nil, fmt.Errorf("the document is not a SAML 2.0 Response but %s", quote(root.Tag))
+	}
+	if err := checkPlaces(root); err != nil {
+		return nil, err
+	}
+	reading := &reading{Reader: r, clock: r.clock(), request: inResponseTo, keys: decrypter{keys: r.Keys, left: maxUnwraps}}
+	return reading.response(ctx, root)
+}
+
+func (r *Reader) clock() clock {
+	now := time.Now
+	if r.Now != nil {
+		now = r.Now
+	}
+	skew := r.Skew
+	if skew == 0 {
+		skew = DefaultSkew
+	}
+	return clock{now: now(), skew: min(max(skew, 0), MaxSkew)}
+}
+
+// A reading is one call of Read.
+type reading struct {
+	*Reader
+	clock   clock
+	request string // its ID
+	keys    decrypter
+}
