@@ -27,11 +27,15 @@ func docs(t *testing.T) map[string]string {
 	t.Helper()
 	pages := map[string]string{}
 	root := os.DirFS("../..")
-	names, err := fs.Glob(root, "docs/*.md")
-	if err != nil {
-		t.Fatal(err)
+	names := []string{"README.md"}
+	for _, folder := range []string{"docs", "docs/connectors"} {
+		pages, err := fs.Glob(root, folder+"/*.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, pages...)
 	}
-	for _, name := range append(names, "README.md") {
+	for _, name := range names {
 		text, err := fs.ReadFile(root, name)
 		if err != nil {
 			t.Fatal(err)
@@ -269,7 +273,7 @@ connectors:
 	for _, want := range []string{
 		`warning: bad.yaml:2:`, `did you mean "file"`,
 		`error: bad.yaml:3:13: web.http:`,
-		`connector "ldap" is left out`,
+		`connectors[0].config.userSearch.baseDN: is missing`,
 		`did you mean "password"`,
 	} {
 		if !strings.Contains(got, want) {

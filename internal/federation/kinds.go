@@ -4,11 +4,13 @@ import (
 	"dex/internal/connector"
 	"dex/internal/connector/microsoft"
 	"dex/internal/connector/mock"
+	"dex/internal/connector/oidc"
 )
 
 // kinds is every type of connector that can be configured, with its settings.
 var kinds = map[string]func() connector.Config{
 	"mockCallback": func() connector.Config { return &mock.CallbackConfig{} },
+	"oidc":         func() connector.Config { return &oidc.Config{} },
 	"mockPassword": func() connector.Config { return &mock.PasswordConfig{} },
 }
 

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"os"
@@ -123,14 +124,36 @@ func Get(ctx context.Context, c *http.Client, address string, header http.Header
 	for name, values := range header {
 		r.Header[name] = values
 	}
-	answer, err := c.Do(r)
+	answer, err := Do(c, r)
 	if err != nil {
-		return 0, nil, err //nolint:wrapcheck // a *url.Error says where
+		return 0, nil, err
+	}
+	return answer.Status, answer.Body, nil
+}
+
+// An Answer is a response that has been read.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// MediaType returns the type of the body, without its parameters.
+func (a *Answer) MediaType() string {
+	kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
+	return kind
+}
+
+// Do makes a request and reads the answer.
+func Do(c *http.Client, r *http.Request) (*Answer, error) {
+	answer, err := c.Do(r) //nolint:gosec // G704: the address is the operator's, or was checked by who calls
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a *url.Error says where
 	}
 	defer func() { _ = answer.Body.Close() }() // it has been read
-	content, err = io.ReadAll(answer.Body)
+	content, err := io.ReadAll(answer.Body)
 	if err != nil {
-		return 0, nil, fmt.Errorf("read %s: %w", answer.Request.URL.Redacted(), err)
+		return nil, fmt.Errorf("read %s: %w", r.URL.Redacted(), err)
 	}
-	return answer.StatusCode, content, nil
+	return &Answer{Status: answer.StatusCode, Header: answer.Header, Body: content}, nil
 }

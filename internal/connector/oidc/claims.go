@@ -1,0 +1,93 @@
+package oidc
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// claims are what a provider says of a user. Numbers are json.Number.
+type claims map[string]any
+
+func readClaims(data []byte) (claims, error) {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	var c claims
+	if err := decoder.Decode(&c); err != nil {
+		return nil, fmt.Errorf("claims: %w", err)
+	}
+	if c == nil {
+		return nil, errors.New("claims: no JSON object")
+	}
+	return c, nil
+}
+
+// find returns a claim by its name or, if there is none, by a path of names with dots between them.
+func (c claims) find(name string) (any, bool) {
+	if value, ok := c[name]; ok {
+		return value, true
+	}
+	var value any = map[string]any(c)
+	for step := range strings.SplitSeq(name, ".") {
+		object, ok := value.(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		if value, ok = object[step]; !ok {
+			return nil, false
+		}
+	}
+	return value, true
+}
+
+// text returns a claim that is a text; "" otherwise.
+func (c claims) text(name string) string {
+	value, _ := c.find(name)
+	text, _ := value.(string)
+	return text
+}
+
+// boolean returns a claim that is a boolean, or a text that says the same, as some providers have it.
+func (c claims) boolean(name string) (value, ok bool) {
+	switch v := c[name].(type) {
+	case bool:
+		return v, true
+	case string:
+		return v == "true", v == "true" || v == "false"
+	}
+	return false, false
+}
+
+// time returns a claim that is a time; the zero time otherwise.
+func (c claims) time(name string) time.Time {
+	number, ok := c[name].(json.Number)
+	if !ok {
+		return time.Time{}
+	}
+	seconds, err := number.Float64()
+	const farthest = 1 << 40 // seconds; beyond, nobody means a time
+	if err != nil || seconds < 0 || seconds > farthest {
+		return time.Time{}
+	}
+	return time.Unix(int64(seconds), 0)
+}
+
+// texts returns a claim that is a text or a list of texts.
+func (c claims) texts(name string) []string {
+	switch v := c[name].(type) {
+	case string:
+		return []string{v}
+	case []any:
+		var list []string
+		for _, item := range v {
+			if text, ok := item.(string); ok {
+				list = append(list, text)
+			}
+		}
+		return list
+	}
+	return nil
+}

@@ -1,0 +1,209 @@
+// Package oidc signs people in through any OpenID Connect provider.
+package oidc
+
+import (
+	"cmp"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"dex/internal/config"
+)
+
+// Config is the settings of the type oidc.
+type Config struct {
+	Issuer       string   `key:"issuer"`
+	IssuerAlias  string   `key:"issuerAlias"` // what ID tokens have as iss instead
+	ClientID     string   `key:"clientID"`
+	ClientSecret string   `key:"clientSecret"`
+	RedirectURI  string   `key:"redirectURI"`
+	Scopes       []string `key:"scopes"`
+
+	BasicAuthUnsupported *bool    `key:"basicAuthUnsupported"`
+	ClientAuthMethod     string   `key:"clientAuthMethod"`
+	ClientKey            string   `key:"clientKey"` // path of a PEM key, for private_key_jwt
+	HostedDomains        []string `key:"hostedDomains"`
+	RootCAs              []string `key:"rootCAs"`
+	InsecureSkipVerify   bool     `key:"insecureSkipVerify"`
+
+	InsecureSkipEmailVerified bool     `key:"insecureSkipEmailVerified"`
+	InsecureEnableGroups      bool     `key:"insecureEnableGroups"`
+	AllowedGroups             []string `key:"allowedGroups"`
+	ACRValues                 []string `key:"acrValues"`
+	VerifyACR                 bool     `key:"verifyACR"`
+	GetUserInfo               bool     `key:"getUserInfo"`
+	UserIDKey                 string   `key:"userIDKey"`
+	UserNameKey               string   `key:"userNameKey"`
+	PromptType                *string  `key:"promptType"`
+	PKCEChallenge             string   `key:"pkceChallenge"`
+	ResponseMode              string   `key:"responseMode"`
+
+	ClockSkew              *time.Duration `key:"clockSkew"`
+	ExchangeAudiences      []string       `key:"exchangeAudiences"`
+	DistributedClaimsHosts []string       `key:"distributedClaimsHosts"`
+
+	OverrideClaimMapping bool         `key:"overrideClaimMapping"`
+	ClaimMapping         ClaimMapping `key:"claimMapping"`
+	ClaimModifications   struct {
+		NewGroupFromClaims []NewGroup `key:"newGroupFromClaims"`
+		FilterGroupClaims  struct {
+			GroupsFilter string `key:"groupsFilter"`
+		} `key:"filterGroupClaims"`
+		ModifyGroupNames struct {
+			Prefix string `key:"prefix"`
+			Suffix string `key:"suffix"`
+		} `key:"modifyGroupNames"`
+	} `key:"claimModifications"`
+	Overrides Overrides `key:"providerDiscoveryOverrides"`
+
+	groupsFilter *regexp.Regexp // nil for none
+}
+
+// ClaimMapping names claims to be read where the standard one is missing.
+type ClaimMapping struct {
+	PreferredUsername string `key:"preferred_username"`
+	Email             string `key:"email"`
+	Groups            string `key:"groups"`
+}
+
+// NewGroup makes one more group from the values of claims.
+type NewGroup struct {
+	Claims         []string `key:"claims"`
+	Delimiter      string   `key:"delimiter"`
+	ClearDelimiter bool     `key:"clearDelimiter"`
+	Prefix         string   `key:"prefix"`
+}
+
+// Overrides replace what the provider says of itself.
+type Overrides struct {
+	TokenURL      string `key:"tokenURL"`
+	AuthURL       string `key:"authURL"`
+	JWKSURL       string `key:"jwksURL"`
+	UserInfoURL   string `key:"userInfoURL"`
+	DeviceAuthURL string `key:"deviceAuthURL"` // accepted; nothing here asks for a device
+	EndSessionURL string `key:"endSessionURL"`
+}
+
+// Ways to show the provider who we are (OpenID Connect Core, section 9).
+const (
+	authBasic      = "client_secret_basic"
+	authPost       = "client_secret_post"
+	authPrivateKey = "private_key_jwt"
+	authNone       = "none"
+)
+
+// Values of pkceChallenge.
+const (
+	pkceS256  = "S256"
+	pkcePlain = "plain"
+	pkceNone  = "none"
+)
+
+// Bounds of clockSkew.
+const (
+	defaultSkew = 10 * time.Second
+	maxSkew     = 5 * time.Minute
+)
+
+// UnmarshalConfig implements config.Unmarshaler.
+func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
+	type plain Config
+	problems := s.Decode((*plain)(c))
+	wrong := func(key, format string, args ...any) {
+		problems = append(problems, s.Problem(key, format, args...))
+	}
+	switch {
+	case c.Issuer == "":
+		wrong("issuer", "is missing: the provider's issuer URL, such as https://accounts.example.com")
+	case !isWebURL(c.Issuer):
+		wrong("issuer", "must be an http or https URL, such as https://accounts.example.com")
+	}
+	if len(c.HostedDomains) > 0 {
+		wrong("hostedDomains", "is no longer a setting of this type: use a connector of the type google")
+	}
+	oneOf := func(key, value string, allowed ...string) {
+		if value != "" && !slices.Contains(allowed, value) {
+			wrong(key, "must be one of %s, not %q", strings.Join(allowed, ", "), value)
+		}
+	}
+	oneOf("pkceChallenge", c.PKCEChallenge, pkceS256, pkcePlain, pkceNone)
+	oneOf("clientAuthMethod", c.ClientAuthMethod, authBasic, authPost, authPrivateKey, authNone)
+	oneOf("responseMode", c.ResponseMode, "query", "form_post")
+	if (c.ClientAuthMethod == authPrivateKey) != (c.ClientKey != "") {
+		wrong("clientKey", "goes with clientAuthMethod: private_key_jwt: the path of a private key in PEM")
+	}
+	if c.ClockSkew != nil && (*c.ClockSkew < 0 || *c.ClockSkew > maxSkew) {
+		wrong("clockSkew", "must be between 0s and %s", maxSkew)
+	}
+	if filter := c.ClaimModifications.FilterGroupClaims.GroupsFilter; filter != "" {
+		var err error
+		if c.groupsFilter, err = regexp.Compile(filter); err != nil {
+			wrong("claimModifications.filterGroupClaims.groupsFilter", "is no regular expression: %v", err)
+		}
+	}
+	if c.VerifyACR && len(c.ACRValues) == 0 {
+		wrong("verifyACR", "needs acrValues, one of which the provider must have met")
+	}
+	return append(problems, c.overrideProblems(s)...).InOrder()
+}
+
+// overrideProblems checks the overrides, and warns of what is risky.
+func (c *Config) overrideProblems(s config.Section) config.Problems {
+	var problems config.Problems
+	warn := func(key, message string) {
+		p := s.Problem(key, "%s", message)
+		p.Warning = true
+		problems = append(problems, p)
+	}
+	o, any := c.Overrides, false
+	for key, value := range map[string]string{
+		"tokenURL": o.TokenURL, "authURL": o.AuthURL, "jwksURL": o.JWKSURL, "userInfoURL": o.UserInfoURL,
+		"deviceAuthURL": o.DeviceAuthURL, "endSessionURL": o.EndSessionURL,
+	} {
+		any = any || value != ""
+		if value != "" && !isWebURL(value) {
+			problems = append(problems, s.Problem("providerDiscoveryOverrides."+key, "must be an http or https URL"))
+		}
+	}
+	if any {
+		warn("providerDiscoveryOverrides", "replaces what the provider says of itself: whoever answers at these URLs can sign in as anybody")
+	}
+	if c.InsecureSkipVerify {
+		warn("insecureSkipVerify", "lets anybody on the way sign in as anybody; use rootCAs")
+	}
+	if len(c.AllowedGroups) > 0 && !c.InsecureEnableGroups {
+		warn("allowedGroups", "is held to although insecureEnableGroups is not set; upstream would let everybody in")
+	}
+	if c.ClientID == "" && len(c.ExchangeAudiences) == 0 {
+		warn("exchangeAudiences", "and clientID are missing: nobody can log in, and tokens that the issuer made for anybody are "+
+			"exchanged; list the audiences that you mean")
+	}
+	return problems
+}
+
+func isWebURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+// scopes returns what is asked for besides openid.
+func (c *Config) scopes() []string {
+	if len(c.Scopes) == 0 {
+		return []string{"profile", "email"}
+	}
+	return slices.DeleteFunc(slices.Clone(c.Scopes), func(s string) bool { return s == "openid" })
+}
+
+// groups reports whether groups are read.
+func (c *Config) groups() bool { return c.InsecureEnableGroups || len(c.AllowedGroups) > 0 }
+
+func (c *Config) skew() time.Duration {
+	if c.ClockSkew == nil {
+		return defaultSkew
+	}
+	return *c.ClockSkew
+}
+
+func (c *Config) userIDKey() string { return cmp.Or(c.UserIDKey, "sub") }

@@ -1,0 +1,519 @@
+package oidc_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/google/go-cmp/cmp"
+
+	"dex/internal/connector"
+)
+
+func TestSettings(t *testing.T) {
+	good := object{"issuer": "https://idp.test", "clientID": "dex"}
+	for name, c := range map[string]struct {
+		more object
+		want string // in the problems
+		fine bool   // no more than a warning
+	}{
+		"nothing wrong":            {nil, "", true},
+		"no issuer":                {object{"issuer": nil}, "issuer: is missing", false},
+		"issuer is no URL":         {object{"issuer": "idp.test"}, "issuer: must be an http or https URL", false},
+		"hosted domains":           {object{"hostedDomains": []string{"example.com"}}, "google", false},
+		"groups filter":            {object{"claimModifications": object{"filterGroupClaims": object{"groupsFilter": "("}}}, "groupsFilter: is no regular expression", false},
+		"PKCE":                     {object{"pkceChallenge": "s256"}, "pkceChallenge: must be one of S256, plain, none", false},
+		"authentication":           {object{"clientAuthMethod": "basic"}, "clientAuthMethod: must be one of", false},
+		"key without its method":   {object{"clientKey": "key.pem"}, "clientKey: goes with", false},
+		"skew":                     {object{"clockSkew": "1h"}, "clockSkew: must be between", false},
+		"ACR":                      {object{"verifyACR": true}, "verifyACR: needs acrValues", false},
+		"override is no URL":       {object{"providerDiscoveryOverrides": object{"endSessionURL": "javascript:1"}}, "endSessionURL: must be", false},
+		"overrides":                {object{"providerDiscoveryOverrides": object{"tokenURL": "https://x.test"}}, "sign in as anybody", true},
+		"groups without groups":    {object{"allowedGroups": []string{"a"}}, "is held to although", true},
+		"machines only":            {object{"clientID": nil}, "exchangeAudiences: and clientID are missing", true},
+		"machines of one audience": {object{"clientID": nil, "exchangeAudiences": []string{"x"}}, "", true},
+		"unknown key":              {object{"clientSecrt": "x"}, "clientSecret", true},
+		"keys in any case":         {object{"clientID": nil, "CLIENTID": "dex", "rootcas": []string{}}, "", true},
+	} {
+		_, problems := decode(t, merged(good, c.more))
+		var all []string
+		for _, p := range problems {
+			all = append(all, p.String())
+		}
+		if text := strings.Join(all, "\n"); problems.HasErrors() == c.fine || !strings.Contains(text, c.want) || c.want == "" && text != "" {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+}
+
+func TestRequestToTheProvider(t *testing.T) {
+	minute := time.Minute
+	offline := connector.Scopes{OfflineAccess: true}
+	for name, c := range map[string]struct {
+		settings, discovery object
+		request             connector.LoginRequest
+		want                map[string]string // "" means absent
+	}{
+		"defaults": {nil, nil, connector.LoginRequest{}, map[string]string{
+			"own": "1", "client_id": "dex", "redirect_uri": callbackURL, "response_type": "code", "scope": "openid profile email",
+			"state": "the state", "prompt": "", "access_type": "", "code_challenge": "", "acr_values": "", "response_mode": "",
+		}},
+		"offline": {nil, nil, connector.LoginRequest{Scopes: offline}, map[string]string{
+			"access_type": "offline", "prompt": "consent", "scope": "openid profile email",
+		}},
+		"offline scope is advertised": {nil, object{"scopes_supported": []string{"openid", "offline_access"}},
+			connector.LoginRequest{Scopes: offline}, map[string]string{"scope": "openid profile email offline_access"}},
+		"own scopes and prompt": {object{"scopes": []string{"openid", "groups"}, "promptType": "select_account"}, nil,
+			connector.LoginRequest{Scopes: offline, Prompt: []string{"login"}},
+			map[string]string{"scope": "openid groups", "prompt": "login select_account"}},
+		"hints": {object{"acrValues": []string{"gold"}, "responseMode": "form_post"}, nil, connector.LoginRequest{
+			MaxAge: &minute, LoginHint: "jane", UILocales: "de", ACRValues: "silver gold",
+		}, map[string]string{
+			"max_age": "60", "login_hint": "jane", "ui_locales": "de", "acr_values": "gold silver", "response_mode": "form_post",
+		}},
+		"S256 when there is a choice": {nil, object{"code_challenge_methods_supported": []string{"plain", "S256"}},
+			connector.LoginRequest{}, map[string]string{"code_challenge_method": "S256"}},
+		"S256 with overrides too": {
+			object{"providerDiscoveryOverrides": object{"tokenURL": "https://other.test/token"}},
+			object{"code_challenge_methods_supported": []string{"S256"}},
+			connector.LoginRequest{}, map[string]string{"code_challenge_method": "S256"}},
+		"plain":      {object{"pkceChallenge": "plain"}, nil, connector.LoginRequest{}, map[string]string{"code_challenge_method": "plain"}},
+		"configured": {object{"pkceChallenge": "S256"}, nil, connector.LoginRequest{}, map[string]string{"code_challenge_method": "S256"}},
+		"switched off": {object{"pkceChallenge": "none"}, object{"code_challenge_methods_supported": []string{"S256"}},
+			connector.LoginRequest{}, map[string]string{"code_challenge_method": "", "code_challenge": ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProvider(t)
+			p.discovery = c.discovery
+			got, _ := p.begin(p.open(c.settings), c.request)
+			for key, want := range c.want {
+				if got.Get(key) != want {
+					t.Errorf("%s is %q, want %q", key, got.Get(key), want)
+				}
+			}
+			if len(got.Get("nonce")) < 20 {
+				t.Errorf("nonce is %q", got.Get("nonce"))
+			}
+		})
+	}
+}
+
+func TestEmptyPromptIsSent(t *testing.T) {
+	p := newProvider(t)
+	got, _ := p.begin(p.open(object{"promptType": ""}), connector.LoginRequest{Scopes: connector.Scopes{OfflineAccess: true}})
+	if !got.Has("prompt") || got.Get("prompt") != "" {
+		t.Errorf("prompt is %q", got["prompt"])
+	}
+}
+
+func TestCodeIsBoundToUs(t *testing.T) {
+	for method, expected := range map[string]func(verifier string) string{
+		"plain": func(verifier string) string { return verifier },
+		"S256": func(verifier string) string {
+			sum := sha256.Sum256([]byte(verifier))
+			return base64.RawURLEncoding.EncodeToString(sum[:])
+		},
+	} {
+		p := newProvider(t)
+		c := p.open(object{"pkceChallenge": method})
+		sent, data := p.begin(c, connector.LoginRequest{})
+		if _, err := p.back(c, data, url.Values{"code": {"the code"}}); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.form.Get("code_verifier"); len(got) != 43 || expected(got) != sent.Get("code_challenge") {
+			t.Errorf("%s: verifier %q, challenge %q", method, got, sent.Get("code_challenge"))
+		}
+		if p.form.Get("code") != "the code" || p.form.Get("redirect_uri") != callbackURL {
+			t.Errorf("the token request is %v", p.form)
+		}
+	}
+}
+
+func TestAnswersOfTheProvider(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer    url.Values
+		discovery object
+		denied    bool
+		fine      bool
+	}{
+		"code":              {url.Values{"code": {"x"}}, nil, false, true},
+		"cancelled":         {url.Values{"error": {"access_denied"}}, nil, true, false},
+		"login required":    {url.Values{"error": {"login_required"}}, nil, true, false},
+		"fault":             {url.Values{"error": {"server_error"}, "error_description": {"oops"}}, nil, false, false},
+		"nothing":           {url.Values{}, nil, false, false},
+		"another provider":  {url.Values{"code": {"x"}, "iss": {"https://evil.test"}}, nil, false, false},
+		"promised, missing": {url.Values{"code": {"x"}}, object{"authorization_response_iss_parameter_supported": true}, false, false},
+	} {
+		p := newProvider(t)
+		p.discovery = c.discovery
+		conn := p.open(nil)
+		_, data := p.begin(conn, connector.LoginRequest{})
+		_, err := p.back(conn, data, c.answer)
+		var denied *connector.Denied
+		if (err == nil) != c.fine || errors.As(err, &denied) != c.denied {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	p := newProvider(t)
+	conn := p.open(nil)
+	_, data := p.begin(conn, connector.LoginRequest{})
+	posted := httptest.NewRequest(http.MethodPost, callbackURL, strings.NewReader("code=x&iss="+url.QueryEscape(p.URL)))
+	posted.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if err := posted.ParseForm(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.HandleCallback(t.Context(), connector.Return{Data: data, Request: posted}); err != nil {
+		t.Errorf("answer by a form: %v", err)
+	}
+}
+
+func TestTokensThatAreRefused(t *testing.T) {
+	hour := time.Hour
+	for name, c := range map[string]struct {
+		settings, idToken, answer object
+		setup                     func(*provider)
+		fine                      bool
+	}{
+		"good":                 {fine: true},
+		"another client's":     {idToken: object{"aud": "other"}},
+		"given to another":     {idToken: object{"aud": []string{"dex", "other"}, "azp": "other"}},
+		"for several":          {idToken: object{"aud": []string{"dex", "other"}, "azp": "dex"}, fine: true},
+		"another issuer's":     {idToken: object{"iss": "https://evil.test"}},
+		"alias":                {settings: object{"issuerAlias": "https://alias.test"}, idToken: object{"iss": "https://alias.test"}, fine: true},
+		"issuer, with alias":   {settings: object{"issuerAlias": "https://alias.test"}},
+		"expired":              {idToken: object{"exp": time.Now().Add(-time.Minute).Unix()}},
+		"expired just now":     {idToken: object{"exp": time.Now().Add(-3 * time.Second).Unix()}, fine: true},
+		"never expires":        {idToken: object{"exp": nil}},
+		"not yet":              {idToken: object{"nbf": time.Now().Add(hour).Unix()}},
+		"another login's":      {idToken: object{"nonce": "other"}},
+		"without a nonce":      {idToken: object{"nonce": nil}},
+		"other access token":   {idToken: object{"at_hash": "AAAA"}},
+		"its access token":     {idToken: object{"at_hash": "P_2nrtiRbThHu6YzTDhIHA"}, answer: object{"access_token": "access"}, fine: true},
+		"no ID token":          {answer: object{"id_token": nil}},
+		"no access token":      {answer: object{"access_token": nil}},
+		"no subject":           {idToken: object{"sub": nil}},
+		"symmetric":            {setup: func(p *provider) { p.alg = jose.HS256 }},
+		"unknown key":          {setup: func(p *provider) { p.kid = "2" }},
+		"ACR":                  {settings: object{"acrValues": []string{"gold"}, "verifyACR": true}, idToken: object{"acr": "tin"}},
+		"ACR as wanted":        {settings: object{"acrValues": []string{"gold"}, "verifyACR": true}, idToken: object{"acr": "gold"}, fine: true},
+		"userinfo of another":  {settings: object{"getUserInfo": true}, setup: func(p *provider) { p.userInfo = object{"sub": "sub-2"} }},
+		"userinfo of the same": {settings: object{"getUserInfo": true}, setup: func(p *provider) { p.userInfo = object{"sub": "sub-1"} }, fine: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProvider(t)
+			sum := sha256.Sum256([]byte("access"))
+			if name == "its access token" {
+				c.idToken["at_hash"] = base64.RawURLEncoding.EncodeToString(sum[:16])
+			}
+			p.idToken, p.answer = c.idToken, c.answer
+			if c.setup != nil {
+				c.setup(p)
+			}
+			if id, err := p.signIn(p.open(c.settings)); (err == nil) != c.fine {
+				t.Errorf("%+v, %v", id, err)
+			}
+		})
+	}
+}
+
+func TestIdentity(t *testing.T) {
+	const email, mapped = "jane@example.com", "claimMapping"
+	groups := object{"insecureEnableGroups": true}
+	base := func(edit func(*connector.Identity)) connector.Identity {
+		id := connector.Identity{UserID: "sub-1", Username: "Jane", Email: email, EmailVerified: true}
+		if edit != nil {
+			edit(&id)
+		}
+		return id
+	}
+	withGroups := func(names ...string) func(*connector.Identity) {
+		return func(id *connector.Identity) { id.Groups = names }
+	}
+	for name, c := range map[string]struct {
+		settings, idToken, userInfo object
+		want                        func(*connector.Identity)
+		fails, denied               bool
+	}{
+		"standard": {},
+		"preferred username": {idToken: object{"preferred_username": "jd"},
+			want: func(id *connector.Identity) { id.PreferredUsername = "jd" }},
+		"name falls back": {idToken: object{"name": nil, "preferred_username": "jd"},
+			want: func(id *connector.Identity) { id.PreferredUsername, id.Username = "jd", "jd" }},
+		"name by key": {settings: object{"userNameKey": "given.name"}, idToken: object{"given": object{"name": "J"}},
+			want: func(id *connector.Identity) { id.Username = "J" }},
+		"name by key is missing": {settings: object{"userNameKey": "nick"}, fails: true},
+		"id by key": {settings: object{"userIDKey": "oid"}, idToken: object{"oid": "o-1"},
+			want: func(id *connector.Identity) { id.UserID = "o-1" }},
+		"id by key is missing":  {settings: object{"userIDKey": "oid"}, fails: true},
+		"id by key is a number": {settings: object{"userIDKey": "oid"}, idToken: object{"oid": 7}, fails: true},
+		"address missing":       {idToken: object{"email": nil}, fails: true},
+		"address missing, not asked for": {settings: object{"scopes": []string{"profile"}}, idToken: object{"email": nil, "email_verified": nil},
+			want: func(id *connector.Identity) { id.Email, id.EmailVerified = "", false }},
+		"address mapped": {settings: object{mapped: object{"email": "mail"}}, idToken: object{"email": nil, "mail": "m@x"},
+			want: func(id *connector.Identity) { id.Email = "m@x" }},
+		"address mapped in vain": {settings: object{mapped: object{"email": "mail"}}, idToken: object{"mail": "m@x"}},
+		"address overridden": {settings: object{mapped: object{"email": "mail"}, "overrideClaimMapping": true},
+			idToken: object{"mail": "m@x"}, want: func(id *connector.Identity) { id.Email = "m@x" }},
+		"overridden by nothing": {settings: object{mapped: object{"preferred_username": "nick"}, "overrideClaimMapping": true},
+			idToken: object{"preferred_username": "jd"}},
+		"verified as text":     {idToken: object{"email_verified": "true"}},
+		"verified is missing":  {idToken: object{"email_verified": nil}, fails: true},
+		"verified, skipped":    {settings: object{"insecureSkipEmailVerified": true}, idToken: object{"email_verified": nil}},
+		"not verified, stays":  {settings: object{"insecureSkipEmailVerified": true}, idToken: object{"email_verified": false}, want: func(id *connector.Identity) { id.EmailVerified = false }},
+		"userinfo goes first":  {settings: object{"getUserInfo": true}, userInfo: object{"sub": "sub-1", "name": "Info"}, want: func(id *connector.Identity) { id.Username = "Info" }},
+		"groups are off":       {idToken: object{"groups": []string{"a"}}},
+		"groups":               {settings: groups, idToken: object{"groups": []any{"a", object{"name": "b"}, object{"id": 1}}}, want: withGroups("a", "b")},
+		"groups of odd things": {settings: groups, idToken: object{"groups": []any{7}}, fails: true},
+		"one group":            {settings: groups, idToken: object{"groups": "a"}, want: withGroups("a")},
+		"groups mapped": {settings: merged(groups, object{mapped: object{"groups": "realm.roles"}}),
+			idToken: object{"realm": object{"roles": []string{"r"}}}, want: withGroups("r")},
+		"groups filtered": {settings: merged(groups, object{"claimModifications": object{"filterGroupClaims": object{"groupsFilter": "^a"}}}),
+			idToken: object{"groups": []string{"ab", "ba"}}, want: withGroups("ab")},
+		"allowed":                {settings: merged(groups, object{"allowedGroups": []string{"a", "c"}}), idToken: object{"groups": []string{"b", "a"}}, want: withGroups("a")},
+		"not allowed":            {settings: merged(groups, object{"allowedGroups": []string{"c"}}), idToken: object{"groups": []string{"b", "a"}}, denied: true},
+		"not allowed, not named": {settings: object{"allowedGroups": []string{"c"}}, denied: true},
+		"allowed before renamed": {settings: object{"allowedGroups": []string{"a"}, "claimModifications": object{"modifyGroupNames": object{"prefix": "p-", "suffix": "-s"}}},
+			idToken: object{"groups": []string{"a"}}, want: withGroups("p-a-s")},
+		"groups of claims": {settings: object{"claimModifications": object{"newGroupFromClaims": []any{
+			object{"claims": []string{"org", "team", "number"}, "delimiter": "::", "prefix": "gh"},
+			object{"claims": []string{"team"}, "delimiter": "-", "clearDelimiter": true},
+			object{"claims": []string{"number"}, "prefix": "none"},
+		}}}, idToken: object{"org": "acme", "team": "one-two", "number": 1}, want: withGroups("gh::acme::one-two", "-onetwo")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProvider(t)
+			p.idToken, p.userInfo, p.answer = c.idToken, c.userInfo, object{"refresh_token": nil}
+			got, err := p.signIn(p.open(c.settings))
+			var denied *connector.Denied
+			if (err != nil) != (c.fails || c.denied) || errors.As(err, &denied) != c.denied {
+				t.Fatalf("%+v, %v", got, err)
+			}
+			if err != nil {
+				return
+			}
+			if diff := cmp.Diff(base(c.want), got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestWhenAndHowTheUserSignedIn(t *testing.T) {
+	p := newProvider(t)
+	at := time.Now().Add(-time.Hour).Truncate(time.Second)
+	p.idToken = object{"auth_time": at.Unix(), "amr": []string{"pwd", "otp"}}
+	id, err := p.signIn(p.open(nil))
+	if err != nil || !id.AuthTime.Equal(at) || !cmp.Equal(id.Methods, []string{"pwd", "otp"}) {
+		t.Errorf("%v %v, %v", id.AuthTime, id.Methods, err)
+	}
+	if string(id.Data) != `{"RefreshToken":"`+base64.StdEncoding.EncodeToString([]byte("refresh 1"))+`"}` {
+		t.Errorf("data is %s", id.Data)
+	}
+}
+
+func TestGroupsThatAreElsewhere(t *testing.T) {
+	for name, c := range map[string]struct {
+		source   func(p *provider) object
+		settings object
+		want     []string
+		fails    bool
+	}{
+		"at the provider": {
+			func(p *provider) object { return object{"endpoint": p.URL + "/claims", "access_token": "for claims"} }, nil,
+			[]string{"many", "more"}, false,
+		},
+		"refused there": {func(p *provider) object { return object{"endpoint": p.URL + "/claims"} }, nil, nil, false},
+		"elsewhere":     {func(*provider) object { return object{"endpoint": "https://evil.test/"} }, nil, nil, false},
+		"elsewhere, and it matters": {
+			func(*provider) object { return object{"endpoint": "https://evil.test/"} },
+			object{"allowedGroups": []string{"many"}}, nil, true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProvider(t)
+			p.idToken = object{"_claim_names": object{"groups": "src1"}, "_claim_sources": object{"src1": c.source(p)}}
+			id, err := p.signIn(p.open(merged(object{"insecureEnableGroups": true}, c.settings)))
+			if (err != nil) != c.fails || !cmp.Equal(id.Groups, c.want) {
+				t.Errorf("%v, %v", id.Groups, err)
+			}
+		})
+	}
+}
+
+func TestWhoWeAre(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	odd := object{"clientID": "dex", "clientSecret": "s&c ret"}
+	onlyBody := func(r *http.Request) (int, string) {
+		if _, _, basic := r.BasicAuth(); basic {
+			return http.StatusUnauthorized, "invalid_client"
+		}
+		return 0, ""
+	}
+	for name, c := range map[string]struct {
+		settings, discovery object
+		refuse              func(*http.Request) (int, string)
+		basic               string // the password in the header
+		body                string // the secret in the body
+		asked               int    // for two logins
+	}{
+		"basic":               {settings: odd, basic: "s%26c+ret", asked: 2},
+		"only post is there":  {settings: odd, discovery: object{"token_endpoint_auth_methods_supported": []string{"client_secret_post"}}, body: "s&c ret", asked: 2},
+		"basic is refused":    {settings: odd, refuse: onlyBody, body: "s&c ret", asked: 3},
+		"basic unsupported":   {settings: merged(odd, object{"basicAuthUnsupported": true}), body: "s&c ret", asked: 2},
+		"configured":          {settings: merged(odd, object{"clientAuthMethod": "client_secret_post"}), body: "s&c ret", asked: 2},
+		"without a secret":    {settings: object{"clientSecret": nil}, asked: 2},
+		"signed by a key":     {settings: object{"clientAuthMethod": "private_key_jwt", "clientKey": file}, asked: 2},
+		"a code is no reason": {settings: odd, refuse: func(*http.Request) (int, string) { return http.StatusBadRequest, "invalid_grant" }, basic: "s%26c+ret", asked: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProvider(t)
+			p.discovery, p.refuse = c.discovery, c.refuse
+			conn := p.open(c.settings)
+			for range 2 {
+				if _, err := p.signIn(conn); (err != nil) != (name == "a code is no reason") {
+					t.Fatal(err)
+				}
+			}
+			basic := ""
+			if p.user != nil {
+				basic, _ = p.user.Password()
+			}
+			if basic != c.basic || p.form.Get("client_secret") != c.body || p.asked["/token"] != c.asked {
+				t.Errorf("header %q, body %q, asked %d times", basic, p.form.Get("client_secret"), p.asked["/token"])
+			}
+			if name != "signed by a key" {
+				return
+			}
+			signed, err := jose.ParseSignedCompact(p.form.Get("client_assertion"), []jose.SignatureAlgorithm{jose.ES256})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if said, err := signed.Verify(key.Public()); err != nil || !strings.Contains(string(said), `"sub":"dex"`) {
+				t.Errorf("%s, %v", said, err)
+			}
+		})
+	}
+}
+
+func TestProviderThatIsDown(t *testing.T) {
+	p := newProvider(t)
+	p.down = true
+	c := p.open(nil)
+	if err := c.Probe(t.Context()); err == nil {
+		t.Error("a provider that is down seems fine")
+	}
+	if _, err := c.Begin(t.Context(), connector.LoginRequest{CallbackURL: callbackURL}); err == nil {
+		t.Error("a login begins")
+	}
+	if n := p.asked["/.well-known/openid-configuration"]; n != 1 {
+		t.Errorf("asked %d times, want once: the failure is remembered for a moment", n)
+	}
+	p.mu.Lock()
+	p.down = false
+	p.mu.Unlock()
+	if err := c.Probe(t.Context()); err != nil {
+		t.Errorf("it does not recover: %v", err)
+	}
+	if _, err := p.signIn(c); err != nil {
+		t.Error(err)
+	}
+	p.mu.Lock()
+	p.down = true
+	p.mu.Unlock()
+	if err := c.Probe(t.Context()); err == nil {
+		t.Error("a provider that went down seems fine")
+	}
+	if _, err := c.Begin(t.Context(), connector.LoginRequest{CallbackURL: callbackURL}); err != nil {
+		t.Errorf("what was known is forgotten: %v", err)
+	}
+}
+
+func TestAnotherIssuer(t *testing.T) {
+	p := newProvider(t)
+	p.discovery = object{"issuer": p.URL + "/"}
+	if err := p.open(nil).Probe(t.Context()); err == nil || !strings.Contains(err.Error(), "issuerAlias") {
+		t.Errorf("got %v", err)
+	}
+	if err := p.open(object{"issuerAlias": p.URL}).Probe(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWrongCallback(t *testing.T) {
+	p := newProvider(t)
+	_, err := p.open(object{"redirectURI": "https://dex.test/other"}).Begin(t.Context(), connector.LoginRequest{CallbackURL: callbackURL})
+	if err == nil || !strings.Contains(err.Error(), callbackURL) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Tokens with keys that nobody has must not become requests.
+func TestKeysAreFetchedSparingly(t *testing.T) {
+	p := newProvider(t)
+	c := p.open(nil)
+	if _, err := p.signIn(c); err != nil {
+		t.Fatal(err)
+	}
+	p.kid = "invented"
+	for range 20 {
+		if _, err := p.signIn(c); err == nil {
+			t.Fatal("a key that nobody has signs users in")
+		}
+	}
+	if n := p.asked["/keys"]; n > 2 {
+		t.Errorf("keys were fetched %d times", n)
+	}
+}
+
+func TestLogout(t *testing.T) {
+	p := newProvider(t)
+	r := connector.LogoutRequest{ReturnURL: "https://dex.test/logout/callback", State: "s"}
+	if to, err := p.open(nil).LogoutURL(t.Context(), r); err != nil || to.URL != "" {
+		t.Errorf("without an endpoint: %v, %v", to, err)
+	}
+	p.discovery = object{"end_session_endpoint": p.URL + "/end?x=1"}
+	c := p.open(nil)
+	to, err := c.LogoutURL(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := p.URL + "/end?client_id=dex&post_logout_redirect_uri=https%3A%2F%2Fdex.test%2Flogout%2Fcallback&state=s&x=1"
+	if to.URL != want {
+		t.Errorf("leads to %s, want %s", to.URL, want)
+	}
+	for state, fine := range map[string]bool{"s": true, "t": false} {
+		back := connector.Return{State: "s", Request: httptest.NewRequest(http.MethodGet, "/logout/callback?state="+state, nil)}
+		if err := c.HandleLogout(t.Context(), back); (err == nil) != fine {
+			t.Errorf("state %s: %v", state, err)
+		}
+	}
+	p.discovery = object{"end_session_endpoint": "javascript:alert(1)"}
+	if err := p.open(nil).Probe(t.Context()); err == nil {
+		t.Error("an address that is a script is taken")
+	}
+}
