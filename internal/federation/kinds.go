@@ -2,16 +2,21 @@ package federation
 
 import (
 	"dex/internal/connector"
+	"dex/internal/connector/ldap"
 	"dex/internal/connector/microsoft"
 	"dex/internal/connector/mock"
+	"dex/internal/connector/oauth"
 	"dex/internal/connector/oidc"
 )
 
 // kinds is every type of connector that can be configured, with its settings.
 var kinds = map[string]func() connector.Config{
+	"ldap":         func() connector.Config { return &ldap.Config{} },
 	"mockCallback": func() connector.Config { return &mock.CallbackConfig{} },
+	"oauth":        func() connector.Config { return &oauth.Config{} },
 	"oidc":         func() connector.Config { return &oidc.Config{} },
 	"mockPassword": func() connector.Config { return &mock.PasswordConfig{} },
+	// upstream's older name of it
 }
 
 // planned is the types that are not to be had yet, and whose settings are checked all the same.

@@ -24,6 +24,8 @@ const (
 // Samba is a domain controller of an Active Directory domain, which speaks LDAP and LDAPS on the usual ports of
 // SambaAddress. There can be one at a time, and it has to be started as root.
 type Samba struct {
+	CAFile string // of the authority of its certificate, which is for SambaAddress
+
 	account  *account
 	settings string
 	process  *process
@@ -75,15 +77,41 @@ func (s *Samba) configure() error {
 			return err
 		}
 	}
-	own := []string{
-		"[global]", "interfaces = " + SambaAddress + "/8", "bind interfaces only = yes", "ncalrpc dir = " + folder + "/ncalrpc",
-		"pid directory = " + folder + "/run", "log file = " + folder + "/log.%m", "ldap server require strong auth = no",
-		"disable netbios = yes", "tls enabled = yes",
+	secure, err := s.certify()
+	if err != nil {
+		return err
 	}
+	own := append(secure,
+		"interfaces = "+SambaAddress+"/8", "bind interfaces only = yes", "ncalrpc dir = "+folder+"/ncalrpc",
+		"pid directory = "+folder+"/run", "log file = "+folder+"/log.%m", "ldap server require strong auth = no",
+		"disable netbios = yes")
 	changed := serverServices.ReplaceAllString(string(text), "server services = ldap")
 	changed = strings.Replace(changed, "log file = /var/log/samba/log.%m\n", "\n", 1)
-	changed = strings.Replace(changed, "[global]", strings.Join(own, "\n\t"), 1)
+	changed = strings.Replace(changed, "[global]", "[global]\n\t"+strings.Join(own, "\n\t"), 1)
 	return os.WriteFile(s.settings, []byte(changed), 0o600) //nolint:gosec // G703: in the folder that was made for it
+}
+
+// certify writes certificates and returns the settings that name them.
+func (s *Samba) certify() (settings []string, err error) {
+	authority, err := NewAuthority()
+	if err != nil {
+		return nil, err
+	}
+	if s.CAFile, err = s.account.write("ca.pem", authority.PEM); err != nil {
+		return nil, err
+	}
+	certificate, key, err := authority.Issue("dc.example.com", SambaAddress)
+	if err != nil {
+		return nil, err
+	}
+	certFile, err := s.account.write("server.pem", certificate)
+	if err != nil {
+		return nil, err
+	}
+	keyFile, err := s.account.write("server.key", key)
+	return []string{
+		"tls enabled = yes", "tls cafile = " + s.CAFile, "tls certfile = " + certFile, "tls keyfile = " + keyFile,
+	}, err
 }
 
 func (s *Samba) answers(ctx context.Context) error {

@@ -52,7 +52,7 @@ func (s *SimpleSAMLphp) init(ctx context.Context, sps []SAMLServiceProvider) err
 		return err
 	}
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	s.URL = "http://" + address + "/"
+	s.URL = "http://localhost:" + strconv.Itoa(port) + "/" // for browsers another site than 127.0.0.1
 	s.EntityID, s.MetadataURL = s.URL+"idp", s.URL+"saml2/idp/metadata.php"
 	if err := s.configure(ctx, sps); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dex/internal/config"
+	"dex/internal/relyingparty"
 )
 
 // Config is the settings of the type oidc.
@@ -86,21 +87,6 @@ type Overrides struct {
 	EndSessionURL string `key:"endSessionURL"`
 }
 
-// Ways to show the provider who we are (OpenID Connect Core, section 9).
-const (
-	authBasic      = "client_secret_basic"
-	authPost       = "client_secret_post"
-	authPrivateKey = "private_key_jwt"
-	authNone       = "none"
-)
-
-// Values of pkceChallenge.
-const (
-	pkceS256  = "S256"
-	pkcePlain = "plain"
-	pkceNone  = "none"
-)
-
 // Bounds of clockSkew.
 const (
 	defaultSkew = 10 * time.Second
@@ -128,10 +114,10 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 			wrong(key, "must be one of %s, not %q", strings.Join(allowed, ", "), value)
 		}
 	}
-	oneOf("pkceChallenge", c.PKCEChallenge, pkceS256, pkcePlain, pkceNone)
-	oneOf("clientAuthMethod", c.ClientAuthMethod, authBasic, authPost, authPrivateKey, authNone)
+	oneOf("pkceChallenge", c.PKCEChallenge, relyingparty.ChallengeS256, relyingparty.ChallengePlain, relyingparty.ChallengeNone)
+	oneOf("clientAuthMethod", c.ClientAuthMethod, relyingparty.AuthBasic, relyingparty.AuthPost, relyingparty.AuthPrivateKey, relyingparty.AuthNone)
 	oneOf("responseMode", c.ResponseMode, "query", "form_post")
-	if (c.ClientAuthMethod == authPrivateKey) != (c.ClientKey != "") {
+	if (c.ClientAuthMethod == relyingparty.AuthPrivateKey) != (c.ClientKey != "") {
 		wrong("clientKey", "goes with clientAuthMethod: private_key_jwt: the path of a private key in PEM")
 	}
 	if c.ClockSkew != nil && (*c.ClockSkew < 0 || *c.ClockSkew > maxSkew) {
@@ -207,3 +193,23 @@ func (c *Config) skew() time.Duration {
 }
 
 func (c *Config) userIDKey() string { return cmp.Or(c.UserIDKey, "sub") }
+
+// isOkta reports whether a provider is one that is known to refuse the secret in the header.
+func isOkta(issuer string) bool {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return false
+	}
+	host := "." + u.Hostname()
+	return strings.HasSuffix(host, ".okta.com") || strings.HasSuffix(host, ".oktapreview.com")
+}
+
+// client returns who we are at the token endpoint.
+func (c *Config) client() *relyingparty.Client {
+	method := c.ClientAuthMethod
+	unsupported := c.BasicAuthUnsupported
+	if method == "" && c.ClientSecret != "" && (unsupported != nil && *unsupported || unsupported == nil && isOkta(c.Issuer)) {
+		method = relyingparty.AuthPost
+	}
+	return &relyingparty.Client{ID: c.ClientID, Secret: c.ClientSecret, Method: method, Key: c.ClientKey}
+}

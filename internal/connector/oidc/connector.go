@@ -3,8 +3,6 @@ package oidc
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +17,7 @@ import (
 	"dex/internal/connector"
 	"dex/internal/oauth"
 	"dex/internal/outbound"
+	"dex/internal/relyingparty"
 )
 
 // connection is a connector to a provider.
@@ -29,7 +28,7 @@ type connection struct {
 	client      *http.Client
 	discovery   *discovery
 	keys        *keyset
-	tokens      *tokenRequests
+	tokens      *relyingparty.Client
 }
 
 var (
@@ -47,7 +46,7 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 		return nil, err
 	}
 	if c.ClientKey != "" {
-		if _, _, err := readKey(c.ClientKey); err != nil {
+		if _, _, err := relyingparty.ReadKey(c.ClientKey); err != nil {
 			return nil, fmt.Errorf("clientKey: %w", err)
 		}
 	}
@@ -59,8 +58,13 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 		cfg: c, callbackURL: env.CallbackURL, log: env.Log, client: client,
 		discovery: &discovery{cfg: c, client: client},
 		keys:      &keyset{client: client},
-		tokens:    newTokenRequests(c, client),
+		tokens:    c.client().Over(client),
 	}, nil
+}
+
+// ask makes a token request.
+func (c *connection) ask(ctx context.Context, m *metadata, params url.Values) (*relyingparty.Tokens, error) {
+	return c.tokens.Ask(ctx, m.TokenURL, m.AuthMethods, params)
 }
 
 // Probe reads what the provider says of itself, anew each time, so that changes are noticed.
@@ -108,7 +112,8 @@ func (c *connection) Begin(ctx context.Context, r connector.LoginRequest) (conne
 		params.Set(name, value)
 	}
 	c.wish(params, r)
-	t.challenge(params, c.cfg.challengeMethod(m))
+	t.Method = c.cfg.challengeMethod(m)
+	t.Verifier = relyingparty.Challenge(params, t.Method)
 	data, err := json.Marshal(t)
 	if err != nil {
 		return connector.Redirect{}, fmt.Errorf("encode login: %w", err)
@@ -168,28 +173,12 @@ func (c *Config) challengeMethod(m *metadata) string {
 	switch {
 	case c.PKCEChallenge != "":
 		return c.PKCEChallenge
-	case slices.Contains(m.ChallengeMethods, pkceS256):
-		return pkceS256
-	case slices.Contains(m.ChallengeMethods, pkcePlain):
-		return pkcePlain
+	case slices.Contains(m.ChallengeMethods, relyingparty.ChallengeS256):
+		return relyingparty.ChallengeS256
+	case slices.Contains(m.ChallengeMethods, relyingparty.ChallengePlain):
+		return relyingparty.ChallengePlain
 	}
-	return pkceNone
-}
-
-func (t *trip) challenge(params url.Values, method string) {
-	if method == pkceNone {
-		return
-	}
-	verifier := make([]byte, 32) // 43 characters, the least that RFC 7636 (4.1) allows
-	_, _ = rand.Read(verifier)   // never fails
-	t.Verifier, t.Method = base64.RawURLEncoding.EncodeToString(verifier), method
-	challenge := t.Verifier
-	if method == pkceS256 {
-		sum := sha256.Sum256([]byte(t.Verifier))
-		challenge = base64.RawURLEncoding.EncodeToString(sum[:])
-	}
-	params.Set("code_challenge", challenge)
-	params.Set("code_challenge_method", method)
+	return relyingparty.ChallengeNone
 }
 
 // HandleCallback implements connector.Callback.
@@ -202,10 +191,7 @@ func (c *connection) HandleCallback(ctx context.Context, r connector.Return) (co
 	if err != nil {
 		return connector.Identity{}, err
 	}
-	answer := r.Request.URL.Query()
-	if r.Request.Method == http.MethodPost {
-		answer = r.Request.PostForm
-	}
+	answer := relyingparty.Answer(r.Request)
 	if err := c.checkAnswer(m, answer); err != nil {
 		return connector.Identity{}, err
 	}
@@ -215,7 +201,7 @@ func (c *connection) HandleCallback(ctx context.Context, r connector.Return) (co
 	if t.Verifier != "" {
 		params.Set("code_verifier", t.Verifier)
 	}
-	given, err := c.tokens.ask(ctx, m, params)
+	given, err := c.ask(ctx, m, params)
 	if err != nil {
 		return connector.Identity{}, err
 	}
@@ -232,28 +218,14 @@ func (c *connection) HandleCallback(ctx context.Context, r connector.Return) (co
 	return c.identify(ctx, m, said, given)
 }
 
-// denials are errors by which providers say that the user, and not they, did not want to (RFC 6749, section 4.1.2.1, and
-// OpenID Connect Core, section 3.1.2.6).
-var denials = map[string]string{
-	"access_denied":              "The login was cancelled, or the provider does not let you in.",
-	"login_required":             "The provider asks you to sign in there first.",
-	"interaction_required":       "The provider asks you to sign in there first.",
-	"account_selection_required": "The provider asks you to choose an account there first.",
-	"consent_required":           "The provider asks for your consent.",
-}
-
 // checkAnswer reads what the provider says by the browser.
 func (c *connection) checkAnswer(m *metadata, answer url.Values) error {
 	// RFC 9207: an answer of another provider must not be taken for one of this.
 	if iss := answer.Get("iss"); iss != m.Issuer && iss != c.cfg.expectedIssuer() && (iss != "" || m.AnswersWithIss) {
 		return fmt.Errorf("the answer is from %q, not from %q", iss, m.Issuer)
 	}
-	if code := answer.Get("error"); code != "" {
-		cause := fmt.Errorf("the provider answers %q %q", code, answer.Get("error_description"))
-		if reason, ok := denials[code]; ok {
-			return &connector.Denied{Reason: reason, Cause: cause, ByUser: true}
-		}
-		return cause
+	if err := relyingparty.AnswerError(answer); err != nil {
+		return err
 	}
 	if answer.Get("code") == "" {
 		return errors.New("the provider's answer has no code")

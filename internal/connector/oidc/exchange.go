@@ -11,6 +11,7 @@ import (
 
 	"dex/internal/connector"
 	"dex/internal/oauth"
+	"dex/internal/relyingparty"
 )
 
 // TokenIdentity implements connector.TokenIdentity (RFC 8693).
@@ -43,7 +44,7 @@ func (c *connection) holder(ctx context.Context, m *metadata, t connector.Subjec
 	}
 	// The provider has just vouched for the token, so what it says of itself is true.
 	if signed, err := jose.ParseSignedCompact(t.Token, algorithms); err == nil {
-		inside, err := readClaims(signed.UnsafePayloadWithoutVerification())
+		inside, err := relyingparty.ReadClaims(signed.UnsafePayloadWithoutVerification())
 		if err == nil {
 			err = c.checkAudience(inside, t)
 		}
@@ -55,7 +56,7 @@ func (c *connection) holder(ctx context.Context, m *metadata, t connector.Subjec
 }
 
 // checkAudience refuses tokens that were made for somebody else: who holds one could sign in here as the user.
-func (c *connection) checkAudience(said claims, t connector.SubjectToken) error {
+func (c *connection) checkAudience(said relyingparty.Claims, t connector.SubjectToken) error {
 	accepted := slices.Clone(c.cfg.ExchangeAudiences)
 	if c.cfg.ClientID != "" {
 		accepted = append(accepted, c.cfg.ClientID)
@@ -63,10 +64,10 @@ func (c *connection) checkAudience(said claims, t connector.SubjectToken) error 
 	if t.AnyAudience || len(accepted) == 0 {
 		return nil
 	}
-	audience := said.texts("aud")
+	audience := said.Texts("aud")
 	madeFor := slices.Clone(audience)
 	if t.Type == oauth.TokenTypeAccess { // whose audience is an API, and not who asked for it
-		madeFor = append(madeFor, said.text("azp"), said.text("client_id"))
+		madeFor = append(madeFor, said.Text("azp"), said.Text("client_id"))
 	}
 	for _, name := range madeFor {
 		if slices.Contains(accepted, name) {

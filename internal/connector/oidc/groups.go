@@ -11,11 +11,12 @@ import (
 
 	"dex/internal/connector"
 	"dex/internal/outbound"
+	"dex/internal/relyingparty"
 )
 
 // groupsOf returns the user's groups: those that the provider says, filtered and renamed, and those made of other claims. A
 // *connector.Denied says that none of them lets the user in.
-func (c *connection) groupsOf(ctx context.Context, m *metadata, said claims, accessToken string) ([]string, error) {
+func (c *connection) groupsOf(ctx context.Context, m *metadata, said relyingparty.Claims, accessToken string) ([]string, error) {
 	var groups []string
 	if c.cfg.groups() {
 		var err error
@@ -51,13 +52,13 @@ func (c *connection) allow(groups []string) ([]string, error) {
 }
 
 // claimedGroups reads the claim of groups.
-func (c *connection) claimedGroups(ctx context.Context, m *metadata, said claims, accessToken string) ([]string, error) {
+func (c *connection) claimedGroups(ctx context.Context, m *metadata, said relyingparty.Claims, accessToken string) ([]string, error) {
 	name := "groups"
 	value, there := said[name]
 	_, isList := value.([]any)
 	if mapping := c.cfg.ClaimMapping.Groups; mapping != "" && (!isList || c.cfg.OverrideClaimMapping) {
 		name = mapping
-		value, there = said.find(mapping)
+		value, there = said.Find(mapping)
 	}
 	if !there {
 		var err error
@@ -99,10 +100,10 @@ func (c *connection) listed(list []any) ([]string, error) {
 }
 
 // make returns the group that a rule makes of claims; false when none of them is there.
-func (n *NewGroup) make(said claims) (string, bool) {
+func (n *NewGroup) make(said relyingparty.Claims) (string, bool) {
 	parts, found := []string{n.Prefix}, false
 	for _, name := range n.Claims {
-		value, _ := said.find(name)
+		value, _ := said.Find(name)
 		text, ok := value.(string)
 		if !ok {
 			continue
@@ -117,7 +118,7 @@ func (n *NewGroup) make(said claims) (string, bool) {
 
 // elsewhere returns a claim that the provider keeps at another address, as some do when there is too much of it (OpenID
 // Connect Core, section 5.6.2); nil when it has none.
-func (c *connection) elsewhere(ctx context.Context, m *metadata, said claims, name, accessToken string) (any, error) {
+func (c *connection) elsewhere(ctx context.Context, m *metadata, said relyingparty.Claims, name, accessToken string) (any, error) {
 	names, _ := said["_claim_names"].(map[string]any)
 	sources, _ := said["_claim_sources"].(map[string]any)
 	source, ok := names[name].(string)
@@ -163,7 +164,7 @@ func (c *connection) fetchClaim(ctx context.Context, m *metadata, source any, na
 		signed, err := c.keys.verify(ctx, m, string(answer.Body))
 		return signed[name], err
 	}
-	found, err := readClaims(answer.Body)
+	found, err := relyingparty.ReadClaims(answer.Body)
 	return found[name], err
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dex/internal/connector"
+	"dex/internal/relyingparty"
 )
 
 // stored is what is kept of a login, as upstream has it.
@@ -18,7 +19,7 @@ type stored struct {
 }
 
 // identify returns who the user is: by the ID token, and by what the provider says besides if it is asked.
-func (c *connection) identify(ctx context.Context, m *metadata, said claims, given *tokens) (connector.Identity, error) {
+func (c *connection) identify(ctx context.Context, m *metadata, said relyingparty.Claims, given *relyingparty.Tokens) (connector.Identity, error) {
 	said, err := c.withUserInfo(ctx, m, said, given.Access)
 	if err != nil {
 		return connector.Identity{}, err
@@ -39,7 +40,7 @@ func (c *connection) identify(ctx context.Context, m *metadata, said claims, giv
 
 // withUserInfo adds what the provider says of the holder of the access token, who must be the same as in the ID token, if
 // there is one (OpenID Connect Core, section 5.3.2).
-func (c *connection) withUserInfo(ctx context.Context, m *metadata, said claims, accessToken string) (claims, error) {
+func (c *connection) withUserInfo(ctx context.Context, m *metadata, said relyingparty.Claims, accessToken string) (relyingparty.Claims, error) {
 	if !c.cfg.GetUserInfo {
 		return said, nil
 	}
@@ -47,31 +48,31 @@ func (c *connection) withUserInfo(ctx context.Context, m *metadata, said claims,
 	if err != nil {
 		return nil, err
 	}
-	if sub := said.text("sub"); said != nil && more.text("sub") != sub {
+	if sub := said.Text("sub"); said != nil && more.Text("sub") != sub {
 		return nil, errors.New("userinfo: it is about another user than the ID token")
 	}
-	all := claims{}
+	all := relyingparty.Claims{}
 	maps.Copy(all, said)
 	maps.Copy(all, more)
 	return all, nil
 }
 
 // read turns claims into an identity.
-func (c *connection) read(ctx context.Context, m *metadata, said claims, accessToken string) (connector.Identity, error) {
-	subject := said.text("sub")
+func (c *connection) read(ctx context.Context, m *metadata, said relyingparty.Claims, accessToken string) (connector.Identity, error) {
+	subject := said.Text("sub")
 	if subject == "" {
 		return connector.Identity{}, errors.New("the provider's claims have no sub")
 	}
 	id := connector.Identity{
-		UserID:            said.text(c.cfg.userIDKey()),
+		UserID:            said.Text(c.cfg.userIDKey()),
 		PreferredUsername: c.mapped(said, "preferred_username", c.cfg.ClaimMapping.PreferredUsername),
 		Email:             c.mapped(said, "email", c.cfg.ClaimMapping.Email),
-		Methods:           said.texts("amr"),
+		Methods:           said.Texts("amr"),
 	}
 	if id.UserID == "" {
 		return connector.Identity{}, fmt.Errorf("the provider's claims have no text %q, which is the userIDKey", c.cfg.userIDKey())
 	}
-	if at := said.time("auth_time"); at.Before(time.Now()) {
+	if at := said.Time("auth_time"); at.Before(time.Now()) {
 		id.AuthTime = at
 	}
 	var err error
@@ -88,37 +89,37 @@ func (c *connection) read(ctx context.Context, m *metadata, said claims, accessT
 }
 
 // name returns the user's name. Not every provider has it, so that something else does where nothing is configured.
-func (c *connection) name(said claims, id *connector.Identity) (string, error) {
+func (c *connection) name(said relyingparty.Claims, id *connector.Identity) (string, error) {
 	if key := c.cfg.UserNameKey; key != "" {
-		if name := said.text(key); name != "" {
+		if name := said.Text(key); name != "" {
 			return name, nil
 		}
 		return "", fmt.Errorf("the provider's claims have no text %q, which is the userNameKey", key)
 	}
-	for _, name := range []string{said.text("name"), id.PreferredUsername, id.Email} {
+	for _, name := range []string{said.Text("name"), id.PreferredUsername, id.Email} {
 		if name != "" {
 			return name, nil
 		}
 	}
-	return said.text("sub"), nil
+	return said.Text("sub"), nil
 }
 
 // mapped returns a standard claim, or the one that stands for it.
-func (c *connection) mapped(said claims, standard, mapping string) string {
+func (c *connection) mapped(said relyingparty.Claims, standard, mapping string) string {
 	text, there := said[standard].(string)
 	if mapping != "" && (!there || c.cfg.OverrideClaimMapping) {
-		return said.text(mapping)
+		return said.Text(mapping)
 	}
 	return text
 }
 
 // emailVerified reports whether the address is the user's. It holds the provider to addresses where they are asked for.
-func (c *connection) emailVerified(said claims, email string) (bool, error) {
+func (c *connection) emailVerified(said relyingparty.Claims, email string) (bool, error) {
 	wanted := slices.Contains(c.cfg.scopes(), "email")
 	if email == "" && wanted {
 		return false, errors.New(`the provider's claims have no text "email"; leave the scope email out, or set claimMapping.email`)
 	}
-	verified, there := said.boolean("email_verified")
+	verified, there := said.Bool("email_verified")
 	switch {
 	case there:
 		return verified, nil

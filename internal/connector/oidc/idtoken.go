@@ -17,6 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"dex/internal/outbound"
+	"dex/internal/relyingparty"
 )
 
 // An invalid token is one that its issuer has signed and that is of no use here. The text is for who showed it.
@@ -32,54 +33,54 @@ const notBeforeLeeway = 5 * time.Minute
 
 // verifySigned returns the claims of a token of the provider that is valid now. Whom it is for is not checked. An error that
 // is errForged or an *invalid is the token's fault.
-func (c *connection) verifySigned(ctx context.Context, m *metadata, token string) (claims, error) {
+func (c *connection) verifySigned(ctx context.Context, m *metadata, token string) (relyingparty.Claims, error) {
 	said, err := c.keys.verify(ctx, m, token)
 	if err != nil {
 		return nil, err
 	}
 	const schemeless = "accounts.google.com" // as Google's old tokens have it
 	expected := c.cfg.expectedIssuer()
-	if iss := said.text("iss"); iss != expected && (iss != schemeless || expected != "https://"+schemeless) {
+	if iss := said.Text("iss"); iss != expected && (iss != schemeless || expected != "https://"+schemeless) {
 		return nil, invalidf("its issuer is %q, not %q", iss, expected)
 	}
 	now := time.Now()
-	expires := said.time("exp")
+	expires := said.Time("exp")
 	if expires.IsZero() || now.After(expires.Add(c.cfg.skew())) {
 		return nil, invalidf("it has expired; get a new one")
 	}
-	if from := said.time("nbf"); from.After(now.Add(notBeforeLeeway)) {
+	if from := said.Time("nbf"); from.After(now.Add(notBeforeLeeway)) {
 		return nil, invalidf("it is not valid yet")
 	}
 	return said, nil
 }
 
 // verifyID returns the claims of an ID token that was made for us (OpenID Connect Core, section 3.1.3.7).
-func (c *connection) verifyID(ctx context.Context, m *metadata, token string) (claims, error) {
+func (c *connection) verifyID(ctx context.Context, m *metadata, token string) (relyingparty.Claims, error) {
 	said, err := c.verifySigned(ctx, m, token)
 	if err != nil {
 		return nil, fmt.Errorf("ID token: %w", err)
 	}
-	audience := said.texts("aud")
+	audience := said.Texts("aud")
 	if !slices.Contains(audience, c.cfg.ClientID) {
 		return nil, fmt.Errorf("ID token: it was made for %q, not for %q", audience, c.cfg.ClientID)
 	}
-	if azp := said.text("azp"); len(audience) > 1 && azp != "" && azp != c.cfg.ClientID {
+	if azp := said.Text("azp"); len(audience) > 1 && azp != "" && azp != c.cfg.ClientID {
 		return nil, fmt.Errorf("ID token: it was given to %q", azp)
 	}
 	return said, nil
 }
 
 // checkLogin checks what binds an ID token to this login.
-func (c *connection) checkLogin(said claims, nonce string, given *tokens) error {
-	if nonce == "" || subtle.ConstantTimeCompare([]byte(said.text("nonce")), []byte(nonce)) != 1 {
+func (c *connection) checkLogin(said relyingparty.Claims, nonce string, given *relyingparty.Tokens) error {
+	if nonce == "" || subtle.ConstantTimeCompare([]byte(said.Text("nonce")), []byte(nonce)) != 1 {
 		return errors.New("ID token: its nonce is not that of this login")
 	}
-	if hash := said.text("at_hash"); hash != "" {
+	if hash := said.Text("at_hash"); hash != "" {
 		if want, ok := tokenHash(given.ID, given.Access); ok && hash != want {
 			return errors.New("ID token: its at_hash is not that of the access token")
 		}
 	}
-	if acr := said.text("acr"); c.cfg.VerifyACR && !slices.Contains(c.cfg.ACRValues, acr) {
+	if acr := said.Text("acr"); c.cfg.VerifyACR && !slices.Contains(c.cfg.ACRValues, acr) {
 		return fmt.Errorf("ID token: its acr is %q, which is none of acrValues", acr)
 	}
 	return nil
@@ -112,7 +113,7 @@ func tokenHash(idToken, accessToken string) (string, bool) {
 var errUnauthorized = errors.New("the provider knows nobody for the access token")
 
 // userInfo asks the provider about the holder of an access token (OpenID Connect Core, section 5.3).
-func (c *connection) userInfo(ctx context.Context, m *metadata, accessToken string) (claims, error) {
+func (c *connection) userInfo(ctx context.Context, m *metadata, accessToken string) (relyingparty.Claims, error) {
 	if m.UserInfoURL == "" {
 		return nil, errors.New("the provider's metadata have no userinfo_endpoint")
 	}
@@ -132,5 +133,5 @@ func (c *connection) userInfo(ctx context.Context, m *metadata, accessToken stri
 	case answer.MediaType() == "application/jwt":
 		return c.keys.verify(ctx, m, string(answer.Body))
 	}
-	return readClaims(answer.Body)
+	return relyingparty.ReadClaims(answer.Body)
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"dex/internal/outbound"
+	"dex/internal/relyingparty"
 )
 
 const (
@@ -47,7 +48,7 @@ type keyset struct {
 
 // verify returns the claims of a token that the provider has signed. An error that is errForged means that it has not; every
 // other one that the keys could not be had.
-func (k *keyset) verify(ctx context.Context, m *metadata, token string) (claims, error) {
+func (k *keyset) verify(ctx context.Context, m *metadata, token string) (relyingparty.Claims, error) {
 	allowed := m.algorithms()
 	signed, err := jose.ParseSignedCompact(token, allowed)
 	if err != nil {
@@ -64,7 +65,7 @@ func (k *keyset) verify(ctx context.Context, m *metadata, token string) (claims,
 	if !ok {
 		return nil, errForged
 	}
-	return readClaims(payload)
+	return relyingparty.ReadClaims(payload)
 }
 
 // algorithms returns which algorithms the provider's tokens may have.

@@ -9,6 +9,7 @@ import (
 
 	"dex/internal/connector"
 	"dex/internal/oauth"
+	"dex/internal/relyingparty"
 )
 
 // Refresh implements connector.Refresher. The provider is asked by its own refresh token, which it may replace.
@@ -22,7 +23,7 @@ func (c *connection) Refresh(ctx context.Context, _ connector.Scopes, last conne
 	if err != nil {
 		return connector.Identity{}, err
 	}
-	given, err := c.tokens.ask(ctx, m, url.Values{
+	given, err := c.ask(ctx, m, url.Values{
 		"grant_type": {oauth.GrantRefreshToken}, "refresh_token": {string(kept.RefreshToken)},
 	})
 	if err != nil {
@@ -43,7 +44,7 @@ func (c *connection) Refresh(ctx context.Context, _ connector.Scopes, last conne
 
 // goneIf tells a provider that refuses a user from one that can't be asked.
 func goneIf(err error) error {
-	var refused *refusal
+	var refused *relyingparty.Refusal
 	if errors.As(err, &refused) && refused.Code == "invalid_grant" {
 		return fmt.Errorf("%w: %w", connector.ErrGone, err)
 	}
@@ -53,7 +54,7 @@ func goneIf(err error) error {
 // renewed reads the answer to a refresh. It may have no ID token (OpenID Connect Core, section 12.2): then the provider says
 // nothing new, unless it is asked.
 func (c *connection) renewed(
-	ctx context.Context, m *metadata, given *tokens, last connector.Identity,
+	ctx context.Context, m *metadata, given *relyingparty.Tokens, last connector.Identity,
 ) (connector.Identity, error) {
 	if given.ID != "" {
 		said, err := c.verifyID(ctx, m, given.ID)

@@ -1,4 +1,5 @@
-package oidc
+// Package relyingparty is what clients of OAuth 2.0 and OpenID Connect providers share: token requests, challenges, claims.
+package relyingparty
 
 import (
 	"bytes"
@@ -9,13 +10,14 @@ import (
 	"time"
 )
 
-// claims are what a provider says of a user. Numbers are json.Number.
-type claims map[string]any
+// Claims are what a provider says of a user. Numbers are json.Number.
+type Claims map[string]any
 
-func readClaims(data []byte) (claims, error) {
+// ReadClaims reads a JSON object.
+func ReadClaims(data []byte) (Claims, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
-	var c claims
+	var c Claims
 	if err := decoder.Decode(&c); err != nil {
 		return nil, fmt.Errorf("claims: %w", err)
 	}
@@ -25,8 +27,8 @@ func readClaims(data []byte) (claims, error) {
 	return c, nil
 }
 
-// find returns a claim by its name or, if there is none, by a path of names with dots between them.
-func (c claims) find(name string) (any, bool) {
+// Find returns a claim by its name or, if there is none, by a path of names with dots between them.
+func (c Claims) Find(name string) (any, bool) {
 	if value, ok := c[name]; ok {
 		return value, true
 	}
@@ -43,16 +45,17 @@ func (c claims) find(name string) (any, bool) {
 	return value, true
 }
 
-// text returns a claim that is a text; "" otherwise.
-func (c claims) text(name string) string {
-	value, _ := c.find(name)
+// Text returns a claim that is a text; "" otherwise.
+func (c Claims) Text(name string) string {
+	value, _ := c.Find(name)
 	text, _ := value.(string)
 	return text
 }
 
-// boolean returns a claim that is a boolean, or a text that says the same, as some providers have it.
-func (c claims) boolean(name string) (value, ok bool) {
-	switch v := c[name].(type) {
+// Bool returns a claim that is a boolean, or a text that says the same, as some providers have it.
+func (c Claims) Bool(name string) (value, ok bool) {
+	found, _ := c.Find(name)
+	switch v := found.(type) {
 	case bool:
 		return v, true
 	case string:
@@ -61,8 +64,8 @@ func (c claims) boolean(name string) (value, ok bool) {
 	return false, false
 }
 
-// time returns a claim that is a time; the zero time otherwise.
-func (c claims) time(name string) time.Time {
+// Time returns a claim that is a time; the zero time otherwise.
+func (c Claims) Time(name string) time.Time {
 	number, ok := c[name].(json.Number)
 	if !ok {
 		return time.Time{}
@@ -75,8 +78,8 @@ func (c claims) time(name string) time.Time {
 	return time.Unix(int64(seconds), 0)
 }
 
-// texts returns a claim that is a text or a list of texts.
-func (c claims) texts(name string) []string {
+// Texts returns a claim that is a text or a list of texts.
+func (c Claims) Texts(name string) []string {
 	switch v := c[name].(type) {
 	case string:
 		return []string{v}

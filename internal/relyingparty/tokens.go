@@ -1,4 +1,4 @@
-package oidc
+package relyingparty
 
 import (
 	"context"
@@ -24,116 +24,118 @@ import (
 	"dex/internal/outbound"
 )
 
-// tokens is the answer of the provider's token endpoint.
-type tokens struct {
+// Tokens is the answer of a provider's token endpoint.
+type Tokens struct {
 	Access  string `json:"access_token"`
 	Type    string `json:"token_type"`
 	Refresh string `json:"refresh_token"`
 	ID      string `json:"id_token"`
 }
 
-// A refusal is an error of the provider's token endpoint (RFC 6749, section 5.2).
-type refusal struct {
+// A Refusal is an error of the provider's token endpoint (RFC 6749, section 5.2).
+type Refusal struct {
 	Status      int    `json:"-"`
 	Code        string `json:"error"`
 	Description string `json:"error_description"`
 }
 
 // Error implements error.
-func (r *refusal) Error() string {
+func (r *Refusal) Error() string {
 	return fmt.Sprintf("the provider answers %d %s %q", r.Status, r.Code, r.Description)
 }
 
-// tokenRequests are requests to the token endpoint, in our own name.
-type tokenRequests struct {
-	cfg    *Config
-	client *http.Client
-	// inBody remembers that the provider wants the secret in the body.
-	inBody atomic.Bool
+// Ways to show a provider who we are (OpenID Connect Core, section 9).
+const (
+	AuthBasic      = "client_secret_basic"
+	AuthPost       = "client_secret_post"
+	AuthPrivateKey = "private_key_jwt"
+	AuthNone       = "none"
+)
+
+// A Client makes requests to token endpoints in our own name. It is safe for concurrent use.
+type Client struct {
+	ID, Secret string
+	Method     string // one of the ways above; empty to find out
+	Key        string // path of a private key in PEM, for AuthPrivateKey
+
+	http   *http.Client
+	inBody atomic.Bool // the provider wants the secret in the body
 }
 
-func newTokenRequests(cfg *Config, client *http.Client) *tokenRequests {
+// Over makes the client use an HTTP client.
+func (c *Client) Over(client *http.Client) *Client {
 	direct := *client
 	direct.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // with our secret to nowhere else
-	return &tokenRequests{cfg: cfg, client: &direct}
+	c.http = &direct
+	return c
 }
 
-// ask makes a request. A *refusal says that the provider refuses it.
-func (t *tokenRequests) ask(ctx context.Context, m *metadata, params url.Values) (*tokens, error) {
-	method, sure := t.authMethod(m)
-	answer, err := t.askBy(ctx, m, method, params)
-	var refused *refusal
-	if sure || method != authBasic || !errors.As(err, &refused) || refused.Code != "invalid_client" {
+// Ask makes a request to a token endpoint whose provider says that it has the methods of authentication. A *Refusal says that
+// the provider refuses it.
+func (c *Client) Ask(ctx context.Context, endpoint string, methods []string, params url.Values) (*Tokens, error) {
+	method, sure := c.method(methods)
+	answer, err := c.ask(ctx, endpoint, method, params)
+	var refused *Refusal
+	if sure || !errors.As(err, &refused) || refused.Code != "invalid_client" {
 		return answer, err
 	}
 	// Once more in the other way: a provider that did not know who asked has not looked at the code.
-	if answer, err = t.askBy(ctx, m, authPost, params); err == nil {
-		t.inBody.Store(true)
+	if answer, err = c.ask(ctx, endpoint, AuthPost, params); err == nil {
+		c.inBody.Store(true)
 	}
 	return answer, err
 }
 
-// authMethod returns how to show who we are, and whether that is sure to be the provider's way.
-func (t *tokenRequests) authMethod(m *metadata) (method string, sure bool) {
-	c := t.cfg
+// method returns how to show who we are, and whether that is sure to be the provider's way.
+func (c *Client) method(methods []string) (method string, sure bool) {
 	switch {
-	case c.ClientAuthMethod != "":
-		return c.ClientAuthMethod, true
-	case c.ClientSecret == "":
-		return authNone, true
-	case c.BasicAuthUnsupported != nil && *c.BasicAuthUnsupported, c.BasicAuthUnsupported == nil && isOkta(c.Issuer), t.inBody.Load():
-		return authPost, true
-	case len(m.AuthMethods) == 0:
-		return authBasic, false
-	case !slices.Contains(m.AuthMethods, authBasic) && slices.Contains(m.AuthMethods, authPost):
-		return authPost, true
+	case c.Method != "":
+		return c.Method, true
+	case c.Secret == "":
+		return AuthNone, true
+	case c.inBody.Load():
+		return AuthPost, true
+	case len(methods) == 0:
+		return AuthBasic, false
+	case !slices.Contains(methods, AuthBasic) && slices.Contains(methods, AuthPost):
+		return AuthPost, true
 	}
-	return authBasic, false
+	return AuthBasic, false
 }
 
-// isOkta reports whether a provider is one that is known to refuse the secret in the header.
-func isOkta(issuer string) bool {
-	u, err := url.Parse(issuer)
-	if err != nil {
-		return false
-	}
-	host := "." + u.Hostname()
-	return strings.HasSuffix(host, ".okta.com") || strings.HasSuffix(host, ".oktapreview.com")
-}
-
-func (t *tokenRequests) askBy(ctx context.Context, m *metadata, method string, params url.Values) (*tokens, error) {
-	if m.TokenURL == "" {
-		return nil, errors.New("the provider's metadata have no token_endpoint")
+func (c *Client) ask(ctx context.Context, endpoint, method string, params url.Values) (*Tokens, error) {
+	if endpoint == "" {
+		return nil, errors.New("token request: the provider has no token endpoint")
 	}
 	form := url.Values{}
 	for name, values := range params {
 		form[name] = values
 	}
 	switch method {
-	case authPost:
-		form.Set("client_id", t.cfg.ClientID)
-		form.Set("client_secret", t.cfg.ClientSecret)
-	case authNone:
-		form.Set("client_id", t.cfg.ClientID)
-	case authPrivateKey:
-		assertion, err := t.assertion(m)
+	case AuthPost:
+		form.Set("client_id", c.ID)
+		form.Set("client_secret", c.Secret)
+	case AuthNone:
+		form.Set("client_id", c.ID)
+	case AuthPrivateKey:
+		assertion, err := c.assertion(endpoint)
 		if err != nil {
 			return nil, err
 		}
-		form.Set("client_id", t.cfg.ClientID)
+		form.Set("client_id", c.ID)
 		form.Set("client_assertion", assertion)
 		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, m.TokenURL, strings.NewReader(form.Encode()))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, fmt.Errorf("token request: %w", err)
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
-	if method == authBasic { // RFC 6749, section 2.3.1
-		r.SetBasicAuth(url.QueryEscape(t.cfg.ClientID), url.QueryEscape(t.cfg.ClientSecret))
+	if method == AuthBasic { // RFC 6749, section 2.3.1
+		r.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(c.Secret))
 	}
-	answer, err := outbound.Do(t.client, r)
+	answer, err := outbound.Do(c.http, r)
 	if err != nil {
 		return nil, fmt.Errorf("token request: %w", err)
 	}
@@ -141,16 +143,16 @@ func (t *tokenRequests) askBy(ctx context.Context, m *metadata, method string, p
 }
 
 // readTokens reads an answer, in JSON or as a form, as old providers have it.
-func readTokens(answer *outbound.Answer) (*tokens, error) {
-	var t tokens
-	var e refusal
+func readTokens(answer *outbound.Answer) (*Tokens, error) {
+	var t Tokens
+	var e Refusal
 	if kind := answer.MediaType(); kind == "application/x-www-form-urlencoded" || kind == "text/plain" {
 		form, err := url.ParseQuery(string(answer.Body))
 		if err != nil {
 			return nil, fmt.Errorf("token request: the answer is no form: %w", err)
 		}
-		t = tokens{form.Get("access_token"), form.Get("token_type"), form.Get("refresh_token"), form.Get("id_token")}
-		e = refusal{Code: form.Get("error"), Description: form.Get("error_description")}
+		t = Tokens{form.Get("access_token"), form.Get("token_type"), form.Get("refresh_token"), form.Get("id_token")}
+		e = Refusal{Code: form.Get("error"), Description: form.Get("error_description")}
 	} else {
 		_ = json.Unmarshal(answer.Body, &e) // of a proxy, perhaps: then the status says enough
 		if err := json.Unmarshal(answer.Body, &t); err != nil && answer.Status == http.StatusOK && e.Code == "" {
@@ -171,8 +173,8 @@ func readTokens(answer *outbound.Answer) (*tokens, error) {
 const assertionLife = time.Minute
 
 // assertion returns a token that says who we are (RFC 7523, section 2.2). The key is read each time, as it may change.
-func (t *tokenRequests) assertion(m *metadata) (string, error) {
-	key, alg, err := readKey(t.cfg.ClientKey)
+func (c *Client) assertion(endpoint string) (string, error) {
+	key, alg, err := ReadKey(c.Key)
 	if err != nil {
 		return "", fmt.Errorf("clientKey: %w", err)
 	}
@@ -182,7 +184,7 @@ func (t *tokenRequests) assertion(m *metadata) (string, error) {
 	}
 	now := time.Now()
 	payload, err := json.Marshal(map[string]any{
-		"iss": t.cfg.ClientID, "sub": t.cfg.ClientID, "aud": m.TokenURL, "jti": rand.Text(),
+		"iss": c.ID, "sub": c.ID, "aud": endpoint, "jti": rand.Text(),
 		"iat": now.Unix(), "exp": now.Add(assertionLife).Unix(),
 	})
 	if err != nil {
@@ -195,7 +197,8 @@ func (t *tokenRequests) assertion(m *metadata) (string, error) {
 	return signed.CompactSerialize()
 }
 
-func readKey(path string) (crypto.Signer, jose.SignatureAlgorithm, error) {
+// ReadKey reads a private key that tokens can be signed with: RSA, or of P-256.
+func ReadKey(path string) (crypto.Signer, jose.SignatureAlgorithm, error) {
 	text, err := os.ReadFile(path) //nolint:gosec // G304: the operator names the file
 	if err != nil {
 		return nil, "", err

@@ -1,0 +1,201 @@
+package ldap
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	goldap "github.com/go-ldap/ldap/v3"
+
+	"dex/internal/config"
+)
+
+// A checker collects what is wrong with the settings.
+type checker struct {
+	section config.Section
+	found   config.Problems
+}
+
+func (c *checker) fail(key, format string, args ...any) {
+	c.found = append(c.found, c.section.Problem(key, format, args...))
+}
+
+func (c *checker) warn(key, format string, args ...any) {
+	p := c.section.Problem(key, format, args...)
+	p.Warning = true
+	c.found = append(c.found, p)
+}
+
+// required reports what is empty, unless it is empty because it could not be read.
+func (c *checker) required(key string, empty bool, format string, args ...any) {
+	unread := func(p config.Problem) bool { return !p.Warning && strings.HasSuffix(p.Key, key) }
+	if empty && !slices.ContainsFunc(c.found, unread) {
+		c.fail(key, format, args...)
+	}
+}
+
+// attributeSyntax is that of RFC 4512 2.5, and the underscores that some servers have.
+var attributeSyntax = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(;[A-Za-z0-9_-]+)*$`)
+
+func (c *checker) attribute(key, name string) {
+	if name != "" && !attributeSyntax.MatchString(name) {
+		c.fail(key, "%q is no name of an attribute, such as mail", name)
+	}
+}
+
+func (c *checker) scope(key, scope string) {
+	if scope != "" && scope != scopeSub && scope != scopeOne {
+		c.fail(key, "%q is not allowed; allowed are %q and %q", scope, scopeSub, scopeOne)
+	}
+}
+
+// filter checks an extra filter.
+func (c *checker) filter(key, filter string) {
+	if filter == "" {
+		return
+	}
+	if err := compiles(filter); err != nil {
+		c.fail(key, "is no LDAP filter (%v); it must have parentheses of its own, such as (objectClass=person)", err)
+	}
+}
+
+// compiles compiles a filter as it will be used: and-ed to another behind it, which an open parenthesis would make a part of
+// a value.
+func compiles(filter string) error {
+	const next = "(a=b)"
+	compiled, err := goldap.CompileFilter(both(filter, next))
+	if err != nil {
+		return err
+	}
+	text, err := goldap.DecompileFilter(compiled)
+	if err == nil && !strings.HasSuffix(text, next+")") {
+		err = errors.New("a parenthesis is missing")
+	}
+	return err
+}
+
+// baseDN checks a DN, but not Active Directory's own forms such as <GUID=...>.
+func (c *checker) baseDN(key, dn string) {
+	if dn == "" || strings.HasPrefix(dn, "<") {
+		return
+	}
+	if _, err := goldap.ParseDN(dn); err != nil {
+		c.warn(key, "is no distinguished name, such as ou=People,dc=example,dc=org: %v", err)
+	}
+}
+
+// A hostKey is a host and where it is written.
+type hostKey struct{ key, value string }
+
+func (c *Config) hostKeys() []hostKey {
+	var all []hostKey
+	if c.Host != "" {
+		all = append(all, hostKey{"host", c.Host})
+	}
+	for i, host := range c.Hosts {
+		all = append(all, hostKey{fmt.Sprintf("hosts[%d]", i), host})
+	}
+	return all
+}
+
+func (c *Config) checkServers(check *checker) {
+	hosts := c.hostKeys()
+	check.required("host", len(hosts) == 0, "is missing: the directory's server as host or host:port, such as ldap.example.org:636")
+	for _, host := range hosts {
+		checkHost(check, host.key, host.value)
+	}
+	if c.MaxConnections < 0 || c.MaxConnections > maxConnections {
+		check.fail("maxConnections", "must be from 1 to %d, or 0 for the default", maxConnections)
+	}
+	for key, timeout := range map[string]time.Duration{
+		"connectTimeout": c.ConnectTimeout, "operationTimeout": c.OperationTimeout,
+	} {
+		if timeout < 0 {
+			check.fail(key, "must not be negative; 0 means the default, 10s")
+		}
+	}
+}
+
+// maxConnections bounds what one connector may ask of the directory.
+const maxConnections = 1000
+
+func checkHost(check *checker, key, host string) {
+	if host == "" || strings.Contains(host, "/") || strings.ContainsFunc(host, isSpace) {
+		check.fail(key, "%q is not allowed: give host or host:port, without ldap:// before it", host)
+		return
+	}
+	name, port, err := net.SplitHostPort(withPort(host, "1"))
+	if err != nil || name == "" || strings.Contains(name, ":") && !isAddress(name) {
+		check.fail(key, "%q is not allowed: give host or host:port; an IPv6 address with a port stands in brackets", host)
+		return
+	}
+	if !isPort(port) {
+		check.fail(key, "%q is not allowed: a port is from 1 to 65535", host)
+	}
+}
+
+func isAddress(text string) bool {
+	_, err := netip.ParseAddr(text)
+	return err == nil
+}
+
+// isPort also takes the names that every system knows.
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0 || text == "ldap" || text == "ldaps"
+}
+
+func isSpace(r rune) bool { return r <= ' ' }
+
+func (c *Config) checkTLS(check *checker) {
+	switch {
+	case c.InsecureNoSSL && c.StartTLS:
+		check.warn("startTLS", "has no effect, because insecureNoSSL is set too: the connection is plain, and passwords can "+
+			"be read on the way; remove insecureNoSSL")
+	case c.InsecureNoSSL && !c.loopback():
+		check.warn("insecureNoSSL", "the connection is plain, and passwords can be read on the way; use startTLS: true, or "+
+			"neither for LDAPS")
+	case !c.InsecureNoSSL && c.InsecureSkipVerify:
+		check.warn("insecureSkipVerify", "the server's certificate is not verified, and whoever is on the way can read "+
+			"passwords; give the authority's certificate in rootCA")
+	}
+	if c.RootCA != "" && len(c.RootCAData) > 0 {
+		check.warn("rootCA", "has no effect, because rootCAData is set too")
+	}
+	if c.SystemCAs && c.RootCA == "" && len(c.RootCAData) == 0 {
+		check.warn("systemCAs", "has no effect without rootCA: the system's authorities are trusted anyway")
+	}
+	if (c.ClientCert == "") != (c.ClientKey == "") {
+		check.warn("clientCert", "has no effect unless clientCert and clientKey are both set")
+	}
+	if (len(c.ClientCertData) == 0) != (len(c.ClientKeyData) == 0) {
+		check.fail("clientCertData", "clientCertData and clientKeyData belong together: give both")
+	}
+	if _, ok := tlsVersions[c.TLSMinVersion]; !ok {
+		check.fail("tlsMinVersion", `%q is not allowed; allowed are "1.2" and "1.3"`, c.TLSMinVersion)
+	}
+}
+
+// loopback reports whether all hosts are this machine.
+func (c *Config) loopback() bool {
+	return !slices.ContainsFunc(c.servers(), func(server string) bool {
+		host, _, _ := net.SplitHostPort(server)
+		address, err := netip.ParseAddr(host)
+		return host != "localhost" && (err != nil || !address.IsLoopback())
+	})
+}
+
+func (c *Config) checkAccount(check *checker) {
+	switch {
+	case c.BindDN != "" && c.BindPW == "":
+		check.required("bindPW", true, "is missing or empty: the password of bindDN; without both the searches are anonymous")
+	case c.BindDN == "" && c.BindPW != "":
+		check.warn("bindPW", "has no effect without bindDN: the searches are anonymous")
+	}
+}

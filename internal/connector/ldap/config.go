@@ -1,0 +1,215 @@
+// Package ldap is users and groups of an LDAP directory, such as OpenLDAP or Active Directory. A user is searched by name,
+// their password is checked by a bind as their entry, and their groups are searched.
+package ldap
+
+import (
+	"context"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"dex/internal/config"
+	"dex/internal/connector"
+	"dex/internal/connector/ldap/pool"
+)
+
+// Config is the settings of the connector.
+type Config struct {
+	Host  string   `key:"host"`  // host or host:port
+	Hosts []string `key:"hosts"` // the same, tried in this order, after Host
+
+	InsecureNoSSL      bool   `key:"insecureNoSSL"` // no TLS at all, whatever StartTLS says
+	StartTLS           bool   `key:"startTLS"`
+	InsecureSkipVerify bool   `key:"insecureSkipVerify"`
+	RootCA             string `key:"rootCA"`     // path of a PEM file
+	RootCAData         []byte `key:"rootCAData"` // PEM; used instead of RootCA
+	SystemCAs          bool   `key:"systemCAs"`  // trust the system's authorities beside RootCA
+	ClientCert         string `key:"clientCert"` // paths of PEM files
+	ClientKey          string `key:"clientKey"`
+	ClientCertData     []byte `key:"clientCertData"` // PEM; used instead of ClientCert and ClientKey
+	ClientKeyData      []byte `key:"clientKeyData"`
+	TLSMinVersion      string `key:"tlsMinVersion"`
+
+	BindDN string `key:"bindDN"` // the service account; empty: the searches are anonymous
+	BindPW string `key:"bindPW"`
+
+	ConnectTimeout   time.Duration `key:"connectTimeout"`   // 0: the pool's own
+	OperationTimeout time.Duration `key:"operationTimeout"` // 0: the pool's own
+	MaxConnections   int           `key:"maxConnections"`   // 0: the pool's own
+
+	UsernamePrompt string   `key:"usernamePrompt"`
+	AllowedGroups  []string `key:"allowedGroups"` // empty: everybody is let in
+	EmailVerified  bool     `key:"emailVerified"`
+	AccountState   bool     `key:"accountState"` // refuse accounts that are switched off or over
+
+	UserSearch  UserSearch     `key:"userSearch"`
+	GroupSearch GroupSearch    `key:"groupSearch"`
+	Kerberos    KerberosConfig `key:"kerberos"`
+}
+
+// UserSearch says where users are and what their attributes mean. An attribute called DN, in any case, is the entry's DN.
+type UserSearch struct {
+	BaseDN   string     `key:"baseDN"`
+	Filter   string     `key:"filter"` // and-ed to the comparison with the name
+	Username attributes `key:"username"`
+	Scope    string     `key:"scope"` // sub or one; empty means sub
+
+	IDAttr                string `key:"idAttr"`
+	EmailAttr             string `key:"emailAttr"`
+	NameAttr              string `key:"nameAttr"`
+	PreferredUsernameAttr string `key:"preferredUsernameAttr"`
+	EmailSuffix           string `key:"emailSuffix"`  // makes the address from the name, instead of EmailAttr
+	MemberOfAttr          string `key:"memberOfAttr"` // groups, by DN or by name
+}
+
+// GroupSearch says where groups are and how they name their members.
+type GroupSearch struct {
+	BaseDN       string        `key:"baseDN"` // empty: no groups are searched
+	Filter       string        `key:"filter"`
+	Scope        string        `key:"scope"`
+	NameAttr     string        `key:"nameAttr"`
+	UserMatchers []UserMatcher `key:"userMatchers"`
+	// Nested is "inChain" to let Active Directory resolve groups in groups, by one search.
+	Nested string `key:"nested"`
+
+	// The form of one matcher, deprecated by upstream. It counts where UserMatchers is empty, or begins with an empty one.
+	UserMatcher
+}
+
+// A UserMatcher finds the groups whose GroupAttr has a value of the user's UserAttr, and, if RecursionGroupAttr is set, the
+// groups whose RecursionGroupAttr has the DN of a group that was found.
+type UserMatcher struct {
+	UserAttr           string `key:"userAttr"`
+	GroupAttr          string `key:"groupAttr"`
+	RecursionGroupAttr string `key:"recursionGroupAttr"`
+}
+
+// KerberosConfig says how browsers' tickets are taken instead of a password.
+type KerberosConfig struct {
+	Enabled               bool   `key:"enabled"`
+	KeytabPath            string `key:"keytabPath"`
+	SPN                   string `key:"spn"`
+	KeytabPrincipal       string `key:"keytabPrincipal"`
+	MaxClockSkew          int    `key:"maxClockSkew"` // seconds
+	ExpectedRealm         string `key:"expectedRealm"`
+	UsernameFromPrincipal string `key:"usernameFromPrincipal"`
+	FallbackToPassword    bool   `key:"fallbackToPassword"`
+}
+
+const (
+	scopeSub = "sub"
+	scopeOne = "one"
+
+	nestedInChain = "inChain"
+
+	defaultIDAttr    = "uid"
+	defaultEmailAttr = "mail"
+)
+
+// attributes is names of attributes: a list, or one text.
+type attributes []string
+
+// UnmarshalConfig implements config.Unmarshaler.
+func (a *attributes) UnmarshalConfig(s config.Section) config.Problems {
+	if s.IsList() {
+		return s.Decode((*[]string)(a))
+	}
+	var name string
+	problems := s.Decode(&name)
+	if name != "" {
+		*a = attributes{name}
+	}
+	return problems
+}
+
+// UnmarshalConfig implements config.Unmarshaler.
+func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
+	type plain Config
+	*c = Config{EmailVerified: true, AccountState: true}
+	check := checker{section: s, found: s.Decode((*plain)(c))}
+	c.tidy()
+	c.checkServers(&check)
+	c.checkTLS(&check)
+	c.checkAccount(&check)
+	c.checkUserSearch(&check)
+	c.checkGroupSearch(&check)
+	c.checkAllowedGroups(&check)
+	return check.found
+}
+
+// tidy applies the defaults, and takes away the line breaks that YAML leaves around long filters.
+func (c *Config) tidy() {
+	u, g := &c.UserSearch, &c.GroupSearch
+	u.Filter, g.Filter = strings.TrimSpace(u.Filter), strings.TrimSpace(g.Filter)
+	if u.IDAttr == "" {
+		u.IDAttr = defaultIDAttr
+	}
+	if u.EmailAttr == "" {
+		u.EmailAttr = defaultEmailAttr
+	}
+}
+
+// Open makes the connector. It asks no server; it fails if a file of the TLS settings can't be read.
+func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
+	tlsConfig, err := c.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	d := &directory{
+		config: *c,
+		log:    env.Log,
+		pool: pool.New(pool.Settings{
+			Hosts:            c.servers(),
+			TLS:              c.tlsMode(),
+			TLSConfig:        tlsConfig,
+			BindDN:           c.BindDN,
+			BindPW:           c.BindPW,
+			MaxConnections:   c.MaxConnections,
+			ConnectTimeout:   c.ConnectTimeout,
+			OperationTimeout: c.OperationTimeout,
+			Log:              env.Log,
+		}),
+	}
+	return d.withTickets(ctx, env)
+}
+
+// servers returns all hosts with their ports.
+func (c *Config) servers() []string {
+	var all []string
+	for _, host := range c.hostKeys() {
+		if server := withPort(host.value, c.defaultPort()); !slices.Contains(all, server) {
+			all = append(all, server)
+		}
+	}
+	return all
+}
+
+func (c *Config) defaultPort() string {
+	if c.tlsMode() == pool.LDAPS {
+		return "636"
+	}
+	return "389"
+}
+
+// withPort adds a port to a host that has none.
+func withPort(host, port string) string {
+	if name, given, err := net.SplitHostPort(host); err == nil {
+		if given != "" {
+			return host
+		}
+		host = name
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), port)
+}
+
+// matchers returns those that count; deprecated reports whether that is the single one.
+func (g *GroupSearch) matchers() (all []UserMatcher, deprecated bool) {
+	if len(g.UserMatchers) > 0 && g.UserMatchers[0].UserAttr != "" {
+		return g.UserMatchers, false
+	}
+	if g.UserAttr == "" {
+		return nil, false
+	}
+	return []UserMatcher{g.UserMatcher}, true
+}

@@ -1,0 +1,15 @@
+package ldap
+
+import (
+	"context"
+
+	"dex/internal/connector"
+)
+
+// ErrNoUser is for tests.
+var ErrNoUser = errNoUser
+
+// Identify is for tests.
+func Identify(ctx context.Context, instance any, s connector.Scopes, username string) (connector.Identity, error) {
+	return instance.(*directory).identify(ctx, s, username)
+}

@@ -1,0 +1,134 @@
+package ldap
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"unicode/utf8"
+
+	goldap "github.com/go-ldap/ldap/v3"
+
+	"dex/internal/connector"
+	"dex/internal/connector/ldap/pool"
+)
+
+// A directory is the connector. It is safe for concurrent use.
+type directory struct {
+	config Config
+	pool   *pool.Pool
+	log    *slog.Logger
+}
+
+var (
+	_ connector.Password  = (*directory)(nil)
+	_ connector.Refresher = (*directory)(nil)
+	_ connector.Prober    = (*directory)(nil)
+	_ io.Closer           = (*directory)(nil)
+)
+
+// Prompt implements connector.Password.
+func (d *directory) Prompt() string { return d.config.UsernamePrompt }
+
+// Probe implements connector.Prober.
+func (d *directory) Probe(ctx context.Context) error { return d.pool.Probe(ctx) }
+
+// Close lets the connections go; those that are in use end with what is under way.
+func (d *directory) Close() error { return d.pool.Close() }
+
+// maxName bounds the names that are searched for, in bytes: no directory has longer ones.
+const maxName = 1024
+
+// Login implements connector.Password. An empty password is wrong, whoever's it is: servers take a bind without one for
+// an anonymous one, and let it succeed (RFC 4513, section 5.1.2).
+func (d *directory) Login(
+	ctx context.Context, s connector.Scopes, username, password string,
+) (connector.Identity, bool, error) {
+	if password == "" || username == "" || len(username) > maxName || !utf8.ValidString(username) {
+		return connector.Identity{}, false, nil
+	}
+	user, err := d.find(ctx, username)
+	if errors.Is(err, errNoUser) {
+		d.log.DebugContext(ctx, "user is not in the directory", "username", username)
+		return connector.Identity{}, false, nil
+	}
+	if err != nil {
+		return connector.Identity{}, false, err
+	}
+	if err := d.pool.Bind(ctx, user.DN, password); err != nil {
+		d.log.DebugContext(ctx, "bind as the user fails", "username", username, "err", err)
+		return refusedBind(err)
+	}
+	id, err := d.complete(ctx, s, user, username)
+	return id, err == nil, err
+}
+
+// refusedBind returns what Login returns for a bind that failed.
+func refusedBind(err error) (connector.Identity, bool, error) {
+	var refused *pool.Refused
+	if !errors.As(err, &refused) {
+		return connector.Identity{}, false, err
+	}
+	sentence := refusal(refused.Reason)
+	if sentence == "" {
+		return connector.Identity{}, false, nil
+	}
+	return connector.Identity{}, false, &connector.Denied{Reason: sentence, Cause: refused}
+}
+
+// refusal is what a user is told, empty for no more than that name or password are wrong. But for a lock, servers give
+// these reasons to those only who know the password; a lock may be told to everybody, or else its owner would try on and
+// prolong it.
+func refusal(r pool.Reason) string {
+	switch r {
+	case pool.AccountLocked:
+		return "Your account is locked, because there were too many wrong passwords. Wait a while, or ask your administrator."
+	case pool.AccountDisabled:
+		return disabledReason
+	case pool.AccountExpired:
+		return expiredReason
+	case pool.PasswordExpired:
+		return "Your password has expired. Change it, then log in again."
+	case pool.MustChange:
+		return "You must change your password before you can log in here."
+	case pool.NotNow:
+		return "Your account may not log in at this time, or from here. Ask your administrator."
+	case pool.WrongPassword:
+		return ""
+	default:
+		return ""
+	}
+}
+
+// identify returns who a user is by name alone, for callers that know by other means that it is them; errNoUser if nobody
+// has the name.
+func (d *directory) identify(ctx context.Context, s connector.Scopes, username string) (connector.Identity, error) {
+	user, err := d.find(ctx, username)
+	if err != nil {
+		return connector.Identity{}, err
+	}
+	return d.complete(ctx, s, user, username)
+}
+
+// complete makes an identity of a user's entry, with the groups. It checks that one of these is allowed, and the account's
+// state: there may have been no bind, and what it accepts, a refresh must not refuse.
+func (d *directory) complete(
+	ctx context.Context, s connector.Scopes, user *goldap.Entry, username string,
+) (connector.Identity, error) {
+	if err := d.checkState(user); err != nil {
+		return connector.Identity{}, err
+	}
+	id, err := d.identity(user, username)
+	if err != nil {
+		return connector.Identity{}, err
+	}
+	if id.Groups, err = d.authorize(ctx, s, user); err != nil {
+		return connector.Identity{}, err
+	}
+	if s.OfflineAccess {
+		if id.Data, err = newData(username, user.DN); err != nil {
+			return connector.Identity{}, err
+		}
+	}
+	return id, nil
+}

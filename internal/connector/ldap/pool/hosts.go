@@ -1,0 +1,125 @@
+package pool
+
+import (
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A host that fails is left alone for a while, twice as long after each failure.
+const (
+	firstPause = time.Second
+	lastPause  = 30 * time.Second
+)
+
+// A host is one server, with what is known of it.
+type host struct {
+	address string // host:port
+	name    string // for its certificate
+
+	// Guarded by the mutex of hosts.
+	failures  int       // since it last worked
+	failedAt  time.Time // the last time
+	countedAt time.Time // when failures grew
+	retryAt   time.Time // left alone until then
+	paging    paging
+}
+
+// paging says whether a server splits results into pages (RFC 2696).
+type paging int
+
+const (
+	notAsked paging = iota
+	unsupported
+	supported
+)
+
+// hosts choose the server for an operation.
+type hosts struct {
+	log *slog.Logger
+
+	mu   sync.Mutex
+	list []*host // in order of preference
+}
+
+func newHosts(addresses []string, log *slog.Logger) *hosts {
+	hs := &hosts{log: log}
+	for _, address := range addresses {
+		name, _, err := net.SplitHostPort(address)
+		if err != nil {
+			name = address
+		}
+		hs.list = append(hs.list, &host{address: address, name: name})
+	}
+	return hs
+}
+
+// next returns the most preferred host that is not left alone for now, or else the one that failed longest ago; nil when all
+// have been tried. Of those who come when the pause of a failed host is over, only the first one gets it: the others
+// would wait for a server that is still down.
+func (hs *hosts) next(tried []*host) *host {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	now := time.Now()
+	var last *host
+	for _, h := range hs.list {
+		if slices.Contains(tried, h) {
+			continue
+		}
+		if !now.Before(h.retryAt) {
+			h.retryAt = now.Add(pause(h.failures))
+			return h
+		}
+		if last == nil || h.failedAt.Before(last.failedAt) {
+			last = h
+		}
+	}
+	return last
+}
+
+// pause returns how long a host is left alone after so many failures.
+func pause(failures int) time.Duration {
+	if failures == 0 {
+		return 0
+	}
+	return min(firstPause<<min(failures-1, 10), lastPause)
+}
+
+// failed notes that a host did not work. Many operations that fail at the same time count as one failure.
+func (hs *hosts) failed(h *host, err error) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	now := time.Now()
+	h.failedAt = now
+	if now.Sub(h.countedAt) < pause(h.failures) {
+		return
+	}
+	h.countedAt = now
+	h.failures++
+	h.retryAt = now.Add(pause(h.failures))
+	hs.log.Warn("LDAP server fails", "host", h.address, "failures", h.failures, "err", err)
+}
+
+// works notes that a host has answered.
+func (hs *hosts) works(h *host) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if h.failures > 0 {
+		hs.log.Info("LDAP server works again", "host", h.address)
+	}
+	h.failures, h.retryAt = 0, time.Time{}
+}
+
+func (hs *hosts) paging(h *host) paging {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	return h.paging
+}
+
+func (hs *hosts) setPaging(h *host, p paging) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	h.paging = p
+}

@@ -1,0 +1,65 @@
+package ldap
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"dex/internal/connector"
+)
+
+// data is kept with a login, to find its user again. Upstream has the entry's attributes in it too, which nothing reads.
+type data struct {
+	Username string `json:"username"`
+	Entry    struct {
+		DN string `json:"DN"`
+	} `json:"entry"`
+}
+
+func newData(username, dn string) ([]byte, error) {
+	d := data{Username: username}
+	d.Entry.DN = dn
+	encoded, err := json.Marshal(d)
+	if err != nil {
+		return nil, fmt.Errorf("encode connector data: %w", err)
+	}
+	return encoded, nil
+}
+
+// readData reads what newData, or upstream, wrote. Without it nobody can tell whose login it is: that is ErrGone, as only
+// the user can mend it, by logging in again.
+func readData(encoded []byte) (data, error) {
+	var d data
+	if err := json.Unmarshal(encoded, &d); err != nil || d.Username == "" {
+		return data{}, fmt.Errorf("the login was kept without the user's name: %w", connector.ErrGone)
+	}
+	return d, nil
+}
+
+// Refresh implements connector.Refresher. The user is searched by the name that they logged in with. Who has it now is the
+// same if the id is, wherever the entry has moved to; else the name has been given to somebody else.
+func (d *directory) Refresh(ctx context.Context, s connector.Scopes, id connector.Identity) (connector.Identity, error) {
+	last, err := readData(id.Data)
+	if err != nil {
+		return connector.Identity{}, err
+	}
+	user, err := d.find(ctx, last.Username)
+	if errors.Is(err, errNoUser) {
+		return connector.Identity{}, fmt.Errorf("%w: %w", err, connector.ErrGone)
+	}
+	if err != nil {
+		return connector.Identity{}, err
+	}
+	fresh, err := d.complete(ctx, connector.Scopes{OfflineAccess: true, Groups: s.Groups}, user, last.Username)
+	if err != nil {
+		return connector.Identity{}, err
+	}
+	if isDN(d.config.UserSearch.IDAttr) && sameDN(fresh.UserID, id.UserID) {
+		fresh.UserID = id.UserID // the server may write the DN in another way by now
+	}
+	if fresh.UserID != id.UserID {
+		return connector.Identity{}, fmt.Errorf("the user's name is now another entry's: %w", connector.ErrGone)
+	}
+	return fresh, nil
+}

@@ -1,0 +1,90 @@
+// Package oauth signs people in through any OAuth 2.0 provider that tells who the holder of an access token is.
+package oauth
+
+import (
+	"cmp"
+	"net/url"
+	"slices"
+	"strings"
+
+	"dex/internal/config"
+	"dex/internal/relyingparty"
+)
+
+// Config is the settings of the type oauth.
+type Config struct {
+	ClientID         string   `key:"clientID"`
+	ClientSecret     string   `key:"clientSecret"`
+	RedirectURI      string   `key:"redirectURI"`
+	AuthorizationURL string   `key:"authorizationURL"`
+	TokenURL         string   `key:"tokenURL"`
+	UserInfoURL      string   `key:"userInfoURL"`
+	Scopes           []string `key:"scopes"`
+
+	RootCAs            []string `key:"rootCAs"`
+	InsecureSkipVerify bool     `key:"insecureSkipVerify"`
+	ClientAuthMethod   string   `key:"clientAuthMethod"`
+	PKCEChallenge      string   `key:"pkceChallenge"`
+
+	UserIDKey                 string       `key:"userIDKey"`
+	ExactNumericIDs           bool         `key:"exactNumericIDs"`
+	ClaimMapping              ClaimMapping `key:"claimMapping"`
+	InsecureSkipEmailVerified bool         `key:"insecureSkipEmailVerified"`
+	AllowedGroups             []string     `key:"allowedGroups"`
+}
+
+// ClaimMapping names the members of what the provider says of a user. Dots lead into objects.
+type ClaimMapping struct {
+	UserNameKey          string `key:"userNameKey"`
+	PreferredUsernameKey string `key:"preferredUsernameKey"`
+	EmailKey             string `key:"emailKey"`
+	EmailVerifiedKey     string `key:"emailVerifiedKey"`
+	GroupsKey            string `key:"groupsKey"`
+}
+
+// UnmarshalConfig implements config.Unmarshaler.
+func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
+	type plain Config
+	problems := s.Decode((*plain)(c))
+	if c.ClientID == "" {
+		problems = append(problems, s.Problem("clientID", "is missing: the id that the provider has given to Dex"))
+	}
+	for _, each := range []struct{ key, value string }{
+		{"authorizationURL", c.AuthorizationURL}, {"tokenURL", c.TokenURL}, {"userInfoURL", c.UserInfoURL},
+	} {
+		if !isWebURL(each.value) {
+			problems = append(problems, s.Problem(each.key, "must be an http or https URL of the provider"))
+		}
+	}
+	oneOf := func(key, value string, allowed ...string) {
+		if value != "" && !slices.Contains(allowed, value) {
+			problems = append(problems, s.Problem(key, "must be one of %s, not %q", strings.Join(allowed, ", "), value))
+		}
+	}
+	oneOf("pkceChallenge", c.PKCEChallenge, relyingparty.ChallengeS256, relyingparty.ChallengePlain, relyingparty.ChallengeNone)
+	oneOf("clientAuthMethod", c.ClientAuthMethod, relyingparty.AuthBasic, relyingparty.AuthPost, relyingparty.AuthNone)
+	if c.InsecureSkipVerify {
+		p := s.Problem("insecureSkipVerify", "lets anybody on the way sign in as anybody; use rootCAs")
+		p.Warning = true
+		problems = append(problems, p)
+	}
+	c.complete()
+	return problems.InOrder()
+}
+
+// complete sets what is not given.
+func (c *Config) complete() {
+	m := &c.ClaimMapping
+	c.UserIDKey = cmp.Or(c.UserIDKey, "id")
+	c.PKCEChallenge = cmp.Or(c.PKCEChallenge, relyingparty.ChallengeS256)
+	m.UserNameKey = cmp.Or(m.UserNameKey, "user_name")
+	m.PreferredUsernameKey = cmp.Or(m.PreferredUsernameKey, "preferred_username")
+	m.EmailKey = cmp.Or(m.EmailKey, "email")
+	m.EmailVerifiedKey = cmp.Or(m.EmailVerifiedKey, "email_verified")
+	m.GroupsKey = cmp.Or(m.GroupsKey, "groups")
+}
+
+func isWebURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}

@@ -1,0 +1,160 @@
+package oauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"dex/internal/connector"
+	"dex/internal/oauth"
+	"dex/internal/outbound"
+	"dex/internal/relyingparty"
+)
+
+// connection is a connector to a provider.
+type connection struct {
+	cfg         *Config
+	callbackURL string
+	log         *slog.Logger
+	client      *http.Client
+	tokens      *relyingparty.Client
+	// inexact tells the operator once of ids that are not what the provider has.
+	inexact sync.Once
+}
+
+var (
+	_ connector.Callback  = (*connection)(nil)
+	_ connector.Refresher = (*connection)(nil)
+)
+
+// Open makes the connector. It asks the provider nothing.
+func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
+	client, err := outbound.NewClient(c.RootCAs, c.InsecureSkipVerify)
+	if err != nil {
+		return nil, err
+	}
+	if c.RedirectURI != "" && c.RedirectURI != env.CallbackURL {
+		env.Log.WarnContext(ctx, "redirectURI is not the callback of this server: logins will fail",
+			"redirect_uri", c.RedirectURI, "callback", env.CallbackURL)
+	}
+	us := &relyingparty.Client{ID: c.ClientID, Secret: c.ClientSecret, Method: c.ClientAuthMethod}
+	return &connection{cfg: c, callbackURL: env.CallbackURL, log: env.Log, client: client, tokens: us.Over(client)}, nil
+}
+
+// Close lets go of idle connections.
+func (c *connection) Close() error {
+	c.client.CloseIdleConnections()
+	return nil
+}
+
+// Begin implements connector.Callback.
+func (c *connection) Begin(_ context.Context, r connector.LoginRequest) (connector.Redirect, error) {
+	if c.cfg.RedirectURI != "" && c.cfg.RedirectURI != r.CallbackURL {
+		return connector.Redirect{}, fmt.Errorf("redirectURI is %q, and must be %q", c.cfg.RedirectURI, r.CallbackURL)
+	}
+	target, err := url.Parse(c.cfg.AuthorizationURL)
+	if err != nil {
+		return connector.Redirect{}, fmt.Errorf("authorizationURL: %w", err)
+	}
+	params := target.Query()
+	params.Set("client_id", c.cfg.ClientID)
+	params.Set("redirect_uri", r.CallbackURL)
+	params.Set("response_type", "code")
+	params.Set("state", r.State)
+	if len(c.cfg.Scopes) > 0 {
+		params.Set("scope", strings.Join(c.cfg.Scopes, " "))
+	}
+	verifier := relyingparty.Challenge(params, c.cfg.PKCEChallenge)
+	target.RawQuery = params.Encode()
+	return connector.Redirect{URL: target.String(), Data: []byte(verifier)}, nil
+}
+
+// HandleCallback implements connector.Callback.
+func (c *connection) HandleCallback(ctx context.Context, r connector.Return) (connector.Identity, error) {
+	answer := relyingparty.Answer(r.Request)
+	if err := relyingparty.AnswerError(answer); err != nil {
+		return connector.Identity{}, err
+	}
+	if answer.Get("code") == "" {
+		return connector.Identity{}, errors.New("the provider's answer has no code")
+	}
+	params := url.Values{
+		"grant_type": {oauth.GrantAuthorizationCode}, "code": {answer.Get("code")}, "redirect_uri": {c.callbackURL},
+	}
+	if len(r.Data) > 0 {
+		params.Set("code_verifier", string(r.Data))
+	}
+	given, err := c.tokens.Ask(ctx, c.cfg.TokenURL, nil, params)
+	if err != nil {
+		return connector.Identity{}, err
+	}
+	id, err := c.identify(ctx, r.Scopes, given)
+	if err == nil && r.Scopes.OfflineAccess {
+		id.Data, err = encode(given)
+	}
+	return id, err
+}
+
+// stored is what is kept of a login. Upstream keeps the first of them only, and never uses it.
+type stored struct {
+	AccessToken  string `json:"AccessToken"`
+	RefreshToken string `json:"RefreshToken,omitempty"`
+}
+
+// maxStored bounds what is kept, in bytes.
+const maxStored = 64 << 10
+
+func encode(t *relyingparty.Tokens) ([]byte, error) {
+	data, err := json.Marshal(stored{t.Access, t.Refresh})
+	if err != nil {
+		return nil, fmt.Errorf("encode tokens: %w", err)
+	}
+	if len(data) > maxStored {
+		return nil, fmt.Errorf("the provider's tokens are longer than %d bytes", maxStored)
+	}
+	return data, nil
+}
+
+// Refresh implements connector.Refresher: with a new access token if the provider gave a refresh token, else with the old
+// one as long as it is good.
+func (c *connection) Refresh(ctx context.Context, s connector.Scopes, last connector.Identity) (connector.Identity, error) {
+	var kept stored
+	if err := json.Unmarshal(last.Data, &kept); err != nil || kept == (stored{}) {
+		return connector.Identity{}, fmt.Errorf("%w: nothing was kept of the login", connector.ErrGone)
+	}
+	given := &relyingparty.Tokens{Access: kept.AccessToken, Type: "Bearer", Refresh: kept.RefreshToken}
+	if kept.RefreshToken != "" {
+		fresh, err := c.tokens.Ask(ctx, c.cfg.TokenURL, nil, url.Values{
+			"grant_type": {oauth.GrantRefreshToken}, "refresh_token": {kept.RefreshToken},
+		})
+		var refused *relyingparty.Refusal
+		if errors.As(err, &refused) && refused.Code == "invalid_grant" {
+			return connector.Identity{}, fmt.Errorf("%w: %w", connector.ErrGone, err)
+		}
+		if err != nil {
+			return connector.Identity{}, err
+		}
+		if fresh.Refresh == "" {
+			fresh.Refresh = kept.RefreshToken
+		}
+		given = fresh
+	}
+	id, err := c.identify(ctx, s, given)
+	if errors.Is(err, errUnauthorized) {
+		return connector.Identity{}, fmt.Errorf("%w: %w", connector.ErrGone, err)
+	}
+	if err != nil {
+		return connector.Identity{}, err
+	}
+	if id.UserID != last.UserID {
+		return connector.Identity{}, fmt.Errorf("%w: the provider answers for another user", connector.ErrGone)
+	}
+	id.Data, err = encode(given)
+	return id, err
+}
