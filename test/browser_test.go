@@ -26,14 +26,13 @@ type tab struct {
 }
 
 // newBrowser starts a browser with a fresh profile, which it removes at its end, and returns its first tab.
-func newBrowser(t *testing.T) *tab {
+func newBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) *tab {
 	t.Helper()
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Fatalf("there is no browser, and nothing here is skipped: install chromium, or run make test, which does: %v", err)
 	}
-	// The test's own context ends before what is cleaned up, and the tab then still has to say where it is.
-	allocator, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()),
+	options := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(chromium),
 		chromedp.Headless,
 		chromedp.NoSandbox,
@@ -45,7 +44,9 @@ func newBrowser(t *testing.T) *tab {
 		chromedp.Flag("disable-sync", true),
 		chromedp.Flag("disable-dev-shm-usage", true), // /dev/shm is small in containers
 		chromedp.WindowSize(1024, 768),
-	)
+	}
+	// The test's own context ends before what is cleaned up, and the tab then still has to say where it is.
+	allocator, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), append(options, more...)...)
 	t.Cleanup(stop)
 	return openTab(t, allocator)
 }

@@ -29,11 +29,7 @@ func startPrograms(t *testing.T) (d *dex, app string) {
 		{"id": publicClientID, "name": "Command Line", "public": true},
 	})
 	d = startDex(t, c)
-	p := startProcess(t, "example-app", binaries.exampleApp, "--issuer", c.issuer, "--client-secret", clientSecret,
-		"--listen", app, "--redirect-uri", app+"/callback")
-	eventually(t, patience, "the example application listens", func() bool {
-		return strings.Contains(p.log.String(), "listening on "+app)
-	})
+	startApp(t, c, app)
 	return d, app
 }
 

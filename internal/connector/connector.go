@@ -104,7 +104,8 @@ type Negotiation struct {
 // Refresher is a source that can tell later on who somebody is now.
 type Refresher interface {
 	// Refresh returns the current identity of one that the source returned before. An error that is ErrGone means that
-	// the user or the permission to ask no longer exists; every other one that the source could not be asked.
+	// the user or the permission to ask no longer exists; every other one that the source could not be asked. Data that is
+	// returned is kept even with an error: the source may have replaced what it gave before something else failed.
 	Refresh(ctx context.Context, s Scopes, id Identity) (Identity, error)
 }
 

@@ -7,6 +7,7 @@ import (
 	"dex/internal/connector/mock"
 	"dex/internal/connector/oauth"
 	"dex/internal/connector/oidc"
+	"dex/internal/connector/saml"
 )
 
 // kinds is every type of connector that can be configured, with its settings.
@@ -16,7 +17,9 @@ var kinds = map[string]func() connector.Config{
 	"oauth":        func() connector.Config { return &oauth.Config{} },
 	"oidc":         func() connector.Config { return &oidc.Config{} },
 	"mockPassword": func() connector.Config { return &mock.PasswordConfig{} },
+	"saml":         func() connector.Config { return &saml.Config{} },
 	// upstream's older name of it
+	"samlExperimental": func() connector.Config { return &saml.Config{} },
 }
 
 // planned is the types that are not to be had yet, and whose settings are checked all the same.

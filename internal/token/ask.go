@@ -139,6 +139,9 @@ func (g *refreshGrant) refresh(ctx context.Context, f *family, source connector.
 			fresh, err = source.Refresh(ctx, scopes, last)
 		}
 	}
+	if err != nil && len(fresh.Data) > 0 && !bytes.Equal(fresh.Data, last.Data) {
+		err = errors.Join(err, g.keep(ctx, f, fresh.Data))
+	}
 	var denied *connector.Denied
 	switch {
 	case errors.Is(err, connector.ErrGone), errors.As(err, &denied):

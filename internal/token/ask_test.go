@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -104,6 +105,25 @@ func TestReplicasShareARotatingSource(t *testing.T) {
 		token, err := r.renew(r.must(r.redeem(r.issue(""))))
 		r.wantRefused("a token that the source refuses for good", token, err)
 	})
+}
+
+// What the source gave in place of what it had given before is kept, whatever fails after that.
+func TestReplacedDataSurvivesAFailure(t *testing.T) {
+	src := same()
+	r := newReplica(t, memory.New(), Policy{Rotate: true}, 0, src)
+	token := r.must(r.redeem(r.issue("first")))
+	src.refresh = func() (connector.Identity, error) {
+		return connector.Identity{Data: []byte("second")}, errors.New("userinfo is down")
+	}
+	if got, err := r.renew(token); err == nil {
+		t.Errorf("got %q", got)
+	}
+	r.wantData("second")
+	src.refresh = func() (connector.Identity, error) { return connector.Identity{}, errors.New("all is down") }
+	if got, err := r.renew(token); err == nil {
+		t.Errorf("got %q", got)
+	}
+	r.wantData("second")
 }
 
 func TestWaitingForATurnEnds(t *testing.T) {

@@ -145,16 +145,20 @@ func (c *connection) Refresh(ctx context.Context, s connector.Scopes, last conne
 		}
 		given = fresh
 	}
-	id, err := c.identify(ctx, s, given)
-	if errors.Is(err, errUnauthorized) {
-		return connector.Identity{}, fmt.Errorf("%w: %w", connector.ErrGone, err)
-	}
+	data, err := encode(given)
 	if err != nil {
 		return connector.Identity{}, err
 	}
-	if id.UserID != last.UserID {
-		return connector.Identity{}, fmt.Errorf("%w: the provider answers for another user", connector.ErrGone)
+	id, err := c.identify(ctx, s, given)
+	switch {
+	case errors.Is(err, errUnauthorized):
+		err = fmt.Errorf("%w: %w", connector.ErrGone, err)
+	case err == nil && id.UserID != last.UserID:
+		err = fmt.Errorf("%w: the provider answers for another user", connector.ErrGone)
 	}
-	id.Data, err = encode(given)
+	if err != nil {
+		id = connector.Identity{}
+	}
+	id.Data = data // the old tokens may be worth nothing any more, whatever else fails
 	return id, err
 }

@@ -46,9 +46,13 @@ func (c *connection) allow(groups []string) ([]string, error) {
 	}
 	allowed := slices.DeleteFunc(groups, func(g string) bool { return !slices.Contains(c.cfg.AllowedGroups, g) })
 	if len(allowed) == 0 {
-		return nil, &connector.Denied{Reason: "You are in none of the groups that may log in here."}
+		return nil, errNotAllowed()
 	}
 	return allowed, nil
+}
+
+func errNotAllowed() error {
+	return &connector.Denied{Reason: "You are in none of the groups that may log in here."}
 }
 
 // claimedGroups reads the claim of groups.

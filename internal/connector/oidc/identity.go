@@ -31,11 +31,16 @@ func (c *connection) identify(ctx context.Context, m *metadata, said relyingpart
 	if given.Refresh == "" {
 		return id, nil // and what was kept of another login stays
 	}
-	id.Data, err = json.Marshal(stored{[]byte(given.Refresh)})
+	id.Data, err = encode(given.Refresh)
+	return id, err
+}
+
+func encode(refreshToken string) ([]byte, error) {
+	data, err := json.Marshal(stored{[]byte(refreshToken)})
 	if err != nil {
-		return connector.Identity{}, fmt.Errorf("encode refresh token: %w", err)
+		return nil, fmt.Errorf("encode refresh token: %w", err)
 	}
-	return id, nil
+	return data, nil
 }
 
 // withUserInfo adds what the provider says of the holder of the access token, who must be the same as in the ID token, if

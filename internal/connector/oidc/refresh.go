@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 
 	"dex/internal/connector"
 	"dex/internal/oauth"
@@ -29,17 +30,22 @@ func (c *connection) Refresh(ctx context.Context, _ connector.Scopes, last conne
 	if err != nil {
 		return connector.Identity{}, goneIf(err)
 	}
+	data := last.Data // goes on where the provider gave no new one
+	if given.Refresh != "" {
+		if data, err = encode(given.Refresh); err != nil {
+			return connector.Identity{}, err
+		}
+	}
 	fresh, err := c.renewed(ctx, m, given, last)
-	if err != nil {
-		return connector.Identity{}, err
+	switch {
+	case err != nil:
+		fresh = connector.Identity{}
+	case fresh.UserID != last.UserID:
+		err = fmt.Errorf("%w: the provider answers for another user", connector.ErrGone)
+		fresh = connector.Identity{}
 	}
-	if fresh.UserID != last.UserID {
-		return connector.Identity{}, fmt.Errorf("%w: the provider answers for another user", connector.ErrGone)
-	}
-	if fresh.Data == nil { // no new refresh token: the old one goes on
-		fresh.Data = last.Data
-	}
-	return fresh, nil
+	fresh.Data = data // the old one may be worth nothing any more, whatever else fails
+	return fresh, err
 }
 
 // goneIf tells a provider that refuses a user from one that can't be asked.
@@ -66,13 +72,19 @@ func (c *connection) renewed(
 	if c.cfg.GetUserInfo {
 		return c.identify(ctx, m, nil, given)
 	}
-	same := last
-	same.Data = nil
-	if given.Refresh != "" {
-		var err error
-		if same.Data, err = json.Marshal(stored{[]byte(given.Refresh)}); err != nil {
-			return connector.Identity{}, fmt.Errorf("encode refresh token: %w", err)
+	return c.allowAgain(last)
+}
+
+// allowAgain holds a user of whom nothing new is known to the groups that may log in now.
+func (c *connection) allowAgain(last connector.Identity) (connector.Identity, error) {
+	if len(c.cfg.AllowedGroups) == 0 {
+		return last, nil
+	}
+	rename := c.cfg.ClaimModifications.ModifyGroupNames
+	for _, group := range c.cfg.AllowedGroups {
+		if slices.Contains(last.Groups, rename.Prefix+group+rename.Suffix) {
+			return last, nil
 		}
 	}
-	return same, nil
+	return connector.Identity{}, errNotAllowed()
 }

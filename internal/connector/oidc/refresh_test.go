@@ -32,17 +32,20 @@ func TestRefresh(t *testing.T) {
 		want                                connector.Identity
 		gone, denied, fails                 bool
 	}{
-		"rotated":           {last: last, want: with(current, "refresh 1")},
-		"not rotated":       {answer: object{"refresh_token": nil}, last: last, want: with(current, "refresh 0")},
-		"without news":      {answer: object{"id_token": nil}, last: last, want: with(last, "refresh 1")},
-		"news by request":   {settings: object{"getUserInfo": true}, answer: object{"id_token": nil}, last: last, userInfo: object{"sub": "sub-1", "name": "Info", "email": "i@x", "email_verified": true}, want: connector.Identity{UserID: "sub-1", Username: "Info", Email: "i@x", EmailVerified: true, Data: kept("refresh 1")}},
-		"no token":          {last: connector.Identity{UserID: "sub-1"}, gone: true},
-		"empty token":       {last: connector.Identity{UserID: "sub-1", Data: []byte(`{"RefreshToken":""}`)}, gone: true},
-		"refused":           {last: last, refuse: func(*http.Request) (int, string) { return http.StatusBadRequest, "invalid_grant" }, gone: true},
-		"our fault":         {last: last, refuse: func(*http.Request) (int, string) { return http.StatusUnauthorized, "invalid_client" }, fails: true},
-		"their fault":       {last: last, refuse: func(*http.Request) (int, string) { return http.StatusServiceUnavailable, "oops" }, fails: true},
-		"another user":      {last: last, idToken: object{"sub": "sub-2"}, gone: true},
-		"no longer allowed": {settings: object{"allowedGroups": []string{"b"}}, last: last, idToken: object{"groups": []string{"a"}}, denied: true},
+		"rotated":                         {last: last, want: with(current, "refresh 1")},
+		"not rotated":                     {answer: object{"refresh_token": nil}, last: last, want: with(current, "refresh 0")},
+		"without news":                    {answer: object{"id_token": nil}, last: last, want: with(last, "refresh 1")},
+		"news by request":                 {settings: object{"getUserInfo": true}, answer: object{"id_token": nil}, last: last, userInfo: object{"sub": "sub-1", "name": "Info", "email": "i@x", "email_verified": true}, want: connector.Identity{UserID: "sub-1", Username: "Info", Email: "i@x", EmailVerified: true, Data: kept("refresh 1")}},
+		"no token":                        {last: connector.Identity{UserID: "sub-1"}, gone: true},
+		"empty token":                     {last: connector.Identity{UserID: "sub-1", Data: []byte(`{"RefreshToken":""}`)}, gone: true},
+		"refused":                         {last: last, refuse: func(*http.Request) (int, string) { return http.StatusBadRequest, "invalid_grant" }, gone: true},
+		"our fault":                       {last: last, refuse: func(*http.Request) (int, string) { return http.StatusUnauthorized, "invalid_client" }, fails: true},
+		"their fault":                     {last: last, refuse: func(*http.Request) (int, string) { return http.StatusServiceUnavailable, "oops" }, fails: true},
+		"another user":                    {last: last, idToken: object{"sub": "sub-2"}, gone: true},
+		"userinfo fails":                  {settings: object{"getUserInfo": true}, last: last, userInfo: object{"sub": "sub-2"}, fails: true},
+		"without news, no longer allowed": {settings: object{"allowedGroups": []string{"b"}}, answer: object{"id_token": nil}, last: last, denied: true},
+		"without news, allowed":           {settings: object{"allowedGroups": []string{"a"}}, answer: object{"id_token": nil}, last: last, want: with(last, "refresh 1")},
+		"no longer allowed":               {settings: object{"allowedGroups": []string{"b"}}, last: last, idToken: object{"groups": []string{"a"}}, denied: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProvider(t)
@@ -51,6 +54,12 @@ func TestRefresh(t *testing.T) {
 			var denied *connector.Denied
 			if (err != nil) != (c.gone || c.denied || c.fails) || errors.Is(err, connector.ErrGone) != c.gone || errors.As(err, &denied) != c.denied {
 				t.Fatalf("%+v, %v", got, err)
+			}
+			if err != nil { // what replaces the old token must not get lost
+				c.want = connector.Identity{}
+				if p.form != nil && c.refuse == nil {
+					c.want.Data = kept("refresh 1")
+				}
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)

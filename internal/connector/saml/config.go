@@ -1,0 +1,103 @@
+// Package saml is a SAML 2.0 identity provider: users sign in there, and the browser posts its signed response here (the web
+// browser SSO profile, saml-profiles-2.0 section 4.1).
+package saml
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"dex/internal/config"
+	"dex/internal/connector"
+	"dex/internal/saml"
+)
+
+// Config is the settings of the connector.
+type Config struct {
+	SSOURL      string `key:"ssoURL"`      // where users sign in; from the metadata if empty
+	RedirectURI string `key:"redirectURI"` // where responses are posted to; our callback if empty
+
+	UsernameAttr          string `key:"usernameAttr"`
+	EmailAttr             string `key:"emailAttr"`
+	GroupsAttr            string `key:"groupsAttr"`
+	UserIDAttr            string `key:"userIDAttr"` // empty: the NameID is the user's id
+	PreferredUsernameAttr string `key:"preferredUsernameAttr"`
+	EmailVerified         bool   `key:"emailVerified"`
+
+	GroupsDelim   string   `key:"groupsDelim"`   // what separates groups within one value; empty: each value is a group
+	AllowedGroups []string `key:"allowedGroups"` // empty: everybody is let in
+	FilterGroups  bool     `key:"filterGroups"`  // tell of no groups but the allowed ones
+
+	EntityIssuer string `key:"entityIssuer"` // our entity ID; the RedirectURI if empty, and then not sent in requests
+	SSOIssuer    string `key:"ssoIssuer"`    // the provider's entity ID; from the metadata if empty
+
+	CA     string `key:"ca"`     // path of a PEM file with the certificates that the provider signs with
+	CAData []byte `key:"caData"` // the same, itself
+
+	MetadataURL         string   `key:"metadataURL"`
+	MetadataFile        string   `key:"metadataFile"`
+	MetadataSigningCert string   `key:"metadataSigningCert"` // path of a PEM file; empty: the metadata need not be signed
+	RootCAs             []string `key:"rootCAs"`             // for the TLS of MetadataURL; see outbound.NewClient
+
+	Binding      string `key:"binding"`      // of requests: bindingPost or bindingRedirect; empty: post, if the provider has it
+	SignRequests bool   `key:"signRequests"` // sign the requests for a login
+	SPCert       string `key:"spCert"`       // paths of PEM files: our key, to sign and to decrypt
+	SPKey        string `key:"spKey"`
+	PreviousKey  string `key:"previousSPKey"` // to decrypt only, while providers still encrypt for it
+
+	ForceAuthn         bool   `key:"forceAuthn"`
+	NameIDPolicyFormat string `key:"nameIDPolicyFormat"`
+	SLOURL             string `key:"sloURL"`
+
+	Strict    bool          `key:"strict"` // see saml.Reader
+	AllowSHA1 bool          `key:"allowSHA1"`
+	ClockSkew time.Duration `key:"clockSkew"`
+
+	MaxAge         time.Duration `key:"maxAge"`         // how long after a login refresh repeats it; 0: without end
+	EndWithSession bool          `key:"endWithSession"` // refresh ends when the provider's session does
+
+	InsecureSkipSignatureValidation bool `key:"insecureSkipSignatureValidation"`
+}
+
+const (
+	bindingPost     = "post"
+	bindingRedirect = "redirect"
+)
+
+// UnmarshalConfig implements config.Unmarshaler.
+func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
+	type plain Config
+	*c = Config{EmailVerified: true, Strict: true, ClockSkew: saml.DefaultSkew}
+	check := checker{section: s, found: s.Decode((*plain)(c))}
+	c.checkProvider(&check)
+	c.checkCertificates(&check)
+	c.checkMetadata(&check)
+	c.checkKeys(&check)
+	c.checkIdentity(&check)
+	c.checkGroups(&check)
+	c.checkRules(&check)
+	return check.found
+}
+
+// Open makes the connector. It asks nobody; it fails if a file can't be read, or has not what it should.
+func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
+	s := &source{
+		config:     *c,
+		env:        env,
+		acs:        cmp.Or(c.RedirectURI, env.CallbackURL),
+		nameFormat: nameIDFormats[cmp.Or(c.NameIDPolicyFormat, "persistent")],
+	}
+	s.entityID = cmp.Or(c.EntityIssuer, s.acs)
+	var err error
+	if s.keys, err = c.openKeys(env.Log); err != nil {
+		return nil, err
+	}
+	if s.provider, err = c.openProvider(env.Log); err != nil {
+		return nil, err
+	}
+	if c.RedirectURI != "" && c.RedirectURI != env.CallbackURL && c.RedirectURI != env.CallbackURL+"/"+env.ID {
+		env.Log.WarnContext(ctx, "redirectURI is not this server's callback address: responses arrive only if something in between "+
+			"leads them there", "redirectURI", c.RedirectURI, "callback", env.CallbackURL)
+	}
+	return s, nil
+}

@@ -1,0 +1,174 @@
+package saml
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"dex/internal/connector"
+	"dex/internal/saml"
+)
+
+// data is kept with a login: who the user was then. Upstream has written the members of the first part since ever.
+type data struct {
+	UserID            string   `json:"userId"`
+	Username          string   `json:"username"`
+	PreferredUsername string   `json:"preferredUsername"`
+	Email             string   `json:"email"`
+	EmailVerified     bool     `json:"emailVerified"`
+	Groups            []string `json:"groups,omitempty"` // all of them, whatever is told to applications
+
+	// For the logout at the provider.
+	NameID          string `json:"nameID,omitempty"`
+	NameIDFormat    string `json:"nameIDFormat,omitempty"`
+	NameQualifier   string `json:"nameQualifier,omitempty"`
+	SPNameQualifier string `json:"spNameQualifier,omitempty"`
+	SessionIndex    string `json:"sessionIndex,omitempty"`
+
+	LoggedIn time.Time `json:"loggedIn,omitzero"`
+	Expires  time.Time `json:"expires,omitzero"` // when the provider's session ends, if it says so
+}
+
+// attributes finds the values of a user's attributes by their names.
+type attributes []saml.Attribute
+
+// all returns the values of all attributes of a name, in their order.
+func (a attributes) all(name string) []string {
+	var values []string
+	for _, attribute := range a {
+		if attribute.Name == name {
+			values = append(values, attribute.Values...)
+		}
+	}
+	return values
+}
+
+// required returns the first value of an attribute.
+func (a attributes) required(name string) (string, error) {
+	values := a.all(name)
+	if len(values) == 0 {
+		return "", fmt.Errorf("the assertion has no attribute %q with a value; it has %q", name, a.names())
+	}
+	if values[0] == "" {
+		return "", fmt.Errorf("the attribute %q is empty", name)
+	}
+	return values[0], nil
+}
+
+// optional returns the first value of an attribute, or nothing.
+func (a attributes) optional(name string) string {
+	values := a.all(name)
+	if name == "" || len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
+func (a attributes) names() []string {
+	var names []string
+	for _, attribute := range a {
+		names = append(names, attribute.Name)
+	}
+	return names
+}
+
+// identity returns who an assertion is about, unless they are not let in.
+func (s *source) identity(ctx context.Context, scopes connector.Scopes, a *saml.Assertion) (connector.Identity, error) {
+	user, err := s.user(a)
+	if err != nil {
+		return connector.Identity{}, err
+	}
+	if s.config.UserIDAttr == "" && a.NameID.Format == nameIDFormats["transient"] {
+		s.warnTransient.Do(func() {
+			s.env.Log.WarnContext(ctx, "the provider sends transient names: each login is a new user; set userIDAttr")
+		})
+	}
+	id, err := s.authorized(scopes, user)
+	if err != nil {
+		return connector.Identity{}, err
+	}
+	if id.Data, err = json.Marshal(user); err != nil {
+		return connector.Identity{}, fmt.Errorf("encode connector data: %w", err)
+	}
+	id.AuthTime = a.AuthnInstant
+	if now := time.Now(); id.AuthTime.After(now) { // the clocks differ
+		id.AuthTime = now
+	}
+	return id, nil
+}
+
+// user returns who an assertion is about.
+func (s *source) user(a *saml.Assertion) (data, error) {
+	told := attributes(a.Attributes)
+	user := data{
+		UserID:            a.NameID.Value,
+		PreferredUsername: told.optional(s.config.PreferredUsernameAttr),
+		EmailVerified:     s.config.EmailVerified,
+		Groups:            s.groups(told),
+
+		NameID: a.NameID.Value, NameIDFormat: a.NameID.Format,
+		NameQualifier: a.NameID.NameQualifier, SPNameQualifier: a.NameID.SPNameQualifier,
+		SessionIndex: a.SessionIndex,
+		LoggedIn:     time.Now().UTC(), Expires: a.SessionNotOnOrAfter,
+	}
+	var err error
+	if s.config.UserIDAttr != "" {
+		if user.UserID, err = told.required(s.config.UserIDAttr); err != nil {
+			return data{}, err
+		}
+	}
+	if user.Username, err = told.required(s.config.UsernameAttr); err != nil {
+		return data{}, err
+	}
+	user.Email, err = told.required(s.config.EmailAttr)
+	return user, err
+}
+
+// groups returns the user's groups: without the attribute, none.
+func (s *source) groups(told attributes) []string {
+	if s.config.GroupsAttr == "" {
+		return nil
+	}
+	var groups []string
+	for _, value := range told.all(s.config.GroupsAttr) {
+		parts := []string{value}
+		if s.config.GroupsDelim != "" {
+			parts = strings.Split(value, s.config.GroupsDelim)
+		}
+		for _, part := range parts {
+			if s.config.GroupsDelim != "" {
+				part = strings.TrimSpace(part)
+			}
+			if part != "" {
+				groups = append(groups, part)
+			}
+		}
+	}
+	return groups
+}
+
+// authorized returns what applications are told about a user. It is a *connector.Denied if groups are required and the user
+// is in none of them, whatever the scopes are.
+func (s *source) authorized(scopes connector.Scopes, user data) (connector.Identity, error) {
+	allowed := s.config.AllowedGroups
+	isAllowed := func(group string) bool { return slices.Contains(allowed, group) }
+	if len(allowed) > 0 && !slices.ContainsFunc(user.Groups, isAllowed) {
+		return connector.Identity{}, &connector.Denied{Reason: "You are not in a group that may log in here."}
+	}
+	id := connector.Identity{
+		UserID: user.UserID, Username: user.Username, PreferredUsername: user.PreferredUsername,
+		Email: user.Email, EmailVerified: user.EmailVerified && s.config.EmailVerified,
+	}
+	if !scopes.Groups {
+		return id, nil
+	}
+	for _, group := range user.Groups {
+		if !s.config.FilterGroups || len(allowed) == 0 || isAllowed(group) {
+			id.Groups = append(id.Groups, group)
+		}
+	}
+	return id, nil
+}

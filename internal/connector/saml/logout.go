@@ -1,0 +1,166 @@
+package saml
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/beevik/etree"
+
+	"dex/internal/connector"
+	"dex/internal/saml"
+)
+
+// logoutTime is how long the provider may take a request for a logout.
+const logoutTime = 5 * time.Minute
+
+// LogoutURL implements connector.Logout (single logout, saml-profiles-2.0 section 4.4). There is no way if the provider has no
+// address for it, or if it is not known what the provider calls the user.
+func (s *source) LogoutURL(ctx context.Context, r connector.LogoutRequest) (connector.Redirect, error) {
+	known, err := s.provider.now(ctx)
+	if err != nil {
+		return connector.Redirect{}, err
+	}
+	if known.slo.address == "" {
+		return connector.Redirect{}, nil
+	}
+	user, err := readData(r.Identity.Data)
+	if err != nil {
+		return connector.Redirect{}, err
+	}
+	id := newID()
+	request := s.logoutRequest(id, user, known.slo, time.Now())
+	to, err := send(request, known.slo, r.State, s.keys.current())
+	to.Data = []byte(id)
+	return to, err
+}
+
+// newID returns an ID of a message: 128 random bits (saml-core-2.0 section 1.3.4), with what lets it begin.
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return "_" + hex.EncodeToString(b[:])
+}
+
+func (s *source) logoutRequest(id string, user data, to endpoint, now time.Time) *etree.Element {
+	request := message("LogoutRequest", id, to.address, now)
+	request.CreateAttr("NotOnOrAfter", now.Add(logoutTime).UTC().Format(instantForm))
+	addIssuer(request, s.entityID)
+	name := child(request, nsAssertion, "NameID")
+	for key, value := range map[string]string{
+		"Format": user.NameIDFormat, "NameQualifier": user.NameQualifier, "SPNameQualifier": user.SPNameQualifier,
+	} {
+		if value != "" {
+			name.CreateAttr(key, value)
+		}
+	}
+	name.SetText(cmp.Or(user.NameID, user.UserID)) // upstream kept the latter only, and that was the name
+	if user.SessionIndex != "" {
+		child(request, nsProtocol, "SessionIndex").SetText(user.SessionIndex)
+	}
+	return request
+}
+
+// logoutResponse is a provider's answer to a request for a logout (saml-core-2.0 section 3.7.2).
+type logoutResponse struct {
+	XMLName      xml.Name `xml:"urn:oasis:names:tc:SAML:2.0:protocol LogoutResponse"`
+	InResponseTo string   `xml:"InResponseTo,attr"`
+	Destination  string   `xml:"Destination,attr"`
+	Issuer       string   `xml:"urn:oasis:names:tc:SAML:2.0:assertion Issuer"`
+	Code         struct {
+		Value string `xml:"Value,attr"`
+		Sub   struct {
+			Value string `xml:"Value,attr"`
+		} `xml:"urn:oasis:names:tc:SAML:2.0:protocol StatusCode"`
+	} `xml:"urn:oasis:names:tc:SAML:2.0:protocol Status>StatusCode"`
+}
+
+// HandleLogout implements connector.Logout. An answer need not be signed, as nothing is granted by it; but a signature that is
+// there must be good.
+func (s *source) HandleLogout(ctx context.Context, r connector.Return) error {
+	known, err := s.provider.now(ctx)
+	if err != nil {
+		return err
+	}
+	reader := s.reader(known)
+	var document []byte
+	if r.Request.Method == http.MethodPost {
+		document, err = postedResponse(ctx, reader, r.Request.PostForm)
+	} else {
+		document, err = redirectedResponse(reader, r.Request.URL.RawQuery)
+	}
+	if err != nil {
+		return fmt.Errorf("logout response: %w", err)
+	}
+	var response logoutResponse
+	if err := xml.Unmarshal(document, &response); err != nil {
+		return fmt.Errorf("logout response: %w", err)
+	}
+	if err := s.checkLogout(response, reader.Issuer, string(r.Data)); err != nil {
+		return fmt.Errorf("logout response: %w", err)
+	}
+	return nil
+}
+
+func (s *source) checkLogout(r logoutResponse, issuer, request string) error {
+	const success = "urn:oasis:names:tc:SAML:2.0:status:Success"
+	switch got := strings.TrimSpace(r.Issuer); {
+	case request == "" || r.InResponseTo != request:
+		return fmt.Errorf("it answers another request, %q", r.InResponseTo)
+	case r.Destination != "" && r.Destination != s.env.LogoutURL:
+		return fmt.Errorf("it is meant for another address, %q", r.Destination)
+	case issuer != "" && got != "" && got != issuer:
+		return fmt.Errorf("it is of another issuer, %q", got)
+	case r.Code.Value != success:
+		return fmt.Errorf("the provider did not end its session: %q %q", r.Code.Value, r.Code.Sub.Value)
+	}
+	return nil
+}
+
+// postedResponse returns a response of a form: what is signed of it, if anything is.
+func postedResponse(ctx context.Context, reader *saml.Reader, form url.Values) ([]byte, error) {
+	document, err := saml.DecodePost(form.Get(fieldResponse))
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says enough
+	}
+	if reader.InsecureSkipSignature {
+		return document, saml.Check(document) //nolint:wrapcheck // says enough
+	}
+	signed, err := reader.Signed(ctx, document)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says enough
+	}
+	if signed != nil {
+		return signed, nil
+	}
+	return document, nil
+}
+
+// redirectedResponse returns a response of a query (saml-bindings-2.0 section 3.4.4.1).
+func redirectedResponse(reader *saml.Reader, query string) ([]byte, error) {
+	signed, err := parseQuery(query)
+	if err != nil {
+		return nil, err
+	}
+	if signed.signature != "" && !reader.InsecureSkipSignature {
+		if err := signed.verify(reader.Certificates(), reader.AllowSHA1, time.Now()); err != nil {
+			return nil, err
+		}
+	}
+	if signed.response == "" {
+		return nil, errors.New("there is none")
+	}
+	document, err := saml.DecodeRedirect(signed.response)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says enough
+	}
+	return document, saml.Check(document) //nolint:wrapcheck // says enough
+}

@@ -1,0 +1,238 @@
+package saml
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"dex/internal/outbound"
+	"dex/internal/saml"
+)
+
+// How often metadata is read.
+const (
+	usualInterval = time.Hour
+	leastInterval = time.Minute
+	// retryInterval is the pause after a failure.
+	retryInterval = 3 * time.Second
+	// renewInterval is the pause between reads because of responses that were refused, which anybody can post.
+	renewInterval = time.Minute
+)
+
+// metadata is the description that a provider gives of itself, in a file or at a URL (saml-metadata-2.0). It is read when it is
+// first needed and again and again; the last good one counts until its time is over. It is safe for concurrent use.
+type metadata struct {
+	load     func(ctx context.Context) ([]byte, error)
+	client   *http.Client           // nil for a file
+	remote   bool                   // it is at a URL
+	interval time.Duration          // between reads, if the document does not say that it is shorter
+	entityID string                 // of the provider; empty if the document is about one only
+	signers  *watched[certificates] // nil: the document need not be signed
+	pinned   bool                   // the certificates in it don't count
+	signs    bool                   // our requests are signed
+	log      *slog.Logger
+
+	turn chan struct{} // held by the one who reads
+
+	mu      sync.Mutex // guards the rest, never held over I/O
+	current *description
+	next    time.Time // when to read again
+	err     error     // of the last read
+	renewed time.Time // because of a response that was refused
+}
+
+func (c *Config) openMetadata(log *slog.Logger) (*metadata, error) {
+	if !c.hasMetadata() {
+		return nil, nil //nolint:nilnil // none is configured
+	}
+	m := &metadata{
+		remote: c.MetadataURL != "", interval: usualInterval, entityID: c.SSOIssuer,
+		pinned: c.pinsCertificates(), signs: c.SignRequests, log: log, turn: make(chan struct{}, 1),
+	}
+	if c.MetadataSigningCert != "" {
+		var err error
+		if m.signers, err = watch(log, parseFirst(parseCertificates), c.MetadataSigningCert); err != nil {
+			return nil, fmt.Errorf("metadataSigningCert: %w", err)
+		}
+	}
+	if c.MetadataFile != "" {
+		m.interval = lookEvery
+		m.load = func(context.Context) ([]byte, error) { return readFile(c.MetadataFile) }
+		return m, nil
+	}
+	var err error
+	if m.client, err = outbound.NewClient(c.RootCAs, false); err != nil {
+		return nil, fmt.Errorf("metadataURL: %w", err)
+	}
+	m.client.CheckRedirect = staySecure
+	m.load = func(ctx context.Context) ([]byte, error) { return fetch(ctx, m.client, c.MetadataURL) }
+	return m, nil
+}
+
+// staySecure lets nobody lead a request from https to http.
+func staySecure(r *http.Request, via []*http.Request) error {
+	if r.URL.Scheme != "https" && via[0].URL.Scheme == "https" {
+		return fmt.Errorf("redirected to %s, without TLS", r.URL.Redacted())
+	}
+	if len(via) >= maxRedirects {
+		return fmt.Errorf("redirected more than %d times", maxRedirects)
+	}
+	return nil
+}
+
+const maxRedirects = 5
+
+func fetch(ctx context.Context, client *http.Client, address string) ([]byte, error) {
+	status, content, err := outbound.Get(ctx, client, address, http.Header{
+		"Accept": {"application/samlmetadata+xml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.1"},
+	})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a *url.Error says where
+	}
+	if status != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %d %s", address, status, http.StatusText(status))
+	}
+	return content, nil
+}
+
+// now returns the description, which is valid. A document at a URL is read here only if there is none yet, or its time is
+// over: else nobody who signs in should wait for it.
+func (m *metadata) now(ctx context.Context) (*description, error) {
+	current := m.valid(time.Now())
+	if current != nil && m.remote {
+		return current, nil
+	}
+	err := m.refresh(ctx)
+	if current = m.valid(time.Now()); current != nil {
+		return current, nil
+	}
+	if err == nil {
+		err = errors.New("the provider's metadata has passed its validUntil, and there is none that is newer")
+	}
+	return nil, err
+}
+
+func (m *metadata) valid(now time.Time) *description {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.current == nil || m.current.isOver(now) {
+		return nil
+	}
+	return m.current
+}
+
+// refresh reads the document if it is time to. Its error is that of the last read.
+func (m *metadata) refresh(ctx context.Context) error {
+	return m.read(ctx, func(now time.Time) bool { return !now.Before(m.next) })
+}
+
+// renew reads the document although it is not time to, but not too often. It reports whether there is something newer than
+// what was used.
+func (m *metadata) renew(ctx context.Context, used *description) bool {
+	err := m.read(ctx, func(now time.Time) bool {
+		if m.current != used || !m.renewed.IsZero() && now.Sub(m.renewed) < renewInterval {
+			return false
+		}
+		m.renewed = now
+		return true
+	})
+	return err == nil && m.valid(time.Now()) != used
+}
+
+// read reads the document if due says so, which is called with the lock held. One reads, the others wait for what comes of
+// it.
+func (m *metadata) read(ctx context.Context, due func(now time.Time) bool) error {
+	select {
+	case m.turn <- struct{}{}:
+		defer func() { <-m.turn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	m.mu.Lock()
+	isDue, last := due(time.Now()), m.err
+	m.mu.Unlock()
+	if !isDue {
+		return last
+	}
+	document, err := m.load(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // who stops to ask says nothing about the provider
+	}
+	if err != nil {
+		return m.failed(err)
+	}
+	fresh, err := m.parse(ctx, document)
+	if err != nil {
+		return m.failed(err)
+	}
+	m.keep(ctx, fresh)
+	return nil
+}
+
+// parse reads a document; it returns the current description for the document that it was made of.
+func (m *metadata) parse(ctx context.Context, document []byte) (*description, error) {
+	sum := sha256.Sum256(document)
+	m.mu.Lock()
+	current := m.current
+	m.mu.Unlock()
+	if current != nil && current.madeOf == sum && !current.isOver(time.Now()) {
+		return current, nil
+	}
+	document, err := m.verified(ctx, document)
+	if err != nil {
+		return nil, err
+	}
+	fresh, err := parseDescription(document, m.entityID, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if len(fresh.certificates) == 0 && !m.pinned {
+		return nil, fmt.Errorf("it has no certificate that %s signs with", fresh.entityID)
+	}
+	fresh.madeOf = sum
+	return fresh, nil
+}
+
+// verified returns what is signed of a document; all of it if it need not be signed.
+func (m *metadata) verified(ctx context.Context, document []byte) ([]byte, error) {
+	if m.signers == nil {
+		return document, saml.Check(document) //nolint:wrapcheck // says enough
+	}
+	reader := saml.Reader{Certificates: func() []*x509.Certificate { return m.signers.current() }}
+	signed, err := reader.Signed(ctx, document)
+	if err == nil && signed == nil {
+		err = errors.New("it is not signed, and metadataSigningCert is given")
+	}
+	return signed, err
+}
+
+// failed notes a failure. What was read before still counts.
+func (m *metadata) failed(err error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = fmt.Errorf("metadata of the provider: %w", err)
+	m.next = time.Now().Add(retryInterval)
+	return m.err
+}
+
+func (m *metadata) keep(ctx context.Context, fresh *description) {
+	now := time.Now()
+	m.mu.Lock()
+	isNew := m.current != fresh
+	m.current, m.err, m.next = fresh, nil, now.Add(fresh.wait(now, m.interval))
+	m.mu.Unlock()
+	if !isNew {
+		return
+	}
+	m.log.InfoContext(ctx, "read the provider's metadata", "entityID", fresh.entityID, "certificates", len(fresh.certificates),
+		"validUntil", fresh.validUntil)
+	if fresh.wantsSigned && !m.signs {
+		m.log.WarnContext(ctx, "the provider's metadata wants requests to be signed: set signRequests", "entityID", fresh.entityID)
+	}
+}

@@ -1,0 +1,140 @@
+package saml
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// A provider is what is known of the identity provider: from the settings, which count first, and from its metadata. It is
+// safe for concurrent use.
+type provider struct {
+	config   Config
+	pinned   *watched[certificates] // nil: those of the metadata count
+	metadata *metadata              // nil if none is configured
+}
+
+func (c *Config) openProvider(log *slog.Logger) (*provider, error) {
+	p := &provider{config: *c}
+	var err error
+	switch {
+	case c.InsecureSkipSignatureValidation:
+		p.pinned = constant[certificates](nil)
+	case len(c.CAData) > 0:
+		var all certificates
+		all, err = parseCertificates(c.CAData)
+		p.pinned = constant(all)
+	case c.CA != "":
+		p.pinned, err = watch(log, parseFirst(parseCertificates), c.CA)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("certificates of the provider: %w", err)
+	}
+	p.metadata, err = c.openMetadata(log)
+	return p, err
+}
+
+// pinsCertificates reports whether the settings say which certificates count.
+func (c *Config) pinsCertificates() bool {
+	return c.InsecureSkipSignatureValidation || c.CA != "" || len(c.CAData) > 0
+}
+
+// known is what is known of the provider at a moment.
+type known struct {
+	issuer       string // empty if it does not matter
+	sso          endpoint
+	slo          endpoint // without an address if there is none
+	certificates certificates
+	told         *description // by the metadata; nil without
+}
+
+// An endpoint is where messages are sent, and how.
+type endpoint struct {
+	address string
+	binding string // bindingPost or bindingRedirect
+}
+
+// now returns what is known. With metadata it fails while there is none that is valid, or if it lacks what is needed.
+func (p *provider) now(ctx context.Context) (known, error) {
+	k := known{
+		issuer: p.config.SSOIssuer,
+		sso:    endpoint{p.config.SSOURL, cmp.Or(p.config.Binding, bindingPost)},
+		slo:    endpoint{p.config.SLOURL, bindingRedirect},
+	}
+	if p.pinned != nil {
+		k.certificates = p.pinned.current()
+	}
+	if p.metadata == nil {
+		return k, nil
+	}
+	told, err := p.metadata.now(ctx)
+	if err != nil {
+		return known{}, err
+	}
+	return p.complete(k, told)
+}
+
+// complete adds from the metadata what the settings don't say.
+func (p *provider) complete(k known, told *description) (known, error) {
+	k.told = told
+	k.issuer = cmp.Or(k.issuer, told.entityID)
+	if p.pinned == nil {
+		k.certificates = told.certificates
+	}
+	if k.sso.address == "" {
+		var found bool
+		if k.sso, found = pick(told.sso, p.config.Binding); !found {
+			return known{}, fmt.Errorf("the metadata has no SingleSignOnService with the binding %s",
+				cmp.Or(p.config.Binding, "post or redirect"))
+		}
+	}
+	if k.slo.address == "" {
+		k.slo, _ = pick(told.slo, bindingRedirect)
+	}
+	return k, nil
+}
+
+// pick returns the first endpoint with a binding; with any, and with post if it is there, if the binding is empty.
+func pick(all []endpoint, binding string) (endpoint, bool) {
+	for _, e := range all {
+		if e.binding == cmp.Or(binding, bindingPost) {
+			return e, true
+		}
+	}
+	if binding == "" && len(all) > 0 {
+		return all[0], true
+	}
+	return endpoint{}, false
+}
+
+// probe returns nil if a response that is signed now would be accepted, as far as that can be told.
+func (p *provider) probe(ctx context.Context) error {
+	if p.metadata != nil {
+		if err := p.metadata.refresh(ctx); err != nil {
+			return err
+		}
+	}
+	k, err := p.now(ctx)
+	if err != nil {
+		return err
+	}
+	if p.config.InsecureSkipSignatureValidation {
+		return nil
+	}
+	return k.certificates.check(time.Now())
+}
+
+// renew reads the metadata anew after a response was refused, for the provider may have a new key. It reports whether
+// something else is known now.
+func (p *provider) renew(ctx context.Context, used known) bool {
+	return p.metadata != nil && p.metadata.renew(ctx, used.told)
+}
+
+// close ends idle connections. A read under way finishes.
+func (p *provider) close() {
+	if p.metadata != nil && p.metadata.client != nil {
+		p.metadata.client.CloseIdleConnections()
+	}
+}

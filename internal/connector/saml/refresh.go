@@ -1,0 +1,56 @@
+package saml
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"dex/internal/connector"
+)
+
+// readData reads what we, or upstream, kept with a login. Without it nobody can tell whose login it was: that is ErrGone, as
+// only the user can mend it, by logging in again.
+func readData(encoded []byte) (data, error) {
+	var d data
+	if err := json.Unmarshal(encoded, &d); err != nil || d.UserID == "" {
+		return data{}, fmt.Errorf("the login was kept without the user: %w", connector.ErrGone)
+	}
+	return d, nil
+}
+
+// Refresh implements connector.Refresher. SAML has no way to ask for a user who is not there: it repeats what the provider
+// said at the login, as long as the settings let it, and holds it against the allowed groups of today.
+func (s *source) Refresh(_ context.Context, scopes connector.Scopes, id connector.Identity) (connector.Identity, error) {
+	user, err := readData(id.Data)
+	if err != nil {
+		return connector.Identity{}, err
+	}
+	if err := s.checkAge(user, time.Now()); err != nil {
+		return connector.Identity{}, fmt.Errorf("%w: %w", err, connector.ErrGone)
+	}
+	fresh, err := s.authorized(scopes, user)
+	if err != nil {
+		return connector.Identity{}, err
+	}
+	fresh.Data = id.Data
+	return fresh, nil
+}
+
+// checkAge returns why a login is too old to be repeated. One that was kept by upstream does not say when it was.
+func (s *source) checkAge(user data, now time.Time) error {
+	if s.config.EndWithSession && !user.Expires.IsZero() && !now.Before(user.Expires) {
+		return errors.New("the provider's session is over")
+	}
+	if s.config.MaxAge == 0 {
+		return nil
+	}
+	if user.LoggedIn.IsZero() {
+		return errors.New("the login is of unknown age, and maxAge is set")
+	}
+	if now.Sub(user.LoggedIn) >= s.config.MaxAge {
+		return errors.New("the login is older than maxAge")
+	}
+	return nil
+}
