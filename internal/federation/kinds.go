@@ -2,6 +2,7 @@ package federation
 
 import (
 	"dex/internal/connector"
+	"dex/internal/connector/keystone"
 	"dex/internal/connector/ldap"
 	"dex/internal/connector/microsoft"
 	"dex/internal/connector/mock"
@@ -12,6 +13,7 @@ import (
 
 // kinds is every type of connector that can be configured, with its settings.
 var kinds = map[string]func() connector.Config{
+	"keystone":     func() connector.Config { return &keystone.Config{} },
 	"ldap":         func() connector.Config { return &ldap.Config{} },
 	"mockCallback": func() connector.Config { return &mock.CallbackConfig{} },
 	"oauth":        func() connector.Config { return &oauth.Config{} },

@@ -1,0 +1,220 @@
+package keystone
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"dex/internal/connector"
+	"dex/internal/outbound"
+)
+
+// What Keystone answers.
+var (
+	errUnauthorized = errors.New("keystone knows nobody of this name and password, or token")
+	errForbidden    = errors.New("keystone does not allow it")
+	errNotFound     = errors.New("keystone does not know the user")
+)
+
+// A user is a record of Keystone's.
+type user struct {
+	Name    string `json:"name"`
+	Email   string `json:"email"`
+	Enabled *bool  `json:"enabled"`
+}
+
+// A token is what Keystone gives for a password.
+type token struct {
+	secret           string
+	userID, userName string
+	expires          time.Time
+}
+
+type object = map[string]any
+
+// passwordOf is the request for a token by a password.
+func passwordOf(username string, d domain, password string) object {
+	return object{"methods": []string{"password"}, "password": object{
+		"user": object{"name": username, "domain": d, "password": password},
+	}}
+}
+
+// call makes a request and returns the answer.
+func (s *source) call(ctx context.Context, method, path, secret string, body any) (*outbound.Answer, error) {
+	var content []byte
+	if body != nil {
+		var err error
+		if content, err = json.Marshal(body); err != nil {
+			return nil, fmt.Errorf("encode request: %w", err)
+		}
+	}
+	r, err := http.NewRequestWithContext(ctx, method, s.cfg.Host+path, bytes.NewReader(content))
+	if err != nil {
+		return nil, fmt.Errorf("keystone: %w", err)
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if secret != "" {
+		r.Header.Set("X-Auth-Token", secret)
+	}
+	answer, err := outbound.Do(s.client, r)
+	if err != nil {
+		return nil, fmt.Errorf("keystone: %w", err)
+	}
+	switch answer.Status {
+	case http.StatusUnauthorized:
+		return answer, errUnauthorized
+	case http.StatusForbidden:
+		return answer, errForbidden
+	case http.StatusNotFound:
+		return answer, errNotFound
+	}
+	return answer, nil
+}
+
+// authenticate gets a token. errUnauthorized when name or password are wrong, a *connector.Denied when a second factor is
+// asked for.
+func (s *source) authenticate(ctx context.Context, identity object) (*token, error) {
+	answer, err := s.call(ctx, http.MethodPost, "/v3/auth/tokens/", "", object{"auth": object{"identity": identity}})
+	if errors.Is(err, errUnauthorized) && answer.Header.Get("Openstack-Auth-Receipt") != "" {
+		return nil, &connector.Denied{Reason: "Your account needs a second factor, which can't be asked for here."}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if answer.Status != http.StatusCreated {
+		return nil, fmt.Errorf("keystone: token request: answer %d", answer.Status)
+	}
+	var body struct {
+		Token struct {
+			ExpiresAt time.Time `json:"expires_at"`
+			User      struct {
+				ID   string `json:"id"`
+				Name string `json:"name"`
+			} `json:"user"`
+		} `json:"token"`
+	}
+	if err := json.Unmarshal(answer.Body, &body); err != nil {
+		return nil, fmt.Errorf("keystone: token request: %w", err)
+	}
+	t := &token{
+		secret: answer.Header.Get("X-Subject-Token"), expires: body.Token.ExpiresAt,
+		userID: body.Token.User.ID, userName: body.Token.User.Name,
+	}
+	if t.secret == "" || t.userID == "" {
+		return nil, errors.New("keystone: token request: the answer has no token or no user")
+	}
+	return t, nil
+}
+
+// user returns a user's record.
+func (s *source) user(ctx context.Context, secret, id string) (*user, error) {
+	var body struct {
+		User user `json:"user"`
+	}
+	err := s.get(ctx, "/v3/users/"+url.PathEscape(id), secret, &body)
+	return &body.User, err
+}
+
+// groups returns the names of a user's groups.
+func (s *source) groups(ctx context.Context, secret, id string) ([]string, error) {
+	var body struct {
+		Groups []struct {
+			Name string `json:"name"`
+		} `json:"groups"`
+	}
+	if err := s.get(ctx, "/v3/users/"+url.PathEscape(id)+"/groups", secret, &body); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, g := range body.Groups {
+		names = append(names, g.Name)
+	}
+	return names, nil
+}
+
+func (s *source) get(ctx context.Context, path, secret string, into any) error {
+	answer, err := s.call(ctx, http.MethodGet, path, secret, nil)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if answer.Status != http.StatusOK {
+		return fmt.Errorf("%s: keystone answers %d", path, answer.Status)
+	}
+	if err := json.Unmarshal(answer.Body, into); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// Probe implements connector.Prober: Keystone says which versions it has.
+func (s *source) Probe(ctx context.Context) error {
+	answer, err := s.call(ctx, http.MethodGet, "/v3", "", nil)
+	if err != nil {
+		return err
+	}
+	if answer.Status != http.StatusOK {
+		return fmt.Errorf("keystone: /v3 answers %d", answer.Status)
+	}
+	return nil
+}
+
+// admin keeps the token of who asks about users.
+type admin struct {
+	mu    sync.Mutex // never held over I/O
+	token *token
+}
+
+// tokenMargin is how long before its end a token is no longer used.
+const tokenMargin = time.Minute
+
+// asAdmin does something with the administrator's token, once more with a new one if the old one is refused.
+func (s *source) asAdmin(ctx context.Context, do func(secret string) error) error {
+	if t := s.admin.current(); t != nil {
+		if err := do(t.secret); !errors.Is(err, errUnauthorized) {
+			return err
+		}
+	}
+	t, err := s.authenticate(ctx, s.adminIdentity())
+	if err != nil {
+		return fmt.Errorf("the account that asks about users: %w", err)
+	}
+	s.admin.keep(t)
+	return do(t.secret)
+}
+
+func (s *source) adminIdentity() object {
+	c := s.cfg
+	if c.ApplicationCredentialID != "" {
+		return object{"methods": []string{"application_credential"}, "application_credential": object{
+			"id": c.ApplicationCredentialID, "secret": c.ApplicationCredentialSecret,
+		}}
+	}
+	in := c.AdminDomain
+	if in == "" {
+		in = c.Domain
+	}
+	return passwordOf(c.AdminUsername, domainOf(in), c.AdminPassword)
+}
+
+func (a *admin) current() *token {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.token == nil || time.Until(a.token.expires) < tokenMargin {
+		return nil
+	}
+	return a.token
+}
+
+func (a *admin) keep(t *token) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.token = t
+}

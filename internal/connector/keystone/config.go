@@ -1,0 +1,111 @@
+// Package keystone signs people in with their passwords of OpenStack Keystone (Identity API v3).
+package keystone
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"dex/internal/config"
+	"dex/internal/connector"
+	"dex/internal/outbound"
+)
+
+// Config is the settings of the type keystone.
+type Config struct {
+	Host   string `key:"keystoneHost"` // base URL, without /v3
+	Domain string `key:"domain"`       // of the users: an id or a name
+
+	// Who asks about users at refresh: a user, or an application credential.
+	AdminUsername               string `key:"keystoneUsername"`
+	AdminPassword               string `key:"keystonePassword"`
+	AdminDomain                 string `key:"adminDomain"` // Domain when empty
+	ApplicationCredentialID     string `key:"applicationCredentialID"`
+	ApplicationCredentialSecret string `key:"applicationCredentialSecret"`
+
+	AllowedGroups      []string `key:"allowedGroups"`
+	RootCAs            []string `key:"rootCAs"`
+	InsecureSkipVerify bool     `key:"insecureSkipVerify"`
+}
+
+// UnmarshalConfig implements config.Unmarshaler.
+func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
+	type plain Config
+	problems := s.Decode((*plain)(c))
+	if u, err := url.Parse(c.Host); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		problems = append(problems, s.Problem("keystoneHost", "must be the URL of Keystone without /v3, such as https://keystone.example.com:5000"))
+	}
+	if c.Domain == "" {
+		problems = append(problems, s.Problem("domain", "is missing: the id or the name of the users' domain, such as default"))
+	}
+	if (c.ApplicationCredentialID == "") != (c.ApplicationCredentialSecret == "") {
+		problems = append(problems, s.Problem("applicationCredentialID", "and applicationCredentialSecret go together"))
+	}
+	warn := func(key, message string) {
+		p := s.Problem(key, "%s", message)
+		p.Warning = true
+		problems = append(problems, p)
+	}
+	if c.AdminUsername == "" && c.ApplicationCredentialID == "" {
+		warn("keystoneUsername", "is missing: nobody can ask about users later on, so that applications get no refresh tokens")
+	}
+	if c.InsecureSkipVerify {
+		warn("insecureSkipVerify", "lets anybody on the way read passwords; use rootCAs")
+	}
+	return problems.InOrder()
+}
+
+// source is the connector.
+type source struct {
+	cfg    *Config
+	client *http.Client
+	log    *slog.Logger
+	admin  admin
+}
+
+// refreshing is a source that can ask about users without their passwords.
+type refreshing struct{ *source }
+
+var (
+	_ connector.Password  = (*source)(nil)
+	_ connector.Prober    = (*source)(nil)
+	_ connector.Refresher = refreshing{}
+)
+
+// Open makes the connector. It asks Keystone nothing.
+func (c *Config) Open(_ context.Context, env connector.Env) (any, error) {
+	client, err := outbound.NewClient(c.RootCAs, c.InsecureSkipVerify)
+	if err != nil {
+		return nil, err
+	}
+	s := &source{cfg: c, client: client, log: env.Log}
+	s.cfg.Host = strings.TrimRight(c.Host, "/")
+	if c.AdminUsername == "" && c.ApplicationCredentialID == "" {
+		return s, nil
+	}
+	return refreshing{s}, nil
+}
+
+// Close lets go of idle connections.
+func (s *source) Close() error {
+	s.client.CloseIdleConnections()
+	return nil
+}
+
+// domain is how Keystone is told of a domain: by its id or by its name.
+type domain struct {
+	ID   string `json:"id,omitempty"`
+	Name string `json:"name,omitempty"`
+}
+
+// domainOf tells ids from names as upstream does: default, and what is a UUID in any form, are ids.
+func domainOf(text string) domain {
+	if _, err := uuid.Parse(text); err == nil || text == "default" {
+		return domain{ID: text}
+	}
+	return domain{Name: text}
+}
