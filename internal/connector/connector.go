@@ -200,8 +200,8 @@ type Env struct {
 	// LogoutURL is where sources send the browser back after a logout; empty where nobody can sign out.
 	LogoutURL string
 	Log       *slog.Logger
-	// Once reports whether a key of the connector's is seen for the first time, here or at any replica, and remembers it
-	// until a time. An error means that nobody knows: refuse.
+	// Once reports whether a key is seen for the first time, by any connector at any replica, and remembers it until a time.
+	// The key says what it is of. An error means that nobody knows: refuse.
 	Once func(ctx context.Context, key string, until time.Time) (bool, error)
 }
 

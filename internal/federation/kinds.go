@@ -13,13 +13,13 @@ import (
 
 // kinds is every type of connector that can be configured, with its settings.
 var kinds = map[string]func() connector.Config{
-	"keystone":     func() connector.Config { return &keystone.Config{} },
-	"ldap":         func() connector.Config { return &ldap.Config{} },
-	"mockCallback": func() connector.Config { return &mock.CallbackConfig{} },
-	"oauth":        func() connector.Config { return &oauth.Config{} },
-	"oidc":         func() connector.Config { return &oidc.Config{} },
-	"mockPassword": func() connector.Config { return &mock.PasswordConfig{} },
-	"saml":         func() connector.Config { return &saml.Config{} },
+	"keystone":        func() connector.Config { return &keystone.Config{} },
+	"ldap":            func() connector.Config { return &ldap.Config{} },
+	"mockCallback":    func() connector.Config { return &mock.CallbackConfig{} },
+	"oauth":           func() connector.Config { return &oauth.Config{} },
+	"oidc":            func() connector.Config { return &oidc.Config{} },
+	"mockPassword":    func() connector.Config { return &mock.PasswordConfig{} },
+	"saml":            func() connector.Config { return &saml.Config{} },
 	// upstream's older name of it
 	"samlExperimental": func() connector.Config { return &saml.Config{} },
 }

@@ -20,17 +20,16 @@ func seenIn(s store.Store) *store.Table[seen] {
 	return store.In(s, store.Kind[seen]{Name: "seen", Expires: func(s *seen) time.Time { return s.Expires }})
 }
 
-// once returns what remembers the keys of a connector.
-func (r *Registry) once(id string) func(ctx context.Context, key string, until time.Time) (bool, error) {
-	return func(ctx context.Context, key string, until time.Time) (bool, error) {
-		sum := sha256.Sum256([]byte(id + "\x00" + key)) // keys are strangers' and of any length
-		_, err := r.seen.Create(ctx, base64.RawURLEncoding.EncodeToString(sum[:]), seen{Expires: until})
-		if errors.Is(err, store.ErrExists) {
-			return false, nil
-		}
-		if err != nil {
-			return false, fmt.Errorf("remember what counts once: %w", err)
-		}
-		return true, nil
+// once reports whether a key is seen for the first time. All connectors share the keys: two of them may be of one source, and
+// take the same thing.
+func (r *Registry) once(ctx context.Context, key string, until time.Time) (bool, error) {
+	sum := sha256.Sum256([]byte(key)) // keys are strangers' and of any length
+	_, err := r.seen.Create(ctx, base64.RawURLEncoding.EncodeToString(sum[:]), seen{Expires: until})
+	if errors.Is(err, store.ErrExists) {
+		return false, nil
 	}
+	if err != nil {
+		return false, fmt.Errorf("remember what counts once: %w", err)
+	}
+	return true, nil
 }

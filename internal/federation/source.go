@@ -115,7 +115,7 @@ func (r *Registry) env(d *Definition) connector.Env {
 		ID:          d.ID,
 		CallbackURL: r.issuer.JoinPath("callback").String(),
 		MetadataURL: r.issuer.JoinPath("saml", d.ID, "metadata").String(),
-		Once:        r.once(d.ID),
+		Once:        r.once,
 		Log:         r.log.With(slog.Group("connector", "type", d.Type, "id", d.ID)),
 	}
 }
