@@ -2,6 +2,8 @@ package federation
 
 import (
 	"dex/internal/connector"
+	"dex/internal/connector/authproxy"
+	"dex/internal/connector/crowd"
 	"dex/internal/connector/keystone"
 	"dex/internal/connector/ldap"
 	"dex/internal/connector/microsoft"
@@ -13,6 +15,8 @@ import (
 
 // kinds is every type of connector that can be configured, with its settings.
 var kinds = map[string]func() connector.Config{
+	"atlassian-crowd": func() connector.Config { return &crowd.Config{} },
+	"authproxy":       func() connector.Config { return &authproxy.Config{} },
 	"keystone":        func() connector.Config { return &keystone.Config{} },
 	"ldap":            func() connector.Config { return &ldap.Config{} },
 	"mockCallback":    func() connector.Config { return &mock.CallbackConfig{} },

@@ -81,8 +81,8 @@ func (g *refreshGrant) ask(
 	ctx context.Context, familyID string, f *family, source *federation.Opened,
 ) (connector.Identity, error) {
 	refresher, ok := source.Instance.(connector.Refresher)
-	if !ok {
-		return f.Identity, nil
+	if !ok { // any more: it could when the login began
+		return connector.Identity{}, oauth.Errorf(oauth.InvalidGrant, "The connector of this login no longer prolongs logins.")
 	}
 	flight := familyID + "/" + strconv.FormatUint(f.Generation, 10)
 	answer := g.asking.DoChan(flight, func() (any, error) {

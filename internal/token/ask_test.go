@@ -126,6 +126,23 @@ func TestReplacedDataSurvivesAFailure(t *testing.T) {
 	r.wantData("second")
 }
 
+// A connector that could tell who users are and can't any more vouches for nobody.
+func TestConnectorThatNoLongerRefreshes(t *testing.T) {
+	s := memory.New()
+	r := newReplica(t, s, Policy{Rotate: true}, 0, same())
+	token := r.must(r.redeem(r.issue("data")))
+	later := newReplica(t, s, Policy{Rotate: true}, 0, same())
+	later.refresh.connectors = federation.NewRegistry([]*federation.Definition{{ID: "src", Config: silent{}}}, s,
+		&url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.DiscardHandler))
+	got, err := later.renew(token)
+	later.wantRefused("after the change", got, err)
+}
+
+// silent is a connector that knows nothing.
+type silent struct{}
+
+func (silent) Open(context.Context, connector.Env) (any, error) { return silent{}, nil }
+
 func TestWaitingForATurnEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var all turns

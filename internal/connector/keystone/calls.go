@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ var (
 
 // A user is a record of Keystone's.
 type user struct {
+	ID      string `json:"id"`
 	Name    string `json:"name"`
 	Email   string `json:"email"`
 	Enabled *bool  `json:"enabled"`
@@ -68,6 +70,9 @@ func (s *source) call(ctx context.Context, method, path, secret string, body any
 	if err != nil {
 		return nil, fmt.Errorf("keystone: %w", err)
 	}
+	if answer.Status >= http.StatusMultipleChoices && answer.Status < http.StatusBadRequest {
+		return nil, fmt.Errorf("keystone: it leads elsewhere (%d), where passwords are not sent: set keystoneHost to where it is", answer.Status)
+	}
 	switch answer.Status {
 	case http.StatusUnauthorized:
 		return answer, errUnauthorized
@@ -83,6 +88,9 @@ func (s *source) call(ctx context.Context, method, path, secret string, body any
 // asked for.
 func (s *source) authenticate(ctx context.Context, identity object) (*token, error) {
 	answer, err := s.call(ctx, http.MethodPost, "/v3/auth/tokens/", "", object{"auth": object{"identity": identity}})
+	if errors.Is(err, errUnauthorized) && passwordExpired(answer.Body) {
+		return nil, &connector.Denied{Reason: "Your password has expired. Change it, then log in again."}
+	}
 	if errors.Is(err, errUnauthorized) && answer.Header.Get("Openstack-Auth-Receipt") != "" {
 		return nil, &connector.Denied{Reason: "Your account needs a second factor, which can't be asked for here."}
 	}
@@ -114,13 +122,28 @@ func (s *source) authenticate(ctx context.Context, identity object) (*token, err
 	return t, nil
 }
 
+// passwordExpired reports whether Keystone says so, which it does only to who knows the password.
+func passwordExpired(body []byte) bool {
+	var e struct {
+		Error struct {
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	return json.Unmarshal(body, &e) == nil && strings.HasPrefix(e.Error.Message, "The password is expired")
+}
+
 // user returns a user's record.
 func (s *source) user(ctx context.Context, secret, id string) (*user, error) {
 	var body struct {
 		User user `json:"user"`
 	}
-	err := s.get(ctx, "/v3/users/"+url.PathEscape(id), secret, &body)
-	return &body.User, err
+	if err := s.get(ctx, "/v3/users/"+url.PathEscape(id), secret, &body); err != nil {
+		return nil, err
+	}
+	if body.User.ID != id {
+		return nil, errors.New("keystone: the record is another user's")
+	}
+	return &body.User, nil
 }
 
 // groups returns the names of a user's groups.
@@ -129,9 +152,13 @@ func (s *source) groups(ctx context.Context, secret, id string) ([]string, error
 		Groups []struct {
 			Name string `json:"name"`
 		} `json:"groups"`
+		Truncated bool `json:"truncated"`
 	}
 	if err := s.get(ctx, "/v3/users/"+url.PathEscape(id)+"/groups", secret, &body); err != nil {
 		return nil, err
+	}
+	if body.Truncated {
+		return nil, errors.New("keystone: the list of the user's groups is cut short: raise list_limit there")
 	}
 	var names []string
 	for _, g := range body.Groups {
@@ -184,7 +211,7 @@ func (s *source) asAdmin(ctx context.Context, do func(secret string) error) erro
 	}
 	t, err := s.authenticate(ctx, s.adminIdentity())
 	if err != nil {
-		return fmt.Errorf("the account that asks about users: %w", err)
+		return fmt.Errorf("the account that asks about users: %v", err) //nolint:errorlint // what it is refused for is not the user's
 	}
 	s.admin.keep(t)
 	return do(t.secret)

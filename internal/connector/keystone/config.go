@@ -50,7 +50,7 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 		p.Warning = true
 		problems = append(problems, p)
 	}
-	if c.AdminUsername == "" && c.ApplicationCredentialID == "" {
+	if !c.hasAdmin() {
 		warn("keystoneUsername", "is missing: nobody can ask about users later on, so that applications get no refresh tokens")
 	}
 	if c.InsecureSkipVerify {
@@ -82,13 +82,17 @@ func (c *Config) Open(_ context.Context, env connector.Env) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	s := &source{cfg: c, client: client, log: env.Log}
 	s.cfg.Host = strings.TrimRight(c.Host, "/")
-	if c.AdminUsername == "" && c.ApplicationCredentialID == "" {
+	if !c.hasAdmin() {
 		return s, nil
 	}
 	return refreshing{s}, nil
 }
+
+// hasAdmin reports whether there is an account that may ask about users.
+func (c *Config) hasAdmin() bool { return c.AdminUsername != "" || c.ApplicationCredentialID != "" }
 
 // Close lets go of idle connections.
 func (s *source) Close() error {

@@ -30,16 +30,34 @@ func (s *source) Login(
 	if id.Username == "" {
 		id.Username = username
 	}
-	u, err := s.user(ctx, token.secret, token.userID)
-	switch {
-	case errors.Is(err, errForbidden), errors.Is(err, errNotFound): // many installations don't let users read themselves
-		s.log.DebugContext(ctx, "user may not read their own record, and has no address here", "err", err)
-	case err != nil:
-		return connector.Identity{}, false, err
-	default:
-		setEmail(&id, u)
+	id, err = s.describe(ctx, scopes, token.secret, id)
+	if errors.Is(err, errForbidden) && s.cfg.hasAdmin() { // many installations don't let users read about themselves
+		err = s.asAdmin(ctx, func(secret string) error {
+			var err error
+			id, err = s.describe(ctx, scopes, secret, id)
+			return err
+		})
 	}
-	return s.withGroups(ctx, scopes, token.secret, id)
+	if errors.Is(err, errForbidden) && len(s.cfg.AllowedGroups) == 0 {
+		s.log.WarnContext(ctx, "Keystone does not let users read about themselves: they have no address and no groups here", "err", err)
+		err = nil
+	}
+	if err != nil {
+		return connector.Identity{}, false, err
+	}
+	return id, true, nil
+}
+
+// describe adds what Keystone knows of a user. What was found before an error is there with it.
+func (s *source) describe(
+	ctx context.Context, scopes connector.Scopes, secret string, id connector.Identity,
+) (connector.Identity, error) {
+	u, err := s.user(ctx, secret, id.UserID)
+	if err != nil {
+		return id, err
+	}
+	setEmail(&id, u)
+	return s.withGroups(ctx, scopes, secret, id)
 }
 
 // Refresh implements connector.Refresher.
@@ -61,10 +79,13 @@ func (r refreshing) Refresh(ctx context.Context, scopes connector.Scopes, last c
 			fresh.Username = u.Name
 		}
 		setEmail(&fresh, u)
-		fresh, _, err = r.withGroups(ctx, scopes, secret, fresh)
+		fresh, err = r.withGroups(ctx, scopes, secret, fresh)
 		return err
 	})
-	return fresh, err
+	if err != nil {
+		return connector.Identity{}, err
+	}
+	return fresh, nil
 }
 
 func setEmail(id *connector.Identity, u *user) {
@@ -74,23 +95,23 @@ func setEmail(id *connector.Identity, u *user) {
 // withGroups adds the user's groups where the application wants them. Those that let users in are looked up in any case.
 func (s *source) withGroups(
 	ctx context.Context, scopes connector.Scopes, secret string, id connector.Identity,
-) (connector.Identity, bool, error) {
+) (connector.Identity, error) {
 	id.Groups = nil
 	if !scopes.Groups && len(s.cfg.AllowedGroups) == 0 {
-		return id, true, nil
+		return id, nil
 	}
 	groups, err := s.groups(ctx, secret, id.UserID)
 	if err != nil {
-		return connector.Identity{}, false, err
+		return id, err
 	}
 	if allowed := s.cfg.AllowedGroups; len(allowed) > 0 {
 		groups = slices.DeleteFunc(groups, func(g string) bool { return !slices.Contains(allowed, g) })
 		if len(groups) == 0 {
-			return connector.Identity{}, false, &connector.Denied{Reason: "You are in none of the groups that may log in here."}
+			return id, &connector.Denied{Reason: "You are in none of the groups that may log in here."}
 		}
 	}
 	if scopes.Groups {
 		id.Groups = groups
 	}
-	return id, true, nil
+	return id, nil
 }

@@ -23,12 +23,13 @@ type object = map[string]any
 // cloud is a Keystone with one user, whose password is secret, and an administrator.
 type cloud struct {
 	*httptest.Server
-	user     object // the record of u/1
-	groups   []string
-	selfRead int // the status of a user who reads their own record
-	fault    int // the status of everything but tokens
-	receipt  bool
-	expires  time.Time
+	user               object // the record of u/1
+	groups             []string
+	selfRead           int // the status of a user who reads their own record
+	fault              int // the status of everything but tokens
+	receipt            bool
+	expired, truncated bool
+	expires            time.Time
 
 	tokens []object // the identities that asked for one
 }
@@ -54,7 +55,7 @@ func newCloud(t *testing.T) *cloud {
 			for _, g := range c.groups {
 				list = append(list, object{"id": "g", "name": g})
 			}
-			_ = json.NewEncoder(w).Encode(object{"groups": list})
+			_ = json.NewEncoder(w).Encode(object{"groups": list, "truncated": c.truncated})
 		default:
 			w.WriteHeader(http.StatusNotFound)
 		}
@@ -87,6 +88,11 @@ func (c *cloud) authenticate(t *testing.T, w http.ResponseWriter, r *http.Reques
 			w.Header().Set("Openstack-Auth-Receipt", "r")
 		}
 		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	if c.expired {
+		w.WriteHeader(http.StatusUnauthorized)
+		_ = json.NewEncoder(w).Encode(object{"error": object{"code": 401, "message": "The password is expired and needs to be changed for user: u/1."}})
 		return
 	}
 	w.Header().Set("X-Subject-Token", "token of "+id)
@@ -162,18 +168,23 @@ func TestLogin(t *testing.T) {
 		wrong         bool
 		fails, denied bool
 	}{
-		"good":                  {password: "secret", want: full},
-		"groups":                {scopes: withGroups, password: "secret", want: grouped},
-		"wrong password":        {password: "other", wrong: true},
-		"no password":           {wrong: true},
-		"may not read herself":  {edit: func(c *cloud) { c.selfRead = http.StatusForbidden }, password: "secret", want: bare},
-		"no address":            {edit: func(c *cloud) { delete(c.user, "email") }, password: "secret", want: bare},
-		"allowed, not asked":    {settings: object{"allowedGroups": []string{"staff"}}, password: "secret", want: full},
-		"allowed, reduced":      {settings: object{"allowedGroups": []string{"staff"}}, scopes: withGroups, password: "secret", want: staff},
-		"not allowed":           {settings: object{"allowedGroups": []string{"board"}}, password: "secret", denied: true},
-		"second factor":         {edit: func(c *cloud) { c.receipt = true }, password: "secret", denied: true},
-		"groups can't be asked": {edit: func(c *cloud) { c.fault = http.StatusInternalServerError }, scopes: withGroups, password: "secret", fails: true},
-		"down":                  {edit: func(c *cloud) { c.Close() }, password: "secret", fails: true},
+		"good":                     {password: "secret", want: full},
+		"groups":                   {scopes: withGroups, password: "secret", want: grouped},
+		"wrong password":           {password: "other", wrong: true},
+		"no password":              {wrong: true},
+		"may not read herself":     {edit: func(c *cloud) { c.selfRead = http.StatusForbidden }, password: "secret", want: full},
+		"may not, nobody else may": {settings: object{"keystoneUsername": ""}, edit: func(c *cloud) { c.selfRead = http.StatusForbidden }, password: "secret", want: bare},
+		"may not, and it matters":  {settings: object{"keystoneUsername": "", "allowedGroups": []string{"staff"}}, edit: func(c *cloud) { c.selfRead = http.StatusForbidden }, password: "secret", fails: true},
+		"groups are cut short":     {scopes: withGroups, edit: func(c *cloud) { c.truncated = true }, password: "secret", fails: true},
+		"another's record":         {edit: func(c *cloud) { c.user["id"] = "u/2" }, password: "secret", fails: true},
+		"password has expired":     {edit: func(c *cloud) { c.expired = true }, password: "secret", denied: true},
+		"no address":               {edit: func(c *cloud) { delete(c.user, "email") }, password: "secret", want: bare},
+		"allowed, not asked":       {settings: object{"allowedGroups": []string{"staff"}}, password: "secret", want: full},
+		"allowed, reduced":         {settings: object{"allowedGroups": []string{"staff"}}, scopes: withGroups, password: "secret", want: staff},
+		"not allowed":              {settings: object{"allowedGroups": []string{"board"}}, password: "secret", denied: true},
+		"second factor":            {edit: func(c *cloud) { c.receipt = true }, password: "secret", denied: true},
+		"groups can't be asked":    {edit: func(c *cloud) { c.fault = http.StatusInternalServerError }, scopes: withGroups, password: "secret", fails: true},
+		"down":                     {edit: func(c *cloud) { c.Close() }, password: "secret", fails: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := newCloud(t)
@@ -274,5 +285,32 @@ func TestWhoAsksAboutUsers(t *testing.T) {
 	if _, err := wrong.Refresh(t.Context(), connector.Scopes{}, last); err == nil || errors.Is(err, connector.ErrGone) ||
 		!strings.Contains(err.Error(), "the account that asks about users") {
 		t.Errorf("an administrator that is refused: %v", err)
+	}
+}
+
+// Passwords and tokens are not sent on to where Keystone, or who is in between, leads.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	asked := 0
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
+	defer elsewhere.Close()
+	redirects := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusPermanentRedirect))
+	defer redirects.Close()
+	s := newCloud(t).open(t, object{"keystoneHost": redirects.URL})
+	if _, ok, err := s.Login(t.Context(), connector.Scopes{}, "JANE", "secret"); ok || err == nil {
+		t.Errorf("it signs in: %v", err)
+	}
+	if asked > 0 {
+		t.Error("the password was sent elsewhere")
+	}
+}
+
+// What the administrator is refused for is no refusal of the user.
+func TestAdministratorWhoNeedsAFactor(t *testing.T) {
+	k := newCloud(t)
+	k.receipt = true
+	_, err := k.open(t, nil).(connector.Refresher).Refresh(t.Context(), connector.Scopes{}, connector.Identity{UserID: "u/1"})
+	var denied *connector.Denied
+	if err == nil || errors.As(err, &denied) || errors.Is(err, connector.ErrGone) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -1,0 +1,108 @@
+// Package authproxy takes the word of a proxy in front of the server that signs people in itself, and says in headers who
+// they are.
+package authproxy
+
+import (
+	"cmp"
+	"net/netip"
+	"strings"
+	"time"
+
+	"dex/internal/config"
+)
+
+// Config is the settings of the type authproxy.
+type Config struct {
+	UserIDHeader         string   `key:"userIDHeader"`
+	UserHeader           string   `key:"userHeader"`
+	UserNameHeader       string   `key:"userNameHeader"` // the preferred name, as upstream has it
+	DisplayNameHeader    string   `key:"displayNameHeader"`
+	EmailHeader          string   `key:"emailHeader"`
+	EmailVerified        *bool    `key:"emailVerified"` // nil means true
+	GroupHeader          string   `key:"groupHeader"`
+	GroupHeaderSeparator string   `key:"groupHeaderSeparator"`
+	StaticGroups         []string `key:"staticGroups"`
+
+	TrustedProxies []string `key:"trustedProxies"` // addresses and CIDRs; none means everybody
+	SecretHeader   string   `key:"secretHeader"`
+	Secret         string   `key:"secret"`
+
+	RefreshMaxAge time.Duration `key:"refreshMaxAge"` // 0 for no refresh
+
+	proxies []netip.Prefix
+}
+
+// shortSecret is the length below which a secret can be guessed, in bytes.
+const shortSecret = 16
+
+// UnmarshalConfig implements config.Unmarshaler.
+func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
+	type plain Config
+	problems := s.Decode((*plain)(c))
+	wrong := func(key, format string, args ...any) {
+		problems = append(problems, s.Problem(key, format, args...))
+	}
+	warn := func(key, message string) {
+		p := s.Problem(key, "%s", message)
+		p.Warning = true
+		problems = append(problems, p)
+	}
+	c.complete()
+	for key, name := range map[string]string{
+		"userIDHeader": c.UserIDHeader, "userHeader": c.UserHeader, "userNameHeader": c.UserNameHeader,
+		"displayNameHeader": c.DisplayNameHeader, "emailHeader": c.EmailHeader, "groupHeader": c.GroupHeader,
+		"secretHeader": c.SecretHeader,
+	} {
+		if !isHeaderName(name) {
+			wrong(key, "must be the name of a header, such as X-Remote-User, not %q", name)
+		}
+	}
+	for _, text := range c.TrustedProxies {
+		if p, ok := prefixOf(text); ok {
+			c.proxies = append(c.proxies, p)
+		} else {
+			wrong("trustedProxies", "must be addresses and CIDRs, such as 10.0.0.7 or 10.0.0.0/24, not %q", text)
+		}
+	}
+	switch {
+	case (c.SecretHeader == "") != (c.Secret == ""):
+		wrong("secretHeader", "goes with secret: the header in which the proxy sends it")
+	case c.Secret != "" && len(c.Secret) < shortSecret:
+		warn("secret", "is shorter than 16 characters, and could be guessed")
+	case c.Secret == "" && len(c.TrustedProxies) == 0:
+		warn("trustedProxies", "and secret are missing: whoever reaches Dex past the proxy can sign in as anybody; give the "+
+			"addresses of the proxy")
+	}
+	if s.Has("refreshMaxAge") && c.RefreshMaxAge <= 0 {
+		wrong("refreshMaxAge", "must be longer than 0, such as 12h; leave it out for no refresh tokens")
+	}
+	return problems.InOrder()
+}
+
+// complete sets what is not given.
+func (c *Config) complete() {
+	c.UserIDHeader = cmp.Or(c.UserIDHeader, "X-Remote-User-Id")
+	c.UserHeader = cmp.Or(c.UserHeader, "X-Remote-User")
+	c.UserNameHeader = cmp.Or(c.UserNameHeader, "X-Remote-User-Name")
+	c.EmailHeader = cmp.Or(c.EmailHeader, "X-Remote-User-Email")
+	c.GroupHeader = cmp.Or(c.GroupHeader, "X-Remote-Group")
+	c.GroupHeaderSeparator = cmp.Or(c.GroupHeaderSeparator, ",")
+}
+
+// isHeaderName reports whether a header may have a name (RFC 9110, section 5.6.2), or whether there is none.
+func isHeaderName(name string) bool {
+	return strings.Trim(name, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+}
+
+// prefixOf reads an address, or a range of them.
+func prefixOf(text string) (netip.Prefix, bool) {
+	if p, err := netip.ParsePrefix(text); err == nil {
+		return p.Masked(), true
+	}
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Prefix{}, false
+	}
+	a = a.Unmap().WithZone("")
+	return netip.PrefixFrom(a, a.BitLen()), true
+}
