@@ -12,10 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -50,7 +47,7 @@ func StartVault(ctx context.Context) (*Vault, error) {
 }
 
 func (v *Vault) init(ctx context.Context) error {
-	program, err := v.build(ctx)
+	program, err := v.account.build(ctx, "vault")
 	if err != nil {
 		return err
 	}
@@ -91,22 +88,6 @@ func (v *Vault) init(ctx context.Context) error {
 	}
 	_, err = v.Do(ctx, v.Root, http.MethodPost, "sys/mounts/transit", map[string]any{"type": "transit"})
 	return err
-}
-
-// build builds the program of the server, which is in a module of its own.
-func (v *Vault) build(ctx context.Context) (program string, err error) {
-	module, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "dex/test").Output()
-	if err != nil {
-		return "", fmt.Errorf("find the program: %w", err)
-	}
-	program = v.account.path("vault")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, ".") //nolint:gosec // G204: ours
-	build.Dir = filepath.Join(strings.TrimSpace(string(module)), "servers", "vault")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make test has built it before
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", build, err, out)
-	}
-	return program, v.account.own(program)
 }
 
 func (v *Vault) ready(ctx context.Context, secretsFile string) error {

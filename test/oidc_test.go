@@ -1,0 +1,225 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// oidcConnector is the settings of a connector to a provider, at which it is the client dex.
+func oidcConnector(c *configuration, issuer string, more section) section {
+	settings := section{
+		"issuer": issuer, "clientID": "dex", "clientSecret": "dex-secret", "redirectURI": c.endpoint("/callback"),
+		"scopes": []string{"profile", "email", "groups"}, "insecureEnableGroups": true,
+	}
+	maps.Copy(settings, more)
+	return section{"type": "oidc", "id": "provider", "name": "Provider", "config": settings}
+}
+
+// newProvider returns the configuration of a server of ours that is the provider of another one. Its refresh tokens are good
+// for one use, without a second try.
+func newProvider(t *testing.T, of *configuration) *configuration {
+	t.Helper()
+	c := newConfiguration(t).withReuseInterval("0s")
+	delete(c.root, "connectors")
+	return c.with("staticClients", []section{
+		{"id": "dex", "name": "Dex", "secret": "dex-secret", "redirectURIs": []string{of.endpoint("/callback")}},
+	})
+}
+
+// administrator is what the provider says of its user.
+var administrator = personClaims{
+	Name: adminName, PreferredUsername: "admin", Email: adminEmail, EmailVerified: true, Groups: []string{"team-a", "team-a/admins"},
+}
+
+// TestProviderOfOthers signs people in at a provider, and keeps them signed in as long as it wants it.
+func TestProviderOfOthers(t *testing.T) {
+	t.Parallel()
+	c := newConfiguration(t).withoutConsent().withReuseInterval("0s")
+	theirs := newProvider(t, c)
+	provider := startDex(t, theirs)
+	d := startDex(t, c.with("connectors", []section{oidcConnector(c, provider.issuer, nil)}))
+
+	t.Run("S2-05 login and refresh", func(t *testing.T) {
+		tokens := d.mustLogin(t, "provider")
+		for range 3 {
+			wantClaims(t, tokens, administrator)
+			next := d.mustRefresh(t, tokens.RefreshToken)
+			if next.status != http.StatusOK || next.RefreshToken == tokens.RefreshToken {
+				t.Fatalf("refresh: status %d, error %q", next.status, next.Error)
+			}
+			tokens = next
+		}
+	})
+	t.Run("S2-05 devices at once", func(t *testing.T) { testDevicesAtOnce(t, d) })
+
+	left, stays := d.mustLogin(t, "provider").RefreshToken, d.mustLogin(t, "provider").RefreshToken
+	provider.stop(t)
+	t.Run("S2-05 the provider is down", func(t *testing.T) {
+		answer := d.mustRefresh(t, left)
+		if answer.status != http.StatusServiceUnavailable || answer.Error != "temporarily_unavailable" {
+			t.Errorf("refresh: status %d, error %q", answer.status, answer.Error)
+		}
+	})
+	provider = startDex(t, theirs)
+	t.Run("S2-05 the provider is back", func(t *testing.T) {
+		answer := d.mustRefresh(t, left) // with the token that was presented in vain
+		if answer.status != http.StatusOK {
+			t.Fatalf("refresh: status %d, error %q", answer.status, answer.Error)
+		}
+		wantClaims(t, answer, administrator)
+	})
+	provider.stop(t)
+	startDex(t, theirs.with("staticPasswords", []section{}))
+	t.Run("S2-05 the user is gone", func(t *testing.T) { wantRefused(t, "the token of a user who is gone", d.mustRefresh(t, stays)) })
+}
+
+// testDevicesAtOnce refreshes several logins of a user at once. All of them share what the provider gave, which is good for
+// one use.
+func testDevicesAtOnce(t *testing.T, d *dex) {
+	tokens := make([]string, 6)
+	for i := range tokens {
+		tokens[i] = d.mustLogin(t, "provider").RefreshToken
+	}
+	for round := range 3 {
+		err := crowd(t.Context(), len(tokens), func(ctx context.Context, i int) error {
+			answer, err := d.refresh(ctx, tokens[i])
+			if err != nil {
+				return err
+			}
+			if answer.status != http.StatusOK {
+				return fmt.Errorf("round %d, device %d: status %d, error %q", round, i, answer.status, answer.Error)
+			}
+			tokens[i] = answer.RefreshToken
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestProviderThatIsDownAtTheStart costs only its own users something, and those no longer than it is down.
+func TestProviderThatIsDownAtTheStart(t *testing.T) {
+	t.Parallel()
+	c := newConfiguration(t).withoutConsent()
+	theirs := newProvider(t, c)
+	c.with("connectors", []section{{"type": "mockCallback", "id": "mock", "name": "Example"}, oidcConnector(c, theirs.issuer, nil)})
+	d := startDex(t, c)
+	t.Run("S1-68 it is down", func(t *testing.T) {
+		d.eventuallySays(t, "/metrics", `dex_connector_up{connector="provider",type="oidc"} 0`)
+		if got := d.choices(t)["provider"]; !strings.HasSuffix(got, "Not answering at the moment") {
+			t.Errorf("the link to it says %q", got)
+		}
+		d.mustLogin(t, "mock")
+		p, err := newVisitor(d.transport).get(t.Context(), d.authURL("/auth/provider", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantFailure(t, p, notAsked)
+		d.eventuallyLogs(t, "connector fails")
+	})
+	startDex(t, theirs)
+	t.Run("S1-68 it recovers", func(t *testing.T) {
+		d.eventuallySays(t, "/metrics", `dex_connector_up{connector="provider",type="oidc"} 1`)
+		wantClaims(t, d.mustLogin(t, "provider"), administrator)
+		if got := d.choices(t)["provider"]; got != "Log in with Provider" {
+			t.Errorf("the link to it says %q", got)
+		}
+	})
+}
+
+// TestProviderRefusals shows what becomes of logins that end badly at the provider.
+func TestProviderRefusals(t *testing.T) {
+	t.Parallel()
+	c := newConfiguration(t).withoutConsent()
+	provider := startDex(t, newProvider(t, c))
+	var connectors []section
+	for id, more := range map[string]section{
+		"members": {"allowedGroups": []string{"team-a"}}, "others": {"allowedGroups": []string{"team-b"}},
+		"wrong-secret": {"clientSecret": "wrong"}, "wrong-callback": {"redirectURI": c.endpoint("/elsewhere")}, "consent": {},
+	} {
+		connector := oidcConnector(c, provider.issuer, more)
+		connector["id"] = id
+		connectors = append(connectors, connector)
+	}
+	d := startDex(t, c.with("connectors", connectors))
+
+	t.Run("S2-05 members of a group", func(t *testing.T) {
+		tokens := d.mustLogin(t, "members")
+		if got := tokens.claims(t).Groups; !slices.Equal(got, []string{"team-a"}) {
+			t.Errorf("groups %q", got)
+		}
+		if next := d.mustRefresh(t, tokens.RefreshToken); next.status != http.StatusOK {
+			t.Errorf("refresh: status %d, error %q", next.status, next.Error)
+		}
+	})
+	t.Run("S2-05 members of no group that may log in", func(t *testing.T) {
+		wantPage(t, d.visitProvider(t, "others", "approve"), http.StatusForbidden, "You are in none of the groups that may log in here.")
+	})
+	t.Run("S2-05 the user does not consent", func(t *testing.T) {
+		if p := d.visitProvider(t, "consent", "rejected"); p.answer.Get("error") != "access_denied" || p.answer.Get("state") == "" {
+			t.Errorf("status %d at %s, the application is told %v", p.status, p.url, p.answer)
+		}
+	})
+	t.Run("S2-05 the provider does not know us", func(t *testing.T) {
+		wantFailure(t, d.visitProvider(t, "wrong-secret", "approve"), notSignedIn)
+		d.eventuallyLogs(t, "the provider answers 401 invalid_client")
+	})
+	t.Run("S2-05 another callback", func(t *testing.T) {
+		p, err := newVisitor(d.transport).get(t.Context(), d.authURL("/auth/wrong-callback", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantFailure(t, p, notAsked)
+		d.eventuallyLogs(t, "redirectURI is")
+	})
+}
+
+// visitProvider logs in at the provider, and answers when it asks for consent.
+func (d *dex) visitProvider(t *testing.T, connector, consent string) *page {
+	t.Helper()
+	v := newVisitor(d.transport)
+	p, err := v.get(t.Context(), d.authURL("/auth/"+connector, nil))
+	if err == nil {
+		p, err = v.enterPassword(t.Context(), p, adminEmail, adminPassword)
+	}
+	if err == nil {
+		p, err = v.answerConsent(t.Context(), p, consent)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// eventuallyLogs waits until the log has a text: what the server writes takes a moment to be read.
+func (d *dex) eventuallyLogs(t *testing.T, text string) {
+	t.Helper()
+	eventually(t, patience, "the log says "+text, func() bool { return strings.Contains(d.log.String(), text) })
+}
+
+// What applications are told of a provider that is of no use.
+const (
+	notAsked    = "The identity source can't be asked."
+	notSignedIn = "The identity source did not sign the user in."
+)
+
+// wantFailure wants a login that ends at the application, which is told no more than that.
+func wantFailure(t *testing.T, p *page, description string) {
+	t.Helper()
+	delete(p.answer, "iss")
+	want := url.Values{
+		"error": {"server_error"}, "error_description": {description}, "state": {"some state"},
+	}
+	if diff := cmp.Diff(want, p.answer); diff != "" {
+		t.Errorf("the application is told (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,51 @@
+package e2e
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// promises are the rows of what users' guides promise about identity sources. Each has a test that bears its id.
+const promises = `
+S0-01 S0-02 S0-03 S0-11 S0-12 S0-14 S0-24
+S1-50 S1-51 S1-52 S1-53 S1-54 S1-55 S1-56 S1-57 S1-58 S1-59 S1-60 S1-61 S1-62 S1-63 S1-64 S1-65 S1-66 S1-67 S1-68
+S1-80 S1-81 S1-82 S1-83 S1-84 S1-85
+S2-02 S2-03 S2-05 S2-08`
+
+// Ids stand in the names of tests.
+var (
+	quoted    = regexp.MustCompile(`"[^"\n]*"`)
+	promiseID = regexp.MustCompile(`\bS[012]-\d\d\b`)
+)
+
+func TestEveryPromiseHasATest(t *testing.T) {
+	t.Parallel()
+	found := map[string]bool{}
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, "seedrows_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, name := range quoted.FindAllString(string(text), -1) {
+			for _, id := range promiseID.FindAllString(name, -1) {
+				found[id] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range strings.Fields(promises) {
+		if !found[id] {
+			t.Errorf("no test bears the id %s", id)
+		}
+	}
+}
