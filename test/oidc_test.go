@@ -139,8 +139,9 @@ func TestProviderThatIsDownAtTheStart(t *testing.T) {
 // TestProviderRefusals shows what becomes of logins that end badly at the provider.
 func TestProviderRefusals(t *testing.T) {
 	t.Parallel()
-	c := newConfiguration(t).withoutConsent()
-	provider := startDex(t, newProvider(t, c))
+	c := newConfiguration(t).withoutConsent().withReuseInterval("0s") // to ask at each refresh
+	theirs := newProvider(t, c)
+	provider := startDex(t, theirs)
 	var connectors []section
 	for id, more := range map[string]section{
 		"members": {"allowedGroups": []string{"team-a"}}, "others": {"allowedGroups": []string{"team-b"}},
@@ -152,13 +153,13 @@ func TestProviderRefusals(t *testing.T) {
 	}
 	d := startDex(t, c.with("connectors", connectors))
 
+	member := d.mustLogin(t, "members")
 	t.Run("S2-05 members of a group", func(t *testing.T) {
-		tokens := d.mustLogin(t, "members")
-		if got := tokens.claims(t).Groups; !slices.Equal(got, []string{"team-a"}) {
+		if got := member.claims(t).Groups; !slices.Equal(got, []string{"team-a"}) {
 			t.Errorf("groups %q", got)
 		}
-		if next := d.mustRefresh(t, tokens.RefreshToken); next.status != http.StatusOK {
-			t.Errorf("refresh: status %d, error %q", next.status, next.Error)
+		if member = d.mustRefresh(t, member.RefreshToken); member.status != http.StatusOK {
+			t.Errorf("refresh: status %d, error %q", member.status, member.Error)
 		}
 	})
 	t.Run("S2-05 members of no group that may log in", func(t *testing.T) {
@@ -180,6 +181,14 @@ func TestProviderRefusals(t *testing.T) {
 		}
 		wantFailure(t, p, notAsked)
 		d.eventuallyLogs(t, "redirectURI is")
+	})
+
+	provider.stop(t)
+	theirs.root["staticPasswords"].([]section)[0]["groups"] = []string{"team-b"}
+	startDex(t, theirs)
+	t.Run("S2-05 members who have left their group", func(t *testing.T) {
+		wantRefused(t, "the token of who has left the group", d.mustRefresh(t, member.RefreshToken))
+		d.mustLogin(t, "others")
 	})
 }
 
