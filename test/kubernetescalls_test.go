@@ -52,14 +52,15 @@ func TestFewCallsToKubernetes(t *testing.T) {
 	d.mustLogin(t, "local") // fills the caches
 	counted.take()
 
-	const logins = 10
+	// What is done beside may fall into the same seconds: a lease is renewed, what has expired is looked for.
+	const logins, beside = 10, 4
 	var tokens []string
 	for range logins {
 		tokens = append(tokens, d.mustLogin(t, "local").RefreshToken)
 	}
 	reads, writes := counted.take()
 	t.Logf("%d logins with a refresh token: %d reads, %d writes", logins, reads, writes)
-	if writes > 2*logins || reads+writes > 3*logins {
+	if writes > 2*logins+beside || reads+writes > 3*logins+beside {
 		t.Errorf("%d logins took %d reads and %d writes, want no more than 3 calls each", logins, reads, writes)
 	}
 	for _, token := range tokens {
@@ -69,7 +70,7 @@ func TestFewCallsToKubernetes(t *testing.T) {
 	}
 	reads, writes = counted.take()
 	t.Logf("%d refreshes: %d reads, %d writes", logins, reads, writes)
-	if writes > logins {
+	if writes > logins+beside {
 		t.Errorf("%d refreshes took %d writes, want no more than 1 each", logins, writes)
 	}
 }

@@ -149,5 +149,5 @@ func connections(t *testing.T, s *servers.Slapd) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return open
+	return len(open)
 }

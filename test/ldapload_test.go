@@ -148,18 +148,25 @@ func (d *dex) loginOne(ctx context.Context, uid string) error {
 func watchConnections(t *testing.T, all ...*servers.Slapd) (most func() int) {
 	t.Helper()
 	var highest int
+	before := make([]map[string]bool, len(all))
 	var watching sync.WaitGroup
 	end := make(chan struct{})
 	watching.Go(func() {
 		tick := time.NewTicker(2 * time.Millisecond)
 		defer tick.Stop()
 		for {
-			for _, s := range all {
+			for i, s := range all {
 				open, err := s.Connections()
 				if err != nil {
 					t.Errorf("count connections: %v", err)
 				}
-				highest = max(highest, open)
+				both := 0
+				for other := range open {
+					if before[i][other] {
+						both++
+					}
+				}
+				before[i], highest = open, max(highest, both)
 			}
 			select {
 			case <-end:

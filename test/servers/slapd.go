@@ -215,30 +215,31 @@ func (s *Slapd) Change(ctx context.Context, ldif string) error {
 	return s.account.run(ctx, program, "-x", "-H", "ldap://"+s.Address, "-D", SlapdAdmin, "-w", SlapdPassword, "-f", file)
 }
 
-// Connections returns how many connections to the server are open.
-func (s *Slapd) Connections() (int, error) {
+// Connections returns the other ends of the open connections to the server. The kernel's table may change while it is read:
+// those were open at once that are in two answers, one after the other.
+func (s *Slapd) Connections() (map[string]bool, error) {
 	table, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	ports := map[string]bool{}
 	for _, address := range []string{s.Address, s.TLSAddress} {
 		_, port, err := net.SplitHostPort(address)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		number, err := strconv.Atoi(port)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		ports[fmt.Sprintf("0100007F:%04X", number)] = true
 	}
 	const established = "01"
-	open := 0
+	open := map[string]bool{}
 	for line := range strings.Lines(string(table)) {
 		fields := strings.Fields(line)
 		if len(fields) > 3 && ports[fields[1]] && fields[3] == established {
-			open++
+			open[fields[2]] = true
 		}
 	}
 	return open, nil
