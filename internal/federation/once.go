@@ -20,11 +20,14 @@ func seenIn(s store.Store) *store.Table[seen] {
 	return store.In(s, store.Kind[seen]{Name: "seen", Expires: func(s *seen) time.Time { return s.Expires }})
 }
 
+// clocksApart is how much the clocks of replicas may differ: what one of them still takes, another must not have forgotten.
+const clocksApart = 5 * time.Minute
+
 // once reports whether a key is seen for the first time. All connectors share the keys: two of them may be of one source, and
 // take the same thing.
 func (r *Registry) once(ctx context.Context, key string, until time.Time) (bool, error) {
 	sum := sha256.Sum256([]byte(key)) // keys are strangers' and of any length
-	_, err := r.seen.Create(ctx, base64.RawURLEncoding.EncodeToString(sum[:]), seen{Expires: until})
+	_, err := r.seen.Create(ctx, base64.RawURLEncoding.EncodeToString(sum[:]), seen{Expires: until.Add(clocksApart)})
 	if errors.Is(err, store.ErrExists) {
 		return false, nil
 	}

@@ -66,12 +66,18 @@ func required(el *etree.Element, namespace, name string) (*etree.Element, error)
 // attribute returns the value of an attribute without a prefix, empty if there is none. The tree's own look-up would take
 // one of any prefix.
 func attribute(el *etree.Element, name string) string {
+	value, _ := lookUp(el, name)
+	return value
+}
+
+// lookUp is attribute, and tells an empty one from none.
+func lookUp(el *etree.Element, name string) (string, bool) {
 	for i := range el.Attr {
 		if el.Attr[i].Space == "" && el.Attr[i].Key == name {
-			return el.Attr[i].Value
+			return el.Attr[i].Value, true
 		}
 	}
-	return ""
+	return "", false
 }
 
 // text returns the text of an element that holds nothing else. A comment in it is an error: what a signature covers has

@@ -13,8 +13,8 @@ var dateTime = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,30})?(
 
 // instant reads an attribute that is an instant: zero if it is absent.
 func instant(el *etree.Element, name string) (time.Time, error) {
-	value := attribute(el, name)
-	if value == "" {
+	value, present := lookUp(el, name)
+	if !present {
 		return time.Time{}, nil
 	}
 	if !dateTime.MatchString(value) {
@@ -23,6 +23,10 @@ func instant(el *etree.Element, name string) (time.Time, error) {
 	at, err := time.Parse(time.RFC3339Nano, value)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("%s of %s: %w", name, el.Tag, err)
+	}
+	if at.IsZero() {
+		// The least instant of many languages, and here: it must not be taken for an absent one.
+		return time.Time{}, fmt.Errorf("%s of %s is not set: %s", name, el.Tag, quote(value))
 	}
 	return at.UTC(), nil
 }

@@ -95,7 +95,7 @@ type endpointXML struct {
 // document has been checked by saml.Check or saml.Reader.
 func parseDescription(document []byte, entityID string, now time.Time) (*description, error) {
 	var root descriptor
-	if err := xml.Unmarshal(document, &root); err != nil {
+	if err := unmarshal(document, &root); err != nil {
 		return nil, fmt.Errorf("read metadata: %w", err)
 	}
 	if root.XMLName.Space != nsMetadata || !strings.HasSuffix(root.XMLName.Local, "Descriptor") {
@@ -104,6 +104,9 @@ func parseDescription(document []byte, entityID string, now time.Time) (*descrip
 	entity, times, err := root.find(entityID)
 	if err != nil {
 		return nil, err
+	}
+	if entity.EntityID == "" {
+		return nil, errors.New("it has no entityID of the identity provider")
 	}
 	d := &description{entityID: entity.EntityID}
 	for i := range entity.Providers {

@@ -101,7 +101,7 @@ func (s *source) HandleLogout(ctx context.Context, r connector.Return) error {
 		return fmt.Errorf("logout response: %w", err)
 	}
 	var response logoutResponse
-	if err := xml.Unmarshal(document, &response); err != nil {
+	if err := unmarshal(document, &response); err != nil {
 		return fmt.Errorf("logout response: %w", err)
 	}
 	if err := s.checkLogout(response, reader.Issuer, string(r.Data)); err != nil {

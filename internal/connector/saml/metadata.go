@@ -75,9 +75,10 @@ func (c *Config) openMetadata(log *slog.Logger) (*metadata, error) {
 	return m, nil
 }
 
-// staySecure lets nobody lead a request from https to http.
+// staySecure lets nobody lead a request from https to http, nor from this machine to another without TLS.
 func staySecure(r *http.Request, via []*http.Request) error {
-	if r.URL.Scheme != "https" && via[0].URL.Scheme == "https" {
+	first, to := via[0].URL, r.URL
+	if first.Scheme == "https" && to.Scheme != "https" || isSafeToFetch(first.String()) && !isSafeToFetch(to.String()) {
 		return fmt.Errorf("redirected to %s, without TLS", r.URL.Redacted())
 	}
 	if len(via) >= maxRedirects {
@@ -178,15 +179,16 @@ func (m *metadata) read(ctx context.Context, due func(now time.Time) bool) error
 // parse reads a document; it returns the current description for the document that it was made of.
 func (m *metadata) parse(ctx context.Context, document []byte) (*description, error) {
 	sum := sha256.Sum256(document)
+	// Also if the document is the same: who may sign it can have changed.
+	document, err := m.verified(ctx, document)
+	if err != nil {
+		return nil, err
+	}
 	m.mu.Lock()
 	current := m.current
 	m.mu.Unlock()
 	if current != nil && current.madeOf == sum && !current.isOver(time.Now()) {
 		return current, nil
-	}
-	document, err := m.verified(ctx, document)
-	if err != nil {
-		return nil, err
 	}
 	fresh, err := parseDescription(document, m.entityID, time.Now())
 	if err != nil {

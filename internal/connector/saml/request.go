@@ -47,7 +47,12 @@ func (s *source) authnRequest(r connector.LoginRequest, to endpoint, now time.Ti
 // mustAskAgain reports whether the user must authenticate although the provider knows them already. SAML has no word for an
 // age: who asks for one would be refused after the provider's session has got older.
 func (s *source) mustAskAgain(r connector.LoginRequest) bool {
-	return s.config.ForceAuthn || slices.Contains(r.Prompt, "login") || r.MaxAge != nil
+	return s.mustAuthenticate(r) || r.MaxAge != nil
+}
+
+// mustAuthenticate reports whether the user must authenticate anew, however short ago they did.
+func (s *source) mustAuthenticate(r connector.LoginRequest) bool {
+	return s.config.ForceAuthn || slices.Contains(r.Prompt, "login")
 }
 
 // requestIssuer returns our name in requests for a login. Upstream has none unless it is configured; but one who signs must

@@ -45,7 +45,12 @@ func (s *source) Begin(ctx context.Context, r connector.LoginRequest) (connector
 	if s.config.SignRequests {
 		pair = s.keys.current()
 	}
-	return send(s.authnRequest(r, known.sso, time.Now()), known.sso, r.State, pair)
+	now := time.Now()
+	to, err := send(s.authnRequest(r, known.sso, now), known.sso, r.State, pair)
+	if s.mustAuthenticate(r) {
+		to.Data = []byte(now.UTC().Format(instantForm))
+	}
+	return to, err
 }
 
 // HandleCallback implements connector.Callback.
@@ -64,7 +69,26 @@ func (s *source) HandleCallback(ctx context.Context, r connector.Return) (connec
 	if err := s.useOnce(ctx, assertion); err != nil {
 		return connector.Identity{}, err
 	}
+	if err := s.checkForced(r.Data, assertion); err != nil {
+		return connector.Identity{}, err
+	}
 	return s.identity(ctx, r.Scopes, assertion)
+}
+
+// checkForced fails if the user had to authenticate again since an instant, empty if not, and has not. The request which says
+// so goes by the browser of that very user, who can take it out.
+func (s *source) checkForced(since []byte, a *saml.Assertion) error {
+	if len(since) == 0 {
+		return nil
+	}
+	asked, err := time.Parse(instantForm, string(since))
+	if err != nil {
+		return fmt.Errorf("when the request was made: %w", err)
+	}
+	if a.AuthnInstant.Before(asked.Add(-s.config.ClockSkew)) {
+		return errors.New("the provider did not have the user authenticate again, though it was asked to (ForceAuthn)")
+	}
+	return nil
 }
 
 // read reads a response, and once more if there is newer metadata: the provider may have a new key.
