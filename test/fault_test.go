@@ -1,0 +1,9 @@
+package e2e
+
+import (
+	"testing"
+
+	"dex/internal/faulttest"
+)
+
+func TestFault(t *testing.T) { faulttest.Run(t) }
