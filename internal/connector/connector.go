@@ -159,10 +159,7 @@ type BadToken struct {
 
 // Error returns the reason and its cause.
 func (b *BadToken) Error() string {
-	if b.Cause == nil {
-		return b.Reason
-	}
-	return b.Reason + ": " + b.Cause.Error()
+	return withCause(b.Reason, b.Cause)
 }
 
 // Unwrap returns the cause.
@@ -182,10 +179,7 @@ type Denied struct {
 
 // Error returns the reason and its cause.
 func (d *Denied) Error() string {
-	if d.Cause == nil {
-		return d.Reason
-	}
-	return d.Reason + ": " + d.Cause.Error()
+	return withCause(d.Reason, d.Cause)
 }
 
 // Unwrap returns the cause.

@@ -1,0 +1,112 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+)
+
+// An Outcome is how an attempt at a source ended, as far as it matters to who has to act. It is the one rule for what
+// users, applications, logs and metrics are told; its text is the value in logs and metrics.
+type Outcome string
+
+const (
+	// Succeeded is no error.
+	Succeeded Outcome = "ok"
+	// Refused is a *Denied: the source knows the user, who may not come in.
+	Refused Outcome = "denied"
+	// Cancelled is a *Denied by the user themselves.
+	Cancelled Outcome = "cancelled"
+	// Gone is ErrGone: the source no longer vouches for the user, who has to sign in again.
+	Gone Outcome = "gone"
+	// AccountUnusable is an *Unusable: what the source knows of this user is not enough. Another try ends the same way until
+	// somebody changes the account or the settings; other users are not affected.
+	AccountUnusable Outcome = "account_unusable"
+	// TokenRefused is a *BadToken: the application must come with another token.
+	TokenRefused Outcome = "token_refused"
+	// Unavailable is a *Temporary, or a failure of the network: trying again can help.
+	Unavailable Outcome = "unavailable"
+	// Broken is every other error: the source or the settings of its connector have to be mended, and until then nobody can
+	// sign in.
+	Broken Outcome = "broken"
+)
+
+// RetryHelps reports whether the same attempt may succeed later without anybody changing anything.
+func (o Outcome) RetryHelps() bool { return o == Unavailable }
+
+// OutcomeOf returns how an attempt ended that returned an error, or nil.
+func OutcomeOf(err error) Outcome {
+	if err == nil {
+		return Succeeded
+	}
+	if denied, ok := errors.AsType[*Denied](err); ok {
+		if denied.ByUser {
+			return Cancelled
+		}
+		return Refused
+	}
+	if errors.Is(err, ErrGone) {
+		return Gone
+	}
+	if _, ok := errors.AsType[*Unusable](err); ok {
+		return AccountUnusable
+	}
+	if _, ok := errors.AsType[*BadToken](err); ok {
+		return TokenRefused
+	}
+	if isTemporary(err) {
+		return Unavailable
+	}
+	return Broken
+}
+
+// isTemporary reports whether nobody answered, or the one who did asked to come back later.
+func isTemporary(err error) bool {
+	if _, ok := errors.AsType[*Temporary](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	for _, lost := range []error{
+		context.DeadlineExceeded, context.Canceled, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE,
+	} {
+		if errors.Is(err, lost) {
+			return true
+		}
+	}
+	return false
+}
+
+// Unusable says that a source vouches for a user whose account lacks what is needed here, such as an e-mail address.
+// Reason is a sentence for that user, such as "Your account has no e-mail address."
+type Unusable struct {
+	Reason string
+	Cause  error // for the log; may be nil
+}
+
+// Error returns the reason and its cause.
+func (u *Unusable) Error() string { return withCause(u.Reason, u.Cause) }
+
+// Unwrap returns the cause.
+func (u *Unusable) Unwrap() error { return u.Cause }
+
+// Temporary says that a source can't do its work just now: it is overloaded, restarting, or asked to come back later.
+// Failures of the network count as such by themselves.
+type Temporary struct{ Cause error }
+
+// Error returns the cause.
+func (t *Temporary) Error() string { return t.Cause.Error() }
+
+// Unwrap returns the cause.
+func (t *Temporary) Unwrap() error { return t.Cause }
+
+func withCause(reason string, cause error) string {
+	if cause == nil {
+		return reason
+	}
+	return reason + ": " + cause.Error()
+}
