@@ -37,6 +37,9 @@ func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
 		return pageErrorf(http.StatusBadRequest, "This way to log in does not lead over another provider.")
 	}
 	if req.Done {
+		if f.cfg.AnyBrowser { // the id shows nothing of who asks, and the consent page is for whoever brought the answer
+			return errLostRequest(errNoRequest)
+		}
 		return f.goOn(w, r, req)
 	}
 	if r.PathValue("connector") == "" {

@@ -110,7 +110,7 @@ func (f *Flow) checkUser(req *request, d *federation.Definition, id connector.Id
 	return nil
 }
 
-// goOn leads somebody who comes back to a login that they have gone through to the page that it waits at: a source's
+// goOn leads the browser that holds a login, and has gone through it, back to the page that the login waits at: a source's
 // answer counts once.
 func (f *Flow) goOn(w http.ResponseWriter, r *http.Request, req *request) error {
 	p, err := f.pending.Get(r.Context(), req.ID)

@@ -82,6 +82,7 @@ func newFlow(t *testing.T, s connector.Config, edit func(*login.Config)) http.Ha
 	mux.Handle("/auth/{connector}/login", flow.Password())
 	mux.Handle("/callback", flow.Callback())
 	mux.Handle("/callback/{connector}", flow.Callback())
+	mux.Handle("/approval", flow.Approval())
 	mux.Handle("/saml/{connector}/metadata", flow.Metadata())
 	return mux
 }
