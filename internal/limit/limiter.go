@@ -22,6 +22,9 @@ type Rate struct {
 	Every time.Duration // how long until there is one more
 }
 
+// times returns a rate that is a number of times as wide.
+func (r Rate) times(n int) Rate { return Rate{Burst: n * r.Burst, Every: r.Every / time.Duration(n)} }
+
 // A Limiter has a bucket of tries for each key. It is safe for concurrent use, and runs nothing in the background: what is
 // in a bucket is computed from the time.
 type Limiter struct {
@@ -38,10 +41,11 @@ type Limiter struct {
 // id is the hash of a key, so that long names need no more memory than short ones.
 type id [16]byte
 
-// A bucket is that of a key from which something is missing, or from which somebody takes a try right now. A full one needs
-// no memory.
+// A bucket is one from which something is missing, or from which somebody takes a try right now. A full one needs no
+// memory.
 type bucket struct {
 	id     id
+	rate   Rate
 	full   time.Duration // when nothing is missing any more, since the limiter's start
 	trying int           // tries whose end is not known yet
 	ended  chan struct{} // closed when one of them ends; nil while nobody waits for that
@@ -67,12 +71,12 @@ func identify(parts []string) (sum id) {
 	return sum
 }
 
-// begin takes a try from a key's bucket. While others have taken all there are, it waits: if theirs are right, they will be
+// begin takes a try from a bucket. While others have taken all there are, it waits: if theirs are right, they will be
 // given back. So no number of tries at once gets more wrong ones than the rate allows, and no number of right ones is
 // refused. The error is an *Exceeded, or the end of the context.
-func (l *Limiter) begin(ctx context.Context, key id) (*bucket, error) {
+func (l *Limiter) begin(ctx context.Context, p part) (*bucket, error) {
 	for {
-		b, ended, err := l.take(key)
+		b, ended, err := l.take(p)
 		if b != nil || err != nil {
 			return b, err
 		}
@@ -86,17 +90,13 @@ func (l *Limiter) begin(ctx context.Context, key id) (*bucket, error) {
 
 // take takes a try if there is one. If there is none, it returns what tells that one of those under way has ended; if none
 // is under way, an *Exceeded.
-func (l *Limiter) take(key id) (*bucket, <-chan struct{}, error) {
+func (l *Limiter) take(p part) (*bucket, <-chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b, now := l.buckets[key], l.elapsed()
-	if b == nil {
-		b = &bucket{id: key}
-		l.buckets[key] = b
-	}
-	missing := max(0, b.full-now)
+	b, now := l.bucket(p), l.elapsed()
+	missing, all := max(0, b.full-now), time.Duration(b.rate.Burst-1)*b.rate.Every
 	switch {
-	case missing+time.Duration(b.trying)*l.rate.Every <= time.Duration(l.rate.Burst-1)*l.rate.Every:
+	case missing+time.Duration(b.trying)*b.rate.Every <= all:
 		if b.place != nil {
 			l.idle.Remove(b.place)
 			b.place = nil
@@ -104,11 +104,21 @@ func (l *Limiter) take(key id) (*bucket, <-chan struct{}, error) {
 		b.trying++
 		return b, nil, nil
 	case b.trying == 0:
-		return nil, nil, &Exceeded{Wait: missing - time.Duration(l.rate.Burst-1)*l.rate.Every}
+		return nil, nil, &Exceeded{Wait: missing - all}
 	case b.ended == nil:
 		b.ended = make(chan struct{})
 	}
 	return nil, b.ended, nil
+}
+
+// bucket returns the bucket of a part of a key, made if need be.
+func (l *Limiter) bucket(p part) *bucket {
+	b := l.buckets[p.id]
+	if b == nil {
+		b = &bucket{id: p.id, rate: l.rate.times(p.weight)}
+		l.buckets[p.id] = b
+	}
+	return b
 }
 
 // end gives a try back, unless it has failed.
@@ -118,16 +128,23 @@ func (l *Limiter) end(b *bucket, failed bool) {
 	now := l.elapsed()
 	b.trying--
 	if failed {
-		b.full = max(b.full, now) + l.rate.Every
+		b.full = max(b.full, now) + b.rate.Every
 	}
 	if b.ended != nil {
 		close(b.ended)
 		b.ended = nil
 	}
+	l.tidy(b, now)
+}
+
+// tidy puts a bucket where it belongs after a try at it has ended.
+func (l *Limiter) tidy(b *bucket, now time.Duration) {
 	switch {
 	case b.trying > 0: // the last one tidies up
 	case b.full <= now:
 		delete(l.buckets, b.id)
+	case b.place != nil:
+		l.idle.MoveToBack(b.place)
 	default:
 		b.place = l.idle.PushBack(b)
 		l.forget(now)

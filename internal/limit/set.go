@@ -2,7 +2,6 @@ package limit
 
 import (
 	"context"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -15,6 +14,9 @@ var (
 	// perUser is for the passwords of one user: people try three or four that they might have used, twice.
 	// Who guesses gets 8640 tries a day from one address.
 	perUser = Rate{Burst: 10, Every: 10 * time.Second}
+	// everywhere is for the passwords of one user from all addresses together. Whoever has many addresses must not lock
+	// the user out by it, so beyond it nobody is refused, but each try waits before it is checked.
+	everywhere = Rate{Burst: 100, Every: 10 * time.Second}
 	// perAddress is for the passwords of all users from one address, where a whole office may mistype on a Monday, against
 	// one password that is tried on everybody.
 	perAddress = Rate{Burst: 100, Every: time.Second}
@@ -29,16 +31,20 @@ var (
 	deviceRequests = Rate{Burst: 60, Every: time.Second}
 )
 
+// longestPause is the most that a try waits because of tries from other addresses.
+const longestPause = 5 * time.Second
+
 // A Set is the limits of a server. Whose they are is told by the context of the request. The errors of its methods are
 // those of Begin; [Refusal] makes answers of them.
 type Set struct {
-	perUser, perAddress, perClient, unknownClients, userCodes, deviceRequests *Limiter
+	perUser, everywhere, perAddress, perClient, unknownClients, userCodes, deviceRequests *Limiter
 }
 
 // NewSet returns the limits of a server.
 func NewSet(now func() time.Time) *Set {
 	return &Set{
 		perUser:        New(perUser, now),
+		everywhere:     New(everywhere, now),
 		perAddress:     New(perAddress, now),
 		perClient:      New(perClient, now),
 		unknownClients: New(unknownClients, now),
@@ -60,9 +66,14 @@ func (s *Set) CheckPassword(
 		return connector.Identity{}, false, err
 	}
 	defer try.End()
+	user := identify([]string{connectorID, name})
+	if err := s.everywhere.pause(ctx, user, longestPause); err != nil {
+		return connector.Identity{}, false, err
+	}
 	identity, ok, err := source.Login(ctx, scopes, username, password)
 	if !ok && err == nil {
 		try.Failed()
+		s.everywhere.fail(user, longestPause)
 	}
 	return identity, ok, err
 }
@@ -90,17 +101,4 @@ func (s *Set) UserCode(ctx context.Context) (*Try, error) {
 // DeviceRequest counts a device that wants such a code.
 func (s *Set) DeviceRequest(ctx context.Context) error {
 	return Count(ctx, s.deviceRequests.Key(telemetry.ClientAddress(ctx)))
-}
-
-// network returns an address as far as it says who somebody is: of IPv6 everybody has a /64 to choose from. What is no
-// address, as on a Unix socket, is one for all.
-func network(address string) string {
-	addr, err := netip.ParseAddr(address)
-	if err != nil {
-		return ""
-	}
-	if addr = addr.Unmap().WithZone(""); addr.Is4() {
-		return addr.String()
-	}
-	return netip.PrefixFrom(addr, 64).Masked().String()
 }

@@ -37,17 +37,6 @@ func Refusal(err error) *oauth.Error {
 	return oauth.Errorf(oauth.ServerError, "").Because(err)
 }
 
-// A Key is what tries are counted by.
-type Key struct {
-	limiter *Limiter
-	id      id
-}
-
-// Key returns the key of an address and of what is tried there.
-func (l *Limiter) Key(address string, what ...string) Key {
-	return Key{l, identify(append([]string{network(address)}, what...))}
-}
-
 // A Try is one whose end is not known yet. It is to be used by one goroutine.
 type Try struct {
 	taken  []taken
@@ -64,12 +53,17 @@ type taken struct {
 func Begin(ctx context.Context, keys ...Key) (*Try, error) {
 	t := &Try{}
 	for _, k := range keys {
-		b, err := k.limiter.begin(ctx, k.id)
-		if err != nil {
-			t.End()
-			return nil, err
+		for _, p := range k.parts {
+			if p.weight == 0 {
+				break
+			}
+			b, err := k.limiter.begin(ctx, p)
+			if err != nil {
+				t.End()
+				return nil, err
+			}
+			t.taken = append(t.taken, taken{k.limiter, b})
 		}
-		t.taken = append(t.taken, taken{k.limiter, b})
 	}
 	return t, nil
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -44,17 +45,36 @@ func (c ClientAddress) of(r *http.Request) string {
 			} else {
 				more = false
 			}
-			// A zone means something only on the host that it is of, and is free text here.
-			addr, err := netip.ParseAddr(strings.TrimSpace(hop))
-			if err != nil || addr.Zone() != "" {
+			addr, err := parseHop(strings.TrimSpace(hop))
+			if err != nil {
 				return peer
 			}
-			if addr = addr.Unmap(); !c.trusts(addr) {
+			if !c.trusts(addr) {
 				return addr.String()
 			}
 		}
 	}
 	return peer
+}
+
+// parseHop reads an address as a proxy writes it: some, such as Azure's, add the port, and then, or even without one, an
+// IPv6 address is in brackets.
+func parseHop(hop string) (netip.Addr, error) {
+	if with, err := netip.ParseAddrPort(hop); err == nil {
+		hop = with.Addr().String()
+	} else if inner, ok := strings.CutPrefix(hop, "["); ok {
+		if hop, ok = strings.CutSuffix(inner, "]"); !ok || !strings.Contains(hop, ":") {
+			return netip.Addr{}, errors.New("the brackets hold no IPv6 address")
+		}
+	}
+	addr, err := netip.ParseAddr(hop)
+	if err != nil {
+		return netip.Addr{}, err //nolint:wrapcheck // only whether there is one matters
+	}
+	if addr.Zone() != "" { // it means something only on the host that it is of, and is free text here
+		return netip.Addr{}, errors.New("the address has a zone")
+	}
+	return addr.Unmap(), nil
 }
 
 func (c ClientAddress) trustedPeer(peer string) bool {

@@ -1,6 +1,9 @@
 package telemetry
 
-import "context"
+import (
+	"context"
+	"net/netip"
+)
 
 // request is what a context knows about the HTTP request that it belongs to.
 type request struct {
@@ -22,6 +25,19 @@ func RequestID(ctx context.Context) string { return requestOf(ctx).id }
 // ClientAddress returns the IP address of the context's client; empty outside of a request. It serves records, logs and
 // limits, and is no proof of anything: a trusted proxy may have named it.
 func ClientAddress(ctx context.Context) string { return requestOf(ctx).clientAddress }
+
+// Network returns an address as far as it says who somebody is: of IPv6, whose users have many addresses, the network of
+// a number of bits around it. It is empty for what is no IP address, as on a Unix socket.
+func Network(address string, bits int) string {
+	addr, err := netip.ParseAddr(address)
+	if err != nil {
+		return ""
+	}
+	if addr = addr.Unmap().WithZone(""); addr.Is4() {
+		return addr.String()
+	}
+	return netip.PrefixFrom(addr, bits).Masked().String()
+}
 
 func requestOf(ctx context.Context) request {
 	if r, ok := ctx.Value(requestKey{}).(*request); ok {

@@ -12,6 +12,7 @@ import (
 
 	"dex/internal/connector"
 	"dex/internal/store"
+	"dex/internal/telemetry"
 )
 
 // A User is an entry of the password database.
@@ -101,7 +102,7 @@ type Database struct {
 	users Users
 	// hashing bounds how many hashes are computed at once. Each takes a core for some 50 ms and more: a crowd at the
 	// login page waits in line, instead of sharing the cores with everybody who is signed in already.
-	hashing chan struct{}
+	hashing *turns
 	// decoy is compared where there is no user, so that the time doesn't tell who exists.
 	decoy []byte
 }
@@ -116,7 +117,7 @@ var (
 func New(users Users, cost int) *Database {
 	return &Database{
 		users:   users,
-		hashing: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		hashing: newTurns(runtime.GOMAXPROCS(0)),
 		// A hash that no password has; comparing takes what its cost says.
 		decoy: fmt.Appendf(nil, "$2a$%02d$%s", cost, strings.Repeat("X", 22+31)),
 	}
@@ -183,18 +184,20 @@ func (d *Database) Refresh(ctx context.Context, _ connector.Scopes, id connector
 // it would take a core for longer than anybody waits, and a hash that has begun can't be stopped.
 const maxCost = 16
 
+// networkBits is how much of an IPv6 address tells who waits for a hash: the largest network that a subscriber gets.
+const networkBits = 48
+
 // compare checks a password, waiting its turn.
 func (d *Database) compare(ctx context.Context, hash []byte, password string) (bool, error) {
 	if cost, err := bcrypt.Cost(hash); err == nil && cost > maxCost {
 		return false, fmt.Errorf("compare password: the hash has the bcrypt cost %d, allowed is up to %d", cost, maxCost)
 	}
-	select {
-	case d.hashing <- struct{}{}:
-		defer func() { <-d.hashing }()
-	case <-ctx.Done():
-		return false, context.Cause(ctx)
+	done, err := d.hashing.take(ctx, telemetry.Network(telemetry.ClientAddress(ctx), networkBits))
+	if err != nil {
+		return false, err
 	}
-	err := bcrypt.CompareHashAndPassword(hash, []byte(password))
+	defer done()
+	err = bcrypt.CompareHashAndPassword(hash, []byte(password))
 	if errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
 		return false, nil
 	}

@@ -1,0 +1,98 @@
+package local
+
+import (
+	"container/list"
+	"context"
+	"sync"
+)
+
+// turns bounds how many hashes are computed at once, and lets those who wait for one take turns by where they come from:
+// however many tries come from one network, the next one from another waits for one of them at most. It is safe for
+// concurrent use.
+type turns struct {
+	mu      sync.Mutex
+	free    int
+	waiting map[string]*list.List // of chan struct{}, closed when it is the waiter's turn; by network, never empty
+	order   list.List             // of networks that wait, the next one first
+}
+
+func newTurns(n int) *turns { return &turns{free: n, waiting: map[string]*list.List{}} }
+
+// take waits for a turn. done must be called once it is over. The error is the end of the context.
+func (t *turns) take(ctx context.Context, network string) (done func(), err error) {
+	mine, place := t.enter(network)
+	if mine == nil {
+		return t.pass, nil
+	}
+	select {
+	case <-mine:
+		return t.pass, nil
+	case <-ctx.Done():
+	}
+	if !t.leave(network, mine, place) {
+		t.pass() // it has become our turn meanwhile
+	}
+	return nil, context.Cause(ctx)
+}
+
+// enter takes a free turn, or gets in line.
+func (t *turns) enter(network string) (chan struct{}, *list.Element) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.free > 0 {
+		t.free--
+		return nil, nil
+	}
+	line := t.waiting[network]
+	if line == nil {
+		line = list.New()
+		t.waiting[network] = line
+		t.order.PushBack(network)
+	}
+	mine := make(chan struct{})
+	return mine, line.PushBack(mine)
+}
+
+// leave gets out of line; false if the turn has come.
+func (t *turns) leave(network string, mine chan struct{}, place *list.Element) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	select {
+	case <-mine:
+		return false
+	default:
+	}
+	line := t.waiting[network]
+	line.Remove(place)
+	if line.Len() > 0 {
+		return true
+	}
+	delete(t.waiting, network)
+	for e := t.order.Front(); e != nil; e = e.Next() {
+		if e.Value == network {
+			t.order.Remove(e)
+			break
+		}
+	}
+	return true
+}
+
+// pass gives a turn to who is next: the one that waits longest of the network whose turn it is.
+func (t *turns) pass() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	first := t.order.Front()
+	if first == nil {
+		t.free++
+		return
+	}
+	network := first.Value.(string)
+	line := t.waiting[network]
+	close(line.Remove(line.Front()).(chan struct{}))
+	if line.Len() > 0 {
+		t.order.MoveToBack(first)
+		return
+	}
+	t.order.Remove(first)
+	delete(t.waiting, network)
+}

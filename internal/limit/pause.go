@@ -1,0 +1,44 @@
+package limit
+
+import (
+	"context"
+	"time"
+)
+
+// pause waits for as long as too many tries have failed at a bucket, at most for the longest time. It refuses nobody, so
+// that nobody can be locked out by the failures of others. The error is the end of the context.
+func (l *Limiter) pause(ctx context.Context, key id, longest time.Duration) error {
+	wait := min(l.behind(key), longest)
+	if wait <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// behind returns how long it takes until a bucket has a try again.
+func (l *Limiter) behind(key id) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.buckets[key]
+	if b == nil {
+		return 0
+	}
+	return b.full - l.elapsed() - time.Duration(l.rate.Burst-1)*l.rate.Every
+}
+
+// fail counts a failure at a bucket, even if it is empty, but no more of them than have a try wait for the longest time.
+func (l *Limiter) fail(key id, longest time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b, now := l.bucket(part{key, 1}), l.elapsed()
+	most := now + time.Duration(l.rate.Burst-1)*l.rate.Every + longest
+	b.full = min(max(b.full, now)+l.rate.Every, most)
+	l.tidy(b, now)
+}
