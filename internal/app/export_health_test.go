@@ -4,11 +4,21 @@ import (
 	"context"
 	"net/http"
 
+	"dex/internal/connector"
 	"dex/internal/federation"
 )
 
 // AddConnector adds a connector that no configuration can have.
 func (p *Plan) AddConnector(d *federation.Definition) { p.connectors = append(p.connectors, d) }
+
+// ReplaceConnector puts another source in the place of a configured connector.
+func (p *Plan) ReplaceConnector(id string, with connector.Config) {
+	for _, d := range p.connectors {
+		if d.ID == id {
+			d.Config = with
+		}
+	}
+}
 
 // Telemetry returns what the listener for operators serves.
 func (a *App) Telemetry() http.Handler { return a.telemetry() }

@@ -48,6 +48,8 @@ type LoginRequest struct {
 	// UserID is whom the application expects to sign in, as the source names them; empty if it doesn't say, or if they are
 	// another source's. It comes from a token of ours.
 	UserID string
+	// Again is the Hint of an *Again, where the source is asked for the second time in one login.
+	Again string
 }
 
 // A Redirect leads the browser to a source.
@@ -73,6 +75,8 @@ type Return struct {
 	State   string // what LoginRequest had
 	Data    []byte // what Redirect had
 	Request *http.Request
+	// CallbackURL is where the browser came back to: the CallbackURL of Env, or its OwnCallbackURL.
+	CallbackURL string
 }
 
 // Password is a source that checks a name and a password.
@@ -103,16 +107,16 @@ type Negotiation struct {
 
 // Refresher is a source that can tell later on who somebody is now.
 type Refresher interface {
-	// Refresh returns the current identity of one that the source returned before. An error that is ErrGone means that
-	// the user or the permission to ask no longer exists; every other one that the source could not be asked. Data that is
+	// Refresh returns the current identity of one that the source returned before. Its errors are those of Outcome. A token
+	// of the source that can't be verified is a *BadToken, and ends the login as ErrGone does. Data that is
 	// returned is kept even with an error: the source may have replaced what it gave before something else failed.
 	Refresh(ctx context.Context, s Scopes, id Identity) (Identity, error)
 }
 
 // TokenIdentity is a source that knows the holders of tokens that it made (RFC 8693).
 type TokenIdentity interface {
-	// TokenIdentity returns who a token stands for. A *BadToken says that the token is refused; any other error that the
-	// source could not be asked.
+	// TokenIdentity returns who a token stands for. A *BadToken says that the token is refused, an *Unusable that its claims
+	// are not enough; its other errors are those of Outcome too.
 	TokenIdentity(ctx context.Context, s Scopes, t SubjectToken) (Identity, error)
 }
 
@@ -175,6 +179,9 @@ type Denied struct {
 	Cause  error
 	// ByUser says that the user refused, or gave up, at the source.
 	ByUser bool
+	// Code is what the source says to the application that sent the user, where that has a meaning for the application here
+	// too, such as unmet_authentication_requirements; empty for access_denied.
+	Code string
 }
 
 // Error returns the reason and its cause.
@@ -189,6 +196,8 @@ func (d *Denied) Unwrap() error { return d.Cause }
 type Env struct {
 	ID          string // the connector's id
 	CallbackURL string // <issuer>/callback
+	// OwnCallbackURL is <issuer>/callback/<id>, which no other connector shares.
+	OwnCallbackURL string
 	// MetadataURL is where the document of a Metadata source is served.
 	MetadataURL string
 	// LogoutURL is where sources send the browser back after a logout; empty where nobody can sign out.

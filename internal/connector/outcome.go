@@ -2,9 +2,12 @@ package connector
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"syscall"
 )
 
@@ -19,6 +22,8 @@ const (
 	Refused Outcome = "denied"
 	// Cancelled is a *Denied by the user themselves.
 	Cancelled Outcome = "cancelled"
+	// WrongPassword is no error either: name or password are wrong.
+	WrongPassword Outcome = "wrong_password"
 	// Gone is ErrGone: the source no longer vouches for the user, who has to sign in again.
 	Gone Outcome = "gone"
 	// AccountUnusable is an *Unusable: what the source knows of this user is not enough. Another try ends the same way until
@@ -62,10 +67,13 @@ func OutcomeOf(err error) Outcome {
 	return Broken
 }
 
-// isTemporary reports whether nobody answered, or the one who did asked to come back later.
+// isTemporary reports whether nobody answered, or whoever did asked to come back later.
 func isTemporary(err error) bool {
 	if _, ok := errors.AsType[*Temporary](err); ok {
 		return true
+	}
+	if isUntrusted(err) {
+		return false
 	}
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return true
@@ -81,11 +89,30 @@ func isTemporary(err error) bool {
 	return false
 }
 
+// isUntrusted reports whether somebody answered with whom no TLS connection can be made: a certificate or a setting has to
+// be changed. To the net package these are failures of the network.
+func isUntrusted(err error) bool {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok { // no TLS at all
+		return true
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[tls.AlertError](err)
+	return ok
+}
+
 // Unusable says that a source vouches for a user whose account lacks what is needed here, such as an e-mail address.
 // Reason is a sentence for that user, such as "Your account has no e-mail address."
 type Unusable struct {
 	Reason string
-	Cause  error // for the log; may be nil
+	// Claim is what is missing, as the source names it, for the developer of an application that exchanges a token of the
+	// source; empty where there is no such thing.
+	Claim string
+	Cause error // for the log; may be nil
 }
 
 // Error returns the reason and its cause.
@@ -103,6 +130,29 @@ func (t *Temporary) Error() string { return t.Cause.Error() }
 
 // Unwrap returns the cause.
 func (t *Temporary) Unwrap() error { return t.Cause }
+
+// FromStatus returns the error for an answer of a source whose HTTP status is not the one wanted: a *Temporary where trying
+// again can help (RFC 9110, sections 15.5.9 and 15.6; RFC 6585, section 4), the error as it is elsewhere.
+func FromStatus(status int, err error) error {
+	if status >= http.StatusInternalServerError && status != http.StatusNotImplemented ||
+		status == http.StatusTooManyRequests || status == http.StatusRequestTimeout {
+		return &Temporary{Cause: err}
+	}
+	return err
+}
+
+// Again says that a login may succeed if the browser is sent to the source once more. The caller does that once; where it
+// can't, or has done it already, the attempt has ended as Cause says.
+type Again struct {
+	Cause error
+	Hint  string // given back to Begin, so that it asks in another way; may be empty
+}
+
+// Error returns the cause.
+func (a *Again) Error() string { return a.Cause.Error() }
+
+// Unwrap returns the cause.
+func (a *Again) Unwrap() error { return a.Cause }
 
 func withCause(reason string, cause error) string {
 	if cause == nil {

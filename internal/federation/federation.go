@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"dex/internal/connector"
 	"dex/internal/oauth"
 	"dex/internal/store"
@@ -60,6 +62,8 @@ type Registry struct {
 
 	// changed wakes who watches the stored connectors.
 	changed chan struct{}
+	// attempts counts how the attempts at sources ended.
+	attempts *prometheus.CounterVec
 
 	mu          sync.Mutex         // never held over I/O
 	fromStorage map[string]*source // the latest of each id
@@ -76,6 +80,7 @@ func NewRegistry(definitions []*Definition, s store.Store, issuer *url.URL, log 
 		cache:       store.NewCache(store.In(s, Kind)),
 		seen:        seenIn(s),
 		changed:     make(chan struct{}, 1),
+		attempts:    newAttempts(),
 		fromStorage: make(map[string]*source),
 	}
 	for _, d := range definitions {

@@ -16,17 +16,19 @@ var (
 		"When a connector was last looked at.", metricLabels, nil)
 )
 
-// Metrics returns the metrics of the connectors that there are. Those that were not looked at yet have none.
+// Metrics returns the metrics of the connectors that there are, those that were looked at, and counts the attempts at them.
 func (r *Registry) Metrics() prometheus.Collector { return metrics{r} }
 
 type metrics struct{ registry *Registry }
 
-func (metrics) Describe(to chan<- *prometheus.Desc) {
+func (m metrics) Describe(to chan<- *prometheus.Desc) {
+	m.registry.attempts.Describe(to)
 	to <- upMetric
 	to <- checkedMetric
 }
 
 func (m metrics) Collect(to chan<- prometheus.Metric) {
+	m.registry.attempts.Collect(to)
 	for _, h := range m.registry.Health() {
 		if h.Checked.IsZero() || !utf8.ValidString(h.ID) { // no label can hold that, and all metrics would be missing
 			continue

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -23,7 +24,7 @@ const (
 )
 
 // errClosed says that a source was replaced, or that the server ends.
-var errClosed = fmt.Errorf("%w: it is closed", ErrDown)
+var errClosed = fmt.Errorf("%w: %w", ErrDown, &connector.Temporary{Cause: errors.New("it is closed")})
 
 // A source is one connector with its state.
 type source struct {
@@ -109,14 +110,24 @@ func (s *source) try(ctx context.Context, r *Registry) (*Opened, error) {
 	return opened, nil
 }
 
+// CallbackURL is where a source sends the browser back: to an address of its own, or, without an id, to the one that all
+// share.
+func (r *Registry) CallbackURL(connectorID string) string {
+	if connectorID == "" {
+		return r.issuer.JoinPath("callback").String()
+	}
+	return r.issuer.JoinPath("callback", url.PathEscape(connectorID)).String()
+}
+
 // env is what a connector gets from its surroundings.
 func (r *Registry) env(d *Definition) connector.Env {
 	return connector.Env{
-		ID:          d.ID,
-		CallbackURL: r.issuer.JoinPath("callback").String(),
-		MetadataURL: r.issuer.JoinPath("saml", d.ID, "metadata").String(),
-		Once:        r.once,
-		Log:         r.log.With(slog.Group("connector", "type", d.Type, "id", d.ID)),
+		ID:             d.ID,
+		CallbackURL:    r.CallbackURL(""),
+		OwnCallbackURL: r.CallbackURL(d.ID),
+		MetadataURL:    r.issuer.JoinPath("saml", d.ID, "metadata").String(),
+		Once:           r.once,
+		Log:            r.log.With(slog.Group("connector", "type", d.Type, "id", d.ID)),
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"dex/internal/connector"
-	"dex/internal/oauth"
+	"dex/internal/federation"
 	"dex/internal/ui"
 )
 
@@ -47,13 +47,13 @@ func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
 	}
 	identity, err := provider.HandleCallback(r.Context(), connector.Return{
 		Scopes: req.connectorScopes(), State: req.ID, Data: req.ConnectorData, Request: r,
+		CallbackURL: f.cfg.Connectors.CallbackURL(r.PathValue("connector")),
 	})
-	var denied *connector.Denied
-	switch {
-	case errors.As(err, &denied):
-		return deny(req, denied, err)
-	case err != nil:
-		return f.sourceFailed(req, oauth.ServerError, "The identity source did not sign the user in.", err)
+	if again, ok := errors.AsType[*connector.Again](err); ok && !req.AskedTwice {
+		return f.askAgain(w, r, req, source, again)
+	}
+	if err := f.ended(r.Context(), req, federation.Login, err); err != nil {
+		return err
 	}
 	return f.finish(w, r, req, source.Definition, identity)
 }

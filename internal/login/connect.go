@@ -2,6 +2,7 @@ package login
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -15,12 +16,33 @@ import (
 func (f *Flow) begin(w http.ResponseWriter, r *http.Request, req *request, d *federation.Definition) error {
 	source, err := f.cfg.Connectors.Open(r.Context(), d.ID)
 	if err != nil {
-		return f.sourceFailed(req, oauth.TemporarilyUnavailable, "The identity source can't be reached.", err)
+		req.ConnectorID = d.ID
+		return f.notOpened(r.Context(), req, err)
 	}
+	req.AskedTwice = false
+	return f.depart(w, r, req, source, "")
+}
+
+// askAgain sends the browser to a source once more, which has asked for that, or may give in the second time what it did
+// not the first.
+func (f *Flow) askAgain(
+	w http.ResponseWriter, r *http.Request, req *request, source *federation.Opened, again *connector.Again,
+) error {
+	f.log.InfoContext(r.Context(), "identity source is asked once more",
+		"connector_id", source.ID, "hint", again.Hint, "err", again)
+	f.requests.forget(w, r, req.ID)
+	req.AskedTwice = true
+	return f.depart(w, r, req, source, again.Hint)
+}
+
+// depart sends the browser to where a connector's login takes place.
+func (f *Flow) depart(
+	w http.ResponseWriter, r *http.Request, req *request, source *federation.Opened, hint string,
+) error {
 	// Each try has an id, and so a state, of its own: two tabs with one login for a device must not answer for each other,
 	// nor the answer of one source go to another (RFC 9700, section 4.4).
-	req.ID, req.ConnectorID, req.ConnectorData = newID(f.now()), d.ID, nil
-	to, err := f.departure(r.Context(), req, source)
+	req.ID, req.ConnectorID, req.ConnectorData = newID(f.now()), source.ID, nil
+	to, err := f.departure(r.Context(), req, source, hint)
 	if err != nil {
 		return err
 	}
@@ -28,17 +50,21 @@ func (f *Flow) begin(w http.ResponseWriter, r *http.Request, req *request, d *fe
 	if err := f.keep(w, r, req); err != nil {
 		return err
 	}
-	f.leave(w, r, d.Name, to)
+	f.leave(w, r, source.Name, to)
 	return nil
 }
 
 // departure returns the way to where a connector's login takes place.
-func (f *Flow) departure(ctx context.Context, req *request, source *federation.Opened) (connector.Redirect, error) {
+func (f *Flow) departure(
+	ctx context.Context, req *request, source *federation.Opened, hint string,
+) (connector.Redirect, error) {
 	switch instance := source.Instance.(type) {
 	case connector.Callback:
-		to, err := instance.Begin(ctx, f.loginRequest(req))
+		told := f.loginRequest(req)
+		told.Again = hint
+		to, err := instance.Begin(ctx, told)
 		if err != nil {
-			return connector.Redirect{}, f.sourceFailed(req, oauth.ServerError, "The identity source can't be asked.", err)
+			return connector.Redirect{}, f.ended(ctx, req, federation.Login, err)
 		}
 		return to, nil
 	case connector.Password:
@@ -52,7 +78,7 @@ func (f *Flow) departure(ctx context.Context, req *request, source *federation.O
 func (f *Flow) loginRequest(req *request) connector.LoginRequest {
 	told := connector.LoginRequest{
 		Scopes:      req.connectorScopes(),
-		CallbackURL: f.cfg.IssuerURL.JoinPath("callback").String(),
+		CallbackURL: f.cfg.Connectors.CallbackURL(""),
 		State:       req.ID,
 	}
 	if f.cfg.KeepHints {
@@ -82,13 +108,12 @@ func (req *request) connectorScopes() connector.Scopes {
 	return s
 }
 
-// sourceFailed is the error for a source that fails: the application is told, or, as upstream has it, the user.
-func (f *Flow) sourceFailed(req *request, code, description string, cause error) error {
-	if f.cfg.ShowFailures {
-		return pageErrorf(http.StatusInternalServerError, "The service that you log in with has failed.").
-			hint("Go back to the application and log in again.").because(cause)
+// notOpened is the error for a connector that could not be opened.
+func (f *Flow) notOpened(ctx context.Context, req *request, err error) error {
+	if errors.Is(err, federation.ErrDown) {
+		return f.ended(ctx, req, federation.Login, err)
 	}
-	return refuse(req, code, description, cause)
+	return refuse(req, oauth.ServerError, "The connector can't be read.", err)
 }
 
 // underWay returns the request that the browser holds under an id, and its connector, which must be the one in the path
@@ -104,7 +129,7 @@ func (f *Flow) underWay(r *http.Request, id string) (*request, *federation.Opene
 	}
 	source, err := f.cfg.Connectors.Open(r.Context(), req.ConnectorID)
 	if err != nil {
-		return nil, nil, f.sourceFailed(req, oauth.TemporarilyUnavailable, "The identity source can't be reached.", err)
+		return nil, nil, f.notOpened(r.Context(), req, err)
 	}
 	return req, source, nil
 }

@@ -1,43 +1,76 @@
 package login
 
 import (
+	"context"
+	"errors"
 	"net/http"
 
 	"dex/internal/connector"
+	"dex/internal/federation"
 	"dex/internal/oauth"
 	"dex/internal/telemetry"
 	"dex/internal/ui"
 )
 
-// A denial is a user whom the source knows and does not let in. The user is told why, and may try as somebody else; going
-// back to the application tells it that access was denied.
+// A denial is a user whom the source knows and does not let in, or whose account is of no use here. The user is told why,
+// and may try as somebody else; going back to the application tells it that access was denied.
 type denial struct {
 	*answerError
-	reason string
-}
-
-// deny is the error for a source's refusal. Who refused at the source knows why, and goes straight back.
-func deny(req *request, d *connector.Denied, cause error) error {
-	answer := &answerError{req: req, err: oauth.Errorf(oauth.AccessDenied, "%s", d.Reason).Because(cause)}
-	if d.ByUser || req.UserCode != "" || req.RedirectURI == oauth.RedirectOutOfBand {
-		return answer
-	}
-	return &denial{answerError: answer, reason: d.Reason}
+	message, advice string
 }
 
 // Unwrap returns what the application is told.
 func (d *denial) Unwrap() error { return d.answerError }
 
+// ended counts how an attempt at a source has ended, and returns what comes of it: nil, a denial, or what tells the
+// application, or, as upstream has it, the user, that the source failed.
+func (f *Flow) ended(ctx context.Context, req *request, op federation.Operation, err error) error {
+	failure, ok := errors.AsType[*federation.Failure](f.cfg.Connectors.Ended(ctx, req.ConnectorID, op, err))
+	if !ok {
+		return nil
+	}
+	answer := &answerError{req: req, err: failure.Answer()}
+	switch failure.Outcome {
+	case connector.Refused:
+		if answer.err.Code == oauth.AccessDenied {
+			return &denial{answerError: answer, message: failure.Reason()}
+		}
+	case connector.Gone:
+		return &denial{answerError: answer, message: failure.Reason()}
+	case connector.AccountUnusable:
+		return &denial{
+			answerError: answer, message: "Your account can't be used here. " + failure.Reason(),
+			advice: "Tell the people who run this login.",
+		}
+	case connector.Unavailable:
+		if f.cfg.ShowFailures {
+			return pageErrorf(http.StatusServiceUnavailable, "The service that you log in with does not answer.").
+				hint("Go back to the application and log in again in a moment.").because(failure)
+		}
+	case connector.TokenRefused, connector.Broken:
+		if f.cfg.ShowFailures {
+			return pageErrorf(http.StatusInternalServerError, "The service that you log in with has failed.").
+				hint("Trying again does not help. Tell the people who run this login.").because(failure)
+		}
+	case connector.Cancelled: // who refused at the source knows why, and goes straight back
+	case connector.Succeeded, connector.WrongPassword:
+	}
+	return answer
+}
+
 func (f *Flow) showDenial(w http.ResponseWriter, r *http.Request, d *denial) {
 	f.logFailure(r, http.StatusForbidden, d)
 	page := ui.ErrorPage{
-		ErrMsg:    d.reason,
+		ErrMsg:    d.message,
+		Hint:      d.advice,
 		RequestID: telemetry.RequestID(r.Context()),
 		RetryURL:  f.restart(d.req),
 		RetryText: "Log in as somebody else",
 	}
-	if back, err := f.reply(d.req, errorParams(d.err)); err == nil {
-		page.Back = &back
+	if d.req.RedirectURI != oauth.RedirectOutOfBand {
+		if back, err := f.reply(d.req, errorParams(d.err)); err == nil {
+			page.Back = &back
+		}
 	}
 	f.requests.forget(w, r, d.req.ID)
 	w.Header().Set("Cache-Control", "no-store")

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"dex/internal/client"
+	"dex/internal/federation"
 	"dex/internal/oauth"
 	"dex/internal/token"
 )
@@ -80,13 +82,18 @@ func (f *Flow) resume(r *http.Request) (*request, *client.Client, error) {
 	return req, c, nil
 }
 
-// endDevice ends a login for a device with an error. The device hears of a refusal; after everything else its user may
-// try again.
-func (f *Flow) endDevice(w http.ResponseWriter, r *http.Request, e *answerError) {
+// endDevice ends a login for a device with an error, and says more if that is a denial. The device hears of a refusal; after
+// everything else its user may try again.
+func (f *Flow) endDevice(w http.ResponseWriter, r *http.Request, e *answerError, denied *denial) {
 	f.logFailure(r, e.err.Status(), e)
 	if e.err.Code != oauth.AccessDenied {
-		f.showError(w, r, pageErrorf(e.err.Status(), "%s", e.err.PublicDescription()).
-			hint("Try again, with the code that the device shows."))
+		page := pageErrorf(e.err.Status(), "%s", e.err.PublicDescription())
+		if failure, ok := errors.AsType[*federation.Failure](e.err); ok && !failure.Outcome.RetryHelps() {
+			page = page.hint("Tell the people who run this login.")
+		} else {
+			page = page.hint("Try again, with the code that the device shows.")
+		}
+		f.showError(w, r, page)
 		return
 	}
 	if err := f.cfg.Devices.Deny(r.Context(), e.req.device()); err != nil {
@@ -95,8 +102,13 @@ func (f *Flow) endDevice(w http.ResponseWriter, r *http.Request, e *answerError)
 	}
 	f.requests.forget(w, r, e.req.ID)
 	if !errors.Is(e, errNoConsent) { // who refused knows why
-		f.showError(w, r, pageErrorf(http.StatusForbidden, "%s", e.err.PublicDescription()).
-			hint("The device was refused. To try again, start on the device, and enter its new code."))
+		const refused = "The device was refused. To try again, start on the device, and enter its new code."
+		page := pageErrorf(http.StatusForbidden, "%s", e.err.PublicDescription()).hint(refused)
+		if denied != nil {
+			page.message = denied.message
+			page.advice = strings.TrimSpace(denied.advice + " " + refused)
+		}
+		f.showError(w, r, page)
 		return
 	}
 	http.Redirect(w, r, f.deviceResult(e.req.UserCode), http.StatusSeeOther)

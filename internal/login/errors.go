@@ -83,13 +83,13 @@ func (f *Flow) serve(s step) http.Handler {
 
 func (f *Flow) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var denied *denial
-	if errors.As(err, &denied) {
+	if errors.As(err, &denied) && denied.req.UserCode == "" {
 		f.showDenial(w, r, denied)
 		return
 	}
 	var answer *answerError
 	if errors.As(err, &answer) && answer.req.UserCode != "" {
-		f.endDevice(w, r, answer)
+		f.endDevice(w, r, answer, denied)
 		return
 	}
 	if answer != nil && answer.req.RedirectURI != oauth.RedirectOutOfBand {
@@ -123,5 +123,6 @@ func (f *Flow) logFailure(r *http.Request, status int, err error) {
 	if status >= http.StatusInternalServerError {
 		level = slog.LevelError
 	}
-	f.log.Log(r.Context(), level, "login failed", "path", r.URL.Path, "err", err)
+	attrs := append([]any{"path", r.URL.Path}, oauth.LogAttrs(err)...)
+	f.log.Log(r.Context(), level, "login failed", append(attrs, "err", err)...)
 }

@@ -19,17 +19,12 @@ func (f *Flow) negotiate(
 	if n.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", n.Challenge)
 	}
-	var denied *connector.Denied
+	if n.Err != nil {
+		return f.ticketFailed(w, r, req, page, n)
+	}
 	switch {
-	case errors.As(n.Err, &denied):
-		return deny(req, denied, n.Err)
-	case n.Err != nil && n.Form:
-		f.logFailure(r, http.StatusServiceUnavailable, n.Err)
-		page.Message = "Your account can't be looked up at the moment. Please try with your password."
-		f.cfg.Pages.Password(w, r, http.StatusServiceUnavailable, page)
-	case n.Err != nil:
-		return pageErrorf(http.StatusServiceUnavailable, "Your account can't be looked up at the moment.").because(n.Err)
 	case n.Identity != nil:
+		f.cfg.Connectors.Count(source.ID, federation.PasswordForm, connector.Succeeded)
 		return f.finish(w, r, req, source.Definition, *n.Identity)
 	case n.Challenge == "":
 		f.cfg.Pages.Password(w, r, http.StatusOK, page)
@@ -40,4 +35,26 @@ func (f *Flow) negotiate(
 			hint("Sign in to your organization's network on this computer, then try again.")
 	}
 	return nil
+}
+
+// ticketFailed answers for a good ticket that did not sign in its holder.
+func (f *Flow) ticketFailed(
+	w http.ResponseWriter, r *http.Request, req *request, page ui.PasswordPage, n connector.Negotiation,
+) error {
+	err := f.ended(r.Context(), req, federation.PasswordForm, n.Err)
+	if n.Form {
+		return f.showFailure(w, r, page, err, formFailure{
+			passing: "Your account can't be looked up at the moment. Please try with your password.",
+			lasting: "Your account can't be looked up. Trying again does not help: tell the people who run this login.",
+		})
+	}
+	failure, ok := errors.AsType[*federation.Failure](err)
+	switch {
+	case ok && failure.Outcome == connector.Unavailable:
+		return pageErrorf(http.StatusServiceUnavailable, "Your account can't be looked up at the moment.").because(failure)
+	case ok && failure.Outcome == connector.Broken:
+		return pageErrorf(http.StatusInternalServerError, "Your account can't be looked up.").
+			hint("Trying again does not help. Tell the people who run this login.").because(failure)
+	}
+	return err
 }

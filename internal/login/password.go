@@ -55,34 +55,58 @@ func (f *Flow) checkPassword(
 	page.Username = r.PostForm.Get("login")
 	identity, ok, err := f.cfg.Limits.CheckPassword(r.Context(), source.ID, checker, req.connectorScopes(),
 		page.Username, r.PostForm.Get("password"))
-	var denied *connector.Denied
-	var exceeded *limit.Exceeded
-	switch {
-	case errors.As(err, &exceeded):
+	if exceeded, tooMany := errors.AsType[*limit.Exceeded](err); tooMany {
 		f.logFailure(r, http.StatusTooManyRequests, err)
 		w.Header().Set("Retry-After", strconv.Itoa(exceeded.Seconds()))
 		page.Message = exceeded.Message()
 		f.cfg.Pages.Password(w, r, http.StatusTooManyRequests, page)
 		return nil
-	case errors.As(err, &denied):
-		return deny(req, denied, err)
-	case err != nil:
-		// The user can try again, the application could only give up.
-		f.logFailure(r, http.StatusServiceUnavailable, err)
-		page.Message = "Your password can't be checked at the moment. Please try again."
-		f.cfg.Pages.Password(w, r, http.StatusServiceUnavailable, page)
-		return nil
-	case !ok:
+	}
+	if err == nil && !ok {
+		f.cfg.Connectors.Count(source.ID, federation.PasswordForm, connector.WrongPassword)
 		f.log.ErrorContext(r.Context(), "failed login attempt: Invalid credentials.",
 			"connector_id", source.ID, "user", page.Username)
 		page.Invalid = true
 		f.cfg.Pages.Password(w, r, http.StatusUnauthorized, page)
 		return nil
 	}
+	if err := f.ended(r.Context(), req, federation.PasswordForm, err); err != nil {
+		return f.showFailure(w, r, page, err, formFailure{
+			passing: "Your password can't be checked at the moment. Please try again.",
+			lasting: "Your password can't be checked. Trying again does not help: tell the people who run this login.",
+		})
+	}
 	if identity.Methods == nil {
 		identity.Methods = []string{oauth.MethodPassword}
 	}
 	return f.finish(w, r, req, source.Definition, identity)
+}
+
+// A formFailure is what the password form says of a source that failed.
+type formFailure struct {
+	passing string // where trying again can help
+	lasting string // where it can't
+}
+
+// showFailure shows the form again where a source has failed: the user can try again, or choose another way to log in, and
+// the application could only give up. Any other error is returned.
+func (f *Flow) showFailure(w http.ResponseWriter, r *http.Request, page ui.PasswordPage, err error, says formFailure) error {
+	failure, ok := errors.AsType[*federation.Failure](err)
+	if !ok {
+		return err
+	}
+	var status int
+	switch failure.Outcome {
+	case connector.Unavailable:
+		status, page.Message = http.StatusServiceUnavailable, says.passing
+	case connector.Broken, connector.TokenRefused:
+		status, page.Message = http.StatusInternalServerError, says.lasting
+	default:
+		return err
+	}
+	f.logFailure(r, status, failure)
+	f.cfg.Pages.Password(w, r, status, page)
+	return nil
 }
 
 // localType is the type of our own password database.

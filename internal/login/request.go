@@ -43,7 +43,8 @@ type request struct {
 
 	ConnectorID   string    `json:"connector,omitempty"` // chosen by the application or by the user
 	ConnectorData []byte    `json:"connectorData,omitempty"`
-	Done          bool      `json:"done"` // the user has signed in; a page still comes. Always written, so that it never grows
+	AskedTwice    bool      `json:"askedTwice,omitempty"` // the source has been asked once more
+	Done          bool      `json:"done"`                 // the user has signed in; a page still comes. Always written, so that it never grows
 	Expires       time.Time `json:"expires"`
 
 	client *client.Client // while the request is being read

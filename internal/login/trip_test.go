@@ -230,7 +230,8 @@ func (s ticketed) Negotiate(_ context.Context, _ connector.Scopes, r *http.Reque
 
 func TestTickets(t *testing.T) {
 	jane := &connector.Identity{UserID: "jane"}
-	down := errors.New("directory is down")
+	broken := errors.New("no such attribute")
+	down := &connector.Temporary{Cause: errors.New("directory is down")}
 	denied := &connector.Denied{Reason: "Your account is locked."}
 	for name, c := range map[string]struct {
 		without    bool // a ticket
@@ -247,6 +248,8 @@ func TestTickets(t *testing.T) {
 		"good":                        {false, connector.Negotiation{Identity: jane, Challenge: "Negotiate yes"}, 303, false, "", "Negotiate yes"},
 		"good, source down":           {false, connector.Negotiation{Challenge: "x", Err: down}, 503, false, "looked up", "x"},
 		"good, source down, form":     {false, connector.Negotiation{Challenge: "x", Err: down, Form: true}, 503, true, "with your password", "x"},
+		"good, source broken":         {false, connector.Negotiation{Challenge: "x", Err: broken}, 500, false, "does not help", "x"},
+		"good, source broken, form":   {false, connector.Negotiation{Challenge: "x", Err: broken, Form: true}, 500, true, "does not help", "x"},
 		"good, denied, form":          {false, connector.Negotiation{Err: denied, Form: true}, 403, false, denied.Reason, ""},
 		"tickets are not taken today": {true, connector.Negotiation{Form: true}, 200, true, "", ""},
 	} {

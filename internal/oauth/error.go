@@ -25,12 +25,16 @@ const (
 	UnsupportedResponseType  = "unsupported_response_type"
 	AccessDenied             = "access_denied"
 	LoginRequired            = "login_required"
-	ConsentRequired          = "consent_required"
-	RequestNotSupported      = "request_not_supported"
-	RequestURINotSupported   = "request_uri_not_supported"
-	RegistrationNotSupported = "registration_not_supported"
-	ServerError              = "server_error"
-	TemporarilyUnavailable   = "temporarily_unavailable"
+	InteractionRequired      = "interaction_required"
+	AccountSelectionRequired = "account_selection_required"
+	// OpenID Connect Core Error Code unmet_authentication_requirements 1.0
+	UnmetAuthenticationRequirements = "unmet_authentication_requirements"
+	ConsentRequired                 = "consent_required"
+	RequestNotSupported             = "request_not_supported"
+	RequestURINotSupported          = "request_uri_not_supported"
+	RegistrationNotSupported        = "registration_not_supported"
+	ServerError                     = "server_error"
+	TemporarilyUnavailable          = "temporarily_unavailable"
 )
 
 // An Error is what an application is told: a registered code and a sentence for its developer. The cause is for the log

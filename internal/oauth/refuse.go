@@ -17,6 +17,18 @@ func PostOnly(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
+// LogAttrs returns what an error has for the log beside its text.
+func LogAttrs(err error) []any {
+	var detailed interface {
+		error
+		LogAttrs() []any
+	}
+	if errors.As(err, &detailed) {
+		return detailed.LogAttrs()
+	}
+	return nil
+}
+
 // Refuse answers a request of an application with an error, and writes its cause to the log. An error that is no *Error
 // is a failure of our own.
 func Refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, message string, err error) {
@@ -32,8 +44,8 @@ func Refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, message st
 	if !basic {
 		clientID = r.PostForm.Get("client_id")
 	}
-	log.Log(r.Context(), level, message,
-		"grant_type", r.PostForm.Get("grant_type"), "client_id", clientID, "err", oe)
+	attrs := append([]any{"grant_type", r.PostForm.Get("grant_type"), "client_id", clientID}, LogAttrs(err)...)
+	log.Log(r.Context(), level, message, append(attrs, "err", oe)...)
 	if oe.Code == InvalidClient && basic { // RFC 6749, section 5.2
 		w.Header().Set("WWW-Authenticate", `Basic realm="dex", charset="UTF-8"`)
 	}

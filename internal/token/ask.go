@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -142,14 +143,11 @@ func (g *refreshGrant) refresh(ctx context.Context, f *family, source connector.
 	if err != nil && len(fresh.Data) > 0 && !bytes.Equal(fresh.Data, last.Data) {
 		err = errors.Join(err, g.keep(ctx, f, fresh.Data))
 	}
-	var denied *connector.Denied
-	switch {
-	case errors.Is(err, connector.ErrGone), errors.As(err, &denied):
-		return connector.Identity{}, oauth.Errorf(oauth.InvalidGrant, "The identity source refuses the user.").Because(err)
-	case err != nil:
-		return connector.Identity{}, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be asked.").Because(err)
-	case fresh.UserID != f.Identity.UserID:
-		return connector.Identity{}, oauth.Errorf(oauth.InvalidGrant, "The identity source answered for another user.")
+	if err == nil && fresh.UserID != f.Identity.UserID {
+		err = fmt.Errorf("%w: it answered for another user", connector.ErrGone)
+	}
+	if err := g.connectors.Ended(ctx, f.ConnectorID, federation.Refresh, err); err != nil {
+		return connector.Identity{}, sourceFailed(err)
 	}
 	if bytes.Equal(fresh.Data, last.Data) {
 		fresh.Data = nil // nothing to keep, and what another login of the user has stored meanwhile may be newer

@@ -215,11 +215,19 @@ func readForm(r *http.Request) (oauth.Form, error) {
 }
 
 // notOpened returns what the client is told of a source that could not be opened.
-func notOpened(err error) error {
+func notOpened(ctx context.Context, r *federation.Registry, connectorID string, op federation.Operation, err error) error {
 	if errors.Is(err, federation.ErrDown) {
-		return oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be reached.").Because(err)
+		return sourceFailed(r.Ended(ctx, connectorID, op, err))
 	}
 	return fmt.Errorf("open connector: %w", err)
+}
+
+// sourceFailed returns what the client is told of a source that did not say who the user is.
+func sourceFailed(err error) error {
+	if failure, ok := errors.AsType[*federation.Failure](err); ok {
+		return failure.Answer()
+	}
+	return err
 }
 
 // grant finds the grant that a request asks for.

@@ -95,7 +95,7 @@ func codeOf(err error) string {
 
 // Who is at fault when a grant can't ask its source.
 func TestDepartureSources(t *testing.T) {
-	outage := errors.New("no connection")
+	outage := &connector.Temporary{Cause: errors.New("no connection")}
 	for _, c := range []struct {
 		name               string
 		src                *fickle
@@ -104,11 +104,12 @@ func TestDepartureSources(t *testing.T) {
 		password, exchange string
 	}{
 		{"D-108 all is well", &fickle{}, "src", memory.New(), "", ""},
-		{"D-108 outage", &fickle{err: outage}, "src", memory.New(), oauth.ServerError, oauth.TemporarilyUnavailable},
+		{"D-108 outage", &fickle{err: outage}, "src", memory.New(), oauth.TemporarilyUnavailable, oauth.TemporarilyUnavailable},
+		{"D-108 defect", &fickle{err: errors.New("no such attribute")}, "src", memory.New(), oauth.ServerError, oauth.ServerError},
 		{"D-108 denied", &fickle{err: &connector.Denied{Reason: "locked"}}, "src", memory.New(), oauth.InvalidGrant, oauth.InvalidRequest},
 		{"D-501 bad token", &fickle{err: &connector.BadToken{Reason: "expired"}}, "src", memory.New(), oauth.ServerError, oauth.InvalidRequest},
 		{"not open yet", &fickle{down: outage}, "src", memory.New(), oauth.TemporarilyUnavailable, oauth.TemporarilyUnavailable},
-		{"type not available", &fickle{}, "later", memory.New(), oauth.TemporarilyUnavailable, oauth.TemporarilyUnavailable},
+		{"type not available", &fickle{}, "later", memory.New(), oauth.ServerError, oauth.ServerError},
 		{"unknown", &fickle{}, "stored", memory.New(), oauth.ServerError, oauth.InvalidRequest},
 		{"storage away", &fickle{}, "stored", deaf{memory.New()}, oauth.ServerError, oauth.ServerError},
 	} {

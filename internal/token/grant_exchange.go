@@ -48,15 +48,8 @@ func (g *exchangeGrant) verify(ctx context.Context, r *request) (*granted, error
 	a := Authorization{ClientID: r.client.ID, ConnectorID: source.ID, Scopes: scopes, GrantID: id.New()}
 	subject.AnyAudience = g.anyAudience
 	a.Identity, err = exchanger.TokenIdentity(ctx, a.connectorScopes(), subject)
-	var bad *connector.BadToken
-	var denied *connector.Denied
-	switch {
-	case errors.As(err, &bad):
-		return nil, oauth.Errorf(oauth.InvalidRequest, "The subject_token is refused: %s", bad.Reason).Because(err)
-	case errors.As(err, &denied):
-		return nil, oauth.Errorf(oauth.InvalidRequest, "The user of the subject_token is refused: %s", denied.Reason).Because(err)
-	case err != nil:
-		return nil, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be asked.").Because(err)
+	if err = g.connectors.Ended(ctx, source.ID, federation.Exchange, err); err != nil {
+		return nil, sourceFailed(err)
 	}
 	return &granted{
 		Authorization: a,
@@ -104,7 +97,7 @@ func (g *exchangeGrant) source(ctx context.Context, connectorID string) (*federa
 		return nil, oauth.Errorf(oauth.InvalidRequest, "There is no connector %q.", connectorID).Because(err)
 	}
 	if err != nil {
-		return nil, notOpened(err)
+		return nil, notOpened(ctx, g.connectors, connectorID, federation.Exchange, err)
 	}
 	return source, nil
 }

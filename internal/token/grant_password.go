@@ -72,7 +72,7 @@ func (g *passwordGrant) source(ctx context.Context) (*federation.Opened, connect
 		return nil, nil, fmt.Errorf("oauth2.passwordConnector %q: %w", g.connectorID, err)
 	}
 	if err != nil {
-		return nil, nil, notOpened(err)
+		return nil, nil, notOpened(ctx, g.connectors, g.connectorID, federation.PasswordGrant, err)
 	}
 	checker, ok := source.Instance.(connector.Password)
 	if !ok {
@@ -87,18 +87,13 @@ func (g *passwordGrant) check(
 ) (connector.Identity, error) {
 	username := r.form.Get("username")
 	identity, ok, err := g.limits.CheckPassword(ctx, connectorID, checker, scopes, username, r.form.Get("password"))
-	var denied *connector.Denied
-	var exceeded *limit.Exceeded
-	switch {
-	case errors.As(err, &exceeded):
-		return identity, limit.Refusal(err)
-	case errors.As(err, &denied):
-		return identity, oauth.Errorf(oauth.InvalidGrant, "%s", denied.Reason).Because(err)
-	case err != nil:
-		return identity, oauth.Errorf(oauth.ServerError, "The password can't be checked at the moment.").Because(err)
-	case !ok:
+	if exceeded, tooMany := errors.AsType[*limit.Exceeded](err); tooMany {
+		return identity, limit.Refusal(exceeded)
+	}
+	if err == nil && !ok {
+		g.connectors.Count(connectorID, federation.PasswordGrant, connector.WrongPassword)
 		g.log.ErrorContext(ctx, "failed login attempt: Invalid credentials.", "connector_id", connectorID, "user", username)
 		return identity, oauth.Errorf(oauth.InvalidGrant, "The username or the password is wrong.")
 	}
-	return identity, nil
+	return identity, sourceFailed(g.connectors.Ended(ctx, connectorID, federation.PasswordGrant, err))
 }

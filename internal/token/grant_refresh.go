@@ -48,7 +48,7 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 		return nil, oauth.Errorf(oauth.InvalidGrant, "The connector of this login is gone.").Because(err)
 	}
 	if err != nil {
-		return nil, notOpened(err)
+		return nil, notOpened(ctx, g.connectors, f.ConnectorID, federation.Refresh, err)
 	}
 	fresh := f.Authorization
 	if u == useCurrent {

@@ -1,0 +1,153 @@
+package federation
+
+import (
+	"context"
+	"errors"
+	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dex/internal/connector"
+	"dex/internal/oauth"
+)
+
+// An Operation is what a source is needed for; its text is the value in logs and metrics.
+type Operation string
+
+// What sources are needed for.
+const (
+	Login         Operation = "login"          // a browser goes to another provider and comes back
+	PasswordForm  Operation = "password"       // our form, with a password or a ticket
+	PasswordGrant Operation = "password_grant" // the application shows the password
+	Refresh       Operation = "refresh"
+	Exchange      Operation = "exchange"
+)
+
+// refusals are the codes that say that the user is refused, or what the application has shown (RFC 6749, sections 4.1.2.1
+// and 5.2; RFC 8693, section 2.2.2).
+var refusals = map[Operation]string{
+	Login:         oauth.AccessDenied,
+	PasswordForm:  oauth.AccessDenied,
+	PasswordGrant: oauth.InvalidGrant,
+	Refresh:       oauth.InvalidGrant,
+	Exchange:      oauth.InvalidRequest,
+}
+
+// A Failure is an attempt at a source that gave no identity. What the application is told of it depends on nothing else, so
+// that the same cause looks the same wherever it is met.
+type Failure struct {
+	ConnectorID string
+	Operation   Operation
+	Outcome     connector.Outcome
+	cause       error
+}
+
+// Error returns the cause.
+func (f *Failure) Error() string { return f.cause.Error() }
+
+// Unwrap returns the cause.
+func (f *Failure) Unwrap() error { return f.cause }
+
+// LogAttrs returns what belongs into the log line beside the cause.
+func (f *Failure) LogAttrs() []any {
+	return []any{
+		"connector_id", f.ConnectorID, "operation", string(f.Operation), "outcome", string(f.Outcome),
+		"retry", f.Outcome.RetryHelps(),
+	}
+}
+
+// Reason returns why a user is refused, in a sentence for them; empty where it is not the user who is refused.
+func (f *Failure) Reason() string {
+	if denied, ok := errors.AsType[*connector.Denied](f.cause); ok {
+		return denied.Reason
+	}
+	if unusable, ok := errors.AsType[*connector.Unusable](f.cause); ok {
+		return unusable.Reason
+	}
+	if f.Outcome == connector.Gone {
+		return "Your account is not known any more where you log in."
+	}
+	return ""
+}
+
+// Answer returns what the application is told.
+func (f *Failure) Answer() *oauth.Error {
+	return oauth.Errorf(f.code(), "%s", f.description()).Because(f)
+}
+
+func (f *Failure) code() string {
+	switch f.Outcome {
+	case connector.Refused, connector.Cancelled, connector.Gone, connector.AccountUnusable:
+		denied, ok := errors.AsType[*connector.Denied](f.cause)
+		if ok && denied.Code != "" && f.Operation == Login {
+			return denied.Code
+		}
+		return refusals[f.Operation]
+	case connector.TokenRefused:
+		// At a login it is the source itself that has brought the token.
+		if f.Operation == Refresh || f.Operation == Exchange {
+			return refusals[f.Operation]
+		}
+	case connector.Unavailable:
+		return oauth.TemporarilyUnavailable
+	case connector.Succeeded, connector.WrongPassword, connector.Broken:
+	}
+	return oauth.ServerError
+}
+
+func (f *Failure) description() string {
+	switch f.code() {
+	case oauth.TemporarilyUnavailable:
+		return "The identity source can't be reached at the moment; try again later."
+	case oauth.ServerError:
+		return "The identity source can't be used: it, or the settings of its connector, must be mended. Trying again does not help."
+	}
+	if bad, ok := errors.AsType[*connector.BadToken](f.cause); ok {
+		if f.Operation == Exchange {
+			return "The subject_token is refused: " + bad.Reason
+		}
+		return "The token of the identity source is refused; the user must log in again."
+	}
+	said := f.Reason()
+	if f.Outcome == connector.AccountUnusable {
+		said = "The account can't be used here: " + said
+		unusable, ok := errors.AsType[*connector.Unusable](f.cause)
+		if ok && unusable.Claim != "" && f.Operation == Exchange {
+			said += " What the source says of it must have " + unusable.Claim + "."
+		}
+	}
+	switch f.Operation {
+	case Exchange:
+		return "The user of the subject_token is refused: " + said
+	case Refresh:
+		return "The identity source refuses the user: " + said
+	case Login, PasswordForm, PasswordGrant:
+	}
+	return said
+}
+
+// Ended counts how an attempt at a source has ended that returned an error, or nil. It returns a *Failure, or nil.
+func (r *Registry) Ended(ctx context.Context, connectorID string, op Operation, err error) error {
+	outcome := connector.OutcomeOf(err)
+	if !errors.Is(context.Cause(ctx), context.Canceled) { // whoever asked has gone, which says nothing of the source
+		r.Count(connectorID, op, outcome)
+	}
+	if err == nil {
+		return nil
+	}
+	return &Failure{ConnectorID: connectorID, Operation: op, Outcome: outcome, cause: err}
+}
+
+// Count counts an attempt at a source.
+func (r *Registry) Count(connectorID string, op Operation, outcome connector.Outcome) {
+	if utf8.ValidString(connectorID) { // no label can hold anything else
+		r.attempts.WithLabelValues(connectorID, string(op), string(outcome)).Inc()
+	}
+}
+
+func newAttempts() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "dex_connector_attempts_total",
+		Help: "Attempts to learn from a connector who somebody is, by what it was for and how it ended.",
+	}, []string{"connector", "operation", "outcome"})
+}
