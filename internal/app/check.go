@@ -11,7 +11,6 @@ import (
 	"dex/internal/config"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
-	"dex/internal/oauth"
 )
 
 const noConnector = "there is no connector that works, so nobody could sign in; add one, or enablePasswordDB: true"
@@ -42,9 +41,9 @@ func Check(src config.Source) (*Plan, config.Problems) {
 	}
 	p.addClients()
 	p.addUsers()
-	problems = append(problems, p.checkRisks(src.Name)...)
+	problems = append(problems, p.checkRisks()...)
 	if !p.anyConnector() && !cfg.EnablePasswordDB && cfg.Storage.Type == "memory" {
-		problems = append(problems, config.Problem{File: src.Name, Key: "connectors", Message: noConnector})
+		problems = append(problems, cfg.File.Problem("connectors", noConnector))
 	}
 	problems = problems.InOrder()
 	if problems.HasErrors() {
@@ -73,31 +72,6 @@ func (p *Plan) checkConnector(c config.Connector) config.Problems {
 	}
 	d.Config = settings
 	return c.Config.Decode(settings)
-}
-
-// checkRisks warns of what upstream allows and RFC 9700 advises against.
-func (p *Plan) checkRisks(file string) config.Problems {
-	var found config.Problems
-	warn := func(key, message string) {
-		found = append(found, config.Problem{File: file, Key: key, Message: message, Warning: true})
-	}
-	if slices.ContainsFunc(p.Config.OAuth2.ResponseTypes, givesTokens) {
-		warn("oauth2.responseTypes", "puts tokens in the browser's address, where others may find them; use code where you can")
-	}
-	if p.Config.OAuth2.PasswordConnector != "" {
-		warn("oauth2.passwordConnector", "lets applications see the passwords of users; use it for those that can't open a browser only")
-	}
-	public := func(c config.Client) bool { return c.Public }
-	if p.Config.Expiry.RefreshTokens.DisableRotation && slices.ContainsFunc(p.Config.StaticClients, public) {
-		warn("expiry.refreshTokens.disableRotation", "lets nobody notice a stolen refresh token of a public client; leave rotation on")
-	}
-	return found
-}
-
-// givesTokens reports whether the authorization endpoint answers a response type with a token.
-func givesTokens(responseType string) bool {
-	words := strings.Fields(responseType)
-	return slices.Contains(words, oauth.ResponseToken) || slices.Contains(words, oauth.ResponseIDToken)
 }
 
 func (p *Plan) anyConnector() bool {

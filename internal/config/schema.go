@@ -30,6 +30,8 @@ type Config struct {
 
 	// Flags are the feature flags of the environment.
 	Flags Flags `key:"-"`
+	// File is the file as a whole, for problems that are found once it has been read.
+	File Section `key:"-"`
 }
 
 // Storage names the storage; its config is decoded by the backend.

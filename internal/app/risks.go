@@ -1,0 +1,77 @@
+package app
+
+import (
+	"slices"
+	"strings"
+
+	"dex/internal/config"
+	"dex/internal/connector"
+	"dex/internal/connector/oidc"
+	"dex/internal/oauth"
+)
+
+// checkRisks warns of what upstream allows and RFC 9700 advises against.
+func (p *Plan) checkRisks() config.Problems {
+	var found config.Problems
+	warn := func(key, message string) {
+		problem := p.Config.File.Problem(key, "%s", message)
+		problem.Warning = true
+		found = append(found, problem)
+	}
+	if slices.ContainsFunc(p.Config.OAuth2.ResponseTypes, givesTokens) {
+		warn("oauth2.responseTypes", "puts tokens in the browser's address, where others may find them; use code where you can")
+	}
+	if p.Config.OAuth2.PasswordConnector != "" {
+		warn("oauth2.passwordConnector", "lets applications see the passwords of users; use it for those that can't open a browser only")
+	}
+	public := func(c config.Client) bool { return c.Public }
+	if p.Config.Expiry.RefreshTokens.DisableRotation && slices.ContainsFunc(p.Config.StaticClients, public) {
+		warn("expiry.refreshTokens.disableRotation", "lets nobody notice a stolen refresh token of a public client; leave rotation on")
+	}
+	return append(found, p.checkExchange()...)
+}
+
+// givesTokens reports whether the authorization endpoint answers a response type with a token.
+func givesTokens(responseType string) bool {
+	words := strings.Fields(responseType)
+	return slices.Contains(words, oauth.ResponseToken) || slices.Contains(words, oauth.ResponseIDToken)
+}
+
+// checkExchange warns of connectors through which anybody with a token of the provider can sign in. Whoever asks a CI
+// platform for a token chooses its audience, so exchangeAudiences keeps nobody out where the client needs no secret.
+func (p *Plan) checkExchange() config.Problems {
+	if !slices.Contains(p.Config.OAuth2.GrantTypes, oauth.GrantTokenExchange) {
+		return nil
+	}
+	var found config.Problems
+	for _, c := range p.Config.Connectors {
+		settings, ok := p.settings(c.ID).(*oidc.Config)
+		if !ok || len(settings.ExchangeAudiences) == 0 || len(settings.AllowedGroups) > 0 || !allows(c.GrantTypes, oauth.GrantTokenExchange) {
+			continue
+		}
+		for _, client := range p.Config.StaticClients {
+			if !client.Public || !allows(client.GrantTypes, oauth.GrantTokenExchange) || !allows(client.AllowedConnectors, c.ID) {
+				continue
+			}
+			problem := c.Config.Problem("exchangeAudiences", "whoever has a token that the provider made for one of these is signed in, "+
+				"because client %q needs no secret for that; if the provider serves strangers too, say by allowedGroups who is meant", client.ID)
+			problem.Warning = true
+			found = append(found, problem)
+			break
+		}
+	}
+	return found
+}
+
+// settings returns the settings of the connector of an id, nil where it has none that can be used.
+func (p *Plan) settings(id string) connector.Config {
+	for _, d := range p.connectors {
+		if d.ID == id {
+			return d.Config
+		}
+	}
+	return nil
+}
+
+// allows reports whether a list of what is allowed has a name; an empty one allows everything.
+func allows(list []string, name string) bool { return len(list) == 0 || slices.Contains(list, name) }
