@@ -54,7 +54,11 @@ func serve(cmd *cobra.Command, file string, o config.Overrides) error {
 	log := newLogger(plan.Config.Logger)
 	slog.SetDefault(log)
 	for _, p := range problems {
-		log.WarnContext(ctx, "configuration: "+p.String())
+		level := slog.LevelError
+		if p.Warning {
+			level = slog.LevelWarn
+		}
+		log.Log(ctx, level, "configuration: "+p.String())
 	}
 	log.InfoContext(ctx, "Version info", "dex_version", version,
 		slog.Group("go", "version", runtime.Version(), "os", runtime.GOOS, "arch", runtime.GOARCH))

@@ -184,19 +184,25 @@ func (a *App) wireConnectors(ctx context.Context, p *Plan) error {
 	for _, d := range all {
 		a.log.InfoContext(ctx, "config connector", "connector_id", d.ID)
 	}
-	a.showConnectors()
+	a.showConditions(p)
 	if a.cfg.Flags.ContinueOnConnectorFailure {
 		return nil // Run opens them beside serving
 	}
 	return a.connectors.CheckAll(ctx)
 }
 
-// showConnectors has operators see how the connectors fare. One that fails doesn't make the server unhealthy: to take all
-// replicas out of service would lock out the users of all the others too.
-func (a *App) showConnectors() {
+// showConditions has operators see how the connectors fare, and which users were left out. Neither makes the server
+// unhealthy: to take all replicas out of service would lock out everybody else too.
+func (a *App) showConditions(p *Plan) {
 	a.metrics.Registry().MustRegister(a.connectors.Metrics())
+	started := time.Now()
 	a.health.Show(func() []telemetry.Condition {
 		var shown []telemetry.Condition
+		for _, u := range p.unusable {
+			shown = append(shown, telemetry.Condition{
+				Name: u.Key, Checked: started, Err: errors.New(u.String()), Failures: 1, Since: started,
+			})
+		}
 		for _, h := range a.connectors.Health() {
 			shown = append(shown, telemetry.Condition{
 				Name: "connector/" + h.ID, Checked: h.Checked, Took: h.Took, Err: h.Err, Failures: h.Failures, Since: h.Since,

@@ -2,6 +2,7 @@
 package app
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,9 +27,11 @@ type Plan struct {
 	connectors []*federation.Definition
 	clients    []*client.Client
 	users      []local.User
+	unusable   config.Problems // errors that leave out something else than a connector
 }
 
-// Check reads a configuration and returns all that is wrong with it. The plan is nil if one of the problems is an error.
+// Check reads a configuration and returns all that is wrong with it. The plan is nil if one of the problems is an error that
+// the server can't start with.
 func Check(src config.Source) (*Plan, config.Problems) {
 	cfg, problems := src.Load()
 	if cfg == nil {
@@ -46,9 +49,12 @@ func Check(src config.Source) (*Plan, config.Problems) {
 		problems = append(problems, cfg.File.Problem("connectors", noConnector))
 	}
 	problems = problems.InOrder()
-	if problems.HasErrors() {
+	if problems.Fatal() {
 		return nil, problems
 	}
+	p.unusable = slices.DeleteFunc(slices.Clone(problems), func(q config.Problem) bool {
+		return q.Warning || strings.HasPrefix(q.Key, "connectors[")
+	})
 	return p, problems
 }
 
@@ -70,8 +76,21 @@ func (p *Plan) checkConnector(c config.Connector) config.Problems {
 		}
 		return problems
 	}
-	d.Config = settings
-	return c.Config.Decode(settings)
+	problems := c.Config.Decode(settings)
+	if d.Broken = problems.Err(); d.Broken == nil {
+		d.Config = settings
+		return problems
+	}
+	flags := p.Config.Flags
+	if flags.DisallowUnknownFields || !flags.ContinueOnConnectorFailure {
+		return problems
+	}
+	for i := range problems {
+		if !problems[i].Warning {
+			problems[i].Consequence = fmt.Sprintf("connector %q is left out", c.ID)
+		}
+	}
+	return problems
 }
 
 func (p *Plan) anyConnector() bool {
@@ -104,7 +123,7 @@ func (p *Plan) addUsers() {
 	for _, u := range p.Config.StaticPasswords {
 		p.users = append(p.users, local.User{
 			Email:             u.Email,
-			Hash:              []byte(u.Hash),
+			Hash:              []byte(cmp.Or(u.Hash, local.NoPassword)),
 			UserID:            u.UserID,
 			Username:          u.Name,
 			PreferredUsername: u.PreferredUsername,
@@ -118,9 +137,9 @@ func (p *Plan) addUsers() {
 func Report(problems config.Problems) string {
 	var b strings.Builder
 	for _, p := range problems {
-		kind := "error"
-		if p.Warning {
-			kind = "warning"
+		kind := "warning"
+		if p.IsError() {
+			kind = "error"
 		}
 		fmt.Fprintf(&b, "%s: %s\n", kind, p)
 	}

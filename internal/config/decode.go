@@ -125,6 +125,12 @@ func (d *decoder) decodeKind(s setting, dst reflect.Value) {
 }
 
 func (d *decoder) pointer(s setting, dst reflect.Value) {
+	if dst.Type().Elem() == durationType {
+		if value, ok := d.parseDuration(s); ok {
+			dst.Set(reflect.ValueOf(&value))
+		}
+		return
+	}
 	if dst.IsNil() {
 		dst.Set(reflect.New(dst.Type().Elem()))
 	}
@@ -239,17 +245,24 @@ func (d *decoder) unsigned(s setting, dst reflect.Value) {
 }
 
 func (d *decoder) duration(s setting, dst reflect.Value) {
+	if value, ok := d.parseDuration(s); ok {
+		dst.SetInt(int64(value))
+	}
+}
+
+// parseDuration returns no duration for an empty text, which means that the setting is absent.
+func (d *decoder) parseDuration(s setting) (time.Duration, bool) {
 	const wanted = "a duration such as 1h30m, 90s or 0 (units are h, m, s, ms, us and ns)"
 	text, ok := d.text(s, wanted)
-	if !ok {
-		return
+	if !ok || text == "" {
+		return 0, false
 	}
 	value, err := time.ParseDuration(text)
 	if err != nil {
 		d.errorf(s, "must be %s", wanted)
-		return
+		return 0, false
 	}
-	dst.SetInt(int64(value))
+	return value, true
 }
 
 func (d *decoder) bytes(s setting, dst reflect.Value) {

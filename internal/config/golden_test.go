@@ -66,10 +66,10 @@ func testFile(t *testing.T, file string) {
 func lines(problems config.Problems) string {
 	var b strings.Builder
 	for _, p := range problems {
-		if p.Warning {
-			b.WriteString("warning ")
-		} else {
+		if p.IsError() {
 			b.WriteString("error   ")
+		} else {
+			b.WriteString("warning ")
 		}
 		b.WriteString(p.String() + "\n")
 	}

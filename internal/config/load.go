@@ -44,6 +44,7 @@ func (s Source) Load() (*Config, Problems) {
 	}
 	given := s.Overrides.apply(cfg)
 	found = append(found, validate(cfg, file, s.Env, given, decoded)...)
+	cfg.dropOverridden()
 	cfg.setDefaults(s.Env)
 	cfg.File = file
 	return cfg, found.InOrder()

@@ -16,7 +16,13 @@ type Problem struct {
 	Key     string // the setting, as in connectors[1].config.host; empty for the file as a whole
 	Message string // what is wrong and what is allowed
 	Warning bool   // true where the configuration can be used all the same
+	// Consequence is what serve does instead of stopping, such as to leave out a connector. The problem is an error all the
+	// same, which a check before the start must find. Empty for all other problems.
+	Consequence string
 }
+
+// IsError reports whether a configuration that has the problem should not be put to use.
+func (p Problem) IsError() bool { return !p.Warning || p.Consequence != "" }
 
 // String returns file:line:column: key: message, without the parts that are not known.
 func (p Problem) String() string {
@@ -32,15 +38,23 @@ func (p Problem) String() string {
 		b.WriteString(p.Key + ": ")
 	}
 	b.WriteString(p.Message)
+	if p.Consequence != "" {
+		b.WriteString("; " + p.Consequence)
+	}
 	return b.String()
 }
 
 // Problems is everything that was found wrong, errors and warnings together, in the order of the file.
 type Problems []Problem
 
-// HasErrors reports whether there is more than warnings.
+// HasErrors reports whether there is more than warnings, be it something that the server can start with.
 func (p Problems) HasErrors() bool {
-	return slices.ContainsFunc(p, func(q Problem) bool { return !q.Warning })
+	return slices.ContainsFunc(p, Problem.IsError)
+}
+
+// Fatal reports whether there is an error that the server can't start with.
+func (p Problems) Fatal() bool {
+	return slices.ContainsFunc(p, func(q Problem) bool { return !q.Warning && q.Consequence == "" })
 }
 
 // Err returns an error of one line for each problem that is not a warning, or nil.

@@ -236,7 +236,7 @@ type ClientCredentialsClaims struct {
 // A Password is a user of the local password database.
 type Password struct {
 	Email             string   `key:"email"`
-	Hash              string   `key:"hash"` // bcrypt, decoded from base64 where it was written so; or the value of $hashFromEnv
+	Hash              string   `key:"hash"` // bcrypt, decoded from base64 where it was written so; or the value of $hashFromEnv; empty if it can't be used
 	HashFromEnv       string   `key:"hashFromEnv"`
 	Username          string   `key:"username"`
 	Name              string   `key:"name"`

@@ -42,6 +42,18 @@ func (s Section) Has(key string) bool {
 	return ok && !isNull(found.node)
 }
 
+// fills reports whether there is a value other than null and the empty text at a dotted key within the section.
+func (s Section) fills(key string) bool {
+	if !s.Has(key) {
+		return false
+	}
+	found, _ := s.setting.find(key)
+	return found.node.Kind != yaml.ScalarNode || found.node.Value != ""
+}
+
+// line returns where a dotted key within the section stands.
+func (s Section) line(key string) int { return s.Problem(key, "").Line }
+
 // mentions reports whether a dotted key is written, be it as null.
 func (s Section) mentions(key string) bool {
 	_, ok := s.setting.find(key)

@@ -53,6 +53,22 @@ func (v *validator) errorf(key, format string, args ...any) { v.report(false, ke
 
 func (v *validator) warnf(key, format string, args ...any) { v.report(true, key, format, args...) }
 
+// overrides reports something in the file that takes the place of what stands further up, at another key. That has always
+// been the rule, and tools write such files.
+func (v *validator) overrides(key, other, format string, args ...any) {
+	v.withConsequence(fmt.Sprintf("this one is used, and %s on line %d is not", other, v.file.line(other)),
+		func() { v.warnf(key, format, args...) })
+}
+
+// withConsequence gives what is reported meanwhile a consequence.
+func (v *validator) withConsequence(consequence string, report func()) {
+	before := len(v.found)
+	report()
+	for i := range v.found[before:] {
+		v.found[before+i].Consequence = consequence
+	}
+}
+
 // report adds a problem, unless the setting has one already: what could not be decoded looks as if it were absent.
 func (v *validator) report(warning bool, key, format string, args ...any) {
 	if v.isBroken(key) {
@@ -107,7 +123,7 @@ func (v *validator) eachOf(key string, values, allowed []string) {
 
 // positive reports a duration that is written and isn't more than zero.
 func (v *validator) positive(key string, value time.Duration) {
-	if value <= 0 && v.file.Has(key) {
+	if value <= 0 && v.file.fills(key) {
 		v.errorf(key, "must be more than 0")
 	}
 }

@@ -17,8 +17,7 @@ func (v *validator) staticClients() {
 			continue
 		}
 		if first, twice := seen[c.ID]; twice {
-			v.errorf(key+idKey(c), "%q is the ID of staticClients[%d] already; IDs must be unique", c.ID, first)
-			continue
+			v.overrides(key+idKey(c), item("staticClients", first), "%q is the ID of staticClients[%d] too", c.ID, first)
 		}
 		seen[c.ID] = i
 	}

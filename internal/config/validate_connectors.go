@@ -15,8 +15,7 @@ func (v *validator) connectors() {
 			continue
 		}
 		if first, twice := seen[c.ID]; twice {
-			v.errorf(key+".id", "%q is the ID of connectors[%d] already; IDs must be unique", c.ID, first)
-			continue
+			v.overrides(key+".id", item("connectors", first), "%q is the ID of connectors[%d] too", c.ID, first)
 		}
 		seen[c.ID] = i
 		v.reservedConnector(key+".id", c.ID)
@@ -37,7 +36,9 @@ func (v *validator) reservedConnector(key, id string) {
 	switch {
 	case id != localConnector:
 	case v.cfg.EnablePasswordDB:
-		v.errorf(key, "%q is the ID of the password database already; IDs must be unique", id)
+		v.withConsequence("this connector is left out", func() {
+			v.warnf(key, "%q is the ID of the password database (enablePasswordDB: true)", id)
+		})
 	default:
 		v.warnf(key, "%q is the ID that the password database has where it is enabled; choose another one", id)
 	}

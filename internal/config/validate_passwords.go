@@ -25,7 +25,7 @@ func (v *validator) staticPasswords() {
 		key := item("staticPasswords", i)
 		v.passwordHash(key, &users[i])
 		v.userEmail(key+".email", users[i].Email, i, emails)
-		v.userID(key+".userID", users[i].UserID, i, ids)
+		v.userID(key+".userID", users[i], i, ids)
 	}
 }
 
@@ -35,21 +35,24 @@ func (v *validator) userEmail(key, email string, i int, seen map[string]int) {
 	}
 	folded := strings.ToLower(email)
 	if first, twice := seen[folded]; twice {
-		v.errorf(key, "%q is the e-mail address of staticPasswords[%d] already, regardless of case", email, first)
-		return
+		v.overrides(key, item("staticPasswords", first), "%q is the e-mail address of staticPasswords[%d] too, regardless of case", email, first)
 	}
 	seen[folded] = i
 }
 
-func (v *validator) userID(key, id string, i int, seen map[string]int) {
-	if !v.required(key, id, "applications know the user by it, so it must never change; any text will do") {
+// userID warns of users whom applications can't tell apart. An empty id is one, too.
+func (v *validator) userID(key string, user Password, i int, seen map[string]int) {
+	first, twice := seen[user.UserID]
+	switch {
+	case twice && strings.EqualFold(v.cfg.StaticPasswords[first].Email, user.Email): // was reported as one user
+	case twice:
+		v.warnf(key, "%q is the user ID of staticPasswords[%d] already, so applications cannot tell the two apart", user.UserID, first)
 		return
+	case user.UserID == "":
+		v.warnf(key, "is missing, and to applications all users without one are the same user; give each an ID that never "+
+			"changes, since with another one they are somebody else")
 	}
-	if first, twice := seen[id]; twice {
-		v.warnf(key, "%q is the user ID of staticPasswords[%d] already, so applications cannot tell the two apart", id, first)
-		return
-	}
-	seen[id] = i
+	seen[user.UserID] = i
 }
 
 // passwordHash replaces the hash of a user by the bcrypt hash itself.
@@ -69,14 +72,17 @@ func (v *validator) passwordHash(key string, user *Password) {
 	}
 	decoded, ok := bcryptHash(hash)
 	if !ok {
-		v.errorf(at, "the password hash of %q is neither a bcrypt hash nor one in base64; "+
-			"make one with: htpasswd -BnC 10 user | cut -d: -f2", user.Email)
+		v.errorf(at, "the password hash of %q is not what dex hash-password prints, a bcrypt hash, "+
+			"nor that in base64", user.Email)
 		return
 	}
 	cost, err := bcrypt.Cost([]byte(decoded))
 	if err != nil || cost < minHashCost || cost > maxHashCost {
-		v.errorf(at, "the password hash of %q has the bcrypt cost %d; it must be from %d to %d",
-			user.Email, cost, minHashCost, maxHashCost)
+		user.Hash = ""
+		v.withConsequence("this user can't sign in", func() {
+			v.errorf(at, "the password hash of %q has the bcrypt cost %d; it must be from %d to %d; make a new hash with dex hash-password",
+				user.Email, cost, minHashCost, maxHashCost)
+		})
 		return
 	}
 	user.Hash = decoded

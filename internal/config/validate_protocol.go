@@ -15,7 +15,7 @@ const recommendedAuthCodes = 10 * time.Minute
 func (v *validator) expiry() {
 	e := v.cfg.Expiry
 	v.notNegative("expiry.idTokens", e.IDTokens)
-	if e.IDTokens == 0 && v.file.Has("expiry.idTokens") {
+	if e.IDTokens == 0 && v.file.fills("expiry.idTokens") {
 		v.warnf("expiry.idTokens", "0 stands for the default, 24h; leave the setting out or give it a value")
 	}
 	v.notNegative("expiry.authRequests", e.AuthRequests)

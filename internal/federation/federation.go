@@ -31,6 +31,7 @@ type Definition struct {
 	ID, Type, Name string
 	GrantTypes     []string         // the flows that it may serve; empty means all
 	Config         connector.Config // nil for a type that is not available: the connector is known, but of no use
+	Broken         error            // what is wrong with the settings; nil if they can be used
 }
 
 // Serves reports whether the connector may be used for a grant.
@@ -86,7 +87,11 @@ func NewRegistry(definitions []*Definition, s store.Store, issuer *url.URL, log 
 	for _, d := range definitions {
 		s := newSource(d)
 		r.byID[d.ID] = s
-		if d.Config == nil {
+		switch {
+		case d.Broken != nil:
+			s.breakDown(d.Broken)
+			continue
+		case d.Config == nil:
 			s.breakDown(errUnavailable(d.Type))
 			continue
 		}

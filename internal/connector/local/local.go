@@ -26,6 +26,10 @@ type User struct {
 	Groups            []string
 }
 
+// NoPassword is a hash of the usual cost that no password has. It stands for one that can't be used, so that its user can't
+// sign in, and nobody else takes the user's place.
+const NoPassword = "$2a$10$XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX"
+
 // Users finds users.
 type Users interface {
 	// ByEmail returns the user of an e-mail address in lower case; ErrUnknown when there is none.
