@@ -67,7 +67,7 @@ func strictClient(t *testing.T) string {
 		}
 	}
 	dir := t.TempDir()
-	for _, name := range []string{"package.json", "package-lock.json", ".npmrc", "client.js"} {
+	for _, name := range []string{"package.json", "package-lock.json", ".npmrc", "webcrypto.js", "client.js"} {
 		text, err := os.ReadFile(filepath.Join("strictclient", name))
 		if err != nil {
 			t.Fatal(err)
