@@ -62,7 +62,7 @@ func TestFiveSources(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closeServer(t, directory) })
-	saml, err := servers.StartSimpleSAMLphp(t.Context(), servers.SAMLServiceProvider{
+	saml, err := servers.StartPySAML2(t.Context(), servers.SAMLServiceProvider{
 		EntityID: c.endpoint("/callback"), ACS: c.endpoint("/callback"), SignResponse: true,
 	})
 	if err != nil {
@@ -88,7 +88,7 @@ func TestFiveSources(t *testing.T) {
 			},
 		}},
 		{"type": "saml", "id": "saml", "name": "Federation", "config": section{
-			"ssoURL": saml.URL + "saml2/idp/SSOService.php", "ca": saml.CAFile, "redirectURI": c.endpoint("/callback"),
+			"ssoURL": saml.SSOURL, "ca": saml.CAFile, "redirectURI": c.endpoint("/callback"),
 			"entityIssuer": c.endpoint("/callback"), "ssoIssuer": saml.EntityID,
 			"usernameAttr": "uid", "emailAttr": "mail", "groupsAttr": "groups", "preferredUsernameAttr": "uid",
 		}},

@@ -53,7 +53,7 @@ func (v *visitor) comeBack(t *testing.T, p *page, typed url.Values) (end *page, 
 			}
 			response = string(document)
 		}
-		if fields.Has("username") || fields.Has("AuthState") { // a form to be filled in
+		if fields.Has("username") { // a form to be filled in
 			maps.Copy(fields, typed)
 		}
 		var err error
@@ -290,8 +290,8 @@ func (d *dex) wantOneUse(t *testing.T) {
 	})
 }
 
-// SimpleSAMLphp signs and encrypts in each way that it has, and checks our signatures.
-func TestSimpleSAMLphp(t *testing.T) {
+// pysaml2 signs and encrypts in each way that it has, and checks our signatures.
+func TestPySAML2(t *testing.T) {
 	t.Parallel()
 	own := newSigningKey(t)
 	c := newConfiguration(t).withoutConsent()
@@ -308,7 +308,7 @@ func TestSimpleSAMLphp(t *testing.T) {
 		sp.EntityID, sp.ACS = c.endpoint("/"+id), c.endpoint("/callback")
 		sps = append(sps, sp)
 	}
-	idp, err := servers.StartSimpleSAMLphp(t.Context(), sps...)
+	idp, err := servers.StartPySAML2(t.Context(), sps...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,136 @@
+package servers
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"strconv"
+	"time"
+)
+
+// A SAMLServiceProvider is one that an identity provider answers.
+type SAMLServiceProvider struct {
+	EntityID, ACS string
+	SignResponse  bool   // besides the assertion, or instead of it
+	SignAssertion bool   //
+	Certificate   string // base64 of DER; assertions are encrypted for it where it is set, and requests must be signed by it
+}
+
+// PySAML2 is a SAML identity provider on 127.0.0.1 with one user: jane, whose password is secret, and whose attributes are
+// uid, mail (jane@example.org) and groups (staff, admins).
+type PySAML2 struct {
+	SSOURL      string // takes requests by GET and POST
+	EntityID    string
+	MetadataURL string
+	CAFile      string // the certificate that it signs with
+
+	account *account
+	process *process
+}
+
+//go:embed pysaml2.py
+var pysaml2Program []byte
+
+// debianPython is the interpreter that Debian's packages of Python libraries are for; another may come first in the PATH.
+const debianPython = "/usr/bin/python3"
+
+// StartPySAML2 starts a provider for service providers.
+func StartPySAML2(ctx context.Context, sps ...SAMLServiceProvider) (*PySAML2, error) {
+	a, err := newAccount("www-data")
+	if err != nil {
+		return nil, err
+	}
+	s := &PySAML2{account: a}
+	if err := s.init(ctx, sps); err != nil {
+		return nil, errors.Join(fmt.Errorf("pysaml2: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+func (s *PySAML2) init(ctx context.Context, sps []SAMLServiceProvider) error {
+	port, err := freePort(ctx)
+	if err != nil {
+		return err
+	}
+	base := "http://localhost:" + strconv.Itoa(port) + "/" // for browsers another site than 127.0.0.1
+	s.SSOURL, s.EntityID, s.MetadataURL = base+"sso", base+"idp", base+"metadata"
+	key, err := s.makeKey(ctx)
+	if err != nil {
+		return err
+	}
+	xmlsec, err := exec.LookPath("xmlsec1")
+	if err != nil {
+		return err
+	}
+	if _, err := s.account.write("attributes.py", []byte(samlAttributes)); err != nil {
+		return err
+	}
+	settings, err := json.Marshal(map[string]any{
+		"Port": port, "URL": base, "EntityID": s.EntityID, "Key": key, "Certificate": s.CAFile, "XMLSec": xmlsec,
+		"Attributes": s.account.folder, "Providers": sps,
+	})
+	if err != nil {
+		return err
+	}
+	settingsFile, err := s.account.write("settings.json", settings)
+	if err != nil {
+		return err
+	}
+	program, err := s.account.write("idp.program", pysaml2Program) // all .py files of the folder are taken for attributes
+	if err != nil {
+		return err
+	}
+	s.process, err = s.account.start(ctx, command{
+		program: debianPython, args: []string{program, settingsFile}, env: []string{"PYTHONDONTWRITEBYTECODE=1"}, ready: s.answers,
+	})
+	return err
+}
+
+// makeKey makes the key that the provider signs with, and its certificate.
+func (s *PySAML2) makeKey(ctx context.Context) (keyFile string, err error) {
+	openssl, err := exec.LookPath("openssl")
+	if err != nil {
+		return "", err
+	}
+	keyFile, s.CAFile = s.account.path("idp.pem"), s.account.path("idp.crt")
+	err = s.account.run(ctx, openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", keyFile, "-out", s.CAFile,
+		"-days", "2", "-subj", "/CN=idp")
+	return keyFile, err
+}
+
+// samlAttributes maps the names of attributes to themselves.
+const samlAttributes = `MAP = {
+    "identifier": "urn:oasis:names:tc:SAML:2.0:attrname-format:unspecified",
+    "fro": {"uid": "uid", "mail": "mail", "groups": "groups"},
+    "to": {"uid": "uid", "mail": "mail", "groups": "groups"},
+}
+`
+
+func (s *PySAML2) answers(ctx context.Context) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.MetadataURL, nil)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Timeout: 10 * time.Second}
+	resp, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("metadata: %s", resp.Status)
+	}
+	return nil
+}
+
+// Close ends the provider and removes its files.
+func (s *PySAML2) Close() error {
+	if s.process != nil {
+		s.process.kill()
+	}
+	return s.account.remove()
+}
