@@ -40,12 +40,31 @@ func (c *checker) required(key string, empty bool, format string, args ...any) {
 	}
 }
 
-// attributeSyntax is that of RFC 4512 2.5, and the underscores that some servers have.
-var attributeSyntax = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(;[A-Za-z0-9_-]+)*$`)
+const (
+	// attributeForm is that of RFC 4512 2.5, and the underscores that some servers have.
+	attributeForm = `[A-Za-z0-9][A-Za-z0-9._-]*(;[A-Za-z0-9_-]+)*`
+	// ruleForm is what may stand between an attribute and the = of a filter (RFC 4515 3): whether the parts of an entry's DN
+	// count too, and the matching rule.
+	ruleForm = `(:dn)?(:[A-Za-z0-9][A-Za-z0-9._-]*)?:`
+)
 
+var (
+	attributeSyntax  = regexp.MustCompile(`^` + attributeForm + `$`)
+	comparisonSyntax = regexp.MustCompile(`^(` + attributeForm + `)(` + ruleForm + `)?$`)
+)
+
+// attribute checks the name of an attribute that is read from entries.
 func (c *checker) attribute(key, name string) {
 	if name != "" && !attributeSyntax.MatchString(name) {
 		c.fail(key, "%q is no name of an attribute, such as mail", name)
+	}
+}
+
+// comparison checks what stands before the = of a filter.
+func (c *checker) comparison(key, comparison string) {
+	if comparison != "" && !comparisonSyntax.MatchString(comparison) {
+		c.fail(key, "%q is no name of an attribute, such as mail, with or without a matching rule, such as uid:caseExactMatch:",
+			comparison)
 	}
 }
 

@@ -17,7 +17,7 @@ func (c *Config) checkUserSearch(check *checker) {
 		if len(u.Username) > 1 || check.section.Has(key+"[0]") {
 			key = fmt.Sprintf("%s[%d]", key, i)
 		}
-		check.attribute(key, name)
+		check.comparison(key, name)
 		switch {
 		case name == "":
 			check.fail(key, "must not be empty: it is the name of an attribute")
@@ -78,8 +78,8 @@ func (c *Config) checkGroupSearch(check *checker) {
 
 func (g *GroupSearch) checkMatcher(check *checker, prefix string, m UserMatcher) {
 	check.attribute(prefix+"userAttr", m.UserAttr)
-	check.attribute(prefix+"groupAttr", m.GroupAttr)
-	check.attribute(prefix+"recursionGroupAttr", m.RecursionGroupAttr)
+	check.comparison(prefix+"groupAttr", m.GroupAttr)
+	check.comparison(prefix+"recursionGroupAttr", m.RecursionGroupAttr)
 	if m.UserAttr == "" {
 		check.warn(prefix+"userAttr", "is empty: this matcher finds no groups")
 		return
@@ -91,6 +91,9 @@ func (g *GroupSearch) checkMatcher(check *checker, prefix string, m UserMatcher)
 	}
 	if !isDN(m.UserAttr) && !strings.EqualFold(m.UserAttr, "distinguishedName") {
 		check.fail(prefix+"userAttr", "must be DN, because nested is %s: the server follows DNs", nestedInChain)
+	}
+	if attribute := attributeOf(m.GroupAttr); attribute != m.GroupAttr && m.GroupAttr != inChain(attribute) {
+		check.fail(prefix+"groupAttr", "must have no matching rule, because nested is %s, which is one: write %s", nestedInChain, attribute)
 	}
 	if m.RecursionGroupAttr != "" {
 		check.warn(prefix+"recursionGroupAttr", "has no effect, because nested is %s: the server finds the groups of groups", nestedInChain)

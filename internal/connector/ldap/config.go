@@ -50,10 +50,10 @@ type Config struct {
 
 // UserSearch says where users are and what their attributes mean. An attribute called DN, in any case, is the entry's DN.
 type UserSearch struct {
-	BaseDN   string     `key:"baseDN"`
-	Filter   string     `key:"filter"` // and-ed to the comparison with the name
-	Username attributes `key:"username"`
-	Scope    string     `key:"scope"` // sub or one; empty means sub
+	BaseDN   string      `key:"baseDN"`
+	Filter   string      `key:"filter"` // and-ed to the comparison with the name
+	Username comparisons `key:"username"`
+	Scope    string      `key:"scope"` // sub or one; empty means sub
 
 	IDAttr                string `key:"idAttr"`
 	EmailAttr             string `key:"emailAttr"`
@@ -78,7 +78,8 @@ type GroupSearch struct {
 }
 
 // A UserMatcher finds the groups whose GroupAttr has a value of the user's UserAttr, and, if RecursionGroupAttr is set, the
-// groups whose RecursionGroupAttr has the DN of a group that was found.
+// groups whose RecursionGroupAttr has the DN of a group that was found. GroupAttr and RecursionGroupAttr may have a matching
+// rule, such as member:1.2.840.113556.1.4.1941:, as they are only compared and never read.
 type UserMatcher struct {
 	UserAttr           string `key:"userAttr"`
 	GroupAttr          string `key:"groupAttr"`
@@ -107,18 +108,18 @@ const (
 	defaultEmailAttr = "mail"
 )
 
-// attributes is names of attributes: a list, or one text.
-type attributes []string
+// comparisons is what stands before the = of filters: a list, or one text. Mostly these are names of attributes.
+type comparisons []string
 
 // UnmarshalConfig implements config.Unmarshaler.
-func (a *attributes) UnmarshalConfig(s config.Section) config.Problems {
+func (a *comparisons) UnmarshalConfig(s config.Section) config.Problems {
 	if s.IsList() {
 		return s.Decode((*[]string)(a))
 	}
 	var name string
 	problems := s.Decode(&name)
 	if name != "" {
-		*a = attributes{name}
+		*a = comparisons{name}
 	}
 	return problems
 }

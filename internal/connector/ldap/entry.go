@@ -68,8 +68,8 @@ func (d *directory) identity(user *goldap.Entry, username string) (connector.Ide
 
 // spelling returns a user's name as the directory writes it: users may type it in any case.
 func (u *UserSearch) spelling(user *goldap.Entry, username string) string {
-	for _, attribute := range u.Username {
-		for _, value := range values(user, attribute) {
+	for _, comparison := range u.Username {
+		for _, value := range values(user, attributeOf(comparison)) {
 			if strings.EqualFold(value, username) {
 				return value
 			}

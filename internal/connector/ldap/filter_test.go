@@ -11,7 +11,7 @@ func FuzzUserFilter(f *testing.F) {
 	for _, name := range []string{"jane", "", "*", "a*b", ")(uid=*", `\2a`, `\`, "josé", "名前", "\x00", "\xff", "a:=b", "&(a=b)", " x "} {
 		f.Add(name)
 	}
-	attributes := attributes{"uid", "mail", "sAMAccountName"}
+	attributes := comparisons{"uid", "mail", "sAMAccountName"}
 	f.Fuzz(func(t *testing.T, name string) {
 		for _, extra := range []string{"", "(objectClass=person)"} {
 			u := UserSearch{Username: attributes, Filter: extra}

@@ -93,7 +93,7 @@ func (w *walk) add(name string) {
 func (w *walk) match(ctx context.Context, m UserMatcher, values []string) error {
 	attribute, recursive := m.GroupAttr, m.RecursionGroupAttr != ""
 	if w.config.GroupSearch.Nested == nestedInChain {
-		attribute, recursive = attribute+":"+inChainRule+":", false
+		attribute, recursive = inChain(attributeOf(attribute)), false
 	}
 	found, err := w.level(ctx, attribute, values, m.RecursionGroupAttr)
 	for depth := 1; err == nil && recursive && len(found) > 0; depth++ {
@@ -104,6 +104,9 @@ func (w *walk) match(ctx context.Context, m UserMatcher, values []string) error 
 	}
 	return err
 }
+
+// inChain returns the comparison of an attribute by which Active Directory follows it to any depth.
+func inChain(attribute string) string { return attribute + ":" + inChainRule + ":" }
 
 // level adds the groups that have one of the values, in the order of the values, and returns the DNs of those that have not
 // been seen on this way before.

@@ -55,9 +55,16 @@ func (u *UserSearch) filter(username string) string {
 	return both(u.Filter, "(|"+b.String()+")")
 }
 
-// equals returns the filter for entries that have a value, whatever characters it is made of.
-func equals(attribute, value string) string {
-	return "(" + attribute + "=" + goldap.EscapeFilter(value) + ")"
+// equals returns the filter for entries that have a value, whatever characters it is made of. The comparison is what stands
+// before the =: an attribute, with or without a matching rule.
+func equals(comparison, value string) string {
+	return "(" + comparison + "=" + goldap.EscapeFilter(value) + ")"
+}
+
+// attributeOf returns the attribute of a comparison.
+func attributeOf(comparison string) string {
+	attribute, _, _ := strings.Cut(comparison, ":")
+	return attribute
 }
 
 // both returns the filter for what two filters find, of which the first may be empty.
@@ -82,7 +89,9 @@ func (c *Config) userAttributes() []string {
 	if u.EmailSuffix == "" {
 		all = append(all, u.EmailAttr)
 	}
-	all = append(all, u.Username...)
+	for _, comparison := range u.Username {
+		all = append(all, attributeOf(comparison))
+	}
 	matchers, _ := c.GroupSearch.matchers()
 	for _, m := range matchers {
 		all = append(all, m.UserAttr)
