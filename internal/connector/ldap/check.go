@@ -132,6 +132,9 @@ func (c *Config) checkServers(check *checker) {
 	if c.MaxConnections < 0 || c.MaxConnections > maxConnections {
 		check.fail("maxConnections", "must be from 1 to %d, or 0 for the default", maxConnections)
 	}
+	if c.PageSize != nil && (*c.PageSize < 0 || *c.PageSize > maxPageSize) {
+		check.fail("pageSize", "must be from 0, for no pages, to %d", maxPageSize)
+	}
 	for key, timeout := range map[string]time.Duration{
 		"connectTimeout": c.ConnectTimeout, "operationTimeout": c.OperationTimeout,
 	} {
@@ -141,8 +144,12 @@ func (c *Config) checkServers(check *checker) {
 	}
 }
 
-// maxConnections bounds what one connector may ask of the directory.
-const maxConnections = 1000
+const (
+	// maxConnections bounds what one connector may ask of the directory.
+	maxConnections = 1000
+	// maxPageSize is how many entries the largest result has.
+	maxPageSize = 20000
+)
 
 func checkHost(check *checker, key, host string) {
 	if host == "" || strings.Contains(host, "/") || strings.ContainsFunc(host, isSpace) {

@@ -18,7 +18,7 @@ var _ = faulttest.Add("C-01", func(t *testing.T) {
 		"groupAttr":           groupSearch("userMatchers: [{userAttr: DN, groupAttr: 'member:" + rule + ":'}]"),
 		"groupAttr, inChain":  groupSearch("nested: inChain, userMatchers: [{userAttr: DN, groupAttr: 'member:" + rule + ":'}]"),
 		"recursionGroupAttr":  groupSearch("userMatchers: [{userAttr: DN, groupAttr: 'member:" + rule + ":', recursionGroupAttr: 'member:" + rule + ":'}]"),
-		"userSearch.username": "  username: [uid, 'uid:" + rule + ":', 'mail:caseExactMatch:']\n" + groupSearch("userMatchers: [{userAttr: DN, groupAttr: 'member:" + rule + ":'}]"),
+		"userSearch.username": "  username: [uid, 'uid:" + rule + ":', 'mail:caseExactMatch:']\n" + groupSearch("userMatchers: [{userAttr: DN, groupAttr: 'member:"+rule+":'}]"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, nil, jane(), chain)

@@ -37,6 +37,7 @@ type Config struct {
 	ConnectTimeout   time.Duration `key:"connectTimeout"`   // 0: the pool's own
 	OperationTimeout time.Duration `key:"operationTimeout"` // 0: the pool's own
 	MaxConnections   int           `key:"maxConnections"`   // 0: the pool's own
+	PageSize         *int          `key:"pageSize"`         // nil: the pool's own; 0: no pages
 
 	UsernamePrompt string   `key:"usernamePrompt"`
 	AllowedGroups  []string `key:"allowedGroups"` // empty: everybody is let in
@@ -167,12 +168,24 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 			BindDN:           c.BindDN,
 			BindPW:           c.BindPW,
 			MaxConnections:   c.MaxConnections,
+			PageSize:         c.pageSize(),
 			ConnectTimeout:   c.ConnectTimeout,
 			OperationTimeout: c.OperationTimeout,
 			Log:              env.Log,
 		}),
 	}
 	return d.withTickets(ctx, env)
+}
+
+// pageSize is the pool's setting, which has another word for no pages.
+func (c *Config) pageSize() int {
+	switch {
+	case c.PageSize == nil:
+		return 0
+	case *c.PageSize == 0:
+		return -1
+	}
+	return *c.PageSize
 }
 
 // servers returns all hosts with their ports.

@@ -42,6 +42,7 @@ bindPW: secret
 connectTimeout: 3s
 operationTimeout: 5s
 maxConnections: 4
+pageSize: 100
 usernamePrompt: Email Address
 allowedGroups: [staff]
 emailVerified: false
@@ -77,7 +78,7 @@ kerberos:
 	want := &ldap.Config{
 		Host: "a.test", Hosts: []string{"b.test:1636"}, StartTLS: true, RootCA: "ca.pem", SystemCAs: true,
 		ClientCert: "cert.pem", ClientKey: "key.pem", TLSMinVersion: "1.3", BindDN: "cn=admin", BindPW: "secret",
-		ConnectTimeout: 3 * time.Second, OperationTimeout: 5 * time.Second, MaxConnections: 4, UsernamePrompt: "Email Address",
+		ConnectTimeout: 3 * time.Second, OperationTimeout: 5 * time.Second, MaxConnections: 4, PageSize: new(100), UsernamePrompt: "Email Address",
 		AllowedGroups: []string{"staff"},
 		UserSearch: ldap.UserSearch{
 			BaseDN: "ou=People", Filter: "(objectClass=person)", Username: []string{"uid", "mail"}, Scope: "one",
@@ -149,8 +150,8 @@ func TestProblems(t *testing.T) {
 		}},
 		{good + ", bindDN: cn=a", []string{"bindPW: is missing or empty"}},
 		{good + ", bindPW: a", []string{"~bindPW: has no effect without bindDN"}},
-		{good + ", connectTimeout: -1s, operationTimeout: 5, maxConnections: -1", []string{
-			"connectTimeout: must not be negative", "operationTimeout: must be a duration", "maxConnections: must be from 1 to 1000",
+		{good + ", connectTimeout: -1s, operationTimeout: 5, maxConnections: -1, pageSize: 20001", []string{
+			"connectTimeout: must not be negative", "operationTimeout: must be a duration", "maxConnections: must be from 1 to 1000", "pageSize: must be from 0",
 		}},
 		{good + ", allowedGroups: []", []string{"allowedGroups: names no group"}},
 		{good + ", allowedGroups: [a]", []string{"allowedGroups: lets nobody in"}},

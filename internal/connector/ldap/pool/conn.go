@@ -63,8 +63,8 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// connect opens a connection to a host and makes it ready for a role. An error is an *outage, but where the service account
-// is refused, which it would be on every host.
+// connect opens a connection to a host and makes it ready for a role. An error is an *outage, even where the service account
+// is refused: a server may have missed its last change.
 func (p *Pool) connect(ctx context.Context, h *host, as role) (*conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.settings.ConnectTimeout,
 		fmt.Errorf("connection not ready within %v: %w", p.settings.ConnectTimeout, errSlow))
@@ -81,10 +81,6 @@ func (p *Pool) connect(ctx context.Context, h *host, as role) (*conn, error) {
 	}
 	if err := c.during(ctx, func() error { return c.open(ctx, &p.settings) }); err != nil {
 		c.abort()
-		var refused *accountRefused
-		if errors.As(err, &refused) {
-			return nil, err
-		}
 		return nil, &outage{err: err}
 	}
 	return c, nil
@@ -117,8 +113,7 @@ func (c *conn) open(ctx context.Context, s *Settings) error {
 	return nil
 }
 
-// bindAccount binds as the service account, or anonymously. An error is an *accountRefused where another host would say the
-// same.
+// bindAccount binds as the service account, or anonymously. An error is an *accountRefused where the host says so.
 func (c *conn) bindAccount(dn, password string) error {
 	request := ldap.NewSimpleBindRequest(dn, password, []ldap.Control{ldap.NewControlBeheraPasswordPolicy()})
 	request.AllowEmptyPassword = dn == "" && password == ""
@@ -131,7 +126,7 @@ func (c *conn) bindAccount(dn, password string) error {
 	case errors.As(err, &refused) && refused.Reason != WrongPassword:
 		// Without the type, which would blame the user who logs in.
 		err = fmt.Errorf("%v: %w", refused.Reason, refused.Err)
-	case ldap.IsErrorWithCode(err, ldap.LDAPResultUnwillingToPerform), outageOf(err) != nil:
+	case ldap.IsErrorWithCode(err, ldap.LDAPResultUnwillingToPerform), outageOf(elsewhere(err, bindFailures)) != nil:
 		return fmt.Errorf("bind as the service account: %w", err)
 	case refused != nil:
 		err = refused.Err
@@ -178,7 +173,7 @@ func (c *conn) bind(ctx context.Context, dn, password string) error {
 	return c.operate(ctx, func() error {
 		answer, err := c.ldap.SimpleBind(
 			ldap.NewSimpleBindRequest(dn, password, []ldap.Control{ldap.NewControlBeheraPasswordPolicy()}))
-		return verdict(answer, err)
+		return elsewhere(verdict(answer, err), bindFailures)
 	})
 }
 

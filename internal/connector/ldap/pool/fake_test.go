@@ -26,14 +26,17 @@ type fake struct {
 	silent     bool // takes requests and never answers
 	dieAfter   int  // requests on each connection, then it breaks; 0 for never
 	noPaging   bool
-	heedless   bool   // of size limits
-	entries    int    // found by every search but that of the root DSE
-	search     uint16 // the result code of searches
+	endless    bool                  // sends empty pages without end
+	refusePage func(size int) uint16 // the result code of the first page; nil for 0
+	heedless   bool                  // of size limits
+	entries    int                   // found by every search but that of the root DSE
+	search     uint16                // the result code of searches
 	binds      map[string]bindAnswer
 
 	conns            []net.Conn // open ones
 	mostOpen, dialed int
 	asked            []string // "bind DN", "search BASE"
+	pageSizes        []int    // asked for
 }
 
 // A bindAnswer is what the server says to a bind, by DN.
@@ -171,7 +174,20 @@ func (f *fake) rootDSE(id int64) *ber.Packet {
 func (f *fake) found(id, sizeLimit int64, paging *ldap.ControlPaging) (answers []*ber.Packet) {
 	first, last, code := 0, f.entries, f.search
 	var controls []*ber.Packet
+	if paging != nil {
+		f.pageSizes = append(f.pageSizes, int(paging.PagingSize))
+		if f.refusePage != nil {
+			if refusal := f.refusePage(int(paging.PagingSize)); refusal != 0 {
+				return []*ber.Packet{result(id, ldap.ApplicationSearchResultDone, refusal, "pages are not for you")}
+			}
+		}
+	}
 	switch {
+	case paging != nil && f.endless:
+		last = 0
+		next := ldap.NewControlPaging(0)
+		next.SetCookie([]byte("more"))
+		controls = append(controls, next.Encode())
 	case paging != nil && !f.noPaging:
 		_, _ = fmt.Sscan(string(paging.Cookie), &first)
 		last = min(first+int(paging.PagingSize), f.entries)

@@ -24,16 +24,12 @@ type host struct {
 	failedAt  time.Time // the last time
 	countedAt time.Time // when failures grew
 	retryAt   time.Time // left alone until then
-	paging    paging
+	pageSize  int       // of search results (RFC 2696), or one of the constants below
 }
 
-// paging says whether a server splits results into pages (RFC 2696).
-type paging int
-
 const (
-	notAsked paging = iota
-	unsupported
-	supported
+	noPages  = 0  // the server does not split results into pages
+	notAsked = -1 // nobody knows yet
 )
 
 // hosts choose the server for an operation.
@@ -51,7 +47,7 @@ func newHosts(addresses []string, log *slog.Logger) *hosts {
 		if err != nil {
 			name = address
 		}
-		hs.list = append(hs.list, &host{address: address, name: name})
+		hs.list = append(hs.list, &host{address: address, name: name, pageSize: notAsked})
 	}
 	return hs
 }
@@ -112,14 +108,14 @@ func (hs *hosts) works(h *host) {
 	h.failures, h.retryAt = 0, time.Time{}
 }
 
-func (hs *hosts) paging(h *host) paging {
+func (hs *hosts) pageSize(h *host) int {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	return h.paging
+	return h.pageSize
 }
 
-func (hs *hosts) setPaging(h *host, p paging) {
+func (hs *hosts) setPageSize(h *host, size int) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	h.paging = p
+	h.pageSize = size
 }

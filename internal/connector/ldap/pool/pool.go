@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-ldap/ldap/v3"
+	"dex/internal/connector"
 )
 
 const (
@@ -48,6 +48,9 @@ type Settings struct {
 	// ConnectTimeout bounds the way to a bound connection, OperationTimeout each operation on it, which is one page of a
 	// search. 0 means 10 s.
 	ConnectTimeout, OperationTimeout time.Duration
+	// PageSize is how many entries of a search result come at a time, where the server can do that. 0 means 500, less than 0
+	// all at once.
+	PageSize int
 	// Log is told of hosts that fail and of those that work again; nil for none.
 	Log *slog.Logger
 }
@@ -70,6 +73,9 @@ func New(s Settings) *Pool {
 	}
 	if s.OperationTimeout <= 0 {
 		s.OperationTimeout = defaultOperationTimeout
+	}
+	if s.PageSize == 0 {
+		s.PageSize = defaultPageSize
 	}
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
@@ -114,7 +120,7 @@ func (p *Pool) Bind(ctx context.Context, dn, password string) error {
 func (p *Pool) Probe(ctx context.Context) error {
 	return p.run(ctx, searcher, func(ctx context.Context, c *conn) error {
 		_, err := c.rootDSE(ctx)
-		return err
+		return elsewhere(err, searchFailures)
 	})
 }
 
@@ -127,16 +133,19 @@ func (p *Pool) Close() error {
 	return nil
 }
 
-// run does an operation on a connection of a role. Where the connection breaks, or the server is busy or unavailable, it is
-// done again on the other hosts, each of them once. All operations are such that doing them twice does no harm.
+// run does an operation on a connection of a role. Where a host fails, or says that it can't do it, the operation is done
+// again on the other hosts, each of them once. All operations are such that doing them twice does no harm.
 func (p *Pool) run(ctx context.Context, as role, do operation) error {
 	if err := p.kept[as].acquire(ctx); err != nil {
-		return err
+		return &connector.Temporary{Cause: err}
 	}
 	defer p.kept[as].release()
 	var tried []*host
-	var failures error
+	var failures failures
 	for h := p.hosts.next(tried); h != nil; h = p.hosts.next(tried) {
+		if len(tried) > 0 {
+			p.settings.Log.WarnContext(ctx, "the next LDAP server is asked", "host", h.address, "err", failures.all)
+		}
 		err := p.tryHost(ctx, h, as, do)
 		var outage *outage
 		if !errors.As(err, &outage) {
@@ -145,21 +154,16 @@ func (p *Pool) run(ctx context.Context, as role, do operation) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("LDAP: %w", context.Cause(ctx))
 		}
-		p.hosts.failed(h, err)
-		for _, kept := range p.kept {
-			kept.drop(h)
+		if !outage.answered {
+			p.hosts.failed(h, err)
+			for _, kept := range p.kept {
+				kept.drop(h)
+			}
 		}
 		tried = append(tried, h)
-		err = fmt.Errorf("LDAP server %s: %w", h.address, err)
-		if failures != nil {
-			err = fmt.Errorf("%w; %w", failures, err)
-		}
-		failures = err
+		failures.add(h, outage)
 	}
-	if failures == nil {
-		return errors.New("there is no LDAP server in the settings")
-	}
-	return failures
+	return failures.err()
 }
 
 // tryHost does an operation on one host. An idle connection may have died unnoticed, which says nothing of the host: the
@@ -184,7 +188,7 @@ func (p *Pool) tryHost(ctx context.Context, h *host, as role, do operation) erro
 // use does an operation on a connection, and keeps the connection if it is still good.
 func (p *Pool) use(ctx context.Context, c *conn, do operation) error {
 	err := do(ctx, c)
-	if outage := outageOf(err); outage != nil {
+	if outage := outageOf(err); outage != nil && !outage.answered {
 		c.abort()
 		p.kept[c.role].forget()
 		return outage
@@ -196,30 +200,3 @@ func (p *Pool) use(ctx context.Context, c *conn, do operation) error {
 
 // An operation is what is done on a connection. Its error is the server's answer, or says that there was none.
 type operation func(context.Context, *conn) error
-
-// An outage is an error that another host may not have.
-type outage struct {
-	err  error
-	lost bool // the connection broke, where the server did not just say nothing or that it is busy
-}
-
-func (o *outage) Error() string { return o.err.Error() }
-func (o *outage) Unwrap() error { return o.err }
-
-// outageOf returns nil where the server has answered, and where there was nothing to ask it.
-func outageOf(err error) *outage {
-	var refused *Refused
-	switch {
-	case err == nil, errors.As(err, &refused):
-		return nil
-	case ldap.IsErrorAnyOf(err, ldap.LDAPResultBusy, ldap.LDAPResultUnavailable), errors.Is(err, errSlow):
-		return &outage{err: err}
-	case ldap.IsErrorAnyOf(err, ldap.ErrorFilterCompile, ldap.ErrorEmptyPassword):
-		return nil
-	}
-	var answer *ldap.Error
-	if errors.As(err, &answer) && answer.ResultCode < ldap.ErrorNetwork { // those above are the library's own
-		return nil
-	}
-	return &outage{err: err, lost: true}
-}

@@ -10,10 +10,15 @@ import (
 )
 
 const (
-	// pageSize is how many entries a page has, which is less than the limit of any server: Active Directory's is 1000.
-	pageSize = 500
+	// defaultPageSize is how many entries a page has. Active Directory's limit is 1000. Others set one for single accounts,
+	// so a server may refuse even this.
+	defaultPageSize = 500
+	// smallPageSize is tried where a larger one is refused.
+	smallPageSize = 100
 	// maxEntries bounds a result.
 	maxEntries = 20000
+	// sparePages is how many pages may be empty. Servers that check entries late do send such, and some never stop.
+	sparePages = 100
 )
 
 // Search does one search as the service account, with all pages of its result. Where the server ends a search with an error,
@@ -23,7 +28,7 @@ func (p *Pool) Search(ctx context.Context, r *ldap.SearchRequest) (*ldap.SearchR
 	var result *ldap.SearchResult
 	err := p.run(ctx, searcher, func(ctx context.Context, c *conn) (err error) {
 		result, err = p.search(ctx, c, r)
-		return err
+		return elsewhere(err, searchFailures)
 	})
 	return result, err
 }
@@ -34,35 +39,69 @@ func (p *Pool) search(ctx context.Context, c *conn, r *ldap.SearchRequest) (*lda
 		request.SizeLimit = maxEntries
 	}
 	request.EnforceSizeLimit = true // for servers that do not heed it
-	if r.Scope == ldap.ScopeBaseObject || request.SizeLimit <= pageSize {
+	if r.Scope == ldap.ScopeBaseObject || request.SizeLimit <= p.settings.PageSize {
 		return c.search(ctx, &request)
 	}
-	pages, err := p.pages(ctx, c)
+	known, err := p.pageSize(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	if !pages {
-		return c.search(ctx, &request)
+	var refused *pagesRefused
+	for size := known; size > 0; size = smaller(size) {
+		result, err := c.searchPages(ctx, &request, size)
+		if err == nil && size != known {
+			p.learn(ctx, c.host, size, refused)
+		}
+		if !errors.As(err, &refused) {
+			return result, err
+		}
 	}
-	return c.searchPages(ctx, &request)
+	result, err := c.search(ctx, &request)
+	switch {
+	case ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded):
+		p.hosts.setPageSize(c.host, notAsked) // which would have helped, and may be allowed by now
+	case err == nil && refused != nil:
+		p.learn(ctx, c.host, noPages, refused)
+	}
+	if err != nil && refused != nil {
+		err = fmt.Errorf("%w (and page by page: %w)", err, refused)
+	}
+	return result, err
 }
 
-// pages reports whether the server of a connection splits results into pages.
-func (p *Pool) pages(ctx context.Context, c *conn) (bool, error) {
-	if known := p.hosts.paging(c.host); known != notAsked {
-		return known == supported, nil
+// smaller returns the size of pages to try where one is refused.
+func smaller(size int) int {
+	if size > smallPageSize {
+		return smallPageSize
+	}
+	return noPages
+}
+
+// learn notes what size of pages a server takes.
+func (p *Pool) learn(ctx context.Context, h *host, size int, refused error) {
+	p.settings.Log.InfoContext(ctx, "LDAP server refuses pages of the usual size", "host", h.address, "pageSize", size, "err", refused)
+	p.hosts.setPageSize(h, size)
+}
+
+// pageSize returns the size of the pages that the server of a connection splits results into, or noPages.
+func (p *Pool) pageSize(ctx context.Context, c *conn) (int, error) {
+	if p.settings.PageSize < 0 {
+		return noPages, nil
+	}
+	if known := p.hosts.pageSize(c.host); known != notAsked {
+		return known, nil
 	}
 	controls, err := c.rootDSE(ctx)
 	if outage := outageOf(err); outage != nil {
-		return false, outage
+		return 0, outage
 	}
 	// A server that hides its root DSE is taken for one without pages.
-	answer := unsupported
+	size := noPages
 	if slices.Contains(controls, ldap.ControlTypePaging) {
-		answer = supported
+		size = p.settings.PageSize
 	}
-	p.hosts.setPaging(c.host, answer)
-	return answer == supported, nil
+	p.hosts.setPageSize(c.host, size)
+	return size, nil
 }
 
 // rootDSE returns the controls that a server supports.
@@ -93,21 +132,25 @@ func (c *conn) search(ctx context.Context, r *ldap.SearchRequest) (result *ldap.
 	return result, err
 }
 
-// searchPages does one search and collects its pages. The size limit goes for all of them together.
-func (c *conn) searchPages(ctx context.Context, r *ldap.SearchRequest) (*ldap.SearchResult, error) {
-	page := ldap.NewControlPaging(pageSize)
+// searchPages does one search and collects its pages. The size limit goes for all of them together. A *pagesRefused says
+// that the server may do it without pages, or by smaller ones.
+func (c *conn) searchPages(ctx context.Context, r *ldap.SearchRequest, size int) (*ldap.SearchResult, error) {
+	page := ldap.NewControlPaging(uint32(size)) //nolint:gosec // G115: at most maxEntries
 	request := *r
 	// The server counts the entries of all pages, or of each: the sum is checked here, so one more must be possible.
 	request.SizeLimit = 0
 	request.Controls = append(slices.Clone(r.Controls), page)
 	all := &ldap.SearchResult{}
-	for {
+	for pages := 1; ; pages++ {
 		result, err := c.search(ctx, &request)
 		if result != nil {
 			all.Entries = append(all.Entries, result.Entries...)
 			all.Referrals = append(all.Referrals, result.Referrals...)
 		}
 		if err != nil {
+			if pages == 1 && mayBlamePages(err) {
+				err = &pagesRefused{err}
+			}
 			return all, err
 		}
 		if len(all.Entries) > r.SizeLimit {
@@ -119,8 +162,26 @@ func (c *conn) searchPages(ctx context.Context, r *ldap.SearchRequest) (*ldap.Se
 		if !ok || len(next.Cookie) == 0 {
 			return all, nil
 		}
+		if pages == maxEntries/size+sparePages {
+			c.spent = true
+			return all, fmt.Errorf("the server has sent %d pages with %d entries, and claims that there are more", pages, len(all.Entries))
+		}
 		page.SetCookie(next.Cookie)
 	}
+}
+
+// pagesRefused is the server's answer to a search by pages that may go without.
+type pagesRefused struct{ err error }
+
+func (r *pagesRefused) Error() string { return r.err.Error() }
+func (r *pagesRefused) Unwrap() error { return r.err }
+
+// mayBlamePages reports whether a server may have refused a search for the control alone. There is no code for that: seen are
+// 1, 11, 12 and 53. The codes here have reasons of their own.
+func mayBlamePages(err error) bool {
+	return outageOf(err) == nil && !ldap.IsErrorAnyOf(err,
+		ldap.LDAPResultNoSuchObject, ldap.LDAPResultReferral, ldap.LDAPResultInvalidDNSyntax,
+		ldap.LDAPResultInsufficientAccessRights, ldap.LDAPResultTimeLimitExceeded, ldap.ErrorFilterCompile)
 }
 
 func tooMany(limit int) error {

@@ -18,9 +18,9 @@ func TestPages(t *testing.T) {
 		requests int // searches, besides that of the root DSE
 	}{
 		{"nothing", false, 0, 1},
-		{"one page", false, pageSize, 1},
-		{"one more", false, pageSize + 1, 2},
-		{"as many as may be", false, maxEntries, maxEntries / pageSize},
+		{"one page", false, defaultPageSize, 1},
+		{"one more", false, defaultPageSize + 1, 2},
+		{"as many as may be", false, maxEntries, maxEntries / defaultPageSize},
 		{"server without pages", true, 1200, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
