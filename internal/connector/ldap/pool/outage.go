@@ -51,7 +51,7 @@ func isAnswer(err error) bool {
 var (
 	searchFailures = []uint16{
 		ldap.LDAPResultOther, ldap.LDAPResultOperationsError, ldap.LDAPResultTimeLimitExceeded,
-		ldap.LDAPResultAdminLimitExceeded, ldap.LDAPResultUnwillingToPerform,
+		ldap.LDAPResultAdminLimitExceeded, ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultLoopDetect,
 	}
 	// A bind that a server is unwilling to do may be a user's fault: see verdict.
 	bindFailures = []uint16{ldap.LDAPResultOther, ldap.LDAPResultOperationsError}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"dex/internal/connector"
 	"dex/internal/faulttest"
 )
 
@@ -103,8 +104,11 @@ var _ = faulttest.Add("C-17", func(t *testing.T) {
 		f := newFake()
 		f.endless = true
 		p := newPool(t, nil, f)
+		if err := p.Probe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		_, err := p.Search(t.Context(), people())
-		if err == nil || !strings.Contains(err.Error(), "claims that there are more") {
+		if err == nil || !strings.Contains(err.Error(), "claims that there are more") || connector.OutcomeOf(err) != connector.Broken {
 			t.Errorf("error %v", err)
 		}
 		if want := maxEntries/defaultPageSize + sparePages; len(f.pageSizes) != want {

@@ -164,7 +164,8 @@ func (c *conn) searchPages(ctx context.Context, r *ldap.SearchRequest, size int)
 		}
 		if pages == maxEntries/size+sparePages {
 			c.spent = true
-			return all, fmt.Errorf("the server has sent %d pages with %d entries, and claims that there are more", pages, len(all.Entries))
+			return all, ldap.NewError(ldap.LDAPResultLoopDetect,
+				fmt.Errorf("the server has sent %d pages with %d entries, and claims that there are more", pages, len(all.Entries)))
 		}
 		page.SetCookie(next.Cookie)
 	}
