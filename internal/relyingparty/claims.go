@@ -3,9 +3,13 @@ package relyingparty
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -27,13 +31,23 @@ func ReadClaims(data []byte) (Claims, error) {
 	return c, nil
 }
 
-// Find returns a claim by its name or, if there is none, by a path of names with dots between them.
+// ReadEncoded reads a JSON object in base64url, as the parts of a JWT are (RFC 7515, section 2).
+func ReadEncoded(part string) (Claims, error) {
+	text, err := base64.RawURLEncoding.DecodeString(part)
+	if err != nil {
+		return nil, fmt.Errorf("claims: %w", err)
+	}
+	return ReadClaims(text)
+}
+
+// Find returns a claim by its name or, if there is none, by a path of names with dots between them. A dot or a backslash that
+// is part of a name has a backslash before it: resource_access.my\.app.roles.
 func (c Claims) Find(name string) (any, bool) {
 	if value, ok := c[name]; ok {
 		return value, true
 	}
 	var value any = map[string]any(c)
-	for step := range strings.SplitSeq(name, ".") {
+	for _, step := range steps(name) {
 		object, ok := value.(map[string]any)
 		if !ok {
 			return nil, false
@@ -45,6 +59,42 @@ func (c Claims) Find(name string) (any, bool) {
 	return value, true
 }
 
+// steps returns the names that a path has.
+func steps(path string) []string {
+	var names []string
+	var name strings.Builder
+	for i := 0; i < len(path); i++ {
+		switch {
+		case path[i] == '.':
+			names = append(names, name.String())
+			name.Reset()
+			continue
+		case path[i] == '\\' && i+1 < len(path) && (path[i+1] == '.' || path[i+1] == '\\'):
+			i++
+		}
+		name.WriteByte(path[i])
+	}
+	return append(names, name.String())
+}
+
+// Astray says how far a path leads that finds nothing: to which object, and which names that has. Values are left out.
+func (c Claims) Astray(path string) string {
+	const most = 20 // names
+	object, at := map[string]any(c), "the claims have"
+	for _, step := range steps(path) {
+		next, ok := object[step].(map[string]any)
+		if !ok {
+			break
+		}
+		object, at = next, fmt.Sprintf("%q has", step)
+	}
+	names := slices.Sorted(maps.Keys(object))
+	if len(names) > most {
+		names = append(names[:most], "…")
+	}
+	return fmt.Sprintf("%s %q", at, names)
+}
+
 // Text returns a claim that is a text; "" otherwise.
 func (c Claims) Text(name string) string {
 	value, _ := c.Find(name)
@@ -52,27 +102,43 @@ func (c Claims) Text(name string) string {
 	return text
 }
 
-// Bool returns a claim that is a boolean, or a text that says the same, as some providers have it.
-func (c Claims) Bool(name string) (value, ok bool) {
-	found, _ := c.Find(name)
+// Bool returns a claim that is a boolean, or a text or a number that says the same, as some providers have it: "True", 0. One
+// that is there and is none of these says no, with an error that names it.
+func (c Claims) Bool(name string) (value, there bool, err error) {
+	found, there := c.Find(name)
+	if !there {
+		return false, false, nil
+	}
 	switch v := found.(type) {
 	case bool:
-		return v, true
+		return v, true, nil
 	case string:
-		return v == "true", v == "true" || v == "false"
+		switch strings.ToLower(v) {
+		case "true", "1":
+			return true, true, nil
+		case "false", "0":
+			return false, true, nil
+		}
+	case json.Number:
+		if v == "0" || v == "1" {
+			return v == "1", true, nil
+		}
 	}
-	return false, false
+	return false, true, fmt.Errorf("claim %q is %.40q, which is no boolean, and counts as false", name, fmt.Sprint(found))
 }
 
-// Time returns a claim that is a time; the zero time otherwise.
+// Time returns a claim that is a time, in seconds as a number or, as some providers have it, a text; the zero time otherwise.
 func (c Claims) Time(name string) time.Time {
-	number, ok := c[name].(json.Number)
-	if !ok {
-		return time.Time{}
+	var number string
+	switch v := c[name].(type) {
+	case json.Number:
+		number = v.String()
+	case string:
+		number = v
 	}
-	seconds, err := number.Float64()
-	const farthest = 1 << 40 // seconds; beyond, nobody means a time
-	if err != nil || seconds < 0 || seconds > farthest {
+	seconds, err := strconv.ParseFloat(number, 64)
+	const farthest = 1 << 40                                  // seconds; beyond, nobody means a time
+	if err != nil || !(seconds >= 0 && seconds <= farthest) { // NaN is neither
 		return time.Time{}
 	}
 	return time.Unix(int64(seconds), 0)

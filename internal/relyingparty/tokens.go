@@ -107,6 +107,15 @@ func (c *Client) ask(ctx context.Context, endpoint, method string, params url.Va
 	if endpoint == "" {
 		return nil, errors.New("token request: the provider has no token endpoint")
 	}
+	answer, err := c.post(ctx, endpoint, method, params)
+	if err != nil {
+		return nil, fmt.Errorf("token request: %w", err)
+	}
+	return readTokens(answer)
+}
+
+// post sends a form to an endpoint of the provider, and shows who we are.
+func (c *Client) post(ctx context.Context, endpoint, method string, params url.Values) (*outbound.Answer, error) {
 	form := url.Values{}
 	for name, values := range params {
 		form[name] = values
@@ -128,18 +137,14 @@ func (c *Client) ask(ctx context.Context, endpoint, method string, params url.Va
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
-		return nil, fmt.Errorf("token request: %w", err)
+		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
 	if method == AuthBasic { // RFC 6749, section 2.3.1
 		r.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(c.Secret))
 	}
-	answer, err := outbound.Do(c.http, r)
-	if err != nil {
-		return nil, fmt.Errorf("token request: %w", err)
-	}
-	return readTokens(answer)
+	return outbound.Do(c.http, r)
 }
 
 // readTokens reads an answer, in JSON or as a form, as old providers have it.

@@ -69,6 +69,9 @@ func readExchange(f oauth.Form) (connector.SubjectToken, string, error) {
 	if subject.Token == "" {
 		return none, "", oauth.Errorf(oauth.InvalidRequest, "The parameter subject_token is missing.")
 	}
+	if !oauth.IsBearerToken(subject.Token) {
+		return none, "", oauth.Errorf(oauth.InvalidRequest, "The subject_token has characters that no token has (RFC 6750, section 2.1).")
+	}
 	switch subject.Type {
 	case oauth.TokenTypeAccess, oauth.TokenTypeID:
 	case oauth.TokenTypeJWT:

@@ -184,7 +184,7 @@ func (m *Minter) claims(c *client.Client, a *Authorization, aud []string, now ti
 		case oauth.ScopeProfile:
 			p.Name, p.PreferredUsername = who.Username, who.PreferredUsername
 		case oauth.ScopeGroups:
-			p.Groups = who.Groups
+			p.Groups = connector.Unique(who.Groups) // sources tell some twice
 		case oauth.ScopeFederatedID:
 			p.Federated = &federatedClaims{ConnectorID: a.ConnectorID, UserID: who.UserID}
 		}

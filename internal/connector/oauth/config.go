@@ -42,6 +42,12 @@ type ClaimMapping struct {
 	GroupsKey            string `key:"groupsKey"`
 }
 
+// defaultMapping is what holds for members that are not named.
+var defaultMapping = ClaimMapping{
+	UserNameKey: "user_name", PreferredUsernameKey: "preferred_username", EmailKey: "email", EmailVerifiedKey: "email_verified",
+	GroupsKey: "groups",
+}
+
 // UnmarshalConfig implements config.Unmarshaler.
 func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	type plain Config
@@ -77,11 +83,11 @@ func (c *Config) complete() {
 	m := &c.ClaimMapping
 	c.UserIDKey = cmp.Or(c.UserIDKey, "id")
 	c.PKCEChallenge = cmp.Or(c.PKCEChallenge, relyingparty.ChallengeS256)
-	m.UserNameKey = cmp.Or(m.UserNameKey, "user_name")
-	m.PreferredUsernameKey = cmp.Or(m.PreferredUsernameKey, "preferred_username")
-	m.EmailKey = cmp.Or(m.EmailKey, "email")
-	m.EmailVerifiedKey = cmp.Or(m.EmailVerifiedKey, "email_verified")
-	m.GroupsKey = cmp.Or(m.GroupsKey, "groups")
+	m.UserNameKey = cmp.Or(m.UserNameKey, defaultMapping.UserNameKey)
+	m.PreferredUsernameKey = cmp.Or(m.PreferredUsernameKey, defaultMapping.PreferredUsernameKey)
+	m.EmailKey = cmp.Or(m.EmailKey, defaultMapping.EmailKey)
+	m.EmailVerifiedKey = cmp.Or(m.EmailVerifiedKey, defaultMapping.EmailVerifiedKey)
+	m.GroupsKey = cmp.Or(m.GroupsKey, defaultMapping.GroupsKey)
 }
 
 func isWebURL(text string) bool {

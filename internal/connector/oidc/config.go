@@ -30,6 +30,9 @@ type Config struct {
 	InsecureSkipVerify   bool     `key:"insecureSkipVerify"`
 
 	InsecureSkipEmailVerified bool     `key:"insecureSkipEmailVerified"`
+	AllowMissingEmail         bool     `key:"allowMissingEmail"`
+	InsecureSkipIssuedAt      bool     `key:"insecureSkipIssuedAt"` // take ID tokens without iat
+	InsecureIgnoreKeyUse      bool     `key:"insecureIgnoreKeyUse"` // take keys whatever their use and alg
 	InsecureEnableGroups      bool     `key:"insecureEnableGroups"`
 	AllowedGroups             []string `key:"allowedGroups"`
 	ACRValues                 []string `key:"acrValues"`
@@ -44,6 +47,9 @@ type Config struct {
 	ClockSkew              *time.Duration `key:"clockSkew"`
 	ExchangeAudiences      []string       `key:"exchangeAudiences"`
 	DistributedClaimsHosts []string       `key:"distributedClaimsHosts"`
+
+	ExchangeAccessTokensBy      string `key:"exchangeAccessTokensBy"`      // one of the values below
+	InsecureExchangeByRequester bool   `key:"insecureExchangeByRequester"` // take access tokens by azp too
 
 	OverrideClaimMapping bool         `key:"overrideClaimMapping"`
 	ClaimMapping         ClaimMapping `key:"claimMapping"`
@@ -61,6 +67,13 @@ type Config struct {
 
 	groupsFilter *regexp.Regexp // nil for none
 }
+
+// Values of exchangeAccessTokensBy: what an access token is known by when it is exchanged.
+const (
+	bySignature     = "signature"     // a JWT that the provider's keys verify
+	byUserInfo      = "userinfo"      // the provider tells its holder
+	byIntrospection = "introspection" // the provider tells its holder, and for whom it was made (RFC 7662)
+)
 
 // ClaimMapping names claims to be read where the standard one is missing.
 type ClaimMapping struct {
@@ -116,6 +129,7 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	}
 	oneOf("pkceChallenge", c.PKCEChallenge, relyingparty.ChallengeS256, relyingparty.ChallengePlain, relyingparty.ChallengeNone)
 	oneOf("clientAuthMethod", c.ClientAuthMethod, relyingparty.AuthBasic, relyingparty.AuthPost, relyingparty.AuthPrivateKey, relyingparty.AuthNone)
+	oneOf("exchangeAccessTokensBy", c.ExchangeAccessTokensBy, bySignature, byUserInfo, byIntrospection)
 	oneOf("responseMode", c.ResponseMode, "query", "form_post")
 	if (c.ClientAuthMethod == relyingparty.AuthPrivateKey) != (c.ClientKey != "") {
 		wrong("clientKey", "goes with clientAuthMethod: private_key_jwt: the path of a private key in PEM")
@@ -132,7 +146,42 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	if c.VerifyACR && len(c.ACRValues) == 0 {
 		wrong("verifyACR", "needs acrValues, one of which the provider must have met")
 	}
+	problems = append(problems, c.exchangeProblems(s)...)
 	return append(problems, c.overrideProblems(s)...).InOrder()
+}
+
+// exchangeProblems checks what holds for tokens of the provider that are exchanged.
+func (c *Config) exchangeProblems(s config.Section) config.Problems {
+	var problems config.Problems
+	warn := func(key, message string) {
+		p := s.Problem(key, "%s", message)
+		p.Warning = true
+		problems = append(problems, p)
+	}
+	const key = "exchangeAccessTokensBy"
+	switch c.ExchangeAccessTokensBy {
+	case byIntrospection:
+		if c.ClientID == "" {
+			problems = append(problems, s.Problem(key, "introspection needs a clientID, by which the provider knows who asks"))
+		}
+	case byUserInfo:
+		if !c.GetUserInfo {
+			problems = append(problems, s.Problem(key, "userinfo needs getUserInfo: true"))
+		}
+	case "":
+		if c.GetUserInfo && (c.ClientID != "" || len(c.ExchangeAudiences) > 0) {
+			warn("getUserInfo", "lets whoever may exchange tokens do so with every access token of the provider that is no JWT, whomever it "+
+				"was made for; set exchangeAccessTokensBy to introspection or signature, or to userinfo if that is meant")
+		}
+	}
+	if c.InsecureExchangeByRequester {
+		warn("insecureExchangeByRequester", "lets every API that gets an access token exchange it, and so sign in as its user")
+	}
+	if c.ClientID == "" && len(c.ExchangeAudiences) == 0 {
+		warn("exchangeAudiences", "and clientID are missing: nobody can log in, and tokens that the issuer made for anybody are "+
+			"exchanged; list the audiences that you mean")
+	}
+	return problems
 }
 
 // overrideProblems checks the overrides, and warns of what is risky.
@@ -162,10 +211,6 @@ func (c *Config) overrideProblems(s config.Section) config.Problems {
 	if len(c.AllowedGroups) > 0 && !c.InsecureEnableGroups {
 		warn("allowedGroups", "is held to although insecureEnableGroups is not set; upstream would let everybody in")
 	}
-	if c.ClientID == "" && len(c.ExchangeAudiences) == 0 {
-		warn("exchangeAudiences", "and clientID are missing: nobody can log in, and tokens that the issuer made for anybody are "+
-			"exchanged; list the audiences that you mean")
-	}
 	return problems
 }
 
@@ -184,6 +229,17 @@ func (c *Config) scopes() []string {
 
 // groups reports whether groups are read.
 func (c *Config) groups() bool { return c.InsecureEnableGroups || len(c.AllowedGroups) > 0 }
+
+// accessTokensBy returns what an access token is known by when it is exchanged.
+func (c *Config) accessTokensBy() string {
+	switch {
+	case c.ExchangeAccessTokensBy != "":
+		return c.ExchangeAccessTokensBy
+	case c.GetUserInfo:
+		return byUserInfo
+	}
+	return bySignature
+}
 
 func (c *Config) skew() time.Duration {
 	if c.ClockSkew == nil {

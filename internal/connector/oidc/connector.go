@@ -57,7 +57,7 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 	return &connection{
 		cfg: c, callbackURL: env.CallbackURL, log: env.Log, client: client,
 		discovery: &discovery{cfg: c, client: client},
-		keys:      &keyset{client: client},
+		keys:      &keyset{client: client, ignoreUse: c.InsecureIgnoreKeyUse},
 		tokens:    c.client().Over(client),
 	}, nil
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"dex/internal/config"
 	"dex/internal/connector"
 )
 
@@ -49,14 +50,18 @@ func TestSettings(t *testing.T) {
 		"keys in any case":         {object{"clientID": nil, "CLIENTID": "dex", "rootcas": []string{}}, "", true},
 	} {
 		_, problems := decode(t, merged(good, c.more))
-		var all []string
-		for _, p := range problems {
-			all = append(all, p.String())
-		}
-		if text := strings.Join(all, "\n"); problems.HasErrors() == c.fine || !strings.Contains(text, c.want) || c.want == "" && text != "" {
+		if text := problemTexts(problems); problems.HasErrors() == c.fine || !strings.Contains(text, c.want) || c.want == "" && text != "" {
 			t.Errorf("%s: %s", name, text)
 		}
 	}
+}
+
+func problemTexts(problems config.Problems) string {
+	var all []string
+	for _, p := range problems {
+		all = append(all, p.String())
+	}
+	return strings.Join(all, "\n")
 }
 
 func TestRequestToTheProvider(t *testing.T) {

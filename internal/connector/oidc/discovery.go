@@ -23,11 +23,16 @@ type metadata struct {
 	JWKSURL          string   `json:"jwks_uri"`
 	UserInfoURL      string   `json:"userinfo_endpoint"`
 	EndSessionURL    string   `json:"end_session_endpoint"`
+	IntrospectionURL string   `json:"introspection_endpoint"` // RFC 8414
 	Algorithms       []string `json:"id_token_signing_alg_values_supported"`
 	ChallengeMethods []string `json:"code_challenge_methods_supported"`
 	AuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
 	Scopes           []string `json:"scopes_supported"`
-	AnswersWithIss   bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207
+
+	IntrospectionAuthMethods []string `json:"introspection_endpoint_auth_methods_supported"`
+	UserInfoAlgorithms       []string `json:"userinfo_signing_alg_values_supported"`
+
+	AnswersWithIss bool `json:"authorization_response_iss_parameter_supported"` // RFC 9207
 }
 
 // Bounds of the pause after the provider could not be read, which doubles each time.

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"dex/internal/connector"
 	"dex/internal/oauth"
 	"dex/internal/relyingparty"
@@ -16,14 +14,25 @@ import (
 
 // TokenIdentity implements connector.TokenIdentity (RFC 8693).
 func (c *connection) TokenIdentity(ctx context.Context, _ connector.Scopes, t connector.SubjectToken) (connector.Identity, error) {
+	if !oauth.IsBearerToken(t.Token) {
+		return connector.Identity{}, &connector.BadToken{Reason: "it has characters that no token has (RFC 6750, section 2.1)"}
+	}
 	m, err := c.discovery.get(ctx)
 	if err != nil {
 		return connector.Identity{}, err
 	}
-	if t.Type == oauth.TokenTypeAccess && c.cfg.GetUserInfo {
-		return c.holder(ctx, m, t)
+	if t.Type == oauth.TokenTypeAccess {
+		switch c.cfg.accessTokensBy() {
+		case byUserInfo:
+			return c.holder(ctx, m, t)
+		case byIntrospection:
+			return c.introspected(ctx, m, t)
+		}
 	}
 	said, err := c.verifySigned(ctx, m, t.Token)
+	if err == nil && t.Type == oauth.TokenTypeID {
+		err = c.checkID(t.Token, said)
+	}
 	if err != nil {
 		return connector.Identity{}, c.unacceptable(t, err)
 	}
@@ -33,49 +42,154 @@ func (c *connection) TokenIdentity(ctx context.Context, _ connector.Scopes, t co
 	return c.read(ctx, m, said, t.Token)
 }
 
-// holder asks the provider who holds an access token.
+// holder asks the provider who holds an access token. One that says for whom it was made is held to that first. If it says
+// so truly is for the provider to know, which takes no token that somebody else has changed.
 func (c *connection) holder(ctx context.Context, m *metadata, t connector.SubjectToken) (connector.Identity, error) {
-	said, err := c.userInfo(ctx, m, t.Token)
-	if errors.Is(err, errUnauthorized) {
-		return connector.Identity{}, &connector.BadToken{Reason: "the provider knows nobody for it; it may have expired", Cause: err}
-	}
-	if err != nil {
-		return connector.Identity{}, err
-	}
-	// The provider has just vouched for the token, so what it says of itself is true.
-	if signed, err := jose.ParseSignedCompact(t.Token, algorithms); err == nil {
-		inside, err := relyingparty.ReadClaims(signed.UnsafePayloadWithoutVerification())
-		if err == nil {
-			err = c.checkAudience(inside, t)
+	if len(c.audiences(t)) > 0 {
+		inside, opaque, err := readUnverified(t.Token)
+		if err == nil && !opaque {
+			err = c.checkMadeForUs(inside, t)
 		}
 		if err != nil {
 			return connector.Identity{}, err
 		}
 	}
+	said, err := c.userInfo(ctx, m, t.Token)
+	if err != nil {
+		return connector.Identity{}, notTaken(err)
+	}
 	return c.read(ctx, m, said, t.Token)
 }
 
-// checkAudience refuses tokens that were made for somebody else: who holds one could sign in here as the user.
-func (c *connection) checkAudience(said relyingparty.Claims, t connector.SubjectToken) error {
+// notTaken returns a *connector.BadToken where the provider's userinfo endpoint refuses the token, in the provider's words.
+func notTaken(err error) error {
+	refusal, ok := errors.AsType[*relyingparty.BearerError](err)
+	switch {
+	case !ok || !refusal.Refused():
+		return err
+	case refusal.Unknown():
+		return &connector.BadToken{Reason: "the provider knows nobody for it; it may have expired", Cause: err}
+	}
+	return &connector.BadToken{Reason: "the provider's userinfo endpoint does not take it: " + refusal.Error(), Cause: err}
+}
+
+// introspected asks the provider who holds an access token and for whom it was made (RFC 7662).
+func (c *connection) introspected(ctx context.Context, m *metadata, t connector.SubjectToken) (connector.Identity, error) {
+	if m.IntrospectionURL == "" {
+		return connector.Identity{}, errors.New("the provider's metadata have no introspection_endpoint")
+	}
+	said, err := c.tokens.Introspect(ctx, m.IntrospectionURL, m.IntrospectionAuthMethods, t.Token)
+	if errors.Is(err, relyingparty.ErrInactive) {
+		return connector.Identity{}, &connector.BadToken{Reason: "the provider says that it is not active; it may have expired", Cause: err}
+	}
+	if err != nil {
+		return connector.Identity{}, err
+	}
+	if err := c.checkIntrospected(said); err != nil {
+		return connector.Identity{}, err
+	}
+	if err := c.checkAudience(said, t); err != nil {
+		return connector.Identity{}, err
+	}
+	if said, err = c.withUserInfo(ctx, m, said, t.Token); err != nil {
+		return connector.Identity{}, notTaken(err)
+	}
+	return c.read(ctx, m, said, t.Token)
+}
+
+// checkIntrospected checks that a token is an access token of this provider, as far as the provider says what it is.
+func (c *connection) checkIntrospected(said relyingparty.Claims) error {
+	switch {
+	case said["token_use"] == "refresh_token", said["token_type"] == "refresh_token":
+		return &connector.BadToken{Reason: "it is a refresh token"}
+	case said["iss"] != nil && said.Text("iss") != c.cfg.expectedIssuer():
+		return &connector.BadToken{Reason: fmt.Sprintf("its issuer is %q, not %q", said.Text("iss"), c.cfg.expectedIssuer())}
+	case said.Text("sub") == "":
+		return &connector.BadToken{Reason: "the provider does not say whose it is (sub)"}
+	}
+	return nil
+}
+
+// readUnverified returns the claims of a JWT whose signature is not checked; opaque for a token of another kind. What looks
+// like a JWT and can't be read is a *connector.BadToken, and not opaque: the provider may be able to read it.
+func readUnverified(token string) (said relyingparty.Claims, opaque bool, err error) {
+	parts := strings.Split(token, ".")
+	switch {
+	case len(parts) == encryptedParts:
+		return nil, false, &connector.BadToken{Reason: "it is encrypted (JWE), so that only the provider can tell for whom it was made: " +
+			"set exchangeAccessTokensBy: introspection in the connector"}
+	case len(parts) != signedParts && !isJOSE(parts[0]):
+		return nil, true, nil
+	case len(parts) == signedParts && isJOSE(parts[0]):
+		said, err = relyingparty.ReadEncoded(parts[1])
+	default:
+		err = errors.New("it has not the form of a JWT")
+	}
+	if err != nil {
+		return nil, false, &connector.BadToken{Cause: err, Reason: "it looks like a JWT, and can't be read as one"}
+	}
+	return said, false, nil
+}
+
+// How many parts a signed and an encrypted token has, with dots between them (RFC 7515 and 7516, section 7.1).
+const (
+	signedParts    = 3
+	encryptedParts = 5
+)
+
+// isJOSE reports whether the first part of a token is the header of a signed or encrypted one.
+func isJOSE(part string) bool {
+	_, err := relyingparty.ReadEncoded(part)
+	return err == nil
+}
+
+// checkMadeForUs refuses a JWT that was made for somebody or something else.
+func (c *connection) checkMadeForUs(said relyingparty.Claims, t connector.SubjectToken) error {
+	if err := checkPurpose(t.Token, said); err != nil {
+		return c.unacceptable(t, err)
+	}
+	return c.checkAudience(said, t)
+}
+
+// audiences returns for whom a token may have been made; none if that doesn't matter.
+func (c *connection) audiences(t connector.SubjectToken) []string {
+	if t.AnyAudience {
+		return nil
+	}
 	accepted := slices.Clone(c.cfg.ExchangeAudiences)
 	if c.cfg.ClientID != "" {
 		accepted = append(accepted, c.cfg.ClientID)
 	}
-	if t.AnyAudience || len(accepted) == 0 {
+	return accepted
+}
+
+// checkAudience refuses tokens that were made for somebody else: whoever is shown one could sign in here as its user.
+func (c *connection) checkAudience(said relyingparty.Claims, t connector.SubjectToken) error {
+	accepted := c.audiences(t)
+	if len(accepted) == 0 {
 		return nil
 	}
-	audience := said.Texts("aud")
-	madeFor := slices.Clone(audience)
-	if t.Type == oauth.TokenTypeAccess { // whose audience is an API, and not who asked for it
-		madeFor = append(madeFor, said.Text("azp"), said.Text("client_id"))
-	}
-	for _, name := range madeFor {
-		if slices.Contains(accepted, name) {
-			return nil
+	isOurs := func(name string) bool { return slices.Contains(accepted, name) }
+	audience, requester := said.Texts("aud"), said.Text("azp")
+	if slices.ContainsFunc(audience, isOurs) {
+		azp, there := said["azp"]
+		if t.Type == oauth.TokenTypeID && len(audience) > 1 && there && !isOurs(requester) {
+			return &connector.BadToken{Reason: fmt.Sprintf("it was given to %q, and not to one of %q (azp)", azp, accepted)}
 		}
+		return nil
 	}
-	return &connector.BadToken{Reason: fmt.Sprintf(
-		"it was made for %q; the connector takes tokens for %q, to which exchangeAudiences can add", audience, accepted)}
+	if requester == "" {
+		requester = said.Text("client_id")
+	}
+	if t.Type != oauth.TokenTypeAccess || !isOurs(requester) {
+		return &connector.BadToken{Reason: fmt.Sprintf(
+			"it was made for %q; the connector takes tokens for %q, to which exchangeAudiences can add", audience, accepted)}
+	}
+	if c.cfg.InsecureExchangeByRequester {
+		return nil
+	}
+	return &connector.BadToken{Reason: fmt.Sprintf("it was made for %q, at the request of %q: let the provider add %q to its audience, "+
+		"or set insecureExchangeByRequester in the connector", audience, requester, requester)}
 }
 
 // unacceptable says what is wrong with a token, and what to do. Errors that are not the token's stay as they are.
@@ -86,9 +200,10 @@ func (c *connection) unacceptable(t connector.SubjectToken, err error) error {
 		return &connector.BadToken{Reason: useless.reason}
 	case !errors.Is(err, errForged):
 		return err
-	case t.Type == oauth.TokenTypeAccess && strings.Count(t.Token, ".") != 2: //nolint:mnd // the dots of a JWT
+	case t.Type == oauth.TokenTypeAccess && strings.Count(t.Token, ".") != signedParts-1:
 		return &connector.BadToken{Cause: err, Reason: "it is an opaque access token, which only the provider can read: " +
-			"set getUserInfo: true in the connector, or send the ID token with the type " + oauth.TokenTypeID}
+			"set getUserInfo: true or exchangeAccessTokensBy: introspection in the connector, or send the ID token with the type " +
+			oauth.TokenTypeID}
 	case t.Type == oauth.TokenTypeAccess:
 		return &connector.BadToken{Cause: err, Reason: "no key of the provider has signed it: " +
 			"set getUserInfo: true in the connector, or send the ID token with the type " + oauth.TokenTypeID}

@@ -2,15 +2,11 @@ package oidc
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
 	"dex/internal/connector"
-	"dex/internal/outbound"
 	"dex/internal/relyingparty"
 )
 
@@ -36,7 +32,7 @@ func (c *connection) groupsOf(ctx context.Context, m *metadata, said relyingpart
 			groups = append(groups, group)
 		}
 	}
-	return groups, nil
+	return connector.Unique(groups), nil
 }
 
 // allow returns those of the groups that let a user in.
@@ -55,7 +51,7 @@ func errNotAllowed() error {
 	return &connector.Denied{Reason: "You are in none of the groups that may log in here."}
 }
 
-// claimedGroups reads the claim of groups.
+// claimedGroups reads the claim of groups, and leaves out those that don't count.
 func (c *connection) claimedGroups(ctx context.Context, m *metadata, said relyingparty.Claims, accessToken string) ([]string, error) {
 	name := "groups"
 	value, there := said[name]
@@ -69,38 +65,24 @@ func (c *connection) claimedGroups(ctx context.Context, m *metadata, said relyin
 		if value, err = c.elsewhere(ctx, m, said, name, accessToken); err != nil {
 			return nil, err
 		}
+		if value == nil && name == c.cfg.ClaimMapping.Groups {
+			c.foundNothing(ctx, said, "groups", name)
+		}
 	}
-	switch v := value.(type) {
-	case string:
-		return []string{v}, nil
-	case []any:
-		return c.listed(v)
+	groups, odd := relyingparty.GroupNames(value)
+	if odd != nil {
+		return nil, fmt.Errorf("the provider's claim of groups has a %T", odd)
 	}
-	return nil, nil
+	if filter := c.cfg.groupsFilter; filter != nil {
+		groups = slices.DeleteFunc(groups, func(name string) bool { return !filter.MatchString(name) })
+	}
+	return connector.Unique(groups), nil
 }
 
-// listed reads a list of groups, which are texts or objects with a name.
-func (c *connection) listed(list []any) ([]string, error) {
-	var groups []string
-	for _, item := range list {
-		var name string
-		switch v := item.(type) {
-		case string:
-			name = v
-		case map[string]any:
-			text, ok := v["name"].(string)
-			if !ok {
-				continue
-			}
-			name = text
-		default:
-			return nil, fmt.Errorf("the provider's claim of groups has a %T", item)
-		}
-		if c.cfg.groupsFilter == nil || c.cfg.groupsFilter.MatchString(name) {
-			groups = append(groups, name)
-		}
-	}
-	return groups, nil
+// foundNothing tells the operator of a claimMapping that finds nothing, and what there is in its place.
+func (c *connection) foundNothing(ctx context.Context, said relyingparty.Claims, claim, mapping string) {
+	c.log.InfoContext(ctx, "claimMapping finds nothing in what the provider says of the user; a dot in a name needs a backslash",
+		"claim", claim, "mapping", mapping, "there", said.Astray(mapping))
 }
 
 // make returns the group that a rule makes of claims; false when none of them is there.
@@ -118,75 +100,4 @@ func (n *NewGroup) make(said relyingparty.Claims) (string, bool) {
 		parts, found = append(parts, text), true
 	}
 	return strings.Join(parts, n.Delimiter), found
-}
-
-// elsewhere returns a claim that the provider keeps at another address, as some do when there is too much of it (OpenID
-// Connect Core, section 5.6.2); nil when it has none.
-func (c *connection) elsewhere(ctx context.Context, m *metadata, said relyingparty.Claims, name, accessToken string) (any, error) {
-	names, _ := said["_claim_names"].(map[string]any)
-	sources, _ := said["_claim_sources"].(map[string]any)
-	source, ok := names[name].(string)
-	if !ok {
-		return nil, nil
-	}
-	value, err := c.fetchClaim(ctx, m, sources[source], name, accessToken)
-	if err != nil && len(c.cfg.AllowedGroups) == 0 {
-		c.log.WarnContext(ctx, "groups that the provider keeps elsewhere can't be read; the user has none", "err", err)
-		return nil, nil
-	}
-	return value, err
-}
-
-func (c *connection) fetchClaim(ctx context.Context, m *metadata, source any, name, accessToken string) (any, error) {
-	described, ok := source.(map[string]any)
-	if !ok {
-		return nil, errors.New("distributed claim: the provider does not say where it is")
-	}
-	if inside, ok := described["JWT"].(string); ok { // an aggregated one
-		signed, err := c.keys.verify(ctx, m, inside)
-		return signed[name], err
-	}
-	endpoint, _ := described["endpoint"].(string)
-	if err := c.mayAsk(m, endpoint); err != nil {
-		return nil, err
-	}
-	if own, ok := described["access_token"].(string); ok {
-		accessToken = own
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint, http.NoBody)
-	if err != nil {
-		return nil, fmt.Errorf("distributed claim: %w", err)
-	}
-	r.Header.Set("Authorization", "Bearer "+accessToken)
-	answer, err := outbound.Do(c.client, r)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("distributed claim: %w", err)
-	case answer.Status != http.StatusOK:
-		return nil, fmt.Errorf("distributed claim: %s answers %d", endpoint, answer.Status)
-	case answer.MediaType() == "application/jwt":
-		signed, err := c.keys.verify(ctx, m, string(answer.Body))
-		return signed[name], err
-	}
-	found, err := relyingparty.ReadClaims(answer.Body)
-	return found[name], err
-}
-
-// mayAsk reports whether our access token may be shown at an address that a token names: to the provider itself, and to
-// whom the operator trusts.
-func (c *connection) mayAsk(m *metadata, endpoint string) error {
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Scheme != "https" {
-		return fmt.Errorf("distributed claim: %q is no https URL", endpoint)
-	}
-	hosts := slices.Clone(c.cfg.DistributedClaimsHosts)
-	for _, own := range []string{m.Issuer, m.UserInfoURL} {
-		if o, err := url.Parse(own); err == nil && o.Host != "" {
-			hosts = append(hosts, o.Host)
-		}
-	}
-	if !slices.Contains(hosts, u.Host) {
-		return fmt.Errorf("distributed claim: %s is not the provider's; distributedClaimsHosts may name it", u.Host)
-	}
-	return nil
 }

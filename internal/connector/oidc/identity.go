@@ -1,11 +1,11 @@
 package oidc
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -43,39 +43,19 @@ func encode(refreshToken string) ([]byte, error) {
 	return data, nil
 }
 
-// withUserInfo adds what the provider says of the holder of the access token, who must be the same as in the ID token, if
-// there is one (OpenID Connect Core, section 5.3.2).
-func (c *connection) withUserInfo(ctx context.Context, m *metadata, said relyingparty.Claims, accessToken string) (relyingparty.Claims, error) {
-	if !c.cfg.GetUserInfo {
-		return said, nil
-	}
-	more, err := c.userInfo(ctx, m, accessToken)
-	if err != nil {
-		return nil, err
-	}
-	if sub := said.Text("sub"); said != nil && more.Text("sub") != sub {
-		return nil, errors.New("userinfo: it is about another user than the ID token")
-	}
-	all := relyingparty.Claims{}
-	maps.Copy(all, said)
-	maps.Copy(all, more)
-	return all, nil
-}
-
-// read turns claims into an identity.
+// read turns claims into an identity. An *connector.Unusable says that they lack what has to be known of a user.
 func (c *connection) read(ctx context.Context, m *metadata, said relyingparty.Claims, accessToken string) (connector.Identity, error) {
-	subject := said.Text("sub")
-	if subject == "" {
-		return connector.Identity{}, errors.New("the provider's claims have no sub")
+	if said.Text("sub") == "" {
+		return connector.Identity{}, lacks("sub", noID, "which OpenID Connect demands")
 	}
 	id := connector.Identity{
 		UserID:            said.Text(c.cfg.userIDKey()),
-		PreferredUsername: c.mapped(said, "preferred_username", c.cfg.ClaimMapping.PreferredUsername),
-		Email:             c.mapped(said, "email", c.cfg.ClaimMapping.Email),
+		PreferredUsername: c.mapped(ctx, said, "preferred_username", c.cfg.ClaimMapping.PreferredUsername),
+		Email:             c.mapped(ctx, said, "email", c.cfg.ClaimMapping.Email),
 		Methods:           said.Texts("amr"),
 	}
 	if id.UserID == "" {
-		return connector.Identity{}, fmt.Errorf("the provider's claims have no text %q, which is the userIDKey", c.cfg.userIDKey())
+		return connector.Identity{}, lacks(c.cfg.userIDKey(), noID, "which is the userIDKey")
 	}
 	if at := said.Time("auth_time"); at.Before(time.Now()) {
 		id.AuthTime = at
@@ -84,7 +64,7 @@ func (c *connection) read(ctx context.Context, m *metadata, said relyingparty.Cl
 	if id.Username, err = c.name(said, &id); err != nil {
 		return connector.Identity{}, err
 	}
-	if id.EmailVerified, err = c.emailVerified(said, id.Email); err != nil {
+	if id.EmailVerified, err = c.emailVerified(ctx, said, id.Email); err != nil {
 		return connector.Identity{}, err
 	}
 	if id.Groups, err = c.groupsOf(ctx, m, said, accessToken); err != nil {
@@ -93,45 +73,77 @@ func (c *connection) read(ctx context.Context, m *metadata, said relyingparty.Cl
 	return id, nil
 }
 
-// name returns the user's name. Not every provider has it, so that something else does where nothing is configured.
-func (c *connection) name(said relyingparty.Claims, id *connector.Identity) (string, error) {
-	if key := c.cfg.UserNameKey; key != "" {
-		if name := said.Text(key); name != "" {
-			return name, nil
-		}
-		return "", fmt.Errorf("the provider's claims have no text %q, which is the userNameKey", key)
+const noID = "Your account has no id by which it could be known here."
+
+// lacks says that the provider knows too little of a user. The hint is for the operator.
+func lacks(claim, reason, hint string) error {
+	return &connector.Unusable{
+		Reason: reason + " Ask whoever manages your account to add it.",
+		Claim:  claim,
+		Cause:  fmt.Errorf("the provider's claims have no text %q, %s", claim, hint),
 	}
-	for _, name := range []string{said.Text("name"), id.PreferredUsername, id.Email} {
-		if name != "" {
-			return name, nil
-		}
-	}
-	return said.Text("sub"), nil
 }
 
-// mapped returns a standard claim, or the one that stands for it.
-func (c *connection) mapped(said relyingparty.Claims, standard, mapping string) string {
-	text, there := said[standard].(string)
-	if mapping != "" && (!there || c.cfg.OverrideClaimMapping) {
-		return said.Text(mapping)
+// name returns the user's name. Not every provider has it, so that something else does where nothing is configured, or the
+// provider says that the user has none.
+func (c *connection) name(said relyingparty.Claims, id *connector.Identity) (string, error) {
+	key := cmp.Or(c.cfg.UserNameKey, "name")
+	value, _ := said.Find(key)
+	name, isText := value.(string)
+	if c.cfg.UserNameKey != "" && !isText {
+		return "", lacks(key, "Your account has no name.", "which is the userNameKey")
 	}
-	return text
+	return cmp.Or(name, id.PreferredUsername, id.Email, said.Text("sub")), nil
+}
+
+// mapped returns a standard claim, or the one that stands for it. An empty one is as good as none.
+func (c *connection) mapped(ctx context.Context, said relyingparty.Claims, standard, mapping string) string {
+	text := said.Text(standard)
+	if mapping == "" || text != "" && !c.cfg.OverrideClaimMapping {
+		return text
+	}
+	if _, there := said.Find(mapping); !there {
+		c.foundNothing(ctx, said, standard, mapping)
+	}
+	return said.Text(mapping)
 }
 
 // emailVerified reports whether the address is the user's. It holds the provider to addresses where they are asked for.
-func (c *connection) emailVerified(said relyingparty.Claims, email string) (bool, error) {
+func (c *connection) emailVerified(ctx context.Context, said relyingparty.Claims, email string) (bool, error) {
 	wanted := slices.Contains(c.cfg.scopes(), "email")
-	if email == "" && wanted {
-		return false, errors.New(`the provider's claims have no text "email"; leave the scope email out, or set claimMapping.email`)
+	if email == "" {
+		if wanted && !c.cfg.AllowMissingEmail && !c.hasNoEmail(said) {
+			return false, lacks("email", "Your account has no e-mail address.",
+				"which allowMissingEmail does without; claimMapping.email can name another claim")
+		}
+		return false, nil
 	}
-	verified, there := said.Bool("email_verified")
+	verified, there, err := said.Bool("email_verified")
 	switch {
+	case err != nil:
+		c.log.WarnContext(ctx, "the provider's words can't be read", "err", err)
+		return false, nil
 	case there:
 		return verified, nil
 	case c.cfg.InsecureSkipEmailVerified:
 		return true, nil
 	case wanted:
-		return false, errors.New(`the provider's claims have no "email_verified"; insecureSkipEmailVerified takes addresses all the same`)
+		return false, &connector.Unusable{
+			Reason: "The provider does not say whether your e-mail address is yours.",
+			Claim:  "email_verified",
+			Cause:  errors.New(`the provider's claims have no "email_verified"; insecureSkipEmailVerified takes addresses all the same`),
+		}
 	}
 	return false, nil
+}
+
+// hasNoEmail reports whether the provider says that the user has no address, by an empty text, as upstream takes it. A claim
+// that is missing may be the fault of the settings instead.
+func (c *connection) hasNoEmail(said relyingparty.Claims) bool {
+	for _, name := range []string{"email", c.cfg.ClaimMapping.Email} {
+		if value, there := said.Find(name); there && value == "" {
+			return true
+		}
+	}
+	return false
 }

@@ -9,14 +9,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
-	"dex/internal/outbound"
 	"dex/internal/relyingparty"
 )
 
@@ -31,40 +29,92 @@ func invalidf(format string, args ...any) error { return &invalid{fmt.Sprintf(fo
 // notBeforeLeeway is how far a token may be valid in the future only.
 const notBeforeLeeway = 5 * time.Minute
 
-// verifySigned returns the claims of a token of the provider that is valid now. Whom it is for is not checked. An error that
-// is errForged or an *invalid is the token's fault.
+// verifySigned returns the claims of a token of the provider that is valid now and says who somebody is. Whom it is for is not
+// checked. An error that is errForged or an *invalid is the token's fault.
 func (c *connection) verifySigned(ctx context.Context, m *metadata, token string) (relyingparty.Claims, error) {
-	said, err := c.keys.verify(ctx, m, token)
+	said, err := c.keys.verify(ctx, m, token, m.algorithms())
 	if err != nil {
 		return nil, err
 	}
-	const schemeless = "accounts.google.com" // as Google's old tokens have it
-	expected := c.cfg.expectedIssuer()
-	if iss := said.Text("iss"); iss != expected && (iss != schemeless || expected != "https://"+schemeless) {
-		return nil, invalidf("its issuer is %q, not %q", iss, expected)
+	if err := c.checkIssuer(said); err != nil {
+		return nil, err
 	}
 	now := time.Now()
 	expires := said.Time("exp")
-	if expires.IsZero() || now.After(expires.Add(c.cfg.skew())) {
+	if expires.IsZero() {
+		return nil, invalidf("it has no exp, or none that is a time")
+	}
+	if now.After(expires.Add(c.cfg.skew())) {
 		return nil, invalidf("it has expired; get a new one")
 	}
 	if from := said.Time("nbf"); from.After(now.Add(notBeforeLeeway)) {
 		return nil, invalidf("it is not valid yet")
 	}
-	return said, nil
+	if said.Text("sub") == "" {
+		return nil, invalidf("it has no sub, so that it says of nobody who they are")
+	}
+	return said, checkPurpose(token, said)
+}
+
+func (c *connection) checkIssuer(said relyingparty.Claims) error {
+	const schemeless = "accounts.google.com" // as Google's old tokens have it
+	expected := c.cfg.expectedIssuer()
+	if iss := said.Text("iss"); iss != expected && (iss != schemeless || expected != "https://"+schemeless) {
+		return invalidf("its issuer is %q, not %q", iss, expected)
+	}
+	return nil
+}
+
+// checkPurpose refuses tokens that don't say who somebody is, though the same keys have signed them.
+func checkPurpose(token string, said relyingparty.Claims) error {
+	if _, there := said["events"]; there { // OpenID Connect Back-Channel Logout, section 2.4; RFC 8417, section 2
+		return invalidf("it has events, as logout tokens have, which prove nothing else")
+	}
+	switch typ := tokenType(token); {
+	case typ == accessTokenType || !strings.HasSuffix(typ, "+jwt"):
+		return nil
+	default: // RFC 8725, section 3.11
+		return invalidf("its typ is %q, so that it was made for another purpose", typ)
+	}
+}
+
+// accessTokenType is the type of access tokens that are told from ID tokens (RFC 9068, section 2.1).
+const accessTokenType = "at+jwt"
+
+// tokenType returns what the header of a JWT says that it is; the prefix may be left out (RFC 7515, section 4.1.9).
+func tokenType(token string) string {
+	first, _, _ := strings.Cut(token, ".")
+	header, err := relyingparty.ReadEncoded(first)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimPrefix(strings.ToLower(header.Text("typ")), "application/")
+}
+
+// checkID checks what ID tokens alone must be.
+func (c *connection) checkID(token string, said relyingparty.Claims) error {
+	if tokenType(token) == accessTokenType {
+		return invalidf("it is an access token (RFC 9068), and no ID token")
+	}
+	if said.Time("iat").IsZero() && !c.cfg.InsecureSkipIssuedAt { // OpenID Connect Core, section 2
+		return invalidf("it has no iat, which every ID token must have; insecureSkipIssuedAt takes those that don't")
+	}
+	return nil
 }
 
 // verifyID returns the claims of an ID token that was made for us (OpenID Connect Core, section 3.1.3.7).
 func (c *connection) verifyID(ctx context.Context, m *metadata, token string) (relyingparty.Claims, error) {
 	said, err := c.verifySigned(ctx, m, token)
+	if err == nil {
+		err = c.checkID(token, said)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ID token: %w", err)
 	}
-	audience := said.Texts("aud")
-	if !slices.Contains(audience, c.cfg.ClientID) {
+	if audience := said.Texts("aud"); !slices.Contains(audience, c.cfg.ClientID) {
 		return nil, fmt.Errorf("ID token: it was made for %q, not for %q", audience, c.cfg.ClientID)
 	}
-	if azp := said.Text("azp"); len(audience) > 1 && azp != "" && azp != c.cfg.ClientID {
+	if azp, there := said["azp"]; there && azp != c.cfg.ClientID {
 		return nil, fmt.Errorf("ID token: it was given to %q", azp)
 	}
 	return said, nil
@@ -107,31 +157,4 @@ func tokenHash(idToken, accessToken string) (string, bool) {
 	h := hash.New()
 	_, _ = h.Write([]byte(accessToken)) // never fails
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:hash.Size()/2]), true
-}
-
-// errUnauthorized says that the provider knows nobody for an access token.
-var errUnauthorized = errors.New("the provider knows nobody for the access token")
-
-// userInfo asks the provider about the holder of an access token (OpenID Connect Core, section 5.3).
-func (c *connection) userInfo(ctx context.Context, m *metadata, accessToken string) (relyingparty.Claims, error) {
-	if m.UserInfoURL == "" {
-		return nil, errors.New("the provider's metadata have no userinfo_endpoint")
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, m.UserInfoURL, http.NoBody)
-	if err != nil {
-		return nil, fmt.Errorf("userinfo: %w", err)
-	}
-	r.Header.Set("Authorization", "Bearer "+accessToken)
-	answer, err := outbound.Do(c.client, r)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("userinfo: %w", err)
-	case answer.Status == http.StatusUnauthorized, answer.Status == http.StatusForbidden:
-		return nil, errUnauthorized
-	case answer.Status != http.StatusOK:
-		return nil, fmt.Errorf("userinfo: the provider answers %d", answer.Status)
-	case answer.MediaType() == "application/jwt":
-		return c.keys.verify(ctx, m, string(answer.Body))
-	}
-	return relyingparty.ReadClaims(answer.Body)
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -36,8 +35,9 @@ var errForged = errors.New("no key of the provider has signed it")
 
 // keyset is the provider's keys.
 type keyset struct {
-	client *http.Client
-	flight singleflight.Group
+	client    *http.Client
+	ignoreUse bool // take keys for other uses and algorithms than they say
+	flight    singleflight.Group
 
 	mu      sync.Mutex // guards the rest, never held over I/O
 	address string     // that the keys are from
@@ -48,53 +48,25 @@ type keyset struct {
 
 // verify returns the claims of a token that the provider has signed. An error that is errForged means that it has not; every
 // other one that the keys could not be had.
-func (k *keyset) verify(ctx context.Context, m *metadata, token string) (relyingparty.Claims, error) {
-	allowed := m.algorithms()
+func (k *keyset) verify(
+	ctx context.Context, m *metadata, token string, allowed []jose.SignatureAlgorithm,
+) (relyingparty.Claims, error) {
 	signed, err := jose.ParseSignedCompact(token, allowed)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errForged, err)
 	}
 	keys, fresh := k.cached(m.JWKSURL)
-	payload, ok := tryKeys(signed, keys)
-	if !ok || !fresh {
+	payload, err := k.try(signed, keys)
+	if err != nil || !fresh {
 		if keys, err = k.fetch(ctx, m.JWKSURL); err != nil {
 			return nil, err
 		}
-		payload, ok = tryKeys(signed, keys)
+		payload, err = k.try(signed, keys)
 	}
-	if !ok {
-		return nil, errForged
+	if err != nil {
+		return nil, err
 	}
 	return relyingparty.ReadClaims(payload)
-}
-
-// algorithms returns which algorithms the provider's tokens may have.
-func (m *metadata) algorithms() []jose.SignatureAlgorithm {
-	var allowed []jose.SignatureAlgorithm
-	for _, alg := range algorithms {
-		if slices.Contains(m.Algorithms, string(alg)) {
-			allowed = append(allowed, alg)
-		}
-	}
-	if allowed == nil {
-		return []jose.SignatureAlgorithm{jose.RS256}
-	}
-	return allowed
-}
-
-// tryKeys returns the payload of a token that one of the keys has signed.
-func tryKeys(token *jose.JSONWebSignature, keys []jose.JSONWebKey) ([]byte, bool) {
-	header := token.Signatures[0].Header
-	for i := range keys {
-		key := &keys[i]
-		if header.KeyID != "" && key.KeyID != header.KeyID || key.Algorithm != "" && key.Algorithm != header.Algorithm {
-			continue
-		}
-		if payload, err := token.Verify(key.Key); err == nil {
-			return payload, true
-		}
-	}
-	return nil, false
 }
 
 // cached returns the keys that are known, and whether they are young enough.
@@ -154,7 +126,7 @@ func (k *keyset) keep(address string, keys []jose.JSONWebKey, err error) {
 	}
 }
 
-// load reads the key set, without keys that can't be used: providers have some for encryption, and of kinds to come.
+// load reads the key set, without keys that can't be used: providers have some of kinds to come.
 func (k *keyset) load(ctx context.Context, address string) ([]jose.JSONWebKey, error) {
 	status, body, err := outbound.Get(ctx, k.client, address, nil)
 	if err != nil {
@@ -172,7 +144,7 @@ func (k *keyset) load(ctx context.Context, address string) ([]jose.JSONWebKey, e
 	var keys []jose.JSONWebKey
 	for _, raw := range set.Keys {
 		var key jose.JSONWebKey
-		if json.Unmarshal(raw, &key) == nil && key.Use != "enc" && key.IsPublic() && len(keys) < maxKeys {
+		if json.Unmarshal(raw, &key) == nil && key.IsPublic() && len(keys) < maxKeys {
 			keys = append(keys, key)
 		}
 	}

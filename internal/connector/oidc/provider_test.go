@@ -1,6 +1,7 @@
 package oidc_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
@@ -51,6 +52,12 @@ type provider struct {
 	published string // id of the key that is published
 	alg       jose.SignatureAlgorithm
 	nonce     string // of the login under way
+	typ       string // of the header of tokens
+
+	keys  []any                                        // instead of the usual
+	info  func(w http.ResponseWriter, r *http.Request) // instead of userInfo
+	knows object                                       // of the introspection endpoint
+	log   bytes.Buffer
 
 	asked map[string]int // requests by path
 	form  url.Values     // of the last token request
@@ -81,11 +88,15 @@ func newProvider(t *testing.T) *provider {
 	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, merged(object{
 			"issuer": p.URL, "authorization_endpoint": p.URL + "/auth?own=1", "token_endpoint": p.URL + "/token",
-			"jwks_uri": p.URL + "/keys", "userinfo_endpoint": p.URL + "/userinfo",
+			"jwks_uri": p.URL + "/keys", "userinfo_endpoint": p.URL + "/userinfo", "introspection_endpoint": p.URL + "/introspect",
 			"id_token_signing_alg_values_supported": []string{"RS256", "HS256", "none"},
 		}, p.discovery))
 	})
 	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
+		if p.keys != nil {
+			reply(w, http.StatusOK, object{"keys": p.keys})
+			return
+		}
 		reply(w, http.StatusOK, object{"keys": []any{
 			object{"kty": "future", "kid": "0"},
 			jose.JSONWebKey{Key: signingKey().Public(), KeyID: p.published, Use: "sig"},
@@ -114,7 +125,18 @@ func newProvider(t *testing.T) *provider {
 			http.Error(w, "who?", http.StatusUnauthorized)
 			return
 		}
+		if p.info != nil {
+			p.info(w, r)
+			return
+		}
 		reply(w, http.StatusOK, p.userInfo)
+	})
+	mux.HandleFunc("/introspect", func(w http.ResponseWriter, r *http.Request) {
+		if name, password, ok := r.BasicAuth(); !ok || name != "dex" || password != "secret" || r.PostFormValue("token") == "" {
+			http.Error(w, "who?", http.StatusUnauthorized)
+			return
+		}
+		reply(w, http.StatusOK, p.knows)
 	})
 	mux.HandleFunc("/claims", func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer for claims" {
@@ -150,7 +172,8 @@ func (p *provider) sign(more object) string {
 	if p.alg == jose.HS256 {
 		key = pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: signingKey().N.Bytes()})
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: p.alg, Key: jose.JSONWebKey{Key: key, KeyID: p.kid}}, nil)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: p.alg, Key: jose.JSONWebKey{Key: key, KeyID: p.kid}},
+		(&jose.SignerOptions{}).WithType(jose.ContentType(p.typ)))
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -194,7 +217,7 @@ func (p *provider) open(more object) connection {
 		p.t.Fatal(err)
 	}
 	instance, err := settings.Open(p.t.Context(), connector.Env{
-		ID: "oidc", CallbackURL: callbackURL, Log: slog.New(slog.DiscardHandler),
+		ID: "oidc", CallbackURL: callbackURL, Log: slog.New(slog.NewTextHandler(&p.log, nil)),
 	})
 	if err != nil {
 		p.t.Fatal(err)

@@ -91,7 +91,7 @@ func TestExchange(t *testing.T) {
 		"another issuer's":                {idToken: object{"iss": "https://evil.test"}, refused: "issuer"},
 		"nonsense":                        {token: "nonsense", refused: "no key"},
 		"JWT as access token":             {access: true, sub: "sub-1"},
-		"JWT as access token, by azp":     {access: true, idToken: object{"aud": "api", "azp": "dex"}, sub: "sub-1"},
+		"JWT as access token, by azp":     {access: true, idToken: object{"aud": "api", "azp": "dex"}, refused: "insecureExchangeByRequester"},
 		"JWT as access token of another":  {access: true, idToken: object{"aud": "api", "azp": "other"}, refused: "exchangeAudiences"},
 		"opaque access token":             {access: true, token: "opaque", refused: "getUserInfo"},
 		"access token by userinfo":        {settings: object{"getUserInfo": true}, access: true, token: "opaque", sub: "sub-9"},

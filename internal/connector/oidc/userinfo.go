@@ -1,0 +1,66 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+
+	"dex/internal/outbound"
+	"dex/internal/relyingparty"
+)
+
+// withUserInfo adds what the provider says of the holder of the access token, who must be the same as in the ID token, if
+// there is one (OpenID Connect Core, section 5.3.2).
+func (c *connection) withUserInfo(ctx context.Context, m *metadata, said relyingparty.Claims, accessToken string) (relyingparty.Claims, error) {
+	if !c.cfg.GetUserInfo {
+		return said, nil
+	}
+	more, err := c.userInfo(ctx, m, accessToken)
+	if err != nil {
+		return nil, err
+	}
+	if said != nil && more.Text("sub") != said.Text("sub") {
+		return nil, errors.New("userinfo: it is about another user than the ID token")
+	}
+	all := relyingparty.Claims{}
+	maps.Copy(all, said)
+	maps.Copy(all, more)
+	return all, nil
+}
+
+// userInfo asks the provider about the holder of an access token (OpenID Connect Core, section 5.3). A
+// *relyingparty.BearerError says that the provider refuses the token.
+func (c *connection) userInfo(ctx context.Context, m *metadata, accessToken string) (relyingparty.Claims, error) {
+	if m.UserInfoURL == "" {
+		return nil, errors.New("the provider's metadata have no userinfo_endpoint")
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, m.UserInfoURL, http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("userinfo: %w", err)
+	}
+	r.Header.Set("Authorization", "Bearer "+accessToken)
+	answer, err := outbound.Do(c.client, r)
+	if err != nil {
+		return nil, fmt.Errorf("userinfo: %w", err)
+	}
+	said, err := c.readUserInfo(ctx, m, answer)
+	if err != nil {
+		return nil, fmt.Errorf("userinfo: %w", err)
+	}
+	if said.Text("sub") == "" {
+		return nil, fmt.Errorf("userinfo: %w", lacks("sub", noID, "so that nobody can tell whom it is about"))
+	}
+	return said, nil
+}
+
+func (c *connection) readUserInfo(ctx context.Context, m *metadata, answer *outbound.Answer) (relyingparty.Claims, error) {
+	if answer.Status != http.StatusOK {
+		return nil, relyingparty.ReadBearerError(answer)
+	}
+	if answer.MediaType() == "application/jwt" {
+		return c.keys.verify(ctx, m, string(answer.Body), m.userInfoAlgorithms())
+	}
+	return relyingparty.ReadClaims(answer.Body)
+}

@@ -1,0 +1,73 @@
+package relyingparty
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"dex/internal/outbound"
+)
+
+// A BearerError is how a provider refuses a request with an access token (RFC 6750, section 3).
+type BearerError struct {
+	Status            int
+	Code, Description string // empty where the provider does not say
+}
+
+// Error implements error.
+func (b *BearerError) Error() string {
+	if b.Code == "" {
+		return fmt.Sprintf("the provider answers %d", b.Status)
+	}
+	return fmt.Sprintf("the provider answers %d %s %q", b.Status, b.Code, b.Description)
+}
+
+// Unknown reports whether the provider knows nobody for the token, as it has expired or was withdrawn.
+func (b *BearerError) Unknown() bool {
+	return b.Status == http.StatusUnauthorized || b.Code == "invalid_token"
+}
+
+// Refused reports whether it is the token that the provider doesn't take, and not the provider that fails.
+func (b *BearerError) Refused() bool {
+	return b.Unknown() || b.Status == http.StatusForbidden || b.Status == http.StatusBadRequest
+}
+
+// challengeParam finds the parameters of a challenge (RFC 9110, section 11.2).
+var challengeParam = regexp.MustCompile(`([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))`)
+
+// longest bounds what is taken from a provider's words, in characters.
+const longest = 200
+
+// ReadBearerError reads a refusal: its challenge or, where that says nothing, its body.
+func ReadBearerError(answer *outbound.Answer) *BearerError {
+	e := &BearerError{Status: answer.Status}
+	for _, challenge := range answer.Header.Values("WWW-Authenticate") {
+		for _, param := range challengeParam.FindAllStringSubmatch(challenge, -1) {
+			switch value := short(param[2] + param[3]); strings.ToLower(param[1]) {
+			case "error":
+				e.Code = value
+			case "error_description":
+				e.Description = value
+			}
+		}
+	}
+	if e.Code == "" {
+		var body struct {
+			Code        string `json:"error"`
+			Description string `json:"error_description"`
+		}
+		_ = json.Unmarshal(answer.Body, &body) // of a proxy, perhaps: then the status says enough
+		e.Code, e.Description = short(body.Code), short(body.Description)
+	}
+	return e
+}
+
+// short returns the beginning of a text.
+func short(text string) string {
+	if runes := []rune(text); len(runes) > longest {
+		return string(runes[:longest]) + "…"
+	}
+	return text
+}
