@@ -13,9 +13,27 @@ import (
 	"dex/internal/relyingparty"
 )
 
-// stored is what is kept of a login, as upstream has it.
+// stored is what is kept of a login. Upstream has the first of them.
 type stored struct {
 	RefreshToken []byte `json:"RefreshToken"`
+	// Subject is the user's sub where another claim is their id; empty for logins through upstream.
+	Subject string `json:"Subject,omitempty"`
+}
+
+func (s *stored) encode() ([]byte, error) {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("encode refresh token: %w", err)
+	}
+	return data, nil
+}
+
+// keepSubject returns the sub that is to be kept beside the user's id.
+func (c *connection) keepSubject(said relyingparty.Claims) string {
+	if c.cfg.userIDKey() == "sub" {
+		return ""
+	}
+	return said.Text("sub")
 }
 
 // identify returns who the user is: by the ID token, and by what the provider says besides if it is asked.
@@ -31,16 +49,9 @@ func (c *connection) identify(ctx context.Context, m *metadata, said relyingpart
 	if given.Refresh == "" {
 		return id, nil // and what was kept of another login stays
 	}
-	id.Data, err = encode(given.Refresh)
+	kept := stored{RefreshToken: []byte(given.Refresh), Subject: c.keepSubject(said)}
+	id.Data, err = kept.encode()
 	return id, err
-}
-
-func encode(refreshToken string) ([]byte, error) {
-	data, err := json.Marshal(stored{[]byte(refreshToken)})
-	if err != nil {
-		return nil, fmt.Errorf("encode refresh token: %w", err)
-	}
-	return data, nil
 }
 
 // read turns claims into an identity. An *connector.Unusable says that they lack what has to be known of a user.

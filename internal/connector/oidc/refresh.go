@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,23 +31,23 @@ func (c *connection) Refresh(ctx context.Context, _ connector.Scopes, last conne
 	if err != nil {
 		return connector.Identity{}, goneIf(err)
 	}
-	data := last.Data // goes on where the provider gave no new one
-	if given.Refresh != "" {
-		if data, err = encode(given.Refresh); err != nil {
-			return connector.Identity{}, err
-		}
+	if given.Refresh != "" { // else the old one goes on
+		kept.RefreshToken = []byte(given.Refresh)
 	}
-	fresh, err := c.renewed(ctx, m, given, last)
-	switch {
-	case err != nil:
-		fresh = connector.Identity{}
-	case fresh.UserID != last.UserID:
-		err = fmt.Errorf("%w: the provider answers for another user", connector.ErrGone)
+	fresh, err := c.renewed(ctx, m, given, &kept, last)
+	if err == nil && fresh.UserID != last.UserID {
+		err = errAnother
+	}
+	if err != nil {
 		fresh = connector.Identity{}
 	}
-	fresh.Data = data // the old one may be worth nothing any more, whatever else fails
-	return fresh, err
+	data, encodeErr := kept.encode()
+	fresh.Data = data // the old token may be worth nothing any more, whatever else fails
+	return fresh, errors.Join(err, encodeErr)
 }
+
+// errAnother ends a login whose user the provider has mistaken for another one (OpenID Connect Core, section 12.2).
+var errAnother = fmt.Errorf("%w: the provider answers for another user", connector.ErrGone)
 
 // goneIf tells a provider that refuses a user from one that can't be asked.
 func goneIf(err error) error {
@@ -60,19 +61,39 @@ func goneIf(err error) error {
 // renewed reads the answer to a refresh. It may have no ID token (OpenID Connect Core, section 12.2): then the provider says
 // nothing new, unless it is asked.
 func (c *connection) renewed(
-	ctx context.Context, m *metadata, given *relyingparty.Tokens, last connector.Identity,
+	ctx context.Context, m *metadata, given *relyingparty.Tokens, kept *stored, last connector.Identity,
 ) (connector.Identity, error) {
+	var said relyingparty.Claims
+	var err error
+	switch {
+	case given.ID != "":
+		said, err = c.verifyID(ctx, m, given.ID)
+	case c.cfg.GetUserInfo:
+		said, err = c.userInfo(ctx, m, given.Access)
+	default:
+		return c.allowAgain(last)
+	}
+	if err != nil {
+		return connector.Identity{}, err
+	}
+	if sub := said.Text("sub"); sub != cmp.Or(kept.Subject, c.subjectOf(last), sub) {
+		return connector.Identity{}, errAnother
+	}
+	kept.Subject = c.keepSubject(said)
 	if given.ID != "" {
-		said, err := c.verifyID(ctx, m, given.ID)
-		if err != nil {
+		if said, err = c.withUserInfo(ctx, m, said, given.Access); err != nil {
 			return connector.Identity{}, err
 		}
-		return c.identify(ctx, m, said, given)
 	}
-	if c.cfg.GetUserInfo {
-		return c.identify(ctx, m, nil, given)
+	return c.read(ctx, m, said, given.Access)
+}
+
+// subjectOf returns the sub of an identity; "" where another claim is its id.
+func (c *connection) subjectOf(id connector.Identity) string {
+	if c.cfg.userIDKey() == "sub" {
+		return id.UserID
 	}
-	return c.allowAgain(last)
+	return ""
 }
 
 // allowAgain holds a user of whom nothing new is known to the groups that may log in now.

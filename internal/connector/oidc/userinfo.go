@@ -11,8 +11,8 @@ import (
 	"dex/internal/relyingparty"
 )
 
-// withUserInfo adds what the provider says of the holder of the access token, who must be the same as in the ID token, if
-// there is one (OpenID Connect Core, section 5.3.2).
+// withUserInfo adds what the provider says of the holder of the access token, who must be the same as in the ID token
+// (OpenID Connect Core, section 5.3.2).
 func (c *connection) withUserInfo(ctx context.Context, m *metadata, said relyingparty.Claims, accessToken string) (relyingparty.Claims, error) {
 	if !c.cfg.GetUserInfo {
 		return said, nil
@@ -21,7 +21,7 @@ func (c *connection) withUserInfo(ctx context.Context, m *metadata, said relying
 	if err != nil {
 		return nil, err
 	}
-	if said != nil && more.Text("sub") != said.Text("sub") {
+	if more.Text("sub") != said.Text("sub") {
 		return nil, errors.New("userinfo: it is about another user than the ID token")
 	}
 	all := relyingparty.Claims{}
