@@ -25,6 +25,7 @@ type SlapdOptions struct {
 	ClientCertificates bool
 	// PasswordPolicy turns on the overlay ppolicy, with cn=default,ou=Policies as the policy of everybody.
 	PasswordPolicy bool
+	Limits         []string // what slapd.conf has after "limits", for accounts that search
 }
 
 // Slapd is an LDAP server of OpenLDAP's, which listens on 127.0.0.1.
@@ -120,6 +121,9 @@ func (s *Slapd) configure() (string, error) {
 		"directory "+s.account.path("data"), "maxsize 536870912", "dbnosync", // nothing here outlives the machine
 		"index objectClass,uid,cn,mail,member eq",
 		"access to attrs=userPassword by anonymous auth by * none", "access to * by * read")
+	for _, limit := range s.options.Limits {
+		lines = append(lines, "limits "+limit)
+	}
 	if s.options.PasswordPolicy {
 		lines = append(lines, "overlay ppolicy", "ppolicy_default cn=default,ou=Policies,"+SlapdBase, "ppolicy_use_lockout")
 	}
