@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -11,7 +12,8 @@ import (
 type Route struct {
 	// Pattern is the path without the issuer's, and the label of the route's metrics. It may have one variable, which
 	// the handler reads with PathValue: a segment, as in "/auth/{connector}", or all that is left, as in
-	// "/static/{file...}". Variables are matched in the encoded path and decoded once. "/" is the issuer's path itself.
+	// "/static/{file...}". Variables are matched in the encoded path and decoded once; see verbatim for how they may be
+	// spelled. "/" is the issuer's path itself.
 	Pattern string
 	Handler http.Handler
 	// Methods are the methods that are let through, GET standing for HEAD as well; others get 405. Nil leaves it to the
@@ -85,19 +87,23 @@ func clean(p string) bool {
 	return strings.HasPrefix(p, "/") && !strings.Contains(p, "//") && path.Clean(p) == strings.TrimSuffix(p, "/")
 }
 
-// verbatim lets only those requests through that spell the pattern's fixed parts as it does. ServeMux decodes them
-// first, so that /%74oken would get around a proxy's rule about /token.
+// verbatim lets only those requests through that spell the pattern's fixed parts as it does, and escape nothing in the
+// variable that needs no escape. ServeMux decodes both first, so that /%74oken would get around a proxy's rule about /token,
+// and /auth/%6cdap around one about /auth/ldap.
 func (rt *router) verbatim(pattern string, next http.Handler) http.Handler {
 	prefix, suffix, variable := cutVariable(pattern)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := r.URL.EscapedPath()
-		if p == pattern || variable && strings.HasPrefix(p, prefix) && strings.HasSuffix(p, suffix) {
+		if p == pattern || variable && strings.HasPrefix(p, prefix) && strings.HasSuffix(p, suffix) && !needlessEscape.MatchString(p) {
 			next.ServeHTTP(w, r)
 			return
 		}
 		rt.notFound.ServeHTTP(w, r)
 	})
 }
+
+// needlessEscape finds escapes of letters, digits, "-", ".", "_" and "~", which are not to be used (RFC 3986 2.3).
+var needlessEscape = regexp.MustCompile(`%(2[DdEe]|3[0-9]|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaEe])`)
 
 // cutVariable returns what is before and after the pattern's variable. A pattern that ends in a slash has one without a
 // name.

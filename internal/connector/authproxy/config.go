@@ -5,6 +5,7 @@ package authproxy
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +30,12 @@ type Config struct {
 
 	RefreshMaxAge time.Duration `key:"refreshMaxAge"` // 0 for no refresh
 
-	proxies []netip.Prefix
+	// RequireHeaders refuses requests without one of the headers of a user that are named here; nil means true. By
+	// "Connection: X-Remote-User-Id" a browser may have the proxy drop a header that the proxy itself has set.
+	RequireHeaders *bool `key:"requireHeaders"`
+
+	proxies  []netip.Prefix
+	required []string // headers that must be in each request
 }
 
 // shortSecret is the length below which a secret can be guessed, in bytes.
@@ -46,6 +52,10 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 		p := s.Problem(key, "%s", message)
 		p.Warning = true
 		problems = append(problems, p)
+	}
+	if isTrue(c.EmailVerified) && c.EmailHeader == "" {
+		warn("emailVerified", "is true, which is the default, and emailHeader is missing: where the proxy sends no "+
+			"X-Remote-User-Email, the user's name counts as a verified address; set emailHeader, or emailVerified: false")
 	}
 	c.complete()
 	for key, name := range map[string]string{
@@ -79,8 +89,15 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	return problems.InOrder()
 }
 
+// isTrue reads a switch that is on unless it is turned off.
+func isTrue(value *bool) bool { return value == nil || *value }
+
 // complete sets what is not given.
 func (c *Config) complete() {
+	if isTrue(c.RequireHeaders) {
+		named := []string{c.UserIDHeader, c.UserNameHeader, c.DisplayNameHeader, c.EmailHeader}
+		c.required = slices.DeleteFunc(named, func(name string) bool { return name == "" })
+	}
 	c.UserIDHeader = cmp.Or(c.UserIDHeader, "X-Remote-User-Id")
 	c.UserHeader = cmp.Or(c.UserHeader, "X-Remote-User")
 	c.UserNameHeader = cmp.Or(c.UserNameHeader, "X-Remote-User-Name")

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"dex/internal/connector"
@@ -46,10 +47,11 @@ func (c *connection) Begin(_ context.Context, r connector.LoginRequest) (connect
 
 // HandleCallback implements connector.Callback.
 func (c *connection) HandleCallback(_ context.Context, r connector.Return) (connector.Identity, error) {
-	// All connectors share the address without the id, so that no proxy can guard it, and anybody can send headers there.
-	if r.Request.PathValue("connector") != c.id {
-		return connector.Identity{}, fmt.Errorf("the browser came back to /callback, and not to /callback/%s, which the proxy guards",
-			url.PathEscape(c.id))
+	// All connectors share the address without the id, so that no proxy can guard it, and anybody can send headers there. The
+	// same goes for other spellings of the address with the id: proxies may compare it before they decode it.
+	came, guarded := r.Request.URL.EscapedPath(), "/callback/"+url.PathEscape(c.id)
+	if r.Request.PathValue("connector") != c.id || !strings.HasSuffix(came, guarded) {
+		return connector.Identity{}, fmt.Errorf("the browser came back to %s, and not to %s, which the proxy guards", came, guarded)
 	}
 	if err := c.checkSender(r.Request); err != nil {
 		return connector.Identity{}, err

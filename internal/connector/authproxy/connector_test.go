@@ -84,17 +84,17 @@ func TestSettings(t *testing.T) {
 			t.Errorf("no %q in %v", test.want, problems)
 		})
 	}
-	_, problems := decode(t, object{"trustedProxies": []string{"::1", "10.0.0.1/24"}, "refreshMaxAge": "12h"})
+	_, problems := decode(t, object{"trustedProxies": []string{"::1", "10.0.0.1/24"}, "refreshMaxAge": "12h", "emailVerified": false})
 	if len(problems) > 0 {
 		t.Errorf("good settings: %v", problems)
 	}
 }
 
-// Upstream's configurations have no section at all, which is a warning only.
+// Upstream's configurations have no section at all, which gives warnings only.
 func TestNoSettings(t *testing.T) {
 	var c authproxy.Config
 	problems := config.Section{}.Decode(&c)
-	if problems.Err() != nil || len(problems) != 1 || c.UserHeader != "X-Remote-User" {
+	if problems.Err() != nil || len(problems) != 2 || c.UserHeader != "X-Remote-User" {
 		t.Errorf("%v, header %q", problems, c.UserHeader)
 	}
 }

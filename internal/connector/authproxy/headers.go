@@ -57,8 +57,16 @@ func single(h http.Header, name string) (string, error) {
 	if len(lines) == 0 {
 		return "", nil
 	}
-	return clean(name, lines[0])
+	value, err := clean(name, lines[0])
+	if isUnset(value) {
+		value = ""
+	}
+	return value, err
 }
+
+// isUnset reports whether a value is what servers write for a variable without one: Apache "(null)", and others "-", as in
+// their logs.
+func isUnset(value string) bool { return value == "(null)" || value == "-" }
 
 // clean trims a value and refuses what no name, address or group has.
 func clean(header, value string) (string, error) {
@@ -79,8 +87,9 @@ func (c *Config) identity(h http.Header) (connector.Identity, error) {
 	if err := c.checkSpelling(h); err != nil {
 		return connector.Identity{}, err
 	}
-	var values [5]string
-	for i, name := range []string{c.UserHeader, c.UserIDHeader, c.UserNameHeader, c.DisplayNameHeader, c.EmailHeader} {
+	read := [...]string{c.UserHeader, c.UserIDHeader, c.UserNameHeader, c.DisplayNameHeader, c.EmailHeader}
+	var values [len(read)]string
+	for i, name := range read {
 		var err error
 		if values[i], err = single(h, name); err != nil {
 			return connector.Identity{}, err
@@ -91,9 +100,16 @@ func (c *Config) identity(h http.Header) (connector.Identity, error) {
 		return connector.Identity{}, fmt.Errorf("the request has no header %s: the proxy did not sign anybody in", c.UserHeader)
 	}
 	for i := range values {
-		if values[i] == "" {
-			values[i] = user
+		if values[i] != "" {
+			continue
 		}
+		if slices.Contains(c.required, read[i]) {
+			return connector.Identity{}, &connector.Unusable{
+				Reason: "What is known of your account is not enough to log in here.",
+				Cause:  fmt.Errorf("the request has no header %s, which the settings name; see requireHeaders", read[i]),
+			}
+		}
+		values[i] = user
 	}
 	groups, err := c.groups(h)
 	if err != nil {
@@ -101,7 +117,7 @@ func (c *Config) identity(h http.Header) (connector.Identity, error) {
 	}
 	return connector.Identity{
 		UserID: values[1], PreferredUsername: values[2], Username: values[3], Email: values[4],
-		EmailVerified: c.EmailVerified == nil || *c.EmailVerified,
+		EmailVerified: isTrue(c.EmailVerified),
 		Groups:        groups,
 	}, nil
 }
@@ -111,7 +127,7 @@ func (c *Config) groups(h http.Header) ([]string, error) {
 	var groups []string
 	seen := map[string]bool{}
 	add := func(name string) {
-		if name != "" && !seen[name] {
+		if name != "" && !isUnset(name) && !seen[name] {
 			seen[name] = true
 			groups = append(groups, name)
 		}
