@@ -3,7 +3,6 @@ package login
 import (
 	"errors"
 	"net/http"
-	"strings"
 
 	"dex/internal/connector"
 	"dex/internal/federation"
@@ -41,9 +40,6 @@ func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
 			return errLostRequest(errNoRequest)
 		}
 		return f.goOn(w, r, req)
-	}
-	if r.PathValue("connector") == "" {
-		stripProxyHeaders(r)
 	}
 	identity, err := provider.HandleCallback(r.Context(), connector.Return{
 		Scopes: req.connectorScopes(), State: req.ID, Data: req.ConnectorData, Request: r,
@@ -99,13 +95,4 @@ func (f *Flow) leave(w http.ResponseWriter, r *http.Request, name string, to con
 		return
 	}
 	f.cfg.Pages.FormPost(w, r, ui.FormPostPage{Heading: "On to " + name, URL: to.URL, Fields: formFields(to.Form)})
-}
-
-// stripProxyHeaders removes what only a proxy in front of /callback/{connector} may say.
-func stripProxyHeaders(r *http.Request) {
-	for name := range r.Header {
-		if strings.HasPrefix(strings.ToLower(name), "x-remote-") {
-			delete(r.Header, name)
-		}
-	}
 }
