@@ -1,7 +1,7 @@
 // Package store is the storage contract: records, not tables. A record is a JSON document with a kind, a key, an
-// optional owner, an optional expiry and a revision. Every operation is atomic and linearizable on one record; there are
-// no transactions over several, so nothing in this program may keep an invariant that spans two records, and every
-// sequence of operations is safe to cut at any point.
+// optional owner, an optional expiry and a revision. Every operation is atomic and linearizable on one record, with the
+// exception that [Latest] names; there are no transactions over several, so nothing in this program may keep an invariant
+// that spans two records, and every sequence of operations is safe to cut at any point.
 //
 // Rooms don't use a Store directly but a [Table], which gives a kind its Go type. Backends live in folders below this
 // one; package storetest holds all of them to this contract.
@@ -109,6 +109,19 @@ var quiet = map[string]bool{
 
 // Announced reports whether Watch tells of the changes of a kind.
 func Announced(kind string) bool { return !quiet[kind] }
+
+// latest is the key of Latest in a context.
+type latest struct{}
+
+// Latest returns a context whose reads see every write that was answered before, whichever server of a cluster took it.
+//
+// Where servers of a cluster apply each other's writes a moment later, a Get without it may return a record as it was
+// before its last change; ErrNotFound, ErrExists and ErrConflict are never so. What refuses somebody because of what a
+// record says therefore reads it again with Latest. It costs nothing on other storages.
+func Latest(ctx context.Context) context.Context { return context.WithValue(ctx, latest{}, true) }
+
+// WantsLatest reports whether the context is one of Latest's.
+func WantsLatest(ctx context.Context) bool { return ctx.Value(latest{}) != nil }
 
 // A Store keeps records. All methods are safe for concurrent use, honour their context and return its error when it
 // ends first; a write whose context ended may still have happened.

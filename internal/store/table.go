@@ -146,7 +146,7 @@ func (t *Table[T]) UpdateEntry(ctx context.Context, e Entry[T], change func(*T) 
 		if err := backOff(ctx, lost); err != nil {
 			return Entry[T]{}, fmt.Errorf("update %s after %d lost races: %w", t.kind.Name, lost+1, err)
 		}
-		if e, err = t.Get(ctx, e.Key); err != nil {
+		if e, err = t.Get(Latest(ctx), e.Key); err != nil {
 			return Entry[T]{}, err
 		}
 	}

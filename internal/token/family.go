@@ -163,6 +163,24 @@ func (s *Families) judge(familyID string, f *family, p presented, arrived time.T
 	return 0, errReused
 }
 
+// read returns a family and what presenting one of its tokens comes to. A token is refused only by a record that is the
+// latest: a server of a cluster that is a moment behind does not know a token that another has just stored.
+func (s *Families) read(
+	ctx context.Context, familyID string, p presented, arrived time.Time,
+) (e store.Entry[family], u use, err error) {
+	if e, err = s.table.Get(ctx, familyID); err != nil {
+		return e, 0, err
+	}
+	if u, err = s.judge(familyID, &e.Value, p, arrived); err == nil {
+		return e, u, nil
+	}
+	if e, err = s.table.Get(store.Latest(ctx), familyID); err != nil {
+		return e, 0, err
+	}
+	u, err = s.judge(familyID, &e.Value, p, arrived)
+	return e, u, err
+}
+
 // advance makes the next token current, once, however many present the same one, and returns the token to use from now
 // on. Who comes second within the reuse interval gets the same answer, without a write.
 func (s *Families) advance(

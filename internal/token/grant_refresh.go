@@ -93,15 +93,10 @@ func (g *refreshGrant) present(r *request) (familyID string, p presented, err er
 func (g *refreshGrant) judge(
 	ctx context.Context, clientID, familyID string, p presented, arrived time.Time,
 ) (store.Entry[family], use, error) {
-	e, err := g.families.table.Get(ctx, familyID)
-	if err != nil {
-		return e, 0, g.refused(ctx, familyID, err)
-	}
-	f := &e.Value
-	if !f.Ended && f.ClientID != clientID {
+	e, u, err := g.families.read(ctx, familyID, p, arrived)
+	if f := &e.Value; e.Key != "" && !f.Ended && f.ClientID != clientID {
 		return e, 0, oauth.Errorf(oauth.InvalidGrant, "The refresh token belongs to another client.")
 	}
-	u, err := g.families.judge(familyID, f, p, arrived)
 	if err != nil {
 		return e, 0, g.refused(ctx, familyID, err)
 	}

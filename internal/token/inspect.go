@@ -26,18 +26,14 @@ func (s *Families) Inspect(ctx context.Context, token string) (Inspected, error)
 	if familyID == "" || len(familyID) > store.MaxKey {
 		return Inspected{}, fmt.Errorf("%w: not a refresh token", ErrRefused)
 	}
-	e, err := s.table.Get(ctx, familyID)
-	if errors.Is(err, store.ErrNotFound) {
+	e, _, err := s.read(ctx, familyID, readSecret(secret), s.now())
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, errForged):
 		return Inspected{}, fmt.Errorf("%w: %w", ErrRefused, err)
-	}
-	if err != nil {
+	case e.Key == "":
 		return Inspected{}, fmt.Errorf("read refresh token: %w", err)
 	}
-	f, p := &e.Value, readSecret(secret)
-	if _, ours := f.generationOf(familyID, p); f.Ended || !ours {
-		return Inspected{}, fmt.Errorf("%w: %w", ErrRefused, errForged)
-	}
-	_, err = s.judge(familyID, f, p, s.now())
+	f := &e.Value
 	return Inspected{
 		FamilyID: familyID, Authorization: f.Authorization, Created: f.Created, End: s.end(f), Alive: err == nil,
 	}, nil

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -33,7 +34,8 @@ type MariaDB struct {
 	account *account
 	process *process // nil while it is stopped
 	command command
-	admin   *sql.DB // as root, through the socket
+	admin   *sql.DB     // as root, through the socket
+	galera  *galeraNode // nil for a server on its own
 }
 
 // A MariaDBDatabase is an empty database with a user who may do everything in it, and nothing elsewhere.
@@ -51,7 +53,11 @@ func StartMariaDB(ctx context.Context) (*MariaDB, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &MariaDB{account: a, Socket: a.path("mariadb.sock")}
+	return startMariaDB(ctx, &MariaDB{account: a})
+}
+
+func startMariaDB(ctx context.Context, m *MariaDB) (*MariaDB, error) {
+	m.Socket = m.account.path("mariadb.sock")
 	if err := m.init(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("MariaDB server: %w", err), m.Close())
 	}
@@ -64,8 +70,7 @@ func (m *MariaDB) init(ctx context.Context) error {
 		return err
 	}
 	data := m.account.path("data")
-	if err := m.account.run(ctx, "mariadb-install-db", "--no-defaults", "--datadir="+data, "--skip-test-db",
-		"--auth-root-authentication-method=normal", "--innodb-log-file-size=8M"); err != nil {
+	if err := m.makeFiles(ctx, data); err != nil {
 		return err
 	}
 	if m.Port, err = freePort(ctx); err != nil {
@@ -92,11 +97,27 @@ func (m *MariaDB) init(ctx context.Context) error {
 			"--innodb-log-file-size=96M", "--innodb-buffer-pool-size=128M", "--innodb-fast-shutdown=2"}, certificates...),
 		ready: m.admin.PingContext,
 	}
+	if m.galera != nil {
+		m.command.args = append(m.command.args, m.galera.args()...)
+		m.command.ready = m.synced
+	}
 	if err := m.Start(ctx); err != nil {
 		return err
 	}
 	// Without a name, anybody who comes through the socket would be the nobody that the installation made.
 	return m.Exec(ctx, "DELETE FROM mysql.global_priv WHERE User = ''", "FLUSH PRIVILEGES")
+}
+
+// makeFiles makes the files of an empty server. Another node of a cluster gets them from those that are there.
+func (m *MariaDB) makeFiles(ctx context.Context, data string) error {
+	if m.galera != nil && !m.galera.first {
+		if err := os.Mkdir(data, 0o700); err != nil {
+			return err
+		}
+		return m.account.own(data)
+	}
+	return m.account.run(ctx, "mariadb-install-db", "--no-defaults", "--datadir="+data, "--skip-test-db",
+		"--auth-root-authentication-method=normal", "--innodb-log-file-size=8M")
 }
 
 // certificates writes the files of TLS and returns the arguments that name them.

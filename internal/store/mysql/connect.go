@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"crypto/tls"
+	"database/sql"
 	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
@@ -30,27 +31,97 @@ var sessionSettings = []string{
 	"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 }
 
+// pool returns a pool of connections with the bounds of the configuration. It makes none before one is needed.
+func (c *Config) pool(connect connector) *sql.DB {
+	db := sql.OpenDB(connect)
+	db.SetMaxOpenConns(c.maxOpenConns())
+	db.SetMaxIdleConns(c.maxIdleConns())
+	db.SetConnMaxLifetime(c.connMaxLifetime())
+	return db
+}
+
 // A connector makes connections with the settings that this package needs.
 type connector struct {
 	sqldriver.Connector
 	timeout time.Duration
+	cluster *cluster
+	waits   bool // each statement waits for what other servers of the cluster have taken
 }
 
 // Connect is part of driver.Connector.
 func (c connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	conn, err := c.Connector.Connect(ctx)
+	inner, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, text := range sessionSettings {
-		if _, err := conn.(sqldriver.ExecerContext).ExecContext(ctx, text, nil); err != nil {
-			return nil, errors.Join(fmt.Errorf("settings of the connection: %w", err), conn.Close())
-		}
+	conn := &connection{driverConn: inner.(driverConn)}
+	if err := c.prepare(ctx, conn); err != nil {
+		return nil, errors.Join(fmt.Errorf("settings of the connection: %w", err), conn.Close())
 	}
 	return conn, nil
 }
+
+func (c connector) prepare(ctx context.Context, conn *connection) error {
+	for _, text := range sessionSettings {
+		if _, err := conn.ExecContext(ctx, text, nil); err != nil {
+			return err
+		}
+	}
+	if err := c.cluster.look(ctx, conn); err != nil || !c.waits {
+		return err
+	}
+	text := c.cluster.waiting()
+	if text == "" {
+		return nil
+	}
+	_, err := conn.ExecContext(ctx, text, nil)
+	return err
+}
+
+// driverConn is what the driver's connections can do.
+type driverConn interface {
+	sqldriver.Conn
+	sqldriver.ConnBeginTx
+	sqldriver.ConnPrepareContext
+	sqldriver.ExecerContext
+	sqldriver.NamedValueChecker
+	sqldriver.Pinger
+	sqldriver.QueryerContext
+	sqldriver.SessionResetter
+	sqldriver.Validator
+}
+
+// A connection is left when its server turns out to be out of work, so that the next one may lead to another server.
+type connection struct {
+	driverConn
+	useless bool
+}
+
+// ExecContext is part of driver.ExecerContext.
+func (c *connection) ExecContext(ctx context.Context, text string, args []sqldriver.NamedValue) (sqldriver.Result, error) {
+	result, err := c.driverConn.ExecContext(ctx, text, args)
+	c.useless = c.useless || notReady(err)
+	return result, err
+}
+
+// QueryContext is part of driver.QueryerContext.
+func (c *connection) QueryContext(ctx context.Context, text string, args []sqldriver.NamedValue) (sqldriver.Rows, error) {
+	rows, err := c.driverConn.QueryContext(ctx, text, args)
+	c.useless = c.useless || notReady(err)
+	return rows, err
+}
+
+// BeginTx is part of driver.ConnBeginTx.
+func (c *connection) BeginTx(ctx context.Context, options sqldriver.TxOptions) (sqldriver.Tx, error) {
+	tx, err := c.driverConn.BeginTx(ctx, options)
+	c.useless = c.useless || notReady(err)
+	return tx, err
+}
+
+// IsValid is part of driver.Validator.
+func (c *connection) IsValid() bool { return !c.useless && c.driverConn.IsValid() }
 
 // driverLog keeps what the driver has to say, which comes as an error too.
 type driverLog struct{ log *slog.Logger }
@@ -63,7 +134,9 @@ const (
 	errTooManyConnections = 1040
 	errDatabaseDenied     = 1044
 	errAccessDenied       = 1045
+	errNotInCluster       = 1047
 	errNoDatabase         = 1049
+	errDuplicate          = 1062
 	errUnknown            = 1105
 	errCommandDenied      = 1142
 	errNoTable            = 1146
@@ -71,6 +144,7 @@ const (
 	errLockWaitTimeout    = 1205
 	errDeadlock           = 1213
 	errRolledBack         = 3101
+	errNotInGroup         = 3796
 	errBinlogFormat       = 1665
 	errNeedsTLS           = 3159
 )
@@ -81,6 +155,8 @@ var advice = map[uint16]string{
 	errDatabaseDenied:     "the user may not use the database; see database and user, or grant the rights",
 	errAccessDenied: "the server refuses the user or the password, or wants an encrypted connection;" +
 		" see user, password and ssl.mode",
+	errNotInCluster:   "the server is cut off from its cluster, or joins it just now; see its wsrep_cluster_status",
+	errNotInGroup:     "the server is configured for Group Replication, but is no member of its group that is online",
 	errNoDatabase:     "there is no such database; see database, or create it",
 	errCommandDenied:  "the user lacks a right on the tables dex_*; grant it",
 	errPacketTooLarge: packetAdvice,
@@ -133,6 +209,13 @@ func number(err error) uint16 {
 func lostRace(err error) bool {
 	n := number(err)
 	return n == errDeadlock || n == errLockWaitTimeout || n == errRolledBack
+}
+
+// notReady reports whether a server refused a statement because it does not belong to its cluster at this moment, so that
+// nothing has happened.
+func notReady(err error) bool {
+	n := number(err)
+	return n == errNotInCluster || n == errNotInGroup
 }
 
 // unsent reports whether a connection broke before it took a statement, or was given up because its server has become

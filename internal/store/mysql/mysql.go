@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,13 +25,13 @@ const (
 	operationTimeout = 10 * time.Second
 	// sweepBatch is how many records a sweep deletes, and so locks, at a time.
 	sweepBatch = 100
-	// maxConnections is how many more connections an operation tries that turn out to be of no use.
-	maxConnections = 4
 )
 
 // A Store is a store.Store in a MySQL or MariaDB database. Make one with Open.
 type Store struct {
 	db      *sql.DB
+	waiting *sql.DB // the same servers, by connections on which each statement waits for what the others have taken
+	cluster *cluster
 	log     *slog.Logger
 	now     func() time.Time
 	changes watch.Hub
@@ -50,7 +49,7 @@ var _ store.Store = (*Store)(nil)
 // Open connects to the server and makes the tables where they are missing. It tries once; the error says what can't be
 // reached and why, and holds no secret.
 func Open(ctx context.Context, config Config, log *slog.Logger) (*Store, error) {
-	s := &Store{log: log, now: time.Now, stopped: make(chan struct{})}
+	s := &Store{log: log, now: time.Now, cluster: new(cluster), stopped: make(chan struct{})}
 	if err := s.open(ctx, config); err != nil {
 		_, address := config.address()
 		err = fmt.Errorf("open MySQL database %q at %s as user %q: %w", config.Database, address, config.User, err)
@@ -72,16 +71,22 @@ func (s *Store) open(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	s.db = sql.OpenDB(connector{inner, config.connectionTimeout()})
-	s.db.SetMaxOpenConns(config.maxOpenConns())
-	s.db.SetMaxIdleConns(config.maxIdleConns())
-	s.db.SetConnMaxLifetime(config.connMaxLifetime())
+	connect := connector{Connector: inner, timeout: config.connectionTimeout(), cluster: s.cluster}
+	s.db = config.pool(connect)
+	connect.waits = true
+	s.waiting = config.pool(connect)
 	ctx, cancel := context.WithTimeout(ctx, config.connectionTimeout()+schemaLock+operationTimeout)
 	defer cancel()
 	if err := s.db.PingContext(ctx); err != nil {
 		return advised(err)
 	}
-	if err := migrate(ctx, s.db); err != nil {
+	db := s.db
+	if s.cluster.replicates() {
+		db = s.waiting
+		s.log.InfoContext(ctx, "MySQL: the server belongs to a cluster; what is not found is looked for again when the"+
+			" server has caught up", "cluster", s.cluster.String())
+	}
+	if err := migrate(ctx, db, s.cluster.replicates()); err != nil {
 		return advised(err)
 	}
 	s.warnOfSmallPackets(ctx)
@@ -113,11 +118,11 @@ func (s *Store) DB() *sql.DB { return s.db }
 // Get is part of store.Store.
 func (s *Store) Get(ctx context.Context, kind, key string) (store.Record, error) {
 	r := store.Record{Kind: kind, Key: key}
-	err := s.do(ctx, func(ctx context.Context) error {
+	err := s.do(ctx, func(ctx context.Context, db *sql.DB) error {
 		if !possible(kind, key) {
 			return store.ErrNotFound
 		}
-		return scan(s.db.QueryRowContext(ctx, getText, []byte(kind), []byte(key), s.nowMillis()), &r)
+		return scan(db.QueryRowContext(ctx, getText, []byte(kind), []byte(key), s.nowMillis()), &r)
 	})
 	if err != nil {
 		return store.Record{}, err
@@ -131,8 +136,8 @@ func (s *Store) Create(ctx context.Context, r store.Record) (string, error) {
 		return "", err
 	}
 	revision := newRevision()
-	err := s.do(ctx, func(ctx context.Context) error {
-		changed, err := s.write(ctx, r.Kind, creation(r, revision, s.nowMillis()))
+	err := s.do(ctx, func(ctx context.Context, db *sql.DB) error {
+		changed, err := write(ctx, db, r.Kind, creation(r, revision, s.nowMillis()))
 		if err == nil && !changed {
 			return store.ErrExists
 		}
@@ -147,10 +152,10 @@ func (s *Store) Replace(ctx context.Context, r store.Record) (string, error) {
 		return "", err
 	}
 	revision := newRevision()
-	err := s.do(ctx, func(ctx context.Context) error {
-		changed, err := s.write(ctx, r.Kind, replacement(r, revision, s.nowMillis()))
+	err := s.do(ctx, func(ctx context.Context, db *sql.DB) error {
+		changed, err := write(ctx, db, r.Kind, replacement(r, revision, s.nowMillis()))
 		if err == nil && !changed {
-			return s.missed(ctx, r.Kind, r.Key)
+			return s.missed(ctx, db, r.Kind, r.Key)
 		}
 		return err
 	})
@@ -168,18 +173,18 @@ func (s *Store) written(r store.Record, revision []byte, err error) (string, err
 
 // Delete is part of store.Store.
 func (s *Store) Delete(ctx context.Context, kind, key, revision string) error {
-	err := s.do(ctx, func(ctx context.Context) error {
+	err := s.do(ctx, func(ctx context.Context, db *sql.DB) error {
 		if !possible(kind, key) {
 			return store.ErrNotFound
 		}
-		changed, err := s.write(ctx, kind, deletion(kind, key, revision, s.nowMillis()))
+		changed, err := write(ctx, db, kind, deletion(kind, key, revision, s.nowMillis()))
 		switch {
 		case err != nil || changed:
 			return err
 		case revision == "":
 			return store.ErrNotFound
 		}
-		return s.missed(ctx, kind, key)
+		return s.missed(ctx, db, kind, key)
 	})
 	if err == nil {
 		s.changes.Publish(store.Change{Kind: kind, Key: key})
@@ -189,20 +194,20 @@ func (s *Store) Delete(ctx context.Context, kind, key, revision string) error {
 
 // write runs a statement and reports whether it changed the record. Where others may watch the kind, it counts the
 // change for them in the same transaction.
-func (s *Store) write(ctx context.Context, kind string, do statement) (bool, error) {
+func write(ctx context.Context, db *sql.DB, kind string, do statement) (bool, error) {
 	if store.Announced(kind) {
-		changed, err := do.runCounted(ctx, s.db, kind)
+		changed, err := do.runCounted(ctx, db, kind)
 		return changed > 0, err
 	}
-	changed, err := do.run(ctx, s.db)
+	changed, err := do.run(ctx, db)
 	return changed > 0, err
 }
 
 // missed says why a statement that names a revision found no record. The record may have changed since, but as a
 // revision never comes back, the answer is true at the moment of this look.
-func (s *Store) missed(ctx context.Context, kind, key string) error {
+func (s *Store) missed(ctx context.Context, db *sql.DB, kind, key string) error {
 	var exists bool
-	err := s.db.QueryRowContext(ctx, existsText, []byte(kind), []byte(key), s.nowMillis()).Scan(&exists)
+	err := db.QueryRowContext(ctx, existsText, []byte(kind), []byte(key), s.nowMillis()).Scan(&exists)
 	switch {
 	case err != nil:
 		return err
@@ -212,7 +217,7 @@ func (s *Store) missed(ctx context.Context, kind, key string) error {
 	return store.ErrNotFound
 }
 
-// List is part of store.Store.
+// List is part of store.Store. In a cluster it always waits: a page says of all others that they are not there.
 func (s *Store) List(ctx context.Context, kind string, q store.Query) ([]store.Record, error) {
 	// No key is longer, so it follows the whole text if it follows what is left.
 	after := q.After[:min(len(q.After), store.MaxKey)]
@@ -222,11 +227,11 @@ func (s *Store) List(ctx context.Context, kind string, q store.Query) ([]store.R
 		args = []any{[]byte(kind), []byte(q.Owner), []byte(after), s.nowMillis(), store.PageLimit(q.Limit)}
 	}
 	var page []store.Record
-	err := s.do(ctx, func(ctx context.Context) (err error) {
+	err := s.do(store.Latest(ctx), func(ctx context.Context, db *sql.DB) (err error) {
 		if !possible(kind, "-") || len(q.Owner) > store.MaxKey {
 			return nil
 		}
-		page, err = s.list(ctx, kind, text, args)
+		page, err = list(ctx, db, kind, text, args)
 		return err
 	})
 	if err != nil {
@@ -235,8 +240,8 @@ func (s *Store) List(ctx context.Context, kind string, q store.Query) ([]store.R
 	return page, nil
 }
 
-func (s *Store) list(ctx context.Context, kind, text string, args []any) ([]store.Record, error) {
-	rows, err := s.db.QueryContext(ctx, text, args...)
+func list(ctx context.Context, db *sql.DB, kind, text string, args []any) ([]store.Record, error) {
+	rows, err := db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -259,15 +264,15 @@ func (s *Store) Sweep(ctx context.Context, kind string, before time.Time, limit 
 	removed := 0
 	for limit = store.PageLimit(limit); removed < limit; {
 		var keys [][]byte
-		err := s.do(ctx, func(ctx context.Context) (err error) {
-			keys, err = s.expired(ctx, kind, before, min(sweepBatch, limit-removed))
+		err := s.do(ctx, func(ctx context.Context, db *sql.DB) (err error) {
+			keys, err = expired(ctx, db, kind, before, min(sweepBatch, limit-removed))
 			return err
 		})
 		if err != nil || len(keys) == 0 {
 			return removed, err
 		}
-		err = s.do(ctx, func(ctx context.Context) error {
-			n, err := sweeping(kind, keys, before.UnixMilli()).run(ctx, s.db)
+		err = s.do(ctx, func(ctx context.Context, db *sql.DB) error {
+			n, err := sweeping(kind, keys, before.UnixMilli()).run(ctx, db)
 			removed += int(n)
 			return err
 		})
@@ -279,8 +284,8 @@ func (s *Store) Sweep(ctx context.Context, kind string, before time.Time, limit 
 }
 
 // expired returns the keys of some records of a kind that expired before a time, those that did first.
-func (s *Store) expired(ctx context.Context, kind string, before time.Time, limit int) (keys [][]byte, err error) {
-	rows, err := s.db.QueryContext(ctx, expiredText, []byte(kind), before.UnixMilli(), limit)
+func expired(ctx context.Context, db *sql.DB, kind string, before time.Time, limit int) (keys [][]byte, err error) {
+	rows, err := db.QueryContext(ctx, expiredText, []byte(kind), before.UnixMilli(), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -302,9 +307,9 @@ func (s *Store) Watch(ctx context.Context) (<-chan store.Change, error) {
 
 // Ping is part of store.Store.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.do(ctx, func(ctx context.Context) error {
+	return s.do(ctx, func(ctx context.Context, db *sql.DB) error {
 		var version int
-		return s.db.QueryRowContext(ctx, pingText).Scan(&version)
+		return db.QueryRowContext(ctx, pingText).Scan(&version)
 	})
 }
 
@@ -324,72 +329,7 @@ func (s *Store) closeDatabase() error {
 	if s.db == nil {
 		return nil
 	}
-	return s.db.Close()
-}
-
-// do runs an operation within the bounds of the caller's context and of operationTimeout, again if the server gave it
-// up for another one or never got it, and returns its error as the caller should see it. Each try must have either
-// succeeded or changed nothing.
-func (s *Store) do(ctx context.Context, operation func(context.Context) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	inTime, cancel := context.WithTimeout(ctx, operationTimeout)
-	defer cancel()
-	for lost := 0; ; lost++ {
-		if s.closed.Load() {
-			return store.ErrClosed
-		}
-		err := operation(inTime)
-		again := lostRace(err) || unsent(err) && lost < maxConnections
-		if !again || !backOff(inTime, lost) {
-			return s.told(ctx, inTime, err)
-		}
-	}
-}
-
-// backOff waits a little at random, longer with each race that was lost, and reports whether there is time for another
-// try.
-func backOff(ctx context.Context, lost int) bool {
-	const longest = 50 * time.Millisecond
-	timer := time.NewTimer(rand.N(min(time.Millisecond<<min(lost, 10), longest))) //nolint:gosec // jitter, not a secret
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// told returns the error of an operation as the caller should see it.
-func (s *Store) told(caller, inTime context.Context, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrExists), errors.Is(err, store.ErrConflict):
-		return err
-	case s.closed.Load():
-		return store.ErrClosed
-	case caller.Err() != nil:
-		return caller.Err()
-	case late(caller):
-		return context.DeadlineExceeded
-	case inTime.Err() != nil:
-		return fmt.Errorf("MySQL did not do its work within %v: %w", operationTimeout, err)
-	}
-	return fmt.Errorf("MySQL: %w", advised(err))
-}
-
-// late reports whether the deadline is over. Dialing may notice it a moment before the context ends.
-func late(ctx context.Context) bool {
-	deadline, ok := ctx.Deadline()
-	return ok && !time.Now().Before(deadline)
-}
-
-// possible reports whether there can be a record of that kind and key.
-func possible(kind, key string) bool {
-	return kind != "" && key != "" && len(kind) <= store.MaxKey && len(key) <= store.MaxKey
+	return errors.Join(s.db.Close(), s.waiting.Close())
 }
 
 func (s *Store) nowMillis() int64 { return s.now().UnixMilli() }

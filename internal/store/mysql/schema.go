@@ -48,7 +48,10 @@ var layout = []string{
 
 // migrate makes our tables if they are not there. Where they are, it only reads, so that the user needs no more rights
 // than on the rows of these tables.
-func migrate(ctx context.Context, db *sql.DB) error {
+//
+// Locks belong to one server. In a cluster there is none: its servers make tables one after the other, and whoever comes
+// second to insert the version has lost a race.
+func migrate(ctx context.Context, db *sql.DB, inCluster bool) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
@@ -56,6 +59,9 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	defer func() { _ = conn.Close() }() // goes back to the pool
 	if done, err := migrated(ctx, conn); done || err != nil {
 		return err
+	}
+	if inCluster {
+		return makeTables(ctx, conn)
 	}
 	unlock, err := lockSchema(ctx, conn)
 	if err != nil {
@@ -65,8 +71,16 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if done, err := migrated(ctx, conn); done || err != nil { // by another, while this one waited
 		return err
 	}
+	return makeTables(ctx, conn)
+}
+
+func makeTables(ctx context.Context, conn *sql.Conn) error {
 	for _, text := range layout {
-		if _, err := conn.ExecContext(ctx, text); err != nil {
+		_, err := conn.ExecContext(ctx, text)
+		for lost := 0; lostRace(err) && backOff(ctx, lost, err); lost++ {
+			_, err = conn.ExecContext(ctx, text)
+		}
+		if err != nil && number(err) != errDuplicate { // the version, by another server of the cluster
 			return fmt.Errorf("make the tables dex_*: %w", err)
 		}
 	}

@@ -27,6 +27,7 @@ var sharedCases = []struct {
 }{
 	{"WritesAreSeenByTheOther", func(a, b *fixture) {
 		b.kind = a.kind
+		a.ctx, b.ctx = store.Latest(a.ctx), store.Latest(b.ctx)
 		r := a.record("a")
 		r.Revision = a.create(r)
 		b.wantRecord(r)

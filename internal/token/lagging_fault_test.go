@@ -1,0 +1,49 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"dex/internal/faulttest"
+	"dex/internal/store"
+)
+
+// lagging is a server of a cluster that has not applied the last change of any record yet.
+type lagging struct {
+	store.Store
+	before map[string]store.Record
+}
+
+func (l *lagging) Get(ctx context.Context, kind, key string) (store.Record, error) {
+	if r, ok := l.before[key]; ok && !store.WantsLatest(ctx) {
+		return r, nil
+	}
+	return l.Store.Get(ctx, kind, key)
+}
+
+// A replica at a server that was a moment behind refused the refresh token that another replica had just given out, since
+// the record that it read did not know it.
+var _ = faulttest.Add("O12", func(t *testing.T) {
+	b := newBench(t, Policy{Rotate: true})
+	token := b.begin()
+	before, err := b.store.Get(t.Context(), "refresh", "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	token = b.mustRefresh(token)
+	behind := *b
+	behind.Families = NewFamilies(&lagging{b.store, map[string]store.Record{"f": before}}, b.policy, b.now, b.log)
+	_, p := decodeRefreshToken(token)
+	e, u, err := behind.read(t.Context(), "f", readSecret(p), b.clock)
+	if err != nil || u != useCurrent {
+		t.Fatalf("the token of another replica: %v, %v", u, err)
+	}
+	if _, err := behind.advance(t.Context(), e, readSecret(p), b.clock, e.Value.Authorization); err != nil {
+		t.Errorf("advance: %v", err)
+	}
+	inspected, err := behind.Inspect(t.Context(), token)
+	if errors.Is(err, ErrRefused) {
+		t.Errorf("Inspect: %+v, %v", inspected, err)
+	}
+})

@@ -1,0 +1,105 @@
+package servers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// galeraLibrary is where Debian's package galera-4 has what makes a cluster of MariaDB servers.
+const galeraLibrary = "/usr/lib/galera/libgalera_smm.so"
+
+// galeraNodes is the fewest of which one may fail.
+const galeraNodes = 3
+
+// Galera is a cluster of MariaDB servers, each of which may be written to.
+type Galera struct {
+	Nodes []*MariaDB
+}
+
+// A galeraNode is a server's place in a cluster.
+type galeraNode struct {
+	first              bool
+	address            string   // where it talks to the others
+	others             []string // all of these addresses
+	transfer, snapshot string   // where it gets what it has missed: changes, or everything
+}
+
+// StartGalera makes a cluster of three servers.
+func StartGalera(ctx context.Context) (*Galera, error) {
+	var places []*galeraNode
+	var addresses []string
+	for i := range galeraNodes {
+		n := &galeraNode{first: i == 0}
+		for _, address := range []*string{&n.address, &n.transfer, &n.snapshot} {
+			port, err := freePort(ctx)
+			if err != nil {
+				return nil, err
+			}
+			*address = fmt.Sprintf("127.0.0.1:%d", port)
+		}
+		places, addresses = append(places, n), append(addresses, n.address)
+	}
+	g := &Galera{}
+	for _, n := range places { // one after the other, as one server at a time can be copied
+		n.others = addresses
+		a, err := newAccount("mysql")
+		if err != nil {
+			return nil, errors.Join(err, g.Close())
+		}
+		m, err := startMariaDB(ctx, &MariaDB{account: a, galera: n})
+		if err != nil {
+			return nil, errors.Join(err, g.Close())
+		}
+		g.Nodes = append(g.Nodes, m)
+	}
+	return g, nil
+}
+
+// args returns what the server has to be told.
+func (n *galeraNode) args() []string {
+	args := []string{
+		"--wsrep-on=ON", "--wsrep-provider=" + galeraLibrary, "--binlog-format=ROW", "--innodb-autoinc-lock-mode=2",
+		"--wsrep-cluster-address=gcomm://" + strings.Join(n.others, ","), "--wsrep-node-address=127.0.0.1",
+		"--wsrep-sst-method=rsync", "--wsrep-sst-receive-address=" + n.snapshot,
+		"--wsrep-provider-options=gcache.size=32M;gmcast.listen_addr=tcp://" + n.address + ";ist.recv_addr=" + n.transfer,
+	}
+	if n.first {
+		args = append(args, "--wsrep-new-cluster")
+	}
+	return args
+}
+
+// synced reports whether a node has all that the cluster has.
+func (m *MariaDB) synced(ctx context.Context) error {
+	var name, state string
+	err := m.admin.QueryRowContext(ctx, "SHOW STATUS LIKE 'wsrep_local_state_comment'").Scan(&name, &state)
+	if err == nil && state != "Synced" {
+		err = fmt.Errorf("the node is %s", state)
+	}
+	return err
+}
+
+// NewDatabase makes an empty database and its user, and returns how each node is reached for it.
+func (g *Galera) NewDatabase(ctx context.Context) ([]MariaDBDatabase, error) {
+	db, err := g.Nodes[0].NewDatabase(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []MariaDBDatabase
+	for _, m := range g.Nodes {
+		db.Port = m.Port
+		all = append(all, db)
+	}
+	return all, nil
+}
+
+// Close stops all servers and removes their files.
+func (g *Galera) Close() error {
+	var errs []error
+	for _, m := range g.Nodes {
+		errs = append(errs, m.Close())
+	}
+	return errors.Join(errs...)
+}
