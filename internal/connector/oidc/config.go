@@ -24,7 +24,8 @@ type Config struct {
 
 	BasicAuthUnsupported *bool    `key:"basicAuthUnsupported"`
 	ClientAuthMethod     string   `key:"clientAuthMethod"`
-	ClientKey            string   `key:"clientKey"` // path of a PEM key, for private_key_jwt
+	ClientKey            string   `key:"clientKey"`     // path of a PEM key, for private_key_jwt
+	DecryptionKey        string   `key:"decryptionKey"` // path of PEM keys, for encrypted tokens
 	HostedDomains        []string `key:"hostedDomains"`
 	RootCAs              []string `key:"rootCAs"`
 	InsecureSkipVerify   bool     `key:"insecureSkipVerify"`

@@ -50,6 +50,11 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 			return nil, fmt.Errorf("clientKey: %w", err)
 		}
 	}
+	if c.DecryptionKey != "" {
+		if _, err := relyingparty.ReadDecryptionKeys(c.DecryptionKey); err != nil {
+			return nil, fmt.Errorf("decryptionKey: %w", err)
+		}
+	}
 	if c.RedirectURI != "" && c.RedirectURI != env.CallbackURL {
 		env.Log.WarnContext(ctx, "redirectURI is not the callback of this server: logins will fail",
 			"redirect_uri", c.RedirectURI, "callback", env.CallbackURL)
@@ -208,7 +213,7 @@ func (c *connection) HandleCallback(ctx context.Context, r connector.Return) (co
 	if given.ID == "" {
 		return connector.Identity{}, errors.New("the provider gave no ID token")
 	}
-	said, err := c.verifyID(ctx, m, given.ID)
+	said, err := c.verifyID(ctx, m, given)
 	if err != nil {
 		return connector.Identity{}, err
 	}

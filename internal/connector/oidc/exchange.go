@@ -29,10 +29,7 @@ func (c *connection) TokenIdentity(ctx context.Context, _ connector.Scopes, t co
 			return c.introspected(ctx, m, t)
 		}
 	}
-	said, err := c.verifySigned(ctx, m, t.Token)
-	if err == nil && t.Type == oauth.TokenTypeID {
-		err = c.checkID(t.Token, said)
-	}
+	said, err := c.verifySubject(ctx, m, t)
 	if err != nil {
 		return connector.Identity{}, c.unacceptable(t, err)
 	}
@@ -40,6 +37,19 @@ func (c *connection) TokenIdentity(ctx context.Context, _ connector.Scopes, t co
 		return connector.Identity{}, err
 	}
 	return c.read(ctx, m, said, t.Token)
+}
+
+// verifySubject returns the claims of a token that the provider has signed. Whom it is for is not checked.
+func (c *connection) verifySubject(ctx context.Context, m *metadata, t connector.SubjectToken) (relyingparty.Claims, error) {
+	token, err := c.opened(t.Token)
+	if err != nil {
+		return nil, err
+	}
+	said, err := c.verifySigned(ctx, m, token)
+	if err == nil && t.Type == oauth.TokenTypeID {
+		err = c.checkID(token, said)
+	}
+	return said, err
 }
 
 // holder asks the provider who holds an access token. One that says for whom it was made is held to that first. If it says

@@ -102,11 +102,14 @@ func (c *connection) checkID(token string, said relyingparty.Claims) error {
 	return nil
 }
 
-// verifyID returns the claims of an ID token that was made for us (OpenID Connect Core, section 3.1.3.7).
-func (c *connection) verifyID(ctx context.Context, m *metadata, token string) (relyingparty.Claims, error) {
-	said, err := c.verifySigned(ctx, m, token)
+// verifyID returns the claims of an ID token that was made for us (OpenID Connect Core, section 3.1.3.7). An encrypted one is
+// replaced by the signed one in it.
+func (c *connection) verifyID(ctx context.Context, m *metadata, given *relyingparty.Tokens) (said relyingparty.Claims, err error) {
+	if given.ID, err = c.opened(given.ID); err == nil {
+		said, err = c.verifySigned(ctx, m, given.ID)
+	}
 	if err == nil {
-		err = c.checkID(token, said)
+		err = c.checkID(given.ID, said)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ID token: %w", err)

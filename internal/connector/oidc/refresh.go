@@ -67,7 +67,7 @@ func (c *connection) renewed(
 	var err error
 	switch {
 	case given.ID != "":
-		said, err = c.verifyID(ctx, m, given.ID)
+		said, err = c.verifyID(ctx, m, given)
 	case c.cfg.GetUserInfo:
 		said, err = c.userInfo(ctx, m, given.Access)
 	default:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"strings"
 
 	"dex/internal/outbound"
 	"dex/internal/relyingparty"
@@ -59,8 +60,18 @@ func (c *connection) readUserInfo(ctx context.Context, m *metadata, answer *outb
 	if answer.Status != http.StatusOK {
 		return nil, relyingparty.ReadBearerError(answer)
 	}
-	if answer.MediaType() == "application/jwt" {
-		return c.keys.verify(ctx, m, string(answer.Body), m.userInfoAlgorithms())
+	if answer.MediaType() != "application/jwt" {
+		return relyingparty.ReadClaims(answer.Body)
 	}
-	return relyingparty.ReadClaims(answer.Body)
+	token := strings.TrimSpace(string(answer.Body))
+	if isEncrypted(token) {
+		inside, err := c.decrypt(token)
+		if err != nil {
+			return nil, err
+		}
+		if token = inside; strings.HasPrefix(token, "{") { // it need not be signed too
+			return relyingparty.ReadClaims([]byte(token))
+		}
+	}
+	return c.keys.verify(ctx, m, token, m.userInfoAlgorithms())
 }
