@@ -23,6 +23,7 @@ type Config struct {
 	UserIDAttr            string `key:"userIDAttr"` // empty: the NameID is the user's id
 	PreferredUsernameAttr string `key:"preferredUsernameAttr"`
 	EmailVerified         bool   `key:"emailVerified"`
+	AllowMissingEmail     bool   `key:"allowMissingEmail"`
 
 	GroupsDelim   string   `key:"groupsDelim"`   // what separates groups within one value; empty: each value is a group
 	AllowedGroups []string `key:"allowedGroups"` // empty: everybody is let in

@@ -46,16 +46,18 @@ func (a attributes) all(name string) []string {
 	return values
 }
 
-// required returns the first value of an attribute.
-func (a attributes) required(name string) (string, error) {
+// required returns the first value of an attribute. Without one the error is an *connector.Unusable, with a sentence for the
+// user that says what is missing.
+func (a attributes) required(name, reason string) (string, error) {
 	values := a.all(name)
+	if len(values) > 0 && values[0] != "" {
+		return values[0], nil
+	}
+	cause := fmt.Errorf("the attribute %q is empty", name)
 	if len(values) == 0 {
-		return "", fmt.Errorf("the assertion has no attribute %q with a value; it has %q", name, a.names())
+		cause = fmt.Errorf("the assertion has no attribute %q with a value; it has %q", name, a.names())
 	}
-	if values[0] == "" {
-		return "", fmt.Errorf("the attribute %q is empty", name)
-	}
-	return values[0], nil
+	return "", &connector.Unusable{Reason: reason + " Ask whoever manages your account to add it.", Claim: name, Cause: cause}
 }
 
 // optional returns the first value of an attribute, or nothing.
@@ -116,14 +118,18 @@ func (s *source) user(a *saml.Assertion) (data, error) {
 	}
 	var err error
 	if s.config.UserIDAttr != "" {
-		if user.UserID, err = told.required(s.config.UserIDAttr); err != nil {
+		if user.UserID, err = told.required(s.config.UserIDAttr, "Your account has no id by which it could be known here."); err != nil {
 			return data{}, err
 		}
 	}
-	if user.Username, err = told.required(s.config.UsernameAttr); err != nil {
+	if user.Username, err = told.required(s.config.UsernameAttr, "Your account has no name."); err != nil {
 		return data{}, err
 	}
-	user.Email, err = told.required(s.config.EmailAttr)
+	user.Email, err = told.required(s.config.EmailAttr, "Your account has no e-mail address.")
+	if err != nil && s.config.AllowMissingEmail {
+		user.EmailVerified = false
+		return user, nil
+	}
 	return user, err
 }
 
