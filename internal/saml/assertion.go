@@ -140,6 +140,8 @@ func (r *reading) conditions(el *etree.Element) (time.Time, error) {
 			}
 		// To use it once, the caller remembers its ID. The other is about those who issue assertions of their own.
 		case is(condition, nsAssertion, "OneTimeUse"), is(condition, nsAssertion, "ProxyRestriction"):
+		case r.Accept.UnknownConditions:
+			r.warn("the condition %s is not known, so nobody can tell whether it holds; the assertion was taken", quote(condition.Tag))
 		default:
 			return time.Time{}, fmt.Errorf("the condition %s is not known, so nobody can tell whether it holds", quote(condition.Tag))
 		}
@@ -170,7 +172,9 @@ func (r *reading) checkAudience(restriction *etree.Element) error {
 func (r *reading) authentication(el *etree.Element, read *Assertion) error {
 	for i, statement := range children(el, nsAssertion, "AuthnStatement") {
 		end, err := r.clock.before(statement, "SessionNotOnOrAfter")
-		if err != nil {
+		if err != nil && r.Accept.EndedSessions {
+			r.warn("%v; it was taken", err)
+		} else if err != nil {
 			return err
 		}
 		read.SessionNotOnOrAfter = earlier(read.SessionNotOnOrAfter, end)
@@ -178,9 +182,8 @@ func (r *reading) authentication(el *etree.Element, read *Assertion) error {
 			continue
 		}
 		read.SessionIndex = attribute(statement, "SessionIndex")
-		if read.AuthnInstant, err = instant(statement, "AuthnInstant"); err != nil {
-			return err
-		}
+		// One that can't be read is none: it lets nobody in, and whoever has to authenticate anew is refused without it.
+		read.AuthnInstant, _ = instant(statement, "AuthnInstant")
 		if read.AuthnContext, err = authnContext(statement); err != nil {
 			return err
 		}
@@ -219,11 +222,11 @@ func (r *reading) nameID(ctx context.Context, subject *etree.Element) (NameID, e
 	if err != nil {
 		return NameID{}, err
 	}
-	value, err := text(el)
+	value, err := trimmedText(el) // providers that print prettily put it on a line of its own
 	if err != nil {
 		return NameID{}, err
 	}
-	if strings.TrimFunc(value, isSpace) == "" {
+	if value == "" {
 		return NameID{}, errors.New("the NameID is empty")
 	}
 	return NameID{
@@ -234,7 +237,7 @@ func (r *reading) nameID(ctx context.Context, subject *etree.Element) (NameID, e
 
 // decryptWithin decrypts a part of the assertion, which a signature covers unless nobody asked for one.
 func (r *reading) decryptWithin(ctx context.Context, encrypted *etree.Element) (*etree.Element, error) {
-	return r.keys.decrypt(ctx, encrypted, !r.InsecureSkipSignature)
+	return r.keys.decrypt(ctx, encrypted, scope(encrypted), !r.InsecureSkipSignature)
 }
 
 // attributes reads all attribute statements.
@@ -280,7 +283,7 @@ func readAttribute(el *etree.Element) (Attribute, error) {
 	return read, nil
 }
 
-// attributeValue returns the text of a value. A value may hold a NameID (eduPersonTargetedID does); one that holds other
+// attributeValue returns the text of a value, without the white space around it. A value may hold a NameID (eduPersonTargetedID does); one that holds other
 // elements says nothing that could be shown as text, and is left out.
 func attributeValue(el *etree.Element) (*string, error) {
 	parts := el.ChildElements()
@@ -290,7 +293,7 @@ func attributeValue(el *etree.Element) (*string, error) {
 	if len(parts) > 0 {
 		return nil, nil
 	}
-	value, err := text(el)
+	value, err := trimmedText(el)
 	if err != nil {
 		return nil, err
 	}

@@ -10,11 +10,12 @@ import (
 	"strings"
 )
 
-// maxMessage bounds a message in bytes, decoded and inflated. Responses with hundreds of groups have some 100 KiB.
-const maxMessage = 1 << 20
+// maxMessage bounds a message in bytes, decoded and inflated: some 10,000 groups with long names. In base64, as a form has
+// it, such a message has some 3 MB.
+const maxMessage = 2 << 20
 
 // DecodePost decodes the SAMLResponse or SAMLRequest of a form (saml-bindings-2.0 section 3.5.4): standard base64, in which
-// white space may break lines. It fails if that is not base64 or longer than 1 MiB.
+// white space may break lines. It fails if that is not base64 or longer than 2 MiB.
 func DecodePost(value string) ([]byte, error) {
 	if len(value) > 2*maxMessage {
 		return nil, errTooLong
@@ -40,7 +41,7 @@ func DecodePost(value string) ([]byte, error) {
 }
 
 // DecodeRedirect decodes the SAMLRequest or SAMLResponse of a query (saml-bindings-2.0 section 3.4.4.1): base64 of raw
-// DEFLATE. It fails if the value is not that, or inflates to more than 1 MiB.
+// DEFLATE. It fails if the value is not that, or inflates to more than 2 MiB.
 func DecodeRedirect(value string) ([]byte, error) {
 	deflated, err := DecodePost(value)
 	if err != nil {

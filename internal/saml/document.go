@@ -13,11 +13,11 @@ import (
 	roundtrip "github.com/mattermost/xml-roundtrip-validator"
 )
 
-// Bounds of a document. A response of a real provider is some ten elements deep, and has a few elements for each of the
-// user's groups.
+// Bounds of a document. A response of a real provider is some ten elements deep, and has one or two elements for each of
+// the user's groups, of which there may be thousands.
 const (
 	maxDepth         = 50
-	maxElements      = 10_000
+	maxElements      = 50_000
 	maxAttributes    = 100 // of one element
 	maxNamespaces    = 100 // declared at one place by an element and those around it
 	maxTokens        = 4 * maxElements
@@ -29,7 +29,10 @@ const xmlNamespace = "http://www.w3.org/XML/1998/namespace"
 
 // parse reads a document and returns its root. It refuses what other parsers might understand differently than this one,
 // for signer and reader must mean the same by the same bytes.
-func parse(data []byte) (*etree.Element, error) {
+func parse(data []byte) (*etree.Element, error) { return parseTolerant(data, Tolerance{}) }
+
+// parseTolerant is parse, but takes what should be refused.
+func parseTolerant(data []byte, accept Tolerance) (*etree.Element, error) {
 	if len(data) > maxMessage {
 		return nil, errTooLong
 	}
@@ -37,7 +40,7 @@ func parse(data []byte) (*etree.Element, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("the document is not UTF-8")
 	}
-	if err := checkSyntax(data); err != nil {
+	if err := checkSyntax(data, accept.SignatureIDs); err != nil {
 		return nil, err
 	}
 	if err := roundtrip.Validate(bytes.NewReader(data)); err != nil {
@@ -55,8 +58,8 @@ func parse(data []byte) (*etree.Element, error) {
 }
 
 // checkSyntax checks what the parser itself is lenient about: the decoder's raw tokens are neither matched nor resolved.
-func checkSyntax(data []byte) error {
-	checker := syntax{decoder: xml.NewDecoder(bytes.NewReader(data)), ids: map[string]bool{}}
+func checkSyntax(data []byte, signatureIDs bool) error {
+	checker := syntax{decoder: xml.NewDecoder(bytes.NewReader(data)), ids: map[string]bool{}, signatureIDs: signatureIDs}
 	for {
 		token, err := checker.decoder.RawToken()
 		if errors.Is(err, io.EOF) {
@@ -78,11 +81,13 @@ func checkSyntax(data []byte) error {
 type syntax struct {
 	decoder    *xml.Decoder
 	open       []openElement
-	ids        map[string]bool
+	ids        map[string]bool // whether it is one of a Signature
 	tokens     int
 	elements   int
 	comments   int
 	attributed int
+	// signatureIDs takes Signatures with the same Id: only whoever refers to a Signature could mistake one for another.
+	signatureIDs bool
 }
 
 // An openElement keeps the prefixes that it declares.
@@ -105,8 +110,9 @@ func (s *syntax) token(token xml.Token) error {
 			return errors.New("the document has text outside of its element")
 		}
 	case xml.ProcInst:
-		// The XML declaration looks like one to the decoder.
-		if token.Target != "xml" || s.tokens != 0 {
+		// The XML declaration looks like one to the decoder. Others, such as a stylesheet's, are no part of what is signed as
+		// long as they stand outside of the root element.
+		if token.Target == "xml" && s.tokens != 0 || len(s.open) > 0 {
 			return errors.New("the document has a processing instruction")
 		}
 	case xml.Comment:
@@ -156,10 +162,11 @@ func (s *syntax) start(start xml.StartElement) error {
 	if declared > maxNamespaces {
 		return fmt.Errorf("more than %d namespaces are declared at one place", maxNamespaces)
 	}
-	if _, err := s.resolve(start.Name); err != nil {
+	namespace, err := s.resolve(start.Name)
+	if err != nil {
 		return err
 	}
-	return s.attributes(start.Attr)
+	return s.attributes(start.Attr, namespace == nsSignature && start.Name.Local == "Signature")
 }
 
 // declare notes a namespace declaration (Namespaces in XML 1.0, sections 3 and 5).
@@ -204,7 +211,7 @@ func (s *syntax) resolve(name xml.Name) (string, error) {
 
 // attributes checks that no attribute occurs twice, not even under two prefixes for one namespace, and that no ID names two
 // elements.
-func (s *syntax) attributes(attributes []xml.Attr) error {
+func (s *syntax) attributes(attributes []xml.Attr, ofSignature bool) error {
 	seen := make(map[xml.Name]bool, len(attributes))
 	for _, attribute := range attributes {
 		name := attribute.Name
@@ -228,10 +235,10 @@ func (s *syntax) attributes(attributes []xml.Attr) error {
 		seen[name] = true
 		// SAML calls it ID, XML Signature and XML Encryption Id.
 		if name.Local == "ID" || name.Local == "Id" {
-			if s.ids[attribute.Value] {
+			if signature, taken := s.ids[attribute.Value]; taken && !(s.signatureIDs && signature && ofSignature) {
 				return fmt.Errorf("two elements have the ID %s", quote(attribute.Value))
 			}
-			s.ids[attribute.Value] = true
+			s.ids[attribute.Value] = ofSignature
 		}
 	}
 	return nil

@@ -97,6 +97,19 @@ func text(el *etree.Element) (string, error) {
 	return b.String(), nil
 }
 
+// decodeText decodes an element's base64 text.
+func decodeText(el *etree.Element) ([]byte, error) {
+	value, err := text(el)
+	if err != nil {
+		return nil, err
+	}
+	decoded, err := DecodePost(value)
+	if err != nil {
+		return nil, fmt.Errorf("%s is not base64", el.Tag)
+	}
+	return decoded, nil
+}
+
 // trimmedText is text without the white space around it, for what is a URI or base64.
 func trimmedText(el *etree.Element) (string, error) {
 	value, err := text(el)

@@ -11,6 +11,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"regexp"
 
 	"github.com/beevik/etree"
 )
@@ -64,17 +65,19 @@ type decrypter struct {
 }
 
 // decrypt decrypts an EncryptedAssertion, EncryptedID or EncryptedAttribute (saml-core-2.0 section 6). It returns an element
-// that has what was encrypted as its only child. Ciphers that let a message be changed are refused unless a signature
-// covers the element.
-func (d *decrypter) decrypt(ctx context.Context, el *etree.Element, signed bool) (*etree.Element, error) {
-	holder, err := d.decryptElement(ctx, el, signed)
+// that has what was encrypted as its only child. around is the namespaces that were declared where the element arrived.
+// Ciphers that let a message be changed are refused unless a signature covers the element.
+func (d *decrypter) decrypt(ctx context.Context, el *etree.Element, around map[string]string, signed bool) (*etree.Element, error) {
+	holder, err := d.decryptElement(ctx, el, around, signed)
 	if err != nil {
 		return nil, fmt.Errorf("the %s is refused: %w", el.Tag, err)
 	}
 	return holder, nil
 }
 
-func (d *decrypter) decryptElement(ctx context.Context, el *etree.Element, signed bool) (*etree.Element, error) {
+func (d *decrypter) decryptElement(
+	ctx context.Context, el *etree.Element, around map[string]string, signed bool,
+) (*etree.Element, error) {
 	if len(d.keys) == 0 {
 		return nil, errors.New("no key is configured that it could be encrypted for")
 	}
@@ -105,7 +108,10 @@ func (d *decrypter) decryptElement(ctx context.Context, el *etree.Element, signe
 	if err != nil {
 		return nil, err
 	}
-	return parseWithin(plain, scope(el))
+	plain = withoutDeclaration(plain)
+	namespaces := scope(el)
+	borrow(namespaces, around, rootPrefix(plain))
+	return parseWithin(plain, namespaces)
 }
 
 func methodOf(el *etree.Element) (*etree.Element, error) {
@@ -252,6 +258,37 @@ func openCBC(block cipher.Block, data []byte) ([]byte, error) {
 		return nil, errDecrypt
 	}
 	return plain[:len(plain)-padding], nil
+}
+
+// declaration is an XML declaration, which some providers leave at the beginning of what they encrypt.
+var declaration = regexp.MustCompile(`^\x{FEFF}?\s*<\?xml\s[^<>]*\?>`)
+
+// withoutDeclaration takes the XML declaration away, with which the content could not stand in a document.
+func withoutDeclaration(plain []byte) []byte { return plain[len(declaration.Find(plain)):] }
+
+// rootName is the beginning of the first element, with its prefix.
+var rootName = regexp.MustCompile(`^\s*<([A-Za-z_][\w.-]*):`)
+
+func rootPrefix(plain []byte) string {
+	if found := rootName.FindSubmatch(plain); found != nil {
+		return string(found[1])
+	}
+	return ""
+}
+
+// borrow adds declarations that providers count on although no signature need cover them: exclusive canonicalization leaves
+// out what is declared around an element and not used there, and what is encrypted doesn't count as use. Whoever changes
+// them on the way must not make SAML of anything that was none: so only the prefix of the encrypted element itself, which is
+// SAML's in any case, can mean SAML's namespace by it.
+func borrow(namespaces, around map[string]string, root string) {
+	for prefix, uri := range around {
+		if _, declared := namespaces[prefix]; declared || prefix == "" {
+			continue
+		}
+		if uri != nsAssertion || prefix == root {
+			namespaces[prefix] = uri
+		}
+	}
 }
 
 // parseWithin parses what was decrypted as if it stood where it was encrypted: with the namespaces of that place. It returns

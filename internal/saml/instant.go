@@ -3,13 +3,31 @@ package saml
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/beevik/etree"
 )
 
-// dateTime is the form of xs:dateTime with a time zone. Without one, an instant would be ambiguous.
-var dateTime = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,30})?(Z|[+-]\d\d:\d\d)$`)
+// dateTime is the form of xs:dateTime.
+var dateTime = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,30})?(Z|[+-]\d\d:\d\d)?$`)
+
+// ParseInstant reads an xs:dateTime. One without a time zone is in UTC, as all of SAML's are (saml-core-2.0 section 1.3.3).
+func ParseInstant(text string) (time.Time, error) {
+	text = strings.TrimFunc(text, isSpace)
+	form := dateTime.FindStringSubmatch(text)
+	if form == nil {
+		return time.Time{}, fmt.Errorf("%s is not a date and time", quote(text))
+	}
+	if form[2] == "" {
+		text += "Z"
+	}
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s is not a date and time: %w", quote(text), err)
+	}
+	return at.UTC(), nil
+}
 
 // instant reads an attribute that is an instant: zero if it is absent.
 func instant(el *etree.Element, name string) (time.Time, error) {
@@ -17,10 +35,7 @@ func instant(el *etree.Element, name string) (time.Time, error) {
 	if !present {
 		return time.Time{}, nil
 	}
-	if !dateTime.MatchString(value) {
-		return time.Time{}, fmt.Errorf("%s of %s is not a date and time with a zone: %s", name, el.Tag, quote(value))
-	}
-	at, err := time.Parse(time.RFC3339Nano, value)
+	at, err := ParseInstant(value)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("%s of %s: %w", name, el.Tag, err)
 	}
@@ -28,7 +43,7 @@ func instant(el *etree.Element, name string) (time.Time, error) {
 		// The least instant of many languages, and here: it must not be taken for an absent one.
 		return time.Time{}, fmt.Errorf("%s of %s is not set: %s", name, el.Tag, quote(value))
 	}
-	return at.UTC(), nil
+	return at, nil
 }
 
 // A clock is the instant that a response is read at, and how far the provider's may differ from it.

@@ -42,8 +42,27 @@ type Reader struct {
 	// Strict requires what the web browser profile does (saml-profiles-2.0 section 4.1.4.2): a Recipient and a
 	// NotOnOrAfter of the subject's confirmation, and conditions that restrict the audience.
 	Strict bool
+	// Accept is what is taken although it should be refused.
+	Accept Tolerance
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+}
+
+// Tolerance is what a Reader takes although the standard, or caution, has it refused. Each says what is given up by it.
+type Tolerance struct {
+	// ExpiredCertificates takes certificates outside of their time of validity: a key that the provider has given up, because
+	// it may have got lost, still counts. (SAML V2.0 Metadata Interoperability Profile section 2.5.1 has dates not matter.)
+	ExpiredCertificates bool
+	// ResponseIssuer takes any Issuer of a response that is not signed itself, if that of the signed assertion is right.
+	ResponseIssuer bool
+	// UnknownConditions takes an assertion under conditions that are not known here, such as Delegation, and may not hold.
+	UnknownConditions bool
+	// EndedSessions takes an assertion although the provider's session has ended (SessionNotOnOrAfter).
+	EndedSessions bool
+	// SignatureObjects takes signatures with an Object in them, to which nothing refers.
+	SignatureObjects bool
+	// SignatureIDs takes signatures that share an Id with another one.
+	SignatureIDs bool
 }
 
 // An Assertion is what a provider says about a user.
@@ -65,6 +84,8 @@ type Assertion struct {
 	// NotOnOrAfter is until when Read would take this assertion again, the clock skew included: as long as that, its ID
 	// must be remembered. Zero means that the assertion has no end.
 	NotOnOrAfter time.Time
+	// Warnings is what somebody should mend at the provider, although it was taken.
+	Warnings []string
 	// ResponseID is the ID of the response that brought the assertion. It is not signed if only the assertion is.
 	ResponseID string
 }
@@ -115,7 +136,7 @@ func (r *Reader) Read(ctx context.Context, response []byte, inResponseTo string)
 	if inResponseTo == "" {
 		return nil, errors.New("no request that the response could answer")
 	}
-	root, err := parse(response)
+	root, err := parseTolerant(response, r.Accept)
 	if err != nil {
 		return nil, err
 	}
@@ -147,4 +168,11 @@ type reading struct {
 	clock   clock
 	request string // its ID
 	keys    decrypter
+	// warnings are for whoever runs the provider.
+	warnings []string
+}
+
+// warn notes what was taken although it is wrong.
+func (r *reading) warn(format string, args ...any) {
+	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
 }

@@ -63,6 +63,7 @@ func (r *reading) response(ctx context.Context, root *etree.Element) (*Assertion
 		return nil, err
 	}
 	read.ResponseID = attribute(head, "ID")
+	read.Warnings = r.warnings
 	return read, nil
 }
 
@@ -93,6 +94,11 @@ func (r *reading) trustedAssertion(ctx context.Context, root, signed *etree.Elem
 	// The assertion's own signature is verified where the assertion was found: within a canonical response, the namespaces
 	// that it was signed with may be gone.
 	covered, err := r.verifyUnlessSkipped(ctx, assertion)
+	if err != nil && signed != nil && ctx.Err() == nil {
+		// The response's signature covers the assertion whether or not its own holds.
+		r.warn("%v; the response that it came in is signed, so it was taken", err)
+		covered, err = nil, nil
+	}
 	switch {
 	case err != nil:
 		return nil, err
@@ -110,13 +116,14 @@ func (r *reading) trustedAssertion(ctx context.Context, root, signed *etree.Elem
 // decryptAssertion returns an element that holds the decrypted assertion. If the response is signed, only what the
 // signature covers is decrypted.
 func (r *reading) decryptAssertion(ctx context.Context, encrypted, signed *etree.Element) (*etree.Element, error) {
+	around := scope(encrypted)
 	if signed != nil {
 		var err error
 		if encrypted, err = required(signed, nsAssertion, "EncryptedAssertion"); err != nil {
 			return nil, err
 		}
 	}
-	holder, err := r.keys.decrypt(ctx, encrypted, signed != nil)
+	holder, err := r.keys.decrypt(ctx, encrypted, around, signed != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -133,8 +140,10 @@ func (r *reading) checkResponse(response *etree.Element, trusted bool) error {
 		return err
 	}
 	if issuer != nil || trusted {
-		if err := r.checkIssuer(response, issuer); err != nil {
+		if err := r.checkIssuer(response, issuer); err != nil && (trusted || !r.Accept.ResponseIssuer) {
 			return err
+		} else if err != nil {
+			r.warn("%v; it was taken because the assertion is signed", err)
 		}
 	}
 	if request := attribute(response, "InResponseTo"); request != r.request && (trusted || request != "") {

@@ -2,14 +2,12 @@ package saml
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/rsa"
+	"crypto"
+	_ "crypto/sha1" //nolint:gosec // G505: only with Reader.AllowSHA1
+	_ "crypto/sha512"
 	"crypto/x509"
-	"encoding/asn1"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"math/big"
 	"slices"
 	"time"
 
@@ -17,48 +15,55 @@ import (
 	dsig "github.com/russellhaering/goxmldsig"
 )
 
-// minRSABits is the least size of an RSA key. Old providers do sign with 1024 bits; below, keys have been factored.
-const minRSABits = 1024
-
-// keyKind is the kind of key that a signature method needs.
-type keyKind string
-
-const (
-	keyRSA   keyKind = "RSA"
-	keyECDSA keyKind = "ECDSA"
-)
-
-// signatureMethods are those accepted. HMAC is none of them: its secret would be the public key.
-var signatureMethods = map[string]keyKind{
-	dsig.RSASHA256SignatureMethod:   keyRSA,
-	dsig.RSASHA384SignatureMethod:   keyRSA,
-	dsig.RSASHA512SignatureMethod:   keyRSA,
-	dsig.ECDSASHA256SignatureMethod: keyECDSA,
-	dsig.ECDSASHA384SignatureMethod: keyECDSA,
-	dsig.ECDSASHA512SignatureMethod: keyECDSA,
+// A SignatureError says that a signature is there and not valid.
+type SignatureError struct {
+	Element string // what is signed, such as Assertion
+	Cause   error
 }
 
-var sha1SignatureMethods = map[string]keyKind{
-	dsig.RSASHA1SignatureMethod:   keyRSA,
-	dsig.ECDSASHA1SignatureMethod: keyECDSA,
+// Error names the element and the rule that its signature breaks.
+func (e *SignatureError) Error() string {
+	return fmt.Sprintf("the signature of the %s is not valid: %v", e.Element, e.Cause)
 }
 
-const digestSHA1 = "http://www.w3.org/2000/09/xmldsig#sha1"
+// Unwrap returns the cause.
+func (e *SignatureError) Unwrap() error { return e.Cause }
 
-var digestMethods = []string{
-	"http://www.w3.org/2001/04/xmlenc#sha256",
-	"http://www.w3.org/2001/04/xmldsig-more#sha384",
-	"http://www.w3.org/2001/04/xmlenc#sha512",
+// A signatureMethod is how SignedInfo is signed.
+type signatureMethod struct {
+	kind keyKind
+	hash crypto.Hash
+	pss  bool // RSASSA-PSS, and not PKCS #1 1.5
 }
 
-var canonicalForms = []string{
-	string(dsig.CanonicalXML10ExclusiveAlgorithmId), string(dsig.CanonicalXML10ExclusiveWithCommentsAlgorithmId),
-	string(dsig.CanonicalXML10RecAlgorithmId), string(dsig.CanonicalXML10WithCommentsAlgorithmId),
-	string(dsig.CanonicalXML11AlgorithmId), string(dsig.CanonicalXML11WithCommentsAlgorithmId),
+// moreMethods begins the names of RFC 6931 for RSASSA-PSS (section 2.3.10).
+const moreMethods = "http://www.w3.org/2007/05/xmldsig-more#"
+
+// signatureMethods are those accepted, SHA-1 only where it is allowed. HMAC is none of them: its secret would be the public
+// key.
+var signatureMethods = map[string]signatureMethod{
+	dsig.RSASHA1SignatureMethod:     {kind: keyRSA, hash: crypto.SHA1},
+	dsig.RSASHA256SignatureMethod:   {kind: keyRSA, hash: crypto.SHA256},
+	dsig.RSASHA384SignatureMethod:   {kind: keyRSA, hash: crypto.SHA384},
+	dsig.RSASHA512SignatureMethod:   {kind: keyRSA, hash: crypto.SHA512},
+	moreMethods + "sha256-rsa-MGF1": {kind: keyRSA, hash: crypto.SHA256, pss: true},
+	moreMethods + "sha384-rsa-MGF1": {kind: keyRSA, hash: crypto.SHA384, pss: true},
+	moreMethods + "sha512-rsa-MGF1": {kind: keyRSA, hash: crypto.SHA512, pss: true},
+	dsig.ECDSASHA1SignatureMethod:   {kind: keyECDSA, hash: crypto.SHA1},
+	dsig.ECDSASHA256SignatureMethod: {kind: keyECDSA, hash: crypto.SHA256},
+	dsig.ECDSASHA384SignatureMethod: {kind: keyECDSA, hash: crypto.SHA384},
+	dsig.ECDSASHA512SignatureMethod: {kind: keyECDSA, hash: crypto.SHA512},
+}
+
+var digestMethods = map[string]crypto.Hash{
+	"http://www.w3.org/2000/09/xmldsig#sha1":        crypto.SHA1,
+	"http://www.w3.org/2001/04/xmlenc#sha256":       crypto.SHA256,
+	"http://www.w3.org/2001/04/xmldsig-more#sha384": crypto.SHA384,
+	"http://www.w3.org/2001/04/xmlenc#sha512":       crypto.SHA512,
 }
 
 // verify checks the signature that el has as a child and returns what it covers, parsed anew: nil if el has no signature. A
-// signature that is there and not valid is an error.
+// signature that is there and not valid is a *SignatureError.
 func (r *Reader) verify(ctx context.Context, el *etree.Element, now time.Time) (*etree.Element, error) {
 	signatureElement, err := child(el, nsSignature, "Signature")
 	if signatureElement == nil || err != nil {
@@ -66,7 +71,7 @@ func (r *Reader) verify(ctx context.Context, el *etree.Element, now time.Time) (
 	}
 	covered, err := r.verifySignature(ctx, el, signatureElement, now)
 	if err != nil {
-		return nil, fmt.Errorf("the signature of the %s is not valid: %w", el.Tag, err)
+		return nil, &SignatureError{Element: el.Tag, Cause: err}
 	}
 	return covered, nil
 }
@@ -76,7 +81,7 @@ func (r *Reader) verifySignature(ctx context.Context, el, signatureElement *etre
 	if err != nil {
 		return nil, err
 	}
-	candidates, err := found.candidates(r.certificates(), now)
+	candidates, err := found.candidates(r.certificates(), now, r.Accept.ExpiredCertificates)
 	if err != nil {
 		return nil, err
 	}
@@ -85,11 +90,11 @@ func (r *Reader) verifySignature(ctx context.Context, el, signatureElement *etre
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		covered, err := found.validate(el, signatureElement.Index(), certificate, now)
+		err := found.verify(certificate)
 		if err == nil {
-			return covered, nil
+			return found.covered(el, signatureElement)
 		}
-		failures = append(failures, err)
+		failures = append(failures, fmt.Errorf("by the certificate %s: %w", quote(certificate.Subject.String()), err))
 	}
 	return nil, together(failures)
 }
@@ -101,12 +106,21 @@ func (r *Reader) certificates() []*x509.Certificate {
 	return r.Certificates()
 }
 
-// A signature is what a Signature element says, its shape checked.
+// A signature is what a Signature element says, its shape checked. It is read from the canonical form of SignedInfo, which
+// are the very bytes that are signed.
 type signature struct {
-	kind  keyKind
-	value []byte
+	signed []byte
+	method signatureMethod
+	value  []byte
+
+	form   dsig.Canonicalizer // of the element that it covers
+	digest crypto.Hash
+	sum    []byte
+	// inclusive says that the form takes in what is declared around the element.
+	inclusive bool
+
 	// named are the certificates in KeyInfo. They are compared with the configured ones and never trusted by themselves.
-	named [][]byte
+	named []*x509.Certificate
 }
 
 // readSignature checks the shape of a signature (XML Signature, saml-core-2.0 section 5.4): it must cover the element that
@@ -125,57 +139,62 @@ func (r *Reader) readSignature(el, signatureElement *etree.Element) (*signature,
 		return nil, err
 	}
 	for _, part := range signatureElement.ChildElements() {
-		if part != signedInfo && part != value && part != keyInfo {
+		// Nothing refers to an Object: there is one reference, which means el.
+		tolerated := r.Accept.SignatureObjects && is(part, nsSignature, "Object")
+		if part != signedInfo && part != value && part != keyInfo && !tolerated {
 			return nil, fmt.Errorf("it holds %s", quote(part.Tag))
 		}
 	}
 	var found signature
-	if found.kind, err = r.readSignedInfo(el, signedInfo); err != nil {
+	if err := r.readSignedInfo(&found, el, signedInfo); err != nil {
 		return nil, err
 	}
 	if found.value, err = decodeText(value); err != nil {
 		return nil, err
 	}
-	if keyInfo == nil {
-		return &found, nil
+	if keyInfo != nil {
+		found.named = namedCertificates(keyInfo)
 	}
-	return &found, found.readKeyInfo(keyInfo)
+	return &found, nil
 }
 
-func (r *Reader) readSignedInfo(el, signedInfo *etree.Element) (keyKind, error) {
+func (r *Reader) readSignedInfo(found *signature, el, signedInfo *etree.Element) error {
 	if err := walk(signedInfo, checkPlain); err != nil {
-		return "", err
+		return err
 	}
-	parts := signedInfo.ChildElements()
-	if len(parts) != 3 {
-		return "", errors.New("SignedInfo must have a canonicalization method, a signature method and one reference")
-	}
-	canonicalization, err := algorithm(signedInfo, "CanonicalizationMethod")
+	method, err := required(signedInfo, nsSignature, "CanonicalizationMethod")
 	if err != nil {
-		return "", err
+		return err
 	}
-	if !slices.Contains(canonicalForms, canonicalization) {
-		return "", fmt.Errorf("the canonicalization method %s is not accepted", quote(canonicalization))
-	}
-	method, err := algorithm(signedInfo, "SignatureMethod")
+	form, _, err := canonicalForm(method)
 	if err != nil {
-		return "", err
+		return fmt.Errorf("the canonicalization method: %w", err)
 	}
-	kind, accepted := signatureMethods[method]
-	if weak, known := sha1SignatureMethods[method]; known {
-		if !r.AllowSHA1 {
-			return "", errors.New("it is made with SHA-1, which is not allowed")
-		}
-		kind, accepted = weak, true
+	if found.signed, err = form.Canonicalize(detach(signedInfo)); err != nil {
+		return fmt.Errorf("canonicalising SignedInfo: %w", err)
 	}
-	if !accepted {
-		return "", fmt.Errorf("the signature method %s is not accepted", quote(method))
+	if signedInfo, err = parse(found.signed); err != nil {
+		return err
+	}
+	if len(signedInfo.ChildElements()) != 3 {
+		return errors.New("SignedInfo must have a canonicalization method, a signature method and one reference")
+	}
+	name, err := algorithm(signedInfo, "SignatureMethod")
+	if err != nil {
+		return err
+	}
+	var accepted bool
+	if found.method, accepted = signatureMethods[name]; !accepted {
+		return fmt.Errorf("the signature method %s is not accepted", quote(name))
+	}
+	if found.method.hash == crypto.SHA1 && !r.AllowSHA1 {
+		return errors.New("it is made with SHA-1, which is not allowed")
 	}
 	reference, err := required(signedInfo, nsSignature, "Reference")
 	if err != nil {
-		return "", err
+		return err
 	}
-	return kind, r.checkReference(el, reference)
+	return r.readReference(found, el, reference)
 }
 
 // checkPlain refuses what two readers of a SignedInfo might understand differently.
@@ -205,184 +224,105 @@ func algorithm(parent *etree.Element, name string) (string, error) {
 	return attribute(method, "Algorithm"), nil
 }
 
-// checkReference requires that a reference means el. The empty URI means the whole document, so only its root.
-func (r *Reader) checkReference(el, reference *etree.Element) error {
+// readReference requires that a reference means el. The empty URI means the whole document, so only its root.
+func (r *Reader) readReference(found *signature, el, reference *etree.Element) error {
 	uri, id := attribute(reference, "URI"), attribute(el, "ID")
 	named := id != "" && uri == "#"+id
 	whole := uri == "" && isRoot(el)
 	if !named && !whole {
 		return fmt.Errorf("it refers to %s and not to the %s that it is in", quote(uri), el.Tag)
 	}
-	transforms, err := child(reference, nsSignature, "Transforms")
+	transforms, err := required(reference, nsSignature, "Transforms")
 	if err != nil {
-		return err
-	}
-	if transforms == nil {
 		return errors.New("its reference has no enveloped-signature transform")
 	}
-	if err := checkTransforms(transforms); err != nil {
+	if err := found.readTransforms(transforms.ChildElements()); err != nil {
 		return err
 	}
-	digest, err := algorithm(reference, "DigestMethod")
+	name, err := algorithm(reference, "DigestMethod")
 	if err != nil {
 		return err
 	}
-	if digest == digestSHA1 && !r.AllowSHA1 {
+	var accepted bool
+	if found.digest, accepted = digestMethods[name]; !accepted {
+		return fmt.Errorf("the digest method %s is not accepted", quote(name))
+	}
+	if found.digest == crypto.SHA1 && !r.AllowSHA1 {
 		return errors.New("its digest is made with SHA-1, which is not allowed")
 	}
-	if digest != digestSHA1 && !slices.Contains(digestMethods, digest) {
-		return fmt.Errorf("the digest method %s is not accepted", quote(digest))
+	sum, err := required(reference, nsSignature, "DigestValue")
+	if err != nil {
+		return err
 	}
-	_, err = required(reference, nsSignature, "DigestValue")
+	found.sum, err = decodeText(sum)
 	return err
 }
 
-// checkTransforms allows the enveloped-signature transform and then a canonical form: any other could leave a part of the
+// readTransforms allows the enveloped-signature transform and then a canonical form: any other could leave a part of the
 // element out of the digest.
-func checkTransforms(transforms *etree.Element) error {
-	for i, transform := range transforms.ChildElements() {
+func (s *signature) readTransforms(transforms []*etree.Element) error {
+	if len(transforms) == 0 {
+		return errors.New("its reference has no enveloped-signature transform")
+	}
+	// Without a form of its own, an element is written in the first one (XML Signature 1.1 section 4.4.3.2).
+	s.form, s.inclusive = dsig.MakeC14N10RecCanonicalizer(), true
+	for i, transform := range transforms {
 		name := attribute(transform, "Algorithm")
-		ok := transform.Tag == "Transform" && i < 2
+		ok := is(transform, nsSignature, "Transform") && i < 2
 		if i == 0 {
 			ok = ok && name == string(dsig.EnvelopedSignatureAltorithmId)
-		} else {
-			ok = ok && slices.Contains(canonicalForms, name)
+		} else if ok {
+			var err error
+			s.form, s.inclusive, err = canonicalForm(transform)
+			ok = err == nil
 		}
 		if !ok {
 			return fmt.Errorf("the transform %s is not accepted at place %d", quote(name), i+1)
 		}
 	}
-	if len(transforms.ChildElements()) == 0 {
-		return errors.New("its reference has no enveloped-signature transform")
-	}
 	return nil
 }
 
-func (s *signature) readKeyInfo(keyInfo *etree.Element) error {
-	for _, data := range children(keyInfo, nsSignature, "X509Data") {
-		for _, certificate := range children(data, nsSignature, "X509Certificate") {
-			der, err := decodeText(certificate)
-			if err != nil {
-				return err
-			}
-			s.named = append(s.named, der)
+// canonicalForm returns the form that a CanonicalizationMethod or Transform names, and whether it is inclusive. Comments
+// are left out whatever it says: see removeComments.
+func canonicalForm(method *etree.Element) (form dsig.Canonicalizer, inclusive bool, err error) {
+	name := attribute(method, "Algorithm")
+	switch dsig.AlgorithmID(name) {
+	case dsig.CanonicalXML10ExclusiveAlgorithmId, dsig.CanonicalXML10ExclusiveWithCommentsAlgorithmId:
+		prefixes, err := child(method, nsExclusive, "InclusiveNamespaces")
+		if err != nil {
+			return nil, false, err
 		}
+		list := ""
+		if prefixes != nil {
+			list = attribute(prefixes, "PrefixList")
+		}
+		return dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList(list), false, nil
+	case dsig.CanonicalXML10RecAlgorithmId, dsig.CanonicalXML10WithCommentsAlgorithmId:
+		return dsig.MakeC14N10RecCanonicalizer(), true, nil
+	case dsig.CanonicalXML11AlgorithmId, dsig.CanonicalXML11WithCommentsAlgorithmId:
+		return dsig.MakeC14N11Canonicalizer(), true, nil
 	}
-	return nil
+	return nil, false, fmt.Errorf("%s is not accepted", quote(name))
 }
 
-// decodeText decodes an element's base64 text.
-func decodeText(el *etree.Element) ([]byte, error) {
-	value, err := text(el)
-	if err != nil {
-		return nil, err
-	}
-	decoded, err := DecodePost(value)
-	if err != nil {
-		return nil, fmt.Errorf("%s is not base64", el.Tag)
-	}
-	return decoded, nil
-}
-
-// candidates returns the certificates that may have made the signature: those that KeyInfo names, or all if it names none.
-func (s *signature) candidates(certificates []*x509.Certificate, now time.Time) ([]*x509.Certificate, error) {
-	if len(certificates) == 0 {
-		return nil, errors.New("no certificate of the provider is configured")
-	}
-	var found []*x509.Certificate
-	var refused []error
-	for _, certificate := range certificates {
-		if len(s.named) > 0 && !slices.ContainsFunc(s.named, func(der []byte) bool { return slices.Equal(der, certificate.Raw) }) {
-			continue
-		}
-		if err := s.usable(certificate, now); err != nil {
-			refused = append(refused, fmt.Errorf("the certificate %s %w", quote(certificate.Subject.String()), err))
-			continue
-		}
-		found = append(found, certificate)
-	}
-	if len(found) > 0 {
-		return found, nil
-	}
-	if len(refused) == 0 {
-		return nil, errors.New("it names a certificate that is not configured for the provider")
-	}
-	return nil, together(refused)
-}
-
-// usable tells why a configured certificate can't have made the signature.
-func (s *signature) usable(certificate *x509.Certificate, now time.Time) error {
-	if now.Before(certificate.NotBefore) {
-		return fmt.Errorf("is not valid before %s", show(certificate.NotBefore))
-	}
-	if now.After(certificate.NotAfter) {
-		return fmt.Errorf("expired at %s", show(certificate.NotAfter))
-	}
-	switch key := certificate.PublicKey.(type) {
-	case *rsa.PublicKey:
-		if s.kind != keyRSA {
-			return fmt.Errorf("has an RSA key, and the signature is made with %s", s.kind)
-		}
-		if key.N.BitLen() < minRSABits {
-			return fmt.Errorf("has an RSA key of less than %d bits", minRSABits)
-		}
-	case *ecdsa.PublicKey:
-		if s.kind != keyECDSA {
-			return fmt.Errorf("has an ECDSA key, and the signature is made with %s", s.kind)
-		}
-	default:
-		return errors.New("has a key of a kind that is not accepted")
-	}
-	return nil
-}
-
-// validate checks digest and signature with one certificate, and returns what the digest was made of. index is the place of
-// the Signature among el's children.
-func (s *signature) validate(el *etree.Element, index int, certificate *x509.Certificate, now time.Time) (*etree.Element, error) {
+// covered checks the digest of the element that a signature is in, and returns what it was made of, parsed anew.
+func (s *signature) covered(el, signatureElement *etree.Element) (*etree.Element, error) {
 	alone := detach(el)
-	own, ok := alone.Child[index].(*etree.Element)
-	if !ok {
-		return nil, errors.New("the signature is not where it was")
-	}
-	// The library takes the first signature it meets, and as the key the first certificate named, if any. Neither the
-	// place of the signature in its parent nor its value and KeyInfo are covered by it.
+	alone.RemoveChildAt(signatureElement.Index())
 	removeComments(alone)
-	alone.RemoveChild(own)
-	alone.InsertChildAt(0, own)
-	for _, part := range own.ChildElements() {
-		switch part.Tag {
-		case "KeyInfo":
-			own.RemoveChild(part)
-		case "SignatureValue":
-			part.SetText(base64.StdEncoding.EncodeToString(s.valueFor(certificate)))
-		}
-	}
-	validation := dsig.NewDefaultValidationContext(&dsig.MemoryX509CertificateStore{Roots: []*x509.Certificate{certificate}})
-	validation.Clock = dsig.NewFakeClockAt(now)
-	covered, err := validation.Validate(alone)
+	data, err := s.form.Canonicalize(alone)
 	if err != nil {
-		return nil, fmt.Errorf("by the certificate %s: %w", quote(certificate.Subject.String()), err)
+		return nil, fmt.Errorf("canonicalising %s: %w", el.Tag, err)
 	}
-	if covered.Tag != el.Tag || covered.NamespaceURI() != el.NamespaceURI() || attribute(covered, "ID") != attribute(el, "ID") {
-		return nil, errors.New("it covers another element")
+	hash := s.digest.New()
+	_, _ = hash.Write(data) // never fails
+	if slices.Equal(hash.Sum(nil), s.sum) {
+		return parse(data)
 	}
-	return reparse(covered)
-}
-
-// valueFor returns the value in the form that the library takes. XML Signature writes an ECDSA signature as two numbers of
-// the curve's size (RFC 6931 section 2.3.6); the library, and those who sign with it, write the ASN.1 form.
-func (s *signature) valueFor(certificate *x509.Certificate) []byte {
-	key, ok := certificate.PublicKey.(*ecdsa.PublicKey)
-	if !ok {
-		return s.value
+	if s.inclusive && !isRoot(el) {
+		return nil, fmt.Errorf("the %s is not what was signed; it was signed with inclusive canonicalization, which breaks when the "+
+			"provider puts it into a response after that: have the provider use exclusive canonicalization, or sign the response", el.Tag)
 	}
-	size := (key.Curve.Params().BitSize + 7) / 8
-	if len(s.value) != 2*size {
-		return s.value
-	}
-	der, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(s.value[:size]), new(big.Int).SetBytes(s.value[size:])})
-	if err != nil {
-		return s.value
-	}
-	return der
+	return nil, fmt.Errorf("the %s is not what was signed", el.Tag)
 }

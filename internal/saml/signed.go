@@ -7,7 +7,7 @@ import (
 	"github.com/beevik/etree"
 )
 
-// Check refuses a document that other parsers might understand differently, or that is longer than 1 MiB.
+// Check refuses a document that other parsers might understand differently, or that is longer than 2 MiB.
 func Check(document []byte) error {
 	_, err := parse(document)
 	return err
