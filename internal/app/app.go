@@ -43,6 +43,7 @@ type App struct {
 	log   *slog.Logger
 	store store.Store
 
+	answers    *token.Answers
 	families   *token.Families
 	offline    *token.OfflineSessions
 	signer     signer
@@ -105,7 +106,8 @@ func (a *App) openStorage(ctx context.Context, p *Plan) error {
 	}
 	a.log.InfoContext(ctx, "config storage", "storage_type", a.cfg.Storage.Type)
 	lifetimes := refreshPolicy(a.cfg)
-	a.families = token.NewFamilies(a.store, lifetimes, time.Now, a.log)
+	a.answers = token.NewAnswers(a.store, time.Now, a.log)
+	a.families = token.NewFamilies(a.store, lifetimes, a.answers, time.Now, a.log)
 	a.offline = token.NewOfflineSessions(a.store, lifetimes, time.Now)
 	if s.upstream == nil {
 		return nil
@@ -226,6 +228,7 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error { a.maintain(background); return nil })
 	group.Go(func() error { a.connectors.Run(background); return nil })
 	group.Go(func() error { a.forget(background); return nil })
+	group.Go(func() error { a.answers.Run(background); return nil })
 	if a.web != nil {
 		group.Go(func() error { a.web.Watch(background, server.WatchInterval); return nil })
 		group.Go(func() error { a.reloadCertificate(background); return nil })

@@ -117,6 +117,9 @@ func faultyVisit(t *testing.T, visit visit, n int, late bool) bool {
 		}
 		return false
 	}
+	if f.maybeSettled() && a.status == http.StatusOK {
+		return true
+	}
 	blamed := a.header.Get("Location")
 	if a.status < http.StatusInternalServerError && !strings.Contains(blamed, "error=server_error") &&
 		!strings.Contains(blamed, "error=temporarily_unavailable") {

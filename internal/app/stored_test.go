@@ -59,7 +59,9 @@ func TestUpstreamsRefreshTokens(t *testing.T) {
 	}
 	adopt := func(t *testing.T, stored store.Store, legacy token.Legacy) {
 		t.Helper()
-		families := token.NewFamilies(stored, token.Policy{Rotate: true}, time.Now, slog.New(slog.DiscardHandler))
+		log := slog.New(slog.DiscardHandler)
+		answers := token.NewAnswers(stored, time.Now, log)
+		families := token.NewFamilies(stored, token.Policy{Rotate: true}, answers, time.Now, log)
 		if err := families.Adopt(t.Context(), legacy); err != nil {
 			t.Fatal(err)
 		}

@@ -48,8 +48,8 @@ func (a *App) share(p *Plan) shared {
 			Profile: a.compatible().TokenProfile == config.Strict,
 		},
 		verifier:    &token.Verifier{Issuer: a.cfg.Issuer, Keys: a.signer, Revocations: revocations, Now: time.Now},
-		codes:       token.NewCodes(a.store, a.cfg.Expiry.AuthCodes, a.cfg.Expiry.AuthCodeReuseInterval, time.Now),
-		devices:     token.NewDevices(a.store, a.cfg.Expiry.DeviceRequests, time.Now),
+		codes:       token.NewCodes(a.store, a.cfg.Expiry.AuthCodes, a.cfg.Expiry.AuthCodeReuseInterval, a.answers, time.Now),
+		devices:     token.NewDevices(a.store, a.cfg.Expiry.DeviceRequests, a.answers, time.Now),
 		revocations: revocations,
 	}
 }
@@ -57,7 +57,7 @@ func (a *App) share(p *Plan) shared {
 func (a *App) compatible() config.Compatibility { return a.cfg.OAuth2.Compatibility }
 
 // swept are the kinds of records that expire.
-var swept = []string{"device", "revoked", "seen", "request", "code", "login", "refresh", "offline", store.LeaseKind}
+var swept = []string{"device", "revoked", "seen", "request", "code", "login", "refresh", "offline", "answers", store.LeaseKind}
 
 // furnish makes the rooms that serve the routes.
 func (a *App) furnish(with shared) rooms {

@@ -65,11 +65,12 @@ func newFlow(t *testing.T, s connector.Config, edit func(*login.Config)) http.Ha
 	}
 	clients := client.NewRegistry([]*client.Client{{ID: "app", RedirectURIs: []string{"https://app.test/cb"}}}, records,
 		limit.NewSet(time.Now))
+	codes := token.NewCodes(records, time.Minute, 0, token.NewAnswers(records, time.Now, log), time.Now)
 	cfg := login.Config{
 		Issuer: issuer.String(), IssuerURL: issuer, Clients: clients,
 		Connectors: federation.NewRegistry(
 			[]*federation.Definition{{ID: "src", Name: "Source", Config: s}}, records, issuer, log),
-		Policy: policy.New(clients, policy.Options{}), Codes: token.NewCodes(records, time.Minute, 0, time.Now), Hints: hints{}, Ring: ring,
+		Policy: policy.New(clients, policy.Options{}), Codes: codes, Hints: hints{}, Ring: ring,
 		Limits: limit.NewSet(time.Now),
 		Store:  records, Pages: pages, Log: log, Now: time.Now, RequestLifetime: time.Hour, SkipApproval: true,
 		ResponseTypes: []string{"code", "id_token"},

@@ -104,7 +104,7 @@ type Change struct {
 // change would cost more than the change.
 var quiet = map[string]bool{
 	"request": true, "code": true, "device": true, "login": true, "refresh": true, "offline": true, "revoked": true,
-	"seen": true, "lease": true,
+	"seen": true, "lease": true, "answers": true,
 }
 
 // Announced reports whether Watch tells of the changes of a kind.

@@ -45,7 +45,8 @@ func (r *rotating) Refresh(_ context.Context, _ connector.Scopes, id connector.I
 func askRotating(s store.Store, src *rotating) *replica {
 	r := &replica{clock: time.Now()}
 	now, log := func() time.Time { return r.clock }, slog.New(slog.DiscardHandler)
-	r.codes, r.families = NewCodes(s, time.Minute, 0, now), NewFamilies(s, Policy{Rotate: true}, now, log)
+	r.answers = newAnswers(s, now)
+	r.codes, r.families = NewCodes(s, time.Minute, 0, r.answers, now), NewFamilies(s, Policy{Rotate: true}, r.answers, now, log)
 	r.offline = NewOfflineSessions(s, Policy{}, now)
 	connectors := federation.NewRegistry(
 		[]*federation.Definition{{ID: "src", Config: src}}, s, &url.URL{Scheme: "http", Host: "dex.test"}, log)

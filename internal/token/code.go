@@ -34,13 +34,17 @@ type code struct {
 	RedirectURI string    `json:"redirectURI"`
 	Challenge   Challenge `json:"challenge,omitzero"`
 	ValidUntil  time.Time `json:"validUntil"`
+	Process     string    `json:"process,omitempty"` // whose clock says so
 	// FamilyID names the refresh tokens that the code gives, before there are any, so that a replay finds them.
 	FamilyID string `json:"familyID"`
 	// Used marks a code without refresh tokens that was redeemed, or any that somebody could not redeem. Where there are
 	// refresh tokens it is their family that shows the use: it can begin only once.
 	Used bool `json:"used,omitempty"`
-	// Redeemed is when a code without refresh tokens was redeemed, where that may be repeated; zero otherwise.
+	// Redeemed is when a code without refresh tokens was redeemed, and Stamp names the write; zero otherwise.
 	Redeemed time.Time `json:"redeemed,omitzero"`
+	Stamp    stamp     `json:"stamp,omitzero"`
+	// Kept is the identity of a code that was redeemed, for whoever has the code and may use it again.
+	Kept []byte `json:"kept,omitempty"`
 }
 
 // Codes are the authorization codes. They are safe for concurrent use.
@@ -48,13 +52,14 @@ type Codes struct {
 	table    *store.Table[code]
 	lifetime time.Duration
 	reuse    time.Duration // how long after its use a code gets the same answer again
+	answers  *Answers
 	now      func() time.Time
 	recent   recent
 }
 
 // NewCodes returns the codes in a storage, each good for a lifetime. Within the reuse interval after its use a code gets the
 // same answer again, for who lost it; RFC 6749 (4.1.2) wants 0, which means never.
-func NewCodes(s store.Store, lifetime, reuse time.Duration, now func() time.Time) *Codes {
+func NewCodes(s store.Store, lifetime, reuse time.Duration, answers *Answers, now func() time.Time) *Codes {
 	return &Codes{
 		table: store.In(s, store.Kind[code]{
 			Name:    "code",
@@ -62,6 +67,7 @@ func NewCodes(s store.Store, lifetime, reuse time.Duration, now func() time.Time
 		}),
 		lifetime: lifetime,
 		reuse:    reuse,
+		answers:  answers,
 		now:      now,
 	}
 }
@@ -75,6 +81,7 @@ func (c *Codes) Issue(ctx context.Context, a Authorization, redirectURI string, 
 		RedirectURI:   redirectURI,
 		Challenge:     challenge,
 		ValidUntil:    c.now().Add(c.lifetime),
+		Process:       c.answers.self,
 		FamilyID:      cmp.Or(a.GrantID, id.New()),
 	})
 	if err != nil {
@@ -105,12 +112,29 @@ func (c *Codes) read(ctx context.Context, secret, clientID string) (store.Entry[
 	switch {
 	case e.Value.ClientID != clientID:
 		return e, fmt.Errorf("code of another client: %w", store.ErrNotFound)
-	case e.Value.Used && !c.mayRepeat(e.Value.Redeemed):
-		return e, errReplayed
-	case c.now().After(e.Value.ValidUntil):
+	case e.Value.Used:
+		return e, c.recall(ctx, secret, &e.Value)
+	case c.now().After(e.Value.ValidUntil.Add(c.answers.skew(e.Value.Process))):
 		return e, errTooOld
 	}
 	return e, nil
+}
+
+// recall gives a code that was redeemed its identity back, if it may be used again.
+func (c *Codes) recall(ctx context.Context, secret string, used *code) error {
+	if len(used.Kept) == 0 {
+		return errReplayed
+	}
+	if !c.mayRepeat(used.Redeemed) {
+		owed, err := c.answers.owed(ctx, use{stamp: used.Stamp, at: used.Redeemed}, c.now())
+		switch {
+		case err != nil:
+			return fmt.Errorf("code was used, look for the answer: %w", err)
+		case !owed:
+			return errReplayed
+		}
+	}
+	return openKept(secret, used.Kept, &used.Identity)
 }
 
 // mayRepeat reports whether what was used at a time may be used once more.
@@ -118,36 +142,51 @@ func (c *Codes) mayRepeat(used time.Time) bool {
 	return c.reuse > 0 && !used.IsZero() && !c.now().After(used.Add(c.reuse))
 }
 
-// mayHaveRepeated reports whether what was used at a time, by the clock of another replica perhaps, is used once more by
-// somebody who only comes a little too late.
-func (c *Codes) mayHaveRepeated(used time.Time) bool {
-	return !used.IsZero() && c.mayRepeat(used.Add(clockSkew))
+// mayHaveRepeated reports whether what was used is used once more by somebody who only comes a little too late, by the
+// clock of another replica perhaps.
+func (c *Codes) mayHaveRepeated(u use) bool {
+	return !u.at.IsZero() && c.mayRepeat(u.at.Add(max(usualSkew, c.answers.skew(u.Process))))
 }
 
 // redeem marks a code as used. Of any number of callers one succeeds, the others get errReplayed, but within the reuse
-// interval.
-func (c *Codes) redeem(ctx context.Context, e store.Entry[code]) error {
-	return c.change(ctx, e, func(stored *code) error {
-		switch {
-		case stored.Used && c.mayRepeat(stored.Redeemed):
-			return store.ErrUnchanged
-		case stored.Used:
+// interval, and where the one had no answer.
+func (c *Codes) redeem(ctx context.Context, secret string, e store.Entry[code]) error {
+	if e.Value.Used { // and may be again, as read has found
+		return nil
+	}
+	kept, err := sealKept(secret, e.Value.Identity)
+	if err != nil {
+		return err
+	}
+	w := c.answers.begin()
+	err = c.change(ctx, e, func(stored *code) error {
+		if stored.Used {
 			return errReplayed
-		case c.reuse > 0:
-			stored.Redeemed = c.now()
-		default:
-			stored.Identity = connector.Identity{} // what is kept is only for recognizing a replay
 		}
-		stored.Used = true
+		stored.Used, stored.Redeemed, stored.Stamp = true, c.now(), w.stamp
+		stored.Identity, stored.Kept = connector.Identity{}, kept
 		return nil
 	})
+	if err != nil {
+		_, err = lookAgain(ctx, c.table, e.Key, err, func(stored *code) bool { return stored.Stamp == w.stamp })
+	}
+	w.end(ctx, err)
+	if !errors.Is(err, errReplayed) {
+		return err
+	}
+	stored, err := c.table.Get(ctx, e.Key)
+	if err != nil {
+		return err
+	}
+	return c.recall(ctx, secret, &stored.Value)
 }
 
 // spoil marks a code as used, so that nobody can redeem it, and reports whether it was so marked before.
 func (c *Codes) spoil(ctx context.Context, e store.Entry[code]) (used bool, err error) {
 	err = c.change(ctx, e, func(stored *code) error {
 		used = stored.Used
-		stored.Used, stored.Redeemed, stored.Identity = true, time.Time{}, connector.Identity{}
+		stored.Used, stored.Redeemed, stored.Stamp = true, time.Time{}, stamp{}
+		stored.Identity, stored.Kept = connector.Identity{}, nil
 		return nil
 	})
 	return used, err

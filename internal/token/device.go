@@ -56,23 +56,31 @@ type device struct {
 	Interval      time.Duration  `json:"interval"` // that the device must keep between two questions
 	Polled        time.Time      `json:"polled,omitzero"`
 	ValidUntil    time.Time      `json:"validUntil"`
+	Process       string         `json:"process,omitempty"` // whose clock says so
+	// Redeemed is when a device code without refresh tokens was redeemed, Stamp names the write, and Kept is the
+	// authorization, for whoever has the device code and may use it again.
+	Redeemed time.Time `json:"redeemed,omitzero"`
+	Stamp    stamp     `json:"stamp,omitzero"`
+	Kept     []byte    `json:"kept,omitempty"`
 }
 
 // Devices are the devices that wait for their users (RFC 8628). They are safe for concurrent use.
 type Devices struct {
 	table    *store.Table[device]
 	lifetime time.Duration
+	answers  *Answers
 	now      func() time.Time
 }
 
 // NewDevices returns the devices in a storage; a lifetime is how long a user may take.
-func NewDevices(s store.Store, lifetime time.Duration, now func() time.Time) *Devices {
+func NewDevices(s store.Store, lifetime time.Duration, answers *Answers, now func() time.Time) *Devices {
 	return &Devices{
 		table: store.In(s, store.Kind[device]{
 			Name:    "device",
 			Expires: func(d *device) time.Time { return d.ValidUntil.Add(replayMemory) },
 		}),
 		lifetime: lifetime,
+		answers:  answers,
 		now:      now,
 	}
 }
@@ -99,7 +107,7 @@ func (s *Devices) Begin(ctx context.Context, r DeviceRequest) (DeviceCodes, erro
 		_, err := s.table.Create(ctx, userCode, device{
 			ClientID: r.ClientID, Authenticated: r.Authenticated, Scopes: r.Scopes, Challenge: r.Challenge,
 			Secret: hashSecret(deviceCode), State: devicePending,
-			FamilyID: id.New(), Interval: pollInterval, ValidUntil: s.now().Add(s.lifetime),
+			FamilyID: id.New(), Interval: pollInterval, ValidUntil: s.now().Add(s.lifetime), Process: s.answers.self,
 		})
 		if errors.Is(err, store.ErrExists) {
 			continue
@@ -139,7 +147,7 @@ func (s *Devices) Find(ctx context.Context, typed string) (WaitingDevice, error)
 	}
 	e, err := s.table.Get(ctx, userCode)
 	switch {
-	case errors.Is(err, store.ErrNotFound), err == nil && s.now().After(e.Value.ValidUntil):
+	case errors.Is(err, store.ErrNotFound), err == nil && s.expired(&e.Value):
 		return WaitingDevice{}, ErrNoDevice
 	case err != nil:
 		return WaitingDevice{}, fmt.Errorf("read device: %w", err)
@@ -156,7 +164,7 @@ func (s *Devices) Approve(ctx context.Context, name DeviceName, a Authorization)
 	return s.decide(ctx, name, func(d *device) {
 		d.State, d.Authorization = deviceGranted, &a
 		if end := s.now().Add(grantedTime); end.Before(d.ValidUntil) {
-			d.ValidUntil = end
+			d.ValidUntil, d.Process = end, s.answers.self
 		}
 	})
 }
@@ -173,7 +181,7 @@ func (s *Devices) Deny(ctx context.Context, name DeviceName) error {
 
 func (s *Devices) decide(ctx context.Context, name DeviceName, how func(*device)) error {
 	_, err := s.table.Update(ctx, name.UserCode, func(d *device) error {
-		if d.FamilyID != name.ID || d.State != devicePending || s.now().After(d.ValidUntil) {
+		if d.FamilyID != name.ID || d.State != devicePending || s.expired(d) {
 			return store.ErrNotFound
 		}
 		how(d)
@@ -201,8 +209,8 @@ func (s *Devices) poll(ctx context.Context, deviceCode, clientID string) (store.
 	case d.State == deviceDenied:
 		return e, oauth.Errorf(oauth.AccessDenied, "The user refused.")
 	case d.State == deviceRedeemed:
-		return e, oauth.Errorf(oauth.InvalidGrant, "The device_code was used before.")
-	case s.now().After(d.ValidUntil):
+		return e, s.recall(ctx, deviceCode, d)
+	case s.expired(d):
 		return e, oauth.Errorf(oauth.ExpiredToken, "The user took too long; begin anew.")
 	case d.State == deviceGranted:
 		return e, nil
@@ -254,19 +262,53 @@ func (s *Devices) wait(ctx context.Context, e store.Entry[device]) error {
 	return oauth.Errorf(oauth.AuthorizationPending, "The user has not decided yet.")
 }
 
-// redeem uses up a device code that gives no refresh token: of any number of callers one succeeds.
-func (s *Devices) redeem(ctx context.Context, e store.Entry[device]) error {
-	_, err := s.table.UpdateEntry(ctx, e, func(d *device) error {
+// expired reports whether a device has waited too long, by whichever clock is later.
+func (s *Devices) expired(d *device) bool {
+	return s.now().After(d.ValidUntil.Add(s.answers.skew(d.Process)))
+}
+
+// redeem uses up a device code that gives no refresh token: of any number of callers one succeeds, and others where the one
+// had no answer.
+func (s *Devices) redeem(ctx context.Context, deviceCode string, e store.Entry[device]) error {
+	if e.Value.State == deviceRedeemed { // and may be again, as poll has found
+		return nil
+	}
+	kept, err := sealKept(deviceCode, e.Value.Authorization)
+	if err != nil {
+		return err
+	}
+	w := s.answers.begin()
+	_, err = s.table.UpdateEntry(ctx, e, func(d *device) error {
 		if d.State != deviceGranted {
 			return errReplayed
 		}
-		d.State, d.Authorization = deviceRedeemed, nil
+		d.State, d.Authorization, d.Kept, d.Redeemed, d.Stamp = deviceRedeemed, nil, kept, s.now(), w.stamp
 		return nil
 	})
-	if errors.Is(err, errReplayed) {
+	if err != nil {
+		_, err = lookAgain(ctx, s.table, e.Key, err, func(d *device) bool { return d.Stamp == w.stamp })
+	}
+	w.end(ctx, err)
+	if !errors.Is(err, errReplayed) {
+		return err
+	}
+	stored, err := s.table.Get(ctx, e.Key)
+	if err != nil {
+		return err
+	}
+	return s.recall(ctx, deviceCode, &stored.Value)
+}
+
+// recall gives a device that was redeemed its authorization back, if the answer got lost.
+func (s *Devices) recall(ctx context.Context, deviceCode string, d *device) error {
+	owed, err := s.answers.owed(ctx, use{stamp: d.Stamp, at: d.Redeemed}, s.now())
+	switch {
+	case err != nil:
+		return fmt.Errorf("device code was used, look for the answer: %w", err)
+	case !owed || len(d.Kept) == 0:
 		return errDeviceCodeUsed()
 	}
-	return err
+	return openKept(deviceCode, d.Kept, &d.Authorization)
 }
 
 func errDeviceCodeUsed() error {

@@ -2,7 +2,6 @@ package token
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,7 +24,9 @@ const (
 	// tombstoneTime is how long a family that must not come to be is kept from it; longer than any code is good.
 	tombstoneTime = time.Hour
 	// clockSkew is how far the clocks of two replicas may differ without an end to anybody's login.
-	clockSkew = 5 * time.Second
+	clockSkew = 2 * time.Minute
+	// usualSkew is how far they differ where time is kept as usual.
+	usualSkew = 5 * time.Second
 )
 
 // family is the record of a login that can be prolonged: all the refresh tokens that one device gets one after the other
@@ -41,8 +42,8 @@ type family struct {
 	LastUsed   time.Time `json:"lastUsed"`
 	// Rotated is when the current token came to be from the one before; zero for the first.
 	Rotated time.Time `json:"rotated,omitzero"`
-	// Rotator is the process whose clock said so.
-	Rotator string `json:"rotator,omitempty"`
+	// Stamp names the write that made the current token, and so the process by whose clock it was.
+	Stamp stamp `json:"stamp,omitzero"`
 	// Upstream is set where the first token was one of upstream's.
 	Upstream *upstreams `json:"upstream,omitempty"`
 	// Ended marks a tombstone.
@@ -60,27 +61,27 @@ type Policy struct {
 
 // Families are the refresh tokens. They are safe for concurrent use.
 type Families struct {
-	table  *store.Table[family]
-	policy Policy
-	now    func() time.Time
-	log    *slog.Logger
-	self   string // random, to know the times of this process's clock
+	table   *store.Table[family]
+	policy  Policy
+	answers *Answers
+	now     func() time.Time
+	log     *slog.Logger
 
 	created atomic.Uint64
 }
 
 // NewFamilies returns the families in a storage.
-func NewFamilies(s store.Store, p Policy, now func() time.Time, log *slog.Logger) *Families {
+func NewFamilies(s store.Store, p Policy, answers *Answers, now func() time.Time, log *slog.Logger) *Families {
 	return &Families{
 		table: store.In(s, store.Kind[family]{
 			Name:    "refresh",
 			Owner:   func(f *family) string { return subjectKey(f.Identity.UserID, f.ConnectorID) },
 			Expires: func(f *family) time.Time { return f.Expires },
 		}),
-		policy: p,
-		now:    now,
-		log:    log,
-		self:   rand.Text(),
+		policy:  p,
+		answers: answers,
+		now:     now,
+		log:     log,
 	}
 }
 
@@ -92,7 +93,7 @@ func (s *Families) begin(ctx context.Context, familyID, code string, a Authoriza
 	f.Identity.Data = nil // has its own record, which all families of the user share
 	f.LastUsed = f.Created
 	s.setExpiry(&f)
-	if _, err := s.table.Create(ctx, familyID, f); err != nil {
+	if err := s.create(ctx, familyID, f); err != nil {
 		return "", fmt.Errorf("begin refresh token family: %w", err)
 	}
 	if s.created.Add(1)%trimEvery == 0 {
@@ -103,30 +104,43 @@ func (s *Families) begin(ctx context.Context, familyID, code string, a Authoriza
 	return encodeRefreshToken(familyID, f.secretText(familyID, 0, first)), nil
 }
 
-// first returns the first token of a family, and when it began, for who has the code. The time is zero when the token was
+// create stores a new family. If nobody knows whether that has happened, it looks.
+func (s *Families) create(ctx context.Context, familyID string, f family) error {
+	w := s.answers.begin()
+	f.Stamp = w.stamp
+	_, err := s.table.Create(ctx, familyID, f)
+	if err != nil {
+		_, err = lookAgain(ctx, s.table, familyID, err, func(f *family) bool { return f.Stamp == w.stamp })
+	}
+	w.end(ctx, err)
+	return err
+}
+
+// first returns the first token of a family, and how it began, for whoever has the code. The use is zero when the token was
 // used already, or the family has ended.
-func (s *Families) first(ctx context.Context, familyID, code string) (token string, begun time.Time, err error) {
+func (s *Families) first(ctx context.Context, familyID, code string) (token string, begun use, err error) {
 	e, err := s.table.Get(ctx, familyID)
 	if errors.Is(err, store.ErrNotFound) {
-		return "", time.Time{}, nil
+		return "", use{}, nil
 	}
 	if err != nil {
-		return "", time.Time{}, err
+		return "", use{}, err
 	}
 	f := &e.Value
 	secret := nextSecret(code, f.Salt)
 	if f.Ended || !f.LastUsed.Equal(f.Created) || f.Generation != 0 || !isHashOf(f.Secret, secret) {
-		return "", time.Time{}, nil
+		return "", use{}, nil
 	}
-	return encodeRefreshToken(familyID, f.secretText(familyID, 0, secret)), f.Created, nil
+	return encodeRefreshToken(familyID, f.secretText(familyID, 0, secret)), use{stamp: f.Stamp, at: f.Created}, nil
 }
 
-// use is what presenting a token comes to.
-type use int
+// An effect is what presenting a token comes to.
+type effect int
 
 const (
-	useCurrent   use = iota // the token is current: a new one takes its place
-	useDuplicate            // the token was current a moment ago, or has just become so: the answer is the current one
+	useCurrent   effect = iota // the token is current: a new one takes its place
+	useDuplicate               // the token was current a moment ago, or has just become so: the answer is the current one
+	useLate                    // the token was current longer ago: what became of the answer to its use decides
 )
 
 // The reasons for which a token is refused.
@@ -135,11 +149,12 @@ var (
 	errExpired = errors.New("refresh token has expired")
 	errReused  = errors.New("refresh token was used before")
 	errRaced   = errors.New("refresh token was used by another request at the same time")
+	errLate    = errors.New("refresh token was used by another request")
 )
 
-// judge says what presenting a secret comes to. What counts is when it arrived: who had to wait for the identity source
+// judge says what presenting a secret comes to. What counts is when it arrived: whoever had to wait for the identity source
 // while another one's answer rotated the token has not reused it.
-func (s *Families) judge(familyID string, f *family, p presented, arrived time.Time) (use, error) {
+func (s *Families) judge(familyID string, f *family, p presented, arrived time.Time) (effect, error) {
 	generation, ok := f.generationOf(familyID, p)
 	switch {
 	case f.Ended || !ok:
@@ -147,18 +162,14 @@ func (s *Families) judge(familyID string, f *family, p presented, arrived time.T
 	case s.expired(f, arrived):
 		return 0, errExpired
 	}
-	rotated := f.Rotated
-	if f.Rotator != s.self {
-		rotated = rotated.Add(clockSkew)
-	}
-	inWindow := !f.Rotated.IsZero() && s.policy.ReuseInterval > 0 && !arrived.After(rotated.Add(s.policy.ReuseInterval))
+	inWindow := s.inWindow(f, arrived)
 	switch {
 	case generation == f.Generation && inWindow, generation+1 == f.Generation && inWindow:
 		return useDuplicate, nil
 	case generation == f.Generation:
 		return useCurrent, nil
-	case generation+1 == f.Generation && arrived.Before(rotated):
-		return 0, errRaced // without a reuse interval two requests at once can't both be answered, but nobody is a thief
+	case generation+1 == f.Generation:
+		return useLate, nil
 	}
 	return 0, errReused
 }
@@ -167,7 +178,7 @@ func (s *Families) judge(familyID string, f *family, p presented, arrived time.T
 // latest: a server of a cluster that is a moment behind does not know a token that another has just stored.
 func (s *Families) read(
 	ctx context.Context, familyID string, p presented, arrived time.Time,
-) (e store.Entry[family], u use, err error) {
+) (e store.Entry[family], u effect, err error) {
 	if e, err = s.table.Get(ctx, familyID); err != nil {
 		return e, 0, err
 	}
@@ -181,33 +192,97 @@ func (s *Families) read(
 	return e, u, err
 }
 
+// inWindow reports whether a request arrived within the reuse interval. A rotation that seems to lie far ahead was made by a
+// clock that was wrong, and has no window.
+func (s *Families) inWindow(f *family, arrived time.Time) bool {
+	if f.Rotated.IsZero() || s.policy.ReuseInterval <= 0 || arrived.Before(f.Rotated.Add(-clockSkew)) {
+		return false
+	}
+	end := f.Rotated.Add(s.policy.ReuseInterval)
+	if f.Stamp.Process != s.answers.self {
+		end = end.Add(usualSkew)
+	}
+	return !arrived.After(end)
+}
+
+// settle says what presenting the token before the current one comes to, later than the reuse interval: who had no answer
+// gets it now.
+func (s *Families) settle(ctx context.Context, f *family, e effect, arrived time.Time) (effect, error) {
+	if e != useLate {
+		return e, nil
+	}
+	u := use{stamp: f.Stamp, at: f.Rotated, goodFor: s.policy.ReuseInterval}
+	o, err := s.answers.of(ctx, u, arrived)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("refresh token was used, look for the answer: %w", err)
+	case o == unanswered && s.answers.withinDoubt(u, arrived):
+		return useDuplicate, nil
+	case o != overtaken, arrived.After(u.at.Add(u.goodFor + s.answers.skew(u.Process))):
+		return 0, errReused
+	case u.goodFor > 0 && u.Process != s.answers.self:
+		return useDuplicate, nil // by that clock it may be in time
+	}
+	return 0, errRaced // two requests at once can't both be answered then, but nobody is a thief
+}
+
 // advance makes the next token current, once, however many present the same one, and returns the token to use from now
-// on. Who comes second within the reuse interval gets the same answer, without a write.
+// on. Whoever comes second within the reuse interval gets the same answer, without a write.
 func (s *Families) advance(
 	ctx context.Context, e store.Entry[family], p presented, arrived time.Time, fresh Authorization,
 ) (string, error) {
-	e, err := s.table.UpdateEntry(ctx, e, func(f *family) error {
+	w := s.answers.begin()
+	next, err := s.swap(ctx, e, p, arrived, fresh, w.stamp)
+	if err != nil {
+		next, err = lookAgain(ctx, s.table, e.Key, err, func(f *family) bool { return f.Stamp == w.stamp })
+	}
+	w.end(ctx, err)
+	if errors.Is(err, errLate) {
+		next, err = s.late(ctx, e.Key, p, arrived)
+	}
+	if err != nil {
+		return "", err
+	}
+	return next.Value.successor(next.Key, p), nil
+}
+
+// swap makes the next token current.
+func (s *Families) swap(
+	ctx context.Context, e store.Entry[family], p presented, arrived time.Time, fresh Authorization, st stamp,
+) (store.Entry[family], error) {
+	return s.table.UpdateEntry(ctx, e, func(f *family) error {
 		u, err := s.judge(e.Key, f, p, arrived)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if u == useDuplicate {
+		case u == useLate:
+			return errLate
+		case u == useDuplicate:
 			return store.ErrUnchanged
 		}
 		f.LastUsed = s.now()
 		if s.policy.Rotate {
 			f.rotate(p)
-			f.Rotated, f.Rotator = f.LastUsed, s.self
+			f.Rotated = f.LastUsed
 		}
+		f.Stamp = st
 		f.Identity = fresh.Identity
 		f.Identity.Data = nil
 		s.setExpiry(f)
 		return nil
 	})
-	if err != nil {
-		return "", err
+}
+
+// late is for a token that another request has used meanwhile.
+func (s *Families) late(ctx context.Context, familyID string, p presented, arrived time.Time) (store.Entry[family], error) {
+	e, u, err := s.read(store.Latest(ctx), familyID, p, arrived)
+	if err == nil {
+		u, err = s.settle(ctx, &e.Value, u, arrived)
 	}
-	return e.Value.successor(e.Key, p), nil
+	if err == nil && u != useDuplicate {
+		err = errRaced // it was rotated back and forth, which only a restored backup does
+	}
+	return e, err
 }
 
 // End ends a family, or keeps it from beginning. A tombstone takes its place, so that the code that it began from, which

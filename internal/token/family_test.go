@@ -24,7 +24,8 @@ type bench struct {
 
 func newBench(t *testing.T, p Policy) *bench {
 	b := &bench{T: t, store: memory.New(), clock: time.Now()}
-	b.Families = NewFamilies(b.store, p, func() time.Time { return b.clock },
+	now := func() time.Time { return b.clock }
+	b.Families = NewFamilies(b.store, p, newAnswers(b.store, now), now,
 		slog.New(slog.NewTextHandler(io.Discard, nil)))
 	return b
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"dex/internal/federation"
 	"dex/internal/oauth"
@@ -29,12 +28,13 @@ func (g *codeGrant) verify(ctx context.Context, r *request) (*granted, error) {
 	}
 	e, err := g.codes.read(ctx, secret, r.client.ID)
 	c := e.Value
+	if errors.Is(err, errTooOld) {
+		err = g.tooOld(ctx, &c, secret)
+	}
 	switch {
 	case errors.Is(err, errReplayed):
-		return nil, g.endReplayed(ctx, &c, c.Redeemed)
-	case errors.Is(err, errTooOld):
-		return nil, g.endTooOld(ctx, &c)
-	case errors.Is(err, store.ErrNotFound):
+		return nil, g.endReplayed(ctx, &c, use{stamp: c.Stamp, at: c.Redeemed})
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, errTooOld):
 		return nil, oauth.Errorf(oauth.InvalidGrant, "The code is invalid or has expired.").Because(err)
 	case err != nil:
 		return nil, err
@@ -53,7 +53,7 @@ func (g *codeGrant) verify(ctx context.Context, r *request) (*granted, error) {
 		wanted:        Wanted{Access: true, ID: true, Code: secret},
 		commit: func(ctx context.Context) (string, error) {
 			if !c.Has(oauth.ScopeOfflineAccess) || !source.Refreshes() {
-				return "", g.redeem(ctx, e)
+				return "", g.redeem(ctx, secret, e)
 			}
 			return g.begin(ctx, &c, secret)
 		},
@@ -94,10 +94,10 @@ func (g *codeGrant) spoil(ctx context.Context, e store.Entry[code], why error) e
 }
 
 // redeem uses up a code that gives no refresh token.
-func (g *codeGrant) redeem(ctx context.Context, e store.Entry[code]) error {
-	err := g.codes.redeem(ctx, e)
+func (g *codeGrant) redeem(ctx context.Context, secret string, e store.Entry[code]) error {
+	err := g.codes.redeem(ctx, secret, e)
 	if errors.Is(err, errReplayed) {
-		return g.endReplayed(ctx, &e.Value, time.Time{})
+		return g.endReplayed(ctx, &e.Value, use{})
 	}
 	return err
 }
@@ -106,7 +106,7 @@ func (g *codeGrant) redeem(ctx context.Context, e store.Entry[code]) error {
 // up the code: a server that dies before this write has changed nothing, and the client may try again.
 func (g *codeGrant) begin(ctx context.Context, c *code, secret string) (string, error) {
 	err := g.offline.keep(ctx, c.Identity.UserID, c.ConnectorID, c.Identity.Data, func(ctx context.Context) error {
-		return g.unused(ctx, c)
+		return g.unused(ctx, c, secret)
 	})
 	if err != nil {
 		return "", err
@@ -115,26 +115,47 @@ func (g *codeGrant) begin(ctx context.Context, c *code, secret string) (string, 
 	if !errors.Is(err, store.ErrExists) {
 		return refresh, err
 	}
-	refresh, begun, err := g.families.first(ctx, c.FamilyID, secret)
-	if err == nil && g.codes.mayRepeat(begun) {
-		return refresh, nil
+	refresh, begun, err := g.again(ctx, c, secret)
+	if err != nil || refresh != "" {
+		return refresh, err
 	}
-	return "", errors.Join(err, g.endReplayed(ctx, c, begun))
+	return "", g.endReplayed(ctx, c, begun)
 }
 
 // unused refuses a code that was used before. Without it the data that the login gave would take the place of newer data
 // of the connector, with which all logins of the user go on.
-func (g *codeGrant) unused(ctx context.Context, c *code) error {
-	begun, possible, err := g.families.begun(ctx, c.FamilyID)
-	if err != nil || possible || g.codes.mayRepeat(begun) {
+func (g *codeGrant) unused(ctx context.Context, c *code, secret string) error {
+	_, possible, err := g.families.begun(ctx, c.FamilyID)
+	if err != nil || possible {
+		return err
+	}
+	refresh, begun, err := g.again(ctx, c, secret)
+	if err != nil || refresh != "" {
 		return err
 	}
 	return g.endReplayed(ctx, c, begun)
 }
 
+// again returns the refresh token that a code gave, and when; the token only if it may be given once more: within the reuse
+// interval, or where the answer to the first request got lost.
+func (g *codeGrant) again(ctx context.Context, c *code, secret string) (refresh string, begun use, err error) {
+	refresh, begun, err = g.families.first(ctx, c.FamilyID, secret)
+	if err != nil || refresh == "" || g.codes.mayRepeat(begun.at) {
+		return refresh, begun, err
+	}
+	owed, err := g.codes.answers.owed(ctx, begun, g.codes.now())
+	if err != nil {
+		return "", begun, fmt.Errorf("code was used, look for the answer: %w", err)
+	}
+	if !owed {
+		refresh = ""
+	}
+	return refresh, begun, nil
+}
+
 // endReplayed ends what the first use of a code gave, as one of the two users has stolen it (RFC 9700, section 4.5).
 // Where codes may be repeated, who does so a little too late is refused and nothing ends.
-func (g *codeGrant) endReplayed(ctx context.Context, c *code, used time.Time) error {
+func (g *codeGrant) endReplayed(ctx context.Context, c *code, used use) error {
 	if g.codes.mayHaveRepeated(used) {
 		return oauth.Errorf(oauth.InvalidGrant, "The code was used before.")
 	}
@@ -149,14 +170,26 @@ func (g *codeGrant) endReplayed(ctx context.Context, c *code, used time.Time) er
 	return oauth.Errorf(oauth.InvalidGrant, "The code was used before.")
 }
 
-// endTooOld ends what an expired code gave while it was good.
-func (g *codeGrant) endTooOld(ctx context.Context, c *code) error {
-	begun, _, err := g.families.begun(ctx, c.FamilyID)
+// tooOld says what becomes of an expired code. It gives once more what it gave while it was good, if that answer got lost;
+// otherwise what it gave ends.
+func (g *codeGrant) tooOld(ctx context.Context, c *code, secret string) error {
+	at, _, err := g.families.begun(ctx, c.FamilyID)
+	switch {
+	case err != nil:
+		return err
+	case at.IsZero():
+		return errTooOld
+	}
+	refresh, begun, err := g.families.first(ctx, c.FamilyID, secret)
 	if err != nil {
 		return err
 	}
-	if !begun.IsZero() {
+	owed, err := g.codes.answers.owed(ctx, begun, g.codes.now())
+	switch {
+	case err != nil:
+		return fmt.Errorf("code was used, look for the answer: %w", err)
+	case refresh == "" || !owed:
 		return g.endReplayed(ctx, c, begun)
 	}
-	return oauth.Errorf(oauth.InvalidGrant, "The code is invalid or has expired.").Because(errTooOld)
+	return nil
 }

@@ -45,7 +45,7 @@ func (g *deviceGrant) verify(ctx context.Context, r *request) (*granted, error) 
 		wanted:        Wanted{Access: true, ID: true},
 		commit: func(ctx context.Context) (string, error) {
 			if !a.Has(oauth.ScopeOfflineAccess) || !source.Refreshes() {
-				return "", g.devices.redeem(ctx, e)
+				return "", g.devices.redeem(ctx, deviceCode, e)
 			}
 			return g.begin(ctx, &a, deviceCode)
 		},
@@ -56,9 +56,10 @@ func (g *deviceGrant) verify(ctx context.Context, r *request) (*granted, error) 
 func (g *deviceGrant) begin(ctx context.Context, a *Authorization, deviceCode string) (string, error) {
 	unused := func(ctx context.Context) error {
 		_, possible, err := g.families.begun(ctx, a.GrantID)
-		if err == nil && !possible {
-			return errDeviceCodeUsed()
+		if err != nil || possible {
+			return err
 		}
+		_, err = g.again(ctx, a, deviceCode)
 		return err
 	}
 	if err := g.offline.keep(ctx, a.Identity.UserID, a.ConnectorID, a.Identity.Data, unused); err != nil {
@@ -66,9 +67,25 @@ func (g *deviceGrant) begin(ctx context.Context, a *Authorization, deviceCode st
 	}
 	refresh, err := g.families.begin(ctx, a.GrantID, deviceCode, *a)
 	if errors.Is(err, store.ErrExists) {
-		return "", errDeviceCodeUsed()
+		return g.again(ctx, a, deviceCode)
 	}
 	return refresh, err
+}
+
+// again returns the refresh token that a device code gave, if the answer got lost.
+func (g *deviceGrant) again(ctx context.Context, a *Authorization, deviceCode string) (string, error) {
+	refresh, u, err := g.families.first(ctx, a.GrantID, deviceCode)
+	if err != nil {
+		return "", err
+	}
+	owed, err := g.devices.answers.owed(ctx, u, g.devices.now())
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("device code was used, look for the answer: %w", err)
+	case !owed:
+		return "", errDeviceCodeUsed()
+	}
+	return refresh, nil
 }
 
 // anonymousDeviceGrant answers devices that don't show who they are, as upstream does: a device code says whose it is. But

@@ -92,10 +92,13 @@ func (g *refreshGrant) present(r *request) (familyID string, p presented, err er
 // judge finds the family of a token and says what presenting the token comes to.
 func (g *refreshGrant) judge(
 	ctx context.Context, clientID, familyID string, p presented, arrived time.Time,
-) (store.Entry[family], use, error) {
+) (store.Entry[family], effect, error) {
 	e, u, err := g.families.read(ctx, familyID, p, arrived)
 	if f := &e.Value; e.Key != "" && !f.Ended && f.ClientID != clientID {
 		return e, 0, oauth.Errorf(oauth.InvalidGrant, "The refresh token belongs to another client.")
+	}
+	if err == nil {
+		u, err = g.families.settle(ctx, &e.Value, u, arrived)
 	}
 	if err != nil {
 		return e, 0, g.refused(ctx, familyID, err)

@@ -26,7 +26,7 @@ func (s *Families) Inspect(ctx context.Context, token string) (Inspected, error)
 	if familyID == "" || len(familyID) > store.MaxKey {
 		return Inspected{}, fmt.Errorf("%w: not a refresh token", ErrRefused)
 	}
-	e, _, err := s.read(ctx, familyID, readSecret(secret), s.now())
+	e, u, err := s.read(ctx, familyID, readSecret(secret), s.now())
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, errForged):
 		return Inspected{}, fmt.Errorf("%w: %w", ErrRefused, err)
@@ -35,6 +35,6 @@ func (s *Families) Inspect(ctx context.Context, token string) (Inspected, error)
 	}
 	f := &e.Value
 	return Inspected{
-		FamilyID: familyID, Authorization: f.Authorization, Created: f.Created, End: s.end(f), Alive: err == nil,
+		FamilyID: familyID, Authorization: f.Authorization, Created: f.Created, End: s.end(f), Alive: err == nil && u != useLate,
 	}, nil
 }

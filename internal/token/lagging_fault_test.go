@@ -33,7 +33,7 @@ var _ = faulttest.Add("O12", func(t *testing.T) {
 	}
 	token = b.mustRefresh(token)
 	behind := *b
-	behind.Families = NewFamilies(&lagging{b.store, map[string]store.Record{"f": before}}, b.policy, b.now, b.log)
+	behind.Families = NewFamilies(&lagging{b.store, map[string]store.Record{"f": before}}, b.policy, b.answers, b.now, b.log)
 	_, p := decodeRefreshToken(token)
 	e, u, err := behind.read(t.Context(), "f", readSecret(p), b.clock)
 	if err != nil || u != useCurrent {

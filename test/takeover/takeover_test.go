@@ -77,7 +77,7 @@ func TestMain(m *testing.M) {
 func target(s store.Store) takeover.Target {
 	return takeover.Target{
 		Store:         s,
-		Families:      token.NewFamilies(s, token.Policy{}, time.Now, discard),
+		Families:      token.NewFamilies(s, token.Policy{}, token.NewAnswers(s, time.Now, discard), time.Now, discard),
 		Offline:       token.NewOfflineSessions(s, token.Policy{}, time.Now),
 		TokenLifetime: 24 * time.Hour,
 	}

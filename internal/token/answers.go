@@ -1,0 +1,307 @@
+package token
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"dex/internal/store"
+)
+
+// A code and a refresh token are used up by a write, and the client learns of it by the answer that follows. A storage that
+// hangs, or whose answer is lost, comes between the two: the write happened, and the client has nothing. So each such write
+// carries a stamp, and each process remembers which of its stamped writes had no answer. It tells the other replicas of them
+// by a record of its own, once a second at most, instead of a second write after each answer. Whoever presents again what
+// was used without an answer gets the one that is due; what was answered must not come back.
+
+const (
+	// doubtTime is how long after it was used something is answered again, if nobody knows of an answer: a minute, and as
+	// long as a request may have waited for the storage.
+	doubtTime = 90 * time.Second
+	// promptly is how long a write may take whose answer is believed to have reached the client. Many clients wait no
+	// longer than some seconds.
+	promptly = time.Second
+	// tellEvery is how often a process tells the others.
+	tellEvery = time.Second
+	// tellTimeout bounds how long that may take.
+	tellTimeout = 5 * time.Second
+	// hearTimeout is how long a process waits to be told by another.
+	hearTimeout = 3 * tellEvery
+	// hearEvery is how often it looks.
+	hearEvery = tellEvery / 5
+	// maxTold bounds how many writes without an answer are told one by one.
+	maxTold = 1000
+	// toldFor is how long what was told is kept; longer than anybody asks for it.
+	toldFor = doubtTime + 2*clockSkew
+	// lookAgainTimeout bounds how long a write without a known outcome is looked for.
+	lookAgainTimeout = 3 * time.Second
+	// tellLonger is how long after the last write the others are still told the time, by which they know how long ago it
+	// was: longer than the usual reuse interval.
+	tellLonger = 7 * time.Second
+)
+
+// A stamp names the write that used something up.
+type stamp struct {
+	Process string `json:"process,omitempty"`
+	Number  uint64 `json:"number,omitempty"` // of the process's writes
+}
+
+// told is the record by which a process tells the others of its answers.
+type told struct {
+	At      time.Time `json:"at"`             // by the clock that stamped the writes, too
+	Through uint64    `json:"through"`        // all writes up to this one have ended
+	Lost    []uint64  `json:"lost,omitempty"` // those that had no answer
+}
+
+// Answers are what this process has answered. They are safe for concurrent use.
+type Answers struct {
+	table *store.Table[told]
+	now   func() time.Time
+	log   *slog.Logger
+	self  string        // random, to know one's own stamps
+	wait  time.Duration // for news of another process
+
+	mu       sync.Mutex // never held over I/O
+	last     uint64
+	underway map[uint64]chan struct{} // closed at the end
+	lost     map[uint64]time.Time     // since when
+	used     time.Time                // the last write
+
+	entry store.Entry[told] // as it was stored last; only tell uses it
+}
+
+// NewAnswers returns the answers of this process.
+func NewAnswers(s store.Store, now func() time.Time, log *slog.Logger) *Answers {
+	return &Answers{
+		table: store.In(s, store.Kind[told]{
+			Name:    "answers",
+			Expires: func(t *told) time.Time { return t.At.Add(toldFor) },
+		}),
+		now:      now,
+		log:      log,
+		self:     rand.Text(),
+		wait:     hearTimeout,
+		underway: make(map[uint64]chan struct{}),
+		lost:     make(map[uint64]time.Time),
+	}
+}
+
+// A stampedWrite is one that is under way.
+type stampedWrite struct {
+	answers *Answers
+	stamp   stamp
+	begun   time.Time
+	done    chan struct{}
+}
+
+// begin numbers a write. Its end must be called.
+func (a *Answers) begin() *stampedWrite {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.last++
+	a.used = a.now()
+	w := &stampedWrite{answers: a, stamp: stamp{Process: a.self, Number: a.last}, begun: time.Now(), done: make(chan struct{})}
+	a.underway[a.last] = w.done
+	return w
+}
+
+// end says how the write ended, whose client is still there as long as the context is.
+func (w *stampedWrite) end(ctx context.Context, err error) {
+	a := w.answers
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !neverHappened(err) && (err != nil || ctx.Err() != nil || time.Since(w.begun) > promptly) {
+		a.lost[w.stamp.Number] = a.now()
+	}
+	delete(a.underway, w.stamp.Number)
+	close(w.done)
+}
+
+// neverHappened reports whether an error says that nothing was written.
+func neverHappened(err error) bool {
+	for _, sure := range []error{
+		store.ErrNotFound, store.ErrExists, store.ErrConflict, errForged, errExpired, errReused, errRaced, errLate, errReplayed,
+	} {
+		if errors.Is(err, sure) {
+			return true
+		}
+	}
+	return false
+}
+
+// An outcome is what is known of the answer to whoever used something up.
+type outcome int
+
+const (
+	unanswered outcome = iota // or nobody knows of an answer
+	answered                  // before this request came
+	overtaken                 // answered, but perhaps after this request came
+)
+
+// A use is what a record says of the write that used it up.
+type use struct {
+	stamp
+	at      time.Time     // by the clock of the stamp's process
+	goodFor time.Duration // how long it may be repeated after that
+}
+
+// of says what became of the answer to a use, for a request that arrived at a time by the clock of this process.
+func (a *Answers) of(ctx context.Context, u use, arrived time.Time) (outcome, error) {
+	if u.Process == a.self {
+		return a.ofMine(ctx, u, arrived)
+	}
+	for end := time.Now().Add(a.wait); ; {
+		e, err := a.table.Get(store.Latest(ctx), u.Process)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return unanswered, err
+		}
+		t := &e.Value
+		ended := err == nil && u.Number <= t.Through
+		switch {
+		case err == nil && slices.Contains(t.Lost, u.Number):
+			return unanswered, nil
+		case ended && t.At.Sub(u.at)-a.now().Sub(arrived) > u.goodFor: // by the other's clock alone
+			return answered, nil
+		case time.Now().Before(end):
+			if err := pause(ctx, hearEvery); err != nil {
+				return unanswered, err
+			}
+		case ended:
+			return overtaken, nil
+		default:
+			return unanswered, nil
+		}
+	}
+}
+
+// ofMine waits for the end of the write, if it is still under way.
+func (a *Answers) ofMine(ctx context.Context, u use, arrived time.Time) (outcome, error) {
+	a.mu.Lock()
+	done, writing := a.underway[u.Number]
+	a.mu.Unlock()
+	if writing {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return unanswered, context.Cause(ctx)
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch _, lost := a.lost[u.Number]; {
+	case lost:
+		return unanswered, nil
+	case writing || arrived.Before(u.at):
+		return overtaken, nil
+	}
+	return answered, nil
+}
+
+// owed reports whether the answer to a use is still due to a request that comes again.
+func (a *Answers) owed(ctx context.Context, u use, arrived time.Time) (bool, error) {
+	if u.Process == "" || !a.withinDoubt(u, arrived) {
+		return false, nil
+	}
+	o, err := a.of(ctx, u, arrived)
+	return err == nil && o == unanswered, err
+}
+
+// withinDoubt reports whether a request came so soon after a use that the answer may still be due.
+func (a *Answers) withinDoubt(u use, arrived time.Time) bool {
+	return !arrived.After(u.at.Add(doubtTime + a.skew(u.Process)))
+}
+
+// skew returns how far the clock of a process may be from this one's.
+func (a *Answers) skew(process string) time.Duration {
+	if process == a.self {
+		return 0
+	}
+	return clockSkew
+}
+
+// Run tells the other replicas of the answers, until the context ends.
+func (a *Answers) Run(ctx context.Context) {
+	for failing, ended := false, false; !ended; {
+		ended = pause(ctx, tellEvery) != nil
+		news, ok := a.news()
+		if !ok {
+			continue
+		}
+		err := a.tell(context.WithoutCancel(ctx), news)
+		if err != nil && !failing {
+			a.log.WarnContext(ctx, "other replicas can't be told what this one has answered", "err", err)
+		}
+		failing = err != nil
+	}
+}
+
+// news returns what there is to tell; false if nothing.
+func (a *Answers) news() (told, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := told{At: a.now(), Through: a.last}
+	for number := range a.underway {
+		t.Through = min(t.Through, number-1)
+	}
+	maps.DeleteFunc(a.lost, func(_ uint64, since time.Time) bool { return t.At.Sub(since) > toldFor })
+	t.Lost = slices.Sorted(maps.Keys(a.lost))
+	if len(t.Lost) > maxTold {
+		t.Through, t.Lost = min(t.Through, t.Lost[0]-1), nil // nothing is said of those that follow
+	}
+	return t, a.last > 0 && (t.At.Sub(a.used) < tellLonger || len(a.lost) > 0)
+}
+
+// tell stores what there is to tell. It must not be called by two at once.
+func (a *Answers) tell(ctx context.Context, news told) error {
+	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+	defer cancel()
+	e, err := a.entry, error(nil)
+	if e.Key == "" {
+		e, err = a.table.Get(ctx, a.self)
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		e, err = a.table.Create(ctx, a.self, news)
+	case err == nil:
+		e.Value = news
+		e, err = a.table.Replace(ctx, e)
+	}
+	if err != nil {
+		e = store.Entry[told]{} // read it the next time
+	}
+	a.entry = e
+	return err
+}
+
+// lookAgain reads a record whose write ended without a known outcome: it may have happened. Mine tells by the record
+// whether it has; otherwise the error stays.
+func lookAgain[T any](
+	ctx context.Context, t *store.Table[T], key string, err error, mine func(*T) bool,
+) (store.Entry[T], error) {
+	if neverHappened(err) || ctx.Err() != nil {
+		return store.Entry[T]{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookAgainTimeout)
+	defer cancel()
+	e, readErr := t.Get(store.Latest(ctx), key)
+	if readErr != nil || !mine(&e.Value) {
+		return store.Entry[T]{}, err
+	}
+	return e, nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
