@@ -117,7 +117,7 @@ func faultyVisit(t *testing.T, visit visit, n int, late bool) bool {
 		}
 		return false
 	}
-	if f.maybeSettled() && a.status == http.StatusOK {
+	if f.maybeSettled() && a.status < http.StatusBadRequest {
 		return true
 	}
 	blamed := a.header.Get("Location")

@@ -190,8 +190,12 @@ func TestStepsAreBoundToTheBrowser(t *testing.T) {
 		b.send(r).wantStatus(http.StatusSeeOther)
 	})
 	t.Run("the answer counts once", func(t *testing.T) {
-		mine.post(consent, url.Values{"approval": {"approve"}}).wantStatus(http.StatusSeeOther)
-		mine.post(consent, url.Values{"approval": {"approve"}}).wantStatus(http.StatusBadRequest)
+		first := mine.post(consent, url.Values{"approval": {"approve"}}).wantStatus(http.StatusSeeOther)
+		second := mine.post(consent, url.Values{"approval": {"approve"}}).wantStatus(http.StatusSeeOther)
+		if first.location().String() != second.location().String() {
+			t.Errorf("a second click leads to %s, the first led to %s", second.location(), first.location())
+		}
+		mine.post(consent, url.Values{"approval": {"rejected"}}).wantStatus(http.StatusBadRequest)
 		mine.visit(consent).wantStatus(http.StatusBadRequest)
 	})
 	t.Run("D-974 the callback does not work again", func(t *testing.T) {

@@ -125,7 +125,7 @@ func (f *Flow) approveDevice(w http.ResponseWriter, r *http.Request, req *reques
 	case err != nil:
 		return pageErrorf(http.StatusInternalServerError, "The device can't be told.").because(err)
 	}
-	f.requests.forget(w, r, req.ID)
+	f.letGo(w, r, req)
 	http.Redirect(w, r, f.deviceResult(req.UserCode), http.StatusSeeOther)
 	return nil
 }

@@ -1,6 +1,8 @@
 package login
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -18,15 +20,22 @@ import (
 
 	"dex/internal/connector"
 	"dex/internal/federation"
-	"dex/internal/id"
 	"dex/internal/oauth"
 	"dex/internal/store"
 	"dex/internal/token"
 	"dex/internal/ui"
 )
 
-// approvalTime is how long a user may think about the application's wishes.
-const approvalTime = time.Hour
+const (
+	// approvalTime is how long a user may think about the application's wishes.
+	approvalTime = time.Hour
+	// repeatTime is how long after it the user's answer may be given again, by who saw nothing of what it led to.
+	repeatTime = time.Minute
+	// lingerTime is how long the browser keeps a request that was answered, for a second click on the button.
+	lingerTime = 10 * time.Second
+	// lookAgainTimeout bounds how long an answer is looked for of which nobody knows whether it was stored.
+	lookAgainTimeout = 3 * time.Second
+)
 
 // stepApproval marks the address of the consent page.
 const stepApproval = "step:approval"
@@ -36,6 +45,10 @@ type pending struct {
 	Authorization token.Authorization `json:"authorization"`
 	Key           []byte              `json:"key"` // of the addresses of the pages that follow
 	Expires       time.Time           `json:"expires"`
+	GrantID       string              `json:"grantID"` // of what the application gets
+	// Answered is when the user has answered; zero before. The answer stays what it is.
+	Answered time.Time `json:"answered,omitzero"`
+	Approved bool      `json:"approved,omitempty"`
 }
 
 func pendingIn(s store.Store) *store.Table[pending] {
@@ -67,6 +80,7 @@ func (f *Flow) finish(
 	id.Methods, id.AuthTime = nil, time.Time{} // are in the authorization, and belong to this login only
 	a.Identity = id
 	if f.cfg.SkipApproval && !req.ForceConsent {
+		a.GrantID = token.NewGrantID()
 		return f.issue(w, r, req, a)
 	}
 	if req.silent() {
@@ -74,7 +88,7 @@ func (f *Flow) finish(
 	}
 	key := make([]byte, sha256.Size)
 	_, _ = rand.Read(key) // never fails
-	p := pending{Authorization: a, Key: key, Expires: earlier(req.Expires, f.now().Add(approvalTime))}
+	p := pending{Authorization: a, Key: key, GrantID: token.NewGrantID(), Expires: earlier(req.Expires, f.now().Add(approvalTime))}
 	_, err := f.pending.Create(r.Context(), req.ID, p)
 	if errors.Is(err, store.ErrExists) {
 		// The form was sent twice, or the browser went back: who asks last is asked for consent.
@@ -84,7 +98,7 @@ func (f *Flow) finish(
 		return pageErrorf(http.StatusInternalServerError, "Your login can't be stored.").
 			hint("Try again in a moment.").because(err)
 	}
-	req.Done = true
+	req.Done, req.Code = true, token.NewCode()
 	if err := f.keep(w, r, req); err != nil {
 		return err
 	}
@@ -114,7 +128,7 @@ func (f *Flow) checkUser(req *request, d *federation.Definition, id connector.Id
 // answer counts once.
 func (f *Flow) goOn(w http.ResponseWriter, r *http.Request, req *request) error {
 	p, err := f.pending.Get(r.Context(), req.ID)
-	if errors.Is(err, store.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && !p.Value.Answered.IsZero() {
 		return errLostRequest(errNoRequest)
 	}
 	if err != nil {
@@ -138,30 +152,45 @@ func (f *Flow) repeat(ctx context.Context, id string, p pending) (pending, error
 	return e.Value, err
 }
 
-// issue gives the application what it has asked for: a code, tokens, or both.
+// issue gives the application what it has asked for: a code, tokens, or both. The authorization's GrantID is what they can
+// be revoked by together.
 func (f *Flow) issue(w http.ResponseWriter, r *http.Request, req *request, a token.Authorization) error {
 	if req.UserCode != "" {
 		return f.approveDevice(w, r, req, a)
 	}
-	a.GrantID = id.New() // the code and the tokens can be revoked together
 	params := url.Values{}
 	if req.wants(oauth.ResponseCode) {
-		code, err := f.cfg.Codes.Issue(r.Context(), a, req.RedirectURI, req.Challenge)
-		if err != nil {
+		params.Set("code", cmp.Or(req.Code, token.NewCode()))
+		err := f.cfg.Codes.Issue(r.Context(), params.Get("code"), a, req.RedirectURI, req.Challenge)
+		switch {
+		case err != nil && req.Code != "":
+			return errNotStored(err)
+		case err != nil:
 			return refuse(req, oauth.ServerError, "The code can't be stored.", err)
 		}
-		params.Set("code", code)
 	}
 	if err := f.mint(r.Context(), req, a, params); err != nil {
 		return err
 	}
-	f.requests.forget(w, r, req.ID)
+	f.letGo(w, r, req)
 	if req.RedirectURI == oauth.RedirectOutOfBand {
 		f.cfg.Pages.OOB(w, r, ui.OOBPage{Code: params.Get("code")})
 		return nil
 	}
 	f.answer(w, r, req, params)
 	return nil
+}
+
+// letGo takes a request that was answered from the browser; one that a second click may repeat, after a moment.
+func (f *Flow) letGo(w http.ResponseWriter, r *http.Request, req *request) {
+	if req.Code == "" {
+		f.requests.forget(w, r, req.ID)
+		return
+	}
+	req.Expires = earlier(req.Expires, f.now().Add(lingerTime))
+	if err := f.requests.keep(w, r, req); err != nil {
+		f.log.WarnContext(r.Context(), "answered login request could not be kept for a second click", "err", err)
+	}
 }
 
 // mint adds the tokens that the application gets by the browser (OpenID Connect Core, 3.2.2.5 and 3.3.2.5).
@@ -214,6 +243,9 @@ func (f *Flow) approval(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
+		if !p.Value.Answered.IsZero() {
+			return errLostRequest(errNoRequest)
+		}
 		return f.askConsent(w, r, req, p.Value)
 	case http.MethodPost:
 		return f.answerConsent(w, r, req, p)
@@ -242,22 +274,64 @@ func (f *Flow) askConsent(w http.ResponseWriter, r *http.Request, req *request, 
 	return nil
 }
 
-// answerConsent ends the login: whoever deletes the record is the one whose answer counts.
+// answerConsent ends the login. The first answer counts; for a while the same answer, given again, leads to the same: the
+// button was pressed twice, or the storage failed somewhere on the way.
 func (f *Flow) answerConsent(w http.ResponseWriter, r *http.Request, req *request, p store.Entry[pending]) error {
 	if err := f.readForm(w, r); err != nil {
 		return err
 	}
-	err := f.pending.Delete(r.Context(), p.Key, p.Revision)
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrConflict) {
+	approved := r.PostForm.Get("approval") == "approve"
+	err := f.storeAnswer(r.Context(), p, approved)
+	if errors.Is(err, store.ErrNotFound) {
 		return errLostRequest(errNoRequest)
 	}
 	if err != nil {
-		return pageErrorf(http.StatusInternalServerError, "Your answer can't be stored.").because(err)
+		return errNotStored(err)
 	}
-	if r.PostForm.Get("approval") != "approve" {
+	if !approved {
 		return refuse(req, oauth.AccessDenied, "The user did not grant access.", errNoConsent)
 	}
-	return f.issue(w, r, req, p.Value.Authorization)
+	a := p.Value.Authorization
+	a.GrantID = p.Value.GrantID
+	return f.issue(w, r, req, a)
+}
+
+// storeAnswer stores what the user has answered; store.ErrNotFound where there was another answer, or another user has
+// signed in since the page was shown.
+func (f *Flow) storeAnswer(ctx context.Context, e store.Entry[pending], approved bool) error {
+	_, err := f.pending.UpdateEntry(ctx, e, func(stored *pending) error {
+		switch {
+		case !bytes.Equal(stored.Key, e.Value.Key):
+			return store.ErrNotFound
+		case stored.answered(approved):
+			return store.ErrUnchanged
+		case !stored.Answered.IsZero():
+			return store.ErrNotFound
+		}
+		stored.Answered, stored.Approved = f.now(), approved
+		stored.Expires = stored.Answered.Add(repeatTime)
+		return nil
+	})
+	if err == nil || errors.Is(err, store.ErrNotFound) || ctx.Err() != nil {
+		return err
+	}
+	// It may be stored all the same.
+	ctx, cancel := context.WithTimeout(ctx, lookAgainTimeout)
+	defer cancel()
+	stored, readErr := f.pending.Get(ctx, e.Key)
+	if readErr == nil && bytes.Equal(stored.Value.Key, e.Value.Key) && stored.Value.answered(approved) {
+		return nil
+	}
+	return err
+}
+
+// answered reports whether the user has answered so.
+func (p *pending) answered(approved bool) bool { return !p.Answered.IsZero() && p.Approved == approved }
+
+// errNotStored is the page for an answer that the user can give again.
+func errNotStored(cause error) error {
+	return pageErrorf(http.StatusInternalServerError, "Your answer can't be stored.").
+		hint("Go back, and answer again in a moment.").because(cause)
 }
 
 // errNoConsent says that it was the user who refused.

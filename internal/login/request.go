@@ -44,6 +44,7 @@ type request struct {
 	ConnectorID   string    `json:"connector,omitempty"` // chosen by the application or by the user
 	ConnectorData []byte    `json:"connectorData,omitempty"`
 	AskedTwice    bool      `json:"askedTwice,omitempty"` // the source has been asked once more
+	Code          string    `json:"code,omitempty"`       // that the application gets if the user agrees; as secret as the cookie
 	Done          bool      `json:"done"`                 // the user has signed in; a page still comes. Always written, so that it never grows
 	Expires       time.Time `json:"expires"`
 

@@ -72,23 +72,40 @@ func NewCodes(s store.Store, lifetime, reuse time.Duration, answers *Answers, no
 	}
 }
 
-// Issue stores an authorization and returns the code for it. What the code gives later belongs to the login that its
-// GrantID names, or to a new one.
-func (c *Codes) Issue(ctx context.Context, a Authorization, redirectURI string, challenge Challenge) (string, error) {
-	secret := id.New()
-	e, err := c.table.Create(ctx, codeKey(secret), code{
+// NewCode returns an authorization code that stands for nothing yet.
+func NewCode() string { return id.New() }
+
+// Issue stores an authorization under a new code. What the code gives later belongs to the login that its GrantID names, or
+// to a new one. A code that was issued before, for the same login, stays as it is.
+func (c *Codes) Issue(
+	ctx context.Context, secret string, a Authorization, redirectURI string, challenge Challenge,
+) error {
+	key := codeKey(secret)
+	issued := code{
 		Authorization: a,
 		RedirectURI:   redirectURI,
 		Challenge:     challenge,
 		ValidUntil:    c.now().Add(c.lifetime),
 		Process:       c.answers.self,
 		FamilyID:      cmp.Or(a.GrantID, id.New()),
-	})
-	if err != nil {
-		return "", fmt.Errorf("issue authorization code: %w", err)
 	}
-	c.recent.put(e)
-	return secret, nil
+	e, err := c.table.Create(ctx, key, issued)
+	same := func(stored *code) bool { return stored.FamilyID == issued.FamilyID }
+	switch {
+	case err == nil:
+		c.recent.put(e)
+		return nil
+	case errors.Is(err, store.ErrExists):
+		if e, err = c.table.Get(ctx, key); err == nil && !same(&e.Value) {
+			err = store.ErrExists
+		}
+	default:
+		_, err = lookAgain(ctx, c.table, key, err, same)
+	}
+	if err != nil {
+		return fmt.Errorf("issue authorization code: %w", err)
+	}
+	return nil
 }
 
 // The reasons for which a code is refused, besides store.ErrNotFound.

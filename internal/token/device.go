@@ -60,8 +60,10 @@ type device struct {
 	// Redeemed is when a device code without refresh tokens was redeemed, Stamp names the write, and Kept is the
 	// authorization, for whoever has the device code and may use it again.
 	Redeemed time.Time `json:"redeemed,omitzero"`
-	Stamp    stamp     `json:"stamp,omitzero"`
-	Kept     []byte    `json:"kept,omitempty"`
+	// Approved names the login by which the user has approved, so that the same may do so again.
+	Approved string `json:"approved,omitempty"`
+	Stamp    stamp  `json:"stamp,omitzero"`
+	Kept     []byte `json:"kept,omitempty"`
 }
 
 // Devices are the devices that wait for their users (RFC 8628). They are safe for concurrent use.
@@ -159,10 +161,11 @@ func (s *Devices) Find(ctx context.Context, typed string) (WaitingDevice, error)
 	}, nil
 }
 
-// Approve gives a device what its user has let it have, once. The error is an *oauth.Error where it doesn't wait any more.
+// Approve gives a device what its user has let it have, once; the login that did so may say it again. The error is an
+// *oauth.Error where the device doesn't wait any more.
 func (s *Devices) Approve(ctx context.Context, name DeviceName, a Authorization) error {
-	return s.decide(ctx, name, func(d *device) {
-		d.State, d.Authorization = deviceGranted, &a
+	return s.decide(ctx, name, a.GrantID, func(d *device) {
+		d.State, d.Authorization, d.Approved = deviceGranted, &a, a.GrantID
 		if end := s.now().Add(grantedTime); end.Before(d.ValidUntil) {
 			d.ValidUntil, d.Process = end, s.answers.self
 		}
@@ -171,7 +174,7 @@ func (s *Devices) Approve(ctx context.Context, name DeviceName, a Authorization)
 
 // Deny tells a device that it was refused. Nothing happens to one that doesn't wait any more.
 func (s *Devices) Deny(ctx context.Context, name DeviceName) error {
-	err := s.decide(ctx, name, func(d *device) { d.State = deviceDenied })
+	err := s.decide(ctx, name, "", func(d *device) { d.State = deviceDenied })
 	var late *oauth.Error
 	if errors.As(err, &late) {
 		return nil
@@ -179,8 +182,11 @@ func (s *Devices) Deny(ctx context.Context, name DeviceName) error {
 	return err
 }
 
-func (s *Devices) decide(ctx context.Context, name DeviceName, how func(*device)) error {
+func (s *Devices) decide(ctx context.Context, name DeviceName, login string, how func(*device)) error {
 	_, err := s.table.Update(ctx, name.UserCode, func(d *device) error {
+		if d.FamilyID == name.ID && d.Approved != "" && d.Approved == login {
+			return store.ErrUnchanged
+		}
 		if d.FamilyID != name.ID || d.State != devicePending || s.expired(d) {
 			return store.ErrNotFound
 		}

@@ -32,6 +32,7 @@ type replica struct {
 	t        *testing.T
 	clock    time.Time
 	answers  *Answers
+	untold   bool // the others are told nothing
 	codes    *Codes
 	families *Families
 	offline  *OfflineSessions
@@ -73,7 +74,8 @@ func (a *Answers) tellAll(t *testing.T) {
 
 func (r *replica) issue(data string) string {
 	r.t.Helper()
-	secret, err := r.codes.Issue(r.t.Context(), Authorization{
+	secret := NewCode()
+	err := r.codes.Issue(r.t.Context(), secret, Authorization{
 		ClientID: "app", ConnectorID: "src", Identity: connector.Identity{UserID: "u", Data: []byte(data)},
 		Scopes: []string{oauth.ScopeOfflineAccess},
 	}, "http://app.test/", Challenge{})
@@ -90,7 +92,9 @@ func (r *replica) use(ctx context.Context, g grant, f oauth.Form) (string, error
 	if err != nil {
 		return "", err
 	}
-	defer r.answers.tellAll(r.t)
+	if !r.untold {
+		defer r.answers.tellAll(r.t)
+	}
 	return granted.commit(ctx)
 }
 

@@ -30,6 +30,9 @@ type Authorization struct {
 	GrantID string `json:"-"`
 }
 
+// NewGrantID returns the name of a new login.
+func NewGrantID() string { return id.New() }
+
 // Has reports whether a scope was granted.
 func (a *Authorization) Has(scope string) bool { return slices.Contains(a.Scopes, scope) }
 

@@ -32,7 +32,8 @@ func TestCodeIsNotReadWhereItWasIssued(t *testing.T) {
 	s := &countReads{Store: memory.New()}
 	here, there := newCodes(s, 0, time.Now), newCodes(s, 0, time.Now)
 	issue := func() string {
-		secret, err := here.Issue(t.Context(), someone, "http://app.test/", Challenge{})
+		secret := NewCode()
+		err := here.Issue(t.Context(), secret, someone, "http://app.test/", Challenge{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +97,8 @@ func TestCodeMayBeRepeatedWithinTheInterval(t *testing.T) {
 		defer codes.answers.tellAll(t)
 		return codes.redeem(t.Context(), secret, e)
 	}
-	secret, err := codes.Issue(t.Context(), someone, "http://app.test/", Challenge{})
+	secret := NewCode()
+	err := codes.Issue(t.Context(), secret, someone, "http://app.test/", Challenge{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +114,8 @@ func TestCodeMayBeRepeatedWithinTheInterval(t *testing.T) {
 		}
 	}
 
-	if secret, err = codes.Issue(t.Context(), someone, "http://app.test/", Challenge{}); err != nil {
+	secret = NewCode()
+	if err = codes.Issue(t.Context(), secret, someone, "http://app.test/", Challenge{}); err != nil {
 		t.Fatal(err)
 	}
 	e, err := codes.read(t.Context(), secret, "app")

@@ -1,0 +1,132 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dex/internal/faulttest"
+	"dex/internal/store"
+	"dex/internal/store/memory"
+)
+
+// A muted storage says nothing more from a write of a family on.
+type muted struct {
+	store.Store
+	armed, mute atomic.Bool
+}
+
+var errMuted = errors.New("no answer")
+
+func (m *muted) Get(ctx context.Context, kind, key string) (store.Record, error) {
+	if m.mute.Load() {
+		return store.Record{}, errMuted
+	}
+	return m.Store.Get(ctx, kind, key)
+}
+
+func (m *muted) Create(ctx context.Context, r store.Record) (string, error) {
+	revision, err := m.Store.Create(ctx, r)
+	return revision, m.answer(r, err)
+}
+
+func (m *muted) Replace(ctx context.Context, r store.Record) (string, error) {
+	revision, err := m.Store.Replace(ctx, r)
+	return revision, m.answer(r, err)
+}
+
+func (m *muted) answer(r store.Record, err error) error {
+	if r.Kind == "refresh" && m.armed.CompareAndSwap(true, false) {
+		m.mute.Store(true)
+	}
+	if m.mute.Load() {
+		return errMuted
+	}
+	return err
+}
+
+// A write whose answer got lost at one replica, and the client that comes again to another one. The other one is told of it,
+// or hears nothing of a replica that can't reach the storage; only of an answer that was given it takes the client for a thief.
+var _ = faulttest.Add("O1", func(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		for _, interval := range []time.Duration{0, 5 * time.Second} {
+			m := &muted{Store: memory.New()}
+			p := Policy{Rotate: true, ReuseInterval: interval}
+			here, there := newReplica(t, m, p, 0, same()), newReplica(t, m.Store, p, 0, same())
+			pass := func(d time.Duration) { here.clock, there.clock = here.clock.Add(d), there.clock.Add(d) }
+			lose := func(use func() (string, error)) {
+				t.Helper()
+				m.armed.Store(true)
+				if token, err := use(); !errors.Is(err, errMuted) {
+					t.Fatalf("without an answer of the storage: got %q and error %v", token, err)
+				}
+				m.mute.Store(false)
+				pass(30 * time.Second)
+				if told {
+					here.answers.tellAll(t)
+				}
+			}
+			code := here.issue("")
+			here.untold = true
+			lose(func() (string, error) { return here.redeem(code) })
+			token := there.must(there.redeem(code))
+			lose(func() (string, error) { return here.renew(token) })
+			next := there.must(there.renew(token))
+			if again := there.must(there.renew(token)); again != next {
+				t.Errorf("the same request has two answers: %s and %s", again, next)
+			}
+
+			here.untold = false
+			pass(time.Minute)
+			last := here.must(here.renew(next))
+			pass(interval + usualSkew + time.Second)
+			here.answers.tellAll(t)
+			again, err := there.renew(next)
+			there.wantRefused("a thief", again, err)
+			again, err = there.renew(last)
+			there.wantRefused("the token of the login that has ended", again, err)
+
+			code = here.issue("")
+			token = here.must(here.redeem(code))
+			again, err = there.redeem(code)
+			there.wantRefused("a code that was answered", again, err)
+			again, err = there.renew(token)
+			there.wantRefused("the token of a code that was used twice", again, err)
+		}
+	}
+})
+
+// What a replica has not answered is nobody's for ever, even if nothing is heard of it.
+var _ = faulttest.Add("O1", func(t *testing.T) {
+	s := memory.New()
+	p := Policy{Rotate: true, ReuseInterval: time.Second}
+	here, there := newReplica(t, s, p, 0, same()), newReplica(t, s, p, 0, same())
+	here.untold = true
+	token := here.must(here.redeem(here.issue("")))
+	here.must(here.renew(token))
+	there.clock = here.clock.Add(doubtTime + clockSkew + time.Second)
+	again, err := there.renew(token)
+	there.wantRefused("a token that was used minutes ago by a replica that is gone", again, err)
+})
+
+// The code record of a code that was used keeps no identity that the storage could read.
+var _ = faulttest.Add("T-code-139", func(t *testing.T) {
+	for _, reuse := range []time.Duration{0, time.Second} {
+		r := newReplica(t, memory.New(), Policy{}, reuse, same())
+		secret := NewCode()
+		a := someone
+		a.Identity.Email, a.ConnectorID = "jane@example.com", "src"
+		if err := r.codes.Issue(t.Context(), secret, a, "http://app.test/", Challenge{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.redeem(secret); err != nil {
+			t.Fatal(err)
+		}
+		e, err := r.codes.table.Get(t.Context(), codeKey(secret))
+		if err != nil || e.Value.Identity.UserID != "" || e.Value.Identity.Email != "" || !e.Value.Used {
+			t.Errorf("got %+v and error %v", e.Value, err)
+		}
+	}
+})
