@@ -226,7 +226,7 @@ func testExchangeAudience(t *testing.T, s *server) {
 		several := exchangeForm()
 		several[parameter] = []string{"other", "app", "other"}
 		wantClaims(t, s.token(several).wantStatus(200).text("access_token"), both)
-		for _, target := range []string{"strict", "nobody", "", "https://api.test/", "Other"} {
+		for _, target := range []string{"strict", "nobody", "https://api.test/", "Other"} {
 			s.token(exchangeForm(parameter, target)).wantError(400, "invalid_target")
 		}
 		several[parameter] = []string{"other", "strict"}
@@ -258,7 +258,7 @@ func testExchangeAnswer(t *testing.T, s *server) {
 			}
 			last = at
 		}
-		if a.text("token_type") != kind || a.text("scope") != "openid email groups offline_access federated:id" {
+		if a.text("token_type") != kind || a.text("scope") != "openid email groups federated:id" {
 			t.Errorf("answer %s", a.body)
 		}
 		if a.json()["refresh_token"] != nil || a.json()["id_token"] != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -286,6 +287,13 @@ func request(pairs ...string) url.Values {
 		v.Set(pairs[i], pairs[i+1])
 	}
 	return v
+}
+
+// scrambled returns a state of a length that can't be compressed much.
+func scrambled(length int) string {
+	b := make([]byte, length)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(b)
+	return base64.RawURLEncoding.EncodeToString(b)[:length]
 }
 
 func authPath(pairs ...string) string { return "/dex/auth?" + request(pairs...).Encode() }

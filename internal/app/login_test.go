@@ -237,7 +237,7 @@ func TestManyTabs(t *testing.T) {
 func TestLongRequest(t *testing.T) {
 	s := start(t, "")
 	b := s.browser()
-	state := strings.Repeat("x", 6000)
+	state := scrambled(6000)
 	form := b.passwordForm("state", state) // over several cookies
 	consent := b.post(form, credentials()).wantStatus(http.StatusSeeOther).path()
 	answer := b.post(consent, url.Values{"approval": {"approve"}}).wantStatus(http.StatusSeeOther).location()

@@ -95,16 +95,16 @@ func TestDeviceLoginIsForOneDevice(t *testing.T) {
 func TestLoginCookieShrinks(t *testing.T) {
 	s := start(t, "")
 	parts := func(length int) int {
-		a := s.get(authPath("connector_id", "mock", "state", strings.Repeat("s", length)))
+		a := s.get(authPath("connector_id", "mock", "state", scrambled(length)))
 		return len(a.wantStatus(http.StatusFound).header.Values("Set-Cookie"))
 	}
-	two := 1000 // the shortest state that needs two cookies
+	two := 2000 // the shortest state that needs two cookies
 	for parts(two) < 2 {
 		two++
 	}
 	for length := two - 2; length < two+4; length++ {
 		b := s.browser()
-		page := b.consent("state", strings.Repeat("s", length))
+		page := b.consent("state", scrambled(length))
 		if got := b.post(page, url.Values{"approval": {"approve"}}); got.status != http.StatusSeeOther {
 			t.Errorf("state of %d bytes: status %d %s", length, got.status, got.body)
 		}

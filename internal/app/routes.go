@@ -9,6 +9,7 @@ import (
 	"dex/internal/discovery"
 	"dex/internal/introspection"
 	"dex/internal/login"
+	"dex/internal/oauth"
 	"dex/internal/revocation"
 	"dex/internal/server"
 	"dex/internal/token"
@@ -31,29 +32,30 @@ type rooms struct {
 func (a *App) route(in rooms) []server.Route {
 	const metadata = "/.well-known/oauth-authorization-server"
 	read := []string{http.MethodGet}
+	post, both := []string{http.MethodPost}, []string{http.MethodGet, http.MethodPost}
 	routes := []server.Route{
 		{Pattern: "/", Handler: a.home(), CORS: true, Methods: read},
-		{Pattern: "/.well-known/openid-configuration", Handler: in.discovery.Metadata(), CORS: true},
-		{Pattern: metadata, Handler: in.discovery.Metadata(), CORS: true},
-		{Pattern: "/keys", Handler: in.discovery.JWKS(), CORS: true},
+		{Pattern: "/.well-known/openid-configuration", Handler: in.discovery.Metadata(), CORS: true, Methods: read},
+		{Pattern: metadata, Handler: in.discovery.Metadata(), CORS: true, Methods: read},
+		{Pattern: "/keys", Handler: in.discovery.JWKS(), CORS: true, Methods: read},
 
-		{Pattern: "/auth", Handler: in.login.Authorize()},
-		{Pattern: "/auth/{connector}", Handler: in.login.AuthorizeConnector()},
-		{Pattern: "/auth/{connector}/login", Handler: in.login.Password()},
-		{Pattern: "/callback", Handler: in.login.Callback()},
-		{Pattern: "/callback/{connector}", Handler: in.login.Callback()},
-		{Pattern: "/approval", Handler: in.login.Approval()},
+		{Pattern: "/auth", Handler: in.login.Authorize(), Methods: both},
+		{Pattern: "/auth/{connector}", Handler: in.login.AuthorizeConnector(), Methods: both},
+		{Pattern: "/auth/{connector}/login", Handler: in.login.Password(), Methods: both},
+		{Pattern: "/callback", Handler: in.login.Callback(), Methods: both, MaxBody: login.MaxAnswer},
+		{Pattern: "/callback/{connector}", Handler: in.login.Callback(), Methods: both, MaxBody: login.MaxAnswer},
+		{Pattern: "/approval", Handler: in.login.Approval(), Methods: both},
 		{Pattern: "/saml/{connector}/metadata", Handler: in.login.Metadata(), Methods: read},
 
-		{Pattern: "/token", Handler: in.token, CORS: true},
-		{Pattern: "/token/introspect", Handler: in.introspection, CORS: true},
-		{Pattern: "/token/revoke", Handler: in.revocation, CORS: true},
+		{Pattern: "/token", Handler: in.token, CORS: true, Methods: post, Error: oauth.WriteStatus},
+		{Pattern: "/token/introspect", Handler: in.introspection, CORS: true, Methods: post, Error: oauth.WriteStatus},
+		{Pattern: "/token/revoke", Handler: in.revocation, CORS: true, Methods: post, Error: oauth.WriteStatus},
 		{Pattern: "/device", Handler: in.device.Form(), Methods: read},
-		{Pattern: "/device/auth/verify_code", Handler: in.device.Verify(), Methods: []string{http.MethodPost}},
+		{Pattern: "/device/auth/verify_code", Handler: in.device.Verify(), Methods: post},
 		{Pattern: "/device/callback", Handler: in.device.Result(), Methods: read},
-		{Pattern: "/device/code", Handler: in.device.Authorize()},
-		{Pattern: "/device/token", Handler: in.device.TokenAlias()},
-		{Pattern: "/userinfo", Handler: in.userinfo, CORS: true},
+		{Pattern: "/device/code", Handler: in.device.Authorize(), Methods: post, Error: oauth.WriteStatus},
+		{Pattern: "/device/token", Handler: in.device.TokenAlias(), Methods: post, Error: oauth.WriteStatus},
+		{Pattern: "/userinfo", Handler: in.userinfo, CORS: true, Methods: both, Error: oauth.WriteStatus},
 
 		{Pattern: "/healthz", Handler: a.health.WebHandler(http.HandlerFunc(a.unhealthy))},
 		{Pattern: "/robots.txt", Handler: a.pages.Robots(), Methods: read},
@@ -63,7 +65,7 @@ func (a *App) route(in rooms) []server.Route {
 	// RFC 8414 (3.1) inserts the well-known path before the issuer's; some clients append it, as OpenID does.
 	if below := path.Clean("/" + a.issuer.EscapedPath()); below != "/" {
 		routes = append(routes, server.Route{
-			Pattern: metadata + below, Root: true, Handler: in.discovery.Metadata(), CORS: true,
+			Pattern: metadata + below, Root: true, Handler: in.discovery.Metadata(), CORS: true, Methods: read,
 		})
 	}
 	return routes
@@ -96,6 +98,7 @@ func (a *App) Handler() (http.Handler, error) {
 			AllowedHeaders: a.cfg.Web.AllowedHeaders,
 		},
 		ClientAddress: addresses,
+		MaxBody:       oauth.MaxForm,
 		NotFound:      http.HandlerFunc(a.pages.NotFound),
 		ErrorPage:     a.errorPage,
 	}, a.routes), nil

@@ -80,6 +80,7 @@ func (a *App) furnish(with shared) rooms {
 	r.discovery = discovery.New(discovery.Config{
 		Issuer:           a.cfg.Issuer,
 		IssuerURL:        a.issuer,
+		NoIssuer:         a.compatible().IssuerParameter == config.Upstream,
 		Keys:             a.signer,
 		GrantTypes:       grantTypes(a.cfg, r.token),
 		ResponseTypes:    r.login.ResponseTypes(),
@@ -142,13 +143,14 @@ func (a *App) loginFlow(with shared, deviceRedirect func(uri, state string) (str
 			FixedLocalhost: compatible.ClientChecks == config.Upstream,
 			NoOutOfBand:    compatible.OutOfBand == config.Strict,
 		},
-		AnyChallenge:    compatible.ClientChecks == config.Upstream,
+		AnyForm:         compatible.ClientChecks == config.Upstream,
 		PublicPKCE:      compatible.ClientChecks == config.Strict,
 		OptionalNonce:   compatible.ClientChecks == config.Upstream,
 		ShowFailures:    compatible.ErrorRedirects == config.Upstream,
 		KeepHints:       compatible.Reauthentication == config.Upstream,
 		SilentLoginAsks: compatible.SilentLogin == config.Upstream,
 		AnyBrowser:      compatible.BrowserBinding == config.Upstream,
+		NoIssuer:        compatible.IssuerParameter == config.Upstream,
 		OnlyGrants:      onlyGrants(a.cfg),
 	})
 }
@@ -169,7 +171,7 @@ func (a *App) deviceEndpoints(with shared, flow *login.Flow, tokens *token.Endpo
 		Enabled:          slices.Contains(tokens.GrantTypes(), oauth.GrantDeviceCode),
 		EnforcePKCE:      a.cfg.OAuth2.PKCE.Enforce,
 		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
-		AnyChallenge:     compatible.ClientChecks == config.Upstream,
+		AnyForm:          compatible.ClientChecks == config.Upstream,
 		SecretLater:      compatible.ClientChecks == config.Upstream,
 		SkipConfirmation: compatible.DeviceConfirm == config.Upstream,
 	})

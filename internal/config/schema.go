@@ -129,6 +129,7 @@ type Compatibility struct {
 	ClientChecks     string `key:"clientChecks"`     // PKCE's form, nonces, device codes' clients, ports of localhost
 	Introspection    string `key:"introspection"`    // who may ask, and about what
 	BrowserBinding   string `key:"browserBinding"`   // whether a login is bound to the browser that began it
+	IssuerParameter  string `key:"issuerParameter"`  // whether answers name the issuer
 	ErrorRedirects   string `key:"errorRedirects"`   // who is told when an identity source fails
 	Reauthentication string `key:"reauthentication"` // whether sources are told of prompt, max_age and hints
 	SilentLogin      string `key:"silentLogin"`      // prompt=none without browser sessions

@@ -64,6 +64,7 @@ func (v *validator) compatibility() {
 		{"clientChecks", c.ClientChecks, []string{Upstream, Default, Strict}},
 		{"introspection", c.Introspection, []string{Upstream, Default}},
 		{"browserBinding", c.BrowserBinding, []string{Upstream, Default}},
+		{"issuerParameter", c.IssuerParameter, []string{Upstream, Default}},
 		{"errorRedirects", c.ErrorRedirects, []string{Upstream, Default}},
 		{"reauthentication", c.Reauthentication, []string{Upstream, Default}},
 		{"silentLogin", c.SilentLogin, []string{Upstream, Default}},

@@ -42,7 +42,7 @@ type Config struct {
 	Enabled          bool // whether devices may ask for codes
 	EnforcePKCE      bool
 	ChallengeMethods []string
-	AnyChallenge     bool // take code challenges of any form
+	AnyForm          bool // take code challenges of any form, and ignore a method without one
 	SecretLater      bool // clients may show their secrets at the token endpoint instead
 	SkipConfirmation bool // don't ask users about the device, as upstream does
 }
@@ -74,7 +74,7 @@ func (e *Endpoints) Redirect(redirectURI, state string) (target string, ok bool)
 	if !e.cfg.Enabled || redirectURI != oauth.DeviceCallback && redirectURI != e.base+oauth.DeviceCallback {
 		return "", false
 	}
-	return e.base + "/device?" + url.Values{"user_code": {state}}.Encode(), true
+	return e.base + "/device?" + url.Values{"user_code": {shown(state)}}.Encode(), true
 }
 
 // Authorize is the device authorization endpoint (RFC 8628, section 3.1).
@@ -153,7 +153,7 @@ func (e *Endpoints) challenge(f oauth.Form) (token.Challenge, error) {
 	switch {
 	case value == "" && e.cfg.EnforcePKCE:
 		return token.Challenge{}, oauth.Errorf(oauth.InvalidRequest, "The parameter code_challenge is required.")
-	case value == "" && method != "":
+	case value == "" && method != "" && !e.cfg.AnyForm:
 		return token.Challenge{}, oauth.Errorf(oauth.InvalidRequest, "There is a code_challenge_method without a code_challenge.")
 	case value == "":
 		return token.Challenge{}, nil
@@ -164,7 +164,7 @@ func (e *Endpoints) challenge(f oauth.Form) (token.Challenge, error) {
 		return token.Challenge{}, oauth.Errorf(oauth.InvalidRequest, "The code_challenge_method must be one of: %s.",
 			strings.Join(e.cfg.ChallengeMethods, ", "))
 	}
-	c := token.Challenge{Value: value, Method: method, AnyForm: e.cfg.AnyChallenge}
+	c := token.Challenge{Value: value, Method: method, AnyForm: e.cfg.AnyForm}
 	if !c.Valid() {
 		return token.Challenge{}, oauth.Errorf(oauth.InvalidRequest, "The code_challenge is malformed.")
 	}

@@ -14,9 +14,6 @@ import (
 	"dex/internal/ui"
 )
 
-// maxForm bounds the body of a form of ours, in bytes.
-const maxForm = 4 << 10
-
 // verifyPath is where the forms are sent.
 const verifyPath = "/device/auth/verify_code"
 
@@ -51,7 +48,6 @@ func (e *Endpoints) Verify() http.Handler {
 			e.fail(w, r, http.StatusForbidden, "The form was sent from another site.", err)
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		if err := r.ParseForm(); err != nil {
 			e.fail(w, r, http.StatusBadRequest, "The form can't be read.", err)
 			return

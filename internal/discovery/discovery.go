@@ -29,6 +29,7 @@ type Keys interface {
 type Config struct {
 	Issuer           string // as configured
 	IssuerURL        *url.URL
+	NoIssuer         bool // answers of the authorization endpoint don't name it
 	Keys             Keys
 	GrantTypes       []string
 	ResponseTypes    []string
@@ -55,7 +56,7 @@ type metadata struct {
 	Claims                []string `json:"claims_supported"`
 	ResponseModes         []string `json:"response_modes_supported"`
 	PromptValues          []string `json:"prompt_values_supported"`
-	AuthorizationIssuer   bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207
+	AuthorizationIssuer   bool     `json:"authorization_response_iss_parameter_supported,omitempty"` // RFC 9207
 	ClaimsParameter       bool     `json:"claims_parameter_supported"`
 	RequestParameter      bool     `json:"request_parameter_supported"`
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"` // true if absent
@@ -136,7 +137,7 @@ func (d *Discovery) describe(algorithms []string) metadata {
 		},
 		ResponseModes:       []string{oauth.ModeQuery, oauth.ModeFragment, oauth.ModeFormPost},
 		PromptValues:        []string{"none", "login", "consent", "select_account"},
-		AuthorizationIssuer: true,
+		AuthorizationIssuer: !d.cfg.NoIssuer,
 		RevocationEndpoint:  endpoint("token/revoke"),
 		RevocationAuth:      []string{"client_secret_basic", "client_secret_post", "none"},
 		IntrospectionAuth:   []string{"client_secret_basic", "client_secret_post"},

@@ -2,6 +2,7 @@ package login
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"dex/internal/connector"
@@ -10,17 +11,23 @@ import (
 )
 
 const (
-	// maxAnswer bounds the body of a provider's answer, in bytes: a SAML response with many groups is long.
-	maxAnswer = 2 << 20
+	// MaxAnswer bounds the body of a provider's answer, in bytes: a SAML response with many groups is long.
+	MaxAnswer = 2 << 20
 	// fieldReposted marks an answer that our own page has sent once more.
 	fieldReposted = "dex_reposted"
 )
+
+// answerParameters are what providers answer by. None may be given twice (RFC 6749, section 3.1): we and the connector
+// might look at different ones.
+var answerParameters = []string{
+	"state", "code", "error", "iss", "id_token", "access_token", "ticket", "oauth_token", "RelayState", "SAMLResponse",
+}
 
 // Callback is where providers send the browser back, with or without the connector in the path.
 func (f *Flow) Callback() http.Handler { return f.serve(f.callback) }
 
 func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
-	state, err := f.readAnswer(w, r)
+	state, err := f.readAnswer(r)
 	if err != nil {
 		return err
 	}
@@ -56,23 +63,24 @@ func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
 
 // readAnswer reads a provider's answer and returns the state in it. It comes from another site, so that the login that the
 // browser holds under the state is all that vouches for it.
-func (f *Flow) readAnswer(w http.ResponseWriter, r *http.Request) (state string, err error) {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		return r.URL.Query().Get("state"), nil
-	case http.MethodPost:
-	default:
-		w.Header().Set("Allow", "GET, HEAD, POST")
-		return "", pageErrorf(http.StatusMethodNotAllowed, "The provider that you came from must send you here by GET or POST.")
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxAnswer)
+func (f *Flow) readAnswer(r *http.Request) (state string, err error) {
 	if err := r.ParseForm(); err != nil {
 		return "", errUnreadable("The provider's answer can't be read.", err)
 	}
-	if state = r.PostForm.Get("RelayState"); state == "" { // as SAML names it
-		state = r.PostForm.Get("state")
+	answer := r.URL.Query()
+	if r.Method == http.MethodPost {
+		answer = r.PostForm
 	}
-	return state, nil
+	for _, name := range answerParameters {
+		if len(answer[name]) > 1 || len(r.Form[name]) > 1 {
+			return "", pageErrorf(http.StatusBadRequest, "The provider's answer says something twice.").
+				because(fmt.Errorf("the parameter %s is given more than once", name))
+		}
+	}
+	if state = r.PostForm.Get("RelayState"); state != "" { // as SAML names it
+		return state, nil
+	}
+	return answer.Get("state"), nil
 }
 
 // repost lets a page of ours send a provider's form once more: with a form that comes from another site the browser leaves

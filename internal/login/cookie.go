@@ -5,9 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
@@ -20,7 +18,7 @@ import (
 
 // Each request under way has a cookie of its own, so that tabs don't disturb each other; a long one is split over a few.
 const (
-	cookiePrefix = "dex_login_"
+	cookieName = "dex_login_"
 	// cookieSize keeps name, value and attributes below the 4096 bytes that browsers take.
 	cookieSize = 3600
 	maxParts   = 4
@@ -28,6 +26,9 @@ const (
 	// stays below the 8 KiB that proxies take by default, unless a single request is longer than that itself.
 	maxRequests = 10
 	maxBytes    = 6 << 10
+	// maxData is the room that is left for what a connector wants to be kept, in bytes, when a request is looked at before
+	// one is chosen.
+	maxData = 1 << 10
 )
 
 // errTooLong says that a request does not fit into the cookies.
@@ -65,6 +66,8 @@ func begun(id string) time.Time {
 type keeper interface {
 	// keep keeps a request under its id, in place of one that it has already. errTooLong when it is too long.
 	keep(w http.ResponseWriter, r *http.Request, req *request) error
+	// fits tells by errTooLong of a request that would be too long to be kept, with what a connector may add to it.
+	fits(req *request) error
 	// load returns the request of an id; errNoRequest when there is none that is alive.
 	load(ctx context.Context, r *http.Request, id string) (*request, error)
 	// forget removes a request.
@@ -75,7 +78,14 @@ func newKeeper(cfg Config, base string) keeper {
 	if cfg.AnyBrowser {
 		return newStoredRequests(cfg)
 	}
-	return &cookies{ring: cfg.Ring, path: base, secure: cfg.IssuerURL.Scheme == "https", now: cfg.Now}
+	k := &cookies{ring: cfg.Ring, path: base, secure: cfg.IssuerURL.Scheme == "https", now: cfg.Now}
+	switch {
+	case k.secure && base == "/":
+		k.prefix = "__Host-"
+	case k.secure:
+		k.prefix = "__Secure-"
+	}
+	return k
 }
 
 // cookies puts requests into cookies, sealed, and takes them out again: nothing is stored, and no other browser can go on
@@ -85,29 +95,43 @@ type cookies struct {
 	path   string // of the issuer
 	secure bool   // the issuer is https
 	now    func() time.Time
+	// prefix makes browsers hold the cookies to their origin, so that a neighbour in the same domain can't put a login of
+	// theirs into somebody's browser (RFC 6265bis, section 4.1.3). There is none without https. Under a path it is the
+	// weaker one, which keeps out those without https only.
+	prefix string
 }
 
 // keep seals a request into the browser's cookies. errTooLong when it does not fit.
 func (k *cookies) keep(w http.ResponseWriter, r *http.Request, req *request) error {
-	plain, err := json.Marshal(req)
+	plain, err := pack(req)
 	if err != nil {
-		return fmt.Errorf("encode login request: %w", err)
+		return err
 	}
-	parts := split(k.ring.Seal(purpose(req.ID), plain))
+	parts := split(k.ring.Seal(purpose(k.prefix, req.ID), plain))
 	if len(parts) > maxParts {
 		return errTooLong
 	}
 	size := 0
 	for i, part := range parts {
-		k.set(w, partName(req.ID, i), part, int(req.Expires.Sub(k.now())/time.Second))
+		k.set(w, partName(k.prefix, req.ID, i), part, int(req.Expires.Sub(k.now())/time.Second))
 		size += len(part)
 	}
 	for i := len(parts); i < maxParts; i++ { // what is left of a longer one would spoil it
-		if _, err := r.Cookie(partName(req.ID, i)); err == nil {
-			k.set(w, partName(req.ID, i), "", -1)
-		}
+		k.remove(w, r, partName(k.prefix, req.ID, i))
 	}
 	k.evict(w, r, req.ID, size)
+	return nil
+}
+
+// fits reports errTooLong for a request that would not fit.
+func (k *cookies) fits(req *request) error {
+	plain, err := pack(req)
+	if err != nil {
+		return err
+	}
+	if len(k.ring.Seal("", plain))+maxData > maxParts*cookieSize {
+		return errTooLong
+	}
 	return nil
 }
 
@@ -116,37 +140,51 @@ func (k *cookies) load(ctx context.Context, r *http.Request, id string) (*reques
 	if !idForm.MatchString(id) {
 		return nil, errNoRequest
 	}
+	prefix := k.prefix
+	if _, err := r.Cookie(partName(prefix, id, 0)); err != nil {
+		// A login that an earlier release has begun goes on. Nothing is sealed for this name any more where there is a
+		// prefix, so that nobody gets a new one to put into another's browser.
+		prefix = ""
+	}
 	var sealed strings.Builder
 	for i := range maxParts {
-		c, err := r.Cookie(partName(id, i))
+		c, err := r.Cookie(partName(prefix, id, i))
 		if err != nil {
 			break
 		}
 		sealed.WriteString(c.Value)
 	}
-	plain, err := k.ring.Open(ctx, purpose(id), sealed.String())
+	plain, err := k.ring.Open(ctx, purpose(prefix, id), sealed.String())
 	if errors.Is(err, seal.ErrInvalid) {
 		return nil, errNoRequest
 	}
 	if err != nil {
 		return nil, err
 	}
-	var req request
-	if err := json.Unmarshal(plain, &req); err != nil {
-		return nil, fmt.Errorf("decode login request: %w", err)
+	req, err := unpack(plain)
+	if err != nil {
+		return nil, err
 	}
 	if req.ID != id || k.now().After(req.Expires) {
 		return nil, errNoRequest
 	}
-	return &req, nil
+	return req, nil
 }
 
 // forget removes a request from the browser.
 func (k *cookies) forget(w http.ResponseWriter, r *http.Request, id string) {
 	for i := range maxParts {
-		if _, err := r.Cookie(partName(id, i)); err == nil {
-			k.set(w, partName(id, i), "", -1)
+		k.remove(w, r, partName(k.prefix, id, i))
+		if k.prefix != "" { // of an earlier release
+			k.remove(w, r, partName("", id, i))
 		}
+	}
+}
+
+// remove removes a cookie, if the browser has it.
+func (k *cookies) remove(w http.ResponseWriter, r *http.Request, name string) {
+	if _, err := r.Cookie(name); err == nil {
+		k.set(w, name, "", -1)
 	}
 }
 
@@ -154,7 +192,7 @@ func (k *cookies) forget(w http.ResponseWriter, r *http.Request, id string) {
 func (k *cookies) evict(w http.ResponseWriter, r *http.Request, keeping string, size int) {
 	held := map[string]int{} // bytes by request
 	for _, c := range r.Cookies() {
-		name, isRequest := strings.CutPrefix(c.Name, cookiePrefix)
+		name, isRequest := strings.CutPrefix(strings.TrimPrefix(c.Name, k.prefix), cookieName)
 		if !isRequest {
 			continue
 		}
@@ -184,11 +222,11 @@ func (k *cookies) set(w http.ResponseWriter, name, value string, maxAge int) {
 	})
 }
 
-func partName(id string, part int) string {
+func partName(prefix, id string, part int) string {
 	if part == 0 {
-		return cookiePrefix + id
+		return prefix + cookieName + id
 	}
-	return cookiePrefix + id + "_" + strconv.Itoa(part)
+	return prefix + cookieName + id + "_" + strconv.Itoa(part)
 }
 
 func split(s string) []string {
@@ -200,4 +238,4 @@ func split(s string) []string {
 	return append(parts, s)
 }
 
-func purpose(id string) string { return "login:" + id }
+func purpose(prefix, id string) string { return prefix + "login:" + id }

@@ -68,9 +68,8 @@ func (f *Flow) showDenial(w http.ResponseWriter, r *http.Request, d *denial) {
 		RetryText: "Log in as somebody else",
 	}
 	if d.req.RedirectURI != oauth.RedirectOutOfBand {
-		if back, err := f.reply(d.req, errorParams(d.err)); err == nil {
-			page.Back = &back
-		}
+		back := f.reply(d.req, errorParams(d.err))
+		page.Back = &back
 	}
 	f.requests.forget(w, r, d.req.ID)
 	w.Header().Set("Cache-Control", "no-store")

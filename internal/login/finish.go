@@ -277,7 +277,7 @@ func (f *Flow) askConsent(w http.ResponseWriter, r *http.Request, req *request, 
 // answerConsent ends the login. The first answer counts; for a while the same answer, given again, leads to the same: the
 // button was pressed twice, or the storage failed somewhere on the way.
 func (f *Flow) answerConsent(w http.ResponseWriter, r *http.Request, req *request, p store.Entry[pending]) error {
-	if err := f.readForm(w, r); err != nil {
+	if err := f.readForm(r); err != nil {
 		return err
 	}
 	approved := r.PostForm.Get("approval") == "approve"

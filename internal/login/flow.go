@@ -63,13 +63,14 @@ type Config struct {
 
 	// Switches of oauth2.compatibility. The zero value of each is the default.
 	Redirects       client.RedirectRules
-	AnyChallenge    bool     // take code challenges of any form
+	AnyForm         bool     // take code challenges of any form, and ignore what makes no sense instead of refusing it
 	PublicPKCE      bool     // public clients must send a challenge
 	OptionalNonce   bool     // a nonce may be missing where a code comes too
 	ShowFailures    bool     // the user, not the application, is told that a source failed
 	KeepHints       bool     // sources are not told how the application wants the user to be asked
 	SilentLoginAsks bool     // prompt=none does what no prompt does
 	AnyBrowser      bool     // requests are kept in the storage, and any browser can go on with them
+	NoIssuer        bool     // answers don't name the issuer
 	OnlyGrants      []string // the grants that the authorization endpoint serves; nil for all
 }
 
@@ -197,8 +198,7 @@ func (f *Flow) choice(ctx context.Context, req *request, c *client.Client) ([]*f
 func (f *Flow) choose(
 	w http.ResponseWriter, r *http.Request, req *request, c *client.Client, choice []*federation.Definition,
 ) error {
-	params := r.Form
-	params.Del("connector_id")
+	params := repeated(r.Form)
 	if req.UserCode != "" && req.ID == "" {
 		req.ID = newID(f.now())
 		if err := f.keep(w, r, req); err != nil {
@@ -207,17 +207,31 @@ func (f *Flow) choose(
 	}
 	if req.UserCode != "" {
 		params = url.Values{"req": {req.ID}}
+	} else if err := f.keepable(req); err != nil {
+		return err
 	}
+	query := "?" + params.Encode()
 	page := ui.LoginPage{Client: c.DisplayName()}
 	for _, d := range choice {
 		page.Connectors = append(page.Connectors, ui.ConnectorLink{
 			ID: d.ID, Name: d.Name, Type: d.Type,
-			URL:     f.connectorPath(d.ID) + "?" + params.Encode(),
+			URL:     f.connectorPath(d.ID) + query,
 			Failing: f.cfg.Connectors.Failing(d.ID),
 		})
 	}
 	f.cfg.Pages.Login(w, r, page)
 	return nil
+}
+
+// repeated returns what a request's links repeat of it: the parameters that have a meaning, but for the choice itself.
+func repeated(form url.Values) url.Values {
+	params := url.Values{"client_id": form["client_id"], "redirect_uri": form["redirect_uri"]}
+	for _, name := range single {
+		if value := form.Get(name); value != "" && name != "connector_id" {
+			params.Set(name, value)
+		}
+	}
+	return params
 }
 
 // AuthorizeConnector begins a login through the connector that the path names.
@@ -261,7 +275,13 @@ func refuse(req *request, code, description string, cause error) error {
 
 // keep keeps the request in the browser.
 func (f *Flow) keep(w http.ResponseWriter, r *http.Request, req *request) error {
-	err := f.requests.keep(w, r, req)
+	return tooLong(req, f.requests.keep(w, r, req))
+}
+
+// keepable refuses a request that could not be kept later.
+func (f *Flow) keepable(req *request) error { return tooLong(req, f.requests.fits(req)) }
+
+func tooLong(req *request, err error) error {
 	if errors.Is(err, errTooLong) {
 		return refuse(req, oauth.InvalidRequest, "The request is too long; a shorter state would help.", err)
 	}

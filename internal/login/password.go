@@ -12,9 +12,6 @@ import (
 	"dex/internal/ui"
 )
 
-// maxForm bounds the body of a form of ours, in bytes.
-const maxForm = 64 << 10
-
 // Password is the password form of a connector.
 func (f *Flow) Password() http.Handler { return f.serve(f.password) }
 
@@ -49,7 +46,7 @@ func (f *Flow) checkPassword(
 	w http.ResponseWriter, r *http.Request, req *request, source *federation.Opened, checker connector.Password,
 	page ui.PasswordPage,
 ) error {
-	if err := f.readForm(w, r); err != nil {
+	if err := f.readForm(r); err != nil {
 		return err
 	}
 	page.Username = r.PostForm.Get("login")
@@ -139,13 +136,15 @@ func (f *Flow) passwordPage(
 }
 
 // readForm reads the body of one of our forms, which no other site may send (CSRF).
-func (f *Flow) readForm(w http.ResponseWriter, r *http.Request) error {
+func (f *Flow) readForm(r *http.Request) error {
 	if err := f.crossing.Check(r); err != nil {
 		return pageErrorf(http.StatusForbidden, "The form was sent from another site.").because(err)
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		return errUnreadable("The form can't be read.", err)
+	}
+	if oauth.TooLong("username", r.PostForm.Get("login")) || oauth.TooLong("password", r.PostForm.Get("password")) {
+		return pageErrorf(http.StatusBadRequest, "The name or the password is too long.")
 	}
 	return nil
 }

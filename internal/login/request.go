@@ -21,7 +21,7 @@ type request struct {
 	ID          string   `json:"id"`
 	ClientID    string   `json:"client"`
 	RedirectURI string   `json:"redirect"`
-	State       *string  `json:"state,omitempty"` // nil when the application sent none
+	State       string   `json:"state,omitempty"`
 	Nonce       string   `json:"nonce,omitempty"`
 	Scopes      []string `json:"scopes"`
 
@@ -55,9 +55,6 @@ type request struct {
 // Until client and redirect URI are known to be right the error is a page; from then on the application is told, by an
 // answer that is an error.
 func (f *Flow) parse(r *http.Request) (*request, *client.Client, error) {
-	if r.Method != http.MethodGet && r.Method != http.MethodPost {
-		return nil, nil, pageErrorf(http.StatusMethodNotAllowed, "This page takes GET and POST requests only.")
-	}
 	if err := r.ParseForm(); err != nil {
 		return nil, nil, errUnreadable("The application's request can't be read.", err)
 	}
@@ -69,14 +66,13 @@ func (f *Flow) parse(r *http.Request) (*request, *client.Client, error) {
 		ClientID: c.ID, RedirectURI: r.Form.Get("redirect_uri"), Expires: f.now().Add(f.cfg.RequestLifetime), client: c,
 	}
 	if len(r.Form["redirect_uri"]) != 1 || !c.AllowsRedirect(req.RedirectURI, f.cfg.Redirects) {
-		f.log.ErrorContext(r.Context(), "unregistered redirect_uri", "redirect_uri", req.RedirectURI, "client_id", c.ID)
+		f.log.ErrorContext(r.Context(), "unregistered redirect_uri", "redirect_uri", logged(req.RedirectURI), "client_id", c.ID)
 		return nil, nil, pageErrorf(http.StatusBadRequest,
 			"The application asked to be answered at an address that is not registered for it.").
 			hint("Its operator can add the redirect URI to the client's configuration.")
 	}
-	if state, ok := r.Form["state"]; ok {
-		req.State = &state[0]
-	}
+	readObject(r.Form)
+	req.State = r.Form.Get("state")
 	if err := f.check(r, c, req); err != nil {
 		var oe *oauth.Error
 		if errors.As(err, &oe) {
@@ -96,7 +92,7 @@ func (f *Flow) requestingClient(r *http.Request) (*client.Client, error) {
 	}
 	c, err := f.cfg.Clients.Get(r.Context(), ids[0])
 	if errors.Is(err, client.ErrUnknown) {
-		f.log.ErrorContext(r.Context(), "invalid client_id provided", "client_id", ids[0])
+		f.log.ErrorContext(r.Context(), "invalid client_id provided", "client_id", logged(ids[0]))
 		return nil, pageErrorf(http.StatusBadRequest, "The application that sent you here is not registered.").
 			hint("Its operator can register the client id with this service.")
 	}
@@ -104,6 +100,12 @@ func (f *Flow) requestingClient(r *http.Request) (*client.Client, error) {
 		return nil, pageErrorf(http.StatusInternalServerError, "The application's registration can't be read.").because(err)
 	}
 	return c, nil
+}
+
+// logged returns as much of what a stranger sent as a line of the log has room for.
+func logged(value string) string {
+	const longest = 512
+	return value[:min(len(value), longest)]
 }
 
 // clientOf returns the client of a request that was checked before.
@@ -127,7 +129,10 @@ var single = []string{
 // check reads the rest of a request, in the order in which errors are most telling.
 func (f *Flow) check(r *http.Request, c *client.Client, req *request) error {
 	var err error
-	if req.Mode, err = readMode(r.Form); err != nil {
+	if req.Mode, err = f.readMode(r.Form); err != nil {
+		return err
+	}
+	if err := oauth.CheckBounds(r.Form); err != nil {
 		return err
 	}
 	if err := unsupported(r.Form); err != nil {
@@ -148,10 +153,13 @@ func (f *Flow) check(r *http.Request, c *client.Client, req *request) error {
 	if req.Scopes, err = f.cfg.Policy.Scopes(r.Context(), c, req.grant(), strings.Fields(r.Form.Get("scope"))); err != nil {
 		return err
 	}
+	if !req.wants(oauth.ResponseCode) { // OpenID Connect Core, section 11
+		req.Scopes = slices.DeleteFunc(req.Scopes, func(scope string) bool { return scope == oauth.ScopeOfflineAccess })
+	}
 	if err := f.checkPrompt(r.Form, req); err != nil {
 		return err
 	}
-	if err := f.checkHint(r.Form.Get("id_token_hint"), req); err != nil {
+	if err := f.checkHint(r.Context(), r.Form, req); err != nil {
 		return err
 	}
 	req.LoginHint = r.Form.Get("login_hint")
@@ -169,11 +177,11 @@ func unsupported(form url.Values) error {
 		}
 	}
 	switch {
-	case form.Has("request"):
+	case form.Get("request") != "":
 		return oauth.Errorf(oauth.RequestNotSupported, "Request objects are not supported.")
-	case form.Has("request_uri"):
+	case form.Get("request_uri") != "":
 		return oauth.Errorf(oauth.RequestURINotSupported, "Request objects are not supported.")
-	case form.Has("registration"):
+	case form.Get("registration") != "":
 		return oauth.Errorf(oauth.RegistrationNotSupported, "Self-issued registration is not supported.")
 	}
 	return nil
@@ -186,7 +194,7 @@ func (f *Flow) checkChallenge(form url.Values, req *request) error {
 		if f.cfg.EnforcePKCE || f.cfg.PublicPKCE && req.client.Public {
 			return oauth.Errorf(oauth.InvalidRequest, "The parameter code_challenge is required.")
 		}
-		if method != "" {
+		if method != "" && !f.cfg.AnyForm {
 			return oauth.Errorf(oauth.InvalidRequest, "There is a code_challenge_method without a code_challenge.")
 		}
 		return nil
@@ -198,7 +206,7 @@ func (f *Flow) checkChallenge(form url.Values, req *request) error {
 		return oauth.Errorf(oauth.InvalidRequest, "The code_challenge_method must be one of: %s.",
 			strings.Join(f.cfg.ChallengeMethods, ", "))
 	}
-	req.Challenge = token.Challenge{Value: value, Method: method, AnyForm: f.cfg.AnyChallenge}
+	req.Challenge = token.Challenge{Value: value, Method: method, AnyForm: f.cfg.AnyForm}
 	if !req.Challenge.Valid() {
 		return oauth.Errorf(oauth.InvalidRequest, "The code_challenge is malformed.")
 	}
@@ -219,13 +227,9 @@ func (f *Flow) checkNonce(form url.Values, req *request) error {
 // checkPrompt reads how the application wants the user to be asked (OpenID Connect Core, 3.1.2.1). Without browser
 // sessions nobody can be signed in without being asked.
 func (f *Flow) checkPrompt(form url.Values, req *request) error {
-	for _, p := range strings.Fields(form.Get("prompt")) {
-		switch p {
-		case "none", "login", "consent", "select_account":
-		default:
-			return oauth.Errorf(oauth.InvalidRequest, "The parameter prompt must be none, login, consent or select_account.")
-		}
-		if !slices.Contains(req.Prompt, p) {
+	words := strings.Fields(form.Get("prompt"))
+	for _, p := range []string{"none", "login", "consent", "select_account"} { // others are for other providers
+		if slices.Contains(words, p) {
 			req.Prompt = append(req.Prompt, p)
 		}
 	}
@@ -234,11 +238,12 @@ func (f *Flow) checkPrompt(form url.Values, req *request) error {
 	}
 	if maxAge := form.Get("max_age"); maxAge != "" {
 		seconds, err := strconv.ParseUint(maxAge, 10, 31)
-		if err != nil {
+		if err != nil && !f.cfg.AnyForm {
 			return oauth.Errorf(oauth.InvalidRequest, "The parameter max_age must be a number of seconds.")
 		}
-		age := time.Duration(seconds) * time.Second
-		req.MaxAge = &age
+		if age := time.Duration(seconds) * time.Second; err == nil { //nolint:gosec // G115: 31 bits
+			req.MaxAge = &age
+		}
 	}
 	if req.silent() && !f.cfg.SilentLoginAsks {
 		return oauth.Errorf(oauth.LoginRequired, "The user must be asked to sign in.")
@@ -250,16 +255,23 @@ func (f *Flow) checkPrompt(form url.Values, req *request) error {
 // silent reports whether the user must not be asked anything.
 func (req *request) silent() bool { return slices.Contains(req.Prompt, "none") }
 
-// checkHint verifies that an ID token which the application shows is one of ours; it may have expired.
-func (f *Flow) checkHint(hint string, req *request) error {
+// checkHint reads whom an ID token names that the application shows; it may have expired. One that can't be verified, as
+// its key is long gone perhaps, says nothing about who may sign in, but nobody can be taken for its user without being asked.
+func (f *Flow) checkHint(ctx context.Context, form url.Values, req *request) error {
+	hint := form.Get("id_token_hint")
 	if hint == "" {
 		return nil
 	}
 	subject, err := f.cfg.Hints.VerifyHint(hint)
-	if err != nil {
-		return oauth.Errorf(oauth.InvalidRequest, "The id_token_hint is not a token of this provider.").Because(err)
+	switch {
+	case err == nil:
+		req.Subject = subject
+	case req.silent():
+		return oauth.Errorf(oauth.LoginRequired, "The id_token_hint is not a token of this provider.").Because(err)
+	default:
+		form.Del("id_token_hint") // and don't repeat it
+		f.log.InfoContext(ctx, "id_token_hint ignored", "client_id", req.ClientID, "err", err)
 	}
-	req.Subject = subject
 	return nil
 }
 
@@ -294,14 +306,12 @@ func (req *request) parameters() url.Values {
 		"response_type": {strings.Join(req.ResponseTypes, " ")},
 		"scope":         {strings.Join(req.Scopes, " ")},
 	}
-	if req.State != nil {
-		v.Set("state", *req.State)
-	}
 	set := func(name, value string) {
 		if value != "" {
 			v.Set(name, value)
 		}
 	}
+	set("state", req.State)
 	set("nonce", req.Nonce)
 	set("response_mode", req.Mode)
 	set("code_challenge", req.Challenge.Value)

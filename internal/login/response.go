@@ -15,7 +15,7 @@ var responseWords = []string{oauth.ResponseCode, oauth.ResponseIDToken, oauth.Re
 
 // readMode finds out how the application is to be answered, before anything else is checked: errors take the same way
 // (OAuth 2.0 Multiple Response Type Encoding Practices, section 2.1). The way is good even if there is an error.
-func readMode(form url.Values) (string, error) {
+func (f *Flow) readMode(form url.Values) (string, error) {
 	words := strings.Fields(form.Get("response_type"))
 	tokens := slices.Contains(words, oauth.ResponseToken) || slices.Contains(words, oauth.ResponseIDToken)
 	usual := oauth.ModeQuery
@@ -33,6 +33,9 @@ func readMode(form url.Values) (string, error) {
 		return mode, nil
 	case oauth.ModeFragment, oauth.ModeFormPost:
 		return mode, nil
+	}
+	if f.cfg.AnyForm {
+		return usual, nil
 	}
 	return usual, oauth.Errorf(oauth.InvalidRequest, "The response_mode must be query, fragment or form_post.")
 }
@@ -89,7 +92,7 @@ func (f *Flow) ResponseTypes() []string {
 				words = append(words, word)
 			}
 		}
-		if f.servesResponse(words) {
+		if f.servesResponse(words) && !slices.ContainsFunc(words, func(word string) bool { return !f.servesGrant(word) }) {
 			served = append(served, strings.Join(words, " "))
 		}
 	}
@@ -100,18 +103,27 @@ func (f *Flow) ResponseTypes() []string {
 // checkGrants holds the application to the grants that it, and this server, may use.
 func (f *Flow) checkGrants(req *request) error {
 	for _, word := range req.ResponseTypes {
-		grant := oauth.GrantImplicit
-		if word == oauth.ResponseCode {
-			grant = oauth.GrantAuthorizationCode
+		if !f.servesGrant(word) {
+			return oauth.Errorf(oauth.UnsupportedResponseType, "The grant type %s is not served here.", grantOf(word))
 		}
-		if f.cfg.OnlyGrants != nil && !slices.Contains(f.cfg.OnlyGrants, grant) {
-			return oauth.Errorf(oauth.UnsupportedResponseType, "The grant type %s is not served here.", grant)
-		}
-		if err := f.cfg.Policy.Grant(req.client, grant); err != nil {
+		if err := f.cfg.Policy.Grant(req.client, grantOf(word)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// servesGrant reports whether this server serves the grant that a word of a response type stands for.
+func (f *Flow) servesGrant(word string) bool {
+	return f.cfg.OnlyGrants == nil || slices.Contains(f.cfg.OnlyGrants, grantOf(word))
+}
+
+// grantOf returns the grant that a word of a response type stands for.
+func grantOf(word string) string {
+	if word == oauth.ResponseCode {
+		return oauth.GrantAuthorizationCode
+	}
+	return oauth.GrantImplicit
 }
 
 // wants reports whether a word is part of the request's response type.
@@ -135,11 +147,7 @@ func errorParams(e *oauth.Error) url.Values {
 
 // answer sends the browser back to the application.
 func (f *Flow) answer(w http.ResponseWriter, r *http.Request, req *request, params url.Values) {
-	back, err := f.reply(req, params)
-	if err != nil {
-		f.fail(w, r, err)
-		return
-	}
+	back := f.reply(req, params)
 	w.Header().Set("Cache-Control", "no-store")
 	if back.Fields != nil {
 		f.cfg.Pages.FormPost(w, r, back)
@@ -150,29 +158,32 @@ func (f *Flow) answer(w http.ResponseWriter, r *http.Request, req *request, para
 
 // reply returns the way back to the application, whose redirect URI has been checked, with our name on the answer (RFC
 // 9207) so that it can't be taken for another provider's. It has fields where it must be posted.
-func (f *Flow) reply(req *request, params url.Values) (ui.FormPostPage, error) {
-	target, err := url.Parse(req.RedirectURI)
-	if err != nil {
-		return ui.FormPostPage{}, pageErrorf(http.StatusInternalServerError, "The application's address is not a URL.").because(err)
+func (f *Flow) reply(req *request, params url.Values) ui.FormPostPage {
+	if req.State != "" {
+		params.Set("state", req.State)
 	}
-	if req.State != nil {
-		params.Set("state", *req.State)
+	if !f.cfg.NoIssuer {
+		params.Set("iss", f.cfg.Issuer)
 	}
-	params.Set("iss", f.cfg.Issuer)
-	switch req.Mode {
-	case oauth.ModeFormPost:
-		return ui.FormPostPage{URL: req.RedirectURI, Fields: formFields(params)}, nil
-	case oauth.ModeFragment:
-		// Not by target.Fragment, which would be encoded once more.
-		target.Fragment, target.RawFragment = "", ""
-		return ui.FormPostPage{URL: target.String() + "#" + params.Encode()}, nil
+	if req.Mode == oauth.ModeFormPost {
+		return ui.FormPostPage{URL: req.RedirectURI, Fields: formFields(params)}
 	}
-	query := target.Query() // what the application put there itself stays
-	for name, values := range params {
-		query[name] = values
+	return ui.FormPostPage{URL: req.RedirectURI + separator(req) + params.Encode()}
+}
+
+// separator returns what comes between a redirect URI and the answer. The URI stays as it is registered, to the letter: what
+// the application put into its query is its own (RFC 6749, section 3.1.2).
+func separator(req *request) string {
+	_, query, hasQuery := strings.Cut(req.RedirectURI, "?")
+	switch {
+	case req.Mode == oauth.ModeFragment:
+		return "#"
+	case !hasQuery:
+		return "?"
+	case query == "" || strings.HasSuffix(query, "&"):
+		return ""
 	}
-	target.RawQuery = query.Encode()
-	return ui.FormPostPage{URL: target.String()}, nil
+	return "&"
 }
 
 // formFields returns parameters in the order of their names.

@@ -34,6 +34,17 @@ func newStoredRequests(cfg Config) *storedRequests {
 	}
 }
 
+func (s *storedRequests) fits(req *request) error {
+	document, err := json.Marshal(req)
+	if err != nil {
+		return fmt.Errorf("encode login request: %w", err)
+	}
+	if len(document)+maxData > maxStored {
+		return errTooLong
+	}
+	return nil
+}
+
 func (s *storedRequests) keep(_ http.ResponseWriter, r *http.Request, req *request) error {
 	document, err := json.Marshal(req)
 	if err != nil {

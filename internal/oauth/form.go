@@ -1,13 +1,14 @@
 package oauth
 
 import (
+	"errors"
 	"mime"
 	"net/http"
 	"slices"
 )
 
 // A Form is the parameters of a request to one of the endpoints that applications call themselves, each given once at
-// most.
+// most, and with a value: one without counts as omitted (RFC 6749, section 3.2).
 type Form map[string][]string
 
 // Get returns a parameter; empty if it is absent.
@@ -18,8 +19,8 @@ func (f Form) Get(name string) string {
 	return ""
 }
 
-// Has reports whether a parameter was given, be it empty.
-func (f Form) Has(name string) bool { return len(f[name]) > 0 }
+// Has reports whether a parameter was given, with a value.
+func (f Form) Has(name string) bool { return f.Get(name) != "" }
 
 // ReadForm reads the parameters of the body; those of the URL don't count (RFC 6749, section 3.2). Lists are those that may
 // be repeated. The error is an *Error: invalid_request.
@@ -28,13 +29,36 @@ func ReadForm(r *http.Request, lists ...string) (Form, error) {
 	if err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, Errorf(InvalidRequest, "The body must be application/x-www-form-urlencoded.")
 	}
-	if err := r.ParseForm(); err != nil {
-		return nil, Errorf(InvalidRequest, "The body can't be read.").Because(err)
+	if err := ParseForm(r); err != nil {
+		return nil, err
 	}
+	f := make(Form, len(r.PostForm))
 	for name, values := range r.PostForm {
 		if len(values) > 1 && !slices.Contains(lists, name) {
 			return nil, Errorf(InvalidRequest, "The parameter %s is given more than once.", name)
 		}
+		if slices.Contains(values, "") {
+			values = slices.DeleteFunc(slices.Clone(values), func(value string) bool { return value == "" })
+		}
+		if len(values) > 0 {
+			f[name] = values
+		}
 	}
-	return Form(r.PostForm), nil
+	if err := CheckBounds(f); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// ParseForm parses the form of a request. The error is an *Error: invalid_request, which says so where the body was too
+// large.
+func ParseForm(r *http.Request) error {
+	err := r.ParseForm()
+	if err == nil {
+		return nil
+	}
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return TooLarge().Because(err)
+	}
+	return Errorf(InvalidRequest, "The body can't be read.").Because(err)
 }

@@ -29,6 +29,22 @@ func LogAttrs(err error) []any {
 	return nil
 }
 
+// TooLarge is the error for a body that is larger than an endpoint takes.
+func TooLarge() *Error { return Errorf(InvalidRequest, "The body is too large.") }
+
+// WriteStatus answers an application for which a request ends before its endpoint: with 405, 413, or 500.
+func WriteStatus(w http.ResponseWriter, _ *http.Request, status int) {
+	e := Errorf(InvalidRequest, "This endpoint doesn't take the method.")
+	switch status {
+	case http.StatusMethodNotAllowed:
+	case http.StatusRequestEntityTooLarge:
+		e = TooLarge()
+	default:
+		e = Errorf(ServerError, "")
+	}
+	e.WriteJSON(w, status)
+}
+
 // Refuse answers a request of an application with an error, and writes its cause to the log. An error that is no *Error
 // is a failure of our own.
 func Refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, message string, err error) {

@@ -51,17 +51,23 @@ func (p *Policy) Scopes(ctx context.Context, c *client.Client, grant string, req
 	if needsOpenID(grant) && !slices.Contains(requested, oauth.ScopeOpenID) {
 		return nil, oauth.Errorf(oauth.InvalidScope, "The scope openid is missing.")
 	}
-	granted := make([]string, 0, len(requested))
+	granted, seen := make([]string, 0, len(requested)), make(map[string]bool, len(requested))
 	for _, scope := range requested {
+		if seen[scope] {
+			continue
+		}
+		seen[scope] = true
 		switch {
 		case !oauth.KnownScope(scope):
 			if p.options.RefuseUnknownScopes && grant != oauth.GrantTokenExchange { // where upstream never looked
 				return nil, oauth.Errorf(oauth.InvalidScope, "The scope %q is not known here.", scope)
 			}
 			// Left out (OpenID Connect Core, 3.1.2.1).
+		case grant == oauth.GrantTokenExchange && scope == oauth.ScopeOfflineAccess:
+			// Ignored, as no refresh token comes of it (OpenID Connect Core, section 11).
 		case grant == oauth.GrantClientCredentials && (scope == oauth.ScopeOfflineAccess || scope == oauth.ScopeFederatedID):
 			return nil, oauth.Errorf(oauth.InvalidScope, "The scope %s is a user's, and there is none.", scope)
-		case !slices.Contains(granted, scope):
+		default:
 			granted = append(granted, scope)
 		}
 	}
@@ -81,11 +87,13 @@ func needsOpenID(grant string) bool {
 // error is an *oauth.Error: invalid_scope where there is no trust.
 func (p *Policy) Audience(ctx context.Context, c *client.Client, scopes []string) ([]string, error) {
 	var audience []string
+	seen := map[string]bool{}
 	for _, scope := range scopes {
 		id, ok := oauth.AudienceOf(scope)
-		if !ok || slices.Contains(audience, id) {
+		if !ok || seen[id] {
 			continue
 		}
+		seen[id] = true
 		trusted, err := p.trusted(ctx, c, id)
 		if err != nil {
 			return nil, oauth.Errorf(oauth.ServerError, "").Because(err)
@@ -95,7 +103,7 @@ func (p *Policy) Audience(ctx context.Context, c *client.Client, scopes []string
 		}
 		audience = append(audience, id)
 	}
-	if !slices.Contains(audience, c.ID) {
+	if !seen[c.ID] {
 		audience = append(audience, c.ID)
 	}
 	return audience, nil

@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// defaultHeaders are the security headers of every answer. What isn't here, on purpose:
+// defaultHeaders are the security headers of every page. What isn't here, on purpose:
 //
 //   - form-action in the policy: browsers apply it to the redirects that follow a post as well, and those after a login
 //     lead to applications anywhere.
@@ -25,11 +25,23 @@ var defaultHeaders = map[string]string{
 	"Referrer-Policy":        "same-origin",
 }
 
+// redirects reports whether an answer sends the browser on. Nobody sees it, and the headers about pages would take the room
+// that proxies have for the long addresses and cookies of a login: 4 KiB, by default, at some.
+func redirects(status int) bool {
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}
+
 // headerLine is a header, made once for all answers. They share the value: it is an array, whose slices have no room to
 // append to, so that a handler that adds to the header gets a copy.
 type headerLine struct {
 	name  string
 	value *[1]string
+	page  bool // it is about the page in the answer, and not about the host
 }
 
 // securityHeaders returns the default headers overridden by name.
@@ -42,7 +54,7 @@ func securityHeaders(override map[string]string) []headerLine {
 	}
 	lines := make([]headerLine, 0, len(headers))
 	for name, value := range headers {
-		lines = append(lines, headerLine{name, &[1]string{value}})
+		lines = append(lines, headerLine{name: name, value: &[1]string{value}, page: name != "Strict-Transport-Security"})
 	}
 	return lines
 }

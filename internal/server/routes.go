@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"net/http"
 	"path"
 	"regexp"
@@ -19,9 +20,13 @@ type Route struct {
 	// Methods are the methods that are let through, GET standing for HEAD as well; others get 405. Nil leaves it to the
 	// handler.
 	Methods []string
-	CORS    bool // whether scripts of the configured origins may read the answers
-	Asset   bool // files, which have no metrics
-	Root    bool // Pattern is the whole path, not one below the issuer's
+	// MaxBody is how large a request's body may be, in bytes; Options.MaxBody when 0.
+	MaxBody int64
+	// Error answers 405 and 413 in the form of the route's own errors; nil means by Options.ErrorPage.
+	Error func(w http.ResponseWriter, r *http.Request, status int)
+	CORS  bool // whether scripts of the configured origins may read the answers
+	Asset bool // files, which have no metrics
+	Root  bool // Pattern is the whole path, not one below the issuer's
 }
 
 // router finds the route of a path, as strictly as upstream Dex does: it corrects nothing and redirects nowhere, with
@@ -130,13 +135,16 @@ func registered(routes []Route, pattern string) bool {
 // guard puts around a route's handler what its Route asks for; metrics are outermost, so that they see all answers.
 func guard(route Route, opts Options, cors *crossOrigin) http.Handler {
 	h := route.Handler
-	if route.Methods != nil {
-		h = allowMethods(route.Methods, opts.ErrorPage, h)
+	if route.Error == nil {
+		route.Error = opts.ErrorPage
 	}
+	if route.Methods != nil {
+		h = allowMethods(route.Methods, route.Error, h)
+	}
+	h = limitLength(cmp.Or(route.MaxBody, opts.MaxBody), route.Error, h)
 	if route.CORS && cors != nil {
 		h = cors.wrap(h)
 	}
-	h = limitLength(opts.MaxBody, opts.ErrorPage, h)
 	if opts.Metrics != nil && !route.Asset {
 		h = opts.Metrics.Route(route.Pattern, h)
 	}
@@ -169,6 +177,9 @@ func limitLength(limit int64, page errorPage, next http.Handler) http.Handler {
 		if r.ContentLength > limit {
 			page(w, r, http.StatusRequestEntityTooLarge)
 			return
+		}
+		if b, ok := r.Body.(*body); ok {
+			b.bound(limit)
 		}
 		next.ServeHTTP(w, r)
 	})

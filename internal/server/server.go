@@ -14,9 +14,8 @@ import (
 	"dex/internal/telemetry"
 )
 
-// DefaultMaxBody is how large a request's body may be, in bytes: room for the largest SAML responses, and several times
-// anything else that is posted here.
-const DefaultMaxBody = 1 << 20
+// DefaultMaxBody is how large a request's body may be where its route doesn't say, in bytes.
+const DefaultMaxBody = 64 << 10
 
 // Options are what all routes share. Of the zero values, only that of Issuer and Log won't do.
 type Options struct {
@@ -27,11 +26,12 @@ type Options struct {
 	Headers       map[string]string  // override the security headers by name; an empty value overrides nothing
 	CORS          CORS
 	ClientAddress ClientAddress
-	MaxBody       int64 // in bytes; DefaultMaxBody when 0
+	MaxBody       int64 // in bytes, for routes that have no other; DefaultMaxBody when 0
 
 	// NotFound answers where there is no route; nil means with plain text.
 	NotFound http.Handler
-	// ErrorPage answers what goes wrong outside of the handlers: 405, 413 and 500. Nil means with plain text.
+	// ErrorPage answers what goes wrong outside of the handlers, unless the route answers it: 405, 413 and 500. Nil means
+	// with plain text.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, status int)
 }
 
@@ -40,7 +40,6 @@ type handler struct {
 	log       *slog.Logger
 	headers   []headerLine
 	addresses ClientAddress
-	maxBody   int64
 	errorPage func(w http.ResponseWriter, r *http.Request, status int)
 	next      http.Handler
 }
@@ -48,7 +47,7 @@ type handler struct {
 // New returns a handler that serves the routes below the issuer's path.
 //
 // Each request gets an id and its client's address, both for [telemetry.RequestID] and [telemetry.ClientAddress]; the id
-// also goes out as X-Request-Id. Every answer has the security headers, those to unknown paths and to panics included. A
+// also goes out as X-Request-Id. Every answer but a redirect has the security headers, those to unknown paths and to panics included. A
 // handler that reads a body beyond the limit gets an [http.MaxBytesError], and whatever error status it answers with
 // becomes 413.
 func New(opts Options, routes []Route) http.Handler {
@@ -67,7 +66,6 @@ func New(opts Options, routes []Route) http.Handler {
 		log:       opts.Log,
 		headers:   securityHeaders(opts.Headers),
 		addresses: opts.ClientAddress.normalized(),
-		maxBody:   opts.MaxBody,
 		errorPage: opts.ErrorPage,
 		next:      newRouter(opts, routes),
 	}
@@ -78,10 +76,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := uuid.NewString()
 	r = r.WithContext(telemetry.WithRequest(r.Context(), id, h.addresses.of(r)))
 
-	x := &exchange{Recorder: telemetry.Record(w), id: [1]string{id}}
+	x := &exchange{Recorder: telemetry.Record(w), id: [1]string{id}, headers: h.headers}
 	if r.Body != nil && r.Body != http.NoBody {
-		// MaxBytesReader knows how to close the connection only of net/http's own writer, not of a wrapped one.
-		x.body.ReadCloser = http.MaxBytesReader(w, r.Body, h.maxBody)
+		x.body = body{ReadCloser: r.Body, writer: w}
 		r.Body = &x.body
 	}
 	h.setHeaders(x)
@@ -101,8 +98,9 @@ func (h *handler) setHeaders(x *exchange) {
 // exchange is a request on its way through the handlers, and the writer of its answer.
 type exchange struct {
 	telemetry.Recorder
-	id   [1]string // of the request, ready to be a header's value
-	body body
+	id      [1]string // of the request, ready to be a header's value
+	headers []headerLine
+	body    body
 }
 
 // WriteHeader begins the answer. Handlers needn't tell a body that was too large from one that was malformed.
@@ -110,14 +108,26 @@ func (x *exchange) WriteHeader(status int) {
 	if x.body.exceeded && status >= 400 {
 		status = http.StatusRequestEntityTooLarge
 	}
+	if redirects(status) {
+		for _, line := range x.headers {
+			if line.page {
+				x.Header().Del(line.name)
+			}
+		}
+	}
 	x.Recorder.WriteHeader(status)
 }
 
 // body is a request's body that remembers whether it was cut off at the limit.
 type body struct {
 	io.ReadCloser
+	writer   http.ResponseWriter // net/http's own
 	exceeded bool
 }
+
+// bound makes the body end with an error after as many bytes. MaxBytesReader knows how to close the connection only of
+// net/http's own writer, not of a wrapped one.
+func (b *body) bound(limit int64) { b.ReadCloser = http.MaxBytesReader(b.writer, b.ReadCloser, limit) }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)

@@ -229,7 +229,7 @@ var (
 // Valid reports whether the challenge can be met by any verifier.
 func (ch Challenge) Valid() bool {
 	if ch.AnyForm {
-		return true
+		return !oauth.TooLong("code_challenge", ch.Value)
 	}
 	if ch.Method == oauth.ChallengeS256 {
 		return s256Form.MatchString(ch.Value)

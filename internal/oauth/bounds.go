@@ -1,0 +1,84 @@
+package oauth
+
+import (
+	"slices"
+	"strings"
+)
+
+// Bounds of what strangers send; docs/limits.md has them for operators.
+const (
+	// MaxForm bounds the body of every form but a provider's answer, in bytes.
+	MaxForm = 64 << 10
+	// MaxScopes bounds the scopes of a request, and each list of targets.
+	MaxScopes = 50
+)
+
+// parameterBounds are how long the value of a parameter may be, in bytes. What isn't here is ignored by all endpoints, or
+// is bounded by the body that it comes in.
+var parameterBounds = map[string]int{
+	// Authorization requests. What is kept until the user has signed in is bounded together as well, by the cookies.
+	"client_id": 512, "redirect_uri": 4 << 10, "response_type": 256, "response_mode": 256, "scope": 8 << 10,
+	"state": 12 << 10, "nonce": 4 << 10, "prompt": 256, "approval_prompt": 256, "max_age": 256,
+	"login_hint": 2 << 10, "acr_values": 2 << 10, "ui_locales": 2 << 10, "connector_id": 512,
+	"id_token_hint": 16 << 10, "code_challenge": 1 << 10, "code_challenge_method": 256, "request": 32 << 10,
+
+	// Requests of applications.
+	"grant_type": 256, "client_secret": 4 << 10, "code": 512, "code_verifier": 1 << 10, "refresh_token": 4 << 10,
+	"username": 1 << 10, "password": 4 << 10, "device_code": 512, "audience": 4 << 10, "resource": 4 << 10,
+	"subject_token": 48 << 10, "subject_token_type": 256, "requested_token_type": 256,
+	"token": 48 << 10, "token_type_hint": 256, "access_token": 48 << 10,
+}
+
+// ParameterBounds returns how long the value of each parameter may be, in bytes.
+func ParameterBounds() map[string]int {
+	bounds := make(map[string]int, len(parameterBounds))
+	for name, longest := range parameterBounds {
+		bounds[name] = longest
+	}
+	return bounds
+}
+
+// TooLong reports whether a parameter's value is longer than it may be.
+func TooLong(name, value string) bool {
+	longest, bounded := parameterBounds[name]
+	return bounded && len(value) > longest
+}
+
+// CheckBounds refuses parameters that are too long and scopes that are too many or none at all, before anything is done with
+// them. The error is an *Error: invalid_request or invalid_scope.
+func CheckBounds(form map[string][]string) error {
+	for name, values := range form {
+		if slices.ContainsFunc(values, func(value string) bool { return TooLong(name, value) }) {
+			return Errorf(InvalidRequest, "The parameter %s is longer than the %d bytes that it may have.", name, parameterBounds[name])
+		}
+		if len(values) > MaxScopes && parameterBounds[name] > 0 {
+			return Errorf(InvalidRequest, "The parameter %s is given more than %d times.", name, MaxScopes)
+		}
+	}
+	for _, value := range form["scope"] {
+		if err := checkScopes(value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkScopes holds scopes to their number, and to the grammar of RFC 6749 (3.3). The id of a client in a scope is ours, and
+// may have been given before anybody thought of that.
+func checkScopes(value string) error {
+	scopes := strings.Fields(value)
+	if len(scopes) > MaxScopes {
+		return Errorf(InvalidScope, "There are more than %d scopes.", MaxScopes)
+	}
+	for _, scope := range scopes {
+		if _, audience := AudienceOf(scope); !audience && !isScopeToken(scope) {
+			return Errorf(InvalidScope, "A scope has a character that scopes can't have.")
+		}
+	}
+	return nil
+}
+
+// isScopeToken reports whether all characters are those of a scope-token (RFC 6749, section 3.3).
+func isScopeToken(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' })
+}
