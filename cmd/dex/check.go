@@ -11,29 +11,40 @@ import (
 )
 
 func newCheck() *cobra.Command {
-	return &cobra.Command{
-		Use:   "check FILE",
+	var noFiles bool
+	cmd := &cobra.Command{
+		Use:   "check [flags] FILE",
 		Short: "Check a configuration and report every mistake in it",
 		Long: `Check a configuration and report every mistake in it, a line each:
 
   error: FILE:LINE:COLUMN: KEY: what is wrong, what is allowed
 
 Warnings leave the configuration usable. The exit status is 0 when there are
-no errors, and 2 otherwise. FILE may be - for standard input. Nothing is
-connected to and nothing is written.`,
+no errors, and 2 otherwise. FILE may be - for standard input. Files that the
+configuration names, such as certificates, keys and templates, are read too:
+run it as the user that the server runs as, or with --no-files where they
+aren't. Nothing is connected to and nothing is written.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cmd.SilenceUsage = true
-			_, problems, err := readPlan(args[0], config.Overrides{}, cmd.InOrStdin())
+			plan, problems, err := readPlan(args[0], config.Overrides{}, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
+			if plan != nil && !noFiles {
+				problems = append(problems, plan.CheckFiles()...).InOrder()
+			}
 			fmt.Fprint(cmd.OutOrStdout(), app.Report(problems))
-			if problems.HasErrors() {
+			if plan == nil {
 				return errors.New("the configuration can't be used")
+			}
+			if problems.HasErrors() {
+				return errors.New("the configuration has errors")
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "The configuration can be used.")
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&noFiles, "no-files", false, "don't look at files that the configuration names")
+	return cmd
 }

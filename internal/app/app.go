@@ -132,14 +132,17 @@ func (a *App) Close() error {
 }
 
 func (a *App) openPages() (*ui.UI, error) {
-	f := a.cfg.Frontend
-	pages, err := ui.New(ui.Config{
-		Dir: f.Dir, Theme: f.Theme, LogoURL: f.LogoURL, Issuer: f.Issuer, Extra: f.Extra, IssuerPath: a.issuer.Path,
-	}, a.log)
+	pages, err := newPages(a.cfg.Frontend, a.issuer, a.log)
 	if err != nil {
 		return nil, fmt.Errorf("frontend: %w", err)
 	}
 	return pages, nil
+}
+
+func newPages(f config.Frontend, issuer *url.URL, log *slog.Logger) (*ui.UI, error) {
+	return ui.New(ui.Config{
+		Dir: f.Dir, Theme: f.Theme, LogoURL: f.LogoURL, Issuer: f.Issuer, Extra: f.Extra, IssuerPath: issuer.Path,
+	}, log)
 }
 
 // wire puts the rooms together.

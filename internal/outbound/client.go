@@ -60,6 +60,8 @@ func NewClient(rootCAs []string, insecureSkipVerify bool) (*http.Client, error) 
 	}, nil
 }
 
+var errNoAuthority = errors.New("is no PEM certificate, nor the path or the base64 of one")
+
 // Pool returns the system's authorities and those of rootCAs; nil for the system's alone.
 func Pool(rootCAs []string) (*x509.CertPool, error) {
 	if len(rootCAs) == 0 {
@@ -74,7 +76,7 @@ func Pool(rootCAs []string) (*x509.CertPool, error) {
 			continue
 		}
 		if !pool.AppendCertsFromPEM(readCA(ca)) {
-			return nil, fmt.Errorf("rootCAs[%d]: is no PEM certificate, nor the path or the base64 of one", i)
+			return nil, fmt.Errorf("rootCAs[%d]: %w", i, errNoAuthority)
 		}
 	}
 	return pool, nil

@@ -89,6 +89,9 @@ func (d *webDir) wrap(err error) error {
 	return fmt.Errorf("directory %q: %w", d.path, err)
 }
 
+// ErrNoTheme says that there is no theme of the configured name.
+var ErrNoTheme = errors.New("no theme")
+
 func (d *webDir) chooseTheme(name string) (string, error) {
 	switch name {
 	case "", "coreos", "tectonic":
@@ -102,7 +105,7 @@ func (d *webDir) chooseTheme(name string) (string, error) {
 		return "", err
 	}
 	if !slices.Contains(themes, name) {
-		return "", fmt.Errorf("no theme %q in themes/; there are: %s", name, strings.Join(themes, ", "))
+		return "", fmt.Errorf("%w %q in themes/; there are: %s", ErrNoTheme, name, strings.Join(themes, ", "))
 	}
 	return name, nil
 }

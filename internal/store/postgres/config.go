@@ -121,10 +121,8 @@ func (c *Config) hostAndPort() (host, port string) {
 
 // pool returns the configuration for pgx.
 func (c *Config) pool() (*pgxpool.Config, error) {
-	for key, file := range map[string]string{
-		"ssl.caFile": c.SSL.CAFile, "ssl.certFile": c.SSL.CertFile, "ssl.keyFile": c.SSL.KeyFile,
-	} {
-		if err := checkReadable(file); err != nil {
+	for key, err := range c.CheckFiles() {
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 	}
@@ -215,6 +213,14 @@ func (c *Config) maxOpen() int32 {
 		return unboundedConns
 	}
 	return int32(min(20, max(5, 4*runtime.GOMAXPROCS(0))))
+}
+
+// CheckFiles returns what is wrong with the files that the settings name, by key.
+func (c *Config) CheckFiles() map[string]error {
+	return map[string]error{
+		"ssl.caFile": checkReadable(c.SSL.CAFile), "ssl.certFile": checkReadable(c.SSL.CertFile),
+		"ssl.keyFile": checkReadable(c.SSL.KeyFile),
+	}
 }
 
 // checkReadable lets the error for a file name the setting that it comes from.

@@ -144,17 +144,7 @@ func (l location) create() error {
 	if l.inMemory() {
 		return nil
 	}
-	dir := filepath.Dir(l.path)
-	switch info, err := os.Stat(dir); {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("the directory %s does not exist", dir)
-	case err != nil:
-		return fmt.Errorf("directory of the database: %w", err)
-	case !info.IsDir():
-		return fmt.Errorf("%s is not a directory", dir)
-	}
-	if l.mustExist {
-		_, err := os.Stat(l.path)
+	if err := l.check(); err != nil || l.mustExist {
 		return err
 	}
 	f, err := os.OpenFile(l.path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -165,6 +155,34 @@ func (l location) create() error {
 		return err
 	}
 	return f.Close()
+}
+
+// check looks whether the file is there, or could be.
+func (l location) check() error {
+	dir := filepath.Dir(l.path)
+	switch info, err := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("the directory %s does not exist", dir)
+	case err != nil:
+		return fmt.Errorf("directory of the database: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("%s is not a directory", dir)
+	}
+	if info, err := os.Stat(l.path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a directory, and must be a file", l.path)
+	} else if l.mustExist {
+		return err
+	}
+	return nil
+}
+
+// CheckFiles returns what is wrong with the files that the settings name, by key. Nothing is written.
+func (c *Config) CheckFiles() map[string]error {
+	l, err := parseFile(c.File, slog.New(slog.DiscardHandler))
+	if err == nil && !l.inMemory() {
+		err = l.check()
+	}
+	return map[string]error{"file": err}
 }
 
 // dsn returns a name under which the driver opens connections to the database. For one in memory each name is another

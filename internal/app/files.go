@@ -1,0 +1,133 @@
+package app
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"dex/internal/config"
+	"dex/internal/server"
+	"dex/internal/store/sealed"
+	"dex/internal/ui"
+)
+
+// A fileChecker is settings that name files.
+type fileChecker interface {
+	// CheckFiles returns what is wrong with the files, by the key that names them; nil for nothing. It writes nothing.
+	CheckFiles() map[string]error
+}
+
+// CheckFiles looks at the files that the configuration names, and returns which of them can't be used. Only the machine that
+// the server runs on has them.
+func (p *Plan) CheckFiles() config.Problems {
+	found := slices.Concat(p.checkPages(), p.checkCertificate(), p.checkKeyFile(), p.checkVaultCA())
+	found = append(found, checkFiles(p.Config.Storage.Config, p.backend.settings)...)
+	for _, c := range p.Config.Connectors {
+		found = append(found, checkFiles(c.Config, p.settings(c.ID))...)
+	}
+	return found
+}
+
+func checkFiles(section config.Section, settings any) config.Problems {
+	checker, ok := settings.(fileChecker)
+	if !ok {
+		return nil
+	}
+	var found config.Problems
+	mistakes := checker.CheckFiles()
+	for _, key := range slices.Sorted(maps.Keys(mistakes)) {
+		if err := mistakes[key]; err != nil {
+			found = append(found, section.Problem(key, "%s", reason(key, err)))
+		}
+	}
+	return found
+}
+
+// reason words what is wrong with a file, below its key.
+func reason(key string, err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return fmt.Sprintf("can't %s %s: %v", path.Op, path.Path, path.Err)
+	}
+	return strings.TrimPrefix(err.Error(), key+": ")
+}
+
+// fileProblem is about a setting at the top of the file, or about the variable that stands for it there.
+func (p *Plan) fileProblem(key, variable string, err error) config.Problem {
+	if variable != "" && !p.Config.File.Has(key) {
+		return config.Problem{File: "environment", Key: variable, Message: reason(key, err)}
+	}
+	return p.Config.File.Problem(key, "%s", reason(key, err))
+}
+
+func (p *Plan) checkPages() config.Problems {
+	issuer, err := url.Parse(p.Config.Issuer)
+	if err == nil {
+		_, err = newPages(p.Config.Frontend, issuer, slog.New(slog.DiscardHandler))
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ui.ErrNoTheme):
+		return config.Problems{p.fileProblem("frontend.theme", "", err)}
+	}
+	return config.Problems{p.fileProblem("frontend.dir", "DEX_FRONTEND_DIR", err)}
+}
+
+func (p *Plan) checkCertificate() config.Problems {
+	w := p.Config.Web
+	if w.HTTPS == "" {
+		return nil
+	}
+	var found config.Problems
+	for _, file := range [][2]string{{"web.tlsCert", w.TLSCert}, {"web.tlsKey", w.TLSKey}} {
+		if _, err := os.ReadFile(file[1]); err != nil {
+			found = append(found, p.fileProblem(file[0], "", err))
+		}
+	}
+	if found != nil {
+		return found
+	}
+	if _, err := server.NewCertificate(w.TLSCert, w.TLSKey, slog.New(slog.DiscardHandler)); err != nil {
+		return config.Problems{p.fileProblem("web.tlsCert", "", err)}
+	}
+	return nil
+}
+
+// checkKeyFile reads the storage keys, also those of the environment.
+func (p *Plan) checkKeyFile() config.Problems {
+	const key = "storage.keyFile"
+	keys, err := sealed.ReadKeys(config.OS, p.Config.Storage.KeyFile)
+	if err != nil {
+		return config.Problems{p.fileProblem(key, sealed.FileVariable, err)}
+	}
+	var found config.Problems
+	for _, warning := range keys.Warnings() {
+		problem := p.fileProblem(key, sealed.FileVariable, errors.New(warning))
+		problem.Warning = true
+		found = append(found, problem)
+	}
+	return found
+}
+
+func (p *Plan) checkVaultCA() config.Problems {
+	vault, ok := p.Config.VaultSigning()
+	if !ok || vault.CAFile == "" {
+		return nil
+	}
+	pem, err := os.ReadFile(vault.CAFile)
+	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		err = fmt.Errorf("there is no certificate in %s", vault.CAFile)
+	}
+	if err == nil {
+		return nil
+	}
+	return config.Problems{{File: "environment", Key: "VAULT_CACERT", Message: reason("", err)}}
+}

@@ -1,0 +1,6 @@
+package oauth
+
+import "dex/internal/outbound"
+
+// CheckFiles returns what is wrong with the files that the settings name, by key.
+func (c *Config) CheckFiles() map[string]error { return outbound.CheckRootCAs(c.RootCAs) }

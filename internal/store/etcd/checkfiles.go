@@ -1,0 +1,18 @@
+package etcd
+
+// CheckFiles returns what is wrong with the files that the settings name and a connection needs, by key.
+func (c *Config) CheckFiles() map[string]error {
+	if !c.secure() {
+		return nil
+	}
+	found := map[string]error{}
+	authority := *c
+	authority.SSL.CertFile, authority.SSL.KeyFile = "", ""
+	if _, err := authority.tls(); err != nil {
+		found["ssl.caFile"] = err
+	}
+	if c.SSL.CertFile != "" {
+		_, found["ssl.certFile"] = c.SSL.certificate(nil)
+	}
+	return found
+}
