@@ -1,6 +1,9 @@
 module dex
 
-go 1.26.0
+go 1.26.8
+
+// A form of thousands of parameters takes a hundred times its size in memory, and none of ours has more than twenty.
+godebug urlmaxqueryparams=1000
 
 require (
 	github.com/Masterminds/sprig/v3 v3.3.0

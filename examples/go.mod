@@ -1,6 +1,6 @@
 module dex/examples
 
-go 1.26.0
+go 1.26.8
 
 require (
 	github.com/coreos/go-oidc/v3 v3.21.0

@@ -8,3 +8,12 @@ func (a *App) Patterns() []string {
 	}
 	return patterns
 }
+
+// MaxBodies returns how large a body each route takes, in bytes; 0 for those that say nothing of their own.
+func (a *App) MaxBodies() map[string]int64 {
+	bounds := map[string]int64{}
+	for _, r := range a.routes {
+		bounds[r.Pattern] = r.MaxBody
+	}
+	return bounds
+}

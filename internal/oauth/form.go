@@ -50,9 +50,8 @@ func ReadForm(r *http.Request, lists ...string) (Form, error) {
 	return f, nil
 }
 
-// ParseForm parses the form of a request. The error is an *Error: invalid_request, which says so where the body was too
-// large.
-func ParseForm(r *http.Request) error {
+// ParseForm parses the form of a request. The error is invalid_request, which says so where the body was too large.
+func ParseForm(r *http.Request) *Error {
 	err := r.ParseForm()
 	if err == nil {
 		return nil

@@ -90,8 +90,8 @@ func presented(r *http.Request) (string, *oauth.Error) {
 	if r.Method != http.MethodPost {
 		return strings.TrimSpace(bearer), nil
 	}
-	if err := r.ParseForm(); err != nil {
-		return "", oauth.Errorf(oauth.InvalidRequest, "The body can't be read.").Because(err)
+	if err := oauth.ParseForm(r); err != nil {
+		return "", err
 	}
 	inBody := r.PostForm["access_token"]
 	switch {

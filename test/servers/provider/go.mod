@@ -1,6 +1,6 @@
 module dex/test/servers/provider
 
-go 1.26.0
+go 1.26.8
 
 require (
 	github.com/go-jose/go-jose/v3 v3.0.3

@@ -1,6 +1,6 @@
 module dex/test/servers/vault
 
-go 1.26.0
+go 1.26.8
 
 require (
 	github.com/hashicorp/go-hclog v1.6.3
