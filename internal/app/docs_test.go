@@ -69,7 +69,7 @@ func TestDocumentedConfigurations(t *testing.T) {
 		blocks, _ := yamlBlocks(text)
 		for _, yaml := range blocks {
 			for key, part := range map[string]string{
-				"issuer:":     "issuer: http://127.0.0.1:5556/dex\n",
+				"issuer:":     "issuer: https://dex.example.com/dex\n",
 				"storage:":    "storage: {type: memory}\n",
 				"web:":        "web: {http: 127.0.0.1:5556}\n",
 				"connectors:": "enablePasswordDB: true\n",

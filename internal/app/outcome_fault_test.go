@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -221,29 +220,6 @@ func (s *attempts) doors(t *testing.T, refreshToken string) map[string]func() (g
 	}
 }
 
-// outcomeTable returns the table of what the user sees and the application is told.
-func outcomeTable(t *testing.T) (doors []string, rows map[string][]string) {
-	t.Helper()
-	text, err := os.ReadFile("../../docs/connectors/outcomes.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, table, _ := strings.Cut(string(text), "| Outcome | Login")
-	table, _, _ = strings.Cut("| Outcome | Login"+table, "\n\n")
-	rows = map[string][]string{}
-	for i, line := range strings.Split(strings.TrimSpace(table), "\n") {
-		cells := strings.Split(strings.Trim(line, "| "), " | ")
-		switch i {
-		case 0:
-			doors = cells[1:]
-		case 1: // the rule
-		default:
-			rows[strings.Trim(cells[0], "`")] = cells[1:]
-		}
-	}
-	return doors, rows
-}
-
 // The same cause looked one way at a login and another at the token endpoint, and defects were told as passing troubles.
 var _ = faulttest.Add("K11", func(t *testing.T) {
 	endings := map[string]error{
@@ -256,7 +232,7 @@ var _ = faulttest.Add("K11", func(t *testing.T) {
 		"unavailable":      &connector.Temporary{Cause: errors.New("internals")},
 		"broken":           errors.New("internals"),
 	}
-	doors, rows := outcomeTable(t)
+	rows := faulttest.Table(t, "../../docs/connectors/outcomes.md", "| Outcome | Login")
 	if len(rows) != len(endings) {
 		t.Fatalf("the table has %d outcomes, want %d", len(rows), len(endings))
 	}
@@ -264,10 +240,14 @@ var _ = faulttest.Add("K11", func(t *testing.T) {
 	b := s.browser()
 	code := b.visit(b.visit(authPath("connector_id", "mock")).wantStatus(http.StatusFound).path()).params().Get("code")
 	refreshToken := s.token(codeForm(code)).wantStatus(http.StatusOK).text("refresh_token")
-	for outcome, err := range endings {
-		for i, door := range doors {
-			want := rows[outcome][i]
-			if want == "–" {
+	for _, row := range rows {
+		outcome := strings.Trim(row["Outcome"], "`")
+		err, known := endings[outcome]
+		if !known {
+			t.Fatalf("the table has the outcome %s", outcome)
+		}
+		for door, want := range row {
+			if door == "Outcome" || want == "–" {
 				continue
 			}
 			t.Run(outcome+" "+door, func(t *testing.T) {

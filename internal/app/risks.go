@@ -28,7 +28,7 @@ func (p *Plan) checkRisks() config.Problems {
 	if p.Config.Expiry.RefreshTokens.DisableRotation && slices.ContainsFunc(p.Config.StaticClients, public) {
 		warn("expiry.refreshTokens.disableRotation", "lets nobody notice a stolen refresh token of a public client; leave rotation on")
 	}
-	return append(found, p.checkExchange()...)
+	return slices.Concat(found, p.checkExchange(), p.checkCallbacks())
 }
 
 // givesTokens reports whether the authorization endpoint answers a response type with a token.

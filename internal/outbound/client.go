@@ -43,7 +43,8 @@ func NewClient(rootCAs []string, insecureSkipVerify bool) (*http.Client, error) 
 	}
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	return &http.Client{
-		Timeout: Timeout,
+		Timeout:       Timeout,
+		CheckRedirect: checkRedirect,
 		Transport: bounded{&http.Transport{
 			Proxy:       http.ProxyFromEnvironment,
 			DialContext: dialer.DialContext,
@@ -61,6 +62,22 @@ func NewClient(rootCAs []string, insecureSkipVerify bool) (*http.Client, error) 
 }
 
 var errNoAuthority = errors.New("is no PEM certificate, nor the path or the base64 of one")
+
+// maxRedirects is how often an address may lead to another.
+const maxRedirects = 10
+
+// checkRedirect follows no redirect with credentials, nor with a form, which has them in it: they are for the address that
+// the operator, or the source, has named. The answer is then the redirect itself.
+func checkRedirect(_ *http.Request, via []*http.Request) error {
+	first := via[0]
+	if first.Method != http.MethodGet || first.Header.Get("Authorization") != "" {
+		return http.ErrUseLastResponse
+	}
+	if len(via) >= maxRedirects {
+		return fmt.Errorf("%s leads on more than %d times", first.URL.Redacted(), maxRedirects)
+	}
+	return nil
+}
 
 // Pool returns the system's authorities and those of rootCAs; nil for the system's alone.
 func Pool(rootCAs []string) (*x509.CertPool, error) {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 
 	"dex/internal/connector"
+	"dex/internal/oauth"
 )
 
 // Values of pkceChallenge: how a code is bound to who asked for it (RFC 7636).
@@ -36,14 +37,15 @@ func Challenge(params url.Values, method string) (verifier string) {
 	return verifier
 }
 
-// denials are errors by which providers say that the user, and not they, did not want to (RFC 6749, section 4.1.2.1, and
-// OpenID Connect Core, section 3.1.2.6).
+// denials are errors by which providers say that the user, and not they, did not want to (RFC 6749, section 4.1.2.1, OpenID
+// Connect Core, section 3.1.2.6, and OpenID Connect Core Error Code unmet_authentication_requirements).
 var denials = map[string]string{
-	"access_denied":              "The login was cancelled, or the provider does not let you in.",
-	"login_required":             "The provider asks you to sign in there first.",
-	"interaction_required":       "The provider asks you to sign in there first.",
-	"account_selection_required": "The provider asks you to choose an account there first.",
-	"consent_required":           "The provider asks for your consent.",
+	oauth.AccessDenied:                    "The login was cancelled, or the provider does not let you in.",
+	oauth.LoginRequired:                   "The provider asks you to sign in there first.",
+	oauth.InteractionRequired:             "The provider asks you to sign in there first.",
+	oauth.AccountSelectionRequired:        "The provider asks you to choose an account there first.",
+	oauth.ConsentRequired:                 "The provider asks for your consent.",
+	oauth.UnmetAuthenticationRequirements: "The provider can't sign you in as securely as the application asks for.",
 }
 
 // Answer returns what a provider says by the browser.
@@ -54,7 +56,8 @@ func Answer(r *http.Request) url.Values {
 	return r.URL.Query()
 }
 
-// AnswerError returns the error that an answer has: a *connector.Denied where the user did not want to; nil for none.
+// AnswerError returns the error that an answer has: a *connector.Denied where the user did not want to, a *connector.Again where
+// the provider asks to be asked once more, such as Keycloak after its login page was left open for too long; nil for none.
 func AnswerError(answer url.Values) error {
 	code := answer.Get("error")
 	if code == "" {
@@ -62,7 +65,37 @@ func AnswerError(answer url.Values) error {
 	}
 	cause := fmt.Errorf("the provider answers %q %q", code, answer.Get("error_description"))
 	if reason, ok := denials[code]; ok {
-		return &connector.Denied{Reason: reason, Cause: cause, ByUser: true}
+		return &connector.Denied{Reason: reason, Cause: cause, ByUser: true, Code: code}
+	}
+	switch code {
+	case oauth.TemporarilyUnavailable:
+		return &connector.Again{Cause: &connector.Temporary{Cause: cause}}
+	case oauth.ServerError: // where it would be a status 500, had it no redirect for it (RFC 6749, section 4.1.2.1)
+		return &connector.Temporary{Cause: cause}
 	}
 	return cause
+}
+
+// CallbackURL returns where the provider sends the browser back, which the setting redirectURI names: the address of all
+// connectors, or the connector's own. Nobody can come back to any other, which the error says.
+func CallbackURL(redirectURI string, env connector.Env) (string, error) {
+	switch redirectURI {
+	case "", env.CallbackURL:
+		return env.CallbackURL, nil
+	case env.OwnCallbackURL:
+		return env.OwnCallbackURL, nil
+	}
+	return "", fmt.Errorf("redirectURI is %q, and must be %q or %q", redirectURI, env.OwnCallbackURL, env.CallbackURL)
+}
+
+// CheckReturn refuses an answer that came to another address than the connector's: it is another provider's (RFC 9700, section
+// 4.4.2.2).
+func CheckReturn(callbackURL string, r connector.Return) error {
+	if r.CallbackURL == callbackURL {
+		return nil
+	}
+	return &connector.BadToken{
+		Reason: "the answer is another provider's",
+		Cause:  fmt.Errorf("the browser came back to %s, not to %s", r.CallbackURL, callbackURL),
+	}
 }

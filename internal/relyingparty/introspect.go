@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+
+	"dex/internal/outbound"
 )
 
 // ErrInactive says that a provider doesn't take a token as valid, or not for us.
@@ -15,16 +17,15 @@ var ErrInactive = errors.New("the provider says that the token is not active")
 // methods of authentication.
 func (c *Client) Introspect(ctx context.Context, endpoint string, methods []string, token string) (Claims, error) {
 	params := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
-	method, sure := c.method(methods)
-	answer, err := c.post(ctx, endpoint, method, params)
-	if err == nil && answer.Status == http.StatusUnauthorized && !sure {
-		answer, err = c.post(ctx, endpoint, AuthPost, params)
-	}
+	var answer *outbound.Answer
+	err := c.eitherWay(methods, func(method string) (err error) {
+		if answer, err = c.post(ctx, endpoint, endpoint, method, params); err == nil && answer.Status != http.StatusOK {
+			err = readRefusal(answer)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("introspection: %w", err)
-	}
-	if answer.Status != http.StatusOK {
-		return nil, fmt.Errorf("introspection: the provider answers %d", answer.Status)
 	}
 	said, err := ReadClaims(answer.Body)
 	if err != nil {

@@ -16,6 +16,7 @@ type Config struct {
 	ClientID         string   `key:"clientID"`
 	ClientSecret     string   `key:"clientSecret"`
 	RedirectURI      string   `key:"redirectURI"`
+	Issuer           string   `key:"issuer"` // what the provider's answers have as iss; empty where they have none
 	AuthorizationURL string   `key:"authorizationURL"`
 	TokenURL         string   `key:"tokenURL"`
 	UserInfoURL      string   `key:"userInfoURL"`

@@ -20,7 +20,8 @@ import (
 // connection is a connector to a provider.
 type connection struct {
 	cfg         *Config
-	callbackURL string
+	callbackURL string // where the provider sends the browser back
+	callbackErr error  // why it can't
 	log         *slog.Logger
 	client      *http.Client
 	tokens      *relyingparty.Client
@@ -39,12 +40,14 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.RedirectURI != "" && c.RedirectURI != env.CallbackURL {
-		env.Log.WarnContext(ctx, "redirectURI is not the callback of this server: logins will fail",
-			"redirect_uri", c.RedirectURI, "callback", env.CallbackURL)
+	callbackURL, err := relyingparty.CallbackURL(c.RedirectURI, env)
+	if err != nil {
+		env.Log.WarnContext(ctx, "nobody can log in", "err", err)
 	}
 	us := &relyingparty.Client{ID: c.ClientID, Secret: c.ClientSecret, Method: c.ClientAuthMethod}
-	return &connection{cfg: c, callbackURL: env.CallbackURL, log: env.Log, client: client, tokens: us.Over(client)}, nil
+	return &connection{
+		cfg: c, callbackURL: callbackURL, callbackErr: err, log: env.Log, client: client, tokens: us.Over(client),
+	}, nil
 }
 
 // Close lets go of idle connections.
@@ -55,8 +58,8 @@ func (c *connection) Close() error {
 
 // Begin implements connector.Callback.
 func (c *connection) Begin(_ context.Context, r connector.LoginRequest) (connector.Redirect, error) {
-	if c.cfg.RedirectURI != "" && c.cfg.RedirectURI != r.CallbackURL {
-		return connector.Redirect{}, fmt.Errorf("redirectURI is %q, and must be %q", c.cfg.RedirectURI, r.CallbackURL)
+	if c.callbackErr != nil {
+		return connector.Redirect{}, c.callbackErr
 	}
 	target, err := url.Parse(c.cfg.AuthorizationURL)
 	if err != nil {
@@ -64,7 +67,7 @@ func (c *connection) Begin(_ context.Context, r connector.LoginRequest) (connect
 	}
 	params := target.Query()
 	params.Set("client_id", c.cfg.ClientID)
-	params.Set("redirect_uri", r.CallbackURL)
+	params.Set("redirect_uri", c.callbackURL)
 	params.Set("response_type", "code")
 	params.Set("state", r.State)
 	if len(c.cfg.Scopes) > 0 {
@@ -77,12 +80,20 @@ func (c *connection) Begin(_ context.Context, r connector.LoginRequest) (connect
 
 // HandleCallback implements connector.Callback.
 func (c *connection) HandleCallback(ctx context.Context, r connector.Return) (connector.Identity, error) {
+	if err := relyingparty.CheckReturn(c.callbackURL, r); err != nil {
+		return connector.Identity{}, err
+	}
 	answer := relyingparty.Answer(r.Request)
+	if iss := answer.Get("iss"); c.cfg.Issuer != "" && iss != c.cfg.Issuer { // RFC 9207
+		return connector.Identity{}, &connector.BadToken{
+			Reason: "the answer is another provider's", Cause: fmt.Errorf("it has the iss %q, not %q, which is the issuer", iss, c.cfg.Issuer),
+		}
+	}
 	if err := relyingparty.AnswerError(answer); err != nil {
 		return connector.Identity{}, err
 	}
 	if answer.Get("code") == "" {
-		return connector.Identity{}, errors.New("the provider's answer has no code")
+		return connector.Identity{}, &connector.BadToken{Reason: "the provider's answer has no code"}
 	}
 	params := url.Values{
 		"grant_type": {oauth.GrantAuthorizationCode}, "code": {answer.Get("code")}, "redirect_uri": {c.callbackURL},
@@ -92,7 +103,7 @@ func (c *connection) HandleCallback(ctx context.Context, r connector.Return) (co
 	}
 	given, err := c.tokens.Ask(ctx, c.cfg.TokenURL, nil, params)
 	if err != nil {
-		return connector.Identity{}, err
+		return connector.Identity{}, relyingparty.CodeError(err)
 	}
 	id, err := c.identify(ctx, r.Scopes, given)
 	if err == nil && r.Scopes.OfflineAccess {
@@ -133,12 +144,8 @@ func (c *connection) Refresh(ctx context.Context, s connector.Scopes, last conne
 		fresh, err := c.tokens.Ask(ctx, c.cfg.TokenURL, nil, url.Values{
 			"grant_type": {oauth.GrantRefreshToken}, "refresh_token": {kept.RefreshToken},
 		})
-		var refused *relyingparty.Refusal
-		if errors.As(err, &refused) && refused.Code == "invalid_grant" {
-			return connector.Identity{}, fmt.Errorf("%w: %w", connector.ErrGone, err)
-		}
 		if err != nil {
-			return connector.Identity{}, err
+			return connector.Identity{}, relyingparty.RefreshError(err)
 		}
 		if fresh.Refresh == "" {
 			fresh.Refresh = kept.RefreshToken

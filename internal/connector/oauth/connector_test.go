@@ -20,7 +20,10 @@ import (
 	"dex/internal/connector/oauth"
 )
 
-const callbackURL = "https://dex.test/callback"
+const (
+	callbackURL    = "https://dex.test/callback"
+	ownCallbackURL = callbackURL + "/oauth"
+)
 
 type object = map[string]any
 
@@ -103,7 +106,7 @@ func (p *provider) open(more object) connection {
 	if err := problems.Err(); err != nil {
 		p.t.Fatal(err)
 	}
-	instance, err := c.Open(p.t.Context(), connector.Env{CallbackURL: callbackURL, Log: slog.New(slog.NewTextHandler(&p.log, nil))})
+	instance, err := c.Open(p.t.Context(), connector.Env{CallbackURL: callbackURL, OwnCallbackURL: ownCallbackURL, Log: slog.New(slog.NewTextHandler(&p.log, nil))})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -129,7 +132,7 @@ func (p *provider) signIn(c connection, s connector.Scopes) (connector.Identity,
 	p.t.Helper()
 	_, data := p.begin(c)
 	return c.HandleCallback(p.t.Context(), connector.Return{
-		Scopes: s, Data: data, Request: httptest.NewRequest(http.MethodGet, callbackURL+"?code=the+code", nil),
+		CallbackURL: callbackURL, Scopes: s, Data: data, Request: httptest.NewRequest(http.MethodGet, callbackURL+"?code=the+code", nil),
 	})
 }
 
@@ -235,7 +238,7 @@ func TestAnswers(t *testing.T) {
 	for query, wantDenied := range map[string]bool{
 		"error=access_denied&error_description=no": true, "error=server_error&error_description=oops": false, "": false,
 	} {
-		_, err := c.HandleCallback(t.Context(), connector.Return{Request: httptest.NewRequest(http.MethodGet, callbackURL+"?"+query, nil)})
+		_, err := c.HandleCallback(t.Context(), connector.Return{CallbackURL: callbackURL, Request: httptest.NewRequest(http.MethodGet, callbackURL+"?"+query, nil)})
 		var denied *connector.Denied
 		if err == nil || errors.As(err, &denied) != wantDenied {
 			t.Errorf("%q: %v", query, err)

@@ -38,7 +38,7 @@ func (c *connection) userInfo(ctx context.Context, t *relyingparty.Tokens) (rely
 	case answer.Status == http.StatusUnauthorized:
 		return nil, errUnauthorized
 	case answer.Status != http.StatusOK:
-		return nil, fmt.Errorf("userInfoURL: the provider answers %d", answer.Status)
+		return nil, connector.FromStatus(answer.Status, fmt.Errorf("userInfoURL: the provider answers %d", answer.Status))
 	}
 	return relyingparty.ReadClaims(answer.Body)
 }

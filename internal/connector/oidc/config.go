@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"dex/internal/config"
 	"dex/internal/relyingparty"
 )
@@ -24,7 +26,8 @@ type Config struct {
 
 	BasicAuthUnsupported *bool    `key:"basicAuthUnsupported"`
 	ClientAuthMethod     string   `key:"clientAuthMethod"`
-	ClientKey            string   `key:"clientKey"`     // path of a PEM key, for private_key_jwt
+	ClientKey            string   `key:"clientKey"` // path of a PEM key, for private_key_jwt
+	ClientKeyAlgorithm   string   `key:"clientKeyAlgorithm"`
 	DecryptionKey        string   `key:"decryptionKey"` // path of PEM keys, for encrypted tokens
 	HostedDomains        []string `key:"hostedDomains"`
 	RootCAs              []string `key:"rootCAs"`
@@ -44,6 +47,12 @@ type Config struct {
 	PromptType                *string  `key:"promptType"`
 	PKCEChallenge             string   `key:"pkceChallenge"`
 	ResponseMode              string   `key:"responseMode"`
+	PushedRequests            string   `key:"pushedRequests"` // RFC 9126
+
+	// Checks of ours that upstream has not, for providers that trip over them.
+	InsecureSkipNonce  bool `key:"insecureSkipNonce"`
+	InsecureSkipAtHash bool `key:"insecureSkipAtHash"`
+	InsecureSkipIss    bool `key:"insecureSkipIss"` // of answers, RFC 9207
 
 	ClockSkew              *time.Duration `key:"clockSkew"`
 	ExchangeAudiences      []string       `key:"exchangeAudiences"`
@@ -101,6 +110,12 @@ type Overrides struct {
 	EndSessionURL string `key:"endSessionURL"`
 }
 
+// Values of pushedRequests beside the default, which is what the provider requires.
+const (
+	pushAlways = "always"
+	pushNever  = "never"
+)
+
 // Bounds of clockSkew.
 const (
 	defaultSkew = 10 * time.Second
@@ -129,11 +144,20 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 		}
 	}
 	oneOf("pkceChallenge", c.PKCEChallenge, relyingparty.ChallengeS256, relyingparty.ChallengePlain, relyingparty.ChallengeNone)
-	oneOf("clientAuthMethod", c.ClientAuthMethod, relyingparty.AuthBasic, relyingparty.AuthPost, relyingparty.AuthPrivateKey, relyingparty.AuthNone)
+	oneOf("clientAuthMethod", c.ClientAuthMethod, relyingparty.AuthBasic, relyingparty.AuthPost,
+		relyingparty.AuthSecretJWT, relyingparty.AuthPrivateKey, relyingparty.AuthNone)
+	oneOf("clientKeyAlgorithm", c.ClientKeyAlgorithm, string(jose.RS256), string(jose.PS256), string(jose.ES256))
+	oneOf("pushedRequests", c.PushedRequests, pushAlways, pushNever)
 	oneOf("exchangeAccessTokensBy", c.ExchangeAccessTokensBy, bySignature, byUserInfo, byIntrospection)
 	oneOf("responseMode", c.ResponseMode, "query", "form_post")
 	if (c.ClientAuthMethod == relyingparty.AuthPrivateKey) != (c.ClientKey != "") {
 		wrong("clientKey", "goes with clientAuthMethod: private_key_jwt: the path of a private key in PEM")
+	}
+	if c.ClientAuthMethod == relyingparty.AuthSecretJWT && len(c.ClientSecret) < relyingparty.MinSecret {
+		wrong("clientAuthMethod", "client_secret_jwt needs a clientSecret of at least %d bytes", relyingparty.MinSecret)
+	}
+	if c.ClientKeyAlgorithm != "" && c.ClientKey == "" {
+		wrong("clientKeyAlgorithm", "goes with clientKey")
 	}
 	if c.ClockSkew != nil && (*c.ClockSkew < 0 || *c.ClockSkew > maxSkew) {
 		wrong("clockSkew", "must be between 0s and %s", maxSkew)
@@ -209,6 +233,12 @@ func (c *Config) overrideProblems(s config.Section) config.Problems {
 	if c.InsecureSkipVerify {
 		warn("insecureSkipVerify", "lets anybody on the way sign in as anybody; use rootCAs")
 	}
+	if c.InsecureSkipNonce && c.PKCEChallenge == relyingparty.ChallengeNone {
+		warn("insecureSkipNonce", "together with pkceChallenge: none leaves nothing that binds a code to the login that it was made for")
+	}
+	if c.InsecureSkipIss {
+		warn("insecureSkipIss", "lets another provider's answer pass for this one's; give the connector a redirectURI of its own")
+	}
 	if len(c.AllowedGroups) > 0 && !c.InsecureEnableGroups {
 		warn("allowedGroups", "is held to although insecureEnableGroups is not set; upstream would let everybody in")
 	}
@@ -242,6 +272,14 @@ func (c *Config) accessTokensBy() string {
 	return bySignature
 }
 
+// promptType returns how users are asked at logins that are to be prolonged, where the application does not say.
+func (c *Config) promptType() string {
+	if c.PromptType == nil {
+		return "consent"
+	}
+	return *c.PromptType
+}
+
 func (c *Config) skew() time.Duration {
 	if c.ClockSkew == nil {
 		return defaultSkew
@@ -268,5 +306,8 @@ func (c *Config) client() *relyingparty.Client {
 	if method == "" && c.ClientSecret != "" && (unsupported != nil && *unsupported || unsupported == nil && isOkta(c.Issuer)) {
 		method = relyingparty.AuthPost
 	}
-	return &relyingparty.Client{ID: c.ClientID, Secret: c.ClientSecret, Method: method, Key: c.ClientKey}
+	return &relyingparty.Client{
+		ID: c.ClientID, Secret: c.ClientSecret, Method: method, Key: c.ClientKey,
+		KeyAlgorithm: jose.SignatureAlgorithm(c.ClientKeyAlgorithm),
+	}
 }

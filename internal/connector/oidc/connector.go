@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -23,7 +24,8 @@ import (
 // connection is a connector to a provider.
 type connection struct {
 	cfg         *Config
-	callbackURL string
+	callbackURL string // where the provider sends the browser back
+	callbackErr error  // why it can't
 	log         *slog.Logger
 	client      *http.Client
 	discovery   *discovery
@@ -45,25 +47,24 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.ClientKey != "" {
-		if _, _, err := relyingparty.ReadKey(c.ClientKey); err != nil {
-			return nil, fmt.Errorf("clientKey: %w", err)
-		}
+	us := c.client().Over(client)
+	if err := us.CheckKey(); err != nil {
+		return nil, fmt.Errorf("clientKey: %w", err)
 	}
 	if c.DecryptionKey != "" {
 		if _, err := relyingparty.ReadDecryptionKeys(c.DecryptionKey); err != nil {
 			return nil, fmt.Errorf("decryptionKey: %w", err)
 		}
 	}
-	if c.RedirectURI != "" && c.RedirectURI != env.CallbackURL {
-		env.Log.WarnContext(ctx, "redirectURI is not the callback of this server: logins will fail",
-			"redirect_uri", c.RedirectURI, "callback", env.CallbackURL)
+	callbackURL, err := relyingparty.CallbackURL(c.RedirectURI, env)
+	if err != nil {
+		env.Log.WarnContext(ctx, "nobody can log in", "err", err)
 	}
 	return &connection{
-		cfg: c, callbackURL: env.CallbackURL, log: env.Log, client: client,
-		discovery: &discovery{cfg: c, client: client},
+		cfg: c, callbackURL: callbackURL, callbackErr: err, log: env.Log, client: client,
+		discovery: &discovery{cfg: c, client: client, log: env.Log},
 		keys:      &keyset{client: client, ignoreUse: c.InsecureIgnoreKeyUse},
-		tokens:    c.client().Over(client),
+		tokens:    us,
 	}, nil
 }
 
@@ -89,16 +90,19 @@ func (c *connection) Close() error {
 type trip struct {
 	Verifier string `json:"codeChallenge,omitempty"`
 	Method   string `json:"codeChallengeMethod,omitempty"`
-	Nonce    string `json:"nonce"`
+	Nonce    string `json:"nonce,omitempty"`
 }
+
+// Hints for the second departure of a login.
+const withoutOffline = "without " + oauth.ScopeOfflineAccess
 
 // Begin implements connector.Callback.
 func (c *connection) Begin(ctx context.Context, r connector.LoginRequest) (connector.Redirect, error) {
 	if c.cfg.ClientID == "" {
 		return connector.Redirect{}, errors.New("the connector has no clientID: it exchanges tokens only")
 	}
-	if c.cfg.RedirectURI != "" && c.cfg.RedirectURI != r.CallbackURL {
-		return connector.Redirect{}, fmt.Errorf("redirectURI is %q, and must be %q", c.cfg.RedirectURI, r.CallbackURL)
+	if c.callbackErr != nil {
+		return connector.Redirect{}, c.callbackErr
 	}
 	m, err := c.discovery.get(ctx)
 	if err != nil {
@@ -108,52 +112,86 @@ func (c *connection) Begin(ctx context.Context, r connector.LoginRequest) (conne
 	if err != nil || !isWebURL(m.AuthURL) {
 		return connector.Redirect{}, fmt.Errorf("the provider's authorization_endpoint is %q", m.AuthURL)
 	}
-	t := trip{Nonce: rand.Text()}
-	params := target.Query()
-	for name, value := range map[string]string{
-		"client_id": c.cfg.ClientID, "redirect_uri": r.CallbackURL, "response_type": "code", "state": r.State, "nonce": t.Nonce,
-		"scope": strings.Join(c.scopesFor(m, r.Scopes), " "),
-	} {
-		params.Set(name, value)
-	}
-	c.wish(params, r)
-	t.Method = c.cfg.challengeMethod(m)
-	t.Verifier = relyingparty.Challenge(params, t.Method)
+	params, t := c.request(m, r)
 	data, err := json.Marshal(t)
 	if err != nil {
 		return connector.Redirect{}, fmt.Errorf("encode login: %w", err)
 	}
-	target.RawQuery = params.Encode()
+	if params, err = c.pushed(ctx, m, params); err != nil {
+		err = c.withoutOfflineIf(relyingparty.RefusalCode(err), err)
+		if again, ok := errors.AsType[*connector.Again](err); ok && r.Again == "" { // no need to bother the browser
+			r.Again = again.Hint
+			return c.Begin(ctx, r)
+		}
+		return connector.Redirect{}, err
+	}
+	query := target.Query()
+	maps.Copy(query, params)
+	target.RawQuery = query.Encode()
 	return connector.Redirect{URL: target.String(), Data: data}, nil
 }
 
-// scopesFor returns the scopes of a login. Providers that have offline_access give refresh tokens for it only.
-func (c *connection) scopesFor(m *metadata, s connector.Scopes) []string {
+// request returns the parameters of an authorization request (OpenID Connect Core, section 3.1.2.1), and what has to be known
+// when the browser comes back.
+func (c *connection) request(m *metadata, r connector.LoginRequest) (url.Values, trip) {
+	params := url.Values{
+		"client_id": {c.cfg.ClientID}, "redirect_uri": {c.callbackURL}, "response_type": {"code"}, "state": {r.State},
+		"scope": {strings.Join(c.scopesFor(r), " ")},
+	}
+	var t trip
+	if !c.cfg.InsecureSkipNonce {
+		t.Nonce = rand.Text()
+		params.Set("nonce", t.Nonce)
+	}
+	c.wish(params, r)
+	t.Method = c.cfg.challengeMethod(m)
+	t.Verifier = relyingparty.Challenge(params, t.Method)
+	return params, t
+}
+
+// pushed leaves the parameters with a provider that wants that (RFC 9126), and returns those that the browser takes along.
+func (c *connection) pushed(ctx context.Context, m *metadata, params url.Values) (url.Values, error) {
+	switch {
+	case c.cfg.PushedRequests == pushNever, c.cfg.PushedRequests != pushAlways && !m.RequiresPushed:
+		return params, nil
+	case m.PushURL == "":
+		return nil, errors.New("the provider's metadata have no pushed_authorization_request_endpoint")
+	}
+	uri, err := c.tokens.Push(ctx, m.PushURL, m.TokenURL, m.AuthMethods, params)
+	if err != nil {
+		return nil, err
+	}
+	return url.Values{"client_id": {c.cfg.ClientID}, "request_uri": {uri}}, nil
+}
+
+// scopesFor returns the scopes of a login.
+func (c *connection) scopesFor(r connector.LoginRequest) []string {
 	scopes := append([]string{oauth.ScopeOpenID}, c.cfg.scopes()...)
-	if s.OfflineAccess && slices.Contains(m.Scopes, oauth.ScopeOfflineAccess) && !slices.Contains(scopes, oauth.ScopeOfflineAccess) {
-		scopes = append(scopes, oauth.ScopeOfflineAccess)
+	if r.Again == withoutOffline {
+		scopes = slices.DeleteFunc(scopes, func(s string) bool { return s == oauth.ScopeOfflineAccess })
 	}
 	return scopes
 }
 
-// wish adds how the user is to be asked: as the application wants it, and as is configured.
+// withoutOfflineIf has a login begin once more, without offline_access, where the provider refuses that to this user or client:
+// an error of the scope, or Keycloak's not_allowed. The user gets in, though nothing prolongs the login.
+func (c *connection) withoutOfflineIf(code string, err error) error {
+	refused := code == oauth.InvalidScope || code == "not_allowed"
+	if !refused || !slices.Contains(c.cfg.scopes(), oauth.ScopeOfflineAccess) {
+		return err
+	}
+	return &connector.Again{Cause: err, Hint: withoutOffline}
+}
+
+// wish adds how the user is to be asked: as the application wants it, else as is configured. Many providers take one prompt
+// only, so the two are not joined.
 func (c *connection) wish(params url.Values, r connector.LoginRequest) {
-	prompt := slices.Clone(r.Prompt)
 	if r.Scopes.OfflineAccess {
 		params.Set("access_type", "offline")
-		configured := "consent"
-		if c.cfg.PromptType != nil {
-			configured = *c.cfg.PromptType
-		}
-		for word := range strings.FieldsSeq(configured) {
-			if !slices.Contains(prompt, word) {
-				prompt = append(prompt, word)
-			}
-		}
-		params.Set("prompt", "") // an empty promptType is sent, as upstream does
+		params.Set("prompt", c.cfg.promptType()) // an empty one is sent, as upstream does
 	}
-	if len(prompt) > 0 {
-		params.Set("prompt", strings.Join(prompt, " "))
+	if len(r.Prompt) > 0 {
+		params.Set("prompt", strings.Join(r.Prompt, " "))
 	}
 	acr := slices.Clone(c.cfg.ACRValues)
 	for word := range strings.FieldsSeq(r.ACRValues) {
@@ -182,12 +220,17 @@ func (c *Config) challengeMethod(m *metadata) string {
 		return relyingparty.ChallengeS256
 	case slices.Contains(m.ChallengeMethods, relyingparty.ChallengePlain):
 		return relyingparty.ChallengePlain
+	case c.InsecureSkipNonce: // then nothing else binds the code to this login
+		return relyingparty.ChallengeS256
 	}
 	return relyingparty.ChallengeNone
 }
 
 // HandleCallback implements connector.Callback.
 func (c *connection) HandleCallback(ctx context.Context, r connector.Return) (connector.Identity, error) {
+	if err := relyingparty.CheckReturn(c.callbackURL, r); err != nil {
+		return connector.Identity{}, err
+	}
 	var t trip
 	if err := json.Unmarshal(r.Data, &t); err != nil {
 		return connector.Identity{}, fmt.Errorf("decode login: %w", err)
@@ -198,20 +241,11 @@ func (c *connection) HandleCallback(ctx context.Context, r connector.Return) (co
 	}
 	answer := relyingparty.Answer(r.Request)
 	if err := c.checkAnswer(m, answer); err != nil {
-		return connector.Identity{}, err
+		return connector.Identity{}, c.withoutOfflineIf(answer.Get("error"), err)
 	}
-	params := url.Values{
-		"grant_type": {oauth.GrantAuthorizationCode}, "code": {answer.Get("code")}, "redirect_uri": {c.callbackURL},
-	}
-	if t.Verifier != "" {
-		params.Set("code_verifier", t.Verifier)
-	}
-	given, err := c.ask(ctx, m, params)
+	given, err := c.redeem(ctx, m, answer.Get("code"), t.Verifier)
 	if err != nil {
 		return connector.Identity{}, err
-	}
-	if given.ID == "" {
-		return connector.Identity{}, errors.New("the provider gave no ID token")
 	}
 	said, err := c.verifyID(ctx, m, given)
 	if err != nil {
@@ -223,17 +257,45 @@ func (c *connection) HandleCallback(ctx context.Context, r connector.Return) (co
 	return c.identify(ctx, m, said, given)
 }
 
+// redeem exchanges a code for tokens, one of which is an ID token.
+func (c *connection) redeem(ctx context.Context, m *metadata, code, verifier string) (*relyingparty.Tokens, error) {
+	params := url.Values{"grant_type": {oauth.GrantAuthorizationCode}, "code": {code}, "redirect_uri": {c.callbackURL}}
+	if verifier != "" {
+		params.Set("code_verifier", verifier)
+	}
+	given, err := c.ask(ctx, m, params)
+	if err != nil {
+		return nil, c.withoutOfflineIf(relyingparty.RefusalCode(err), relyingparty.CodeError(err))
+	}
+	if given.ID == "" {
+		return nil, errors.New("the provider gave no ID token")
+	}
+	return given, nil
+}
+
 // checkAnswer reads what the provider says by the browser.
 func (c *connection) checkAnswer(m *metadata, answer url.Values) error {
-	// RFC 9207: an answer of another provider must not be taken for one of this.
-	if iss := answer.Get("iss"); iss != m.Issuer && iss != c.cfg.expectedIssuer() && (iss != "" || m.AnswersWithIss) {
-		return fmt.Errorf("the answer is from %q, not from %q", iss, m.Issuer)
+	if err := c.checkSender(m, answer.Get("iss")); err != nil {
+		return err
 	}
 	if err := relyingparty.AnswerError(answer); err != nil {
 		return err
 	}
 	if answer.Get("code") == "" {
-		return errors.New("the provider's answer has no code")
+		return &connector.BadToken{Reason: "the provider's answer has no code"}
 	}
 	return nil
+}
+
+// checkSender holds an answer to the provider that was asked (RFC 9207): one of another must not be taken for one of this.
+func (c *connection) checkSender(m *metadata, iss string) error {
+	if c.cfg.InsecureSkipIss || iss != "" && (iss == m.Issuer || iss == c.cfg.expectedIssuer()) || iss == "" && !m.AnswersWithIss {
+		return nil
+	}
+	cause := fmt.Errorf("it has the iss %q, not %q", iss, m.Issuer)
+	if iss == "" {
+		cause = errors.New("it has no iss, although the provider says that its answers have one; if it can't be made to " +
+			"send it, or not to say so, insecureSkipIss takes such answers")
+	}
+	return &connector.BadToken{Reason: "the answer is another provider's", Cause: cause}
 }

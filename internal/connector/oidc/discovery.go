@@ -5,13 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
 
+	"dex/internal/connector"
 	"dex/internal/outbound"
 )
 
@@ -27,12 +31,13 @@ type metadata struct {
 	Algorithms       []string `json:"id_token_signing_alg_values_supported"`
 	ChallengeMethods []string `json:"code_challenge_methods_supported"`
 	AuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
-	Scopes           []string `json:"scopes_supported"`
 
 	IntrospectionAuthMethods []string `json:"introspection_endpoint_auth_methods_supported"`
 	UserInfoAlgorithms       []string `json:"userinfo_signing_alg_values_supported"`
 
-	AnswersWithIss bool `json:"authorization_response_iss_parameter_supported"` // RFC 9207
+	AnswersWithIss bool   `json:"authorization_response_iss_parameter_supported"` // RFC 9207
+	PushURL        string `json:"pushed_authorization_request_endpoint"`          // this and the next: RFC 9126
+	RequiresPushed bool   `json:"require_pushed_authorization_requests"`
 }
 
 // Bounds of the pause after the provider could not be read, which doubles each time.
@@ -49,6 +54,7 @@ var errNotNow = errors.New("provider can't be read, and is tried again soon")
 type discovery struct {
 	cfg    *Config
 	client *http.Client
+	log    *slog.Logger
 	flight singleflight.Group
 
 	mu    sync.Mutex // guards the rest, never held over I/O
@@ -56,6 +62,7 @@ type discovery struct {
 	err   error // of the last try
 	pause time.Duration
 	retry time.Time // no try before, but by probe
+	odd   string    // what was left out of the metadata, and told of
 }
 
 // get returns what is known of the provider, and asks it first if that is nothing.
@@ -112,21 +119,79 @@ func (d *discovery) fetch(ctx context.Context) (*metadata, error) {
 		return nil, fmt.Errorf("discovery: %w", err)
 	}
 	if status != http.StatusOK {
-		return nil, fmt.Errorf("discovery: %s answers %d", address, status)
+		return nil, connector.FromStatus(status, fmt.Errorf("discovery: %s answers %d", address, status))
 	}
-	var m metadata
-	if err := json.Unmarshal(body, &m); err != nil {
-		return nil, fmt.Errorf("discovery: %s is no metadata: %w", address, err)
+	m, odd, err := readMetadata(body)
+	if err != nil {
+		return nil, fmt.Errorf("discovery: %s: %w", address, err)
 	}
 	if d.cfg.IssuerAlias == "" && m.Issuer != d.cfg.Issuer {
 		return nil, fmt.Errorf("discovery: the provider says that its issuer is %q, and the configuration %q; "+
 			"they must be equal, be it for a slash, or issuerAlias be set", m.Issuer, d.cfg.Issuer)
 	}
 	m.override(&d.cfg.Overrides)
-	if m.EndSessionURL != "" && !isWebURL(m.EndSessionURL) {
-		return nil, fmt.Errorf("discovery: end_session_endpoint %q is no http or https URL", m.EndSessionURL)
+	d.warn(ctx, append(odd, m.dropOdd()...))
+	return m, nil
+}
+
+// needed are the members without which nobody can log in.
+var needed = []string{"issuer", "authorization_endpoint", "token_endpoint", "jwks_uri"}
+
+// readMetadata reads what a provider says of itself, member by member: one that is not needed, and not what it should be, is
+// left out, and named.
+func readMetadata(body []byte) (m *metadata, odd []string, err error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); err != nil {
+		return nil, nil, fmt.Errorf("it is no metadata: %w", err)
 	}
-	return &m, nil
+	m = &metadata{}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if strings.ToLower(name) != name { // which encoding/json would take for the same name
+			continue
+		}
+		one, err := json.Marshal(map[string]json.RawMessage{name: members[name]})
+		if err != nil {
+			return nil, nil, fmt.Errorf("member %s: %w", name, err)
+		}
+		with := *m
+		switch err := json.Unmarshal(one, &with); {
+		case err == nil:
+			*m = with
+		case slices.Contains(needed, name):
+			return nil, nil, fmt.Errorf("member %s: %w", name, err)
+		default:
+			odd = append(odd, name)
+		}
+	}
+	return m, odd, nil
+}
+
+// dropOdd leaves out addresses that browsers and we can't go to, and names them.
+func (m *metadata) dropOdd() []string {
+	var odd []string
+	for name, address := range map[string]*string{
+		"end_session_endpoint": &m.EndSessionURL, "userinfo_endpoint": &m.UserInfoURL,
+		"pushed_authorization_request_endpoint": &m.PushURL,
+	} {
+		if *address != "" && !isWebURL(*address) {
+			*address = ""
+			odd = append(odd, name)
+		}
+	}
+	return odd
+}
+
+// warn tells of what was left out of the metadata, once for as long as it stays the same.
+func (d *discovery) warn(ctx context.Context, odd []string) {
+	slices.Sort(odd)
+	text := strings.Join(odd, ", ")
+	d.mu.Lock()
+	told := d.odd == text
+	d.odd = text
+	d.mu.Unlock()
+	if text != "" && !told {
+		d.log.WarnContext(ctx, "members of the provider's metadata are not what they should be, and are left out", "members", text)
+	}
 }
 
 func (m *metadata) override(o *Overrides) {

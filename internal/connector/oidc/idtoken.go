@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"dex/internal/connector"
 	"dex/internal/relyingparty"
 )
 
@@ -115,22 +116,28 @@ func (c *connection) verifyID(ctx context.Context, m *metadata, given *relyingpa
 		return nil, fmt.Errorf("ID token: %w", err)
 	}
 	if audience := said.Texts("aud"); !slices.Contains(audience, c.cfg.ClientID) {
-		return nil, fmt.Errorf("ID token: it was made for %q, not for %q", audience, c.cfg.ClientID)
+		return nil, fmt.Errorf("ID token: %w", invalidf("it was made for %q, not for %q", audience, c.cfg.ClientID))
 	}
 	if azp, there := said["azp"]; there && azp != c.cfg.ClientID {
-		return nil, fmt.Errorf("ID token: it was given to %q", azp)
+		return nil, fmt.Errorf("ID token: %w", invalidf("it was given to %q", azp))
 	}
 	return said, nil
 }
 
 // checkLogin checks what binds an ID token to this login.
 func (c *connection) checkLogin(said relyingparty.Claims, nonce string, given *relyingparty.Tokens) error {
-	if nonce == "" || subtle.ConstantTimeCompare([]byte(said.Text("nonce")), []byte(nonce)) != 1 {
-		return errors.New("ID token: its nonce is not that of this login")
+	if !c.cfg.InsecureSkipNonce && (nonce == "" || subtle.ConstantTimeCompare([]byte(said.Text("nonce")), []byte(nonce)) != 1) {
+		if said.Text("nonce") == "" {
+			return errors.New("ID token: it has no nonce, which the provider must send back; if it can't be made to, " +
+				"insecureSkipNonce takes such tokens")
+		}
+		return &connector.BadToken{
+			Reason: "it was made for another login", Cause: errors.New("ID token: its nonce is not that of this login"),
+		}
 	}
-	if hash := said.Text("at_hash"); hash != "" {
+	if hash := said.Text("at_hash"); hash != "" && !c.cfg.InsecureSkipAtHash {
 		if want, ok := tokenHash(given.ID, given.Access); ok && hash != want {
-			return errors.New("ID token: its at_hash is not that of the access token")
+			return errors.New("ID token: its at_hash is not that of the access token; insecureSkipAtHash takes it all the same")
 		}
 	}
 	if acr := said.Text("acr"); c.cfg.VerifyACR && !slices.Contains(c.cfg.ACRValues, acr) {

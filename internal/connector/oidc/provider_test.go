@@ -22,7 +22,10 @@ import (
 	"dex/internal/connector/oidc"
 )
 
-const callbackURL = "https://dex.test/callback"
+const (
+	callbackURL    = "https://dex.test/callback"
+	ownCallbackURL = callbackURL + "/oidc"
+)
 
 // object is a JSON object.
 type object = map[string]any
@@ -48,11 +51,15 @@ type provider struct {
 	userInfo  object
 	answer    object // of the token endpoint, over the usual
 	refuse    func(r *http.Request) (status int, code string)
-	kid       string // of the key that signs
-	published string // id of the key that is published
-	alg       jose.SignatureAlgorithm
-	nonce     string // of the login under way
-	typ       string // of the header of tokens
+	token     func(w http.ResponseWriter, r *http.Request) (answered bool) // before all that
+	pushed    url.Values                                                   // of the last pushed request
+	// refusePush returns the code by which a pushed request is refused; empty for none.
+	refusePush func(url.Values) string
+	kid        string // of the key that signs
+	published  string // id of the key that is published
+	alg        jose.SignatureAlgorithm
+	nonce      string // of the login under way
+	typ        string // of the header of tokens
 
 	keys  []any                                        // instead of the usual
 	info  func(w http.ResponseWriter, r *http.Request) // instead of userInfo
@@ -107,6 +114,9 @@ func newProvider(t *testing.T) *provider {
 			t.Error(err)
 		}
 		p.form, p.user = r.PostForm, nil
+		if p.token != nil && p.token(w, r) {
+			return
+		}
 		if name, password, ok := r.BasicAuth(); ok {
 			p.user = url.UserPassword(name, password)
 		}
@@ -119,6 +129,19 @@ func newProvider(t *testing.T) *provider {
 		reply(w, http.StatusOK, merged(object{
 			"access_token": "access", "token_type": "Bearer", "id_token": p.sign(p.idToken), "refresh_token": "refresh 1",
 		}, p.answer))
+	})
+	mux.HandleFunc("/par", func(w http.ResponseWriter, r *http.Request) {
+		if err := r.ParseForm(); err != nil {
+			t.Error(err)
+		}
+		p.pushed = r.PostForm
+		if p.refusePush != nil {
+			if code := p.refusePush(r.PostForm); code != "" {
+				reply(w, http.StatusBadRequest, object{"error": code})
+				return
+			}
+		}
+		reply(w, http.StatusCreated, object{"request_uri": "urn:pushed", "expires_in": 60})
 	})
 	mux.HandleFunc("/userinfo", func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") == "Bearer unknown" {
@@ -217,7 +240,7 @@ func (p *provider) open(more object) connection {
 		p.t.Fatal(err)
 	}
 	instance, err := settings.Open(p.t.Context(), connector.Env{
-		ID: "oidc", CallbackURL: callbackURL, Log: slog.New(slog.NewTextHandler(&p.log, nil)),
+		ID: "oidc", CallbackURL: callbackURL, OwnCallbackURL: ownCallbackURL, Log: slog.New(slog.NewTextHandler(&p.log, nil)),
 	})
 	if err != nil {
 		p.t.Fatal(err)
@@ -271,6 +294,6 @@ func (p *provider) signIn(c connection) (connector.Identity, error) {
 func (p *provider) back(c connection, data []byte, answer url.Values) (connector.Identity, error) {
 	p.t.Helper()
 	return c.HandleCallback(p.t.Context(), connector.Return{
-		State: "the state", Data: data, Request: httptest.NewRequest(http.MethodGet, callbackURL+"?"+answer.Encode(), nil),
+		CallbackURL: callbackURL, State: "the state", Data: data, Request: httptest.NewRequest(http.MethodGet, callbackURL+"?"+answer.Encode(), nil),
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 
@@ -29,7 +30,7 @@ func (c *connection) Refresh(ctx context.Context, _ connector.Scopes, last conne
 		"grant_type": {oauth.GrantRefreshToken}, "refresh_token": {string(kept.RefreshToken)},
 	})
 	if err != nil {
-		return connector.Identity{}, goneIf(err)
+		return connector.Identity{}, relyingparty.RefreshError(err)
 	}
 	if given.Refresh != "" { // else the old one goes on
 		kept.RefreshToken = []byte(given.Refresh)
@@ -49,15 +50,6 @@ func (c *connection) Refresh(ctx context.Context, _ connector.Scopes, last conne
 // errAnother ends a login whose user the provider has mistaken for another one (OpenID Connect Core, section 12.2).
 var errAnother = fmt.Errorf("%w: the provider answers for another user", connector.ErrGone)
 
-// goneIf tells a provider that refuses a user from one that can't be asked.
-func goneIf(err error) error {
-	var refused *relyingparty.Refusal
-	if errors.As(err, &refused) && refused.Code == "invalid_grant" {
-		return fmt.Errorf("%w: %w", connector.ErrGone, err)
-	}
-	return err
-}
-
 // renewed reads the answer to a refresh. It may have no ID token (OpenID Connect Core, section 12.2): then the provider says
 // nothing new, unless it is asked.
 func (c *connection) renewed(
@@ -74,7 +66,7 @@ func (c *connection) renewed(
 		return c.allowAgain(last)
 	}
 	if err != nil {
-		return connector.Identity{}, err
+		return connector.Identity{}, asRefreshed(err)
 	}
 	if sub := said.Text("sub"); sub != cmp.Or(kept.Subject, c.subjectOf(last), sub) {
 		return connector.Identity{}, errAnother
@@ -85,7 +77,55 @@ func (c *connection) renewed(
 			return connector.Identity{}, err
 		}
 	}
-	return c.read(ctx, m, said, given.Access)
+	return c.read(ctx, m, c.asKnown(said, last), given.Access)
+}
+
+// asRefreshed returns what an error about a token is that the provider gave at a refresh: one that can't be verified does not
+// get better by asking again, so that the user has to sign in anew (RFC 6749, section 5.2).
+func asRefreshed(err error) error {
+	if useless, ok := errors.AsType[*invalid](err); ok {
+		return &connector.BadToken{Reason: useless.reason, Cause: err}
+	}
+	if errors.Is(err, errForged) {
+		return &connector.BadToken{Reason: errForged.Error(), Cause: err}
+	}
+	if bearer, ok := errors.AsType[*relyingparty.BearerError](err); ok && bearer.Unknown() {
+		return fmt.Errorf("%w: %w", connector.ErrGone, err)
+	}
+	return err
+}
+
+// asKnown adds what the login said of a user to claims that leave it out, as those of a refresh may (OpenID Connect Core, section
+// 12.2). Groups are not added: those that a user has lost are left out too.
+func (c *connection) asKnown(said relyingparty.Claims, last connector.Identity) relyingparty.Claims {
+	all := relyingparty.Claims{}
+	maps.Copy(all, said)
+	m := c.cfg.ClaimMapping
+	c.keepKnown(all, "email", m.Email, last.Email)
+	c.keepKnown(all, "preferred_username", m.PreferredUsername, last.PreferredUsername)
+	if name := cmp.Or(c.cfg.UserNameKey, "name"); all.Text(name) == "" && last.Username != "" {
+		all[name] = last.Username
+	}
+	if _, there := all["email_verified"]; !there && last.Email != "" &&
+		(all.Text("email") == last.Email || m.Email != "" && all.Text(m.Email) == last.Email) {
+		all["email_verified"] = last.EmailVerified
+	}
+	return all
+}
+
+// keepKnown adds what is known of a user where neither a standard claim nor the one that stands for it is there.
+func (c *connection) keepKnown(claims relyingparty.Claims, standard, mapping, known string) {
+	_, there := claims[standard]
+	if mapping != "" && !there {
+		_, there = claims.Find(mapping)
+	}
+	if there || known == "" {
+		return
+	}
+	if mapping != "" && c.cfg.OverrideClaimMapping {
+		standard = mapping
+	}
+	claims[standard] = known
 }
 
 // subjectOf returns the sub of an identity; "" where another claim is its id.

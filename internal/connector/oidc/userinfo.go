@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 
+	"dex/internal/connector"
 	"dex/internal/outbound"
 	"dex/internal/relyingparty"
 )
@@ -58,7 +59,7 @@ func (c *connection) userInfo(ctx context.Context, m *metadata, accessToken stri
 
 func (c *connection) readUserInfo(ctx context.Context, m *metadata, answer *outbound.Answer) (relyingparty.Claims, error) {
 	if answer.Status != http.StatusOK {
-		return nil, relyingparty.ReadBearerError(answer)
+		return nil, connector.FromStatus(answer.Status, relyingparty.ReadBearerError(answer))
 	}
 	if answer.MediaType() != "application/jwt" {
 		return relyingparty.ReadClaims(answer.Body)

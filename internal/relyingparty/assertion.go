@@ -1,0 +1,107 @@
+package relyingparty
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// assertionLife is how long the provider may take to read what we have signed.
+const assertionLife = time.Minute
+
+// MinSecret is the least length of a secret that assertions are signed with, in bytes (RFC 7518, section 3.2).
+const MinSecret = 32
+
+// assertion returns a token that says who we are (RFC 7523, section 2.2).
+func (c *Client) assertion(method, audience string) (string, error) {
+	key, err := c.assertionKey(method)
+	if err != nil {
+		return "", fmt.Errorf("clientKey: %w", err)
+	}
+	signer, err := jose.NewSigner(key, (&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		return "", fmt.Errorf("client assertion: %w", err)
+	}
+	now := time.Now()
+	payload, err := json.Marshal(map[string]any{
+		"iss": c.ID, "sub": c.ID, "aud": audience, "jti": rand.Text(),
+		"iat": now.Unix(), "exp": now.Add(assertionLife).Unix(),
+	})
+	if err != nil {
+		return "", fmt.Errorf("client assertion: %w", err)
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		return "", fmt.Errorf("client assertion: %w", err)
+	}
+	return signed.CompactSerialize()
+}
+
+// CheckKey reports what is wrong with the key that assertions are signed with, if there is one.
+func (c *Client) CheckKey() error {
+	if c.Key == "" {
+		return nil
+	}
+	_, err := c.assertionKey(AuthPrivateKey)
+	return err
+}
+
+// assertionKey returns what assertions are signed with. A key is read each time, as it may change.
+func (c *Client) assertionKey(method string) (jose.SigningKey, error) {
+	if method == AuthSecretJWT {
+		return jose.SigningKey{Algorithm: jose.HS256, Key: []byte(c.Secret)}, nil
+	}
+	key, alg, err := readKey(c.Key)
+	if err != nil {
+		return jose.SigningKey{}, err
+	}
+	if c.KeyAlgorithm == jose.PS256 && alg == jose.RS256 { // of the same keys
+		alg = jose.PS256
+	}
+	if c.KeyAlgorithm != "" && c.KeyAlgorithm != alg {
+		return jose.SigningKey{}, fmt.Errorf("the key in %s can't sign with %s, which is the clientKeyAlgorithm", c.Key, c.KeyAlgorithm)
+	}
+	return jose.SigningKey{Algorithm: alg, Key: key}, nil
+}
+
+// readKey reads a private key that tokens can be signed with: RSA, or of P-256.
+func readKey(path string) (crypto.Signer, jose.SignatureAlgorithm, error) {
+	text, err := os.ReadFile(path) //nolint:gosec // G304: the operator names the file
+	if err != nil {
+		return nil, "", err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, "", fmt.Errorf("%s is no PEM", path)
+	}
+	var key any
+	switch block.Type {
+	case "RSA PRIVATE KEY":
+		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		key, err = x509.ParseECPrivateKey(block.Bytes)
+	default:
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("%s is no private key", path)
+	}
+	switch key := key.(type) {
+	case *rsa.PrivateKey:
+		return key, jose.RS256, nil
+	case *ecdsa.PrivateKey:
+		if key.Curve.Params().BitSize == 256 { //nolint:mnd // P-256, the curve of ES256
+			return key, jose.ES256, nil
+		}
+	}
+	return nil, "", fmt.Errorf("%s must be an RSA key or one of P-256", path)
+}

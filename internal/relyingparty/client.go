@@ -1,0 +1,148 @@
+package relyingparty
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"dex/internal/outbound"
+)
+
+// Ways to show a provider who we are (OpenID Connect Core, section 9).
+const (
+	AuthBasic      = "client_secret_basic"
+	AuthPost       = "client_secret_post"
+	AuthSecretJWT  = "client_secret_jwt"
+	AuthPrivateKey = "private_key_jwt"
+	AuthNone       = "none"
+)
+
+// A Client makes requests to providers in our own name. It is safe for concurrent use.
+type Client struct {
+	ID, Secret   string
+	Method       string                  // one of the ways above; empty to find out
+	Key          string                  // path of a private key in PEM, for AuthPrivateKey
+	KeyAlgorithm jose.SignatureAlgorithm // of what the key signs; empty for the usual one of its type
+
+	http  *http.Client
+	known atomic.Pointer[string] // the way that has worked; nil before
+}
+
+// Over makes the client use an HTTP client.
+func (c *Client) Over(client *http.Client) *Client {
+	c.http = client
+	return c
+}
+
+// method returns how to show who we are, and whether nothing else is to be tried.
+func (c *Client) method(methods []string) (method string, sure bool) {
+	if c.Method != "" {
+		return c.Method, true
+	}
+	if c.Secret == "" {
+		return AuthNone, true
+	}
+	if known := c.known.Load(); known != nil {
+		return *known, false
+	}
+	if !slices.Contains(methods, AuthBasic) && slices.Contains(methods, AuthPost) {
+		return AuthPost, true
+	}
+	return AuthBasic, false
+}
+
+// eitherWay makes a request, and once more with the secret in the other place where it is refused and nobody knows yet what
+// the provider wants: what providers say to a secret in the wrong place is anything but invalid_client. Two requests are the
+// most, and what has worked is remembered, as some providers take a code that comes twice for a stolen one.
+func (c *Client) eitherWay(methods []string, ask func(method string) error) error {
+	method, sure := c.method(methods)
+	err := ask(method)
+	if err == nil {
+		c.remember(method)
+		return nil
+	}
+	refused, ok := errors.AsType[*Refusal](err)
+	if !ok {
+		return err
+	}
+	if sure || !c.worthAnother(refused) {
+		return refused.classified()
+	}
+	other := AuthPost
+	if method == AuthPost {
+		other = AuthBasic
+	}
+	otherErr := ask(other)
+	if otherErr == nil {
+		c.remember(other)
+		return nil
+	}
+	again, ok := errors.AsType[*Refusal](otherErr)
+	if !ok {
+		return otherErr
+	}
+	return fmt.Errorf("%w (%s: %s; %s: %s)", moreTelling(refused, again).classified(), method, refused.Code, other, again.Code)
+}
+
+func (c *Client) remember(method string) {
+	if known := c.known.Load(); known == nil || *known != method {
+		c.known.Store(&method)
+	}
+}
+
+// worthAnother reports whether a refusal may be one of how we have shown who we are. Once a way has worked, only the provider's
+// word that it does not know us is.
+func (c *Client) worthAnother(r *Refusal) bool {
+	if r.Status == http.StatusTooManyRequests || r.Status == http.StatusServiceUnavailable {
+		return false
+	}
+	return c.known.Load() == nil || r.Code == "invalid_client"
+}
+
+// moreTelling returns which of two refusals of one request is about what was asked, and not about who asked.
+func moreTelling(first, second *Refusal) *Refusal {
+	if first.Code != "invalid_grant" && (second.Code == "invalid_grant" || first.Code == "invalid_client" || first.Code == "") {
+		return second
+	}
+	return first
+}
+
+// post sends a form to an endpoint of the provider, and shows who we are. Assertions are made for the audience.
+func (c *Client) post(ctx context.Context, endpoint, audience, method string, params url.Values) (*outbound.Answer, error) {
+	form := url.Values{}
+	for name, values := range params {
+		form[name] = values
+	}
+	switch method {
+	case AuthPost:
+		form.Set("client_id", c.ID)
+		form.Set("client_secret", c.Secret)
+	case AuthNone:
+		form.Set("client_id", c.ID)
+	case AuthPrivateKey, AuthSecretJWT:
+		assertion, err := c.assertion(method, audience)
+		if err != nil {
+			return nil, err
+		}
+		form.Set("client_id", c.ID)
+		form.Set("client_assertion", assertion)
+		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Accept", "application/json")
+	if method == AuthBasic { // RFC 6749, section 2.3.1
+		r.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(c.Secret))
+	}
+	return outbound.Do(c.http, r)
+}
