@@ -10,12 +10,16 @@ import (
 // lower is RFC 4648 base32 in lower case without padding, so that an id is also a valid Kubernetes object name.
 var lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// New returns an unguessable identifier of 25 characters, some 124 bits: a letter, so that it may also stand where names
-// must not begin with a digit (XML), and 24 characters of base32.
+// New returns an identifier of 25 characters that nobody else has, some 124 random bits: a letter, so that it may also stand
+// where names must not begin with a digit (XML), and 24 characters of base32. Whoever knows it may still do nothing: what is
+// guessed at is a NewSecret.
 func New() string { return fromBytes(random(16)) }
 
-// NewLong returns an unguessable identifier of 51 characters, some 252 bits.
-func NewLong() string { return fromBytes(random(32)) }
+// SecretLen is the length of a secret in bytes: 256 bits, more than RFC 6749 (10.10) asks for.
+const SecretLen = 32
+
+// NewSecret returns 256 random bits in 52 characters of base32.
+func NewSecret() string { return Lower(random(SecretLen)) }
 
 // NewKeyID returns the 40 hexadecimal digits that name a signing key.
 func NewKeyID() string { return hex.EncodeToString(random(20)) }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"dex/internal/id"
 	"dex/internal/seal"
 )
 
@@ -39,16 +40,17 @@ var errNoRequest = errors.New("no such login under way in this browser")
 
 var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// newID names a request by the time at which it began, for finding the oldest, and 88 random bits. It has the form of
-// all identifiers: 25 characters of base32, the first a letter, as it also serves as an XML id.
+// newID names a request by the time at which it began, for finding the oldest, and 256 random bits, as it is the state that
+// a source brings back. It is a letter, as it also serves as an XML id, and 58 characters of base32; with them it fits into
+// the 80 bytes of a RelayState (SAML bindings, 3.4.3).
 func newID(now time.Time) string {
-	var b [15]byte
+	var b [4 + id.SecretLen]byte
 	binary.BigEndian.PutUint32(b[:4], uint32(now.Unix())) //nolint:gosec // good until 2106
 	_, _ = rand.Read(b[4:])                               // never fails
 	return "r" + idEncoding.EncodeToString(b[:])
 }
 
-var idForm = regexp.MustCompile(`^r[a-z2-7]{24}$`)
+var idForm = regexp.MustCompile(`^r[a-z2-7]{58}$`)
 
 // begun returns when a request began; the zero time for a name that newID didn't make.
 func begun(id string) time.Time {

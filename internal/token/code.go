@@ -73,7 +73,7 @@ func NewCodes(s store.Store, lifetime, reuse time.Duration, answers *Answers, no
 }
 
 // NewCode returns an authorization code that stands for nothing yet.
-func NewCode() string { return id.New() }
+func NewCode() string { return id.NewSecret() }
 
 // Issue stores an authorization under a new code. What the code gives later belongs to the login that its GrantID names, or
 // to a new one. A code that was issued before, for the same login, stays as it is.

@@ -105,7 +105,7 @@ type DeviceRequest struct {
 func (s *Devices) Begin(ctx context.Context, r DeviceRequest) (DeviceCodes, error) {
 	for range beginTries {
 		userCode := newUserCode()
-		deviceCode := id.NewLong() + strings.ToLower(strings.ReplaceAll(userCode, "-", ""))
+		deviceCode := id.NewSecret() + strings.ToLower(strings.ReplaceAll(userCode, "-", ""))
 		_, err := s.table.Create(ctx, userCode, device{
 			ClientID: r.ClientID, Authenticated: r.Authenticated, Scopes: r.Scopes, Challenge: r.Challenge,
 			Secret: hashSecret(deviceCode), State: devicePending,

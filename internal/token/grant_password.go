@@ -60,7 +60,7 @@ func (g *passwordGrant) verify(ctx context.Context, r *request) (*granted, error
 			if err := g.offline.keep(ctx, a.Identity.UserID, a.ConnectorID, a.Identity.Data, nil); err != nil {
 				return "", err
 			}
-			return g.families.begin(ctx, a.GrantID, id.New(), a)
+			return g.families.begin(ctx, a.GrantID, id.NewSecret(), a)
 		},
 	}, nil
 }

@@ -19,7 +19,7 @@ import (
 
 // lengths, in bytes
 const (
-	secretLen = 20
+	secretLen = id.SecretLen
 	tagLen    = 10
 )
 
@@ -43,11 +43,12 @@ func readSecret(text string) presented {
 	return presented{text: text, generation: generation, secret: parts[1], tag: parts[2]}
 }
 
-// nextSecret derives a secret from the one before, or the first one from the code that it was given for.
+// nextSecret derives a secret from the one before, or the first one from the code that it was given for. It is as long as the
+// salt, which was shorter once.
 func nextSecret(before string, salt []byte) string {
 	mac := hmac.New(sha256.New, salt)
 	mac.Write([]byte(before))
-	return id.Lower(mac.Sum(nil)[:secretLen])
+	return id.Lower(mac.Sum(nil)[:min(len(salt), secretLen)])
 }
 
 func hashSecret(secret string) []byte {
