@@ -87,6 +87,13 @@ type Password interface {
 	Login(ctx context.Context, s Scopes, username, password string) (Identity, bool, error)
 }
 
+// Finder is a Password source that finds the user first, who may have many names, or one of many spellings.
+type Finder interface {
+	// LoginFound is Login, and calls found with an id of the user's before it checks the password. The id has a meaning to
+	// nobody else. An error of found ends the login, and is returned as it is.
+	LoginFound(ctx context.Context, s Scopes, username, password string, found func(user string) error) (Identity, bool, error)
+}
+
 // Negotiator is a Password source that also takes a ticket of the browser instead of a password (SPNEGO, RFC 4559).
 type Negotiator interface {
 	// Negotiate reads the Authorization header of a request for the password form. It never asks for a password.

@@ -6,19 +6,19 @@ import (
 )
 
 // pause waits for as long as too many tries have failed at a bucket, at most for the longest time. It refuses nobody, so
-// that nobody can be locked out by the failures of others. The error is the end of the context.
-func (l *Limiter) pause(ctx context.Context, key id, longest time.Duration) error {
+// that nobody can be locked out by the failures of others. It returns how long that was. The error is the end of the context.
+func (l *Limiter) pause(ctx context.Context, key id, longest time.Duration) (time.Duration, error) {
 	wait := min(l.behind(key), longest)
 	if wait <= 0 {
-		return nil
+		return 0, nil
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
+		return wait, nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return 0, context.Cause(ctx)
 	}
 }
 

@@ -2,10 +2,8 @@ package limit
 
 import (
 	"context"
-	"strings"
 	"time"
 
-	"dex/internal/connector"
 	"dex/internal/telemetry"
 )
 
@@ -51,31 +49,6 @@ func NewSet(now func() time.Time) *Set {
 		userCodes:      New(userCodes, now),
 		deviceRequests: New(deviceRequests, now),
 	}
-}
-
-// CheckPassword asks a source about a name and a password, unless there were too many wrong ones. The error is that of the
-// source or of Begin.
-func (s *Set) CheckPassword(
-	ctx context.Context, connectorID string, source connector.Password, scopes connector.Scopes, username, password string,
-) (connector.Identity, bool, error) {
-	address := telemetry.ClientAddress(ctx)
-	// Most sources take names in any case and with any space around them, which must not be other users.
-	name := strings.ToLower(strings.Join(strings.Fields(username), " "))
-	try, err := Begin(ctx, s.perUser.Key(address, connectorID, name), s.perAddress.Key(address))
-	if err != nil {
-		return connector.Identity{}, false, err
-	}
-	defer try.End()
-	user := identify([]string{connectorID, name})
-	if err := s.everywhere.pause(ctx, user, longestPause); err != nil {
-		return connector.Identity{}, false, err
-	}
-	identity, ok, err := source.Login(ctx, scopes, username, password)
-	if !ok && err == nil {
-		try.Failed()
-		s.everywhere.fail(user, longestPause)
-	}
-	return identity, ok, err
 }
 
 // Secret begins a try at a client's secret.

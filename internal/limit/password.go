@@ -1,0 +1,85 @@
+package limit
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"dex/internal/connector"
+	"dex/internal/telemetry"
+)
+
+// CheckPassword asks a source about a name and a password, unless there were too many wrong ones. The error is that of the
+// source or of Begin.
+func (s *Set) CheckPassword(
+	ctx context.Context, connectorID string, source connector.Password, scopes connector.Scopes, username, password string,
+) (connector.Identity, bool, error) {
+	a := &attempt{limits: s, address: telemetry.ClientAddress(ctx), connectorID: connectorID, patience: longestPause}
+	defer a.end()
+	if err := a.begin(ctx, "name", countedName(username), s.perAddress.Key(a.address)); err != nil {
+		return connector.Identity{}, false, err
+	}
+	finder, finds := source.(connector.Finder)
+	if !finds {
+		identity, ok, err := source.Login(ctx, scopes, username, password)
+		a.wrong = !ok && err == nil
+		return identity, ok, err
+	}
+	identity, ok, err := finder.LoginFound(ctx, scopes, username, password, func(user string) error {
+		return a.begin(ctx, "user", user)
+	})
+	// Another name of a user at whom there were too many guesses is one guess more.
+	_, exceeded := errors.AsType[*Exceeded](err)
+	a.wrong = !ok && err == nil || exceeded
+	return identity, ok, err
+}
+
+// longestName is how much of a name counts, in bytes.
+const longestName = 1024
+
+// countedName returns what is common to all spellings of a name that a source may take for the same user.
+func countedName(username string) string {
+	return connector.FoldName(username[:min(len(username), longestName)])
+}
+
+// An attempt is a password that is being checked. It counts for the name that was typed and, if the source says so, for the user
+// whom it found.
+type attempt struct {
+	limits               *Set
+	address, connectorID string
+	tries                []*Try
+	users                []id
+	patience             time.Duration // how long it may still wait because of tries from elsewhere
+	wrong                bool
+}
+
+// begin begins a try at a name or a user, which counts for the other keys too. The error is that of Begin.
+func (a *attempt) begin(ctx context.Context, kind, name string, more ...Key) error {
+	keys := append([]Key{a.limits.perUser.Key(a.address, a.connectorID, kind, name)}, more...)
+	try, err := Begin(ctx, keys...)
+	if err != nil {
+		return err
+	}
+	a.tries = append(a.tries, try)
+	user := identify([]string{a.connectorID, kind, name})
+	a.users = append(a.users, user)
+	waited, err := a.limits.everywhere.pause(ctx, user, a.patience)
+	a.patience -= waited
+	return err
+}
+
+// end ends the tries.
+func (a *attempt) end() {
+	for _, try := range a.tries {
+		if a.wrong {
+			try.Failed()
+		}
+		try.End()
+	}
+	if !a.wrong {
+		return
+	}
+	for _, user := range a.users {
+		a.limits.everywhere.fail(user, longestPause)
+	}
+}
