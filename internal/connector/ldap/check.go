@@ -136,10 +136,10 @@ func (c *Config) checkServers(check *checker) {
 		check.fail("pageSize", "must be from 0, for no pages, to %d", maxPageSize)
 	}
 	for key, timeout := range map[string]time.Duration{
-		"connectTimeout": c.ConnectTimeout, "operationTimeout": c.OperationTimeout,
+		"connectTimeout": c.ConnectTimeout, "operationTimeout": c.OperationTimeout, "loginTimeout": c.LoginTimeout,
 	} {
 		if timeout < 0 {
-			check.fail(key, "must not be negative; 0 means the default, 10s")
+			check.fail(key, "must not be negative; 0 means the default")
 		}
 	}
 }

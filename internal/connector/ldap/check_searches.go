@@ -33,6 +33,9 @@ func (c *Config) checkUserSearch(check *checker) {
 	} {
 		check.attribute("userSearch."+key, name)
 	}
+	if _, ok := encodings[u.IDEncoding]; !ok {
+		check.fail("userSearch.idEncoding", `%q is not allowed; allowed are "hex", "base64" and "guid", or nothing`, u.IDEncoding)
+	}
 	if suffix, found := strings.CutPrefix(u.EmailSuffix, "@"); found {
 		check.warn("userSearch.emailSuffix", "is taken without the @ before it, which is put there anyway")
 		u.EmailSuffix = suffix
@@ -86,6 +89,11 @@ func (g *GroupSearch) checkMatcher(check *checker, prefix string, m UserMatcher)
 	}
 	check.required(prefix+"groupAttr", m.GroupAttr == "", "is missing: the attribute of a group that is compared with the user's %s, "+
 		"such as member", m.UserAttr)
+	for key, comparison := range map[string]string{"groupAttr": m.GroupAttr, "recursionGroupAttr": m.RecursionGroupAttr} {
+		if isDN(attributeOf(comparison)) {
+			check.warn(prefix+key, "finds no group: a DN can't be searched for; use distinguishedName or entryDN if the server has it")
+		}
+	}
 	if g.Nested != nestedInChain {
 		return
 	}

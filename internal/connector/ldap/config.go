@@ -36,6 +36,7 @@ type Config struct {
 
 	ConnectTimeout   time.Duration `key:"connectTimeout"`   // 0: the pool's own
 	OperationTimeout time.Duration `key:"operationTimeout"` // 0: the pool's own
+	LoginTimeout     time.Duration `key:"loginTimeout"`     // 0: a minute
 	MaxConnections   int           `key:"maxConnections"`   // 0: the pool's own
 	PageSize         *int          `key:"pageSize"`         // nil: the pool's own; 0: no pages
 
@@ -57,6 +58,7 @@ type UserSearch struct {
 	Scope    string      `key:"scope"` // sub or one; empty means sub
 
 	IDAttr                string `key:"idAttr"`
+	IDEncoding            string `key:"idEncoding"` // of an id that is no text: hex, base64 or guid
 	EmailAttr             string `key:"emailAttr"`
 	NameAttr              string `key:"nameAttr"`
 	PreferredUsernameAttr string `key:"preferredUsernameAttr"`
@@ -107,6 +109,9 @@ const (
 
 	defaultIDAttr    = "uid"
 	defaultEmailAttr = "mail"
+
+	// defaultLoginTimeout is as long as most proxies wait for an answer.
+	defaultLoginTimeout = time.Minute
 )
 
 // comparisons is what stands before the = of filters: a list, or one text. Mostly these are names of attributes.

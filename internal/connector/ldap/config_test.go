@@ -41,6 +41,7 @@ bindDN: cn=admin
 bindPW: secret
 connectTimeout: 3s
 operationTimeout: 5s
+loginTimeout: 30s
 maxConnections: 4
 pageSize: 100
 usernamePrompt: Email Address
@@ -53,6 +54,7 @@ userSearch:
   username: [uid, mail]
   scope: one
   idAttr: entryUUID
+  idEncoding: hex
   emailAttr: email
   nameAttr: cn
   preferredUsernameAttr: uid
@@ -78,11 +80,11 @@ kerberos:
 	want := &ldap.Config{
 		Host: "a.test", Hosts: []string{"b.test:1636"}, StartTLS: true, RootCA: "ca.pem", SystemCAs: true,
 		ClientCert: "cert.pem", ClientKey: "key.pem", TLSMinVersion: "1.3", BindDN: "cn=admin", BindPW: "secret",
-		ConnectTimeout: 3 * time.Second, OperationTimeout: 5 * time.Second, MaxConnections: 4, PageSize: new(100), UsernamePrompt: "Email Address",
+		ConnectTimeout: 3 * time.Second, OperationTimeout: 5 * time.Second, LoginTimeout: 30 * time.Second, MaxConnections: 4, PageSize: new(100), UsernamePrompt: "Email Address",
 		AllowedGroups: []string{"staff"},
 		UserSearch: ldap.UserSearch{
 			BaseDN: "ou=People", Filter: "(objectClass=person)", Username: []string{"uid", "mail"}, Scope: "one",
-			IDAttr: "entryUUID", EmailAttr: "email", NameAttr: "cn", PreferredUsernameAttr: "uid", EmailSuffix: "x.test",
+			IDAttr: "entryUUID", IDEncoding: "hex", EmailAttr: "email", NameAttr: "cn", PreferredUsernameAttr: "uid", EmailSuffix: "x.test",
 			MemberOfAttr: "memberOf",
 		},
 		GroupSearch: ldap.GroupSearch{

@@ -1,14 +1,12 @@
 package ldap
 
 import (
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	goldap "github.com/go-ldap/ldap/v3"
-	"github.com/google/uuid"
 
 	"dex/internal/connector"
 )
@@ -42,92 +40,91 @@ func isCutShort(e *goldap.Entry, attribute string) bool {
 	})
 }
 
-// identity makes an identity of a user's entry; the error names all that the entry lacks.
+// identity makes an identity of a user's entry. The error names all that the entry lacks.
 func (d *directory) identity(user *goldap.Entry, username string) (connector.Identity, error) {
 	u := &d.config.UserSearch
-	r := reader{entry: user}
+	r := reader{entry: user, encoding: u.IDEncoding}
 	id := connector.Identity{
-		UserID:            r.text(u.IDAttr),
-		Username:          r.text(u.NameAttr),
-		PreferredUsername: r.text(u.PreferredUsernameAttr),
+		UserID:            r.text("id", u.IDAttr),
+		Username:          r.text("name", u.NameAttr),
+		PreferredUsername: r.text("user name", u.PreferredUsernameAttr),
 		EmailVerified:     d.config.EmailVerified,
 	}
 	switch {
 	case u.EmailSuffix == "":
-		id.Email = r.text(u.EmailAttr)
+		id.Email = r.text("e-mail address", u.EmailAttr)
 	case u.NameAttr != "":
 		id.Email = id.Username + "@" + u.EmailSuffix
 	default:
-		id.Email = u.spelling(user, username) + "@" + u.EmailSuffix
+		id.Email = r.spelling(u.Username, username) + "@" + u.EmailSuffix
 	}
-	if len(r.faults) > 0 {
-		return connector.Identity{}, fmt.Errorf("user's entry: %s", strings.Join(r.faults, ", "))
-	}
-	return id, nil
+	return id, r.err()
 }
 
-// spelling returns a user's name as the directory writes it: users may type it in any case.
-func (u *UserSearch) spelling(user *goldap.Entry, username string) string {
-	for _, comparison := range u.Username {
-		for _, value := range values(user, attributeOf(comparison)) {
-			if strings.EqualFold(value, username) {
-				return value
-			}
-		}
-	}
-	return username
-}
-
-// A reader reads attributes of an entry and collects what is wrong with them.
+// A reader reads attributes of a user's entry and collects what is wrong with them.
 type reader struct {
-	entry  *goldap.Entry
-	faults []string
+	entry    *goldap.Entry
+	encoding string // of an id that is no text
+	lacking  string // the first thing of the user's that is missing, such as their name
+	faults   []string
+}
+
+// fault notes that something of the user's can't be had.
+func (r *reader) fault(what, format string, args ...any) {
+	if r.lacking == "" {
+		r.lacking = what
+	}
+	r.faults = append(r.faults, fmt.Sprintf(format, args...))
 }
 
 // text returns the first value of an attribute; empty for the attribute without a name, which isn't configured.
-func (r *reader) text(attribute string) string {
+func (r *reader) text(what, attribute string) string {
 	if attribute == "" {
 		return ""
 	}
-	text := readable(attribute, value(r.entry, attribute))
+	raw, encode := value(r.entry, attribute), encodings[r.encoding]
+	if what != "id" {
+		encode = nil
+	}
+	text := readable(attribute, raw, encode)
 	switch {
 	case text == "":
-		r.faults = append(r.faults, fmt.Sprintf("the attribute %q is missing", attribute))
+		r.fault(what, "the attribute %q is missing", attribute)
+	case !utf8.ValidString(text) && what == "id":
+		r.fault(what, "the attribute %q is not text; see userSearch.idEncoding", attribute)
 	case !utf8.ValidString(text):
-		r.faults = append(r.faults, fmt.Sprintf("the attribute %q is not text", attribute))
+		r.fault(what, "the attribute %q is not text", attribute)
 	}
 	return text
 }
 
-// readable returns a value in the form that people and tools write it in, for Active Directory's binary identifiers.
-func readable(attribute, value string) string {
-	switch {
-	case strings.EqualFold(attribute, "objectGUID") && len(value) == 16:
-		return guid([]byte(value))
-	case strings.EqualFold(attribute, "objectSid") && len(value) >= 8 && len(value) == 8+4*int(value[1]):
-		return sid([]byte(value))
-	default:
-		return value
+// spelling returns a user's name as the directory writes it, of several the one that was typed. What was typed itself may be
+// anything that the directory takes for the same, and must not become a part of an address.
+func (r *reader) spelling(comparisons []string, typed string) string {
+	var names []string
+	for _, comparison := range comparisons {
+		names = append(names, values(r.entry, attributeOf(comparison))...)
 	}
+	for _, same := range []func(name string) bool{
+		func(name string) bool { return name == typed },
+		func(name string) bool { return connector.FoldName(name) == connector.FoldName(typed) },
+		func(name string) bool { return name != "" },
+	} {
+		if i := slices.IndexFunc(names, same); i >= 0 && utf8.ValidString(names[i]) {
+			return names[i]
+		}
+	}
+	r.fault("user name", "it has none of the attributes of userSearch.username that can be read: set userSearch.nameAttr for the address")
+	return ""
 }
 
-// guid writes a GUID, whose first three numbers are stored in little endian (MS-DTYP, section 2.3.4).
-func guid(b []byte) string {
-	var id uuid.UUID
-	binary.BigEndian.PutUint32(id[0:], binary.LittleEndian.Uint32(b[0:]))
-	binary.BigEndian.PutUint16(id[4:], binary.LittleEndian.Uint16(b[4:]))
-	binary.BigEndian.PutUint16(id[6:], binary.LittleEndian.Uint16(b[6:]))
-	copy(id[8:], b[8:])
-	return id.String()
-}
-
-// sid writes a security identifier: its revision, its authority of six bytes and its subauthorities (MS-DTYP, section
-// 2.4.2).
-func sid(b []byte) string {
-	authority := uint64(binary.BigEndian.Uint16(b[2:]))<<32 | uint64(binary.BigEndian.Uint32(b[4:]))
-	text := fmt.Appendf(nil, "S-%d-%d", b[0], authority)
-	for rest := b[8:]; len(rest) > 0; rest = rest[4:] {
-		text = fmt.Appendf(text, "-%d", binary.LittleEndian.Uint32(rest))
+// err returns what was wrong, as a *connector.Unusable.
+func (r *reader) err() error {
+	if len(r.faults) == 0 {
+		return nil
 	}
-	return string(text)
+	return &connector.Unusable{
+		Reason: fmt.Sprintf("Your account has no %s that can be used here.", r.lacking),
+		Cause:  fmt.Errorf("user's entry: %s", strings.Join(r.faults, ", ")),
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	goldap "github.com/go-ldap/ldap/v3"
 	"golang.org/x/sync/errgroup"
@@ -15,6 +16,8 @@ const (
 	// maxGroups and maxLevels bound the groups of one user, and how deep groups may be in groups.
 	maxGroups = 10_000
 	maxLevels = 50
+	// shownGroups is how many of them the log has.
+	shownGroups = 20
 	// groupSearches is how many searches for one user run at once.
 	groupSearches = 4
 	// inChainRule is Active Directory's matching rule for members at any depth.
@@ -26,6 +29,7 @@ const (
 func (d *directory) authorize(ctx context.Context, s connector.Scopes, user *goldap.Entry) ([]string, error) {
 	allowed := d.config.AllowedGroups
 	if !s.Groups && len(allowed) == 0 {
+		d.log.DebugContext(ctx, "groups are not looked up: the application did not ask for the scope groups", "user", user.DN)
 		return nil, nil
 	}
 	groups, err := d.groups(ctx, user)
@@ -34,7 +38,10 @@ func (d *directory) authorize(ctx context.Context, s connector.Scopes, user *gol
 	}
 	isAllowed := func(group string) bool { return slices.Contains(allowed, group) }
 	if len(allowed) > 0 && !slices.ContainsFunc(groups, isAllowed) {
-		return nil, &connector.Denied{Reason: "You are not in a group that may log in here."}
+		return nil, &connector.Denied{
+			Reason: "You are not in a group that may log in here.",
+			Cause:  fmt.Errorf("the user is in %d groups, and in none of allowedGroups: %q", len(groups), groups[:min(len(groups), shownGroups)]),
+		}
 	}
 	if !s.Groups {
 		return nil, nil
@@ -48,26 +55,54 @@ func (d *directory) groups(ctx context.Context, user *goldap.Entry) ([]string, e
 	w := &walk{directory: d, named: map[string]bool{}, seen: map[place]bool{}}
 	if attribute := d.config.UserSearch.MemberOfAttr; attribute != "" {
 		if isCutShort(user, attribute) {
-			return nil, fmt.Errorf("groups: the server returns only a part of the user's %s; use groupSearch instead", attribute)
+			return nil, tooManyGroups("the server returns only a part of the user's %s; use groupSearch instead", attribute)
 		}
-		for _, reference := range values(user, attribute) {
+		found := values(user, attribute)
+		for _, reference := range found {
 			w.add(groupName(reference))
 		}
+		if len(found) == 0 {
+			w.note("the user has no %s (userSearch.memberOfAttr)", attribute)
+		}
 	}
-	g := &d.config.GroupSearch
-	if g.BaseDN == "" {
-		return w.names, nil
+	if err := w.searchAll(ctx, user); err != nil {
+		return nil, fmt.Errorf("group search: %w", err)
 	}
+	if len(w.names) == 0 {
+		d.log.InfoContext(ctx, "the user has no groups", "user", user.DN, "why", strings.Join(w.notes, "; "))
+	}
+	return w.names, nil
+}
+
+// searchAll adds the groups of all matchers.
+func (w *walk) searchAll(ctx context.Context, user *goldap.Entry) error {
+	g := &w.config.GroupSearch
 	matchers, _ := g.matchers()
+	if g.BaseDN == "" || len(matchers) == 0 {
+		w.note("groupSearch has no baseDN or no userMatchers")
+		return nil
+	}
 	for _, m := range matchers {
 		if m.UserAttr == "" {
 			continue
 		}
-		if err := w.match(ctx, m, values(user, m.UserAttr)); err != nil {
-			return nil, fmt.Errorf("group search: %w", err)
+		of := values(user, m.UserAttr)
+		if len(of) == 0 {
+			w.note("the user has no %s (userAttr), or it can't be read", m.UserAttr)
+			continue
+		}
+		if err := w.match(ctx, m, of); err != nil {
+			return err
 		}
 	}
-	return w.names, nil
+	return nil
+}
+
+// tooManyGroups says that a user's groups can't be told.
+func tooManyGroups(format string, args ...any) error {
+	return &connector.Unusable{
+		Reason: "Your account is in more groups than can be used here.", Cause: fmt.Errorf("groups: "+format, args...),
+	}
 }
 
 // A walk collects the groups of one user.
@@ -76,6 +111,15 @@ type walk struct {
 	names []string
 	named map[string]bool // names
 	seen  map[place]bool
+	notes []string // of what may be why there are none
+}
+
+// note notes what may be why there are no groups. Only the first few matter.
+func (w *walk) note(format string, args ...any) {
+	const most = 5
+	if len(w.notes) < most {
+		w.notes = append(w.notes, fmt.Sprintf(format, args...))
+	}
 }
 
 // A place is a group on the way upwards by an attribute. Groups are known by DN: two may have the same name.
@@ -98,7 +142,7 @@ func (w *walk) match(ctx context.Context, m UserMatcher, values []string) error 
 	found, err := w.level(ctx, attribute, values, m.RecursionGroupAttr)
 	for depth := 1; err == nil && recursive && len(found) > 0; depth++ {
 		if depth > maxLevels {
-			return fmt.Errorf("groups are nested more than %d deep", maxLevels)
+			return tooManyGroups("they are nested more than %d deep", maxLevels)
 		}
 		found, err = w.level(ctx, m.RecursionGroupAttr, found, m.RecursionGroupAttr)
 	}
@@ -112,20 +156,24 @@ func inChain(attribute string) string { return attribute + ":" + inChainRule + "
 // been seen on this way before.
 func (w *walk) level(ctx context.Context, attribute string, values []string, recursionAttr string) ([]string, error) {
 	if len(values) > maxGroups {
-		return nil, fmt.Errorf("there are more than %d values to search for", maxGroups)
+		return nil, tooManyGroups("there are more than %d values to search for", maxGroups)
 	}
 	results, err := w.searchEach(ctx, attribute, values)
 	if err != nil {
 		return nil, err
 	}
+	all := slices.Concat(results...)
+	if len(all) == 0 {
+		w.note("no group below %s is found by %s=%q", w.config.GroupSearch.BaseDN, attribute, values[:min(len(values), shownGroups)])
+	}
 	var fresh []string
-	for _, group := range slices.Concat(results...) {
+	for _, group := range all {
 		at := place{recursionAttr, dnKey(group.DN)}
 		if w.seen[at] {
 			continue
 		}
 		if len(w.seen) == maxGroups {
-			return nil, fmt.Errorf("the user is in more than %d groups", maxGroups)
+			return nil, tooManyGroups("the user is in more than %d groups", maxGroups)
 		}
 		w.seen[at] = true
 		fresh = append(fresh, group.DN)
@@ -136,9 +184,18 @@ func (w *walk) level(ctx context.Context, attribute string, values []string, rec
 
 func (w *walk) addGroup(ctx context.Context, group *goldap.Entry) {
 	attribute := w.config.GroupSearch.NameAttr
-	name := readable(attribute, value(group, attribute))
+	names := values(group, attribute)
+	if len(names) > 1 {
+		w.log.DebugContext(ctx, "group has several names, of which the first is taken", "dn", group.DN, "nameAttr", attribute,
+			"names", names[:min(len(names), shownGroups)])
+	}
+	name := ""
+	if len(names) > 0 {
+		name = readable(attribute, names[0], nil)
+	}
 	if name == "" {
 		w.log.WarnContext(ctx, "group is left out, because it has no name", "dn", group.DN, "nameAttr", attribute)
+		w.note("the group %s has no %s (groupSearch.nameAttr)", group.DN, attribute)
 	}
 	w.add(name)
 }
@@ -163,7 +220,7 @@ func (w *walk) searchEach(ctx context.Context, attribute string, values []string
 
 func (d *directory) searchGroups(ctx context.Context, filter string) ([]*goldap.Entry, error) {
 	g := &d.config.GroupSearch
-	result, err := d.pool.Search(ctx, &goldap.SearchRequest{
+	result, err := d.search(ctx, "group search", &goldap.SearchRequest{
 		BaseDN:       g.BaseDN,
 		Scope:        searchScope(g.Scope),
 		DerefAliases: goldap.NeverDerefAliases,
@@ -171,6 +228,7 @@ func (d *directory) searchGroups(ctx context.Context, filter string) ([]*goldap.
 		Attributes:   requested([]string{g.NameAttr}),
 	})
 	if goldap.IsErrorWithCode(err, goldap.LDAPResultNoSuchObject) {
+		d.log.WarnContext(ctx, "groups are not found, because groupSearch.baseDN does not exist, or bindDN may not see it", "base", g.BaseDN)
 		return nil, nil
 	}
 	if err != nil {

@@ -1,8 +1,10 @@
 package ldap
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"unicode/utf8"
@@ -11,6 +13,7 @@ import (
 
 	"dex/internal/connector"
 	"dex/internal/connector/ldap/pool"
+	"dex/internal/id"
 )
 
 // A directory is the connector. It is safe for concurrent use.
@@ -21,6 +24,7 @@ type directory struct {
 }
 
 var (
+	_ connector.Finder    = (*directory)(nil)
 	_ connector.Password  = (*directory)(nil)
 	_ connector.Refresher = (*directory)(nil)
 	_ connector.Prober    = (*directory)(nil)
@@ -39,28 +43,56 @@ func (d *directory) Close() error { return d.pool.Close() }
 // maxName bounds the names that are searched for, in bytes: no directory has longer ones.
 const maxName = 1024
 
-// Login implements connector.Password. An empty password is wrong, whoever's it is: servers take a bind without one for
-// an anonymous one, and let it succeed (RFC 4513, section 5.1.2).
+// Login implements connector.Password.
 func (d *directory) Login(
 	ctx context.Context, s connector.Scopes, username, password string,
+) (connector.Identity, bool, error) {
+	return d.LoginFound(ctx, s, username, password, func(string) error { return nil })
+}
+
+// LoginFound implements connector.Finder. An empty password is wrong, whoever's it is: servers take a bind without one for an
+// anonymous one, and let it succeed (RFC 4513, section 5.1.2).
+func (d *directory) LoginFound(
+	ctx context.Context, s connector.Scopes, username, password string, found func(user string) error,
 ) (connector.Identity, bool, error) {
 	if password == "" || username == "" || len(username) > maxName || !utf8.ValidString(username) {
 		return connector.Identity{}, false, nil
 	}
+	ctx, cancel := d.inTime(ctx)
+	defer cancel()
 	user, err := d.find(ctx, username)
 	if errors.Is(err, errNoUser) {
 		d.log.DebugContext(ctx, "user is not in the directory", "username", username)
-		return connector.Identity{}, false, nil
+		return connector.Identity{}, false, d.bindNobody(ctx, password)
 	}
 	if err != nil {
+		return connector.Identity{}, false, err
+	}
+	if err := found(dnKey(user.DN)); err != nil {
 		return connector.Identity{}, false, err
 	}
 	if err := d.pool.Bind(ctx, user.DN, password); err != nil {
 		d.log.DebugContext(ctx, "bind as the user fails", "username", username, "err", err)
 		return refusedBind(err)
 	}
-	id, err := d.complete(ctx, s, user, username)
-	return id, err == nil, err
+	who, err := d.complete(ctx, s, user, username)
+	return who, err == nil, err
+}
+
+// inTime bounds what one login or refresh may take, however many searches it needs.
+func (d *directory) inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := cmp.Or(d.config.LoginTimeout, defaultLoginTimeout)
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v (loginTimeout): %w", limit, context.DeadlineExceeded))
+}
+
+// bindNobody has a server check a password of nobody's, so that the time of an answer tells less about who is in the
+// directory. The error says that no server could be asked, as it would for those who are.
+func (d *directory) bindNobody(ctx context.Context, password string) error {
+	err := d.pool.Bind(ctx, "cn="+id.New()+","+d.config.UserSearch.BaseDN, password)
+	if connector.OutcomeOf(err).RetryHelps() {
+		return err
+	}
+	return nil
 }
 
 // refusedBind returns what Login returns for a bind that failed.
@@ -103,6 +135,8 @@ func refusal(r pool.Reason) string {
 // identify returns who a user is by name alone, for callers that know by other means that it is them; errNoUser if nobody
 // has the name.
 func (d *directory) identify(ctx context.Context, s connector.Scopes, username string) (connector.Identity, error) {
+	ctx, cancel := d.inTime(ctx)
+	defer cancel()
 	user, err := d.find(ctx, username)
 	if err != nil {
 		return connector.Identity{}, err
@@ -118,17 +152,17 @@ func (d *directory) complete(
 	if err := d.checkState(user); err != nil {
 		return connector.Identity{}, err
 	}
-	id, err := d.identity(user, username)
+	who, err := d.identity(user, username)
 	if err != nil {
 		return connector.Identity{}, err
 	}
-	if id.Groups, err = d.authorize(ctx, s, user); err != nil {
+	if who.Groups, err = d.authorize(ctx, s, user); err != nil {
 		return connector.Identity{}, err
 	}
 	if s.OfflineAccess {
-		if id.Data, err = newData(username, user.DN); err != nil {
+		if who.Data, err = newData(username, user.DN); err != nil {
 			return connector.Identity{}, err
 		}
 	}
-	return id, nil
+	return who, nil
 }

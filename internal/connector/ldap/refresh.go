@@ -44,6 +44,8 @@ func (d *directory) Refresh(ctx context.Context, s connector.Scopes, id connecto
 	if err != nil {
 		return connector.Identity{}, err
 	}
+	ctx, cancel := d.inTime(ctx)
+	defer cancel()
 	user, err := d.find(ctx, last.Username)
 	if errors.Is(err, errNoUser) {
 		return connector.Identity{}, fmt.Errorf("%w: %w", err, connector.ErrGone)

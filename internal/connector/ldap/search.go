@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	goldap "github.com/go-ldap/ldap/v3"
+
+	"dex/internal/connector"
 )
 
 // errNoUser says that nobody in the directory has the name.
@@ -20,7 +23,7 @@ const noAttributes = "1.1"
 func (d *directory) find(ctx context.Context, username string) (*goldap.Entry, error) {
 	u := &d.config.UserSearch
 	const one = 1
-	result, err := d.pool.Search(ctx, &goldap.SearchRequest{
+	result, err := d.search(ctx, "user search", &goldap.SearchRequest{
 		BaseDN:       u.BaseDN,
 		Scope:        searchScope(u.Scope),
 		DerefAliases: goldap.NeverDerefAliases,
@@ -34,13 +37,29 @@ func (d *directory) find(ctx context.Context, username string) (*goldap.Entry, e
 	}
 	switch {
 	case several || len(result.Entries) > one:
-		return nil, errors.New("user search: several entries have the name; make userSearch.filter or userSearch.baseDN narrower")
+		return nil, &connector.Unusable{
+			Reason: "Several accounts have your user name.",
+			Cause:  errors.New("user search: several entries have the name; make userSearch.filter or userSearch.baseDN narrower"),
+		}
 	case len(result.Entries) < one:
 		return nil, errNoUser
 	case result.Entries[0].DN == "":
 		return nil, errors.New("user search: the server returned an entry without a DN")
 	}
 	return result.Entries[0], nil
+}
+
+// search does a search, and tells the log of it.
+func (d *directory) search(ctx context.Context, what string, r *goldap.SearchRequest) (*goldap.SearchResult, error) {
+	began := time.Now()
+	result, err := d.pool.Search(ctx, r)
+	entries := 0
+	if result != nil {
+		entries = len(result.Entries)
+	}
+	d.log.DebugContext(ctx, what, "base", r.BaseDN, "scope", goldap.ScopeMap[r.Scope], "filter", r.Filter, "entries", entries,
+		"ms", time.Since(began).Milliseconds(), "err", err)
+	return result, err
 }
 
 // filter returns the filter that finds a user by name.

@@ -27,6 +27,8 @@ type server struct {
 
 	mu       sync.Mutex
 	entries  []entry
+	alike    func(have, asked string) bool    // how values are compared; nil for regardless of case
+	hidden   string                           // an attribute that is never returned
 	fault    func(base, filter string) uint16 // the result code of a search
 	searches []search                         // of entries, in the order of their arrival
 	binds    []string
@@ -166,13 +168,13 @@ func (s *server) search(request *ber.Packet) []*ber.Packet {
 	}
 	var answers []*ber.Packet
 	for _, e := range s.entries {
-		if !below(e.dn, base, scope) || !e.matches(filter) {
+		if !below(e.dn, base, scope) || !e.matches(filter, s.alike) {
 			continue
 		}
 		if limit > 0 && int64(len(answers)) == limit {
 			return append(answers, result(done, goldap.LDAPResultSizeLimitExceeded, ""))
 		}
-		answers = append(answers, found(e, asked.attributes))
+		answers = append(answers, found(e, slices.DeleteFunc(slices.Clone(asked.attributes), func(a string) bool { return a == s.hidden })))
 	}
 	return append(answers, result(done, goldap.LDAPResultSuccess, ""))
 }
@@ -195,18 +197,21 @@ func (e entry) values(name string) []string {
 }
 
 // matches evaluates a filter. The matching rule in chain is taken for equality with what is called name/chain in the entry.
-func (e entry) matches(filter *ber.Packet) bool {
-	matches := func(p *ber.Packet) bool { return e.matches(p) }
+func (e entry) matches(filter *ber.Packet, alike func(have, asked string) bool) bool {
+	if alike == nil {
+		alike = strings.EqualFold
+	}
+	matches := func(p *ber.Packet) bool { return e.matches(p, alike) }
 	has := func(attribute, value string) bool {
-		return slices.ContainsFunc(e.values(attribute), func(v string) bool { return strings.EqualFold(v, value) })
+		return slices.ContainsFunc(e.values(attribute), func(v string) bool { return alike(v, value) })
 	}
 	switch filter.Tag {
 	case goldap.FilterAnd:
-		return !slices.ContainsFunc(filter.Children, func(p *ber.Packet) bool { return !e.matches(p) })
+		return !slices.ContainsFunc(filter.Children, func(p *ber.Packet) bool { return !matches(p) })
 	case goldap.FilterOr:
 		return slices.ContainsFunc(filter.Children, matches)
 	case goldap.FilterNot:
-		return !e.matches(filter.Children[0])
+		return !matches(filter.Children[0])
 	case goldap.FilterPresent:
 		return strings.EqualFold(filter.Data.String(), "objectClass") || len(e.values(filter.Data.String())) > 0
 	case goldap.FilterEqualityMatch:

@@ -1,7 +1,6 @@
 package ldap
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -32,18 +31,10 @@ func (d *directory) checkState(user *goldap.Entry) error {
 	if !d.config.AccountState {
 		return nil
 	}
-	disabled, err := isDisabled(user)
-	if err != nil {
-		return err
-	}
-	if disabled {
+	if isDisabled(user) {
 		return &connector.Denied{Reason: disabledReason}
 	}
-	expired, err := isExpired(user, time.Now())
-	if err != nil {
-		return err
-	}
-	if expired {
+	if isExpired(user, time.Now()) {
 		return &connector.Denied{Reason: expiredReason}
 	}
 	return nil
@@ -56,14 +47,10 @@ const accountDisable = 2
 // 5.3.3).
 const lockedForGood = "000001010000Z"
 
-func isDisabled(user *goldap.Entry) (bool, error) {
-	control, err := number(user, userAccountControl)
-	if err != nil {
-		return false, err
-	}
-	return control&accountDisable != 0 ||
+func isDisabled(user *goldap.Entry) bool {
+	return number(user, userAccountControl)&accountDisable != 0 ||
 		value(user, pwdAccountLockedTime) == lockedForGood ||
-		strings.EqualFold(value(user, nsAccountLock), "true"), nil
+		strings.EqualFold(value(user, nsAccountLock), "true")
 }
 
 const (
@@ -72,23 +59,20 @@ const (
 	secondsTo1970  = 11_644_473_600
 )
 
-func isExpired(user *goldap.Entry, now time.Time) (bool, error) {
-	expires, err := number(user, accountExpires)
-	if err != nil || expires == 0 || expires == math.MaxInt64 { // both stand for never
-		return false, err
+func isExpired(user *goldap.Entry, now time.Time) bool {
+	expires := number(user, accountExpires)
+	if expires == 0 || expires == math.MaxInt64 { // both stand for never
+		return false
 	}
-	return now.Unix() >= expires/stepsPerSecond-secondsTo1970, nil
+	return now.Unix() >= expires/stepsPerSecond-secondsTo1970
 }
 
-// number returns the value of an attribute; 0 if there is none.
-func number(user *goldap.Entry, attribute string) (int64, error) {
-	text := value(user, attribute)
-	if text == "" {
-		return 0, nil
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
+// number returns the value of an attribute of Active Directory; 0 if there is none. Another directory may have given the name
+// to an attribute of its own: what is no number there says nothing.
+func number(user *goldap.Entry, attribute string) int64 {
+	n, err := strconv.ParseInt(value(user, attribute), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("user's entry: the attribute %q is no number", attribute)
+		return 0
 	}
-	return n, nil
+	return n
 }

@@ -26,10 +26,13 @@ func verdict(answer *ldap.SimpleBindResult, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultConstraintViolation):
+	case ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultConstraintViolation,
+		ldap.LDAPResultInappropriateAuthentication): // of an entry that has no password
 		return &Refused{Reason: reasonOf(err, controls), Err: err}
-	case ldap.IsErrorWithCode(err, ldap.LDAPResultUnwillingToPerform) && strings.Contains(strings.ToLower(err.Error()), "inactivated"):
-		return &Refused{Reason: AccountDisabled, Err: err} // 389 Directory Server
+	case ldap.IsErrorWithCode(err, ldap.LDAPResultUnwillingToPerform):
+		if reason, ok := wordedReason(err); ok {
+			return &Refused{Reason: reason, Err: err}
+		}
 	}
 	return err
 }
@@ -79,9 +82,46 @@ func reasonOf(err error, controls []ldap.Control) Reason {
 	if found := subCode.FindStringSubmatch(err.Error()); found != nil {
 		return subCodes[strings.ToLower(found[1])] // the zero value is WrongPassword
 	}
+	if reason, ok := wordedReason(err); ok {
+		return reason
+	}
 	// The older control of Netscape's descendants comes with a refusal only when the password has expired.
 	if ldap.FindControl(controls, ldap.ControlTypeVChuPasswordMustChange) != nil {
 		return PasswordExpired
 	}
 	return WrongPassword
+}
+
+// words are what servers say that have no code for it, in lower case.
+var words = map[string]Reason{
+	"inactivated":                 AccountDisabled, // 389 Directory Server
+	"exceed password retry limit": AccountLocked,   // 389 Directory Server
+	"too many failed logins":      AccountLocked,   // FreeIPA
+}
+
+// ndsCode finds eDirectory's own error, as in "NDS error: login lockout (-197)".
+var ndsCode = regexp.MustCompile(`(?i)\bNDS error: [^()]*\(-(\d{1,5})\)`)
+
+var ndsCodes = map[string]Reason{
+	"197": AccountLocked,
+	"217": NotNow, // not at this hour
+	"218": NotNow, // not from this machine
+	"219": NotNow, // too many sessions
+	"220": AccountExpired,
+	"222": PasswordExpired,
+}
+
+// wordedReason returns the reason that the text of an answer tells.
+func wordedReason(err error) (Reason, bool) {
+	text := err.Error()
+	if found := ndsCode.FindStringSubmatch(text); found != nil {
+		reason, ok := ndsCodes[found[1]]
+		return reason, ok
+	}
+	for said, reason := range words {
+		if strings.Contains(strings.ToLower(text), said) {
+			return reason, true
+		}
+	}
+	return 0, false
 }

@@ -1,0 +1,58 @@
+package pool
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"dex/internal/faulttest"
+)
+
+// What directories say of locked accounts by words alone was told as a failure of theirs, or as a wrong password.
+var _ = faulttest.Add("C-15", func(t *testing.T) {
+	const (
+		unwilling = ldap.LDAPResultUnwillingToPerform
+		invalid   = ldap.LDAPResultInvalidCredentials
+	)
+	for _, c := range []struct {
+		name    string
+		code    uint16
+		message string
+		want    Reason
+	}{
+		{"FreeIPA", unwilling, "Too many failed logins.\n", AccountLocked},
+		{"389", ldap.LDAPResultConstraintViolation, "Exceed password retry limit. Please try later.", AccountLocked},
+		{"389, no password", ldap.LDAPResultInappropriateAuthentication, "", WrongPassword},
+		{"389, disabled", unwilling, "Account inactivated. Contact system administrator.", AccountDisabled},
+		{"eDirectory, locked", unwilling, "NDS error: login lockout (-197)", AccountLocked},
+		{"eDirectory, locked, by the other code", invalid, "NDS error: login lockout (-197)", AccountLocked},
+		{"eDirectory, disabled or expired", unwilling, "NDS error: log account expired (-220)", AccountExpired},
+		{"eDirectory, password expired", invalid, "NDS error: password expired (-222)", PasswordExpired},
+		{"eDirectory, hour", unwilling, "NDS error: bad login time (-217)", NotNow},
+		{"eDirectory, wrong", invalid, "NDS error: failed authentication (-669)", WrongPassword},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, g := newFake(), newFake()
+				f.binds[userDN] = bindAnswer{code: c.code, message: c.message}
+				err := newPool(t, nil, f, g).Bind(t.Context(), userDN, userPW)
+				var refused *Refused
+				if !errors.As(err, &refused) || refused.Reason != c.want || g.dialed > 0 {
+					t.Errorf("error %v, want %q", err, c.want)
+				}
+			})
+		})
+	}
+	t.Run("an answer of eDirectory's that says nothing of the user", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake()
+			f.binds[userDN] = bindAnswer{code: unwilling, message: "NDS error: unknown (-6000)"}
+			var refused *Refused
+			if err := newPool(t, nil, f).Bind(t.Context(), userDN, userPW); err == nil || errors.As(err, &refused) {
+				t.Errorf("error %v", err)
+			}
+		})
+	})
+})
