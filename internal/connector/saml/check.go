@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"dex/internal/config"
 	"dex/internal/saml"
@@ -25,6 +26,9 @@ var nameIDFormats = func() map[string]string {
 	}
 	return formats
 }()
+
+// noNamePolicy is the value of nameIDPolicyFormat that leaves the format to the provider.
+const noNamePolicy = "none"
 
 // shortFormats returns the short names, sorted.
 func shortFormats() []string {
@@ -120,6 +124,24 @@ func (c *Config) checkCertificates(check *checker) {
 			check.fail("caData", "must be base64 of PEM certificates: %v", err)
 		}
 	}
+	c.checkExpiry(check)
+}
+
+// checkExpiry warns of the end of the provider's certificates. Whether their file can be read is found out when the connector
+// is opened: a check may run elsewhere.
+func (c *Config) checkExpiry(check *checker) {
+	key, content := "caData", c.CAData
+	if c.CA != "" {
+		key = "ca"
+		content, _ = readFile(c.CA)
+	}
+	all, err := parseCertificates(content)
+	if err != nil || slices.Contains(c.InsecureAccept, acceptExpired) {
+		return
+	}
+	if warning := all.expiry(time.Now()); warning != "" {
+		check.warn(key, "%s", warning)
+	}
 }
 
 func (c *Config) checkMetadata(check *checker) {
@@ -164,13 +186,13 @@ func (c *Config) checkKeys(check *checker) {
 func (c *Config) checkIdentity(check *checker) {
 	check.required("usernameAttr", c.UsernameAttr == "", "is missing: the name of the attribute with the user's name, such as uid")
 	check.required("emailAttr", c.EmailAttr == "", "is missing: the name of the attribute with the user's e-mail address, such as mail")
-	if c.NameIDPolicyFormat == "" {
+	if c.NameIDPolicyFormat == "" || c.NameIDPolicyFormat == noNamePolicy {
 		return
 	}
 	switch nameIDFormats[c.NameIDPolicyFormat] {
 	case "":
-		check.fail("nameIDPolicyFormat", "%q is not allowed; allowed are %s, and their URNs", c.NameIDPolicyFormat,
-			strings.Join(shortFormats(), ", "))
+		check.fail("nameIDPolicyFormat", "%q is not allowed; allowed are %s, and their URNs, and %s to ask for none", c.NameIDPolicyFormat,
+			strings.Join(shortFormats(), ", "), noNamePolicy)
 	case nameIDFormats["encrypted"]:
 		if c.SPKey == "" {
 			check.fail("nameIDPolicyFormat", "%q needs spCert and spKey, to decrypt the names", c.NameIDPolicyFormat)
@@ -192,7 +214,7 @@ func (c *Config) checkGroups(check *checker) {
 		check.warn("groupsDelim", "does nothing without groupsAttr")
 	}
 	for i, group := range c.AllowedGroups {
-		if group == "" {
+		if strings.TrimSpace(group) == "" {
 			check.fail(fmt.Sprintf("allowedGroups[%d]", i), "is empty; give the name of a group")
 		}
 	}
@@ -205,10 +227,27 @@ func (c *Config) checkRules(check *checker) {
 	if c.ClockSkew <= 0 || c.ClockSkew > saml.MaxSkew {
 		check.fail("clockSkew", "must be above 0 and at most %v: how far the provider's clock may be off", saml.MaxSkew)
 	}
-	if c.MaxAge < 0 {
+	if c.MaxAge != nil && *c.MaxAge < 0 {
 		check.fail("maxAge", "must not be negative; 0 means without end")
 	}
 	if c.AllowSHA1 {
 		check.warn("allowSHA1", "takes signatures that can be forged with effort; have the provider sign with SHA-256")
+	}
+	c.checkTolerances(check)
+	c.checkContexts(check)
+}
+
+func (c *Config) checkContexts(check *checker) {
+	for i, class := range c.RequestedContexts {
+		if len(contextClasses(class)) != 1 {
+			check.fail(fmt.Sprintf("requestedAuthnContext[%d]", i), "%q is no URI, such as "+
+				"urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport", class)
+		}
+	}
+	if len(c.RequestedContexts) > maxContexts {
+		check.fail("requestedAuthnContext", "has more than %d classes", maxContexts)
+	}
+	if c.VerifyContext && len(c.RequestedContexts) == 0 {
+		check.fail("verifyAuthnContext", "needs requestedAuthnContext, one of which the provider must have met")
 	}
 }

@@ -50,12 +50,18 @@ type Config struct {
 	NameIDPolicyFormat string `key:"nameIDPolicyFormat"`
 	SLOURL             string `key:"sloURL"`
 
+	// RequestedContexts are classes of authentication that users have to sign in by, unless the application asks for others.
+	RequestedContexts []string `key:"requestedAuthnContext"`
+	VerifyContext     bool     `key:"verifyAuthnContext"` // the assertion must name one of those that were asked for
+
 	Strict    bool          `key:"strict"` // see saml.Reader
 	AllowSHA1 bool          `key:"allowSHA1"`
 	ClockSkew time.Duration `key:"clockSkew"`
 
-	MaxAge         time.Duration `key:"maxAge"`         // how long after a login refresh repeats it; 0: without end
-	EndWithSession bool          `key:"endWithSession"` // refresh ends when the provider's session does
+	MaxAge         *time.Duration `key:"maxAge"`         // how long after a login refresh repeats it; 0: without end; nil: defaultMaxAge
+	EndWithSession bool           `key:"endWithSession"` // refresh ends when the provider's session does
+
+	InsecureAccept []string `key:"insecureAccept"` // what is taken although it should be refused; see tolerances
 
 	InsecureSkipSignatureValidation bool `key:"insecureSkipSignatureValidation"`
 }
@@ -96,6 +102,7 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 	if s.provider, err = c.openProvider(env.Log); err != nil {
 		return nil, err
 	}
+	s.tolerance = c.tolerance()
 	if c.RedirectURI != "" && c.RedirectURI != env.CallbackURL && c.RedirectURI != env.CallbackURL+"/"+env.ID {
 		env.Log.WarnContext(ctx, "redirectURI is not this server's callback address: responses arrive only if something in between "+
 			"leads them there", "redirectURI", c.RedirectURI, "callback", env.CallbackURL)

@@ -61,7 +61,7 @@ endWithSession: true
 		EntityIssuer: "https://dex.test/me", SSOIssuer: idpID, CAData: []byte(idp.pem()),
 		MetadataFile: "m.xml", MetadataSigningCert: "m.pem", Binding: "redirect", SignRequests: true,
 		SPCert: "cert.pem", SPKey: "key.pem", PreviousKey: "old.pem", ForceAuthn: true, NameIDPolicyFormat: "emailAddress",
-		SLOURL: "https://idp.test/slo", ClockSkew: 2 * time.Minute, MaxAge: 12 * time.Hour, EndWithSession: true,
+		SLOURL: "https://idp.test/slo", ClockSkew: 2 * time.Minute, MaxAge: new(12 * time.Hour), EndWithSession: true,
 	}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)

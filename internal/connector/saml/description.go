@@ -1,6 +1,7 @@
 package saml
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/xml"
@@ -174,23 +175,31 @@ func (d *description) add(role *idpRole) {
 			continue
 		}
 		for _, data := range key.Data {
-			// The first is the provider's; others are of authorities, which sign nothing for it.
-			if len(data.Certificates) == 0 {
-				continue
-			}
-			if certificate, err := parseCertificate(data.Certificates[0]); err == nil {
-				d.certificates = append(d.certificates, certificate)
-			}
+			d.certificates = append(d.certificates, endEntities(data.Certificates)...)
 		}
 	}
 }
 
-func parseCertificate(text string) (*x509.Certificate, error) {
-	der, err := saml.DecodePost(text) // base64 with white space
-	if err != nil {
-		return nil, err //nolint:wrapcheck // passed over
+// endEntities returns the provider's own certificates of an X509Data, which may be in any order. Others are of the authorities
+// that issued them (XML Signature 1.1 section 4.5.4), which sign nothing for the provider.
+func endEntities(texts []string) certificates {
+	var all, own certificates
+	for _, text := range texts {
+		if certificate, err := saml.ParseCertificate(text); err == nil {
+			all = append(all, certificate)
+		}
 	}
-	return x509.ParseCertificate(der) //nolint:wrapcheck // passed over
+	for _, certificate := range all {
+		if !slices.ContainsFunc(all, func(other *x509.Certificate) bool { return isIssuedBy(other, certificate) }) {
+			own = append(own, certificate)
+		}
+	}
+	return own
+}
+
+// isIssuedBy goes by names. A certificate that has issued itself is no other one's, though its successor has the same name.
+func isIssuedBy(certificate, issuer *x509.Certificate) bool {
+	return bytes.Equal(certificate.RawIssuer, issuer.RawSubject) && !bytes.Equal(certificate.RawIssuer, certificate.RawSubject)
 }
 
 // endpoints returns those that have a binding of ours and an address that a browser can be led to.
@@ -210,7 +219,7 @@ func endpoints(all []endpointXML) []endpoint {
 // limit heeds a lifetime if it is shorter than those before.
 func (d *description) limit(t lifetime) error {
 	if t.ValidUntil != "" {
-		until, err := parseInstant(t.ValidUntil)
+		until, err := saml.ParseInstant(t.ValidUntil)
 		if err != nil {
 			return fmt.Errorf("validUntil: %w", err)
 		}
@@ -218,24 +227,11 @@ func (d *description) limit(t lifetime) error {
 			d.validUntil = until
 		}
 	}
-	if t.CacheDuration != "" {
-		duration, err := parseDuration(t.CacheDuration)
-		if err != nil {
-			return fmt.Errorf("cacheDuration: %w", err)
-		}
-		if d.cacheFor == 0 || duration < d.cacheFor {
-			d.cacheFor = duration
-		}
+	// It is a hint: one that can't be read, or is longer than we count, leaves us at the usual interval.
+	if duration, err := parseDuration(t.CacheDuration); err == nil && (d.cacheFor == 0 || duration < d.cacheFor) {
+		d.cacheFor = duration
 	}
 	return nil
-}
-
-// parseInstant reads an xs:dateTime. One without a time zone is taken for UTC (saml-core-2.0 section 1.3.3).
-func parseInstant(text string) (time.Time, error) {
-	if at, err := time.Parse("2006-01-02T15:04:05.999999999", text); err == nil {
-		return at, nil
-	}
-	return time.Parse(time.RFC3339Nano, text) //nolint:wrapcheck // names the text
 }
 
 // durationForm allows no more digits than a [time.Duration] holds, all parts together.

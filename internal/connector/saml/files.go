@@ -73,6 +73,22 @@ func (w *watched[T]) current() T {
 	return fresh
 }
 
+// renew looks at the files at once, at most once a second, and reports whether they have changed.
+func (w *watched[T]) renew() bool {
+	w.mu.Lock()
+	before := w.seen
+	if len(w.paths) == 0 || time.Since(w.looked) < time.Second {
+		w.mu.Unlock()
+		return false
+	}
+	w.looked = time.Time{}
+	w.mu.Unlock()
+	w.current()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.seen != before
+}
+
 // due returns the value, and whether it is the caller's turn to look at the files.
 func (w *watched[T]) due(now time.Time) (T, bool) {
 	w.mu.Lock()

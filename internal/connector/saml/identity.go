@@ -37,6 +37,9 @@ type attributes []saml.Attribute
 
 // all returns the values of all attributes of a name, in their order.
 func (a attributes) all(name string) []string {
+	if name == "" {
+		return nil
+	}
 	var values []string
 	for _, attribute := range a {
 		if attribute.Name == name {
@@ -46,27 +49,27 @@ func (a attributes) all(name string) []string {
 	return values
 }
 
-// required returns the first value of an attribute. Without one the error is an *connector.Unusable, with a sentence for the
+// first returns the first value of an attribute that is not empty, or nothing.
+func (a attributes) first(name string) string {
+	for _, value := range a.all(name) {
+		if value != "" {
+			return value
+		}
+	}
+	return ""
+}
+
+// required returns the first value of an attribute that is not empty. Without one the error is an *connector.Unusable, with a sentence for the
 // user that says what is missing.
 func (a attributes) required(name, reason string) (string, error) {
-	values := a.all(name)
-	if len(values) > 0 && values[0] != "" {
-		return values[0], nil
+	if value := a.first(name); value != "" {
+		return value, nil
 	}
 	cause := fmt.Errorf("the attribute %q is empty", name)
-	if len(values) == 0 {
+	if len(a.all(name)) == 0 {
 		cause = fmt.Errorf("the assertion has no attribute %q with a value; it has %q", name, a.names())
 	}
 	return "", &connector.Unusable{Reason: reason + " Ask whoever manages your account to add it.", Claim: name, Cause: cause}
-}
-
-// optional returns the first value of an attribute, or nothing.
-func (a attributes) optional(name string) string {
-	values := a.all(name)
-	if name == "" || len(values) == 0 {
-		return ""
-	}
-	return values[0]
 }
 
 func (a attributes) names() []string {
@@ -107,7 +110,7 @@ func (s *source) user(a *saml.Assertion) (data, error) {
 	told := attributes(a.Attributes)
 	user := data{
 		UserID:            a.NameID.Value,
-		PreferredUsername: told.optional(s.config.PreferredUsernameAttr),
+		PreferredUsername: told.first(s.config.PreferredUsernameAttr),
 		EmailVerified:     s.config.EmailVerified,
 		Groups:            s.groups(told),
 
@@ -133,35 +136,37 @@ func (s *source) user(a *saml.Assertion) (data, error) {
 	return user, err
 }
 
-// groups returns the user's groups: without the attribute, none.
+// groups returns the user's groups, each once: without the attribute, none.
 func (s *source) groups(told attributes) []string {
 	if s.config.GroupsAttr == "" {
 		return nil
 	}
 	var groups []string
 	for _, value := range told.all(s.config.GroupsAttr) {
-		parts := []string{value}
-		if s.config.GroupsDelim != "" {
-			parts = strings.Split(value, s.config.GroupsDelim)
+		if s.config.GroupsDelim == "" {
+			groups = append(groups, value)
+			continue
 		}
-		for _, part := range parts {
-			if s.config.GroupsDelim != "" {
-				part = strings.TrimSpace(part)
-			}
-			if part != "" {
-				groups = append(groups, part)
-			}
-		}
+		groups = append(groups, strings.Split(value, s.config.GroupsDelim)...)
 	}
-	return groups
+	return tidy(groups)
+}
+
+// tidy returns groups without white space around them, each once.
+func tidy(groups []string) []string {
+	trimmed := make([]string, len(groups))
+	for i, group := range groups {
+		trimmed[i] = strings.TrimSpace(group)
+	}
+	return connector.Unique(trimmed)
 }
 
 // authorized returns what applications are told about a user. It is a *connector.Denied if groups are required and the user
 // is in none of them, whatever the scopes are.
 func (s *source) authorized(scopes connector.Scopes, user data) (connector.Identity, error) {
-	allowed := s.config.AllowedGroups
+	allowed, groups := tidy(s.config.AllowedGroups), tidy(user.Groups) // upstream kept them as they came
 	isAllowed := func(group string) bool { return slices.Contains(allowed, group) }
-	if len(allowed) > 0 && !slices.ContainsFunc(user.Groups, isAllowed) {
+	if len(allowed) > 0 && !slices.ContainsFunc(groups, isAllowed) {
 		return connector.Identity{}, &connector.Denied{Reason: "You are not in a group that may log in here."}
 	}
 	id := connector.Identity{
@@ -171,7 +176,7 @@ func (s *source) authorized(scopes connector.Scopes, user data) (connector.Ident
 	if !scopes.Groups {
 		return id, nil
 	}
-	for _, group := range user.Groups {
+	for _, group := range groups {
 		if !s.config.FilterGroups || len(allowed) == 0 || isAllowed(group) {
 			id.Groups = append(id.Groups, group)
 		}

@@ -62,6 +62,28 @@ func (c certificates) check(now time.Time) error {
 		last.NotBefore.UTC().Format(time.RFC3339), last.NotAfter.UTC().Format(time.RFC3339))
 }
 
+// warnBefore is how long before its end a certificate is warned of.
+const warnBefore = 30 * 24 * time.Hour
+
+// expiry returns a warning if all certificates will have expired soon, or have; else nothing.
+func (c certificates) expiry(now time.Time) string {
+	var last *x509.Certificate
+	for _, certificate := range c {
+		if last == nil || certificate.NotAfter.After(last.NotAfter) {
+			last = certificate
+		}
+	}
+	if last == nil || now.Add(warnBefore).Before(last.NotAfter) {
+		return ""
+	}
+	ends := "expires"
+	if now.After(last.NotAfter) {
+		ends = "expired"
+	}
+	return fmt.Sprintf("the provider's last certificate, %s, %s on %s: nobody can log in after that; put the provider's next one beside it",
+		last.Subject, ends, last.NotAfter.UTC().Format(time.RFC3339))
+}
+
 // parseFirst makes a parser of one file one of files.
 func parseFirst[T any](parse func([]byte) (T, error)) func([][]byte) (T, error) {
 	return func(contents [][]byte) (T, error) { return parse(contents[0]) }

@@ -151,7 +151,7 @@ func redirectedResponse(reader *saml.Reader, query string) ([]byte, error) {
 		return nil, err
 	}
 	if signed.signature != "" && !reader.InsecureSkipSignature {
-		if err := signed.verify(reader.Certificates(), reader.AllowSHA1, time.Now()); err != nil {
+		if err := signed.verify(reader.Certificates(), reader.AllowSHA1, reader.Accept.ExpiredCertificates, time.Now()); err != nil {
 			return nil, err
 		}
 	}

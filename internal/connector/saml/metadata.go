@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"dex/internal/connector"
 	"dex/internal/outbound"
 	"dex/internal/saml"
 )
@@ -21,8 +22,8 @@ const (
 	leastInterval = time.Minute
 	// retryInterval is the pause after a failure.
 	retryInterval = 3 * time.Second
-	// renewInterval is the pause between reads because of responses that were refused, which anybody can post.
-	renewInterval = time.Minute
+	// renewInterval is the pause before a read because of a response that was refused: anybody can post one.
+	renewInterval = 2 * time.Second
 )
 
 // metadata is the description that a provider gives of itself, in a file or at a URL (saml-metadata-2.0). It is read when it is
@@ -36,6 +37,7 @@ type metadata struct {
 	signers  *watched[certificates] // nil: the document need not be signed
 	pinned   bool                   // the certificates in it don't count
 	signs    bool                   // our requests are signed
+	accept   saml.Tolerance
 	log      *slog.Logger
 
 	turn chan struct{} // held by the one who reads
@@ -44,7 +46,8 @@ type metadata struct {
 	current *description
 	next    time.Time // when to read again
 	err     error     // of the last read
-	renewed time.Time // because of a response that was refused
+	began   time.Time // when the last read did
+	renewed time.Time // when the last read because of a response that was refused did
 }
 
 func (c *Config) openMetadata(log *slog.Logger) (*metadata, error) {
@@ -53,7 +56,7 @@ func (c *Config) openMetadata(log *slog.Logger) (*metadata, error) {
 	}
 	m := &metadata{
 		remote: c.MetadataURL != "", interval: usualInterval, entityID: c.SSOIssuer,
-		pinned: c.pinsCertificates(), signs: c.SignRequests, log: log, turn: make(chan struct{}, 1),
+		pinned: c.pinsCertificates(), signs: c.SignRequests, accept: c.tolerance(), log: log, turn: make(chan struct{}, 1),
 	}
 	if c.MetadataSigningCert != "" {
 		var err error
@@ -97,7 +100,7 @@ func fetch(ctx context.Context, client *http.Client, address string) ([]byte, er
 		return nil, err //nolint:wrapcheck // a *url.Error says where
 	}
 	if status != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %d %s", address, status, http.StatusText(status))
+		return nil, connector.FromStatus(status, fmt.Errorf("%s answers %d %s", address, status, http.StatusText(status)))
 	}
 	return content, nil
 }
@@ -133,11 +136,26 @@ func (m *metadata) refresh(ctx context.Context) error {
 	return m.read(ctx, func(now time.Time) bool { return !now.Before(m.next) })
 }
 
-// renew reads the document although it is not time to, but not too often. It reports whether there is something newer than
-// what was used.
+// renew reads the document although it is not time to, and reports whether there is something newer than what was used.
+// Strangers can make it be called as often as they like. They make it read no more often than the interval says; and shut
+// nobody out by it, as whoever comes meanwhile waits for a read that begins after that, together with all others.
 func (m *metadata) renew(ctx context.Context, used *description) bool {
+	came := time.Now()
+	isDue := func() bool { return m.current == used && !m.began.After(came) }
+	m.mu.Lock()
+	due, wait := isDue(), m.renewed.Add(renewInterval).Sub(came)
+	m.mu.Unlock()
+	if due && wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
 	err := m.read(ctx, func(now time.Time) bool {
-		if m.current != used || !m.renewed.IsZero() && now.Sub(m.renewed) < renewInterval {
+		if !isDue() {
 			return false
 		}
 		m.renewed = now
@@ -156,7 +174,11 @@ func (m *metadata) read(ctx context.Context, due func(now time.Time) bool) error
 		return context.Cause(ctx)
 	}
 	m.mu.Lock()
-	isDue, last := due(time.Now()), m.err
+	now := time.Now()
+	isDue, last := due(now), m.err
+	if isDue {
+		m.began = now
+	}
 	m.mu.Unlock()
 	if !isDue {
 		return last
@@ -206,7 +228,7 @@ func (m *metadata) verified(ctx context.Context, document []byte) ([]byte, error
 	if m.signers == nil {
 		return document, saml.Check(document) //nolint:wrapcheck // says enough
 	}
-	reader := saml.Reader{Certificates: func() []*x509.Certificate { return m.signers.current() }}
+	reader := saml.Reader{Certificates: func() []*x509.Certificate { return m.signers.current() }, Accept: m.accept}
 	signed, err := reader.Signed(ctx, document)
 	if err == nil && signed == nil {
 		err = errors.New("it is not signed, and metadataSigningCert is given")

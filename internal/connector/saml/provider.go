@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 )
 
@@ -14,10 +16,14 @@ type provider struct {
 	config   Config
 	pinned   *watched[certificates] // nil: those of the metadata count
 	metadata *metadata              // nil if none is configured
+	log      *slog.Logger
+
+	mu     sync.Mutex
+	warned time.Time // when the log had the last warning of certificates that end
 }
 
 func (c *Config) openProvider(log *slog.Logger) (*provider, error) {
-	p := &provider{config: *c}
+	p := &provider{config: *c, log: log}
 	var err error
 	switch {
 	case c.InsecureSkipSignatureValidation:
@@ -123,12 +129,33 @@ func (p *provider) probe(ctx context.Context) error {
 	if p.config.InsecureSkipSignatureValidation {
 		return nil
 	}
-	return k.certificates.check(time.Now())
+	now := time.Now()
+	if slices.Contains(p.config.InsecureAccept, acceptExpired) && len(k.certificates) > 0 {
+		return nil
+	}
+	if warning := k.certificates.expiry(now); warning != "" && p.mayWarn(now) {
+		p.log.WarnContext(ctx, warning)
+	}
+	return k.certificates.check(now)
 }
 
-// renew reads the metadata anew after a response was refused, for the provider may have a new key. It reports whether
-// something else is known now.
+// mayWarn reports whether the last warning is a day ago.
+func (p *provider) mayWarn(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.warned.IsZero() && now.Sub(p.warned) < 24*time.Hour {
+		return false
+	}
+	p.warned = now
+	return true
+}
+
+// renew looks at the source of the certificates anew after a signature was refused, for the provider may have a new key. It
+// reports whether something else is known now.
 func (p *provider) renew(ctx context.Context, used known) bool {
+	if p.pinned != nil {
+		return p.pinned.renew()
+	}
 	return p.metadata != nil && p.metadata.renew(ctx, used.told)
 }
 

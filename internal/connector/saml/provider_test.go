@@ -207,6 +207,7 @@ type answer struct {
 	SessionEnd                         string
 	Recipient                          bool
 	Status, SubStatus                  string
+	Context                            string // of the authentication
 }
 
 type attribute struct {
@@ -239,7 +240,8 @@ var responseForm = template.Must(template.New("").Funcs(template.FuncMap{
 	`InResponseTo="{{.Request}}"{{if .Recipient}} Recipient="{{.ACS}}"{{end}} NotOnOrAfter="{{in .Now 5}}"/></a:SubjectConfirmation></a:Subject>` +
 	`<a:Conditions NotBefore="{{in .Now -1}}" NotOnOrAfter="{{in .Now 5}}"><a:AudienceRestriction><a:Audience>{{.Audience}}</a:Audience>` +
 	`</a:AudienceRestriction></a:Conditions><a:AuthnStatement AuthnInstant="{{in .Now -2}}" SessionIndex="{{.Session}}"` +
-	`{{with .SessionEnd}} SessionNotOnOrAfter="{{.}}"{{end}}/><a:AttributeStatement>` +
+	`{{with .SessionEnd}} SessionNotOnOrAfter="{{.}}"{{end}}>{{with .Context}}<a:AuthnContext><a:AuthnContextClassRef>{{.}}</a:AuthnContextClassRef></a:AuthnContext>{{end}}` +
+	`</a:AuthnStatement><a:AttributeStatement>` +
 	`{{range .Attributes}}<a:Attribute Name="{{.Name}}">{{range .Values}}<a:AttributeValue>{{.}}</a:AttributeValue>{{end}}</a:Attribute>{{end}}` +
 	`</a:AttributeStatement></a:Assertion>{{end}}</p:Response>`))
 

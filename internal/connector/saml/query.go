@@ -56,20 +56,27 @@ func parseQuery(query string) (signedQuery, error) {
 type querySignature struct {
 	hash  crypto.Hash
 	curve bool // ECDSA, and not RSA
+	pss   bool // RSASSA-PSS, and not PKCS #1 1.5
 }
+
+// moreMethods begins the names of RFC 6931 for RSASSA-PSS (section 2.3.10).
+const moreMethods = "http://www.w3.org/2007/05/xmldsig-more#"
 
 var querySignatures = map[string]querySignature{
 	dsig.RSASHA1SignatureMethod:     {hash: crypto.SHA1},
 	dsig.RSASHA256SignatureMethod:   {hash: crypto.SHA256},
 	dsig.RSASHA384SignatureMethod:   {hash: crypto.SHA384},
 	dsig.RSASHA512SignatureMethod:   {hash: crypto.SHA512},
+	moreMethods + "sha256-rsa-MGF1": {hash: crypto.SHA256, pss: true},
+	moreMethods + "sha384-rsa-MGF1": {hash: crypto.SHA384, pss: true},
+	moreMethods + "sha512-rsa-MGF1": {hash: crypto.SHA512, pss: true},
 	dsig.ECDSASHA256SignatureMethod: {hash: crypto.SHA256, curve: true},
 	dsig.ECDSASHA384SignatureMethod: {hash: crypto.SHA384, curve: true},
 	dsig.ECDSASHA512SignatureMethod: {hash: crypto.SHA512, curve: true},
 }
 
-// verify returns nil if the holder of one of the certificates has signed.
-func (q signedQuery) verify(all certificates, allowSHA1 bool, now time.Time) error {
+// verify returns nil if the holder of one of the certificates has signed. expired says that their dates don't matter.
+func (q signedQuery) verify(all certificates, allowSHA1, expired bool, now time.Time) error {
 	method, known := querySignatures[q.algorithm]
 	if !known {
 		return fmt.Errorf("the signature is made with %q, which is not accepted", q.algorithm)
@@ -85,7 +92,8 @@ func (q signedQuery) verify(all certificates, allowSHA1 bool, now time.Time) err
 	_, _ = hash.Write([]byte(q.covered)) // a hash never fails
 	sum := hash.Sum(nil)
 	for _, certificate := range all {
-		if !now.Before(certificate.NotBefore) && !now.After(certificate.NotAfter) && method.verifies(certificate, sum, value) {
+		inTime := !now.Before(certificate.NotBefore) && !now.After(certificate.NotAfter)
+		if (inTime || expired) && method.verifies(certificate, sum, value) {
 			return nil
 		}
 	}
@@ -95,6 +103,9 @@ func (q signedQuery) verify(all certificates, allowSHA1 bool, now time.Time) err
 func (m querySignature) verifies(certificate *x509.Certificate, sum, value []byte) bool {
 	switch key := certificate.PublicKey.(type) {
 	case *rsa.PublicKey:
+		if m.pss {
+			return rsa.VerifyPSS(key, m.hash, sum, value, nil) == nil
+		}
 		return !m.curve && rsa.VerifyPKCS1v15(key, m.hash, sum, value) == nil
 	case *ecdsa.PublicKey:
 		if !m.curve {

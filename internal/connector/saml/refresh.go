@@ -35,21 +35,36 @@ func (s *source) Refresh(_ context.Context, scopes connector.Scopes, id connecto
 		return connector.Identity{}, err
 	}
 	fresh.Data = id.Data
+	if s.config.MaxAge == nil && user.LoggedIn.IsZero() {
+		user.LoggedIn = time.Now().UTC()
+		if fresh.Data, err = json.Marshal(user); err != nil {
+			return connector.Identity{}, fmt.Errorf("encode connector data: %w", err)
+		}
+	}
 	return fresh, nil
 }
 
-// checkAge returns why a login is too old to be repeated. One that was kept by upstream does not say when it was.
+// defaultMaxAge is how long after a login refresh repeats it where the settings don't say.
+const defaultMaxAge = 30 * 24 * time.Hour
+
+// checkAge returns why a login is too old to be repeated. One that was kept by upstream does not say when it was: it counts
+// from its first refresh here, unless the settings name an age.
 func (s *source) checkAge(user data, now time.Time) error {
 	if s.config.EndWithSession && !user.Expires.IsZero() && !now.Before(user.Expires) {
 		return errors.New("the provider's session is over")
 	}
-	if s.config.MaxAge == 0 {
+	maxAge := defaultMaxAge
+	if s.config.MaxAge != nil {
+		maxAge = *s.config.MaxAge
+	}
+	switch {
+	case maxAge == 0:
 		return nil
-	}
-	if user.LoggedIn.IsZero() {
+	case user.LoggedIn.IsZero() && s.config.MaxAge != nil:
 		return errors.New("the login is of unknown age, and maxAge is set")
-	}
-	if now.Sub(user.LoggedIn) >= s.config.MaxAge {
+	case user.LoggedIn.IsZero():
+		return nil
+	case now.Sub(user.LoggedIn) >= maxAge:
 		return errors.New("the login is older than maxAge")
 	}
 	return nil

@@ -30,7 +30,7 @@ func TestRefreshOfUpstreamsLogin(t *testing.T) {
 		"no longer, nor asked of": {settings: "groupsAttr: groups\nallowedGroups: [other]\n", denied: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := open(t, usual+c.settings+people().idp.caData())
+			s := open(t, usual+"maxAge: 0s\n"+c.settings+people().idp.caData())
 			got, err := s.Refresh(t.Context(), c.scopes, connector.Identity{UserID: "jane-id", Data: []byte(upstreamData)})
 			var denied *connector.Denied
 			if errors.As(err, &denied) != c.denied || err != nil && !c.denied {
@@ -81,12 +81,12 @@ func TestAge(t *testing.T) {
 		after    time.Duration
 		gone     bool
 	}{
-		"without end":      {after: 10000 * time.Hour, session: time.Hour},
+		"without end":      {settings: "maxAge: 0s\n", after: 10000 * time.Hour, session: time.Hour},
 		"young":            {settings: "maxAge: 1h\n", after: time.Hour - time.Second},
 		"old":              {settings: "maxAge: 1h\n", after: time.Hour, gone: true},
 		"session goes on":  {settings: "endWithSession: true\n", session: time.Hour, after: time.Hour - time.Second},
 		"session is over":  {settings: "endWithSession: true\n", session: time.Hour, after: time.Hour, gone: true},
-		"unknown session":  {settings: "endWithSession: true\n", after: 10000 * time.Hour},
+		"unknown session":  {settings: "maxAge: 0s\nendWithSession: true\n", after: 10000 * time.Hour},
 		"session is short": {settings: "endWithSession: true\nmaxAge: 3h\n", session: time.Hour, after: 2 * time.Hour, gone: true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,10 +31,12 @@ func (s *source) authnRequest(r connector.LoginRequest, to endpoint, now time.Ti
 	if issuer := s.requestIssuer(); issuer != "" {
 		addIssuer(request, issuer)
 	}
-	policy := child(request, nsProtocol, "NameIDPolicy")
-	policy.CreateAttr("AllowCreate", "true")
-	policy.CreateAttr("Format", s.nameFormat)
-	if classes := contextClasses(r.ACRValues); len(classes) > 0 {
+	if s.nameFormat != "" {
+		policy := child(request, nsProtocol, "NameIDPolicy")
+		policy.CreateAttr("AllowCreate", "true")
+		policy.CreateAttr("Format", s.nameFormat)
+	}
+	if classes := s.wantedContexts(r); len(classes) > 0 {
 		wanted := child(request, nsProtocol, "RequestedAuthnContext")
 		wanted.CreateAttr("Comparison", "exact")
 		for _, class := range classes {
@@ -62,6 +64,19 @@ func (s *source) requestIssuer() string {
 		return s.entityID
 	}
 	return s.config.EntityIssuer
+}
+
+// wantedContexts returns the classes of authentication of which the provider has to use one: those that the application asks
+// for, or else those of the settings. Where the settings' are demanded, an application can only choose among them.
+func (s *source) wantedContexts(r connector.LoginRequest) []string {
+	classes := contextClasses(r.ACRValues)
+	if s.config.VerifyContext {
+		classes = slices.DeleteFunc(classes, func(class string) bool { return !slices.Contains(s.config.RequestedContexts, class) })
+	}
+	if len(classes) == 0 {
+		return s.config.RequestedContexts
+	}
+	return classes
 }
 
 // contextClasses returns the values of an application's acr_values that are URIs, as classes of authentication are.

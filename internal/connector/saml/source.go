@@ -21,9 +21,11 @@ type source struct {
 	keys       keys
 	acs        string // where responses are posted to (Assertion Consumer Service)
 	entityID   string // our name: the audience of assertions
-	nameFormat string // of the names that are asked for
+	nameFormat string // of the names that are asked for; empty if that is left to the provider
+	tolerance  saml.Tolerance
 
 	warnTransient sync.Once
+	warned        sync.Map // of the warnings of package saml that the log has had
 }
 
 var (
@@ -47,20 +49,25 @@ func (s *source) Begin(ctx context.Context, r connector.LoginRequest) (connector
 	}
 	now := time.Now()
 	to, err := send(s.authnRequest(r, known.sso, now), known.sso, r.State, pair)
-	if s.mustAuthenticate(r) {
-		to.Data = []byte(now.UTC().Format(instantForm))
+	if err != nil {
+		return connector.Redirect{}, err
 	}
+	to.Data, err = s.asked(r, now).encode()
 	return to, err
 }
 
 // HandleCallback implements connector.Callback.
 func (s *source) HandleCallback(ctx context.Context, r connector.Return) (connector.Identity, error) {
-	if r.Request.Method != http.MethodPost || !r.Request.PostForm.Has(fieldResponse) {
-		return connector.Identity{}, errors.New("the browser came back without a posted SAMLResponse")
+	if err := checkBinding(r.Request); err != nil {
+		return connector.Identity{}, err
 	}
 	response, err := saml.DecodePost(r.Request.PostForm.Get(fieldResponse))
 	if err != nil {
 		return connector.Identity{}, fmt.Errorf("SAMLResponse: %w", err)
+	}
+	asked, err := readAsked(r.Data)
+	if err != nil {
+		return connector.Identity{}, err
 	}
 	assertion, err := s.read(ctx, response, r.State)
 	if err != nil {
@@ -69,26 +76,39 @@ func (s *source) HandleCallback(ctx context.Context, r connector.Return) (connec
 	if err := s.useOnce(ctx, assertion); err != nil {
 		return connector.Identity{}, err
 	}
-	if err := s.checkForced(r.Data, assertion); err != nil {
+	if err := asked.check(assertion, s.config.ClockSkew); err != nil {
 		return connector.Identity{}, err
 	}
+	s.warn(ctx, assertion)
 	return s.identity(ctx, r.Scopes, assertion)
 }
 
-// checkForced fails if the user had to authenticate again since an instant, empty if not, and has not. The request which says
-// so goes by the browser of that very user, who can take it out.
-func (s *source) checkForced(since []byte, a *saml.Assertion) error {
-	if len(since) == 0 {
+// checkBinding says what is wrong with an answer that came by another way than a form with a response.
+func checkBinding(r *http.Request) error {
+	form := r.URL.Query()
+	if r.Method == http.MethodPost {
+		form = r.PostForm
+	}
+	switch {
+	case r.Method == http.MethodPost && form.Has(fieldResponse):
 		return nil
+	case form.Has("SAMLart"):
+		return errors.New("the provider answered by an artifact (HTTP-Artifact), which is not supported: have it answer by HTTP-POST")
+	case form.Has(fieldRequest):
+		return errors.New("the provider sent a request of its own, such as one for a logout, which is not supported here")
+	case form.Has(fieldResponse):
+		return errors.New("the provider answered by a redirect (HTTP-Redirect), which is not allowed for logins: have it answer by HTTP-POST")
 	}
-	asked, err := time.Parse(instantForm, string(since))
-	if err != nil {
-		return fmt.Errorf("when the request was made: %w", err)
+	return errors.New("the browser came back without a posted SAMLResponse")
+}
+
+// warn tells, once, of what somebody should mend at the provider.
+func (s *source) warn(ctx context.Context, a *saml.Assertion) {
+	for _, warning := range a.Warnings {
+		if _, told := s.warned.LoadOrStore(warning, true); !told {
+			s.env.Log.WarnContext(ctx, "the provider's response has a fault; have the provider mended", "fault", warning)
+		}
 	}
-	if a.AuthnInstant.Before(asked.Add(-s.config.ClockSkew)) {
-		return errors.New("the provider did not have the user authenticate again, though it was asked to (ForceAuthn)")
-	}
-	return nil
 }
 
 // read reads a response, and once more if there is newer metadata: the provider may have a new key.
@@ -98,8 +118,8 @@ func (s *source) read(ctx context.Context, response []byte, request string) (*sa
 		return nil, err
 	}
 	assertion, err := s.reader(known).Read(ctx, response, request)
-	var status *saml.StatusError
-	if err != nil && !errors.As(err, &status) && s.provider.renew(ctx, known) {
+	var badly *saml.SignatureError
+	if errors.As(err, &badly) && s.provider.renew(ctx, known) {
 		if known, err = s.provider.now(ctx); err != nil {
 			return nil, err
 		}
@@ -122,6 +142,7 @@ func (s *source) reader(known known) *saml.Reader {
 		Skew:                  s.config.ClockSkew,
 		AllowSHA1:             s.config.AllowSHA1,
 		InsecureSkipSignature: s.config.InsecureSkipSignatureValidation,
+		Accept:                s.tolerance,
 		Strict:                s.config.Strict,
 	}
 }
@@ -138,10 +159,13 @@ func (s *source) useOnce(ctx context.Context, a *saml.Assertion) error {
 	}
 	first, err := s.env.Once(ctx, "assertion "+a.Issuer+" "+a.ID, until)
 	if err != nil {
-		return fmt.Errorf("nobody can tell whether the assertion is new: %w", err)
+		return &connector.Temporary{Cause: fmt.Errorf("nobody can tell whether the assertion is new: %w", err)}
 	}
 	if !first {
-		return errors.New("the assertion has been used before")
+		return &connector.Denied{
+			Reason: "This answer of the identity provider has been used already. Log in again.",
+			Cause:  errors.New("the assertion has been used before"),
+		}
 	}
 	return nil
 }

@@ -40,7 +40,9 @@ func (s *source) Metadata(context.Context) (document []byte, media string, err e
 		logout.CreateAttr("Binding", urnRedirect)
 		logout.CreateAttr("Location", s.env.LogoutURL)
 	}
-	role.CreateElement("NameIDFormat").SetText(s.nameFormat)
+	if s.nameFormat != "" {
+		role.CreateElement("NameIDFormat").SetText(s.nameFormat)
+	}
 	acs := role.CreateElement("AssertionConsumerService")
 	acs.CreateAttr("Binding", urnPost)
 	acs.CreateAttr("Location", s.acs)

@@ -1,0 +1,65 @@
+package saml
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"dex/internal/saml"
+)
+
+const acceptExpired = "expiredCertificates"
+
+// A tolerance is something that is refused unless insecureAccept names it.
+type tolerance struct {
+	set   func(*saml.Tolerance)
+	means string // what is given up by it
+}
+
+// tolerances are the values of insecureAccept.
+var tolerances = map[string]tolerance{
+	acceptExpired: {
+		func(t *saml.Tolerance) { t.ExpiredCertificates = true },
+		"a key that the provider has given up, because it may have got lost, still counts",
+	},
+	"responseIssuer": {
+		func(t *saml.Tolerance) { t.ResponseIssuer = true },
+		"a response may come from another issuer than its assertion",
+	},
+	"unknownConditions": {
+		func(t *saml.Tolerance) { t.UnknownConditions = true },
+		"assertions count although nobody has looked whether the provider's conditions hold",
+	},
+	"endedSessions": {
+		func(t *saml.Tolerance) { t.EndedSessions = true },
+		"users get in whose session at the provider has ended",
+	},
+	"signatureObjects": {
+		func(t *saml.Tolerance) { t.SignatureObjects = true },
+		"signatures may hold what other programs could read in place of the assertion",
+	},
+	"signatureIDs": {
+		func(t *saml.Tolerance) { t.SignatureIDs = true },
+		"other programs could mistake one signature for another",
+	},
+}
+
+func (c *Config) checkTolerances(check *checker) {
+	for i, name := range c.InsecureAccept {
+		key := fmt.Sprintf("insecureAccept[%d]", i)
+		if t, known := tolerances[name]; known {
+			check.warn(key, "%s: %s; have the provider mended", name, t.means)
+		} else {
+			check.fail(key, "%q is not allowed; allowed are %s", name, strings.Join(slices.Sorted(maps.Keys(tolerances)), ", "))
+		}
+	}
+}
+
+// tolerance returns what the settings have taken although it should be refused.
+func (c *Config) tolerance() (all saml.Tolerance) {
+	for _, name := range c.InsecureAccept {
+		tolerances[name].set(&all)
+	}
+	return all
+}
