@@ -24,6 +24,12 @@ type fileChecker interface {
 	CheckFiles() map[string]error
 }
 
+// A fileWarner is settings that name files which work, but have something to be told.
+type fileWarner interface {
+	// WarnFiles returns it by the key that names the file; an empty text is nothing.
+	WarnFiles() map[string]string
+}
+
 // CheckFiles looks at the files that the configuration names, and returns which of them can't be used. Only the machine that
 // the server runs on has them.
 func (p *Plan) CheckFiles() config.Problems {
@@ -45,6 +51,15 @@ func checkFiles(section config.Section, settings any) config.Problems {
 	for _, key := range slices.Sorted(maps.Keys(mistakes)) {
 		if err := mistakes[key]; err != nil {
 			found = append(found, section.Problem(key, "%s", reason(key, err)))
+		}
+	}
+	if warner, ok := settings.(fileWarner); ok {
+		for key, warning := range warner.WarnFiles() {
+			if warning != "" {
+				problem := section.Problem(key, "%s", warning)
+				problem.Warning = true
+				found = append(found, problem)
+			}
 		}
 	}
 	return found

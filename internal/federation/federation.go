@@ -138,6 +138,20 @@ func (r *Registry) sources(ctx context.Context) ([]*source, error) {
 	return slices.Concat(stored, r.static), nil
 }
 
+// Knows reports whether there is a connector of the id, by the list of them, which is in memory: whoever makes ids up costs
+// the storage nothing. Of one that another replica has just stored, it may not know yet. An error means that the storage
+// failed.
+func (r *Registry) Knows(ctx context.Context, id string) (bool, error) {
+	if _, ok := r.byID[id]; ok {
+		return true, nil
+	}
+	entries, err := r.cache.All(ctx)
+	if err != nil {
+		return false, fmt.Errorf("list connectors: %w", err)
+	}
+	return slices.ContainsFunc(entries, func(e store.Entry[Document]) bool { return e.Key == id }), nil
+}
+
 // Open returns a connector ready for use; ErrUnknown when there is none of the id, and ErrDown when it does not work now: it
 // is tried again, at the earliest after a pause. Any other error says that the storage failed, or that the context ended.
 func (r *Registry) Open(ctx context.Context, id string) (*Opened, error) {

@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,8 +12,9 @@ import (
 )
 
 const (
-	// MaxAnswer bounds the body of a provider's answer, in bytes: a SAML response with many groups is long.
-	MaxAnswer = 2 << 20
+	// MaxAnswer bounds the body of a provider's answer, in bytes: it has room for the longest SAML response that is read, 2 MiB,
+	// in base64 whose + and / are written as three characters each.
+	MaxAnswer = 3 << 20
 	// fieldReposted marks an answer that our own page has sent once more.
 	fieldReposted = "dex_reposted"
 )
@@ -20,7 +22,7 @@ const (
 // answerParameters are what providers answer by. None may be given twice (RFC 6749, section 3.1): we and the connector
 // might look at different ones.
 var answerParameters = []string{
-	"state", "code", "error", "iss", "id_token", "access_token", "ticket", "oauth_token", "RelayState", "SAMLResponse",
+	"state", "code", "error", "iss", "id_token", "access_token", "ticket", "oauth_token", relayState, samlResponse,
 }
 
 // Callback is where providers send the browser back, with or without the connector in the path.
@@ -33,8 +35,14 @@ func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
 	}
 	req, source, err := f.underWay(r, state)
 	if err != nil {
-		if errors.Is(err, errNoRequest) && f.repost(w, r, state) {
+		if !errors.Is(err, errNoRequest) {
+			return err
+		}
+		if f.repost(w, r, state) {
 			return nil
+		}
+		if r.PostForm.Has(samlResponse) {
+			return errLostSAML(r.PostForm, err)
 		}
 		return err
 	}
@@ -77,10 +85,10 @@ func (f *Flow) readAnswer(r *http.Request) (state string, err error) {
 				because(fmt.Errorf("the parameter %s is given more than once", name))
 		}
 	}
-	if state = r.PostForm.Get("RelayState"); state != "" { // as SAML names it
-		return state, nil
+	if r.PostForm.Has(samlResponse) {
+		return samlState(r.PostForm), nil
 	}
-	return answer.Get("state"), nil
+	return cmp.Or(answer.Get(relayState), answer.Get("state")), nil
 }
 
 // repost lets a page of ours send a provider's form once more: with a form that comes from another site the browser leaves

@@ -12,7 +12,15 @@ import (
 func (f *Flow) Metadata() http.Handler { return f.serve(f.metadata) }
 
 func (f *Flow) metadata(w http.ResponseWriter, r *http.Request) error {
-	source, err := f.cfg.Connectors.Open(r.Context(), r.PathValue("connector"))
+	id := r.PathValue("connector")
+	known, err := f.cfg.Connectors.Knows(r.Context(), id)
+	if err == nil && !known {
+		return errNoMetadata()
+	}
+	if err != nil {
+		return pageErrorf(http.StatusServiceUnavailable, "The connector can't be used at the moment.").because(err)
+	}
+	source, err := f.cfg.Connectors.Open(r.Context(), id)
 	if errors.Is(err, federation.ErrUnknown) {
 		return errNoMetadata()
 	}

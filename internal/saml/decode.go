@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/flate"
 	"encoding/base64"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -21,12 +22,7 @@ func DecodePost(value string) ([]byte, error) {
 		return nil, errTooLong
 	}
 	// Line breaks of any kind come through a form as they were; the decoder itself passes over CR and LF only.
-	value = strings.Map(func(r rune) rune {
-		if isSpace(r) {
-			return -1
-		}
-		return r
-	}, value)
+	value = strings.Map(withoutSpace, value)
 	if base64.StdEncoding.DecodedLen(len(value)) > maxMessage+2 {
 		return nil, errTooLong
 	}
@@ -38,6 +34,34 @@ func DecodePost(value string) ([]byte, error) {
 		return nil, errTooLong
 	}
 	return message, nil
+}
+
+// InResponseTo returns the ID of the request that a response says to answer, empty if it names none, and whether it is a
+// response at all. The value is that of a form. Nothing is checked: anybody may have written it.
+func InResponseTo(value string) (request string, ok bool) {
+	const most = 16 << 10 // characters; the attribute is at the beginning
+	value = strings.Map(withoutSpace, value[:min(len(value), most)])
+	head, err := base64.StdEncoding.DecodeString(value[:len(value)/4*4])
+	if err != nil {
+		return "", false
+	}
+	decoder := xml.NewDecoder(bytes.NewReader(head))
+	for {
+		token, err := decoder.RawToken()
+		if err != nil {
+			return "", false
+		}
+		start, isStart := token.(xml.StartElement)
+		if !isStart {
+			continue
+		}
+		for _, attribute := range start.Attr {
+			if attribute.Name == (xml.Name{Local: "InResponseTo"}) {
+				request = attribute.Value
+			}
+		}
+		return request, start.Name.Local == "Response"
+	}
 }
 
 // DecodeRedirect decodes the SAMLRequest or SAMLResponse of a query (saml-bindings-2.0 section 3.4.4.1): base64 of raw
@@ -62,5 +86,13 @@ func DecodeRedirect(value string) ([]byte, error) {
 }
 
 var errTooLong = fmt.Errorf("the message is longer than %d bytes", maxMessage)
+
+// withoutSpace is for [strings.Map].
+func withoutSpace(r rune) rune {
+	if isSpace(r) {
+		return -1
+	}
+	return r
+}
 
 func isSpace(r rune) bool { return r == ' ' || r == '\t' || r == '\r' || r == '\n' }

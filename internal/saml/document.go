@@ -21,7 +21,7 @@ const (
 	maxAttributes    = 100 // of one element
 	maxNamespaces    = 100 // declared at one place by an element and those around it
 	maxTokens        = 4 * maxElements
-	maxAllAttributes = 5 * maxElements // attributes of all elements
+	maxAllAttributes = 3 * maxElements // attributes of all elements
 	maxComments      = 1000
 )
 

@@ -124,24 +124,19 @@ func (c *Config) checkCertificates(check *checker) {
 			check.fail("caData", "must be base64 of PEM certificates: %v", err)
 		}
 	}
-	c.checkExpiry(check)
+	if warning := c.expiry(c.CAData); warning != "" {
+		check.warn("caData", "%s", warning)
+	}
 }
 
-// checkExpiry warns of the end of the provider's certificates. Whether their file can be read is found out when the connector
-// is opened: a check may run elsewhere.
-func (c *Config) checkExpiry(check *checker) {
-	key, content := "caData", c.CAData
-	if c.CA != "" {
-		key = "ca"
-		content, _ = readFile(c.CA)
-	}
+// expiry returns a warning if the provider's certificates end soon, or have; nothing if that doesn't matter, or if they can't
+// be read, which others tell.
+func (c *Config) expiry(content []byte) string {
 	all, err := parseCertificates(content)
 	if err != nil || slices.Contains(c.InsecureAccept, acceptExpired) {
-		return
+		return ""
 	}
-	if warning := all.expiry(time.Now()); warning != "" {
-		check.warn(key, "%s", warning)
-	}
+	return all.expiry(time.Now())
 }
 
 func (c *Config) checkMetadata(check *checker) {

@@ -31,6 +31,18 @@ func (c *Config) CheckFiles() map[string]error {
 	return found
 }
 
+// WarnFiles returns what somebody should know about the files that the settings name, by key.
+func (c *Config) WarnFiles() map[string]string {
+	if c.InsecureSkipSignatureValidation || c.CA == "" || len(c.CAData) > 0 {
+		return nil
+	}
+	content, err := readFile(c.CA)
+	if err != nil {
+		return nil
+	}
+	return map[string]string{"ca": c.expiry(content)}
+}
+
 // checkFiles does with files what watch does at first.
 func checkFiles[T any](parse func(contents [][]byte) (T, error), paths ...string) error {
 	_, err := watch(slog.New(slog.DiscardHandler), parse, paths...)

@@ -114,16 +114,19 @@ var _ = faulttest.Add("C-23", func(t *testing.T) {
 		settings string
 		warned   bool
 	}{
-		"soon":            {soon.caData(), true},
-		"expired":         {expired.caData(), true},
-		"soon in a file":  {"ca: " + file(t, soon.pem()), true},
-		"later":           {later.caData(), false},
-		"one is later":    {"ca: " + file(t, soon.pem()+later.pem()), false},
-		"file is missing": {"ca: /does/not/exist", false},
+		"soon":    {soon.caData(), true},
+		"expired": {expired.caData(), true},
+		"later":   {later.caData(), false},
 	} {
 		_, problems := settings(t, usual+c.settings)
 		if warned := strings.Contains(fmt.Sprint(problems), "put the provider's next one beside it"); warned != c.warned || problems.HasErrors() {
 			t.Errorf("%s: the check says %v", name, problems)
+		}
+	}
+	for content, warned := range map[string]bool{soon.pem(): true, soon.pem() + later.pem(): false, "": false} {
+		c, _ := settings(t, usual+"ca: "+file(t, content))
+		if got := c.WarnFiles()["ca"]; (got != "") != warned {
+			t.Errorf("of a file the check says %q", got)
 		}
 	}
 	var log bytes.Buffer
