@@ -24,7 +24,7 @@ no errors, and 2 otherwise. FILE may be - for standard input. Files that the
 configuration names, such as certificates, keys and templates, are read too:
 run it as the user that the server runs as, or with --no-files where they
 aren't. Nothing is connected to and nothing is written.`,
-		Args: cobra.ExactArgs(1),
+		Args: operands("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cmd.SilenceUsage = true
 			plan, problems, err := readPlan(args[0], config.Overrides{}, cmd.InOrStdin())

@@ -36,7 +36,7 @@ that are under way are left out.
 The file holds secrets. It is readable by its owner only, and sealed with the
 storage key if there is one.`,
 		Example: "  dex export config.yaml --output backup.jsonl",
-		Args:    cobra.ExactArgs(1),
+		Args:    operands("CONFIG"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cmd.SilenceUsage = true
 			return withStorage(cmd, args[0], func(ctx context.Context, s store.Store) error {

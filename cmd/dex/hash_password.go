@@ -30,7 +30,7 @@ func newHashPassword() *cobra.Command {
 
 On a terminal the password is asked for twice and not shown. Otherwise it is
 the first line of standard input.`,
-		Args: cobra.NoArgs,
+		Args: operands(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cmd.SilenceUsage = true
 			if cost < minCost || cost > maxCost {

@@ -30,7 +30,7 @@ interrupted is finished by another one.
 No server should use the storage meanwhile. A sealed file needs the storage key
 that it was sealed with.`,
 		Example: "  dex import new-config.yaml backup.jsonl",
-		Args:    cobra.ExactArgs(2),
+		Args:    operands("CONFIG", "FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cmd.SilenceUsage = true
 			if args[0] == standardStream && args[1] == standardStream {

@@ -22,7 +22,7 @@ with an older one. Afterwards the older keys can be taken away.
 Servers may run meanwhile, if they have the same keys already. It can be
 interrupted and called again.`,
 		Example: "  DEX_STORAGE_KEY=$NEW,$OLD dex reseal config.yaml",
-		Args:    cobra.ExactArgs(1),
+		Args:    operands("CONFIG"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cmd.SilenceUsage = true
 			return withStorage(cmd, args[0], func(ctx context.Context, s store.Store) error {

@@ -24,7 +24,7 @@ func newServe() *cobra.Command {
 		Use:     "serve [flags] FILE",
 		Short:   "Run the server with the configuration in FILE, or - for standard input",
 		Example: "  dex serve config.yaml",
-		Args:    cobra.ExactArgs(1),
+		Args:    operands("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cmd.SilenceUsage = true
 			return serve(cmd, args[0], o)

@@ -6,6 +6,7 @@ import (
 	"dex/internal/config"
 	"dex/internal/connector/oauth"
 	"dex/internal/connector/oidc"
+	"dex/internal/connector/saml"
 )
 
 // checkCallbacks warns of connectors to which no provider can send anybody back, and of those that share an address: of an
@@ -20,24 +21,30 @@ func (p *Plan) checkCallbacks() config.Problems {
 	first := "" // of those that share it
 	var found config.Problems
 	for _, c := range p.Config.Connectors {
-		uri, ok := redirectURI(p.settings(c.ID))
-		if !ok {
+		settings := p.settings(c.ID)
+		uri, ok := redirectURI(settings)
+		source, isSAML := settings.(*saml.Config)
+		if !ok && !isSAML {
 			continue
 		}
-		warn := func(format string, args ...any) {
+		warn := func(consequence, format string, args ...any) {
 			problem := c.Config.Problem("redirectURI", format, args...)
-			problem.Warning = true
+			problem.Warning, problem.Consequence = true, consequence
 			found = append(found, problem)
 		}
 		own := issuer.JoinPath("callback", url.PathEscape(c.ID)).String()
 		switch {
+		case isSAML:
+			if at := source.RedirectURI; at != "" && at != own && at != shared {
+				warn("", "is %s, and not %s: responses arrive only if something in between leads them there", at, shared)
+			}
 		case uri == own:
 		case uri != "" && uri != shared:
-			warn("is %s, so that nobody can log in: it must be %s, or %s", uri, own, shared)
+			warn("nobody can log in through this connector", "is %s, and must be %s, or %s", uri, own, shared)
 		case first == "":
 			first = c.ID
 		default:
-			warn("is that of connector %q too: a provider that turns bad may get the codes of another; set it to %s here and at the provider",
+			warn("", "is that of connector %q too: a provider that turns bad may get the codes of another; set it to %s here and at the provider",
 				first, own)
 		}
 	}

@@ -31,7 +31,7 @@ connectors:
 		"shared":          {"", "", `dex.yaml:10:3: connectors[1].config.redirectURI: is that of connector "one" too`},
 		"shared in words": {`, redirectURI: "https://dex.test/dex/callback"`, "", `is that of connector "one" too`},
 		"its own":         {"", own, ""},
-		"nobody's":        {`, redirectURI: "https://dex.test/callback"`, own, `so that nobody can log in: it must be https://dex.test/dex/callback/one, or`},
+		"nobody's":        {`, redirectURI: "https://dex.test/callback"`, own, `is https://dex.test/callback, and must be https://dex.test/dex/callback/one, or`},
 	} {
 		got := check(c.first, c.second)
 		if !strings.Contains(got, c.want) || c.want == "" && strings.Contains(got, "redirectURI") {

@@ -69,7 +69,7 @@ func TestDocumentedConfigurations(t *testing.T) {
 		blocks, _ := yamlBlocks(text)
 		for _, yaml := range blocks {
 			for key, part := range map[string]string{
-				"issuer:":     "issuer: https://dex.example.com/dex\n",
+				"issuer:":     "issuer: " + issuerOf(yaml) + "\n",
 				"storage:":    "storage: {type: memory}\n",
 				"web:":        "web: {http: 127.0.0.1:5556}\n",
 				"connectors:": "enablePasswordDB: true\n",
@@ -98,6 +98,16 @@ func TestDocumentedConfigurations(t *testing.T) {
 			t.Errorf("there is no configuration with the storage %s", storage)
 		}
 	}
+}
+
+var callbackOf = regexp.MustCompile(`redirectURI: (https://dex\.example\.com\S*)/callback`)
+
+// issuerOf returns the issuer that a part of a configuration is written for.
+func issuerOf(yaml string) string {
+	if m := callbackOf.FindStringSubmatch(yaml); m != nil {
+		return m[1]
+	}
+	return "https://dex.example.com/dex"
 }
 
 // Every setting of a storage is on its page.

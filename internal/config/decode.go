@@ -33,11 +33,12 @@ type decoder struct {
 	found  Problems
 	budget *int // steps left; negative after that was reported
 	types  map[reflect.Type][]field
+	listed map[string]bool // lists of known keys that a problem has
 }
 
 func newDecoder(r reading, root *yaml.Node) *decoder {
 	budget := freeSteps + stepsPerNode*countNodes(root)
-	return &decoder{reading: r, budget: &budget, types: map[reflect.Type][]field{}}
+	return &decoder{reading: r, budget: &budget, types: map[reflect.Type][]field{}, listed: map[string]bool{}}
 }
 
 func countNodes(n *yaml.Node) int {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"strings"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -41,37 +40,4 @@ func secondDocument(file string, next *yaml.Node, err error) Problem {
 	p.Message = "only the first YAML document is read; what follows from here on is ignored"
 	p.Warning = true
 	return p
-}
-
-func syntaxProblem(file string, err error) Problem {
-	p := Problem{File: file, Line: 1, Column: 1, Message: "not valid YAML"}
-	var at *yaml.LoadError
-	if !errors.As(err, &at) {
-		return p
-	}
-	if at.Mark.Line > 0 {
-		p.Line, p.Column = at.Mark.Line, max(at.Mark.Column, 1)
-	}
-	p.Message += ": " + syntaxMessage(at)
-	return p
-}
-
-// syntaxMessage words what the parser has to say. Two of its messages quote the file, which at that place may well be a
-// password that nobody put into quotes.
-func syntaxMessage(err *yaml.LoadError) string {
-	switch {
-	case strings.Contains(err.Message, "unknown anchor"):
-		return "a value that begins with * refers to an anchor, and there is none of that name; " +
-			"write it in quotes if it is meant as text"
-	case strings.Contains(err.Message, "YAML tag"):
-		return "a value that begins with ! is a tag, and this one has a character that no tag may have; " +
-			"write it in quotes if it is meant as text"
-	case strings.Contains(err.Message, "cannot start any token"):
-		return "this character cannot begin a value; text that begins with @, % or ` must be in quotes, and " +
-			"lines must be indented with spaces, not tabs"
-	case err.ContextMsg != "":
-		return err.ContextMsg + ": " + err.Message
-	default:
-		return err.Message
-	}
 }

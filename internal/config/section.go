@@ -119,7 +119,7 @@ func (s Section) decoder() *decoder {
 	if s.budget == nil {
 		return newDecoder(s.reading, s.setting.node)
 	}
-	return &decoder{reading: s.reading, budget: s.budget, types: map[reflect.Type][]field{}}
+	return &decoder{reading: s.reading, budget: s.budget, types: map[reflect.Type][]field{}, listed: map[string]bool{}}
 }
 
 func (d *decoder) section(s setting, dst reflect.Value) {

@@ -148,7 +148,7 @@ error   dex.yaml:2:105: connectors[0].config.func: cannot be read into the Go ty
 		{
 			name: "unknown keys", text: "{hots: a, Ignored: b, pointer: {naem: c}}", want: kinds{Pointer: &inner{}},
 			problems: `warning dex.yaml:2:11: connectors[0].config.hots: unknown key, ignored; did you mean "host"?
-warning dex.yaml:2:20: connectors[0].config.Ignored: unknown key, ignored; known here are host, bool, int, int8, port, uint64, duration, bytes, list, structs, map, any, free, inner, pointer, number, address, secret, names, section, func
+warning dex.yaml:2:20: connectors[0].config.Ignored: unknown key, ignored; known here are host, bool, int, int8, port, uint64, duration, bytes, list, structs, map, any, free, inner, pointer, number, address, secret, names, section, func; settings of the type stand one level deeper, below section
 warning dex.yaml:2:42: connectors[0].config.pointer.naem: unknown key, ignored; did you mean "name"?
 `,
 		},

@@ -13,6 +13,8 @@ type field struct {
 	index  []int
 	later  string // what the setting waits for; empty when it works
 	expand bool
+	// others is set where somebody else knows the settings below the key.
+	others bool
 }
 
 // fields returns the fields of a struct, those of embedded structs included.
@@ -28,6 +30,7 @@ func (d *decoder) fields(t reflect.Type) []field {
 		}
 		list = append(list, field{
 			key: key, index: f.Index, later: f.Tag.Get("later"), expand: f.Tag.Get("expand") == "env",
+			others: f.Type == sectionType,
 		})
 	}
 	d.types[t] = list
@@ -100,22 +103,36 @@ func fieldNamed(fields []field, name string) int {
 }
 
 func (d *decoder) unknown(s setting, e entry, fields []field) {
-	known := make([]string, len(fields))
-	for i, f := range fields {
-		known[i] = f.key
-	}
-	hint := "known here are " + strings.Join(known, ", ")
-	if name, ok := nearest(e.name, known); ok {
-		hint = "did you mean \"" + name + "\"?"
-	} else if len(known) == 0 {
-		hint = "there are no settings here"
-	}
-	at, key := positionOf(e.key), joinKey(s.key, e.name)
+	at, key, hint := positionOf(e.key), joinKey(s.key, e.name), d.unknownHint(e.name, fields)
 	if d.strict {
-		d.errorAt(at, key, "unknown key; %s", hint)
+		d.errorAt(at, key, "unknown key%s", hint)
 		return
 	}
-	d.warnAt(at, key, "unknown key, ignored; %s", hint)
+	d.warnAt(at, key, "unknown key, ignored%s", hint)
+}
+
+// unknownHint says what may have been meant by a key. It lists all known ones only once.
+func (d *decoder) unknownHint(name string, fields []field) string {
+	known := make([]string, len(fields))
+	below := ""
+	for i, f := range fields {
+		known[i] = f.key
+		if f.others {
+			below = "; settings of the type stand one level deeper, below " + f.key
+		}
+	}
+	if name, ok := nearest(name, known); ok {
+		return "; did you mean \"" + name + "\"?"
+	}
+	list := strings.Join(known, ", ")
+	switch {
+	case list == "":
+		return "; there are no settings here"
+	case d.listed[list]:
+		return below
+	}
+	d.listed[list] = true
+	return "; known here are " + list + below
 }
 
 // nearest returns the known name that a name is probably a misspelling of.

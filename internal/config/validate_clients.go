@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -86,9 +87,7 @@ func envSuffix(variable string) string {
 }
 
 func (v *validator) clientReferences(key string, c Client, clients map[string]int) {
-	for i, uri := range c.RedirectURIs {
-		v.redirectURI(item(key+".redirectURIs", i), uri)
-	}
+	v.redirectURIs(key, c)
 	for i, id := range c.TrustedPeers {
 		v.knownClient(item(key+".trustedPeers", i), id, clients)
 	}
@@ -111,6 +110,19 @@ func (v *validator) knownClient(key, id string, clients map[string]int) {
 	}
 }
 
+// redirectURIs warns of a client that no browser can come back to. Public ones may always use a loopback address.
+func (v *validator) redirectURIs(key string, c Client) {
+	serves := len(c.TrustedPeers) > 0 || c.ClientCredentialsClaims != nil // an API or a program
+	uses := func(grant string) bool { return len(c.GrantTypes) == 0 || slices.Contains(c.GrantTypes, grant) }
+	if len(c.RedirectURIs) == 0 && !c.Public && !serves && (uses("authorization_code") || uses("implicit")) {
+		v.warnf(key+".redirectURIs", "is empty: nobody can log in to this client with a browser; if that is meant, say by grantTypes "+
+			"what it does instead")
+	}
+	for i, uri := range c.RedirectURIs {
+		v.redirectURI(item(key+".redirectURIs", i), uri)
+	}
+}
+
 // redirectURI warns about what no request can match. It is no error, because it never was one and does no harm.
 func (v *validator) redirectURI(key, uri string) {
 	const (
@@ -124,6 +136,8 @@ func (v *validator) redirectURI(key, uri string) {
 	switch {
 	case err != nil || u.Scheme == "" || isHTTP(u) && u.Host == "":
 		v.warnf(key, "is not an absolute URI such as https://app.example.net/callback, nor %s or %s", device, outOfBand)
+	case strings.Contains(u.Host, "*"):
+		v.warnf(key, "has a *, which stands for itself: addresses are compared character by character, so list each of them")
 	case u.Fragment != "" || strings.HasSuffix(uri, "#"):
 		v.warnf(key, "must not have a fragment (the part from # on)")
 	}

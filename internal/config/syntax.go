@@ -1,0 +1,68 @@
+package config
+
+import (
+	"errors"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+func syntaxProblem(file string, err error) Problem {
+	p := Problem{File: file, Line: 1, Column: 1, Message: "not valid YAML"}
+	var at *yaml.LoadError
+	if !errors.As(err, &at) {
+		return p
+	}
+	message, mark := syntaxMessage(at)
+	if mark.Line > 0 {
+		p.Line, p.Column = mark.Line, max(mark.Column, 1)
+	}
+	p.Message += ": " + message
+	return p
+}
+
+// syntaxMistakes words what the parser says, by a part of it. Where open is set, the mistake is where something was opened.
+// Two of the parser's messages quote the file, which at that place may well be a password that nobody put into quotes.
+var syntaxMistakes = []struct {
+	says, message string
+	open          bool
+}{
+	{says: "unknown anchor", message: "a value that begins with * refers to an anchor, and there is none of that name; " +
+		"write it in quotes if it is meant as text"},
+	{says: "YAML tag", message: "a value that begins with ! is a tag, and this one has a character that no tag may have; " +
+		"write it in quotes if it is meant as text"},
+	{says: "cannot start any token", message: "this character cannot begin a value; text that begins with @, % or ` must be " +
+		"in quotes, and lines must be indented with spaces, not tabs"},
+	{says: "mapping values are not allowed", message: "this colon comes where no key can be: put a text that has a colon and a " +
+		"blank in quotes, or look at the line above for a colon that is missing, and at the indentation"},
+	{says: "could not find expected ':'", message: "there is no colon behind this key, or a quote above isn't closed", open: true},
+	{says: "did not find expected key", message: "this doesn't go with the lines above: look at its indentation, which must be " +
+		"that of the other keys, and for a quote above that is closed too early or too late"},
+	{says: "did not find expected '-'", message: "this doesn't go with the list above: its items begin with a dash, all of them " +
+		"indented alike"},
+	{says: "block sequence entries are not allowed", message: "a list can't begin here: put the dash on a line of its own, below " +
+		"the key"},
+	{says: "did not find expected ',' or ']'", message: "this list isn't closed by a ], or a comma is missing in it", open: true},
+	{says: "did not find expected ',' or '}'", message: "this mapping isn't closed by a }, or a comma is missing in it", open: true},
+	{says: "unknown escape character", message: "a backslash in double quotes begins an escape, and there is none of this " +
+		"name; write the text in single quotes"},
+	{says: "tab", message: "lines must be indented with spaces, not tabs"},
+	{says: "unexpected end of stream", message: "this quote isn't closed", open: true},
+}
+
+// syntaxMessage returns what is wrong, and where.
+func syntaxMessage(err *yaml.LoadError) (string, yaml.Mark) {
+	for _, m := range syntaxMistakes {
+		if !strings.Contains(err.Message, m.says) {
+			continue
+		}
+		if m.open && err.ContextMark.Line > 0 {
+			return m.message, err.ContextMark
+		}
+		return m.message, err.Mark
+	}
+	if err.ContextMsg != "" {
+		return err.ContextMsg + ": " + err.Message, err.Mark
+	}
+	return err.Message, err.Mark
+}
