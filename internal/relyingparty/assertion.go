@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -83,15 +82,7 @@ func readKey(path string) (crypto.Signer, jose.SignatureAlgorithm, error) {
 	if block == nil {
 		return nil, "", fmt.Errorf("%s is no PEM", path)
 	}
-	var key any
-	switch block.Type {
-	case "RSA PRIVATE KEY":
-		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	case "EC PRIVATE KEY":
-		key, err = x509.ParseECPrivateKey(block.Bytes)
-	default:
-		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	}
+	key, err := parseKey(block)
 	if err != nil {
 		return nil, "", fmt.Errorf("%s is no private key", path)
 	}

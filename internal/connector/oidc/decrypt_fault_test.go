@@ -135,6 +135,9 @@ var _ = faulttest.Add("K10", func(t *testing.T) {
 	}
 	for _, path := range []string{filepath.Join(t.TempDir(), "missing"), "decrypt_fault_test.go"} {
 		c, _ := decode(t, object{"issuer": p.URL, "clientID": "dex", "decryptionKey": path})
+		if c.CheckFiles()["decryptionKey"] == nil {
+			t.Errorf("%s: the check finds nothing wrong", path)
+		}
 		if _, err := c.Open(t.Context(), connector.Env{Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "decryptionKey") {
 			t.Errorf("%s: %v", path, err)
 		}
