@@ -24,6 +24,8 @@ type world struct {
 	secret          string
 	client          string // id
 	trusting        string // the client that other trusts
+	factors         string // mfa.defaultMFAChain
+	clientFactors   string // of the client app; empty means the default
 }
 
 // everyGrant is the grants of the configuration's vocabulary, by which the tests below are made.
@@ -49,6 +51,7 @@ issuer: http://dex.test/dex
 storage: {type: memory}
 web: {http: 127.0.0.1:0}
 enablePasswordDB: true
+mfa: {authenticators: [{id: otp, type: TOTP, config: {issuer: Example}}], defaultMFAChain: [%s]}
 signer: {type: local, config: {algorithm: ES256, keysRotationPeriod: 6h}}
 oauth2:
   skipApprovalScreen: true
@@ -61,11 +64,11 @@ connectors:
 - {type: mockPassword, id: %s-password, name: Password, config: {username: u, password: p}%s}
 - {type: mockCallback, id: %s, name: Mock%s}
 staticClients:
-- {id: %s, secret: %s, name: App, redirectURIs: ["https://app.test/callback"]%s%s}
+- {id: %s, secret: %s, name: App, redirectURIs: ["https://app.test/callback"]%s%s%s}
 - {id: other, secret: other-secret, name: Other, redirectURIs: ["https://other.test/cb"], trustedPeers: [%s]}
-`, list(w.grants), w.connectors+"-password", w.connectors, optional("grantTypes", w.connectorGrants), w.connectors,
+`, w.factors, list(w.grants), w.connectors+"-password", w.connectors, optional("grantTypes", w.connectorGrants), w.connectors,
 		optional("grantTypes", w.connectorGrants), w.client, w.secret, optional("grantTypes", w.clientGrants),
-		optional("allowedConnectors", w.allowed), w.trusting)
+		optional("allowedConnectors", w.allowed), w.clientFactors, w.trusting)
 }
 
 // in runs a server of a world on a storage.
@@ -156,6 +159,14 @@ var policies = map[string]func(w world, grant string) (world, bool){
 	"Scopes": func(w world, _ string) (world, bool) { // asks Audience for what is requested; the rest is tested by rows
 		w.trusting = "nobody"
 		return w, true
+	},
+	"SecondFactor": func(w world, grant string) (world, bool) {
+		w.factors = "otp"
+		return w, grant != "client_credentials" // nobody signs in
+	},
+	"SecondFactor, by the client's own": func(w world, grant string) (world, bool) {
+		w.clientFactors = ", mfaChain: [otp]"
+		return w, grant != "client_credentials"
 	},
 	"the server's grants": func(w world, grant string) (world, bool) {
 		w.grants = without(everyGrant, grant)

@@ -37,7 +37,9 @@ func (a *App) share(p *Plan) shared {
 	limits := limit.NewSet(time.Now)
 	clients := client.NewRegistry(p.clients, a.store, limits)
 	a.caches = append(a.caches, clients.Forget)
-	rules := policy.New(clients, policy.Options{RefuseUnknownScopes: a.compatible().UnknownScopes == config.Upstream})
+	rules := policy.New(clients, policy.Options{
+		RefuseUnknownScopes: a.compatible().UnknownScopes == config.Upstream, SecondFactors: factors(a.cfg),
+	})
 	revocations := token.NewRevocations(a.store, a.cfg.Expiry.IDTokens, time.Now)
 	return shared{
 		clients: clients,
@@ -136,7 +138,6 @@ func (a *App) loginFlow(with shared, deviceRedirect func(uri, state string) (str
 		ResponseTypes:    oauth2.ResponseTypes,
 		EnforcePKCE:      oauth2.PKCE.Enforce,
 		ChallengeMethods: oauth2.PKCE.CodeChallengeMethodsSupported,
-		Factors:          factors(a.cfg),
 		DeviceRedirect:   deviceRedirect,
 
 		Redirects: client.RedirectRules{

@@ -205,6 +205,9 @@ func (f *Flow) mint(ctx context.Context, req *request, a token.Authorization, pa
 	if err != nil {
 		return refuse(req, oauth.ServerError, "The client can't be read.", err)
 	}
+	if err := f.checkFactor(req, c); err != nil {
+		return err
+	}
 	t, err := f.cfg.Minter.Mint(ctx, c, &a, wanted)
 	if err != nil {
 		return refuse(req, oauth.ServerError, "The tokens can't be made.", err)

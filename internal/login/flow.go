@@ -55,8 +55,6 @@ type Config struct {
 	EnforcePKCE      bool
 	ChallengeMethods []string
 
-	Factors []string // second factors of the users of clients that don't say which
-
 	// DeviceRedirect returns the page for an authorization request with a redirect URI of upstream's device flow; nil for
 	// none.
 	DeviceRedirect func(redirectURI, state string) (target string, ok bool)
@@ -134,8 +132,8 @@ func (f *Flow) read(r *http.Request) (*request, *client.Client, error) {
 
 // offer lets the user choose where to sign in, or begins at once where there is nothing to choose.
 func (f *Flow) offer(w http.ResponseWriter, r *http.Request, req *request, c *client.Client) error {
-	if f.needsFactor(c) {
-		return refuse(req, oauth.AccessDenied, "The application asks for a second factor, which this server can't check yet.", nil)
+	if err := f.checkFactor(req, c); err != nil {
+		return err
 	}
 	choice, err := f.choice(r.Context(), req, c)
 	if err != nil {
@@ -160,13 +158,13 @@ func (f *Flow) offer(w http.ResponseWriter, r *http.Request, req *request, c *cl
 	return f.choose(w, r, req, c, choice)
 }
 
-// needsFactor reports whether a client's users need more than they can show here: they are refused rather than let in with
-// less.
-func (f *Flow) needsFactor(c *client.Client) bool {
-	if c.MFAChain != nil {
-		return len(c.MFAChain) > 0
+// checkFactor refuses the users of a client who need more than they can show here.
+func (f *Flow) checkFactor(req *request, c *client.Client) error {
+	var refused *oauth.Error
+	if err := f.cfg.Policy.SecondFactor(c, req.grant()); errors.As(err, &refused) {
+		return refuse(req, oauth.AccessDenied, refused.PublicDescription(), err)
 	}
-	return len(f.cfg.Factors) > 0
+	return nil
 }
 
 // hinted returns which of the connectors the user whom the application expects has signed in through before; -1 for none,
@@ -259,8 +257,8 @@ func (f *Flow) authorizeConnector(w http.ResponseWriter, r *http.Request) error 
 		return pageErrorf(http.StatusBadRequest, "There is no such way to log in.").
 			hint("Go back to the application and log in again.")
 	}
-	if f.needsFactor(c) {
-		return f.offer(w, r, req, c) // which refuses
+	if err := f.checkFactor(req, c); err != nil {
+		return err
 	}
 	if err := f.cfg.Policy.Connector(c, all[i], req.grant()); err != nil {
 		return pageErrorf(http.StatusForbidden, "The application does not accept this way to log in.").because(err)

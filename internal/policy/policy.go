@@ -19,7 +19,8 @@ type Policy struct {
 
 // Options are what an operator may decide otherwise.
 type Options struct {
-	RefuseUnknownScopes bool // instead of leaving them out
+	RefuseUnknownScopes bool     // instead of leaving them out
+	SecondFactors       []string // that users of clients need which don't say which
 }
 
 // New returns the policy over the registered clients.
@@ -31,6 +32,23 @@ func (p *Policy) Grant(c *client.Client, grant string) error {
 		return oauth.Errorf(oauth.UnauthorizedClient, "The client is not registered for grant type %s.", grant)
 	}
 	return nil
+}
+
+// SecondFactor returns why a client's users can't sign in with a grant as they would have to, as an *oauth.Error, or nil.
+// Second factors can't be asked for yet: rather than let in with less, users are refused.
+func (p *Policy) SecondFactor(c *client.Client, grant string) error {
+	wanted := c.MFAChain
+	if wanted == nil {
+		wanted = p.options.SecondFactors
+	}
+	if len(wanted) == 0 || grant == oauth.GrantClientCredentials { // which has no user
+		return nil
+	}
+	code := oauth.InvalidGrant
+	if grant == oauth.GrantDeviceCode {
+		code = oauth.AccessDenied // RFC 8628, section 3.5
+	}
+	return oauth.Errorf(code, "The application asks for a second factor, which this server can't check yet.")
 }
 
 // Connector returns why a client's user may not come from a connector with a grant, as an *oauth.Error, or nil.

@@ -149,6 +149,9 @@ func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 	if err := e.policy.Grant(c, f.Get("grant_type")); err != nil {
 		return nil, err
 	}
+	if err := e.policy.SecondFactor(c, f.Get("grant_type")); err != nil {
+		return nil, err
+	}
 	found, err := g.verify(ctx, &request{form: f, client: c})
 	if err != nil {
 		return nil, err
