@@ -9,10 +9,14 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
 
 .PHONY: run
-run: build ## Start Dex and the example application; prints where to click and what to type
+run: ready build ## Start Dex and the example application; prints where to click and what to type
 	@mkdir -p var/sqlite
 	@# On a terminal in a job of its own, so that Ctrl-C reaches it and not make, which would make a failure of it.
 	@if [ -t 0 ] && [ -t 2 ]; then bash -mc './dev/run.sh; exit $$?'; else ./dev/run.sh; fi
+
+.PHONY: ready
+ready:
+	@./dev/run.sh check
 
 .PHONY: build
 build: ## Build bin/dex and bin/example-app, both static

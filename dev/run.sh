@@ -1,7 +1,28 @@
 #!/bin/bash
-# Starts Dex and the example application beside each other, and ends both together.
+# Starts Dex and the example application beside each other, and ends both together. With the word check it only says what
+# would keep it from that, and what to wait for.
 set -eu
 cd "$(dirname "$0")/.."
+
+# free fails when a program of this machine answers at one of the ports of config.dev.yaml.
+free() {
+	local port
+	for port in $(grep -oE '127\.0\.0\.1:[0-9]+' config.dev.yaml | cut -d: -f2 | sort -u); do
+		if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+			echo "Port $port is taken, by another Dex perhaps. End that program first; this names it: ss -ltnp 'sport = :$port'" >&2
+			return 1
+		fi
+	done
+}
+
+free || exit 1
+if [[ ${1-} == check ]]; then
+	if [[ ! -x bin/dex || ! -x bin/example-app ]]; then
+		echo "Building Dex and the example application. The first time takes a few minutes and downloads about 70 MB of libraries,"
+		echo "and Go itself if yours is older than go.mod asks for."
+	fi
+	exit
+fi
 
 # Each is a job of its own, so that Ctrl-C reaches this script only, which then stops both: a second signal would end them
 # at once.
