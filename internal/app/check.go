@@ -4,6 +4,7 @@ package app
 import (
 	"cmp"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -43,6 +44,7 @@ func Check(src config.Source) (*Plan, config.Problems) {
 		problems = append(problems, p.checkConnector(c)...)
 	}
 	p.addClients()
+	problems = append(problems, p.checkRedirects()...)
 	p.addUsers()
 	problems = append(problems, p.checkRisks()...)
 	if !p.anyConnector() && !cfg.EnablePasswordDB && cfg.Storage.Type == "memory" {
@@ -117,6 +119,23 @@ func (p *Plan) addClients() {
 		}
 		p.clients = append(p.clients, registered)
 	}
+}
+
+// checkRedirects finds redirect URIs that are none. A relative one harms nobody, and was warned of.
+func (p *Plan) checkRedirects() config.Problems {
+	var problems config.Problems
+	for i, c := range p.clients {
+		for j, uri := range c.RedirectURIs {
+			if u, err := url.Parse(uri); err == nil && u.Scheme == "" {
+				continue
+			}
+			if err := client.CheckRedirectURI(uri); err != nil {
+				key := fmt.Sprintf("staticClients[%d].redirectURIs[%d]", i, j)
+				problems = append(problems, p.Config.File.Problem(key, "%v", err))
+			}
+		}
+	}
+	return problems
 }
 
 func (p *Plan) addUsers() {

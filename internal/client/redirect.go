@@ -1,6 +1,8 @@
 package client
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -15,13 +17,31 @@ type RedirectRules struct {
 	NoOutOfBand    bool // codes are never shown to the user
 }
 
+// CheckRedirectURI returns why no answer can be sent to a URI, or nil. Whatever a browser would run instead of going there, it
+// would run as a page of this server's.
+func CheckRedirectURI(uri string) error {
+	if strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return errors.New("has spaces or control characters")
+	}
+	u, err := url.Parse(uri)
+	switch {
+	case err != nil:
+		return fmt.Errorf("is no URI: %w", errors.Unwrap(err))
+	case u.Scheme == "":
+		return errors.New("is not an absolute URI")
+	case slices.Contains([]string{"javascript", "data", "vbscript", "blob", "about", "view-source"}, u.Scheme):
+		return fmt.Errorf("leads to no application, as its scheme is %s", u.Scheme)
+	}
+	return nil
+}
+
 // AllowsRedirect reports whether answers for the client may be sent to a redirect URI.
 //
 // A registered URI matches character by character (RFC 9700, section 4.1.3), but that the port of a loopback address is
 // free: native applications listen on whatever port they get (RFC 8252, section 7.3). A public client without any
 // registration may use every loopback address and the out-of-band form.
 func (c *Client) AllowsRedirect(uri string, rules RedirectRules) bool {
-	if uri == oauth.RedirectOutOfBand && rules.NoOutOfBand {
+	if uri == oauth.RedirectOutOfBand && rules.NoOutOfBand || CheckRedirectURI(uri) != nil {
 		return false
 	}
 	if slices.Contains(c.RedirectURIs, uri) {

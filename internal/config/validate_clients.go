@@ -123,7 +123,8 @@ func (v *validator) redirectURIs(key string, c Client) {
 	}
 }
 
-// redirectURI warns about what no request can match. It is no error, because it never was one and does no harm.
+// redirectURI warns about what no request can match. It is no error, because it never was one and does no harm. What is no
+// URI at all is found where clients are made.
 func (v *validator) redirectURI(key, uri string) {
 	const (
 		outOfBand = "urn:ietf:wg:oauth:2.0:oob"
@@ -134,7 +135,8 @@ func (v *validator) redirectURI(key, uri string) {
 	}
 	u, err := url.Parse(uri)
 	switch {
-	case err != nil || u.Scheme == "" || isHTTP(u) && u.Host == "":
+	case err != nil:
+	case u.Scheme == "" || isHTTP(u) && u.Host == "":
 		v.warnf(key, "is not an absolute URI such as https://app.example.net/callback, nor %s or %s", device, outOfBand)
 	case strings.Contains(u.Host, "*"):
 		v.warnf(key, "has a *, which stands for itself: addresses are compared character by character, so list each of them")

@@ -168,16 +168,23 @@ func (f *Flow) reply(req *request, params url.Values) ui.FormPostPage {
 	if req.Mode == oauth.ModeFormPost {
 		return ui.FormPostPage{URL: req.RedirectURI, Fields: formFields(params)}
 	}
-	return ui.FormPostPage{URL: req.RedirectURI + separator(req) + params.Encode()}
+	// The URI stays as it is registered, to the letter: what the application put into its query is its own (RFC 6749, section
+	// 3.1.2). Some have a fragment, though none should.
+	uri, fragment, hasFragment := strings.Cut(req.RedirectURI, "#")
+	if req.Mode == oauth.ModeFragment {
+		return ui.FormPostPage{URL: uri + "#" + params.Encode()}
+	}
+	uri += separator(uri) + params.Encode()
+	if hasFragment {
+		uri += "#" + fragment
+	}
+	return ui.FormPostPage{URL: uri}
 }
 
-// separator returns what comes between a redirect URI and the answer. The URI stays as it is registered, to the letter: what
-// the application put into its query is its own (RFC 6749, section 3.1.2).
-func separator(req *request) string {
-	_, query, hasQuery := strings.Cut(req.RedirectURI, "?")
+// separator returns what comes between a URI without fragment and more of a query.
+func separator(uri string) string {
+	_, query, hasQuery := strings.Cut(uri, "?")
 	switch {
-	case req.Mode == oauth.ModeFragment:
-		return "#"
 	case !hasQuery:
 		return "?"
 	case query == "" || strings.HasSuffix(query, "&"):

@@ -165,8 +165,15 @@ func (p *FormPostPage) action() template.URL {
 	return template.URL(p.URL) //nolint:gosec // G203: registered for the client, or configured, and no script
 }
 
-// isScript reports whether a browser would run a URL instead of going there.
+// isScript reports whether a browser would run a URL, or show what is in it, instead of going there. Browsers ignore control
+// characters in schemes.
 func isScript(link string) bool {
-	scheme, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(link)), ":")
-	return scheme == "javascript" || scheme == "data" || scheme == "vbscript"
+	printable := strings.Map(func(r rune) rune {
+		if r <= ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, link)
+	scheme, _, _ := strings.Cut(strings.ToLower(printable), ":")
+	return scheme == "javascript" || scheme == "data" || scheme == "vbscript" || scheme == "blob"
 }
