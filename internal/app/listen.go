@@ -107,6 +107,9 @@ func (a *App) errorPage(w http.ResponseWriter, r *http.Request, status int) {
 		page.ErrMsg = "This address does not take such a request."
 	case http.StatusRequestEntityTooLarge:
 		page.ErrMsg = "The request is too large."
+	case http.StatusRequestHeaderFieldsTooLarge:
+		page.ErrMsg = "The request has a header that is too large."
+		page.Hint = "Delete the cookies of this site, then try again."
 	default:
 		page.ErrMsg = "Something went wrong on our side."
 		page.Hint = "Try again in a moment."

@@ -48,14 +48,17 @@ func (a *App) route(in rooms) []server.Route {
 		{Pattern: "/saml/{connector}/metadata", Handler: in.login.Metadata(), Methods: read},
 
 		{Pattern: "/token", Handler: in.token, CORS: true, Methods: post, Error: oauth.WriteStatus},
-		{Pattern: "/token/introspect", Handler: in.introspection, CORS: true, Methods: post, Error: oauth.WriteStatus},
-		{Pattern: "/token/revoke", Handler: in.revocation, CORS: true, Methods: post, Error: oauth.WriteStatus},
+		{Pattern: "/token/introspect", Handler: in.introspection, CORS: true, Methods: post, MaxBody: oauth.MaxTokenForm, Error: oauth.WriteStatus},
+		{Pattern: "/token/revoke", Handler: in.revocation, CORS: true, Methods: post, MaxBody: oauth.MaxTokenForm, Error: oauth.WriteStatus},
 		{Pattern: "/device", Handler: in.device.Form(), Methods: read},
 		{Pattern: "/device/auth/verify_code", Handler: in.device.Verify(), Methods: post},
 		{Pattern: "/device/callback", Handler: in.device.Result(), Methods: read},
 		{Pattern: "/device/code", Handler: in.device.Authorize(), Methods: post, Error: oauth.WriteStatus},
 		{Pattern: "/device/token", Handler: in.device.TokenAlias(), Methods: post, Error: oauth.WriteStatus},
-		{Pattern: "/userinfo", Handler: in.userinfo, CORS: true, Methods: both, Error: oauth.WriteStatus},
+		{
+			Pattern: "/userinfo", Handler: in.userinfo, CORS: true, Methods: both, Error: oauth.WriteStatus,
+			MaxBody: oauth.MaxTokenForm, MaxHeader: server.LargestHeader,
+		},
 
 		{Pattern: "/healthz", Handler: a.health.WebHandler(http.HandlerFunc(a.unhealthy))},
 		{Pattern: "/robots.txt", Handler: a.pages.Robots(), Methods: read},

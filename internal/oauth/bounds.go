@@ -7,8 +7,10 @@ import (
 
 // Bounds of what strangers send; docs/limits.md has them for operators.
 const (
-	// MaxForm bounds the body of every form but a provider's answer, in bytes.
+	// MaxForm bounds the body of every form but those below and a provider's answer, in bytes.
 	MaxForm = 64 << 10
+	// MaxTokenForm bounds forms that an access token of ours comes in, which has as many groups as its user, in bytes.
+	MaxTokenForm = 320 << 10
 	// MaxScopes bounds the scopes of a request, and each list of targets.
 	MaxScopes = 50
 )
@@ -26,7 +28,7 @@ var parameterBounds = map[string]int{
 	"grant_type": 256, "client_secret": 4 << 10, "code": 512, "code_verifier": 1 << 10, "refresh_token": 4 << 10,
 	"username": 1 << 10, "password": 4 << 10, "device_code": 512, "audience": 4 << 10, "resource": 4 << 10,
 	"subject_token": 48 << 10, "subject_token_type": 256, "requested_token_type": 256,
-	"token": 48 << 10, "token_type_hint": 256, "access_token": 48 << 10,
+	"token": 256 << 10, "token_type_hint": 256, "access_token": 256 << 10,
 }
 
 // ParameterBounds returns how long the value of each parameter may be, in bytes.

@@ -39,6 +39,8 @@ func WriteStatus(w http.ResponseWriter, _ *http.Request, status int) {
 	case http.StatusMethodNotAllowed:
 	case http.StatusRequestEntityTooLarge:
 		e = TooLarge()
+	case http.StatusRequestHeaderFieldsTooLarge:
+		e = Errorf(InvalidRequest, "The header of the request is too large.")
 	default:
 		e = Errorf(ServerError, "")
 	}

@@ -15,8 +15,13 @@ import (
 // grants a process as much before it kills it.
 const DefaultDrainTimeout = 30 * time.Second
 
-// maxHeader bounds a request's header, in bytes: a login in several tabs has a sealed cookie of some kilobytes for each.
-const maxHeader = 64 << 10
+const (
+	// DefaultMaxHeader is how large a request's header may be where its route doesn't say, its address included, in bytes: a
+	// login in several tabs has a sealed cookie of some kilobytes for each.
+	DefaultMaxHeader = 64 << 10
+	// LargestHeader is the most that a route may ask for.
+	LargestHeader = 320 << 10
+)
 
 // A Listener is an address with what is served there.
 type Listener struct {
@@ -117,7 +122,7 @@ func newHTTPServer(base context.Context, l Listener, log *slog.Logger) *http.Ser
 		ReadTimeout:       orDefault(l.Timeouts.Read, 30*time.Second),
 		WriteTimeout:      write,
 		IdleTimeout:       orDefault(l.Timeouts.Idle, 120*time.Second),
-		MaxHeaderBytes:    maxHeader,
+		MaxHeaderBytes:    LargestHeader,
 		ErrorLog:          newErrorLog(log, l.Name),
 		BaseContext:       func(net.Listener) context.Context { return base },
 		// WriteTimeout ends an HTTP/2 stream, but not a connection whose client has stopped reading.

@@ -337,6 +337,12 @@ func TestRequestsThatAreTooLarge(t *testing.T) {
 			t.Errorf("%d", got)
 		}
 	})
+	t.Run("more of a header than the route takes", func(t *testing.T) {
+		request := "GET /token HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Large: " + strings.Repeat("a", server.DefaultMaxHeader) + "\r\n\r\n"
+		if got := status(t, request); got != 431 {
+			t.Errorf("%d", got)
+		}
+	})
 	t.Run("megabyte of header", func(t *testing.T) {
 		if got := status(t, "GET /token HTTP/1.1\r\nHost: x\r\nX-Large: "+strings.Repeat("a", 1<<20)+"\r\n\r\n"); got != 431 {
 			t.Errorf("%d", got)

@@ -22,7 +22,9 @@ type Route struct {
 	Methods []string
 	// MaxBody is how large a request's body may be, in bytes; Options.MaxBody when 0.
 	MaxBody int64
-	// Error answers 405 and 413 in the form of the route's own errors; nil means by Options.ErrorPage.
+	// MaxHeader is how large its header may be, in bytes; DefaultMaxHeader when 0, and LargestHeader at most.
+	MaxHeader int
+	// Error answers 405, 413 and 431 in the form of the route's own errors; nil means by Options.ErrorPage.
 	Error func(w http.ResponseWriter, r *http.Request, status int)
 	CORS  bool // whether scripts of the configured origins may read the answers
 	Asset bool // files, which have no metrics
@@ -142,6 +144,7 @@ func guard(route Route, opts Options, cors *crossOrigin) http.Handler {
 		h = allowMethods(route.Methods, route.Error, h)
 	}
 	h = limitLength(cmp.Or(route.MaxBody, opts.MaxBody), route.Error, h)
+	h = limitHeader(cmp.Or(route.MaxHeader, DefaultMaxHeader), route.Error, h)
 	if route.CORS && cors != nil {
 		h = cors.wrap(h)
 	}
@@ -164,6 +167,24 @@ func allowMethods(methods []string, page errorPage, next http.Handler) http.Hand
 		if !slices.Contains(methods, r.Method) {
 			w.Header().Set("Allow", allow)
 			page(w, r, http.StatusMethodNotAllowed)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// limitHeader refuses a header that is too large for the route. What is too large for all of them net/http has refused.
+func limitHeader(limit int, page errorPage, next http.Handler) http.Handler {
+	const lineEnd = len(": \r\n")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		size := len(r.Method) + len(r.RequestURI) + len(r.Host)
+		for name, values := range r.Header {
+			for _, value := range values {
+				size += len(name) + len(value) + lineEnd
+			}
+		}
+		if size > limit {
+			page(w, r, http.StatusRequestHeaderFieldsTooLarge)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -11,9 +11,10 @@ import (
 
 // NewLogger returns a logger that writes lines of text, or of JSON where format says so in any case. A line that is
 // logged with a request's context ends with client_remote_addr and request_id. Attributes and whole groups whose key is
-// in exclude are left out, at any depth; time, level and msg always stay.
+// in exclude are left out, at any depth; time, level and msg always stay. Long texts and lists are cut, and say how long
+// they are.
 func NewLogger(w io.Writer, format string, level slog.Leveler, exclude []string) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: excluder(exclude)}
+	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: replacer(exclude)}
 	var lines slog.Handler = slog.NewTextHandler(w, opts)
 	if strings.EqualFold(format, "json") {
 		lines = slog.NewJSONHandler(w, opts)
@@ -21,11 +22,8 @@ func NewLogger(w io.Writer, format string, level slog.Leveler, exclude []string)
 	return slog.New(&requestHandler{lines: lines})
 }
 
-// excluder returns a [slog.HandlerOptions] ReplaceAttr; nil, which costs nothing, when there is nothing to exclude.
-func excluder(exclude []string) func([]string, slog.Attr) slog.Attr {
-	if len(exclude) == 0 {
-		return nil
-	}
+// replacer returns a [slog.HandlerOptions] ReplaceAttr.
+func replacer(exclude []string) func([]string, slog.Attr) slog.Attr {
 	excluded := func(key string) bool { return slices.Contains(exclude, key) }
 	return func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
@@ -35,6 +33,7 @@ func excluder(exclude []string) func([]string, slog.Attr) slog.Attr {
 		if excluded(a.Key) || slices.ContainsFunc(groups, excluded) {
 			return slog.Attr{}
 		}
+		a.Value = bounded(a.Value)
 		return a
 	}
 }
