@@ -57,6 +57,12 @@ func (a *app) routes() *http.ServeMux {
 		routes.Handle("GET /grant/refresh", a.handle(a.refreshForm))
 		routes.Handle("POST /grant/refresh", a.handle(a.refreshGiven))
 	}
+	if a.provider.supportsDevices() {
+		routes.Handle("GET /grant/device", a.handle(a.deviceForm))
+		routes.Handle("POST /grant/device", a.handle(a.deviceBegin))
+		routes.Handle("GET /grant/device/wait", a.handle(a.deviceWait))
+		routes.Handle("POST /grant/device/cancel", a.handle(a.deviceCancel))
+	}
 	if a.provider.oidc.UserInfoEndpoint() != "" {
 		routes.Handle("GET /tools/userinfo", a.handle(a.userInfoForm))
 		routes.Handle("POST /userinfo", a.handle(a.userInfo))

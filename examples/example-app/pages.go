@@ -86,6 +86,9 @@ func (a *app) nav(current string, hasTokens bool) []navItem {
 	if a.provider.metadata.supportsGrant("refresh_token") {
 		items = append(items, navItem{Path: "/grant/refresh", Name: "Refresh"})
 	}
+	if a.provider.supportsDevices() {
+		items = append(items, navItem{Path: "/grant/device", Name: "Device"})
+	}
 	if a.provider.oidc.UserInfoEndpoint() != "" {
 		items = append(items, navItem{Path: "/tools/userinfo", Name: "UserInfo"})
 	}

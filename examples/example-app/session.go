@@ -14,10 +14,13 @@ const (
 type session struct {
 	refreshing sync.Mutex // one refresh at a time, see refreshTokens
 
-	mu     sync.Mutex
-	logins []pendingLogin // oldest first
-	user   *tokenSet      // of who is signed in
-	last   *tokenSet      // of the latest token response, whatever the flow
+	polling sync.Mutex // one question for a device at a time, see deviceWait
+
+	mu      sync.Mutex
+	logins  []pendingLogin // oldest first
+	user    *tokenSet      // of who is signed in
+	last    *tokenSet      // of the latest token response, whatever the flow
+	pending *pendingDevice // nil for none
 }
 
 // pendingLogin is a sign-in whose user is at the provider.
@@ -49,6 +52,23 @@ func (s *session) takeLogin(state string, now time.Time) (pendingLogin, bool) {
 		}
 	}
 	return pendingLogin{}, false
+}
+
+// setDevice replaces the sign-in by device; nil forgets it.
+func (s *session) setDevice(pending *pendingDevice) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending = pending
+}
+
+// device returns the sign-in by device that is under way and in time, or nil.
+func (s *session) device(now time.Time) *pendingDevice {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pending != nil && !s.pending.Expiry.IsZero() && now.After(s.pending.Expiry) {
+		s.pending = nil
+	}
+	return s.pending
 }
 
 // signIn makes set the proof of who is signed in.
