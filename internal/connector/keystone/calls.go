@@ -21,6 +21,7 @@ var (
 	errUnauthorized = errors.New("keystone knows nobody of this name and password, or token")
 	errForbidden    = errors.New("keystone does not allow it")
 	errNotFound     = errors.New("keystone does not know the user")
+	errElsewhere    = errors.New("keystone: it leads elsewhere, where passwords are not sent: set keystoneHost to where it is")
 )
 
 // A user is a record of Keystone's.
@@ -71,7 +72,7 @@ func (s *source) call(ctx context.Context, method, path, secret string, body any
 		return nil, fmt.Errorf("keystone: %w", err)
 	}
 	if answer.Status >= http.StatusMultipleChoices && answer.Status < http.StatusBadRequest {
-		return nil, fmt.Errorf("keystone: it leads elsewhere (%d), where passwords are not sent: set keystoneHost to where it is", answer.Status)
+		return nil, fmt.Errorf("%w (%d)", errElsewhere, answer.Status)
 	}
 	switch answer.Status {
 	case http.StatusUnauthorized:
@@ -98,7 +99,7 @@ func (s *source) authenticate(ctx context.Context, identity object) (*token, err
 		return nil, err
 	}
 	if answer.Status != http.StatusCreated {
-		return nil, fmt.Errorf("keystone: token request: answer %d", answer.Status)
+		return nil, connector.FromStatus(answer.Status, fmt.Errorf("keystone: token request: answer %d", answer.Status))
 	}
 	var body struct {
 		Token struct {
@@ -158,7 +159,10 @@ func (s *source) groups(ctx context.Context, secret, id string) ([]string, error
 		return nil, err
 	}
 	if body.Truncated {
-		return nil, errors.New("keystone: the list of the user's groups is cut short: raise list_limit there")
+		return nil, &connector.Unusable{
+			Reason: "Your account is in more groups than can be used here.",
+			Cause:  errors.New("keystone: the list of the user's groups is cut short: raise list_limit there"),
+		}
 	}
 	var names []string
 	for _, g := range body.Groups {
@@ -173,7 +177,7 @@ func (s *source) get(ctx context.Context, path, secret string, into any) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if answer.Status != http.StatusOK {
-		return fmt.Errorf("%s: keystone answers %d", path, answer.Status)
+		return connector.FromStatus(answer.Status, fmt.Errorf("%s: keystone answers %d", path, answer.Status))
 	}
 	if err := json.Unmarshal(answer.Body, into); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -184,11 +188,14 @@ func (s *source) get(ctx context.Context, path, secret string, into any) error {
 // Probe implements connector.Prober: Keystone says which versions it has.
 func (s *source) Probe(ctx context.Context) error {
 	answer, err := s.call(ctx, http.MethodGet, "/v3", "", nil)
+	if errors.Is(err, errElsewhere) { // behind Apache to the path with a slash, which is then asked for at the same host
+		answer, err = s.call(ctx, http.MethodGet, "/v3/", "", nil)
+	}
 	if err != nil {
 		return err
 	}
 	if answer.Status != http.StatusOK {
-		return fmt.Errorf("keystone: /v3 answers %d", answer.Status)
+		return connector.FromStatus(answer.Status, fmt.Errorf("keystone: /v3 answers %d", answer.Status))
 	}
 	return nil
 }
@@ -210,6 +217,9 @@ func (s *source) asAdmin(ctx context.Context, do func(secret string) error) erro
 		}
 	}
 	t, err := s.authenticate(ctx, s.adminIdentity())
+	if connector.OutcomeOf(err).RetryHelps() {
+		return fmt.Errorf("the account that asks about users: %w", err)
+	}
 	if err != nil {
 		return fmt.Errorf("the account that asks about users: %v", err) //nolint:errorlint // what it is refused for is not the user's
 	}
