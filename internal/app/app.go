@@ -174,7 +174,9 @@ func (a *App) wireConnectors(ctx context.Context, p *Plan) error {
 		users := local.NewLayered(local.NewStatic(p.users), a.store)
 		a.caches = append(a.caches, users.Forget)
 		definitions = append(definitions, &federation.Definition{
-			ID: "local", Type: "local", Name: "Email", Config: &local.Config{Users: users},
+			ID: "local", Type: "local", Name: "Email", Config: &local.Config{
+				Users: users, Cost: a.cfg.HashCost(), Lower: a.cfg.PasswordHashCost != 0,
+			},
 		})
 	}
 	a.connectors = federation.NewRegistry(definitions, a.store, a.issuer, a.log)

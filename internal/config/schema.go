@@ -24,6 +24,7 @@ type Config struct {
 	StaticClients    []Client    `key:"staticClients"`
 	EnablePasswordDB bool        `key:"enablePasswordDB"`
 	StaticPasswords  []Password  `key:"staticPasswords"`
+	PasswordHashCost int         `key:"passwordHashCost"` // 0: see HashCost
 
 	Sessions *Sessions `key:"sessions" later:"browser sessions"`
 	MFA      *MFA      `key:"mfa" later:"multi-factor authentication"`

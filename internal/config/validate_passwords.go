@@ -20,12 +20,53 @@ func (v *validator) staticPasswords() {
 	if len(users) > 0 && !v.cfg.EnablePasswordDB && !v.isBroken("enablePasswordDB") {
 		v.errorf("staticPasswords", "need enablePasswordDB: true")
 	}
+	v.hashCost()
 	emails, ids := map[string]int{}, map[string]int{}
 	for i := range users {
 		key := item("staticPasswords", i)
 		v.passwordHash(key, &users[i])
 		v.userEmail(key+".email", users[i].Email, i, emails)
 		v.userID(key+".userID", users[i], i, ids)
+	}
+	v.dearHashes()
+}
+
+func (v *validator) hashCost() {
+	if cost := v.cfg.PasswordHashCost; cost != 0 && (cost < minHashCost || cost > maxHashCost) {
+		v.errorf("passwordHashCost", "must be from %d to %d, not %d", minHashCost, maxHashCost, cost)
+	}
+}
+
+// HashCost returns the bcrypt cost that a wrong password has for every name, whether or not there is such a user: what is
+// configured, or what most of the configured users have.
+func (c *Config) HashCost() int {
+	if c.PasswordHashCost != 0 {
+		return c.PasswordHashCost
+	}
+	users, most := map[int]int{}, minHashCost
+	for _, u := range c.StaticPasswords {
+		if cost, err := bcrypt.Cost([]byte(u.Hash)); err == nil {
+			users[cost]++
+		}
+	}
+	for cost := minHashCost; cost <= maxHashCost; cost++ {
+		if users[cost] > users[most] {
+			most = cost
+		}
+	}
+	return most
+}
+
+// dearHashes warns of hashes that cost more than the others.
+func (v *validator) dearHashes() {
+	usual := v.cfg.HashCost()
+	for i, u := range v.cfg.StaticPasswords {
+		cost, err := bcrypt.Cost([]byte(u.Hash))
+		if err != nil || cost <= usual {
+			continue
+		}
+		v.warnf(item("staticPasswords", i)+".hash", "the password hash of %q has the bcrypt cost %d, and others %d: anybody can tell from the "+
+			"time of a try that there is this user; make a new hash with dex hash-password, or set passwordHashCost", u.Email, cost, usual)
 	}
 }
 

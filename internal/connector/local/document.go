@@ -35,5 +35,6 @@ func (d *Document) user() User {
 		PreferredUsername: d.PreferredUsername,
 		EmailVerified:     d.EmailVerified == nil || *d.EmailVerified,
 		Groups:            d.Groups,
+		stored:            true,
 	}
 }

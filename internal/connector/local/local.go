@@ -2,9 +2,10 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"fmt"
+	"log/slog"
 	"runtime"
 	"strings"
 
@@ -12,7 +13,6 @@ import (
 
 	"dex/internal/connector"
 	"dex/internal/store"
-	"dex/internal/telemetry"
 )
 
 // A User is an entry of the password database.
@@ -24,6 +24,8 @@ type User struct {
 	PreferredUsername string
 	EmailVerified     bool
 	Groups            []string
+
+	stored bool // where its hash can be replaced
 }
 
 // NoPassword is a hash of the usual cost that no password has. It stands for one that can't be used, so that its user can't
@@ -43,12 +45,14 @@ var ErrUnknown = errors.New("unknown user")
 // concurrent use.
 type Layered struct {
 	static Static
-	stored *store.Cache[Document]
+	table  *store.Table[Document]
+	stored *store.Cache[Document] // of the table
 }
 
 // NewLayered returns the users of the configuration and of the storage.
 func NewLayered(static Static, s store.Store) *Layered {
-	return &Layered{static: static, stored: store.NewCache(store.In(s, Kind))}
+	table := store.In(s, Kind)
+	return &Layered{static: static, table: table, stored: store.NewCache(table)}
 }
 
 // ByEmail implements Users.
@@ -72,11 +76,22 @@ func (l *Layered) ByEmail(ctx context.Context, email string) (User, error) {
 	return e.Value.user(), nil
 }
 
-// Cost returns the bcrypt cost of most users, as far as it is known.
-func (l *Layered) Cost() int { return l.static.Cost() }
-
 // Forget makes the users be read again that were changed in the storage.
 func (l *Layered) Forget(c store.Change) { l.stored.Forget(c) }
+
+// replaceHash stores another hash of a user's password, unless the password has changed meanwhile.
+func (l *Layered) replaceHash(ctx context.Context, u User, hash []byte) error {
+	key := Key(u.Email)
+	_, err := l.table.Update(ctx, key, func(d *Document) error {
+		if !bytes.Equal(d.Hash, u.Hash) {
+			return store.ErrUnchanged
+		}
+		d.Hash = hash
+		return nil
+	})
+	l.Forget(store.Change{Kind: Kind.Name, Key: key})
+	return err
+}
 
 var errMixedUp = errors.New("the user stored under the e-mail address has another one")
 
@@ -101,14 +116,26 @@ func (s Static) ByEmail(_ context.Context, email string) (User, error) {
 	return u, nil
 }
 
+// Config is the settings of the connector: its users. There is nothing to write in its own section of the configuration.
+type Config struct {
+	Users *Layered `key:"-"`
+	Cost  int      `key:"-"` // the bcrypt cost of a wrong password
+	// Lower has hashes that cost more replaced, too.
+	Lower bool `key:"-"`
+}
+
+// Open makes the connector.
+func (c *Config) Open(_ context.Context, env connector.Env) (any, error) {
+	d := New(c.Users, c.Cost)
+	d.lower, d.log = c.Lower, env.Log
+	return d, nil
+}
+
 // Database is the connector. It is safe for concurrent use.
 type Database struct {
 	users Users
-	// hashing bounds how many hashes are computed at once. Each takes a core for some 50 ms and more: a crowd at the
-	// login page waits in line, instead of sharing the cores with everybody who is signed in already.
-	hashing *turns
-	// decoy is compared where there is no user, so that the time doesn't tell who exists.
-	decoy []byte
+	log   *slog.Logger
+	passwords
 }
 
 var (
@@ -116,39 +143,12 @@ var (
 	_ connector.Refresher = (*Database)(nil)
 )
 
-// New returns the connector over some users. Cost is the bcrypt cost of the decoy that is compared for those who don't
-// exist; it should be that of the real hashes.
+// New returns the connector over some users. Cost is the bcrypt cost of a wrong password, whoever's it is.
 func New(users Users, cost int) *Database {
 	return &Database{
-		users:   users,
-		hashing: newTurns(runtime.GOMAXPROCS(0)),
-		// A hash that no password has; comparing takes what its cost says.
-		decoy: fmt.Appendf(nil, "$2a$%02d$%s", cost, strings.Repeat("X", 22+31)),
+		users: users, log: slog.New(slog.DiscardHandler),
+		passwords: passwords{cost: cost, hashing: newTurns(runtime.GOMAXPROCS(0)), compare: bcrypt.CompareHashAndPassword},
 	}
-}
-
-// Cost returns the highest bcrypt cost among the users, or the usual one when there are none: what New wants to know.
-func (s Static) Cost() int {
-	highest := bcrypt.MinCost
-	for _, u := range s {
-		if cost, err := bcrypt.Cost(u.Hash); err == nil {
-			highest = max(highest, cost)
-		}
-	}
-	if len(s) == 0 {
-		return bcrypt.DefaultCost
-	}
-	return highest
-}
-
-// Config is the settings of the connector: its users. There is nothing to write in the configuration file.
-type Config struct {
-	Users *Layered `key:"-"`
-}
-
-// Open makes the connector.
-func (c *Config) Open(context.Context, connector.Env) (any, error) {
-	return New(c.Users, c.Users.Cost()), nil
 }
 
 // Prompt implements connector.Password.
@@ -159,15 +159,42 @@ func (d *Database) Login(ctx context.Context, _ connector.Scopes, email, passwor
 	u, err := d.users.ByEmail(ctx, strings.ToLower(email))
 	known := err == nil
 	if errors.Is(err, ErrUnknown) {
-		u.Hash = d.decoy
+		u.Hash = decoy(d.cost)
 	} else if err != nil {
 		return connector.Identity{}, false, err
 	}
-	match, err := d.compare(ctx, u.Hash, password)
+	match, err := d.check(ctx, u.Hash, password)
 	if err != nil || !match || !known {
 		return connector.Identity{}, false, err
 	}
+	d.renew(ctx, u, password)
 	return u.identity(), true, nil
+}
+
+// renew replaces a hash of another cost than the configured one, once its password is known. A failure costs nobody their
+// login.
+func (d *Database) renew(ctx context.Context, u User, password string) {
+	cost, err := bcrypt.Cost(u.Hash)
+	if err != nil || cost == d.cost {
+		return
+	}
+	stored, ok := d.users.(*Layered)
+	if !ok || !u.stored || cost > d.cost && !d.lower {
+		if cost > d.cost {
+			d.log.WarnContext(ctx, "password hash costs more than the others: anybody can tell from the time of a try that there is this "+
+				"user; make a new one with dex hash-password, or set passwordHashCost", "user", u.Email, "cost", cost, "others", d.cost)
+		}
+		return
+	}
+	hash, err := d.hash(ctx, password)
+	if err == nil {
+		err = stored.replaceHash(ctx, u, hash)
+	}
+	if err != nil {
+		d.log.WarnContext(ctx, "password hash is not replaced by one of the configured cost", "user", u.Email, "err", err)
+		return
+	}
+	d.log.InfoContext(ctx, "password hash is replaced by one of the configured cost", "user", u.Email, "cost", d.cost, "before", cost)
 }
 
 // Refresh implements connector.Refresher. A user who was deleted, or deleted and made again, is gone.
@@ -182,33 +209,6 @@ func (d *Database) Refresh(ctx context.Context, _ connector.Scopes, id connector
 	fresh := u.identity()
 	fresh.Email = id.Email
 	return fresh, nil
-}
-
-// maxCost is the highest bcrypt cost of a user in the storage, the same as the configuration allows: each login beyond
-// it would take a core for longer than anybody waits, and a hash that has begun can't be stopped.
-const maxCost = 16
-
-// networkBits is how much of an IPv6 address tells who waits for a hash: the largest network that a subscriber gets.
-const networkBits = 48
-
-// compare checks a password, waiting its turn.
-func (d *Database) compare(ctx context.Context, hash []byte, password string) (bool, error) {
-	if cost, err := bcrypt.Cost(hash); err == nil && cost > maxCost {
-		return false, fmt.Errorf("compare password: the hash has the bcrypt cost %d, allowed is up to %d", cost, maxCost)
-	}
-	done, err := d.hashing.take(ctx, telemetry.Network(telemetry.ClientAddress(ctx), networkBits))
-	if err != nil {
-		return false, err
-	}
-	defer done()
-	err = bcrypt.CompareHashAndPassword(hash, []byte(password))
-	if errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("compare password: %w", err)
-	}
-	return true, nil
 }
 
 func (u User) identity() connector.Identity {
