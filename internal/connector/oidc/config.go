@@ -55,6 +55,7 @@ type Config struct {
 	InsecureSkipIss    bool `key:"insecureSkipIss"` // of answers, RFC 9207
 
 	ClockSkew              *time.Duration `key:"clockSkew"`
+	MaxKeyAge              *time.Duration `key:"maxKeyAge"` // how long a key counts that was withdrawn
 	ExchangeAudiences      []string       `key:"exchangeAudiences"`
 	DistributedClaimsHosts []string       `key:"distributedClaimsHosts"`
 
@@ -116,8 +117,12 @@ const (
 	pushNever  = "never"
 )
 
-// Bounds of clockSkew.
+// Bounds of clockSkew and maxKeyAge.
 const (
+	defaultKeyAge = time.Hour
+	minKeyAge     = time.Minute
+	maxKeyAge     = 24 * time.Hour
+
 	defaultSkew = 10 * time.Second
 	maxSkew     = 5 * time.Minute
 )
@@ -161,6 +166,9 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	}
 	if c.ClockSkew != nil && (*c.ClockSkew < 0 || *c.ClockSkew > maxSkew) {
 		wrong("clockSkew", "must be between 0s and %s", maxSkew)
+	}
+	if c.MaxKeyAge != nil && (*c.MaxKeyAge < minKeyAge || *c.MaxKeyAge > maxKeyAge) {
+		wrong("maxKeyAge", "must be between %s and %s", minKeyAge, maxKeyAge)
 	}
 	if filter := c.ClaimModifications.FilterGroupClaims.GroupsFilter; filter != "" {
 		var err error
@@ -285,6 +293,13 @@ func (c *Config) skew() time.Duration {
 		return defaultSkew
 	}
 	return *c.ClockSkew
+}
+
+func (c *Config) maxKeyAge() time.Duration {
+	if c.MaxKeyAge == nil {
+		return defaultKeyAge
+	}
+	return *c.MaxKeyAge
 }
 
 func (c *Config) userIDKey() string { return cmp.Or(c.UserIDKey, "sub") }

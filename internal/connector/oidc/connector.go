@@ -63,7 +63,7 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 	return &connection{
 		cfg: c, callbackURL: callbackURL, callbackErr: err, log: env.Log, client: client,
 		discovery: &discovery{cfg: c, client: client, log: env.Log},
-		keys:      &keyset{client: client, ignoreUse: c.InsecureIgnoreKeyUse},
+		keys:      &keyset{client: client, ignoreUse: c.InsecureIgnoreKeyUse, maxAge: c.maxKeyAge()},
 		tokens:    us,
 	}, nil
 }

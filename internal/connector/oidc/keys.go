@@ -12,15 +12,17 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/sync/singleflight"
 
+	"dex/internal/connector"
 	"dex/internal/outbound"
 	"dex/internal/relyingparty"
 )
 
 const (
-	// keysEvery is how often the keys are fetched at most: tokens with invented key ids must not become requests.
-	keysEvery = 10 * time.Second
-	// keysAge is how old keys may be: one that was withdrawn must not be good for ever.
-	keysAge = time.Hour
+	// keysBurst is how many times the keys are fetched at once for tokens that none of the known ones has signed, and keysEvery
+	// how often after that: whoever waits for them is served by the next fetch. So invented tokens don't become as many
+	// requests, and keep nobody out whose token has a key that the provider has only just begun to use.
+	keysBurst = 5
+	keysEvery = 2 * time.Second
 	// maxKeys bounds how many keys are kept.
 	maxKeys = 100
 )
@@ -37,13 +39,14 @@ var errForged = errors.New("no key of the provider has signed it")
 type keyset struct {
 	client    *http.Client
 	ignoreUse bool // take keys for other uses and algorithms than they say
+	maxAge    time.Duration
 	flight    singleflight.Group
 
 	mu      sync.Mutex // guards the rest, never held over I/O
 	address string     // that the keys are from
 	keys    []jose.JSONWebKey
-	fetched time.Time // successfully
-	tried   time.Time
+	asked   time.Time // when they were asked for
+	spent   time.Time // until when the fetches so far are paid for, one by each keysEvery
 }
 
 // verify returns the claims of a token that the provider has signed. An error that is errForged means that it has not; every
@@ -76,54 +79,80 @@ func (k *keyset) cached(address string) ([]jose.JSONWebKey, bool) {
 	if k.address != address {
 		return nil, false
 	}
-	return k.keys, time.Since(k.fetched) < keysAge
+	return k.keys, time.Since(k.asked) < k.maxAge
 }
 
-// fetch gets the keys anew, unless that was tried a moment ago.
+// fetch gets the keys as they are now, or as somebody else gets them from now on.
 func (k *keyset) fetch(ctx context.Context, address string) ([]jose.JSONWebKey, error) {
 	if address == "" {
 		return nil, errors.New("the provider's metadata have no jwks_uri")
 	}
-	if keys, recent := k.recent(address); recent {
-		return keys, nil
+	arrived := time.Now()
+	for {
+		keys, enough, wait := k.since(arrived, address)
+		if enough {
+			return keys, nil
+		}
+		if wait <= 0 {
+			if err := k.ask(ctx, address); err != nil {
+				return nil, err
+			}
+			continue // what somebody else has begun to ask before may be too old
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 	}
+}
+
+// since returns the keys if they were asked for after a time, or how long to wait before they may be.
+func (k *keyset) since(arrived time.Time, address string) (keys []jose.JSONWebKey, enough bool, wait time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.address == address && !k.asked.Before(arrived) {
+		return k.keys, true, 0
+	}
+	return nil, false, time.Until(k.spent.Add(-(keysBurst - 1) * keysEvery))
+}
+
+// ask asks the provider. Those who ask at once share one answer, which comes even if the first of them goes away.
+func (k *keyset) ask(ctx context.Context, address string) error {
 	answer := k.flight.DoChan(address, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), outbound.Timeout)
 		defer cancel()
+		asked := k.pay()
 		keys, err := k.load(ctx, address)
-		k.keep(address, keys, err)
-		return keys, err
+		if err == nil {
+			k.keep(address, keys, asked)
+		}
+		return nil, err
 	})
 	select {
 	case a := <-answer:
-		if a.Err != nil {
-			return nil, a.Err
-		}
-		return a.Val.([]jose.JSONWebKey), nil
+		return a.Err
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 }
 
-// recent returns the keys if they were fetched a moment ago. After a failure they may be tried again at once: the user
-// waits.
-func (k *keyset) recent(address string) ([]jose.JSONWebKey, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.address != address || k.fetched.Before(k.tried) || time.Since(k.tried) >= keysEvery {
-		return nil, false
-	}
-	return k.keys, true
-}
-
-func (k *keyset) keep(address string, keys []jose.JSONWebKey, err error) {
+// pay counts a fetch, and returns when it began.
+func (k *keyset) pay() time.Time {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Now()
-	k.tried = now
-	if err == nil {
-		k.address, k.keys, k.fetched = address, keys, now
+	if k.spent.Before(now) {
+		k.spent = now
 	}
+	k.spent = k.spent.Add(keysEvery)
+	return now
+}
+
+func (k *keyset) keep(address string, keys []jose.JSONWebKey, asked time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.address, k.keys, k.asked = address, keys, asked
 }
 
 // load reads the key set, without keys that can't be used: providers have some of kinds to come.
@@ -133,7 +162,7 @@ func (k *keyset) load(ctx context.Context, address string) ([]jose.JSONWebKey, e
 		return nil, fmt.Errorf("keys: %w", err)
 	}
 	if status != http.StatusOK {
-		return nil, fmt.Errorf("keys: %s answers %d", address, status)
+		return nil, connector.FromStatus(status, fmt.Errorf("keys: %s answers %d", address, status))
 	}
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`

@@ -1,0 +1,54 @@
+package oidc_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"dex/internal/connector"
+	"dex/internal/faulttest"
+	"dex/internal/oauth"
+)
+
+// A provider that changed its key within ten seconds after its key set had been read let nobody in, and anybody's invented
+// token opened that window again and again.
+var _ = faulttest.Add("C-30", func(t *testing.T) {
+	p := newProvider(t)
+	c := p.open(nil)
+	if _, err := p.signIn(c); err != nil {
+		t.Fatal(err)
+	}
+	p.kid, p.published = "2", "2"
+	if _, err := p.signIn(c); err != nil {
+		t.Errorf("right after the key has changed: %v", err)
+	}
+	if p.asked["/keys"] != 2 {
+		t.Errorf("the keys are asked for %d times, want 2", p.asked["/keys"])
+	}
+
+	p.kid = "invented"
+	forged := connector.SubjectToken{Type: oauth.TokenTypeID, Token: p.sign(nil)}
+	strangers, leave := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			for strangers.Err() == nil {
+				if _, err := c.TokenIdentity(strangers, connector.Scopes{}, forged); err == nil {
+					t.Error("a forged token signs somebody in")
+				}
+			}
+		})
+	}
+	p.mu.Lock()
+	p.kid, p.published = "3", "3"
+	p.mu.Unlock()
+	_, err := p.signIn(c)
+	leave()
+	all.Wait()
+	if err != nil {
+		t.Errorf("while strangers show invented tokens: %v", err)
+	}
+	if n := p.asked["/keys"]; n > 12 {
+		t.Errorf("the keys are asked for %d times", n)
+	}
+})
