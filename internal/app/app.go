@@ -45,6 +45,7 @@ type App struct {
 
 	answers    *token.Answers
 	families   *token.Families
+	upstream   token.Upstream
 	offline    *token.OfflineSessions
 	signer     signer
 	ring       *seal.Ring
@@ -109,12 +110,16 @@ func (a *App) openStorage(ctx context.Context, p *Plan) error {
 	a.answers = token.NewAnswers(a.store, time.Now, a.log)
 	a.families = token.NewFamilies(a.store, lifetimes, a.answers, time.Now, a.log)
 	a.offline = token.NewOfflineSessions(a.store, lifetimes, time.Now)
-	if s.upstream == nil {
-		return nil
+	if s.upstream != nil {
+		err = takeover.Run(ctx, s.upstream, takeover.Target{
+			Store: a.store, Families: a.families, Offline: a.offline, TokenLifetime: a.cfg.Expiry.IDTokens,
+		}, a.log)
 	}
-	return takeover.Run(ctx, s.upstream, takeover.Target{
-		Store: a.store, Families: a.families, Offline: a.offline, TokenLifetime: a.cfg.Expiry.IDTokens,
-	}, a.log)
+	if err != nil {
+		return err
+	}
+	a.upstream, err = takeover.Tokens(ctx, a.store)
+	return err
 }
 
 // Close frees what New opened.

@@ -91,7 +91,8 @@ func TestDeparture(t *testing.T) {
 		}
 	})
 	t.Run("D-114 two ways of authentication at once", func(t *testing.T) {
-		s.token(codeForm("x", "client_secret", "app-secret")).wantError(400, "invalid_request")
+		s.token(codeForm("x", "client_secret", "another")).wantError(400, "invalid_request")
+		s.token(codeForm("x", "client_secret", "app-secret")).wantError(400, "invalid_grant")
 		s.token(codeForm("x", "client_id", "other")).wantError(400, "invalid_request")
 		s.token(codeForm(s.code(), "client_id", "app")).wantStatus(200)
 	})

@@ -130,7 +130,8 @@ func TestDepartureDevice(t *testing.T) {
 		wrong := func(r *http.Request) { r.SetBasicAuth("app", "wrong") }
 		s.postForm("/dex/device/code", form("scope", "openid"), wrong).wantError(401, "invalid_client")
 		s.postForm("/dex/device/code", form("client_id", "nobody"), noCredentials).wantError(401, "invalid_client")
-		s.postForm("/dex/device/code", form("client_id", "app"), noCredentials).wantError(401, "invalid_client")
+		strict := start(t, "oauth2: {compatibility: {clientChecks: strict}}\n")
+		strict.postForm("/dex/device/code", form("client_id", "app"), noCredentials).wantError(401, "invalid_client")
 		s.postForm("/dex/device/code", form("client_id", "app", "client_secret", "app-secret"), noCredentials).wantStatus(200)
 	})
 	t.Run("D-821 switched back, the secret may come later", func(t *testing.T) {

@@ -123,8 +123,9 @@ func testRevokeNothing(t *testing.T, s *server) {
 func testRevokeForeign(t *testing.T, s *server) {
 	a := s.tokens("scope", "openid offline_access audience:server:client_id:other")
 	for _, member := range []string{"access_token", "id_token", "refresh_token"} {
-		s.revoke(a.text(member), asOther).wantStatus(200) // an audience may read it, and not revoke it
-		s.postForm("/dex/token/revoke", form("token", a.text(member), "client_id", "cli"), noCredentials).wantStatus(200)
+		s.revoke(a.text(member), asOther).wantError(400, "invalid_grant") // an audience may read it, and not revoke it
+		s.postForm("/dex/token/revoke", form("token", a.text(member), "client_id", "cli"), noCredentials).
+			wantError(400, "invalid_grant")
 	}
 	s.wantAlive(a.text("access_token"))
 	s.bearer(a.text("id_token")).wantStatus(200)
@@ -245,7 +246,7 @@ func testRevokeUpstreams(t *testing.T) {
 		one, another := issue(c.one), issue(c.another)
 		s.bearer(one).wantStatus(200)
 		s.revoke(one).wantStatus(200)
-		s.revoke(another, as("strict", "s")).wantStatus(200) // whose it isn't
+		s.revoke(another, as("strict", "s")).wantError(400, "invalid_grant") // whose it isn't
 		if a := s.bearer(one); a.status != 401 {
 			t.Errorf("%s: the token lives: %d %s", name, a.status, a.body)
 		}

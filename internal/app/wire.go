@@ -49,7 +49,7 @@ func (a *App) share(p *Plan) shared {
 			Issuer: a.cfg.Issuer, Lifetime: a.cfg.Expiry.IDTokens, Signer: a.signer, Policy: rules, Now: time.Now,
 			Profile: a.compatible().TokenProfile == config.Strict,
 		},
-		verifier:    &token.Verifier{Issuer: a.cfg.Issuer, Keys: a.signer, Revocations: revocations, Now: time.Now},
+		verifier:    &token.Verifier{Issuer: a.cfg.Issuer, Keys: a.signer, Revocations: revocations, Now: time.Now, Upstream: a.upstream},
 		codes:       token.NewCodes(a.store, a.cfg.Expiry.AuthCodes, a.cfg.Expiry.AuthCodeReuseInterval, a.answers, time.Now),
 		devices:     token.NewDevices(a.store, a.cfg.Expiry.DeviceRequests, a.answers, time.Now),
 		revocations: revocations,
@@ -66,7 +66,7 @@ func (a *App) furnish(with shared) rooms {
 	r := rooms{
 		token: a.tokenEndpoint(with),
 		userinfo: userinfo.New(userinfo.Config{
-			Verifier: with.verifier, Log: a.log, UserOnly: a.compatible().TokenProfile == config.Strict,
+			Verifier: with.verifier, Log: a.log, Strict: a.compatible().TokenProfile == config.Strict,
 		}),
 		revocation: revocation.New(revocation.Config{
 			Clients: with.clients, Families: a.families, Revocations: with.revocations, Verifier: with.verifier, Log: a.log,
@@ -173,7 +173,7 @@ func (a *App) deviceEndpoints(with shared, flow *login.Flow, tokens *token.Endpo
 		EnforcePKCE:      a.cfg.OAuth2.PKCE.Enforce,
 		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
 		AnyForm:          compatible.ClientChecks == config.Upstream,
-		SecretLater:      compatible.ClientChecks == config.Upstream,
+		SecretLater:      compatible.ClientChecks != config.Strict,
 		SkipConfirmation: compatible.DeviceConfirm == config.Upstream,
 	})
 }

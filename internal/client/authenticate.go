@@ -20,7 +20,7 @@ type credentials struct {
 
 // Authenticate finds out which client sends a request whose form has been parsed, by HTTP Basic or by client_id and
 // client_secret in the body (RFC 6749, section 2.3.1). Its error is an *oauth.Error: invalid_client, invalid_request when
-// the client uses both ways at once, temporarily_unavailable with status 429 when there were too many wrong secrets, or
+// both ways are used at once and differ, temporarily_unavailable with status 429 when there were too many wrong secrets, or
 // server_error when the storage failed.
 func (r *Registry) Authenticate(req *http.Request, log *slog.Logger) (*Client, error) {
 	cred, err := readCredentials(req)
@@ -110,9 +110,12 @@ func readCredentials(req *http.Request) (credentials, error) {
 		return credentials{id: formID, secret: formSecret}, nil
 	}
 	cred := credentials{id: formDecode(user), secret: formDecode(password), rawID: user, rawSecret: password, basic: true}
-	if formSecret != "" || formID != "" && formID != cred.id && formID != cred.rawID {
+	// Some libraries send the same twice, in the body as well, which is one way for RFC 6749 (2.3).
+	sameID := formID == "" || formID == cred.id || formID == cred.rawID
+	sameSecret := formSecret == "" || formSecret == cred.secret || formSecret == cred.rawSecret
+	if !sameID || !sameSecret {
 		return credentials{}, oauth.Errorf(oauth.InvalidRequest,
-			"The request authenticates the client both by the Authorization header and in the body.")
+			"The Authorization header and the body authenticate the client by different credentials.")
 	}
 	return cred, nil
 }

@@ -46,11 +46,12 @@ var _ = faulttest.Add("C-25", func(t *testing.T) {
 	if w := stranger.do(http.MethodPost, callback, form, nil); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "dex_reposted") {
 		t.Errorf("without cookies: %d %s", w.Code, w.Body)
 	}
+	begun := "r" + strings.Repeat("a", 58) // by somebody
 	for name, c := range map[string]struct{ response, page, log string }{
 		"IdP-initiated":    {response(`ID="_a"`), "without having been asked to", "to no request (IdP-initiated)"},
 		"another's":        {response(`InResponseTo="_other"`), "This login has ended", "none of ours"},
 		"another prefix":   {response(`xmlns:q="q" q:InResponseTo="x"`), "without having been asked to", "IdP-initiated"},
-		"another browser":  {response(`InResponseTo="raaaaaaaaaaaaaaaaaaaaaaaa"`), "was begun in another browser", "is to the login raaaaaaaaaaaaaaaaaaaaaaaa"},
+		"another browser":  {response(`InResponseTo="` + begun + `"`), "was begun in another browser", "is to the login " + begun},
 		"no response":      {"PHg+", "read.", "is no response"},
 		"not even base64":  {"<x>", "read.", "is no response"},
 		"not even a start": {"", "read.", "is no response"},

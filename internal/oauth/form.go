@@ -22,9 +22,12 @@ func (f Form) Get(name string) string {
 // Has reports whether a parameter was given, with a value.
 func (f Form) Has(name string) bool { return f.Get(name) != "" }
 
-// ReadForm reads the parameters of the body; those of the URL don't count (RFC 6749, section 3.2). Lists are those that may
-// be repeated. The error is an *Error: invalid_request.
-func ReadForm(r *http.Request, lists ...string) (Form, error) {
+// Lists are the parameters that may be repeated (RFC 8693, section 2.1; RFC 8707, section 2).
+var Lists = []string{"audience", "resource"}
+
+// ReadForm reads the parameters of the body; those of the URL don't count (RFC 6749, section 3.2). The error is an *Error:
+// invalid_request.
+func ReadForm(r *http.Request) (Form, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, Errorf(InvalidRequest, "The body must be application/x-www-form-urlencoded.")
@@ -34,7 +37,7 @@ func ReadForm(r *http.Request, lists ...string) (Form, error) {
 	}
 	f := make(Form, len(r.PostForm))
 	for name, values := range r.PostForm {
-		if len(values) > 1 && !slices.Contains(lists, name) {
+		if len(values) > 1 && !slices.Contains(Lists, name) {
 			return nil, Errorf(InvalidRequest, "The parameter %s is given more than once.", name)
 		}
 		if slices.Contains(values, "") {

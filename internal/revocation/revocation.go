@@ -38,6 +38,8 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		oauth.Refuse(w, r, e.cfg.Log, "revocation request refused", err)
 		return
 	}
+	// Some libraries look at the type before they see that there is nothing.
+	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
 }
@@ -73,8 +75,7 @@ func (e *Endpoint) revokeJWT(ctx context.Context, c *client.Client, text string)
 		return err
 	}
 	if verified.Client() != c.ID {
-		e.foreign(ctx, c, verified.Client())
-		return nil
+		return e.foreign(ctx, c, verified.Client())
 	}
 	return e.cfg.Revocations.RevokeToken(ctx, &verified.Claims)
 }
@@ -86,8 +87,7 @@ func (e *Endpoint) revokeLogin(ctx context.Context, c *client.Client, text strin
 		return err
 	}
 	if found.ClientID != c.ID {
-		e.foreign(ctx, c, found.ClientID)
-		return nil
+		return e.foreign(ctx, c, found.ClientID)
 	}
 	if err := e.cfg.Revocations.RevokeLogin(ctx, found.FamilyID); err != nil {
 		return err
@@ -95,7 +95,8 @@ func (e *Endpoint) revokeLogin(ctx context.Context, c *client.Client, text strin
 	return e.cfg.Families.End(ctx, found.FamilyID)
 }
 
-// foreign tells the operator of a client that holds a token of another one. The client learns nothing by it.
-func (e *Endpoint) foreign(ctx context.Context, c *client.Client, owner string) {
+// foreign refuses a client that holds a token of another one (section 2.1), and tells the operator.
+func (e *Endpoint) foreign(ctx context.Context, c *client.Client, owner string) error {
 	e.cfg.Log.WarnContext(ctx, "client tried to revoke another client's token", "client_id", c.ID, "owner", owner)
+	return oauth.Errorf(oauth.InvalidGrant, "The token was issued to another client.")
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// CORS says which scripts of other origins may read answers (Fetch standard, section 3.2). Credentials are never
-// allowed: what is here for scripts needs none but a token that they hold.
+// CORS says which scripts of other origins may read answers (Fetch standard, section 3.2). Credentials are
+// allowed to origins that are configured one by one: what is here for scripts needs none but a token that they hold.
 type CORS struct {
 	AllowedOrigins []string // compared byte by byte; "*" is any; none means no CORS at all
 	AllowedHeaders []string // that requests may have besides the harmless ones; in any case
@@ -63,6 +63,8 @@ func (c *crossOrigin) allowOrigin(h http.Header, origin string) bool {
 		h.Set("Access-Control-Allow-Origin", "*")
 	case slices.Contains(c.origins, origin):
 		h.Set("Access-Control-Allow-Origin", origin)
+		// There are no cookies for these endpoints, but some libraries, such as keycloak-js, ask for leave to send some.
+		h.Set("Access-Control-Allow-Credentials", "true")
 	default:
 		return false
 	}

@@ -86,12 +86,16 @@ func TestCORS(t *testing.T) {
 			if resp.StatusCode != tc.status || (body == "handled") != tc.handled || (!tc.handled && body != "") {
 				t.Errorf("%d %q, want %d, handled %v", resp.StatusCode, body, tc.status, tc.handled)
 			}
+			credentials := ""
+			if tc.allowOrigin == app {
+				credentials = "true"
+			}
 			for name, want := range map[string]string{
 				"Access-Control-Allow-Origin":      tc.allowOrigin,
 				"Access-Control-Allow-Headers":     tc.allowHeaders,
 				"Vary":                             tc.vary,
 				"Access-Control-Allow-Methods":     "",
-				"Access-Control-Allow-Credentials": "",
+				"Access-Control-Allow-Credentials": credentials,
 				"Access-Control-Max-Age":           "",
 				"Access-Control-Expose-Headers":    "",
 			} {

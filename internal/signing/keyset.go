@@ -38,6 +38,18 @@ type Keyset struct {
 	Retired   []Retired        `json:"verificationKeys,omitempty"` // newest first
 }
 
+// KeyIDs returns the ids of all keys.
+func (k *Keyset) KeyIDs() []string {
+	ids := []string{k.Current.KeyID}
+	if k.Next != nil {
+		ids = append(ids, k.Next.KeyID)
+	}
+	for _, retired := range k.Retired {
+		ids = append(ids, retired.Key.KeyID)
+	}
+	return ids
+}
+
 // Retired is a public key whose tokens may still be alive.
 type Retired struct {
 	Key     jose.JSONWebKey `json:"publicKey"`

@@ -45,6 +45,7 @@ type marker struct {
 	Finished time.Time        `json:"finished"`
 	Layout   string           `json:"layout"`
 	Entities map[string]count `json:"entities"`
+	KeyIDs   []string         `json:"keyIDs,omitempty"` // of the signing keys that upstream had
 }
 
 // count is how many entities of a kind there were.
@@ -86,6 +87,7 @@ type run struct {
 	markers *store.Table[marker]
 	layout  string
 	counts  map[string]count // by entity
+	keyIDs  []string
 }
 
 func (r *run) unlessDone(ctx context.Context, do func(context.Context) error) error {
@@ -156,7 +158,12 @@ func (r *run) finish(ctx context.Context, took time.Duration) error {
 		r.log.InfoContext(ctx, "upstream's storage is empty", "layout", r.layout)
 		return nil
 	}
-	_, err := r.markers.Create(ctx, markerKey, marker{Finished: time.Now(), Layout: r.layout, Entities: r.counts})
+	if err := r.findKeys(ctx); err != nil {
+		return err
+	}
+	_, err := r.markers.Create(ctx, markerKey, marker{
+		Finished: time.Now(), Layout: r.layout, Entities: r.counts, KeyIDs: r.keyIDs,
+	})
 	if err != nil && !errors.Is(err, store.ErrExists) {
 		return err
 	}
@@ -173,6 +180,7 @@ func (r *run) importKeys(ctx context.Context) error {
 	if keys == nil {
 		return nil
 	}
+	r.keyIDs = keys.KeyIDs()
 	table := store.In(r.Store, signing.Kind)
 	_, err = table.Create(ctx, signing.RecordKey, *keys)
 	if errors.Is(err, store.ErrExists) {
@@ -185,6 +193,34 @@ func (r *run) importKeys(ctx context.Context) error {
 	}
 	r.counts["keys"] = count{Done: int64(1 + len(keys.Retired))}
 	return nil
+}
+
+// findKeys finds the ids of upstream's keys where they needn't be imported, as ours are the same record.
+func (r *run) findKeys(ctx context.Context) error {
+	if len(r.keyIDs) > 0 {
+		return nil
+	}
+	e, err := store.In(r.Store, signing.Kind).Get(ctx, signing.RecordKey)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil
+	case err != nil:
+		return fmt.Errorf("signing keys: %w", err)
+	}
+	r.keyIDs = e.Value.KeyIDs()
+	return nil
+}
+
+// Tokens returns which tokens upstream has issued before its data was taken over; none if it was not.
+func Tokens(ctx context.Context, s store.Store) (token.Upstream, error) {
+	e, err := store.In(s, store.Kind[marker]{Name: KindName}).Get(ctx, markerKey)
+	if errors.Is(err, store.ErrNotFound) {
+		return token.Upstream{}, nil
+	}
+	if err != nil {
+		return token.Upstream{}, fmt.Errorf("read when upstream's data was taken over: %w", err)
+	}
+	return token.Upstream{KeyIDs: e.Value.KeyIDs, Until: e.Value.Finished.Add(clockDifference)}, nil
 }
 
 // publish adds upstream's keys to ours as retired ones.

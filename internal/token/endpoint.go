@@ -134,7 +134,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve is the pipeline that every grant goes through.
 func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 	ctx := r.Context()
-	f, err := readForm(r)
+	f, err := oauth.ReadForm(r)
 	if err != nil {
 		return nil, err
 	}
@@ -145,6 +145,10 @@ func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 	c, err := e.client(r, f, g)
 	if err != nil {
 		return nil, err
+	}
+	if f.Has("resource") && f.Get("grant_type") != oauth.GrantTokenExchange {
+		e.log.DebugContext(ctx, "parameter resource is ignored, as it has no meaning in this grant", "client_id", c.ID,
+			"grant_type", f.Get("grant_type"), "resource", f["resource"])
 	}
 	if err := e.policy.Grant(c, f.Get("grant_type")); err != nil {
 		return nil, err
@@ -208,15 +212,6 @@ func (e *Endpoint) checkConnector(c *client.Client, found *granted, grantType st
 	return e.policy.Connector(c, found.connector, grantType)
 }
 
-// readForm reads the parameters, of which a token exchange may repeat some.
-func readForm(r *http.Request) (oauth.Form, error) {
-	f, err := oauth.ReadForm(r, exchangeLists...)
-	if err != nil || f.Get("grant_type") == oauth.GrantTokenExchange {
-		return f, err
-	}
-	return oauth.ReadForm(r)
-}
-
 // notOpened returns what the client is told of a source that could not be opened.
 func notOpened(ctx context.Context, r *federation.Registry, connectorID string, op federation.Operation, err error) error {
 	if errors.Is(err, federation.ErrDown) {
@@ -263,7 +258,7 @@ func (e *Endpoint) encode(found *granted, t Tokens, refreshToken string) ([]byte
 		ExpiresIn    int64  `json:"expires_in"`
 		RefreshToken string `json:"refresh_token,omitempty"`
 		IDToken      string `json:"id_token,omitempty"`
-		Scope        string `json:"scope"`
+		Scope        string `json:"scope,omitempty"`
 	}{t.Access, found.issued, kind, t.ExpiresIn, refreshToken, t.ID, strings.Join(found.Scopes, " ")}
 	return json.Marshal(answer)
 }

@@ -21,9 +21,6 @@ type exchangeGrant struct {
 	anyAudience bool
 }
 
-// exchangeLists are the parameters that RFC 8693 (2.1) allows several times.
-var exchangeLists = []string{"audience", "resource"}
-
 func (g *exchangeGrant) verify(ctx context.Context, r *request) (*granted, error) {
 	subject, requested, err := readExchange(r.form)
 	if err != nil {
@@ -109,7 +106,7 @@ func (g *exchangeGrant) source(ctx context.Context, connectorID string) (*federa
 func (g *exchangeGrant) scopes(ctx context.Context, r *request) ([]string, error) {
 	requested := r.scopes()
 	if !g.anyAudience {
-		for _, name := range exchangeLists {
+		for _, name := range oauth.Lists {
 			for _, target := range r.form[name] {
 				scope, err := g.target(ctx, r.client, target)
 				if err != nil {

@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,7 +28,14 @@ type Verifier struct {
 	Issuer      string
 	Keys        Keys
 	Revocations *Revocations
+	Upstream    Upstream
 	Now         func() time.Time
+}
+
+// Upstream says which tokens upstream has issued, before its data was taken over.
+type Upstream struct {
+	KeyIDs []string // of the keys that it signed with
+	Until  time.Time
 }
 
 // Claims is what a token of ours says.
@@ -42,6 +50,8 @@ type Claims struct {
 	AuthorizedParty   string          `json:"azp"`
 	ClientID          string          `json:"client_id"`
 	Scope             *string         `json:"scope"` // nil in ID tokens, in upstream's, and where none was granted
+	AccessTokenHash   string          `json:"at_hash"`
+	CodeHash          string          `json:"c_hash"`
 	Events            json.RawMessage `json:"events"`
 	Email             string          `json:"email"`
 	EmailVerified     *bool           `json:"email_verified"`
@@ -96,6 +106,33 @@ func (c *Claims) Has(scope string) bool {
 type Verified struct {
 	Payload []byte // the claims as they were signed
 	Claims
+	// MayBeUpstreams says that the token can be an access token of upstream's, which doesn't tell it from an ID token.
+	MayBeUpstreams bool
+}
+
+// IsAccessToken reports whether the token is an access token, or may be one of upstream's.
+func (v *Verified) IsAccessToken() bool { return v.Claims.IsAccessToken() || v.MayBeUpstreams }
+
+// issued reports whether upstream may have issued an access token: each had a hash in place of that of another token, and
+// none that of a code.
+func (u *Upstream) issued(token string, c *Claims) bool {
+	if c.IsAccessToken() || c.AccessTokenHash == "" || c.CodeHash != "" || !time.Unix(c.IssuedAt, 0).Before(u.Until) {
+		return false
+	}
+	return slices.Contains(u.KeyIDs, keyID(token))
+}
+
+// keyID returns the id of the key that a token, which has been verified, was signed with.
+func keyID(token string) string {
+	encoded, _, _ := strings.Cut(token, ".")
+	var header struct {
+		KeyID string `json:"kid"`
+	}
+	text, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil || json.Unmarshal(text, &header) != nil {
+		return ""
+	}
+	return header.KeyID
 }
 
 // Verify checks a token that stands for its user, so that it must be alive. The error is ErrRefused, or that the storage
@@ -119,7 +156,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Verified, error) {
 	case revoked:
 		return Verified{}, fmt.Errorf("%w: it was revoked", ErrRefused)
 	}
-	return Verified{Payload: payload, Claims: claims}, nil
+	return Verified{Payload: payload, Claims: claims, MayBeUpstreams: v.Upstream.issued(token, &claims)}, nil
 }
 
 // VerifyHint checks a token that only tells who its user is, and returns their sub claim; the token may have expired

@@ -17,9 +17,9 @@ import (
 type Config struct {
 	Verifier *token.Verifier
 	Log      *slog.Logger
-	// UserOnly answers with the claims about the user only, as the standard has it, and not with the token's whole
-	// payload, as upstream does.
-	UserOnly bool
+	// Strict takes access tokens only, and answers with the claims about the user only, as the standard has it. Otherwise
+	// ID tokens do as well, and the answer is the token's whole payload, as upstream has it.
+	Strict bool
 }
 
 // Endpoint is the UserInfo endpoint.
@@ -53,12 +53,16 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		oauth.Refuse(w, r, e.cfg.Log, "userinfo request failed", verifyErr)
 		return
 	}
+	if e.cfg.Strict && !verified.IsAccessToken() {
+		challenge(w, oauth.Errorf(oauth.InvalidToken, "The token is no access token."))
+		return
+	}
 	if !verified.Has(oauth.ScopeOpenID) {
 		challenge(w, oauth.Errorf(oauth.InsufficientScope, "The token was not granted the scope openid."))
 		return
 	}
 	body := verified.Payload
-	if e.cfg.UserOnly {
+	if e.cfg.Strict {
 		var encodeErr error
 		if body, encodeErr = userClaims(&verified); encodeErr != nil {
 			oauth.Refuse(w, r, e.cfg.Log, "userinfo request failed", encodeErr)
