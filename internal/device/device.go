@@ -18,6 +18,7 @@ import (
 	"dex/internal/login"
 	"dex/internal/oauth"
 	"dex/internal/policy"
+	"dex/internal/server"
 	"dex/internal/token"
 	"dex/internal/ui"
 )
@@ -49,9 +50,9 @@ type Config struct {
 
 // Endpoints are the pages and endpoints of the device flow.
 type Endpoints struct {
-	cfg      Config
-	base     string // the issuer's path, "" for the root
-	crossing *http.CrossOriginProtection
+	cfg   Config
+	base  string // the issuer's path, "" for the root
+	forms *server.FormGuard
 }
 
 // New returns the endpoints of the device flow.
@@ -60,12 +61,7 @@ func New(cfg Config) *Endpoints {
 	if base == "/" {
 		base = ""
 	}
-	e := &Endpoints{cfg: cfg, base: base, crossing: http.NewCrossOriginProtection()}
-	// Behind a proxy the Host header may be another than the browser's.
-	if err := e.crossing.AddTrustedOrigin(cfg.IssuerURL.Scheme + "://" + cfg.IssuerURL.Host); err != nil {
-		cfg.Log.Warn("device codes are accepted from the address of the request only", "err", err)
-	}
-	return e
+	return &Endpoints{cfg: cfg, base: base, forms: server.NewFormGuard(cfg.IssuerURL)}
 }
 
 // Redirect returns the page for an authorization request whose redirect URI is the way back into upstream's own device

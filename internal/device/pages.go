@@ -44,7 +44,7 @@ func shown(code string) string {
 // Verify takes the code that a user has typed, asks whether the device is theirs, and takes the answer.
 func (e *Endpoints) Verify() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := e.crossing.Check(r); err != nil {
+		if err := e.forms.Check(r); err != nil {
 			e.fail(w, r, http.StatusForbidden, "The form was sent from another site.", err)
 			return
 		}

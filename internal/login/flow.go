@@ -19,6 +19,7 @@ import (
 	"dex/internal/oauth"
 	"dex/internal/policy"
 	"dex/internal/seal"
+	"dex/internal/server"
 	"dex/internal/store"
 	"dex/internal/token"
 	"dex/internal/ui"
@@ -78,7 +79,7 @@ type Flow struct {
 	base     string // the issuer's path, "" for the root
 	requests keeper
 	pending  *store.Table[pending]
-	crossing *http.CrossOriginProtection
+	forms    *server.FormGuard
 	log      *slog.Logger
 	now      func() time.Time
 }
@@ -91,17 +92,12 @@ func New(cfg Config) *Flow {
 		base:     base,
 		requests: newKeeper(cfg, base),
 		pending:  pendingIn(cfg.Store),
-		crossing: http.NewCrossOriginProtection(),
+		forms:    server.NewFormGuard(cfg.IssuerURL),
 		log:      cfg.Log,
 		now:      cfg.Now,
 	}
 	if f.base == "/" {
 		f.base = ""
-	}
-	// Behind a proxy the Host header may be another than the browser's.
-	origin := cfg.IssuerURL.Scheme + "://" + cfg.IssuerURL.Host
-	if err := f.crossing.AddTrustedOrigin(origin); err != nil {
-		f.log.Warn("forms are accepted from the address of the request only", "issuer", cfg.Issuer, "err", err)
 	}
 	return f
 }

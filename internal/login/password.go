@@ -137,7 +137,7 @@ func (f *Flow) passwordPage(
 
 // readForm reads the body of one of our forms, which no other site may send (CSRF).
 func (f *Flow) readForm(r *http.Request) error {
-	if err := f.crossing.Check(r); err != nil {
+	if err := f.forms.Check(r); err != nil {
 		return pageErrorf(http.StatusForbidden, "The form was sent from another site.").because(err)
 	}
 	if err := r.ParseForm(); err != nil {

@@ -336,19 +336,20 @@ func newUserCode() string {
 	return string(code)
 }
 
-// readUserCode returns the code that a user has typed as it is stored: case, spaces and dashes don't matter (RFC 8628,
-// section 6.1). False for what can be none.
+// readUserCode returns the code that a user has typed as it is stored. Case doesn't matter, and neither does what is no
+// letter of a code (RFC 8628, section 6.1), such as the colon of the line that the code or its link was copied from. False
+// for what can be none.
 func readUserCode(typed string) (string, bool) {
 	if len(typed) > 4*userCodeLength {
 		return "", false
 	}
 	letters := strings.Map(func(r rune) rune {
-		if r == '-' || r == ' ' || r == '\t' {
+		if !strings.ContainsRune(userCodeLetters, r) {
 			return -1
 		}
 		return r
 	}, strings.ToUpper(typed))
-	if len(letters) != userCodeLength || strings.Trim(letters, userCodeLetters) != "" {
+	if len(letters) != userCodeLength {
 		return "", false
 	}
 	return letters[:userCodeLength/2] + "-" + letters[userCodeLength/2:], true
