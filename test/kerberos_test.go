@@ -287,7 +287,9 @@ func (s *kerberosSite) checkLateKeytab(t *testing.T, kim personClaims) {
 	s.newKeys(t, "none", "")
 	w := newWorkstation(t, s.at(t, kimAtHome))
 	var form string
-	eventually(t, patience, "the connector is opened", func() bool {
+	// The server has tried to open it since the start, with pauses that have grown to a minute by now if the machine is busy.
+	const longestPause = time.Minute
+	eventually(t, longestPause+patience, "the connector is opened", func() bool {
 		form = w.get(t, s.authURL("/auth/no-keytab-no-form", nil)).header.Get("Location")
 		return strings.Contains(form, "/login")
 	})

@@ -75,7 +75,8 @@ func isTemporary(err error) bool {
 	if isUntrusted(err) {
 		return false
 	}
-	if _, ok := errors.AsType[net.Error](err); ok {
+	// A bare number of the system's, as of a file that is not there, has the methods of a net.Error, too.
+	if network, ok := errors.AsType[net.Error](err); ok && !isErrno(network) {
 		return true
 	}
 	for _, lost := range []error{
@@ -87,6 +88,11 @@ func isTemporary(err error) bool {
 		}
 	}
 	return false
+}
+
+func isErrno(err error) bool {
+	_, ok := err.(syscall.Errno) //nolint:errorlint // this very error, not one that it wraps
+	return ok
 }
 
 // isUntrusted reports whether somebody answered with whom no TLS connection can be made: a certificate or a setting has to
