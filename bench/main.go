@@ -28,6 +28,11 @@ type options struct {
 	profiles   string        // folder for CPU profiles of the server; empty for none
 }
 
+// measures reports whether an operation is to be measured.
+func (o options) measures(name string) bool {
+	return o.only == "" || slices.Contains(strings.Split(o.only, ","), name)
+}
+
 func main() {
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -45,6 +50,9 @@ func run() error {
 	failures := 0
 	for i, algorithm := range o.algorithms {
 		for _, storage := range o.storages {
+			if o.only == takeoverName {
+				continue
+			}
 			s := setup{storage: storage, algorithm: algorithm, number: i + 1}
 			failed, err := measureServer(ctx, os.Stdout, o, s)
 			if err != nil {
@@ -52,6 +60,13 @@ func run() error {
 			}
 			failures += failed
 		}
+	}
+	if slices.Contains(o.storages, "sqlite3") && o.measures(takeoverName) {
+		failed, err := measureTakeover(ctx, os.Stdout, o)
+		if err != nil {
+			return fmt.Errorf("%s: %w", takeoverName, err)
+		}
+		failures += failed
 	}
 	if failures > 0 {
 		return fmt.Errorf("%d operations failed", failures)
@@ -90,7 +105,7 @@ func measureServer(ctx context.Context, out io.Writer, o options, s setup) (fail
 	}
 	t := newTable(out, o, srv)
 	for _, op := range operations {
-		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), op.name) {
+		if !o.measures(op.name) {
 			continue
 		}
 		r, err := measure(ctx, o, srv, baseline, op)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,6 +76,8 @@ type server struct {
 	binary string
 	issuer string
 	admin  string // address of the telemetry listener
+
+	patience time.Duration // with its first answer; 0 for startTimeout
 
 	process    *exec.Cmd
 	log        *os.File
@@ -170,7 +173,7 @@ func (s *server) launch(ctx context.Context) error {
 		s.process = nil
 		return errors.Join(err, s.log.Close())
 	}
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(s.patience, startTimeout))
 	defer cancel()
 	for !s.answers(ctx) {
 		select {

@@ -57,12 +57,20 @@ type App struct {
 	issuer     *url.URL
 	web        *server.Certificate // of the HTTPS listener; nil if there is none
 	caches     []func(store.Change)
+	operators  *operators // nil where telemetry has no listener
 }
 
 // New opens what a plan needs. Close must be called at the end.
 func New(ctx context.Context, p *Plan, opts Options) (*App, error) {
 	a := &App{cfg: p.Config, opts: opts, log: opts.Log}
-	if err := a.open(ctx, p); err != nil {
+	a.metrics = telemetry.NewMetrics(a.opts.Version)
+	a.health = telemetry.NewHealth(a.log)
+	// Operators are answered first: to open the storage, and to import what upstream has there, may take minutes.
+	err := a.listenForOperators(ctx)
+	if err == nil {
+		err = a.open(ctx, p)
+	}
+	if err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
@@ -89,14 +97,13 @@ func (a *App) open(ctx context.Context, p *Plan) error {
 	if a.ring, err = seal.Open(ctx, a.store, a.cfg.Expiry.AuthRequests); err != nil {
 		return err
 	}
-	a.metrics = telemetry.NewMetrics(a.opts.Version)
-	a.health = telemetry.NewHealth(a.log)
 	a.health.Add("storage", a.store.Ping)
 	return a.wire(ctx, p)
 }
 
 // openStorage opens the storage and imports what upstream has there. The signing keys come after it: upstream's go on.
 func (a *App) openStorage(ctx context.Context, p *Plan) error {
+	a.health.Starting("opening the storage")
 	s, err := p.openStorage(ctx, a.log)
 	if err != nil {
 		return err
@@ -113,6 +120,7 @@ func (a *App) openStorage(ctx context.Context, p *Plan) error {
 	if s.upstream != nil {
 		err = takeover.Run(ctx, s.upstream, takeover.Target{
 			Store: a.store, Families: a.families, Offline: a.offline, TokenLifetime: a.cfg.Expiry.IDTokens,
+			Progress: a.health.Starting,
 		}, a.log)
 	}
 	if err != nil {
@@ -132,6 +140,9 @@ func (a *App) Close() error {
 		if err := a.store.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("close storage: %w", err))
 		}
+	}
+	if a.operators != nil {
+		errs = append(errs, a.operators.stop())
 	}
 	return errors.Join(errs...)
 }
@@ -247,9 +258,13 @@ func (a *App) Run(ctx context.Context) error {
 	all := server.Group{
 		Log: a.log, Listeners: listeners, OnDrain: func() { a.health.SetReady(false) },
 	}
-	err = all.Serve(ctx)
+	err = all.Serve(a.whileOperatorsAreServed(ctx))
 	stop()
-	return errors.Join(err, group.Wait())
+	err = errors.Join(err, group.Wait())
+	if a.operators != nil {
+		err = errors.Join(err, a.operators.stop())
+	}
+	return err
 }
 
 // forget makes the caches forget what this or another replica has changed.

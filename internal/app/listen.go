@@ -33,20 +33,77 @@ func (a *App) telemetry() http.Handler {
 	}.Handler()
 }
 
-// listeners returns what to listen on.
+// operatorsDrain is how long requests of operators may take when all others have ended.
+const operatorsDrain = 3 * time.Second
+
+// operators is the listener for operators. It serves from before anything else is opened until everything else has
+// ended, so that probes and the last scrape of metrics find the process starting or stopping rather than gone.
+type operators struct {
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when err is set
+	err    error
+}
+
+// listenForOperators begins to serve telemetry, if it has an address, and returns when that is bound.
+func (a *App) listenForOperators(ctx context.Context) error {
+	addr := a.cfg.Telemetry.HTTP
+	if addr == "" {
+		return nil
+	}
+	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	o, bound := &operators{cancel: cancel, ended: make(chan struct{})}, make(chan struct{})
+	all := server.Group{Log: a.log, DrainTimeout: operatorsDrain, Listeners: []server.Listener{{
+		Name: "telemetry", Key: "telemetry.http", Address: addr, Handler: a.telemetry(),
+		Timeouts: server.Timeouts{Write: 10 * time.Minute}, // profiles take as long as they are asked to
+		OnBound: func(address net.Addr) {
+			a.bound("telemetry")(address)
+			close(bound)
+		},
+	}}}
+	go func() {
+		defer close(o.ended)
+		o.err = all.Serve(serving)
+	}()
+	select {
+	case <-bound:
+		a.operators = o
+		return nil
+	case <-o.ended:
+		cancel()
+		return o.err
+	}
+}
+
+// whileOperatorsAreServed returns a context that also ends when the listener for operators fails.
+func (a *App) whileOperatorsAreServed(ctx context.Context) context.Context {
+	if a.operators == nil {
+		return ctx
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		select {
+		case <-a.operators.ended:
+		case <-ctx.Done():
+		}
+	}()
+	return ctx
+}
+
+// stop lets the requests of operators end, and returns how the listener fared. It may be called again.
+func (o *operators) stop() error {
+	o.cancel()
+	<-o.ended
+	return o.err
+}
+
+// listeners returns what browsers and applications talk to.
 func (a *App) listeners() ([]server.Listener, error) {
 	web, err := a.Handler()
 	if err != nil {
 		return nil, err
 	}
 	var all []server.Listener
-	if addr := a.cfg.Telemetry.HTTP; addr != "" {
-		all = append(all, server.Listener{
-			Name: "telemetry", Key: "telemetry.http", Address: addr, OnBound: a.bound("telemetry"), Last: true,
-			Handler:  a.telemetry(),
-			Timeouts: server.Timeouts{Write: 10 * time.Minute}, // profiles take as long as they are asked to
-		})
-	}
 	if addr := a.cfg.Web.HTTP; addr != "" {
 		all = append(all, server.Listener{
 			Name: "http", Key: "web.http", Address: addr, Handler: web, OnBound: a.bound("http"),

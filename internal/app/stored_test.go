@@ -60,9 +60,12 @@ func TestUpstreamsRefreshTokens(t *testing.T) {
 	adopt := func(t *testing.T, stored store.Store, legacy token.Legacy) {
 		t.Helper()
 		log := slog.New(slog.DiscardHandler)
-		answers := token.NewAnswers(stored, time.Now, log)
-		families := token.NewFamilies(stored, token.Policy{Rotate: true}, answers, time.Now, log)
-		if err := families.Adopt(t.Context(), legacy); err != nil {
+		families := token.NewFamilies(stored, token.Policy{Rotate: true}, token.NewAnswers(stored, time.Now, log), time.Now, log)
+		records, err := families.Adopted(legacy)
+		if err == nil {
+			err = store.CreateAll(t.Context(), stored, records)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

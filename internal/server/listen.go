@@ -33,9 +33,6 @@ type Listener struct {
 	// OnBound, if not nil, is told the address that was bound, before anything is served there.
 	OnBound  func(net.Addr)
 	Timeouts Timeouts
-	// Last keeps the listener serving until the others have drained, so that probes and the last scrape of metrics find
-	// the process stopping rather than gone.
-	Last bool
 }
 
 // Timeouts end connections whose clients are too slow, deliberately or not. Zero values mean the defaults.
@@ -153,33 +150,20 @@ func (s *server) serve() error {
 	return fmt.Errorf("listener %s: %w", s.Name, err)
 }
 
-// drain stops all servers at once, but those that are to be last after the others, all before one deadline.
+// drain stops all servers at once, before a deadline.
 func (g *Group) drain(ctx context.Context, servers []*server) error {
 	if g.OnDrain != nil {
 		g.OnDrain()
 	}
 	ctx, cancel := context.WithTimeout(ctx, orDefault(g.DrainTimeout, DefaultDrainTimeout))
 	defer cancel()
-	return errors.Join(
-		g.stop(ctx, servers, func(s *server) bool { return !s.Last }),
-		g.stop(ctx, servers, func(s *server) bool { return s.Last }),
-	)
-}
-
-// stop stops those of the servers that are meant.
-func (g *Group) stop(ctx context.Context, servers []*server, meant func(*server) bool) error {
 	results := make(chan error, len(servers))
-	stopping := 0
 	for _, s := range servers {
-		if !meant(s) {
-			continue
-		}
-		stopping++
 		g.Log.DebugContext(ctx, "starting graceful shutdown", "server", s.Name)
 		go func() { results <- s.shutdown(ctx) }()
 	}
 	var errs []error
-	for range stopping {
+	for range servers {
 		errs = append(errs, <-results)
 	}
 	return errors.Join(errs...)

@@ -61,6 +61,9 @@ func (t *Table[T]) Create(ctx context.Context, key string, v T) (Entry[T], error
 	return Entry[T]{Key: key, Revision: rev, Value: v}, nil
 }
 
+// Record returns the record that Create would store.
+func (t *Table[T]) Record(key string, v T) (Record, error) { return t.encode(key, "", &v) }
+
 // Replace overwrites an entry that was read before; ErrConflict when somebody else was faster, ErrNotFound when it is
 // gone. Prefer Update, which tries again.
 func (t *Table[T]) Replace(ctx context.Context, e Entry[T]) (Entry[T], error) {

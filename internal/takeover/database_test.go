@@ -148,10 +148,10 @@ func column(t testing.TB, db *sql.DB, query string) (values []string) {
 
 // readable returns the entities that can be read, and the keys of the others.
 func readable[T any](
-	t testing.TB, read func(context.Context, func(takeover.Item[T]) error) error,
+	t testing.TB, read func(context.Context, string, func(takeover.Item[T]) error) error,
 ) (values []T, unreadable []string) {
 	t.Helper()
-	err := read(t.Context(), func(i takeover.Item[T]) error {
+	err := read(t.Context(), "", func(i takeover.Item[T]) error {
 		if i.Err == nil {
 			values = append(values, i.Value)
 		} else {

@@ -68,8 +68,8 @@ func (e *etcdSource) Keys(ctx context.Context) (*signing.Keyset, error) {
 }
 
 // Clients is part of Source.
-func (e *etcdSource) Clients(ctx context.Context, each func(Item[client.Document]) error) error {
-	return eachValue(ctx, e, etcdClients, func(key string, c client.Document) (client.Document, error) {
+func (e *etcdSource) Clients(ctx context.Context, after string, each func(Item[client.Document]) error) error {
+	return eachValue(ctx, e, etcdClients, after, func(key string, c client.Document) (client.Document, error) {
 		return c, sameID(key, c.ID)
 	}, each)
 }
@@ -84,15 +84,15 @@ type etcdConnector struct {
 }
 
 // Connectors is part of Source.
-func (e *etcdSource) Connectors(ctx context.Context, each func(Item[federation.Document]) error) error {
-	return eachValue(ctx, e, etcdConnectors, func(key string, c etcdConnector) (federation.Document, error) {
+func (e *etcdSource) Connectors(ctx context.Context, after string, each func(Item[federation.Document]) error) error {
+	return eachValue(ctx, e, etcdConnectors, after, func(key string, c etcdConnector) (federation.Document, error) {
 		return federation.Document(c), sameID(key, c.ID)
 	}, each)
 }
 
 // Passwords is part of Source.
-func (e *etcdSource) Passwords(ctx context.Context, each func(Item[local.Document]) error) error {
-	return eachValue(ctx, e, etcdPasswords, func(key string, p local.Document) (local.Document, error) {
+func (e *etcdSource) Passwords(ctx context.Context, after string, each func(Item[local.Document]) error) error {
+	return eachValue(ctx, e, etcdPasswords, after, func(key string, p local.Document) (local.Document, error) {
 		return p, sameID(key, local.Key(p.Email))
 	}, each)
 }
@@ -104,8 +104,8 @@ type etcdOfflineSession struct {
 }
 
 // OfflineSessions is part of Source. Keys are in lower case and tell nothing of whose session it is.
-func (e *etcdSource) OfflineSessions(ctx context.Context, each func(Item[OfflineSession]) error) error {
-	return eachValue(ctx, e, etcdOfflineSessions, func(key string, o etcdOfflineSession) (OfflineSession, error) {
+func (e *etcdSource) OfflineSessions(ctx context.Context, after string, each func(Item[OfflineSession]) error) error {
+	return eachValue(ctx, e, etcdOfflineSessions, after, func(key string, o etcdOfflineSession) (OfflineSession, error) {
 		s := OfflineSession{UserID: o.UserID, ConnectorID: o.ConnectorID, Data: o.ConnectorData}
 		return s, sameID(key, strings.ToLower(o.UserID+"|"+o.ConnectorID))
 	}, each)
@@ -126,8 +126,8 @@ type etcdRefreshToken struct {
 }
 
 // RefreshTokens is part of Source.
-func (e *etcdSource) RefreshTokens(ctx context.Context, each func(Item[RefreshToken]) error) error {
-	return eachValue(ctx, e, etcdRefreshTokens, func(key string, t etcdRefreshToken) (RefreshToken, error) {
+func (e *etcdSource) RefreshTokens(ctx context.Context, after string, each func(Item[RefreshToken]) error) error {
+	return eachValue(ctx, e, etcdRefreshTokens, after, func(key string, t etcdRefreshToken) (RefreshToken, error) {
 		return RefreshToken{
 			Legacy: token.Legacy{
 				ID: t.ID, Token: t.Token, ObsoleteToken: t.ObsoleteToken, CreatedAt: t.CreatedAt, LastUsed: t.LastUsed,
@@ -154,19 +154,25 @@ func (e *etcdSource) get(ctx context.Context, key string, options ...clientv3.Op
 	return e.client.Get(ctx, key, options...)
 }
 
-// eachValue reads all values below a prefix, in the order of the keys. Read makes an entity of a value; key is what follows
+// eachValue reads the values below a prefix that follow a key, in the order of the keys. Read makes an entity of a value; key is what follows
 // the prefix.
 func eachValue[V, T any](
-	ctx context.Context, e *etcdSource, prefix string, read func(key string, v V) (T, error), each func(Item[T]) error,
+	ctx context.Context, e *etcdSource, prefix, after string, read func(key string, v V) (T, error),
+	each func(Item[T]) error,
 ) error {
 	first, end := e.namespace+prefix, clientv3.GetPrefixRangeEnd(e.namespace+prefix)
-	for from := first; ; {
+	from := first
+	if after != "" {
+		from += after + "\x00"
+	}
+	for {
 		response, err := e.get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(pageSize))
 		if err != nil {
 			return fmt.Errorf("read keys %s: %w", prefix, err)
 		}
 		for _, kv := range response.Kvs {
 			i := Item[T]{Table: strings.TrimSuffix(prefix, "/"), Key: strings.TrimPrefix(string(kv.Key), first)}
+			i.Place = i.Key
 			var v V
 			if i.Err = json.Unmarshal(kv.Value, &v); i.Err == nil {
 				i.Value, i.Err = read(i.Key, v)

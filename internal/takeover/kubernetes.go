@@ -28,12 +28,15 @@ type Objects func(ctx context.Context, plural string, each func(json.RawMessage)
 // upstream and for us.
 type shared struct{}
 
-func (shared) Keys(context.Context) (*signing.Keyset, error)                           { return nil, nil }
-func (shared) Clients(context.Context, func(Item[client.Document]) error) error        { return nil }
-func (shared) Connectors(context.Context, func(Item[federation.Document]) error) error { return nil }
-func (shared) Passwords(context.Context, func(Item[local.Document]) error) error       { return nil }
+func (shared) Keys(context.Context) (*signing.Keyset, error)                            { return nil, nil }
+func (shared) Clients(context.Context, string, func(Item[client.Document]) error) error { return nil }
+func (shared) Connectors(context.Context, string, func(Item[federation.Document]) error) error {
+	return nil
+}
+func (shared) Passwords(context.Context, string, func(Item[local.Document]) error) error { return nil }
 
-// kubernetes is a Source over upstream's custom resources.
+// kubernetes is a Source over upstream's custom resources. Its items have no place: the server names no order of objects
+// that would be the same at the next start.
 type kubernetes struct {
 	shared
 	objects Objects
@@ -65,7 +68,7 @@ type offlineSessionObject struct {
 }
 
 // OfflineSessions is part of Source.
-func (k kubernetes) OfflineSessions(ctx context.Context, each func(Item[OfflineSession]) error) error {
+func (k kubernetes) OfflineSessions(ctx context.Context, _ string, each func(Item[OfflineSession]) error) error {
 	return eachObject(ctx, k, offlineSessionsResource, func(_ string, o offlineSessionObject) OfflineSession {
 		return OfflineSession{UserID: o.UserID, ConnectorID: o.ConnID, Data: o.ConnectorData}
 	}, each)
@@ -85,7 +88,7 @@ type refreshTokenObject struct {
 }
 
 // RefreshTokens is part of Source. The name of an object is the id of the token.
-func (k kubernetes) RefreshTokens(ctx context.Context, each func(Item[RefreshToken]) error) error {
+func (k kubernetes) RefreshTokens(ctx context.Context, _ string, each func(Item[RefreshToken]) error) error {
 	return eachObject(ctx, k, refreshTokensResource, func(name string, t refreshTokenObject) RefreshToken {
 		return RefreshToken{
 			Legacy: token.Legacy{

@@ -41,28 +41,34 @@ func (r *run) putPassword(ctx context.Context, i Item[local.Document]) error {
 	return nil
 }
 
-func (r *run) putOfflineSession(ctx context.Context, i Item[OfflineSession]) error {
+func (r *run) offlineRecords(i Item[OfflineSession]) ([]store.Record, error) {
 	if i.Value.ConnectorID == "" {
-		return unusablef("it names no connector")
+		return nil, unusablef("it names no connector")
 	}
-	if err := checkSize(i.Value); err != nil {
-		return err
-	}
-	return r.Offline.Adopt(ctx, i.Value.UserID, i.Value.ConnectorID, i.Value.Data)
+	return usable(r.Offline.Adopted(i.Value.UserID, i.Value.ConnectorID, i.Value.Data))
 }
 
-func (r *run) putRefreshToken(ctx context.Context, i Item[RefreshToken]) error {
+func (r *run) refreshRecords(i Item[RefreshToken]) ([]store.Record, error) {
 	t := i.Value
 	if err := checkKey(t.ID); err != nil {
-		return err
+		return nil, err
 	}
-	if err := checkSize(t); err != nil {
-		return err
+	data, err := usable(r.Offline.Adopted(t.Identity.UserID, t.ConnectorID, t.Data))
+	if err != nil {
+		return nil, err
 	}
-	if err := r.Offline.Adopt(ctx, t.Identity.UserID, t.ConnectorID, t.Data); err != nil {
-		return err
+	families, err := usable(r.Families.Adopted(t.Legacy))
+	return append(data, families...), err
+}
+
+// usable reports records that are too large, which must not end the import of all the others.
+func usable(records []store.Record, err error) ([]store.Record, error) {
+	for _, r := range records {
+		if len(r.Data) > largest {
+			return nil, unusablef("it has %d bytes, allowed are %d", len(r.Data), largest)
+		}
 	}
-	return r.Families.Adopt(ctx, t.Legacy)
+	return records, err
 }
 
 // create stores a document unless there is one already, and reports whether it did.
@@ -80,9 +86,11 @@ func create[T any](ctx context.Context, table *store.Table[T], key string, v T) 
 	return err == nil, err
 }
 
+// largest is how large a document may be, in bytes, before it is sealed.
+const largest = store.MaxData - 4<<10
+
 // checkSize reports whether something is too large for a record, which must not end the import of all the others.
 func checkSize(v any) error {
-	const largest = store.MaxData - 4<<10 // as the record has members of its own
 	document, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)

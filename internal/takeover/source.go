@@ -18,30 +18,31 @@ import (
 
 const (
 	// pageSize is how many entities are read, and so kept in memory, at a time.
-	pageSize = 250
+	pageSize = 500
 	// pageTimeout bounds the reading of one page.
 	pageTimeout = 30 * time.Second
 )
 
 // A Source reads what upstream keeps in a storage, and changes nothing there. The methods that take a function call it
-// for one entity after the other and end with its error. Between its calls nothing is kept open in the storage, so it may
-// write there.
+// for one entity after the other, those only that follow a place, and end with its error. Between its calls nothing is
+// kept open in the storage, so it may write there. An empty place, or one that is not the source's, is before all of them.
 type Source interface {
 	// Layout names the form in which upstream's data is there; empty if there is none. Called at each start.
 	Layout(ctx context.Context) (string, error)
 	// Keys returns the signing keys; nil if there are none. Keys that can't be read are an error.
 	Keys(ctx context.Context) (*signing.Keyset, error)
-	Clients(ctx context.Context, each func(Item[client.Document]) error) error
-	Connectors(ctx context.Context, each func(Item[federation.Document]) error) error
-	Passwords(ctx context.Context, each func(Item[local.Document]) error) error
-	OfflineSessions(ctx context.Context, each func(Item[OfflineSession]) error) error
-	RefreshTokens(ctx context.Context, each func(Item[RefreshToken]) error) error
+	Clients(ctx context.Context, after string, each func(Item[client.Document]) error) error
+	Connectors(ctx context.Context, after string, each func(Item[federation.Document]) error) error
+	Passwords(ctx context.Context, after string, each func(Item[local.Document]) error) error
+	OfflineSessions(ctx context.Context, after string, each func(Item[OfflineSession]) error) error
+	RefreshTokens(ctx context.Context, after string, each func(Item[RefreshToken]) error) error
 }
 
 // An Item is an entity as it was read.
 type Item[T any] struct {
 	Table string // or its like in the storage
 	Key   string // the primary key there
+	Place string // where it is in the order of the source; empty where that can't be found again
 	Value T
 	Err   error // why it can't be read, if it can't
 }

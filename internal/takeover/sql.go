@@ -131,7 +131,7 @@ func (d *database) lookAround(ctx context.Context) error {
 // step returns the name of the layout with the number of upstream's last change to it.
 func (d *database) step(ctx context.Context) (string, error) {
 	var last any
-	err := d.each(ctx, migrations, []string{"num"}, func(r *row) error {
+	err := d.each(ctx, migrations, []string{"num"}, nil, func(r *row) error {
 		last = r.values["num"]
 		return nil
 	})
@@ -144,7 +144,7 @@ func (d *database) step(ctx context.Context) (string, error) {
 // Keys is part of Source.
 func (d *database) Keys(ctx context.Context) (keys *signing.Keyset, err error) {
 	columns := []string{"signing_key", "verification_keys", "next_rotation"}
-	err = d.each(ctx, keysTable, columns, func(r *row) error {
+	err = d.each(ctx, keysTable, columns, nil, func(r *row) error {
 		if r.text("id") != "keys" {
 			return nil
 		}
@@ -155,8 +155,8 @@ func (d *database) Keys(ctx context.Context) (keys *signing.Keyset, err error) {
 }
 
 // Clients is part of Source.
-func (d *database) Clients(ctx context.Context, each func(Item[client.Document]) error) error {
-	return eachItem(ctx, d, d.tables.clients, []string{
+func (d *database) Clients(ctx context.Context, after string, each func(Item[client.Document]) error) error {
+	return eachItem(ctx, d, d.tables.clients, after, []string{
 		"secret", "redirect_uris", "trusted_peers", "public", "name", "logo_url", "allowed_connectors", "mfa_chain",
 		"post_logout_redirect_uris", "sso_shared_with", "backchannel_logout_uri", "refresh_token_lifetime",
 		"client_credentials_claims",
@@ -164,8 +164,8 @@ func (d *database) Clients(ctx context.Context, each func(Item[client.Document])
 }
 
 // Connectors is part of Source.
-func (d *database) Connectors(ctx context.Context, each func(Item[federation.Document]) error) error {
-	return eachItem(ctx, d, d.tables.connectors, []string{"type", "name", "config", "grant_types"},
+func (d *database) Connectors(ctx context.Context, after string, each func(Item[federation.Document]) error) error {
+	return eachItem(ctx, d, d.tables.connectors, after, []string{"type", "name", "config", "grant_types"},
 		func(r *row) federation.Document {
 			return federation.Document{
 				ID: r.text("id"), Type: r.text("type"), Name: r.text("name"), Config: r.bytes("config"),
@@ -175,8 +175,8 @@ func (d *database) Connectors(ctx context.Context, each func(Item[federation.Doc
 }
 
 // Passwords is part of Source.
-func (d *database) Passwords(ctx context.Context, each func(Item[local.Document]) error) error {
-	return eachItem(ctx, d, d.tables.passwords, []string{
+func (d *database) Passwords(ctx context.Context, after string, each func(Item[local.Document]) error) error {
+	return eachItem(ctx, d, d.tables.passwords, after, []string{
 		"email", "hash", "username", "name", "preferred_username", "email_verified", "user_id", "groups",
 	}, func(r *row) local.Document {
 		return local.Document{
@@ -188,16 +188,16 @@ func (d *database) Passwords(ctx context.Context, each func(Item[local.Document]
 }
 
 // OfflineSessions is part of Source.
-func (d *database) OfflineSessions(ctx context.Context, each func(Item[OfflineSession]) error) error {
-	return eachItem(ctx, d, d.tables.offlineSessions, []string{"user_id", "conn_id", "connector_data"},
+func (d *database) OfflineSessions(ctx context.Context, after string, each func(Item[OfflineSession]) error) error {
+	return eachItem(ctx, d, d.tables.offlineSessions, after, []string{"user_id", "conn_id", "connector_data"},
 		func(r *row) OfflineSession {
 			return OfflineSession{UserID: r.text("user_id"), ConnectorID: r.text("conn_id"), Data: r.bytes("connector_data")}
 		}, each)
 }
 
 // RefreshTokens is part of Source.
-func (d *database) RefreshTokens(ctx context.Context, each func(Item[RefreshToken]) error) error {
-	return eachItem(ctx, d, d.tables.refresh, []string{
+func (d *database) RefreshTokens(ctx context.Context, after string, each func(Item[RefreshToken]) error) error {
+	return eachItem(ctx, d, d.tables.refresh, after, []string{
 		"token", "obsolete_token", "created_at", "last_used", "client_id", "connector_id", "nonce", "scopes",
 		"claims_user_id", "claims_username", "claims_preferred_username", "claims_email", "claims_email_verified",
 		"claims_groups", "connector_data",

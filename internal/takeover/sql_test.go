@@ -332,7 +332,7 @@ func TestReadEndsWithTheErrorOfItsReader(t *testing.T) {
 	src := source(t, newDatabase(t, "step13"), layout13)
 	stop := fmt.Errorf("stop")
 	calls := 0
-	err := src.Clients(t.Context(), func(takeover.Item[client.Document]) error { calls++; return stop })
+	err := src.Clients(t.Context(), "", func(takeover.Item[client.Document]) error { calls++; return stop })
 	if err != stop || calls != 1 { //nolint:errorlint // as it is
 		t.Errorf("error %v after %d calls, want the reader's after 1", err, calls)
 	}

@@ -2,6 +2,7 @@ package takeover
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -58,7 +59,7 @@ func (d dialect) column(name string) string {
 
 // each reads the wanted columns and the primary key of all rows of a table, in the order of the key. Columns that the
 // table lacks, because upstream added them later, read as NULL, and so does a whole table.
-func (d *database) each(ctx context.Context, t table, wanted []string, each func(*row) error) error {
+func (d *database) each(ctx context.Context, t table, wanted []string, after []any, each func(*row) error) error {
 	if !d.present[t.name] {
 		return nil
 	}
@@ -66,7 +67,7 @@ func (d *database) each(ctx context.Context, t table, wanted []string, each func
 	if err != nil {
 		return fmt.Errorf("read table %s: %w", t.name, err)
 	}
-	for after := []any(nil); ; {
+	for {
 		page, err := d.page(ctx, t, columns, after)
 		if err != nil {
 			return fmt.Errorf("read table %s: %w", t.name, err)
@@ -79,10 +80,7 @@ func (d *database) each(ctx context.Context, t table, wanted []string, each func
 		if len(page) < pageSize {
 			return nil
 		}
-		after = after[:0]
-		for _, k := range t.key {
-			after = append(after, page[len(page)-1].values[k])
-		}
+		after = page[len(page)-1].key(t)
 	}
 }
 
@@ -269,19 +267,52 @@ func parseTime(text string) time.Time {
 	return time.Time{}
 }
 
-// eachItem reads all rows of a table as entities.
+// key returns the values of the primary key.
+func (r *row) key(t table) []any {
+	key := make([]any, 0, len(t.key))
+	for _, k := range t.key {
+		key = append(key, r.values[k])
+	}
+	return key
+}
+
+// eachItem reads the rows of a table that follow a place as entities.
 func eachItem[T any](
-	ctx context.Context, d *database, t table, columns []string, read func(*row) T, each func(Item[T]) error,
+	ctx context.Context, d *database, t table, after string, columns []string, read func(*row) T, each func(Item[T]) error,
 ) error {
-	return d.each(ctx, t, columns, func(r *row) error {
-		i := Item[T]{Table: t.name, Value: read(r)}
-		i.Err = r.err
-		for _, k := range t.key {
-			if i.Key != "" {
-				i.Key += " "
-			}
-			i.Key += fmt.Sprint(r.values[k])
-		}
-		return each(i)
+	return d.each(ctx, t, columns, keyAt(t, after), func(r *row) error {
+		key := r.key(t)
+		return each(Item[T]{Table: t.name, Key: strings.TrimSuffix(fmt.Sprintln(key...), "\n"), Place: placeOf(key),
+			Value: read(r), Err: r.err})
 	})
+}
+
+// placeOf returns a key as the place of an item. Keys are texts of any bytes.
+func placeOf(key []any) string {
+	parts := make([]string, 0, len(key))
+	for _, k := range key {
+		text, ok := k.(string)
+		if !ok {
+			return ""
+		}
+		parts = append(parts, base64.RawURLEncoding.EncodeToString([]byte(text)))
+	}
+	return strings.Join(parts, ".")
+}
+
+// keyAt returns the key at a place; nil if there is none.
+func keyAt(t table, place string) []any {
+	parts := strings.Split(place, ".")
+	if place == "" || len(parts) != len(t.key) {
+		return nil
+	}
+	key := make([]any, 0, len(parts))
+	for _, part := range parts {
+		text, err := base64.RawURLEncoding.DecodeString(part)
+		if err != nil {
+			return nil
+		}
+		key = append(key, string(text))
+	}
+	return key
 }

@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
+	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"dex/internal/connector/local"
 	"dex/internal/signing"
@@ -23,29 +21,43 @@ const (
 	// leaseTTL.
 	leaseName = "takeover"
 	leaseTTL  = 30 * time.Second
-	// writers is how many records are written at once, since most storages gather writes.
-	writers = 32
-	// progressEvery is how often the log tells how far the import is.
+	// writers is how many records are written beside each other that are written one by one, since most storages gather
+	// writes; and bulkWriters is how many batches of bulkSize.
+	writers     = 32
+	bulkWriters = 4
+	bulkSize    = 500
+	// progressEvery is how often the log tells how far the import is, and saveEvery is how often the storage is told.
 	progressEvery = 5 * time.Second
+	saveEvery     = time.Second
+	// positionAge is how long the position of an import that was cut off is good. After it upstream may have run again.
+	positionAge = 10 * time.Minute
 	// shownFailures is how many entities of a kind that are left out are named in the log.
 	shownFailures = 100
 	// clockDifference is how much longer than its tokens a key of upstream's stays published, as clocks differ.
 	clockDifference = 2 * time.Minute
 )
 
-// KindName is the kind of the record that says that the import is done.
+// KindName is the kind of the record that says how far the import is.
 const KindName = "takeover"
 
 // markerKey is the key of the only record of its kind.
 const markerKey = "upstream"
 
-// marker is the record that says that the import is done. Who deletes it has the next start import again what is not
-// there.
+// marker is the record that says that the import is done, or how far it is. Who deletes it has the next start import again
+// what is not there.
 type marker struct {
-	Finished time.Time        `json:"finished"`
+	Finished time.Time        `json:"finished,omitzero"` // zero while it is not
 	Layout   string           `json:"layout"`
 	Entities map[string]count `json:"entities"`
 	KeyIDs   []string         `json:"keyIDs,omitempty"` // of the signing keys that upstream had
+	Position *position        `json:"position,omitempty"`
+}
+
+// A position is where an import goes on that was cut off.
+type position struct {
+	Step  string    `json:"step"`
+	After string    `json:"after,omitempty"` // the place of the last item that is stored
+	Saved time.Time `json:"saved"`
 }
 
 // count is how many entities of a kind there were.
@@ -62,11 +74,13 @@ type Target struct {
 	// TokenLifetime is how long tokens live that upstream's keys have signed. It matters only where there are keys of
 	// ours already.
 	TokenLifetime time.Duration
+	// Progress, if not nil, is told what the import does, for whoever waits for the start.
+	Progress func(string)
 }
 
 // Run imports everything that the source has, unless that was done before or there is nothing. Of several replicas that
-// start at once, one imports and the others wait. An import that was cut off goes on with the next call: what is there
-// already stays as it is. It must have returned before the signing keys are opened, and before anything is served.
+// start at once, one imports and the others wait. An import that was cut off goes on with the next call, where it was a
+// second before: what is there already stays as it is. It must have returned before the signing keys are opened, and before anything is served.
 func Run(ctx context.Context, src Source, to Target, log *slog.Logger) error {
 	r := &run{
 		Target: to, src: src, log: log,
@@ -88,14 +102,27 @@ type run struct {
 	layout  string
 	counts  map[string]count // by entity
 	keyIDs  []string
+	stored  store.Entry[marker] // as it is in the storage; without a key before there is one
 }
 
-func (r *run) unlessDone(ctx context.Context, do func(context.Context) error) error {
-	_, err := r.markers.Get(ctx, markerKey)
-	if errors.Is(err, store.ErrNotFound) {
+func (r *run) unlessDone(ctx context.Context, do func(context.Context) error) (err error) {
+	r.stored, err = r.markers.Get(ctx, markerKey)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return do(ctx)
+	case err != nil:
+		return err
+	case r.stored.Value.Finished.IsZero():
 		return do(ctx)
 	}
-	return err
+	return nil
+}
+
+// progress tells whoever waits what the import does.
+func (r *run) progress(format string, args ...any) {
+	if r.Progress != nil {
+		r.Progress(fmt.Sprintf(format, args...))
+	}
 }
 
 func (r *run) underLease(ctx context.Context) (err error) {
@@ -108,6 +135,7 @@ func (r *run) underLease(ctx context.Context) (err error) {
 	}
 	if !ok {
 		r.log.InfoContext(ctx, "waiting for another replica that takes over upstream's data")
+		r.progress("waiting for another replica that takes over upstream's data")
 		if lease, err = store.Acquire(ctx, r.Store, leaseName, leaseTTL); err != nil {
 			return err
 		}
@@ -117,31 +145,87 @@ func (r *run) underLease(ctx context.Context) (err error) {
 	})
 }
 
-// importAll imports one kind of entity after the other. The keys come first, and offline sessions before the refresh
-// tokens, whose own data for the connector counts only where the session has none.
+// A step imports the entities of a kind that follow a place.
+type step struct {
+	entity string
+	name   string // as positions have it
+	run    func(ctx context.Context, s step, after string) error
+}
+
+// steps are the kinds of entities one after the other. The keys come first, and offline sessions before the refresh
+// tokens, whose own data for the connector counts only where the session has none. Some layouts tell the addresses of
+// users apart by case, but only who has theirs in lower case could ever sign in, so these come before the others.
+func (r *run) steps() []step {
+	return []step{
+		{entity: "clients", name: "clients", run: importSingly(r, r.src.Clients, r.putClient)},
+		{entity: "connectors", name: "connectors", run: importSingly(r, r.src.Connectors, r.putConnector)},
+		{entity: "passwords", name: "passwords", run: importSingly(r, r.passwords(true), r.putPassword)},
+		{entity: "passwords", name: "other passwords", run: importSingly(r, r.passwords(false), r.putPassword)},
+		{entity: "offline sessions", name: "offline sessions", run: importTogether(r, r.src.OfflineSessions, r.offlineRecords)},
+		{entity: "refresh tokens", name: "refresh tokens", run: importTogether(r, r.src.RefreshTokens, r.refreshRecords)},
+	}
+}
+
 func (r *run) importAll(ctx context.Context) error {
 	began := time.Now()
 	r.log.InfoContext(ctx, "taking over upstream's data", "layout", r.layout)
-	steps := []func(context.Context) error{
-		r.importKeys,
-		func(ctx context.Context) error { return importEach(ctx, r, "clients", r.src.Clients, r.putClient) },
-		func(ctx context.Context) error {
-			return importEach(ctx, r, "connectors", r.src.Connectors, r.putConnector)
-		},
-		r.importPasswords,
-		func(ctx context.Context) error {
-			return importEach(ctx, r, "offline sessions", r.src.OfflineSessions, r.putOfflineSession)
-		},
-		func(ctx context.Context) error {
-			return importEach(ctx, r, "refresh tokens", r.src.RefreshTokens, r.putRefreshToken)
-		},
+	from := r.resume(ctx)
+	if err := r.importKeys(ctx); err != nil {
+		return err
 	}
-	for _, step := range steps {
-		if err := step(ctx); err != nil {
-			return err
+	reached := from.Step == ""
+	for _, s := range r.steps() {
+		after := ""
+		if s.name == from.Step {
+			reached, after = true, from.After
+		}
+		if !reached {
+			continue
+		}
+		if err := s.run(ctx, s, after); err != nil {
+			return fmt.Errorf("%s: %w", s.entity, err)
 		}
 	}
 	return r.finish(ctx, time.Since(began))
+}
+
+// resume returns where an import goes on that was cut off a short time ago; at the beginning if there is none.
+func (r *run) resume(ctx context.Context) position {
+	m := &r.stored.Value
+	p := m.Position
+	if p == nil || m.Layout != r.layout || time.Since(p.Saved) > positionAge {
+		return position{}
+	}
+	at := slices.IndexFunc(r.steps(), func(s step) bool { return s.name == p.Step })
+	if at < 0 {
+		return position{}
+	}
+	r.log.InfoContext(ctx, "going on where the import was cut off", "entity", p.Step)
+	if m.Entities != nil {
+		r.counts = m.Entities
+	}
+	if p.After == "" { // begins again with the kind
+		delete(r.counts, r.steps()[at].entity)
+	}
+	return *p
+}
+
+// save stores where the import would go on.
+func (r *run) save(ctx context.Context, s step, after string) error {
+	return r.mark(ctx, marker{
+		Layout: r.layout, Entities: r.counts, Position: &position{Step: s.name, After: after, Saved: time.Now()},
+	})
+}
+
+// mark stores the marker, or changes the one that is there.
+func (r *run) mark(ctx context.Context, m marker) (err error) {
+	if r.stored.Key == "" {
+		r.stored, err = r.markers.Create(ctx, markerKey, m)
+		return err
+	}
+	r.stored.Value = m
+	r.stored, err = r.markers.Replace(ctx, r.stored)
+	return err
 }
 
 // finish stores the marker, unless upstream had its tables but nothing in them: somebody may be about to restore them
@@ -161,10 +245,8 @@ func (r *run) finish(ctx context.Context, took time.Duration) error {
 	if err := r.findKeys(ctx); err != nil {
 		return err
 	}
-	_, err := r.markers.Create(ctx, markerKey, marker{
-		Finished: time.Now(), Layout: r.layout, Entities: r.counts, KeyIDs: r.keyIDs,
-	})
-	if err != nil && !errors.Is(err, store.ErrExists) {
+	done := marker{Finished: time.Now(), Layout: r.layout, Entities: r.counts, KeyIDs: r.keyIDs}
+	if err := r.mark(ctx, done); err != nil {
 		return err
 	}
 	r.log.InfoContext(ctx, "took over upstream's data", attrs...)
@@ -247,67 +329,14 @@ func (r *run) publish(ours, upstreams *signing.Keyset) error {
 	return nil
 }
 
-// importPasswords imports the users. Some layouts tell addresses apart by case, but only who has theirs in lower case
-// could ever sign in, so these come first.
-func (r *run) importPasswords(ctx context.Context) error {
-	for _, reachable := range []bool{true, false} {
-		read := func(ctx context.Context, each func(Item[local.Document]) error) error {
-			return r.src.Passwords(ctx, func(i Item[local.Document]) error {
-				if (i.Value.Email == local.Key(i.Value.Email)) != reachable {
-					return nil
-				}
-				return each(i)
-			})
-		}
-		if err := importEach(ctx, r, "passwords", read, r.putPassword); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// importEach imports all entities of a kind, some at a time.
-func importEach[T any](
-	ctx context.Context, r *run, entity string,
-	read func(context.Context, func(Item[T]) error) error, put func(context.Context, Item[T]) error,
-) error {
-	var done, leftOut atomic.Int64
-	told := time.Now()
-	group, writing := errgroup.WithContext(ctx)
-	group.SetLimit(writers)
-	err := read(writing, func(i Item[T]) error {
-		if time.Since(told) >= progressEvery {
-			told = time.Now()
-			r.log.InfoContext(ctx, "taking over upstream's data", "entity", entity, "done", done.Load())
-		}
-		group.Go(func() error {
-			err := i.Err
-			if err == nil {
-				err = put(writing, i)
-			}
-			var reason *unusable
-			switch {
-			case err == nil:
-				done.Add(1)
+// passwords reads the users whose addresses are in lower case, or the others.
+func (r *run) passwords(inLowerCase bool) reader[local.Document] {
+	return func(ctx context.Context, after string, each func(Item[local.Document]) error) error {
+		return r.src.Passwords(ctx, after, func(i Item[local.Document]) error {
+			if (i.Value.Email == local.Key(i.Value.Email)) != inLowerCase {
 				return nil
-			case i.Err == nil && !errors.As(err, &reason):
-				return fmt.Errorf("%s %q: %w", i.Table, i.Key, err)
 			}
-			if leftOut.Add(1) <= shownFailures {
-				r.log.ErrorContext(ctx, "left out what can't be taken over", "table", i.Table, "key", i.Key, "err", err)
-			}
-			return nil
+			return each(i)
 		})
-		return context.Cause(writing)
-	})
-	// When a write has failed, the reader's error only says that it was told to end.
-	if writeErr := group.Wait(); writeErr != nil {
-		err = writeErr
 	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", entity, err)
-	}
-	c := r.counts[entity]
-	r.counts[entity] = count{Done: c.Done + done.Load(), LeftOut: c.LeftOut + leftOut.Load()}
-	return nil
 }

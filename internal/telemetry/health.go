@@ -29,6 +29,7 @@ type Health struct {
 	checks     map[string]*check
 	conditions func() []Condition
 	ready      bool
+	starting   string // what the start does at this moment
 }
 
 // A Condition is how something fares that somebody else looks after, and that the program can do without for a while, such
@@ -101,6 +102,14 @@ func (h *Health) SetReady(ready bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ready = ready
+	h.starting = ""
+}
+
+// Starting says what the start does at this moment, such as how far something is that takes long.
+func (h *Health) Starting(what string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.starting = what
 }
 
 // Passing reports whether every check passed when it last ran.
@@ -224,7 +233,11 @@ func (h *Health) readiness() map[string]result {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.ready {
-		results["ready"] = result{Error: &failure{"starting or stopping"}, Timestamp: time.Now()}
+		why := "starting or stopping"
+		if h.starting != "" {
+			why = "starting: " + h.starting
+		}
+		results["ready"] = result{Error: &failure{why}, Timestamp: time.Now()}
 	}
 	return results
 }

@@ -41,6 +41,18 @@ func (b *bench) begin() string {
 	return token
 }
 
+// adopt stores a refresh token of upstream's.
+func (b *bench) adopt(l Legacy) {
+	b.Helper()
+	records, err := b.Adopted(l)
+	if err == nil {
+		err = store.CreateAll(b.Context(), b.store, records)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
 // refresh presents a token that arrived at a time.
 func (b *bench) refresh(token string, arrived time.Time) (string, error) {
 	b.Helper()
@@ -158,9 +170,7 @@ func TestUpstreamsRefreshToken(t *testing.T) {
 		ClientID: "app", ConnectorID: "mock", Identity: connector.Identity{UserID: "u"},
 	}
 	for range 2 { // the second time finds it there
-		if err := b.Adopt(t.Context(), legacy); err != nil {
-			t.Fatal(err)
-		}
+		b.adopt(legacy)
 	}
 	b.wantRefused(encodeRefreshToken("abc", "xyz"), errForged)
 	b.wantRefused(encodeRefreshToken("abc", ""), errForged)
@@ -182,9 +192,7 @@ func TestUpstreamsRefreshTokenWithoutRotation(t *testing.T) {
 	b := newBench(t, Policy{})
 	for _, l := range []Legacy{{ID: "abc", Token: "def"}, {ID: "bare"}} {
 		l.CreatedAt = b.clock
-		if err := b.Adopt(t.Context(), l); err != nil {
-			t.Fatal(err)
-		}
+		b.adopt(l)
 	}
 	for range 3 {
 		b.clock = b.clock.Add(time.Hour)
@@ -197,9 +205,7 @@ func TestUpstreamsRefreshTokenWithoutRotation(t *testing.T) {
 
 func TestUpstreamsExpiredRefreshTokenIsLeft(t *testing.T) {
 	b := newBench(t, Policy{AbsoluteLifetime: time.Hour})
-	if err := b.Adopt(t.Context(), Legacy{ID: "old", Token: "t", CreatedAt: b.clock.Add(-2 * time.Hour)}); err != nil {
-		t.Fatal(err)
-	}
+	b.adopt(Legacy{ID: "old", Token: "t", CreatedAt: b.clock.Add(-2 * time.Hour)})
 	if _, err := b.table.Get(context.Background(), "old"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}

@@ -1,9 +1,6 @@
 package token
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"dex/internal/connector"
@@ -17,7 +14,7 @@ type Legacy struct {
 	CreatedAt, LastUsed          time.Time
 	ClientID, ConnectorID, Nonce string
 	Scopes                       []string
-	Identity                     connector.Identity // Data is not used; see OfflineSessions.Adopt
+	Identity                     connector.Identity // Data is not used; see OfflineSessions.Adopted
 }
 
 // upstreams is what a family keeps of the refresh token that it began as.
@@ -26,9 +23,9 @@ type upstreams struct {
 	Obsolete []byte `json:"obsolete,omitempty"` // hash
 }
 
-// Adopt stores a refresh token of upstream's, unless it is there already. It becomes generation 0 of a family, and goes
-// on as all others do.
-func (s *Families) Adopt(ctx context.Context, l Legacy) error {
+// Adopted returns the record that a refresh token of upstream's becomes: generation 0 of a family, which goes on as all
+// others do. None is left of one that has expired.
+func (s *Families) Adopted(l Legacy) ([]store.Record, error) {
 	f := family{
 		Authorization: Authorization{
 			ClientID: l.ClientID, ConnectorID: l.ConnectorID, Identity: l.Identity, Scopes: l.Scopes, Nonce: l.Nonce,
@@ -45,25 +42,19 @@ func (s *Families) Adopt(ctx context.Context, l Legacy) error {
 	f.Identity.Data = nil
 	s.setExpiry(&f)
 	if s.expired(&f, s.now()) {
-		return nil
+		return nil, nil
 	}
-	_, err := s.table.Create(ctx, l.ID, f)
-	if err != nil && !errors.Is(err, store.ErrExists) {
-		return fmt.Errorf("adopt refresh token: %w", err)
-	}
-	return nil
+	r, err := s.table.Record(l.ID, f)
+	return []store.Record{r}, err
 }
 
-// Adopt stores what upstream kept for a connector, unless there is something already.
-func (o *OfflineSessions) Adopt(ctx context.Context, userID, connectorID string, data []byte) error {
+// Adopted returns the record of what upstream kept for a connector; none where it kept nothing.
+func (o *OfflineSessions) Adopted(userID, connectorID string, data []byte) ([]store.Record, error) {
 	if len(data) == 0 {
-		return nil
+		return nil, nil
 	}
-	_, err := o.table.Create(ctx, subjectKey(userID, connectorID), o.record(userID, connectorID, data))
-	if err != nil && !errors.Is(err, store.ErrExists) {
-		return fmt.Errorf("adopt connector data: %w", err)
-	}
-	return nil
+	r, err := o.table.Record(subjectKey(userID, connectorID), o.record(userID, connectorID, data))
+	return []store.Record{r}, err
 }
 
 // beforeUpstreams is a generation that is older than the token before the current one in every family.

@@ -70,7 +70,7 @@ func TestEtcdsOfflineSessions(t *testing.T) {
 	put("offline_session/list|ldap", []string{"list"})
 	var good, bad []string
 	src := takeover.Etcd(client, namespace)
-	err := src.OfflineSessions(t.Context(), func(i takeover.Item[takeover.OfflineSession]) error {
+	err := src.OfflineSessions(t.Context(), "", func(i takeover.Item[takeover.OfflineSession]) error {
 		if i.Err == nil {
 			good = append(good, i.Value.UserID+" "+i.Value.ConnectorID+" "+string(i.Value.Data))
 		} else {

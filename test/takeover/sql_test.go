@@ -165,14 +165,14 @@ func readAll(t *testing.T, src takeover.Source) (sessions, tokens int) {
 		t.Fatal(err)
 	}
 	users, ids := map[string]bool{}, map[string]bool{}
-	err := src.OfflineSessions(t.Context(), func(i takeover.Item[takeover.OfflineSession]) error {
+	err := src.OfflineSessions(t.Context(), "", func(i takeover.Item[takeover.OfflineSession]) error {
 		users[i.Value.UserID+"|"+i.Value.ConnectorID] = true
 		return i.Err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = src.RefreshTokens(t.Context(), func(i takeover.Item[takeover.RefreshToken]) error {
+	err = src.RefreshTokens(t.Context(), "", func(i takeover.Item[takeover.RefreshToken]) error {
 		ids[i.Value.ID] = true
 		return i.Err
 	})
@@ -251,7 +251,7 @@ func TestZeroDatesOfMySQL(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := 0
-	err = src.RefreshTokens(t.Context(), func(i takeover.Item[takeover.RefreshToken]) error {
+	err = src.RefreshTokens(t.Context(), "", func(i takeover.Item[takeover.RefreshToken]) error {
 		seen++
 		if !i.Value.CreatedAt.IsZero() || !i.Value.LastUsed.IsZero() {
 			t.Errorf("created %v and last used %v, want zero", i.Value.CreatedAt, i.Value.LastUsed)

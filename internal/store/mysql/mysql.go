@@ -146,6 +146,14 @@ func (s *Store) Create(ctx context.Context, r store.Record) (string, error) {
 	return s.written(r, revision, err)
 }
 
+// CreateAll is part of store.Bulk.
+func (s *Store) CreateAll(ctx context.Context, records []store.Record) error {
+	return s.do(ctx, func(ctx context.Context, db *sql.DB) error {
+		_, err := creations(records, s.nowMillis()).run(ctx, db)
+		return err
+	})
+}
+
 // Replace is part of store.Store.
 func (s *Store) Replace(ctx context.Context, r store.Record) (string, error) {
 	if err := r.Check(); err != nil {

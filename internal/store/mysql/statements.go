@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -32,8 +33,10 @@ const (
 	// Create inserts, or overwrites an expired record. The columns are assigned one after the other, and a later one sees
 	// the new values of those before, so what all conditions look at comes last. The server reports 1 row for an insert,
 	// 2 for an overwritten record, 0 for one that was left as it is; the last only while CLIENT_FOUND_ROWS is off.
-	createText = "INSERT INTO dex_record (kind, `key`, owner, expires, revision, data) VALUES (?, ?, ?, ?, ?, ?)" +
-		" ON DUPLICATE KEY UPDATE" +
+	createText = insertText + oneRow + unlessLive
+	insertText = "INSERT INTO dex_record (kind, `key`, owner, expires, revision, data) VALUES "
+	oneRow     = "(?, ?, ?, ?, ?, ?)"
+	unlessLive = " ON DUPLICATE KEY UPDATE" +
 		" owner = IF(expires <= ?, VALUES(owner), owner)," +
 		" revision = IF(expires <= ?, VALUES(revision), revision)," +
 		" data = IF(expires <= ?, VALUES(data), data)," +
@@ -64,6 +67,19 @@ type statement struct {
 func creation(r store.Record, revision []byte, now int64) statement {
 	return statement{createText, []any{[]byte(r.Kind), []byte(r.Key), []byte(r.Owner), millis(r.Expires), revision,
 		notNil(r.Data), now, now, now, now}}
+}
+
+// creations creates those of several records that are not there. They are locked in the order of their keys.
+func creations(records []store.Record, now int64) statement {
+	records = slices.SortedFunc(slices.Values(records), func(a, b store.Record) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Key, b.Key))
+	})
+	var args []any
+	for _, r := range records {
+		args = append(args, []byte(r.Kind), []byte(r.Key), []byte(r.Owner), millis(r.Expires), newRevision(), notNil(r.Data))
+	}
+	rows := oneRow + strings.Repeat(", "+oneRow, len(records)-1)
+	return statement{insertText + rows + unlessLive, append(args, now, now, now, now)}
 }
 
 func replacement(r store.Record, revision []byte, now int64) statement {

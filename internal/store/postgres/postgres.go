@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 
@@ -154,6 +155,22 @@ func (s *Store) put(ctx context.Context, r store.Record, write func(context.Cont
 		return "", err
 	}
 	return formatRevision(revision), nil
+}
+
+// CreateAll is part of store.Bulk.
+func (s *Store) CreateAll(ctx context.Context, records []store.Record) error {
+	var kinds, keys, owners, data [][]byte
+	var expires []pgtype.Int8
+	var revisions []pgtype.UUID
+	for _, r := range records {
+		kinds, keys, owners = append(kinds, []byte(r.Kind)), append(keys, []byte(r.Key)), append(owners, []byte(r.Owner))
+		expires, revisions = append(expires, millis(r.Expires)), append(revisions, newRevision())
+		data = append(data, append([]byte{}, r.Data...)) // nil would be NULL
+	}
+	return s.do(ctx, writing, func(ctx context.Context) error {
+		_, err := s.pool.Exec(ctx, createAllText, kinds, keys, owners, expires, revisions, data, s.nowMillis())
+		return err
+	})
 }
 
 // Delete is part of store.Store.

@@ -31,6 +31,12 @@ const (
 		" ON CONFLICT (kind, key) DO UPDATE" +
 		" SET owner = excluded.owner, expires = excluded.expires, revision = excluded.revision, data = excluded.data" +
 		" WHERE dex_record.expires <= $7"
+	// The rows come as a column each. No two have the same key.
+	createAllText = "INSERT INTO dex_record (kind, key, owner, expires, revision, data)" +
+		" SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[], $5::uuid[], $6::bytea[])" +
+		" ON CONFLICT (kind, key) DO UPDATE" +
+		" SET owner = excluded.owner, expires = excluded.expires, revision = excluded.revision, data = excluded.data" +
+		" WHERE dex_record.expires <= $7"
 	replaceText = "UPDATE dex_record SET owner = $3, expires = $4, revision = $5, data = $6" +
 		" WHERE kind = $1 AND key = $2 AND (expires IS NULL OR expires > $7) AND revision = $8"
 	deleteText         = "DELETE FROM dex_record WHERE kind = $1 AND key = $2 AND (expires IS NULL OR expires > $3)"

@@ -109,6 +109,18 @@ func (s *sealing) Replace(ctx context.Context, r store.Record) (string, error) {
 	return s.Store.Replace(ctx, r)
 }
 
+// CreateAll is part of store.Bulk. What the store below makes of it is its own.
+func (s *sealing) CreateAll(ctx context.Context, records []store.Record) error {
+	closed := make([]store.Record, len(records))
+	for i, r := range records {
+		var err error
+		if closed[i], err = s.sealed(r); err != nil {
+			return err
+		}
+	}
+	return store.CreateAll(ctx, s.Store, closed)
+}
+
 // opened returns a record of the store below with its document in clear. A kind that is open now may hold documents that
 // were sealed before it was.
 func (s *sealing) opened(r store.Record) (store.Record, error) {

@@ -179,6 +179,22 @@ func (s *Store) put(ctx context.Context, r store.Record, put put) (string, error
 	return formatRevision(revision), nil
 }
 
+// CreateAll is part of store.Bulk.
+func (s *Store) CreateAll(ctx context.Context, records []store.Record) error {
+	return s.writer.submit(ctx, store.Change{}, func(ctx context.Context, do *statements) error {
+		for _, r := range records {
+			if r.Data == nil {
+				r.Data = []byte{} // nil would be NULL
+			}
+			err := createRecord(ctx, do, r, newRevision(), s.nowMillis())
+			if err != nil && !errors.Is(err, store.ErrExists) {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // Delete is part of store.Store.
 func (s *Store) Delete(ctx context.Context, kind, key, revision string) error {
 	return s.writer.submit(ctx, store.Change{Kind: kind, Key: key}, func(ctx context.Context, do *statements) error {

@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Context", contextCases},
 		{"Close", closeCases},
 		{"Table", tableCases},
+		{"Bulk", bulkCases},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, c := range group.cases {

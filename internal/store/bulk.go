@@ -1,0 +1,80 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// bulkRecords and bulkBytes bound what is created at once: others wait for it, and servers take so much in a packet.
+	bulkRecords = 500
+	bulkBytes   = 2 * MaxData
+	// bulkWriters is how many records are created beside each other where a store knows nothing better.
+	bulkWriters = 32
+)
+
+// A Bulk is a Store that can create many records for the price of a few. None of them is of an announced kind, and no two
+// have the same key.
+type Bulk interface {
+	// CreateAll stores those of the records whose keys are free and leaves the others as they are. After an error any of
+	// them may have been stored.
+	CreateAll(ctx context.Context, records []Record) error
+}
+
+// CreateAll stores those of the records whose keys are free and leaves the others as they are; of several with one key the
+// first counts. After an error any of them may have been stored.
+func CreateAll(ctx context.Context, s Store, records []Record) error {
+	bulk, can := s.(Bulk)
+	var together, alone []Record
+	known := make(map[Change]bool, len(records))
+	for _, r := range records {
+		if err := r.Check(); err != nil {
+			return err
+		}
+		name := Change{Kind: r.Kind, Key: r.Key}
+		switch {
+		case known[name]:
+		case can && !Announced(r.Kind):
+			together = append(together, r)
+		default:
+			alone = append(alone, r)
+		}
+		known[name] = true
+	}
+	for len(together) > 0 {
+		n := portion(together)
+		if err := bulk.CreateAll(ctx, together[:n]); err != nil {
+			return err
+		}
+		together = together[n:]
+	}
+	return createEach(ctx, s, alone)
+}
+
+// portion returns how many of the records are created at once.
+func portion(records []Record) int {
+	bytes := 0
+	for n, r := range records[:min(len(records), bulkRecords)] {
+		bytes += len(r.Data)
+		if n > 0 && bytes > bulkBytes {
+			return n
+		}
+	}
+	return min(len(records), bulkRecords)
+}
+
+func createEach(ctx context.Context, s Store, records []Record) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(bulkWriters)
+	for _, r := range records {
+		group.Go(func() error {
+			if _, err := s.Create(ctx, r); err != nil && !errors.Is(err, ErrExists) {
+				return err
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
