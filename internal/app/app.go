@@ -148,16 +148,17 @@ func (a *App) Close() error {
 }
 
 func (a *App) openPages() (*ui.UI, error) {
-	pages, err := newPages(a.cfg.Frontend, a.issuer, a.log)
+	pages, err := newPages(a.cfg.Frontend, a.cfg.Web, a.issuer, a.log)
 	if err != nil {
 		return nil, fmt.Errorf("frontend: %w", err)
 	}
 	return pages, nil
 }
 
-func newPages(f config.Frontend, issuer *url.URL, log *slog.Logger) (*ui.UI, error) {
+func newPages(f config.Frontend, web config.Web, issuer *url.URL, log *slog.Logger) (*ui.UI, error) {
 	return ui.New(ui.Config{
 		Dir: f.Dir, Theme: f.Theme, LogoURL: f.LogoURL, Issuer: f.Issuer, Extra: f.Extra, IssuerPath: issuer.Path,
+		StrictPolicy: web.Headers.ContentSecurityPolicy == nil,
 	}, log)
 }
 

@@ -85,7 +85,7 @@ func (p *Plan) fileProblem(key, variable string, err error) config.Problem {
 func (p *Plan) checkPages() config.Problems {
 	issuer, err := url.Parse(p.Config.Issuer)
 	if err == nil {
-		_, err = newPages(p.Config.Frontend, issuer, slog.New(slog.DiscardHandler))
+		_, err = newPages(p.Config.Frontend, p.Config.Web, issuer, slog.New(slog.DiscardHandler))
 	}
 	switch {
 	case err == nil:

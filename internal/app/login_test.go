@@ -59,13 +59,13 @@ func TestChoiceOfConnectors(t *testing.T) {
 	if len(page.header["Set-Cookie"]) > 0 {
 		t.Error("the choice sets a cookie")
 	}
-	for _, want := range []string{"Log in with Email", "Log in with Example", "Log in with Other",
+	for _, want := range []string{"Log in with <bdi>Email</bdi>", "Log in with <bdi>Example</bdi>", "Log in with <bdi>Other</bdi>",
 		`href="/dex/auth/odd%20id%2F%25?`} {
 		if !strings.Contains(page.body, want) {
 			t.Errorf("the page has no %q", want)
 		}
 	}
-	if strings.Index(page.body, "with Email") > strings.Index(page.body, "with Example") {
+	if strings.Index(page.body, "with <bdi>Email") > strings.Index(page.body, "with <bdi>Example") {
 		t.Error("the connectors are not sorted by name")
 	}
 

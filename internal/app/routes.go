@@ -108,11 +108,17 @@ func (a *App) Handler() (http.Handler, error) {
 }
 
 func headers(h config.ResponseHeaders) map[string]string {
-	return map[string]string{
+	set := map[string]string{}
+	for name, value := range map[string]*string{
 		"Content-Security-Policy":   h.ContentSecurityPolicy,
 		"X-Frame-Options":           h.XFrameOptions,
 		"X-Content-Type-Options":    h.XContentTypeOptions,
 		"X-XSS-Protection":          h.XXSSProtection,
 		"Strict-Transport-Security": h.StrictTransportSecurity,
+	} {
+		if value != nil {
+			set[name] = *value
+		}
 	}
+	return set
 }

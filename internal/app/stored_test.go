@@ -202,7 +202,7 @@ func TestStoredConnector(t *testing.T) {
 		return inner
 	})
 	page := s.get(authPath()).wantStatus(http.StatusOK).body
-	if !strings.Contains(page, "with From hive") || !strings.Contains(page, "with Example") || strings.Contains(page, "From mock") ||
+	if !strings.Contains(page, "with <bdi>From hive</bdi>") || !strings.Contains(page, "with <bdi>Example</bdi>") || strings.Contains(page, "From mock") ||
 		strings.Contains(page, "From broken") {
 		t.Errorf("offered are:\n%s", page)
 	}

@@ -66,7 +66,7 @@ staticClients:
 
 	s := startWith(t, yaml)
 	choice := s.get(authPath()).body
-	if strings.Contains(choice, "First") || strings.Contains(choice, "Hidden") || strings.Count(choice, "with Last") != 1 {
+	if strings.Contains(choice, "First") || strings.Contains(choice, "Hidden") || strings.Count(choice, "with <bdi>Last</bdi>") != 1 {
 		t.Errorf("the choice:\n%s", choice)
 	}
 	if got := claims(t, s.passwordTokens().text("id_token"))["sub"]; got != "CgRsYXN0EgVsb2NhbA" { // last, local

@@ -70,7 +70,7 @@ func wholeConfig(checked *bool) *config.Config {
 		Storage: config.Storage{Type: "postgres"},
 		Web: config.Web{
 			HTTPS: "0.0.0.0:8443", TLSCert: "/pki/tls.crt", TLSKey: "/pki/tls.key", TLSMinVersion: "1.3",
-			Headers:        config.ResponseHeaders{XFrameOptions: "DENY", StrictTransportSecurity: "max-age=63072000"},
+			Headers:        config.ResponseHeaders{XFrameOptions: new("DENY"), StrictTransportSecurity: new("max-age=63072000")},
 			AllowedOrigins: []string{"https://spa.example.net"},
 			AllowedHeaders: []string{"Authorization", "Content-Type"},
 			ClientRemoteIP: config.ClientRemoteIP{Header: "X-Forwarded-For", TrustedProxies: []string{"10.20.0.0/16"}},

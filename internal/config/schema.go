@@ -57,13 +57,14 @@ type Web struct {
 	ClientRemoteIP ClientRemoteIP  `key:"clientRemoteIP"`
 }
 
-// ResponseHeaders override the security headers that are sent by default; empty means the default.
+// ResponseHeaders override the security headers that are sent by default: nil means the default, and an empty text that the
+// header is not sent.
 type ResponseHeaders struct {
-	ContentSecurityPolicy   string `key:"Content-Security-Policy"`
-	XFrameOptions           string `key:"X-Frame-Options"`
-	XContentTypeOptions     string `key:"X-Content-Type-Options"`
-	XXSSProtection          string `key:"X-XSS-Protection"`
-	StrictTransportSecurity string `key:"Strict-Transport-Security"`
+	ContentSecurityPolicy   *string `key:"Content-Security-Policy"`
+	XFrameOptions           *string `key:"X-Frame-Options"`
+	XContentTypeOptions     *string `key:"X-Content-Type-Options"`
+	XXSSProtection          *string `key:"X-XSS-Protection"`
+	StrictTransportSecurity *string `key:"Strict-Transport-Security"`
 }
 
 // ClientRemoteIP says which header of which proxies names the client's address.

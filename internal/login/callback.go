@@ -110,5 +110,5 @@ func (f *Flow) leave(w http.ResponseWriter, r *http.Request, name string, to con
 		http.Redirect(w, r, to.URL, http.StatusFound)
 		return
 	}
-	f.cfg.Pages.FormPost(w, r, ui.FormPostPage{Heading: "On to " + name, URL: to.URL, Fields: formFields(to.Form)})
+	f.cfg.Pages.FormPost(w, r, ui.FormPostPage{Source: name, URL: to.URL, Fields: formFields(to.Form)})
 }

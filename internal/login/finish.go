@@ -272,6 +272,7 @@ func (f *Flow) askConsent(w http.ResponseWriter, r *http.Request, req *request, 
 		AuthReqID:       req.ID,
 		RequestedScopes: req.Scopes,
 		OtherAccountURL: f.restart(req),
+		UserCode:        req.UserCode,
 	}
 	f.cfg.Pages.Approval(w, r, page)
 	return nil

@@ -44,16 +44,17 @@ type headerLine struct {
 	page  bool // it is about the page in the answer, and not about the host
 }
 
-// securityHeaders returns the default headers overridden by name.
+// securityHeaders returns the default headers overridden by name. One whose value is empty is not sent.
 func securityHeaders(override map[string]string) []headerLine {
 	headers := maps.Clone(defaultHeaders)
 	for name, value := range override {
-		if value != "" {
-			headers[http.CanonicalHeaderKey(name)] = value
-		}
+		headers[http.CanonicalHeaderKey(name)] = value
 	}
 	lines := make([]headerLine, 0, len(headers))
 	for name, value := range headers {
+		if value == "" {
+			continue
+		}
 		lines = append(lines, headerLine{name: name, value: &[1]string{value}, page: name != "Strict-Transport-Security"})
 	}
 	return lines

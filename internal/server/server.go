@@ -23,7 +23,7 @@ type Options struct {
 	Log    *slog.Logger
 
 	Metrics       *telemetry.Metrics // nil: none
-	Headers       map[string]string  // override the security headers by name; an empty value overrides nothing
+	Headers       map[string]string  // override the security headers by name; one whose value is empty is not sent
 	CORS          CORS
 	ClientAddress ClientAddress
 	MaxBody       int64 // in bytes, for routes that have no other; DefaultMaxBody when 0

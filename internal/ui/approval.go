@@ -23,6 +23,7 @@ type ApprovalPage struct {
 	Connector       string // display name of what the user signed in with; may be empty
 	ClientLogoURL   string // shown only if it is an https URL
 	OtherAccountURL string // starts over with another account; empty when that's impossible
+	UserCode        string // the code that a device shows, where the login is for one
 }
 
 // A Permission is what a scope allows, for people who don't know what a scope is.
@@ -47,6 +48,7 @@ func newApprovalData(base page, p ApprovalPage) approvalData {
 	if !isHTTPS(p.ClientLogoURL) {
 		p.ClientLogoURL = ""
 	}
+	unmark(&p.User, &p.Email, &p.Client, &p.Connector)
 	d := approvalData{page: base, ApprovalPage: p, Permissions: describeScopes(p.RequestedScopes)}
 	for _, permission := range d.Permissions {
 		d.Scopes = append(d.Scopes, permission.Name)
@@ -86,7 +88,7 @@ func describeScope(scope string) Permission {
 		return Permission{"See your user ID at the place you logged in with", "And which place that is."}
 	}
 	if client, ok := strings.CutPrefix(scope, audiencePrefix); ok {
-		return Permission{"Sign you in to “" + client + "” as well", "That application will accept this login as yours."}
+		return Permission{"Sign you in to “" + isolated(client) + "” as well", "That application will accept this login as yours."}
 	}
-	return Permission{"Use “" + scope + "”", "This server has no description of that permission."}
+	return Permission{"Use “" + isolated(scope) + "”", "This server has no description of that permission."}
 }

@@ -45,6 +45,7 @@ type deviceConfirmData struct {
 }
 
 func newDeviceConfirmData(base page, p DeviceConfirmPage) deviceConfirmData {
+	unmark(&p.Client)
 	return deviceConfirmData{base, p, describeScopes(p.RequestedScopes)}
 }
 
@@ -56,6 +57,7 @@ type DeviceResultPage struct {
 
 // DeviceResult says that the device has what it wanted, or that it was refused.
 func (u *UI) DeviceResult(w http.ResponseWriter, r *http.Request, p DeviceResultPage) {
+	unmark(&p.ClientName)
 	if p.Denied {
 		u.render(w, r, http.StatusOK, "device_denied.html", deviceResultData{newPage(r, "Device refused"), p})
 		return

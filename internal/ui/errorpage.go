@@ -44,6 +44,7 @@ func newErrorData(base page, status int, p ErrorPage) errorData {
 	if p.RetryText == "" {
 		p.RetryText = "Try again"
 	}
+	unmark(&p.ErrMsg)
 	base.Title = advice.heading
 	d := errorData{
 		page:      base,

@@ -25,12 +25,20 @@ type ConnectorLink struct {
 
 // Login shows the choice of connectors.
 func (u *UI) Login(w http.ResponseWriter, r *http.Request, p LoginPage) {
-	u.render(w, r, http.StatusOK, "login.html", loginData{newPage(r, "Log in"), p})
+	u.render(w, r, http.StatusOK, "login.html", newLoginData(newPage(r, "Log in"), p))
 }
 
 type loginData struct {
 	page
 	LoginPage
+}
+
+func newLoginData(base page, p LoginPage) loginData {
+	unmark(&p.Client)
+	for i := range p.Connectors {
+		unmark(&p.Connectors[i].Name)
+	}
+	return loginData{base, p}
 }
 
 // A PasswordPage asks for a username and a password.
@@ -62,6 +70,7 @@ func newPasswordData(base page, p PasswordPage) passwordData {
 	if p.UsernamePrompt == "" {
 		p.UsernamePrompt = "Username"
 	}
+	unmark(&p.Client, &p.Connector)
 	// A custom template may know nothing of Message, and still has to say that the try failed.
 	p.Invalid = p.Invalid || p.Message != ""
 	return passwordData{base, p}
@@ -112,6 +121,12 @@ type homeData struct {
 }
 
 func newHomeData(base page, p HomePage) homeData {
+	unmark(&p.Username, &p.Email, &p.ConnectorName, &p.UserAgent)
+	groups := make([]string, len(p.Groups))
+	for i, group := range p.Groups {
+		groups[i] = unmarked(group)
+	}
+	p.Groups = groups
 	d := homeData{page: base, HomePage: p}
 	d.SignedInISO, d.SignedInText = timeTexts(p.SignedIn)
 	d.SessionExpiresISO, d.SessionExpiresText = timeTexts(p.SessionExpires)
@@ -133,6 +148,7 @@ type FormPostPage struct {
 	URL     string // of the application, or of a source, checked
 	Fields  []FormField
 	Heading string // Back to the application, when empty
+	Source  string // display name of the source that the form leads to, if it is one; in place of Heading
 }
 
 // A FormField is a hidden field.
@@ -152,6 +168,9 @@ type formPostData struct {
 func newFormPostData(base page, p FormPostPage) formPostData {
 	if p.Heading == "" {
 		p.Heading = "Back to the application"
+	}
+	if p.Source != "" {
+		p.Heading = "On to " + isolated(p.Source)
 	}
 	base.Title = p.Heading
 	return formPostData{page: base, FormPostPage: p, Action: p.action()}

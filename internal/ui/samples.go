@@ -31,8 +31,8 @@ func (u *UI) samples() []sample {
 	}
 	signedIn := time.Date(2026, time.January, 2, 15, 4, 0, 0, time.UTC)
 	return []sample{
-		{"login.html", loginData{base, LoginPage{Connectors: connectors, Client: "Sample"}}},
-		{"login.html", loginData{base, LoginPage{Connectors: connectors[:1]}}},
+		{"login.html", newLoginData(base, LoginPage{Connectors: connectors, Client: "Sample"})},
+		{"login.html", newLoginData(base, LoginPage{Connectors: connectors[:1]})},
 		{"password.html", newPasswordData(base, PasswordPage{
 			PostURL: "/auth/sample/login?state=1", BackLink: "/auth", Username: "jane", UsernamePrompt: "Username",
 			Invalid: true, ShowRememberMe: true, RememberMeChecked: true,
@@ -45,7 +45,7 @@ func (u *UI) samples() []sample {
 			OtherAccountURL: "/auth",
 		})},
 		{"approval.html", newApprovalData(base, ApprovalPage{
-			User: "jane", Client: "Sample", AuthReqID: "1", RequestedScopes: []string{"openid", "email"},
+			User: "jane", Client: "Sample", AuthReqID: "1", RequestedScopes: []string{"openid", "email"}, UserCode: "BCDF-GHJK",
 		})},
 		{"oob.html", oobData{base, OOBPage{Code: "1"}}},
 		{"device.html", newDeviceData(base, DevicePage{

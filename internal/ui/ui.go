@@ -33,6 +33,9 @@ type Config struct {
 	// Extra is what templates get from the function extra. The built-in footer links to its helpURL, privacyURL and
 	// termsURL.
 	Extra map[string]string
+	// StrictPolicy says that pages go out with the default content security policy, under which no inline style and no inline
+	// script works, nor what comes from other hosts but images.
+	StrictPolicy bool
 	// IssuerPath is the path of the issuer URL, such as /dex; empty or / for none.
 	IssuerPath string
 }
@@ -88,6 +91,12 @@ func (u *UI) report(dir *webDir) {
 	if missing := dir.missing(); len(missing) > 0 {
 		u.log.Info("frontend directory is incomplete: built-in files are used for the rest",
 			"dir", dir.path, "theme", dir.theme, "builtin", strings.Join(missing, " "))
+	}
+	if u.cfg.StrictPolicy {
+		for _, f := range dir.blocked() {
+			u.log.Warn("a file of the frontend directory needs what browsers refuse by the default Content-Security-Policy; to allow it, "+
+				"set web.headers.Content-Security-Policy", "dir", dir.path, "file", f.name, "needs", strings.Join(f.needs, "; "))
+		}
 	}
 	if set, name, ok := u.assetFile(u.cfg.LogoURL); ok && !set.exists(name) {
 		u.log.Warn("frontend.logoURL names a file that does not exist", "logoURL", u.cfg.LogoURL)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -52,23 +51,7 @@ func openWebDir(dir, theme string) (*webDir, error) {
 	return d, nil
 }
 
-// openCustom opens a directory whose files cannot lie outside it, not even through symbolic links.
-func openCustom(dir string) (fs.FS, error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, err
-	}
-	files := root.FS()
-	for _, name := range []string{templatesDir, staticDir, themesDir, robotsFile} {
-		if err := checkReadable(files, name); err != nil {
-			return nil, errors.Join(err, root.Close())
-		}
-	}
-	return files, nil
-}
-
-// checkReadable looks at every file below a name. Without it a link that leads out of the directory would show only as a
-// page without style. What doesn't exist is left alone, and with it dangling links: editors keep their locks in such.
+// checkReadable looks at every file below a name: one that can't be read would show only as a page without style. What doesn't exist is left alone, and with it dangling links: editors keep their locks in such.
 func checkReadable(files fs.FS, name string) error {
 	return fs.WalkDir(files, name, func(name string, _ fs.DirEntry, err error) error {
 		if err == nil {

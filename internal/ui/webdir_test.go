@@ -295,22 +295,8 @@ func TestThemes(t *testing.T) {
 	}
 }
 
-func TestLinksStayInside(t *testing.T) {
-	outside := webDir(t, map[string]string{"secret.css": "secret", "theme/styles.css": "secret"})
-	for link, target := range map[string]string{
-		"static/x.css": "secret.css", "static/dir": ".", "templates/login.html": "secret.css", "themes/acme": "theme",
-		"robots.txt": "secret.css",
-	} {
-		dir := webDir(t, map[string]string{"static/a": "", "templates/oob.html": "", "themes/a/b": ""})
-		if err := os.Symlink(filepath.Join(outside, target), filepath.Join(dir, link)); err != nil {
-			t.Fatal(err)
-		}
-		_, err := ui.New(ui.Config{Dir: dir}, slog.New(slog.DiscardHandler))
-		if err == nil || !strings.Contains(err.Error(), link) {
-			t.Errorf("%s leads out of the directory: %v", link, err)
-		}
-	}
-
+func TestLaterLinksStayInside(t *testing.T) {
+	outside := webDir(t, map[string]string{"secret.css": "secret"})
 	dir := webDir(t, map[string]string{"static/a": ""})
 	u, _ := newUI(t, ui.Config{Dir: dir})
 	for _, name := range []string{"late.css", "main.css"} {
