@@ -335,6 +335,16 @@ var _ = faulttest.Add("K12", func(t *testing.T) {
 	}
 })
 
+// A machine whose token lacks a claim was told to come back later, and did so for ever.
+var _ = faulttest.Add("K3", func(t *testing.T) {
+	s := startAttempts(t, "")
+	s.source.err = &connector.Unusable{Reason: "Your account has no e-mail address.", Claim: "email"}
+	a := s.token(exchangeForm())
+	if a.wantError(http.StatusBadRequest, "invalid_request"); !strings.Contains(a.text("error_description"), "must have email") {
+		t.Errorf("the claim is not named: %s", a.body)
+	}
+})
+
 // With the switch of upstream the user sees the failure, and the application hears nothing, as before.
 var _ = faulttest.Add("K11", func(t *testing.T) {
 	s := startAttempts(t, "errorRedirects: upstream")

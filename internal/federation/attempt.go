@@ -96,17 +96,16 @@ func (f *Failure) code() string {
 }
 
 func (f *Failure) description() string {
-	switch f.code() {
-	case oauth.TemporarilyUnavailable:
+	switch f.Outcome {
+	case connector.Unavailable:
 		return "The identity source can't be reached at the moment; try again later."
-	case oauth.ServerError:
+	case connector.Gone:
+		return "The identity source no longer vouches for the user, who has to log in again."
+	case connector.TokenRefused:
+		return f.tokenRefused()
+	case connector.Broken:
 		return "The identity source can't be used: it, or the settings of its connector, must be mended. Trying again does not help."
-	}
-	if bad, ok := errors.AsType[*connector.BadToken](f.cause); ok {
-		if f.Operation == Exchange {
-			return "The subject_token is refused: " + bad.Reason
-		}
-		return "The token of the identity source is refused; the user must log in again."
+	case connector.Succeeded, connector.WrongPassword, connector.Refused, connector.Cancelled, connector.AccountUnusable:
 	}
 	said := f.Reason()
 	if f.Outcome == connector.AccountUnusable {
@@ -124,6 +123,14 @@ func (f *Failure) description() string {
 	case Login, PasswordForm, PasswordGrant:
 	}
 	return said
+}
+
+func (f *Failure) tokenRefused() string {
+	bad, ok := errors.AsType[*connector.BadToken](f.cause)
+	if ok && f.Operation == Exchange {
+		return "The subject_token is refused: " + bad.Reason
+	}
+	return "What the identity source has sent is refused; the user has to log in again."
 }
 
 // Ended counts how an attempt at a source has ended that returned an error, or nil. It returns a *Failure, or nil.

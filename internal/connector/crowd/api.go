@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"dex/internal/connector"
 	"dex/internal/outbound"
 )
 
@@ -139,7 +140,9 @@ func (a *api) groups(ctx context.Context, name string) ([]string, error) {
 			return names, nil
 		}
 	}
-	return nil, fmt.Errorf("read groups: the user is in more than %d", maxGroups)
+	return nil, &connector.Unusable{
+		Reason: "Your account is in more groups than can be used here.", Cause: fmt.Errorf("read groups: they are more than %d", maxGroups),
+	}
 }
 
 // A request is one of the calls. The name stands for it in errors: the path has the user's name, or a session.
@@ -195,7 +198,7 @@ func (a *api) refused(call string, answer *outbound.Answer) error {
 	if json.Unmarshal(answer.Body, &said) != nil || !isWord(said.Reason) {
 		said.Reason = ""
 	}
-	return &refusal{call: call, status: answer.Status, reason: said.Reason}
+	return connector.FromStatus(answer.Status, &refusal{call: call, status: answer.Status, reason: said.Reason})
 }
 
 // isWord reports whether a text is a reason, and not some other text.

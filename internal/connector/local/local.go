@@ -67,8 +67,8 @@ func (l *Layered) ByEmail(ctx context.Context, email string) (User, error) {
 	if errors.Is(err, store.ErrNotFound) {
 		return User{}, ErrUnknown
 	}
-	if err != nil {
-		return User{}, err
+	if err != nil { // the storage: which serves everything else here too, and is waited for
+		return User{}, &connector.Temporary{Cause: err}
 	}
 	if Key(e.Value.Email) != Key(email) {
 		return User{}, errMixedUp
