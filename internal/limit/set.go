@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"dex/internal/telemetry"
@@ -27,6 +28,10 @@ var (
 	userCodes = Rate{Burst: 10, Every: 6 * time.Second}
 	// deviceRequests is for devices of public clients that ask for such a code, which is a record in the storage each time.
 	deviceRequests = Rate{Burst: 60, Every: time.Second}
+	// polls is for devices that ask whether their user has decided, from one address: 250 that ask as they are told to.
+	polls = Rate{Burst: 300, Every: 20 * time.Millisecond}
+	// pollsOfCode is for one of them, from anywhere. Those that ask every 5 s never meet it.
+	pollsOfCode = Rate{Burst: 3, Every: 4 * time.Second}
 )
 
 // longestPause is the most that a try waits because of tries from other addresses.
@@ -35,7 +40,7 @@ const longestPause = 5 * time.Second
 // A Set is the limits of a server. Whose they are is told by the context of the request. The errors of its methods are
 // those of Begin; [Refusal] makes answers of them.
 type Set struct {
-	perUser, everywhere, perAddress, perClient, unknownClients, userCodes, deviceRequests *Limiter
+	perUser, everywhere, perAddress, perClient, unknownClients, userCodes, deviceRequests, polls, pollsOfCode *Limiter
 }
 
 // NewSet returns the limits of a server.
@@ -48,6 +53,8 @@ func NewSet(now func() time.Time) *Set {
 		unknownClients: New(unknownClients, now),
 		userCodes:      New(userCodes, now),
 		deviceRequests: New(deviceRequests, now),
+		polls:          New(polls, now),
+		pollsOfCode:    New(pollsOfCode, now),
 	}
 }
 
@@ -74,4 +81,17 @@ func (s *Set) UserCode(ctx context.Context) (*Try, error) {
 // DeviceRequest counts a device that wants such a code.
 func (s *Set) DeviceRequest(ctx context.Context) error {
 	return Count(ctx, s.deviceRequests.Key(telemetry.ClientAddress(ctx)))
+}
+
+// Poll counts a question of a device, and reports whether it asks too often with its code.
+func (s *Set) Poll(ctx context.Context, deviceCode string) (tooOften bool, err error) {
+	if err := Count(ctx, s.polls.Key(telemetry.ClientAddress(ctx))); err != nil {
+		return false, err
+	}
+	var exceeded *Exceeded
+	err = Count(ctx, s.pollsOfCode.Key("", deviceCode))
+	if errors.As(err, &exceeded) {
+		return true, nil
+	}
+	return false, err
 }

@@ -18,8 +18,7 @@ const (
 	// userCodeLetters has no vowels, so that no words come out, and nothing that looks like a digit (RFC 8628, 6.1).
 	userCodeLetters = "BCDFGHJKLMNPQRSTVWXZ"
 	userCodeLength  = 8
-	// pollInterval is how long a device waits between two questions, and how much longer after each that came too early
-	// (RFC 8628, section 3.5).
+	// pollInterval is how long a device waits between two questions (RFC 8628, section 3.5).
 	pollInterval = 5 * time.Second
 	// pollLeeway is how much a device's timer may be early.
 	pollLeeway = 500 * time.Millisecond
@@ -247,14 +246,15 @@ func (s *Devices) byDeviceCode(ctx context.Context, deviceCode string) (store.En
 	return e, nil
 }
 
-// wait tells a device to ask again, later each time that it asks too early.
+// wait tells a device to ask again. What comes too early is not stored: it costs no write, and doesn't delay the next
+// question that comes in time.
 func (s *Devices) wait(ctx context.Context, e store.Entry[device]) error {
 	early := false
 	_, err := s.table.UpdateEntry(ctx, e, func(d *device) error {
 		now := s.now()
-		early = !d.Polled.IsZero() && now.Before(d.Polled.Add(d.Interval-pollLeeway))
-		if early {
-			d.Interval += pollInterval
+		since := now.Sub(d.Polled)
+		if early = !d.Polled.IsZero() && since >= 0 && since < d.Interval-pollLeeway; early {
+			return store.ErrUnchanged
 		}
 		d.Polled = now
 		return nil
@@ -263,9 +263,13 @@ func (s *Devices) wait(ctx context.Context, e store.Entry[device]) error {
 	case err != nil:
 		return fmt.Errorf("store device's question: %w", err)
 	case early:
-		return oauth.Errorf(oauth.SlowDown, "Wait 5 seconds longer between two requests from now on.")
+		return errSlowDown()
 	}
 	return oauth.Errorf(oauth.AuthorizationPending, "The user has not decided yet.")
+}
+
+func errSlowDown() error {
+	return oauth.Errorf(oauth.SlowDown, "Wait 5 seconds longer between two requests from now on.")
 }
 
 // expired reports whether a device has waited too long, by whichever clock is later.

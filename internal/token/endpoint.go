@@ -83,7 +83,8 @@ type Config struct {
 // NewEndpoint returns the token endpoint.
 func NewEndpoint(cfg Config) *Endpoint {
 	devices := &deviceGrant{
-		devices: cfg.Devices, families: cfg.Families, offline: cfg.Offline, connectors: cfg.Connectors, log: cfg.Log,
+		devices: cfg.Devices, families: cfg.Families, offline: cfg.Offline, connectors: cfg.Connectors,
+		limits: cfg.Limits, log: cfg.Log,
 	}
 	all := map[string]grant{
 		oauth.GrantAuthorizationCode: &codeGrant{

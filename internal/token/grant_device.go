@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"dex/internal/federation"
+	"dex/internal/limit"
 	"dex/internal/oauth"
 	"dex/internal/store"
 )
@@ -17,6 +18,7 @@ type deviceGrant struct {
 	families   *Families
 	offline    *OfflineSessions
 	connectors *federation.Registry
+	limits     *limit.Set
 	log        *slog.Logger
 }
 
@@ -24,6 +26,13 @@ func (g *deviceGrant) verify(ctx context.Context, r *request) (*granted, error) 
 	deviceCode := r.form.Get("device_code")
 	if deviceCode == "" {
 		return nil, oauth.Errorf(oauth.InvalidRequest, "The parameter device_code is missing.")
+	}
+	tooOften, err := g.limits.Poll(ctx, deviceCode)
+	switch {
+	case err != nil:
+		return nil, limit.Refusal(err)
+	case tooOften:
+		return nil, errSlowDown()
 	}
 	e, err := g.devices.poll(ctx, deviceCode, r.client.ID)
 	if err != nil {
