@@ -29,6 +29,7 @@ const (
 	ringKey   = "ring"
 	keyIDLen  = 5
 	rotation  = 7 * 24 * time.Hour
+	clockLag  = time.Hour   // how far the clocks of replicas may differ
 	reloadGap = time.Second // an unknown key id, which anyone can send, costs at most one read in this time
 )
 
@@ -82,7 +83,7 @@ func Open(ctx context.Context, s store.Store, lifetime time.Duration) (*Ring, er
 
 // Maintain reads the ring again, and adds a key when the newest is old. It is to be called now and then.
 func (r *Ring) Maintain(ctx context.Context) error {
-	if err := r.Reload(ctx); err == nil && r.now().Sub(r.current.Load().created) < rotation {
+	if err := r.Reload(ctx); err == nil && !r.isDue(r.current.Load().created) {
 		return nil
 	} else if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
@@ -92,8 +93,13 @@ func (r *Ring) Maintain(ctx context.Context) error {
 		return fmt.Errorf("create sealing keys: %w", err)
 	}
 	_, err := r.table.Update(ctx, ringKey, func(stored *ring) error {
-		if len(stored.Keys) > 0 && r.now().Sub(stored.Keys[0].Created) < rotation {
+		if len(stored.Keys) > 0 && !r.isDue(stored.Keys[0].Created) {
 			return store.ErrUnchanged // another replica was faster
+		}
+		for i := range stored.Keys {
+			if k := &stored.Keys[i]; k.Created.After(fresh.Created) {
+				k.Created = fresh.Created // or it would stay for too long
+			}
 		}
 		stored.Keys = append([]key{fresh}, r.alive(stored.Keys)...)
 		return nil
@@ -102,6 +108,12 @@ func (r *Ring) Maintain(ctx context.Context) error {
 		return fmt.Errorf("rotate sealing keys: %w", err)
 	}
 	return r.Reload(ctx)
+}
+
+// isDue reports whether a newest key is old. One from the future was made while a clock was wrong: nobody knows how old it is.
+func (r *Ring) isDue(created time.Time) bool {
+	age := r.now().Sub(created)
+	return age >= rotation || age < -clockLag
 }
 
 // alive returns the keys that may have sealed something that is still of use.

@@ -186,6 +186,16 @@ func (l *Local) create(ctx context.Context) (store.Entry[Keyset], error) {
 func (l *Local) step(ctx context.Context, e *store.Entry[Keyset]) (bool, error) {
 	now := time.Now()
 	switch k := &e.Value; {
+	case l.isAhead(k, now):
+		l.log.WarnContext(ctx, "the next rotation of the signing keys is too far ahead, so it was brought forward: a clock was wrong, or "+
+			"the rotation period was longer before", "next_rotation", k.RotateAt)
+		return true, l.update(ctx, e, func(k *Keyset) bool {
+			if !l.isAhead(k, now) {
+				return false
+			}
+			l.bringForward(k, now)
+			return true
+		})
 	case l.mustPublishNext(k, now):
 		next, err := generate(l.cfg.Algorithm)
 		if err != nil {
@@ -228,6 +238,22 @@ func (l *Local) update(ctx context.Context, e *store.Entry[Keyset], change func(
 	}
 	*e = updated
 	return nil
+}
+
+// isAhead says that times are further away than they were set by any clock that is right.
+func (l *Local) isAhead(k *Keyset, now time.Time) bool {
+	return k.RotateAt.After(now.Add(l.cfg.RotationPeriod+signLag)) || k.Next != nil && k.NextSince.After(now.Add(signLag))
+}
+
+// bringForward corrects such times. Retired keys keep theirs: tokens may live as long, and one that is published for longer
+// does no harm.
+func (l *Local) bringForward(k *Keyset, now time.Time) {
+	if latest := now.Add(l.cfg.RotationPeriod); k.RotateAt.After(latest) {
+		k.RotateAt = latest
+	}
+	if k.Next != nil && k.NextSince.After(now) {
+		k.NextSince = now
+	}
 }
 
 // mustPublishNext says that a rotation comes near and that no key of the right algorithm is published for it.
