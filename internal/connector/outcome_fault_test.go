@@ -16,7 +16,7 @@ import (
 // A file that is missing was told as a failure of the network.
 var _ = faulttest.Add("C-14", func(t *testing.T) {
 	_, missing := os.ReadFile(filepath.Join(t.TempDir(), "keytab"))
-	_, noServer := net.Dial("tcp", "127.0.0.1:1") //nolint:noctx // nobody listens there
+	_, noServer := new(net.Dialer).DialContext(t.Context(), "tcp", "127.0.0.1:1")
 	for name, c := range map[string]struct {
 		err  error
 		want connector.Outcome
