@@ -120,6 +120,13 @@ type Refresher interface {
 	Refresh(ctx context.Context, s Scopes, id Identity) (Identity, error)
 }
 
+// Rotating is a Refresher whose source may replace, at each question, what it gave before. It is asked by one replica at a
+// time for each user.
+type Rotating interface {
+	Refresher
+	Rotates()
+}
+
 // TokenIdentity is a source that knows the holders of tokens that it made (RFC 8693).
 type TokenIdentity interface {
 	// TokenIdentity returns who a token stands for. A *BadToken says that the token is refused, an *Unusable that its claims

@@ -93,11 +93,16 @@ func (g *refreshGrant) ask(
 			return nil, err
 		}
 		defer release()
-		fresh, err := g.refresh(ctx, f, refresher)
+		l, err := g.borrow(ctx, f, refresher)
+		if err != nil {
+			return nil, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be asked.").Because(err)
+		}
+		defer g.giveBack(ctx, f, l)
+		fresh, err := g.refresh(ctx, f, refresher, l)
 		if err != nil {
 			return nil, err
 		}
-		return fresh, g.keep(ctx, f, fresh.Data)
+		return fresh, g.keep(ctx, f, fresh.Data, l)
 	})
 	select {
 	case a := <-answer:
@@ -112,20 +117,38 @@ func (g *refreshGrant) ask(
 
 // keep stores what the source gave at once, whether or not the request leads to tokens: the source may already refuse what
 // it gave before, and who asks next must not come with that.
-func (g *refreshGrant) keep(ctx context.Context, f *family, data []byte) error {
+func (g *refreshGrant) keep(ctx context.Context, f *family, data []byte, l loan) error {
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()
-	return g.offline.keep(ctx, f.Identity.UserID, f.ConnectorID, data, nil)
+	return g.offline.keepFrom(ctx, f.Identity.UserID, f.ConnectorID, data, l, nil)
 }
 
-func (g *refreshGrant) refresh(ctx context.Context, f *family, source connector.Refresher) (connector.Identity, error) {
+// borrow reads what the source gave last, for one question. Other replicas wait, where that may be replaced by it.
+func (g *refreshGrant) borrow(ctx context.Context, f *family, source connector.Refresher) (loan, error) {
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	if _, rotates := source.(connector.Rotating); rotates {
+		return g.offline.borrow(ctx, f.Identity.UserID, f.ConnectorID)
+	}
+	data, err := g.offline.data(ctx, f.Identity.UserID, f.ConnectorID)
+	return loan{data: data}, err
+}
+
+func (g *refreshGrant) giveBack(ctx context.Context, f *family, l loan) {
+	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
+	defer cancel()
+	if err := g.offline.giveBack(ctx, f.Identity.UserID, f.ConnectorID, l); err != nil {
+		g.log.WarnContext(ctx, "other replicas wait for an answer of the source that has come", "connector_id", f.ConnectorID, "err", err)
+	}
+}
+
+func (g *refreshGrant) refresh(
+	ctx context.Context, f *family, source connector.Refresher, l loan,
+) (connector.Identity, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	last := f.Identity
-	var err error
-	if last.Data, err = g.offline.data(ctx, last.UserID, f.ConnectorID); err != nil {
-		return connector.Identity{}, err
-	}
+	last.Data = l.data
 	// The scopes of the login, not of this request: what is stored must not shrink when one answer is narrowed.
 	scopes := connector.Scopes{OfflineAccess: true, Groups: f.Has(oauth.ScopeGroups)}
 	fresh, err := source.Refresh(ctx, scopes, last)
@@ -141,7 +164,7 @@ func (g *refreshGrant) refresh(ctx context.Context, f *family, source connector.
 		}
 	}
 	if err != nil && len(fresh.Data) > 0 && !bytes.Equal(fresh.Data, last.Data) {
-		err = errors.Join(err, g.keep(ctx, f, fresh.Data))
+		err = errors.Join(err, g.keep(ctx, f, fresh.Data, l))
 	}
 	if err == nil && fresh.UserID != f.Identity.UserID {
 		err = fmt.Errorf("%w: it answered for another user", connector.ErrGone)

@@ -42,6 +42,8 @@ func (r *rotating) Refresh(_ context.Context, _ connector.Scopes, id connector.I
 	return connector.Identity{UserID: "u", Data: []byte(r.current)}, nil
 }
 
+func (*rotating) Rotates() {}
+
 func askRotating(s store.Store, src *rotating) *replica {
 	r := &replica{clock: time.Now()}
 	now, log := func() time.Time { return r.clock }, slog.New(slog.DiscardHandler)

@@ -19,6 +19,7 @@ type offline struct {
 	ConnectorID   string    `json:"connectorID"`
 	ConnectorData []byte    `json:"connectorData"`
 	Expires       time.Time `json:"expires,omitzero"`
+	Lent          lent      `json:"lent,omitzero"` // while somebody asks the source with it
 }
 
 // OfflineSessions keeps the connectors' data of signed-in users.
@@ -72,6 +73,13 @@ func (o *OfflineSessions) prolong(stored *offline) {
 func (o *OfflineSessions) keep(
 	ctx context.Context, userID, connectorID string, data []byte, mayReplace func(context.Context) error,
 ) error {
+	return o.keepFrom(ctx, userID, connectorID, data, loan{}, mayReplace)
+}
+
+// keepFrom is keep for what a source gave for a loan, which ends by it.
+func (o *OfflineSessions) keepFrom(
+	ctx context.Context, userID, connectorID string, data []byte, from loan, mayReplace func(context.Context) error,
+) error {
 	if len(data) == 0 {
 		return nil
 	}
@@ -87,7 +95,7 @@ func (o *OfflineSessions) keep(
 					return err
 				}
 			}
-			err = o.replace(ctx, e, data)
+			err = o.replace(ctx, e, data, from)
 		}
 		switch {
 		case errors.Is(err, store.ErrExists), errors.Is(err, store.ErrNotFound): // it came, or went, in between
@@ -100,12 +108,15 @@ func (o *OfflineSessions) keep(
 }
 
 // replace puts data into a record.
-func (o *OfflineSessions) replace(ctx context.Context, e store.Entry[offline], data []byte) error {
+func (o *OfflineSessions) replace(ctx context.Context, e store.Entry[offline], data []byte, from loan) error {
 	_, err := o.table.UpdateEntry(ctx, e, func(stored *offline) error {
 		if bytes.Equal(stored.ConnectorData, data) && o.lastsLongEnough(stored) {
 			return store.ErrUnchanged
 		}
 		stored.ConnectorData = data
+		if from.holder != "" && stored.Lent.Holder == from.holder {
+			stored.Lent = lent{}
+		}
 		o.prolong(stored)
 		return nil
 	})

@@ -132,6 +132,9 @@ func encode(t *relyingparty.Tokens) ([]byte, error) {
 	return data, nil
 }
 
+// Rotates implements connector.Rotating: many providers' refresh tokens work once.
+func (c *connection) Rotates() {}
+
 // Refresh implements connector.Refresher: with a new access token if the provider gave a refresh token, else with the old
 // one as long as it is good.
 func (c *connection) Refresh(ctx context.Context, s connector.Scopes, last connector.Identity) (connector.Identity, error) {

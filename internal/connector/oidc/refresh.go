@@ -15,6 +15,9 @@ import (
 	"dex/internal/relyingparty"
 )
 
+// Rotates implements connector.Rotating: many providers' refresh tokens work once.
+func (c *connection) Rotates() {}
+
 // Refresh implements connector.Refresher. The provider is asked by its own refresh token, which it may replace.
 func (c *connection) Refresh(ctx context.Context, _ connector.Scopes, last connector.Identity) (connector.Identity, error) {
 	var kept stored
