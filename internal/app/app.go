@@ -38,10 +38,11 @@ type Options struct {
 
 // An App is a server put together and not yet listening.
 type App struct {
-	cfg   *config.Config
-	opts  Options
-	log   *slog.Logger
-	store store.Store
+	cfg    *config.Config
+	opts   Options
+	log    *slog.Logger
+	store  store.Store
+	writes *store.Writes // the same
 
 	answers    *token.Answers
 	families   *token.Families
@@ -98,6 +99,7 @@ func (a *App) open(ctx context.Context, p *Plan) error {
 		return err
 	}
 	a.health.Add("storage", a.store.Ping)
+	a.health.Add("storage/writes", a.writes.Check)
 	return a.wire(ctx, p)
 }
 
@@ -112,6 +114,8 @@ func (a *App) openStorage(ctx context.Context, p *Plan) error {
 	if a.opts.WrapStore != nil {
 		a.store = a.opts.WrapStore(a.store)
 	}
+	a.writes = store.WatchWrites(a.store)
+	a.store = a.writes
 	a.log.InfoContext(ctx, "config storage", "storage_type", a.cfg.Storage.Type)
 	lifetimes := refreshPolicy(a.cfg)
 	a.answers = token.NewAnswers(a.store, time.Now, a.log)

@@ -23,6 +23,12 @@ func (p *Plan) ReplaceConnector(id string, with connector.Config) {
 // Telemetry returns what the listener for operators serves.
 func (a *App) Telemetry() http.Handler { return a.telemetry() }
 
+// RunChecks is what Run does about the checks of health, for tests in which time is fake.
+func (a *App) RunChecks(ctx context.Context) {
+	a.health.SetReady(true)
+	a.health.Run(ctx)
+}
+
 // RunWithoutListeners is what Run does about connectors and readiness, for tests in which time is fake.
 func (a *App) RunWithoutListeners(ctx context.Context) {
 	a.health.SetReady(true)

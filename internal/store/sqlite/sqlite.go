@@ -39,6 +39,7 @@ type Store struct {
 	writer             *writer
 	read               *readStatements
 	changes            watch.Hub
+	file               presence
 	closeOnce          sync.Once
 	closeErr           error
 }
@@ -55,6 +56,7 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (*Store, error) 
 		s := &Store{location: l, log: log, now: time.Now}
 		err := s.open(ctx)
 		if err == nil {
+			l.warnOfReaders(ctx, log)
 			go s.writer.loop(context.WithoutCancel(ctx))
 			return s, nil
 		}
@@ -91,8 +93,10 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.openWriter(ctx); err != nil {
 		return err
 	}
-	s.read, err = prepareReads(ctx, s.readerDB)
-	return err
+	if s.read, err = prepareReads(ctx, s.readerDB); err != nil {
+		return err
+	}
+	return s.file.begin(s.location)
 }
 
 func (s *Store) openWriter(ctx context.Context) error {
@@ -101,13 +105,15 @@ func (s *Store) openWriter(ctx context.Context) error {
 		return err
 	}
 	s.writer = &writer{
-		conn:    conn,
-		do:      new(statements),
-		changes: &s.changes,
-		log:     s.log,
-		queue:   make(chan *write, maxBatch),
-		closing: make(chan struct{}),
-		stopped: make(chan struct{}),
+		conn:     conn,
+		do:       new(statements),
+		changes:  &s.changes,
+		file:     &s.file,
+		patience: s.location.busyTimeout,
+		log:      s.log,
+		queue:    make(chan *write, maxBatch),
+		closing:  make(chan struct{}),
+		stopped:  make(chan struct{}),
 	}
 	if err := s.checkJournal(ctx, conn); err != nil {
 		return err
@@ -260,7 +266,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	if err := s.read.ping.QueryRowContext(ctx).Scan(&version); err != nil {
 		return s.readError(ctx, err)
 	}
-	return nil
+	return s.file.look()
 }
 
 // Close is part of store.Store. Writes that wait are still done.

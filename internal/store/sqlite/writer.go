@@ -18,10 +18,10 @@ import (
 const (
 	// maxBatch is how many writes may wait, and so the most that one transaction holds.
 	maxBatch = 256
-	// beginAttempts is how often a transaction is begun before its writes fail, each time waiting for the busy timeout.
-	beginAttempts = 3
-	// pollEvery is how often the writer looks for changes by other processes.
+	// pollEvery is how often the writer looks for changes by other processes, and after its file.
 	pollEvery = time.Second
+	// beginPause is how long to wait after an attempt to begin a transaction for which SQLite did not wait itself.
+	beginPause = 10 * time.Millisecond
 )
 
 // A writer owns the one connection that writes. SQLite lets only one transaction write at a time, and makes it durable
@@ -31,7 +31,10 @@ type writer struct {
 	conn    *sql.Conn
 	do      *statements
 	changes *watch.Hub
-	log     *slog.Logger
+	file    *presence
+	// patience is how long writes wait for a lock of another process before they fail.
+	patience time.Duration
+	log      *slog.Logger
 
 	queue   chan *write
 	closing chan struct{} // closed by Close: no more writes
@@ -63,6 +66,9 @@ func isOutcome(err error) bool {
 
 // submit queues an operation and waits until it is committed.
 func (w *writer) submit(ctx context.Context, change store.Change, run operation) error {
+	if err := w.file.failure(); err != nil {
+		return err
+	}
 	op := &write{ctx: ctx, run: run, change: change, done: make(chan struct{})}
 	select {
 	case <-w.closing:
@@ -102,6 +108,7 @@ func (w *writer) loop(ctx context.Context) {
 		case op := <-w.queue:
 			w.handle(ctx, w.gather(op))
 		case <-tick.C:
+			_ = w.file.look() // Ping and the next write say what it found
 			w.poll(ctx)
 		case <-w.closing:
 			w.drain(ctx)
@@ -141,7 +148,11 @@ func (w *writer) gather(first *write) []*write {
 // does not take the others with it; but not if the database could not be locked, which has nothing to do with them.
 func (w *writer) handle(ctx context.Context, batch []*write) {
 	err := w.commit(ctx, batch)
-	if err == nil || len(batch) == 1 || isBusy(err) {
+	switch {
+	case isBusy(err):
+		w.refuse(batch, err)
+		return
+	case err == nil || len(batch) == 1:
 		w.answer(batch, err)
 		return
 	}
@@ -149,10 +160,24 @@ func (w *writer) handle(ctx context.Context, batch []*write) {
 		one := batch[i : i+1]
 		err := w.commit(ctx, one)
 		if isBusy(err) {
-			w.answer(batch[i:], err)
+			w.refuse(batch[i:], err)
 			return
 		}
 		w.answer(one, err)
+	}
+}
+
+// refuse answers a batch for which there was no lock, and those writes that have waited with it: they shall not wait once
+// more.
+func (w *writer) refuse(batch []*write, err error) {
+	w.answer(batch, err)
+	for range len(w.queue) {
+		select {
+		case op := <-w.queue:
+			w.answer([]*write{op}, err)
+		default:
+			return
+		}
 	}
 }
 
@@ -192,14 +217,17 @@ func (w *writer) commit(ctx context.Context, batch []*write) error {
 }
 
 func (w *writer) begin(ctx context.Context) error {
-	for attempt := 1; ; attempt++ {
+	for end := time.Now().Add(w.patience); ; time.Sleep(beginPause) {
 		_, err := w.do.begin.ExecContext(ctx)
-		if err == nil {
+		switch {
+		case err == nil:
 			return nil
-		}
-		if !isBusy(err) || attempt == beginAttempts {
+		case !isBusy(err):
 			w.rollback(ctx) // in case the last one failed
 			return fmt.Errorf("begin: %w", err)
+		case !time.Now().Before(end):
+			w.rollback(ctx)
+			return fmt.Errorf("another process has held the lock for %v, try again: begin: %w", w.patience, err)
 		}
 	}
 }

@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// probeTTL is how long the record lives that a probe leaves.
+const probeTTL = time.Second
+
+// Writes is a store that remembers how its last write went, since one that can be read may not take writes: its disk is
+// full, or it was made read-only.
+type Writes struct {
+	Store
+
+	mu      sync.Mutex
+	failure error // of the last write; nil if it did not fail
+}
+
+// WatchWrites returns a store that remembers how the writes of another went.
+func WatchWrites(s Store) *Writes { return &Writes{Store: s} }
+
+// Unwrap returns the store below.
+func (w *Writes) Unwrap() Store { return w.Store }
+
+// Check reports why nothing can be written. It writes only if the last write has failed: whatever failed for another
+// reason then passes, and a storage that takes writes again is known without anybody being sent here.
+func (w *Writes) Check(ctx context.Context) error {
+	if w.lastFailure() == nil {
+		return nil
+	}
+	_, _, err := TryAcquire(ctx, w, "probe "+rand.Text(), probeTTL)
+	if err != nil {
+		return fmt.Errorf("nothing can be written: %w", err)
+	}
+	return nil
+}
+
+func (w *Writes) lastFailure() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failure
+}
+
+// noted remembers how a write went, and returns its error. A caller that has left says nothing of the storage, and neither
+// does an answer: it comes without a write.
+func (w *Writes) noted(ctx context.Context, err error) error {
+	answer := errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) || errors.Is(err, ErrConflict)
+	if answer || errors.Is(err, ErrClosed) || err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failure = err
+	return err
+}
+
+// Create is part of Store.
+func (w *Writes) Create(ctx context.Context, r Record) (string, error) {
+	revision, err := w.Store.Create(ctx, r)
+	return revision, w.noted(ctx, err)
+}
+
+// Replace is part of Store.
+func (w *Writes) Replace(ctx context.Context, r Record) (string, error) {
+	revision, err := w.Store.Replace(ctx, r)
+	return revision, w.noted(ctx, err)
+}
+
+// Delete is part of Store.
+func (w *Writes) Delete(ctx context.Context, kind, key, revision string) error {
+	return w.noted(ctx, w.Store.Delete(ctx, kind, key, revision))
+}
+
+// Sweep is part of Store. One that finds nothing writes nothing, and so says nothing unless it fails.
+func (w *Writes) Sweep(ctx context.Context, kind string, before time.Time, limit int) (int, error) {
+	n, err := w.Store.Sweep(ctx, kind, before, limit)
+	if n == 0 && err == nil {
+		return 0, nil
+	}
+	return n, w.noted(ctx, err)
+}
+
+// CreateAll is part of Bulk. What the store below makes of it is its own.
+func (w *Writes) CreateAll(ctx context.Context, records []Record) error {
+	return w.noted(ctx, CreateAll(ctx, w.Store, records))
+}
