@@ -282,8 +282,9 @@ func (d *dex) wantOneUse(t *testing.T) {
 	if answers[0].answer.Get("code") == "" {
 		t.Fatalf("the first time, told %v with status %d\n%s", answers[0].answer, answers[0].status, d.log)
 	}
-	if answers[1].answer.Get("error") != "server_error" || answers[1].answer.Has("code") {
-		t.Errorf("the second time, told %v", answers[1].answer)
+	second := answers[1]
+	if second.status != http.StatusForbidden || !strings.Contains(second.body, "has been used already") || second.answer.Has("code") {
+		t.Errorf("the second time, told %v with status %d\n%s", second.answer, second.status, second.body)
 	}
 	eventually(t, patience, "the log tells of the second use", func() bool {
 		return strings.Contains(d.log.String(), "the assertion has been used before")
