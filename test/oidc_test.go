@@ -17,7 +17,7 @@ import (
 func oidcConnector(c *configuration, issuer string, more section) section {
 	settings := section{
 		"issuer": issuer, "clientID": "dex", "clientSecret": "dex-secret", "redirectURI": c.endpoint("/callback"),
-		"scopes": []string{"profile", "email", "groups"}, "insecureEnableGroups": true,
+		"scopes": []string{"profile", "email", "groups", "offline_access"}, "insecureEnableGroups": true,
 	}
 	maps.Copy(settings, more)
 	return section{"type": "oidc", "id": "provider", "name": "Provider", "config": settings}
@@ -123,7 +123,7 @@ func TestProviderThatIsDownAtTheStart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantFailure(t, p, notAsked)
+		wantFailure(t, p, "temporarily_unavailable")
 		d.eventuallyLogs(t, "connector fails")
 	})
 	startDex(t, theirs)
@@ -171,7 +171,7 @@ func TestProviderRefusals(t *testing.T) {
 		}
 	})
 	t.Run("S2-05 the provider does not know us", func(t *testing.T) {
-		wantFailure(t, d.visitProvider(t, "wrong-secret", "approve"), notSignedIn)
+		wantFailure(t, d.visitProvider(t, "wrong-secret", "approve"), "server_error")
 		d.eventuallyLogs(t, "the provider answers 401 invalid_client")
 	})
 	t.Run("S2-05 another callback", func(t *testing.T) {
@@ -179,7 +179,7 @@ func TestProviderRefusals(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantFailure(t, p, notAsked)
+		wantFailure(t, p, "server_error")
 		d.eventuallyLogs(t, "redirectURI is")
 	})
 
@@ -215,19 +215,14 @@ func (d *dex) eventuallyLogs(t *testing.T, text string) {
 	eventually(t, patience, "the log says "+text, func() bool { return strings.Contains(d.log.String(), text) })
 }
 
-// What applications are told of a provider that is of no use.
-const (
-	notAsked    = "The identity source can't be asked."
-	notSignedIn = "The identity source did not sign the user in."
-)
-
-// wantFailure wants a login that ends at the application, which is told no more than that.
-func wantFailure(t *testing.T, p *page, description string) {
+// wantFailure wants a login that ends at the application, which is told whether trying again helps, and no more.
+func wantFailure(t *testing.T, p *page, code string) {
 	t.Helper()
 	delete(p.answer, "iss")
-	want := url.Values{
-		"error": {"server_error"}, "error_description": {description}, "state": {"some state"},
-	}
+	want := url.Values{"error": {code}, "error_description": {map[string]string{
+		"server_error":            "The identity source can't be used: it, or the settings of its connector, must be mended. Trying again does not help.",
+		"temporarily_unavailable": "The identity source can't be reached at the moment; try again later.",
+	}[code]}, "state": {"some state"}}
 	if diff := cmp.Diff(want, p.answer); diff != "" {
 		t.Errorf("the application is told (-want +got):\n%s", diff)
 	}

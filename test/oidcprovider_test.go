@@ -59,7 +59,7 @@ func TestProviderThatIsNotOurs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantFailure(t, p, notSignedIn)
+		wantFailure(t, p, "server_error")
 		d.eventuallyLogs(t, `the provider answers \"invalid_request\"`)
 	})
 }
