@@ -1,0 +1,24 @@
+package policy
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"dex/internal/client"
+	"dex/internal/faulttest"
+	"dex/internal/limit"
+	"dex/internal/store/memory"
+)
+
+// An audience that is asked for twice is named once.
+var _ = faulttest.Add("T-policy-86", func(t *testing.T) {
+	app := &client.Client{ID: "app"}
+	other := &client.Client{ID: "other", TrustedPeers: []string{"app"}}
+	clients := client.NewRegistry([]*client.Client{app, other}, memory.New(), limit.NewSet(time.Now))
+	scope := "audience:server:client_id:other"
+	got, err := New(clients, Options{}).Audience(t.Context(), app, []string{scope, scope})
+	if err != nil || !slices.Equal(got, []string{"other", "app"}) {
+		t.Errorf("got %v, %v", got, err)
+	}
+})
