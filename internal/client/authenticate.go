@@ -30,12 +30,9 @@ func (r *Registry) Authenticate(req *http.Request, log *slog.Logger) (*Client, e
 	c, err := r.byCredentials(req.Context(), cred)
 	switch {
 	case errors.Is(err, ErrUnknown):
-		if err := r.limits.UnknownClient(req.Context()); err != nil {
-			return nil, limit.Refusal(err)
-		}
 		return nil, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.").Because(err)
 	case err != nil:
-		return nil, oauth.Errorf(oauth.ServerError, "").Because(err)
+		return nil, limit.Refusal(err)
 	}
 	which, err := r.tryLimited(req.Context(), c, cred)
 	if err != nil {
@@ -96,9 +93,9 @@ func (r *Registry) whichSecret(ctx context.Context, c *Client, cred credentials)
 }
 
 func (r *Registry) byCredentials(ctx context.Context, cred credentials) (*Client, error) {
-	c, err := r.Get(ctx, cred.id)
-	if errors.Is(err, ErrUnknown) && cred.basic {
-		return r.Get(ctx, cred.rawID)
+	c, err := r.Find(ctx, cred.id)
+	if errors.Is(err, ErrUnknown) && cred.basic && cred.rawID != cred.id {
+		return r.Find(ctx, cred.rawID)
 	}
 	return c, err
 }

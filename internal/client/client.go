@@ -100,6 +100,24 @@ func NewRegistry(static []*Client, s store.Store, limits *limit.Set) *Registry {
 // Forget makes the registry read a client again that was changed in the storage.
 func (r *Registry) Forget(c store.Change) { r.stored.Forget(c) }
 
+// Find returns the client of an id that somebody names who may be a stranger. Those who name ids that no client has must wait
+// after some of them, so that nobody keeps the storage busy by that: then it is a *[limit.Exceeded]. Else it is as Get.
+func (r *Registry) Find(ctx context.Context, id string) (*Client, error) {
+	if _, ok := r.static[id]; ok || r.stored.Knows(id) {
+		return r.Get(ctx, id)
+	}
+	try, err := r.limits.UnknownClient(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer try.End()
+	c, err := r.Get(ctx, id)
+	if errors.Is(err, ErrUnknown) {
+		try.Failed()
+	}
+	return c, err
+}
+
 // Get returns the client of an id; ErrUnknown if there is none. Every other error means that the storage failed.
 func (r *Registry) Get(ctx context.Context, id string) (*Client, error) {
 	if c, ok := r.static[id]; ok {

@@ -222,6 +222,12 @@ type Env struct {
 	Once func(ctx context.Context, key string, until time.Time) (bool, error)
 }
 
+// Settings that implement ExchangeOnly may be good for exchanging tokens, but for no login; users are not offered those.
+type ExchangeOnly interface {
+	// ExchangesOnly reports whether nobody can log in.
+	ExchangesOnly() bool
+}
+
 // A Config is the settings of one connector, a pointer to a struct whose fields carry `key` tags, decoded. It checks what
 // can be known without I/O in UnmarshalConfig (see [config.Unmarshaler]), so that mistakes are told with their line.
 type Config interface {

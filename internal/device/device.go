@@ -136,7 +136,10 @@ func (e *Endpoints) client(r *http.Request, f oauth.Form) (c *client.Client, aut
 		c, err = e.cfg.Clients.Authenticate(r, e.cfg.Log)
 		return c, err == nil, err
 	}
-	c, err = e.cfg.Clients.Get(r.Context(), f.Get("client_id"))
+	c, err = e.cfg.Clients.Find(r.Context(), f.Get("client_id"))
+	if _, exceeded := errors.AsType[*limit.Exceeded](err); exceeded {
+		return nil, false, limit.Refusal(err)
+	}
 	if errors.Is(err, client.ErrUnknown) {
 		return nil, false, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.").Because(err)
 	}

@@ -39,6 +39,12 @@ func (d *Definition) Serves(grant string) bool {
 	return len(d.GrantTypes) == 0 || slices.Contains(d.GrantTypes, grant)
 }
 
+// BeginsLogins reports whether users may be sent to the connector. One that is broken, or not there yet, says so to those who are.
+func (d *Definition) BeginsLogins() bool {
+	c, ok := d.Config.(connector.ExchangeOnly)
+	return !ok || !c.ExchangesOnly()
+}
+
 // An Opened connector is ready for use. Instance has one or more of the capabilities of package connector.
 type Opened struct {
 	*Definition

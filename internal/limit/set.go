@@ -68,9 +68,9 @@ func (s *Set) WrongSecret(ctx context.Context, clientID string) error {
 	return Count(ctx, s.perClient.Key(telemetry.ClientAddress(ctx), clientID))
 }
 
-// UnknownClient counts an id that no client has.
-func (s *Set) UnknownClient(ctx context.Context) error {
-	return Count(ctx, s.unknownClients.Key(telemetry.ClientAddress(ctx)))
+// UnknownClient begins a try at an id that no client has perhaps.
+func (s *Set) UnknownClient(ctx context.Context) (*Try, error) {
+	return Begin(ctx, s.unknownClients.Key(telemetry.ClientAddress(ctx)))
 }
 
 // UserCode begins a try at the code of a device.

@@ -174,7 +174,7 @@ func (f *Flow) issue(w http.ResponseWriter, r *http.Request, req *request, a tok
 	}
 	f.letGo(w, r, req)
 	if req.RedirectURI == oauth.RedirectOutOfBand {
-		f.cfg.Pages.OOB(w, r, ui.OOBPage{Code: params.Get("code")})
+		f.cfg.Pages.OOB(w, r, ui.OOBPage{Code: params.Get("code"), Lifetime: f.cfg.Codes.Lifetime(req.RedirectURI)})
 		return nil
 	}
 	f.answer(w, r, req, params)

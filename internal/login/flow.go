@@ -110,7 +110,7 @@ func (f *Flow) authorize(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, target, http.StatusFound) //nolint:gosec // G710: a path of ours
 		return nil
 	}
-	req, c, err := f.read(r)
+	req, c, err := f.read(w, r)
 	if err != nil {
 		return err
 	}
@@ -118,12 +118,12 @@ func (f *Flow) authorize(w http.ResponseWriter, r *http.Request) error {
 }
 
 // read returns the request that the browser brings, or the one that it holds already.
-func (f *Flow) read(r *http.Request) (*request, *client.Client, error) {
+func (f *Flow) read(w http.ResponseWriter, r *http.Request) (*request, *client.Client, error) {
 	req, c, err := f.resume(r)
 	if req != nil || err != nil {
 		return req, c, err
 	}
-	return f.parse(r)
+	return f.parse(w, r)
 }
 
 // offer lets the user choose where to sign in, or begins at once where there is nothing to choose.
@@ -183,7 +183,7 @@ func (f *Flow) choice(ctx context.Context, req *request, c *client.Client) ([]*f
 		return nil, err
 	}
 	return slices.DeleteFunc(all, func(d *federation.Definition) bool {
-		return f.cfg.Policy.Connector(c, d, req.grant()) != nil
+		return !d.BeginsLogins() || f.cfg.Policy.Connector(c, d, req.grant()) != nil
 	}), nil
 }
 
@@ -236,7 +236,7 @@ func (f *Flow) authorizeConnector(w http.ResponseWriter, r *http.Request) error 
 		http.Redirect(w, r, target, http.StatusFound) //nolint:gosec // G710: a path of ours
 		return nil
 	}
-	req, c, err := f.read(r)
+	req, c, err := f.read(w, r)
 	if err != nil {
 		return err
 	}
@@ -249,7 +249,7 @@ func (f *Flow) authorizeConnector(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	i := slices.IndexFunc(all, func(d *federation.Definition) bool { return d.ID == id })
-	if i < 0 {
+	if i < 0 || !all[i].BeginsLogins() {
 		return pageErrorf(http.StatusBadRequest, "There is no such way to log in.").
 			hint("Go back to the application and log in again.")
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dex/internal/client"
+	"dex/internal/limit"
 	"dex/internal/oauth"
 	"dex/internal/token"
 )
@@ -54,11 +55,11 @@ type request struct {
 // parse reads and checks an authorization request from the query and, for POST, the body (OpenID Connect Core, 3.1.2.1).
 // Until client and redirect URI are known to be right the error is a page; from then on the application is told, by an
 // answer that is an error.
-func (f *Flow) parse(r *http.Request) (*request, *client.Client, error) {
+func (f *Flow) parse(w http.ResponseWriter, r *http.Request) (*request, *client.Client, error) {
 	if err := r.ParseForm(); err != nil {
 		return nil, nil, errUnreadable("The application's request can't be read.", err)
 	}
-	c, err := f.requestingClient(r)
+	c, err := f.requestingClient(w, r)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -84,13 +85,17 @@ func (f *Flow) parse(r *http.Request) (*request, *client.Client, error) {
 }
 
 // requestingClient finds the client of a request.
-func (f *Flow) requestingClient(r *http.Request) (*client.Client, error) {
+func (f *Flow) requestingClient(w http.ResponseWriter, r *http.Request) (*client.Client, error) {
 	ids := r.Form["client_id"]
 	if len(ids) != 1 || ids[0] == "" {
 		return nil, pageErrorf(http.StatusBadRequest, "The application's request does not say which application it is.").
 			hint("The parameter client_id must be given once.")
 	}
-	c, err := f.cfg.Clients.Get(r.Context(), ids[0])
+	c, err := f.cfg.Clients.Find(r.Context(), ids[0])
+	if exceeded, ok := errors.AsType[*limit.Exceeded](err); ok {
+		w.Header().Set("Retry-After", strconv.Itoa(exceeded.Seconds()))
+		return nil, pageErrorf(http.StatusTooManyRequests, "%s", exceeded.Message()).because(err)
+	}
 	if errors.Is(err, client.ErrUnknown) {
 		f.log.ErrorContext(r.Context(), "invalid client_id provided", "client_id", logged(ids[0]))
 		return nil, pageErrorf(http.StatusBadRequest, "The application that sent you here is not registered.").

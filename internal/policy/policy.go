@@ -8,6 +8,7 @@ import (
 
 	"dex/internal/client"
 	"dex/internal/federation"
+	"dex/internal/limit"
 	"dex/internal/oauth"
 )
 
@@ -89,7 +90,7 @@ func (p *Policy) Scopes(ctx context.Context, c *client.Client, grant string, req
 			granted = append(granted, scope)
 		}
 	}
-	if _, err := p.Audience(ctx, c, granted); err != nil {
+	if _, err := p.audience(ctx, c, granted, p.clients.Find); err != nil {
 		return nil, err
 	}
 	return granted, nil
@@ -104,6 +105,13 @@ func needsOpenID(grant string) bool {
 // order, and the client itself. It is asked anew for each token, so that trust that was withdrawn is gone at once. The
 // error is an *oauth.Error: invalid_scope where there is no trust.
 func (p *Policy) Audience(ctx context.Context, c *client.Client, scopes []string) ([]string, error) {
+	return p.audience(ctx, c, scopes, p.clients.Get)
+}
+
+// A finder finds a client.
+type finder func(ctx context.Context, id string) (*client.Client, error)
+
+func (p *Policy) audience(ctx context.Context, c *client.Client, scopes []string, find finder) ([]string, error) {
 	var audience []string
 	seen := map[string]bool{}
 	for _, scope := range scopes {
@@ -112,9 +120,9 @@ func (p *Policy) Audience(ctx context.Context, c *client.Client, scopes []string
 			continue
 		}
 		seen[id] = true
-		trusted, err := p.trusted(ctx, c, id)
+		trusted, err := trusts(ctx, c, id, find)
 		if err != nil {
-			return nil, oauth.Errorf(oauth.ServerError, "").Because(err)
+			return nil, limit.Refusal(err)
 		}
 		if !trusted {
 			return nil, oauth.Errorf(oauth.InvalidScope, "Client %q does not trust this client with its audience.", id)
@@ -127,12 +135,12 @@ func (p *Policy) Audience(ctx context.Context, c *client.Client, scopes []string
 	return audience, nil
 }
 
-// trusted reports whether a client lets another one ask for tokens for it. One that doesn't exist trusts nobody.
-func (p *Policy) trusted(ctx context.Context, c *client.Client, id string) (bool, error) {
+// trusts reports whether a client lets another one ask for tokens for it. One that doesn't exist trusts nobody.
+func trusts(ctx context.Context, c *client.Client, id string, find finder) (bool, error) {
 	if id == c.ID {
 		return true, nil
 	}
-	peer, err := p.clients.Get(ctx, id)
+	peer, err := find(ctx, id)
 	if errors.Is(err, client.ErrUnknown) {
 		return false, nil
 	}

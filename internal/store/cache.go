@@ -11,7 +11,7 @@ import (
 const (
 	// cacheAge is how long something is remembered, should a change of it not be reported.
 	cacheAge = 30 * time.Second
-	// maxCached is how many keys of a kind are remembered, those that are not there included.
+	// maxCached is how many keys of a kind are remembered, and how many that are not there.
 	maxCached = 10_000
 )
 
@@ -24,28 +24,31 @@ type Cache[T any] struct {
 	mu    sync.Mutex // never held over I/O
 	epoch uint64     // grows with each change: what was read before one is not remembered after it
 	byKey map[string]remembered[Entry[T]]
+	none  map[string]time.Time // keys that are not there, and until when that counts: strangers ask for any
 	all   remembered[[]Entry[T]]
 }
 
-// remembered is the answer of the storage; err is nil or ErrNotFound.
+// remembered is the answer of the storage.
 type remembered[V any] struct {
 	value V
-	err   error
 	until time.Time
 }
 
 // NewCache returns an empty cache over a table. Until Forget is called by who watches the storage it may lag behind.
 func NewCache[T any](t *Table[T]) *Cache[T] {
-	return &Cache[T]{table: t, now: time.Now, byKey: make(map[string]remembered[Entry[T]])}
+	return &Cache[T]{table: t, now: time.Now, byKey: make(map[string]remembered[Entry[T]]), none: make(map[string]time.Time)}
 }
 
 // Get returns the value of a key; ErrNotFound when there is none.
 func (c *Cache[T]) Get(ctx context.Context, key string) (Entry[T], error) {
 	c.mu.Lock()
-	epoch, found := c.epoch, c.byKey[key]
+	epoch, found, none := c.epoch, c.byKey[key], c.none[key]
 	c.mu.Unlock()
-	if c.now().Before(found.until) {
-		return found.value, found.err
+	switch now := c.now(); {
+	case now.Before(found.until):
+		return found.value, nil
+	case now.Before(none):
+		return Entry[T]{}, ErrNotFound
 	}
 	key = strings.Clone(key) // often a piece of a large request, all of which would be kept with it
 	e, err := c.table.Get(ctx, key)
@@ -57,11 +60,32 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (Entry[T], error) {
 	if c.epoch != epoch {
 		return e, err
 	}
-	if len(c.byKey) >= maxCached {
-		clear(c.byKey)
+	until := c.now().Add(cacheAge)
+	if err != nil {
+		delete(c.byKey, key)
+		remember(c.none, key, until)
+		return e, err
 	}
-	c.byKey[key] = remembered[Entry[T]]{value: e, err: err, until: c.now().Add(cacheAge)}
-	return e, err
+	delete(c.none, key)
+	remember(c.byKey, key, remembered[Entry[T]]{value: e, until: until})
+	return e, nil
+}
+
+// remember adds to a map, and forgets all of it when it is full.
+func remember[V any](m map[string]V, key string, v V) {
+	if len(m) >= maxCached {
+		clear(m)
+	}
+	m[key] = v
+}
+
+// Knows reports whether a key was there when it was last looked for, however long ago that is. Whoever asks for another one
+// may be a stranger who guesses.
+func (c *Cache[T]) Knows(key string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.byKey[key]
+	return ok
 }
 
 // All returns every value. It is for kinds of which there are few.
@@ -95,7 +119,9 @@ func (c *Cache[T]) Forget(change Change) {
 	c.all = remembered[[]Entry[T]]{}
 	if change.Kind == "" || change.Key == "" {
 		clear(c.byKey)
+		clear(c.none)
 		return
 	}
 	delete(c.byKey, change.Key)
+	delete(c.none, change.Key)
 }

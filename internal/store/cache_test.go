@@ -169,8 +169,17 @@ func TestCacheIsBounded(t *testing.T) {
 		}
 	}
 	before := s.reads
-	wantText(t, c, "1", "old")
-	s.wantReads(t, before+1)
+	wantText(t, c, "1", "old") // is remembered, however many others are asked for
+	s.wantReads(t, before)
+	for range 2 { // were forgotten to make room
+		if _, err := c.Get(t.Context(), "stranger"); !errors.Is(err, store.ErrNotFound) {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.Get(t.Context(), "stranger0"); !errors.Is(err, store.ErrNotFound) {
+		t.Fatal(err)
+	}
+	s.wantReads(t, before+2)
 }
 
 // Keys come from strangers, cut out of a request that may be large; the request must not be kept with them.

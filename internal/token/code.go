@@ -72,6 +72,17 @@ func NewCodes(s store.Store, lifetime, reuse time.Duration, answers *Answers, no
 	}
 }
 
+// shownLifetime is how long a code lives at least that a user copies by hand. It is the most that RFC 6749 (4.1.2) recommends.
+const shownLifetime = 10 * time.Minute
+
+// Lifetime returns how long codes for a redirect URI live.
+func (c *Codes) Lifetime(redirectURI string) time.Duration {
+	if redirectURI == oauth.RedirectOutOfBand {
+		return max(c.lifetime, shownLifetime)
+	}
+	return c.lifetime
+}
+
 // NewCode returns an authorization code that stands for nothing yet.
 func NewCode() string { return id.NewSecret() }
 
@@ -85,7 +96,7 @@ func (c *Codes) Issue(
 		Authorization: a,
 		RedirectURI:   redirectURI,
 		Challenge:     challenge,
-		ValidUntil:    c.now().Add(c.lifetime),
+		ValidUntil:    c.now().Add(c.Lifetime(redirectURI)),
 		Process:       c.answers.self,
 		FamilyID:      cmp.Or(a.GrantID, id.New()),
 	}

@@ -78,18 +78,22 @@ func newPasswordData(base page, p PasswordPage) passwordData {
 
 // An OOBPage shows an authorization code to copy.
 type OOBPage struct {
-	Code string
+	Code     string
+	Lifetime time.Duration // of the code
 }
 
 // OOB shows the code to those whose application can't receive it.
 func (u *UI) OOB(w http.ResponseWriter, r *http.Request, p OOBPage) {
-	u.render(w, r, http.StatusOK, "oob.html", oobData{newPage(r, "Copy your code"), p})
+	u.render(w, r, http.StatusOK, "oob.html", newOOBData(newPage(r, "Copy your code"), p))
 }
 
 type oobData struct {
 	page
 	OOBPage
+	Minutes int
 }
+
+func newOOBData(base page, p OOBPage) oobData { return oobData{base, p, int(p.Lifetime / time.Minute)} }
 
 // A HomePage is the page at the issuer URL. Without a session only DiscoveryURL is shown.
 type HomePage struct {

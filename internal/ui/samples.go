@@ -47,7 +47,7 @@ func (u *UI) samples() []sample {
 		{"approval.html", newApprovalData(base, ApprovalPage{
 			User: "jane", Client: "Sample", AuthReqID: "1", RequestedScopes: []string{"openid", "email"}, UserCode: "BCDF-GHJK",
 		})},
-		{"oob.html", oobData{base, OOBPage{Code: "1"}}},
+		{"oob.html", newOOBData(base, OOBPage{Code: "1", Lifetime: 10 * time.Minute})},
 		{"device.html", newDeviceData(base, DevicePage{
 			PostURL: "/device/auth/verify_code", UserCode: "BCDF-GHJK", Invalid: true, Message: "Sample",
 		})},

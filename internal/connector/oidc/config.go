@@ -326,3 +326,6 @@ func (c *Config) client() *relyingparty.Client {
 		KeyAlgorithm: jose.SignatureAlgorithm(c.ClientKeyAlgorithm),
 	}
 }
+
+// ExchangesOnly implements connector.ExchangeOnly: without a client id the provider signs nobody in for us.
+func (c *Config) ExchangesOnly() bool { return c.ClientID == "" }
