@@ -41,27 +41,16 @@ func openWebDir(dir, theme string) (*webDir, error) {
 	}
 	d := &webDir{path: dir, builtin: builtin}
 	if dir != "" {
-		if d.custom, err = openCustom(dir); err != nil {
+		own, err := openOwnFiles(dir)
+		if err != nil {
 			return nil, d.wrap(err)
 		}
+		d.custom = own
 	}
 	if d.theme, err = d.chooseTheme(theme); err != nil {
 		return nil, d.wrap(err)
 	}
 	return d, nil
-}
-
-// checkReadable looks at every file below a name: one that can't be read would show only as a page without style. What doesn't exist is left alone, and with it dangling links: editors keep their locks in such.
-func checkReadable(files fs.FS, name string) error {
-	return fs.WalkDir(files, name, func(name string, _ fs.DirEntry, err error) error {
-		if err == nil {
-			_, err = fs.Stat(files, name)
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		return err
-	})
 }
 
 // wrap says which directory an error is about.

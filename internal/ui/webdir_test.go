@@ -295,6 +295,7 @@ func TestThemes(t *testing.T) {
 	}
 }
 
+// Nobody can add a link to a running server that shows what is outside.
 func TestLaterLinksStayInside(t *testing.T) {
 	outside := webDir(t, map[string]string{"secret.css": "secret"})
 	dir := webDir(t, map[string]string{"static/a": ""})
