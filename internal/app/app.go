@@ -152,17 +152,26 @@ func (a *App) Close() error {
 }
 
 func (a *App) openPages() (*ui.UI, error) {
-	pages, err := newPages(a.cfg.Frontend, a.cfg.Web, a.issuer, a.log)
+	pages, err := newPages(a.cfg.Frontend, a.issuer, a.log)
 	if err != nil {
 		return nil, fmt.Errorf("frontend: %w", err)
+	}
+	if a.cfg.Web.Headers.ContentSecurityPolicy == nil {
+		for _, need := range pages.PolicyNeeds() {
+			a.log.Warn("browsers leave out parts of the pages: "+policyHint, "file", need.File, "needs", need.Directives)
+		}
 	}
 	return pages, nil
 }
 
-func newPages(f config.Frontend, web config.Web, issuer *url.URL, log *slog.Logger) (*ui.UI, error) {
+// policyHint says what to do about pages that the policy takes something from.
+const policyHint = "the default Content-Security-Policy forbids what they need; " +
+	"set web.headers.Content-Security-Policy to one that allows it, or to \"\" for none"
+
+func newPages(f config.Frontend, issuer *url.URL, log *slog.Logger) (*ui.UI, error) {
 	return ui.New(ui.Config{
 		Dir: f.Dir, Theme: f.Theme, LogoURL: f.LogoURL, Issuer: f.Issuer, Extra: f.Extra, IssuerPath: issuer.Path,
-		StrictPolicy: web.Headers.ContentSecurityPolicy == nil,
+		Origin: issuer.Scheme + "://" + issuer.Host,
 	}, log)
 }
 

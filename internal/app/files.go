@@ -18,6 +18,9 @@ import (
 	"dex/internal/ui"
 )
 
+// dirVariable stands for frontend.dir where that is not set.
+const dirVariable = "DEX_FRONTEND_DIR"
+
 // A fileChecker is settings that name files.
 type fileChecker interface {
 	// CheckFiles returns what is wrong with the files, by the key that names them; nil for nothing. It writes nothing.
@@ -84,16 +87,36 @@ func (p *Plan) fileProblem(key, variable string, err error) config.Problem {
 
 func (p *Plan) checkPages() config.Problems {
 	issuer, err := url.Parse(p.Config.Issuer)
-	if err == nil {
-		_, err = newPages(p.Config.Frontend, p.Config.Web, issuer, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil // was reported already
 	}
+	pages, err := newPages(p.Config.Frontend, issuer, slog.New(slog.DiscardHandler))
 	switch {
 	case err == nil:
-		return nil
+		return p.checkPolicy(pages)
 	case errors.Is(err, ui.ErrNoTheme):
 		return config.Problems{p.fileProblem("frontend.theme", "", err)}
 	}
-	return config.Problems{p.fileProblem("frontend.dir", "DEX_FRONTEND_DIR", err)}
+	return config.Problems{p.fileProblem("frontend.dir", dirVariable, err)}
+}
+
+// checkPolicy warns of pages that the default Content-Security-Policy takes something from.
+func (p *Plan) checkPolicy(pages *ui.UI) config.Problems {
+	if p.Config.Web.Headers.ContentSecurityPolicy != nil {
+		return nil
+	}
+	var found config.Problems
+	for _, need := range pages.PolicyNeeds() {
+		key, variable := "frontend.dir", dirVariable
+		if need.File == ui.LogoKey {
+			key, variable = ui.LogoKey, ""
+		}
+		problem := p.fileProblem(key, variable,
+			fmt.Errorf("browsers leave out parts of the pages: %s (%s needs %s)", policyHint, need.File, need.Directives))
+		problem.Warning = true
+		found = append(found, problem)
+	}
+	return found
 }
 
 func (p *Plan) checkCertificate() config.Problems {

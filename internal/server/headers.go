@@ -15,6 +15,8 @@ import (
 //   - X-XSS-Protection: browsers have dropped it, as it opened holes of its own.
 //   - Cache-Control: only the handlers know what may be kept.
 //
+// What the policy takes from pages of the operator's own is told at the start (ui/policy.go), where its sources are listed too.
+//
 // The referrer policy tells other sites nothing. No-referrer would, but browsers then send "Origin: null" with our own
 // forms, and over plain HTTP, where there is no Sec-Fetch-Site, those could not be told from a stranger's.
 var defaultHeaders = map[string]string{

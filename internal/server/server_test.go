@@ -103,6 +103,7 @@ func TestSecurityHeadersAreOnEveryAnswer(t *testing.T) {
 		"X-Frame-Options":           "SAMEORIGIN",
 		"strict-transport-security": "max-age=1000",
 		"X-XSS-Protection":          "",
+		"referrer-policy":           "",
 	}
 	base := start(t, opts,
 		server.Route{Pattern: "/", Handler: text("home"), Methods: []string{"GET"}},
@@ -130,7 +131,7 @@ func TestSecurityHeadersAreOnEveryAnswer(t *testing.T) {
 				"X-Frame-Options":              "SAMEORIGIN",
 				"Strict-Transport-Security":    "max-age=1000",
 				"X-Content-Type-Options":       "nosniff",
-				"Referrer-Policy":              "same-origin",
+				"Referrer-Policy":              "",
 				"X-Xss-Protection":             "",
 				"Cross-Origin-Opener-Policy":   "",
 				"Cross-Origin-Resource-Policy": "",

@@ -33,11 +33,10 @@ type Config struct {
 	// Extra is what templates get from the function extra. The built-in footer links to its helpURL, privacyURL and
 	// termsURL.
 	Extra map[string]string
-	// StrictPolicy says that pages go out with the default content security policy, under which no inline style and no inline
-	// script works, nor what comes from other hosts but images.
-	StrictPolicy bool
 	// IssuerPath is the path of the issuer URL, such as /dex; empty or / for none.
 	IssuerPath string
+	// Origin is scheme and host of the issuer URL, for telling links of our own from others.
+	Origin string
 }
 
 // A UI renders pages and serves their files. It is safe for concurrent use.
@@ -50,6 +49,7 @@ type UI struct {
 	robots    *assets
 	ownLogo   bool
 	ownIcon   bool
+	needs     []PolicyNeed
 }
 
 // New reads the templates and checks all there is to check about the operator's directory: whatever would break a page
@@ -79,6 +79,7 @@ func New(cfg Config, log *slog.Logger) (*UI, error) {
 	if u.templates, err = parseTemplates(dir, u.functions(), log); err != nil {
 		return nil, err
 	}
+	u.needs = u.policyNeeds(dir) // before a template is executed, which changes it
 	if err := u.checkPages(); err != nil {
 		return nil, dir.wrap(err)
 	}
@@ -91,12 +92,6 @@ func (u *UI) report(dir *webDir) {
 	if missing := dir.missing(); len(missing) > 0 {
 		u.log.Info("frontend directory is incomplete: built-in files are used for the rest",
 			"dir", dir.path, "theme", dir.theme, "builtin", strings.Join(missing, " "))
-	}
-	if u.cfg.StrictPolicy {
-		for _, f := range dir.blocked() {
-			u.log.Warn("a file of the frontend directory needs what browsers refuse by the default Content-Security-Policy; to allow it, "+
-				"set web.headers.Content-Security-Policy", "dir", dir.path, "file", f.name, "needs", strings.Join(f.needs, "; "))
-		}
 	}
 	if set, name, ok := u.assetFile(u.cfg.LogoURL); ok && !set.exists(name) {
 		u.log.Warn("frontend.logoURL names a file that does not exist", "logoURL", u.cfg.LogoURL)
