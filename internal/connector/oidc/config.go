@@ -155,15 +155,6 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	oneOf("pushedRequests", c.PushedRequests, pushAlways, pushNever)
 	oneOf("exchangeAccessTokensBy", c.ExchangeAccessTokensBy, bySignature, byUserInfo, byIntrospection)
 	oneOf("responseMode", c.ResponseMode, "query", "form_post")
-	if (c.ClientAuthMethod == relyingparty.AuthPrivateKey) != (c.ClientKey != "") {
-		wrong("clientKey", "goes with clientAuthMethod: private_key_jwt: the path of a private key in PEM")
-	}
-	if c.ClientAuthMethod == relyingparty.AuthSecretJWT && len(c.ClientSecret) < relyingparty.MinSecret {
-		wrong("clientAuthMethod", "client_secret_jwt needs a clientSecret of at least %d bytes", relyingparty.MinSecret)
-	}
-	if c.ClientKeyAlgorithm != "" && c.ClientKey == "" {
-		wrong("clientKeyAlgorithm", "goes with clientKey")
-	}
 	if c.ClockSkew != nil && (*c.ClockSkew < 0 || *c.ClockSkew > maxSkew) {
 		wrong("clockSkew", "must be between 0s and %s", maxSkew)
 	}
@@ -179,8 +170,25 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	if c.VerifyACR && len(c.ACRValues) == 0 {
 		wrong("verifyACR", "needs acrValues, one of which the provider must have met")
 	}
-	problems = append(problems, c.exchangeProblems(s)...)
-	return append(problems, c.overrideProblems(s)...).InOrder()
+	return slices.Concat(problems, c.authProblems(s), c.exchangeProblems(s), c.overrideProblems(s)).InOrder()
+}
+
+// authProblems checks how we show the provider who we are.
+func (c *Config) authProblems(s config.Section) config.Problems {
+	var problems config.Problems
+	wrong := func(key, format string, args ...any) {
+		problems = append(problems, s.Problem(key, format, args...))
+	}
+	if (c.ClientAuthMethod == relyingparty.AuthPrivateKey) != (c.ClientKey != "") {
+		wrong("clientKey", "goes with clientAuthMethod: private_key_jwt: the path of a private key in PEM")
+	}
+	if c.ClientAuthMethod == relyingparty.AuthSecretJWT && len(c.ClientSecret) < relyingparty.MinSecret {
+		wrong("clientAuthMethod", "client_secret_jwt needs a clientSecret of at least %d bytes", relyingparty.MinSecret)
+	}
+	if c.ClientKeyAlgorithm != "" && c.ClientKey == "" {
+		wrong("clientKeyAlgorithm", "goes with clientKey")
+	}
+	return problems
 }
 
 // exchangeProblems checks what holds for tokens of the provider that are exchanged.
