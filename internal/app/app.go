@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"dex/internal/config"
@@ -233,8 +234,12 @@ func (a *App) wireConnectors(ctx context.Context, p *Plan) error {
 func (a *App) showConditions(p *Plan) {
 	a.metrics.Registry().MustRegister(a.connectors.Metrics())
 	started := time.Now()
+	a.metrics.Registry().MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "dex_clock_behind_seconds",
+		Help: "How far this clock is behind that of another replica; 0 while they agree.",
+	}, func() float64 { return a.answers.Behind().Seconds() }))
 	a.health.Show(func() []telemetry.Condition {
-		var shown []telemetry.Condition
+		shown := []telemetry.Condition{a.clock()}
 		for _, u := range p.unusable {
 			shown = append(shown, telemetry.Condition{
 				Name: u.Key, Checked: started, Err: errors.New(u.String()), Failures: 1, Since: started,
@@ -247,6 +252,16 @@ func (a *App) showConditions(p *Plan) {
 		}
 		return shown
 	})
+}
+
+// clock is the condition of this replica's clock.
+func (a *App) clock() telemetry.Condition {
+	c := telemetry.Condition{Name: "clock", Checked: time.Now()}
+	if behind := a.answers.Behind(); behind > 0 {
+		c.Err, c.Failures = fmt.Errorf("this clock is %v behind that of another replica", behind.Round(time.Second)), 1
+		c.Since = c.Checked
+	}
+	return c
 }
 
 // Run listens and serves until the context ends, then lets what is under way finish. It returns nil after a clean end.

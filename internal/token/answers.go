@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dex/internal/store"
@@ -73,6 +74,9 @@ type Answers struct {
 	used     time.Time                // the last write
 
 	entry store.Entry[told] // as it was stored last; only tell uses it
+
+	behind    atomic.Int64      // how far this clock is, in nanoseconds
+	revisions map[string]string // of the others' records; only compareClocks uses it
 }
 
 // NewAnswers returns the answers of this process.
@@ -224,17 +228,21 @@ func (a *Answers) skew(process string) time.Duration {
 	return clockSkew
 }
 
-// Run tells the other replicas of the answers, until the context ends.
+// Run tells the other replicas of the answers, and compares clocks with them, until the context ends.
 func (a *Answers) Run(ctx context.Context) {
+	var compared time.Time
 	for failing, ended := false, false; !ended; {
 		ended = pause(ctx, tellEvery) != nil
-		news, ok := a.news()
-		if !ok {
-			continue
+		var err error
+		if time.Since(compared) > compareEvery && !ended {
+			compared = time.Now()
+			err = a.compareClocks(ctx)
 		}
-		err := a.tell(context.WithoutCancel(ctx), news)
+		if news, ok := a.news(); ok && err == nil {
+			err = a.tell(context.WithoutCancel(ctx), news)
+		}
 		if err != nil && !failing {
-			a.log.WarnContext(ctx, "other replicas can't be told what this one has answered", "err", err)
+			a.log.WarnContext(ctx, "other replicas can't be told what this one has answered, or asked for their time", "err", err)
 		}
 		failing = err != nil
 	}

@@ -113,3 +113,31 @@ var _ = faulttest.Add("O5", func(t *testing.T) {
 		}
 	}
 })
+
+// Nobody was told of clocks that differ.
+var _ = faulttest.Add("O5", func(t *testing.T) {
+	s := memory.New()
+	here, there := newReplica(t, s, Policy{}, 0, same()), newReplica(t, s, Policy{}, 0, same())
+	there.clock = here.clock.Add(clockSkew)
+	compare := func() {
+		t.Helper()
+		for _, r := range []*replica{here, there} {
+			r.must(r.redeem(r.issue("")))
+			if err := r.answers.compareClocks(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 3 { // a process is alive if it was seen to tell something new
+		compare()
+	}
+	if h, o := here.answers.Behind(), there.answers.Behind(); h != clockSkew || o != 0 {
+		t.Errorf("one clock is %v behind, the other %v", h, o)
+	}
+	there.clock = here.clock
+	compare()
+	compare()
+	if h := here.answers.Behind(); h != 0 {
+		t.Errorf("a clock that was put right is %v behind", h)
+	}
+})
