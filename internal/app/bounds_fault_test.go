@@ -186,7 +186,7 @@ func documented(t testing.TB) map[string]row {
 	}
 	rows := map[string]row{}
 	for _, m := range endpointRow.FindAllStringSubmatch(string(page), -1) {
-		r := row{memory: uint64(size(t, m[6]))} //nolint:gosec // G115: some MiB
+		r := row{memory: uint64(size(t, m[6]))}
 		if m[2] != "none" {
 			r.maxBody = size(t, m[2])
 		}

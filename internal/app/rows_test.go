@@ -331,12 +331,3 @@ func TestDepartureAbsent(t *testing.T) {
 		}
 	})
 }
-
-func mustURL(t *testing.T, text string) *url.URL {
-	t.Helper()
-	u, err := url.Parse(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
-}

@@ -24,7 +24,7 @@ var _ = faulttest.Add("U1", func(t *testing.T) {
 		"an exchanged ID token":  {map[string]any{"at_hash": nil}, "", false},
 		"by a key of ours":       {nil, "another", false},
 	} {
-		s, kept := startStored(t, configuration)
+		_, kept := startStored(t, configuration)
 		key := keyset(t, kept).Current
 		ids := []string{key.KeyID}
 		if c.keyID != "" {
@@ -38,7 +38,7 @@ var _ = faulttest.Add("U1", func(t *testing.T) {
 		if _, err := table.Create(t.Context(), "upstream", marker{finished, ids}); err != nil {
 			t.Fatal(err)
 		}
-		s = startOn(t, configuration, func(store.Store) store.Store { return kept })
+		s := startOn(t, configuration, func(store.Store) store.Store { return kept })
 		claims := ownClaims()
 		claims["iat"], claims["at_hash"] = finished.Add(-time.Minute).Unix(), "x"
 		for member, value := range c.changed {

@@ -246,7 +246,7 @@ func (f *Flow) checkPrompt(form url.Values, req *request) error {
 		if err != nil && !f.cfg.AnyForm {
 			return oauth.Errorf(oauth.InvalidRequest, "The parameter max_age must be a number of seconds.")
 		}
-		if age := time.Duration(seconds) * time.Second; err == nil { //nolint:gosec // G115: 31 bits
+		if age := time.Duration(seconds) * time.Second; err == nil {
 			req.MaxAge = &age
 		}
 	}

@@ -8,9 +8,13 @@ import "strings"
 func IsBearerToken(text string) bool {
 	bare := strings.TrimRight(text, "=")
 	for i := range len(bare) {
-		if c := bare[i]; !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~+/", c) >= 0) {
+		if !isTokenChar(bare[i]) {
 			return false
 		}
 	}
 	return bare != ""
+}
+
+func isTokenChar(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~+/", c) >= 0
 }

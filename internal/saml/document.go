@@ -235,7 +235,7 @@ func (s *syntax) attributes(attributes []xml.Attr, ofSignature bool) error {
 		seen[name] = true
 		// SAML calls it ID, XML Signature and XML Encryption Id.
 		if name.Local == "ID" || name.Local == "Id" {
-			if signature, taken := s.ids[attribute.Value]; taken && !(s.signatureIDs && signature && ofSignature) {
+			if signature, taken := s.ids[attribute.Value]; taken && (!s.signatureIDs || !signature || !ofSignature) {
 				return fmt.Errorf("two elements have the ID %s", quote(attribute.Value))
 			}
 			s.ids[attribute.Value] = ofSignature

@@ -302,8 +302,9 @@ func canonicalForm(method *etree.Element) (form dsig.Canonicalizer, inclusive bo
 		return dsig.MakeC14N10RecCanonicalizer(), true, nil
 	case dsig.CanonicalXML11AlgorithmId, dsig.CanonicalXML11WithCommentsAlgorithmId:
 		return dsig.MakeC14N11Canonicalizer(), true, nil
+	default:
+		return nil, false, fmt.Errorf("%s is not accepted", quote(name))
 	}
-	return nil, false, fmt.Errorf("%s is not accepted", quote(name))
 }
 
 // covered checks the digest of the element that a signature is in, and returns what it was made of, parsed anew.

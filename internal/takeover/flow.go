@@ -118,7 +118,7 @@ func (f *flow[T]) take(ctx context.Context, i Item[T]) error {
 			return err
 		}
 	}
-	return context.Cause(f.writing)
+	return context.Cause(f.writing) //nolint:contextcheck // ended by a write that failed
 }
 
 // flush stores what has been gathered.

@@ -178,7 +178,8 @@ var _ = faulttest.Add("K3", func(t *testing.T) {
 			})
 			var unusable *connector.Unusable
 			var bad *connector.BadToken
-			if errors.As(err, &unusable) && unusable.Claim != claim || unusable == nil && !(errors.As(err, &bad) && strings.Contains(bad.Reason, claim)) {
+			named := errors.As(err, &unusable) && unusable.Claim == claim || errors.As(err, &bad) && strings.Contains(bad.Reason, claim)
+			if !named {
 				t.Errorf("%s, userinfo %v: %v", claim, getUserInfo, err)
 			}
 		}
