@@ -2,8 +2,11 @@ package app_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -79,13 +82,21 @@ func (h *hanging) begin(kind string) {
 // A storage that hung in the middle of a consent, of the use of a code or of a rotation cost the login: the application, or
 // the user, had an error, and the same request again was taken for a second use.
 var _ = faulttest.Add("O1", func(t *testing.T) {
+	testHanging(t, "{type: memory}")
+})
+
+var _ = faulttest.Add("O1", func(t *testing.T) {
+	testHanging(t, fmt.Sprintf("{type: sqlite3, config: {file: %q}}", filepath.Join(t.TempDir(), "dex.db")))
+})
+
+func testHanging(t *testing.T, storage string) {
 	for name, kind := range map[string]string{
 		"consent": "login", "code": "code", "use of a code": "refresh", "use of a code without refresh token": "code", "rotation": "refresh",
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := &hanging{kind: kind}
-				s := startOn(t, configuration, func(inner store.Store) store.Store { h.Store = inner; return h })
+				s := startOn(t, strings.Replace(configuration, "{type: memory}", storage, 1), func(inner store.Store) store.Store { h.Store = inner; return h })
 				b := s.browser()
 				step := hangingStep(t, name, s, b)
 				h.armed.Store(true)
@@ -119,7 +130,7 @@ var _ = faulttest.Add("O1", func(t *testing.T) {
 			})
 		})
 	}
-})
+}
 
 // hangingStep goes up to a step of a login, and returns the step.
 func hangingStep(t *testing.T, name string, s *server, b *browser) func() answer {
