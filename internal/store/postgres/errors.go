@@ -22,6 +22,9 @@ const maxAttempts = 5
 // readOnly is the SQLSTATE of a write that a standby, or a server set to be read only, refuses.
 const readOnly = "25006"
 
+// duplicateStatement is the SQLSTATE of a statement that is prepared under a name that the server knows already.
+const duplicateStatement = "42P05"
+
 // isAnswer tells an answer to the caller from a failure of the database.
 func isAnswer(err error) bool {
 	return errors.Is(err, store.ErrExists) || errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound)
@@ -31,9 +34,11 @@ func isAnswer(err error) bool {
 func retriable(err error, reads bool) bool {
 	if server := new(pgconn.PgError); errors.As(err, &server) {
 		switch server.Code {
-		case "40001", "40P01": // serialization failure, deadlock: possible only where a pooler or a trigger makes them so
+		case "40001", "40P01": // serialization failure, deadlock: possible where a pooler, a trigger or another engine makes them so
 			return true
 		case readOnly: // the connection has ended; the next may lead to another server, see leaveStandbys
+			return true
+		case duplicateStatement: // see notePooler
 			return true
 		case "26000", "0A000":
 			// A statement that was prepared is unknown to a server behind a pooler, or its tables were altered or restored.

@@ -110,7 +110,7 @@ func (l *listener) run(ctx context.Context) {
 
 // connect returns a connection that hears of changes.
 func (l *listener) connect(ctx context.Context) (*pgx.Conn, error) {
-	conn, err := pgx.ConnectConfig(ctx, l.config.Copy())
+	conn, err := pgx.ConnectConfig(ctx, plainly(l.config))
 	if err != nil {
 		return nil, err
 	}

@@ -5,9 +5,8 @@
 // a statement that meets another's change of the row wait for it and look again, so that races have a winner and losers
 // but no failures.
 //
-// A pooler such as PgBouncer may stand between, but one that gives each transaction another connection passes on no
-// notifications, so that replicas then learn late of each other's changes; and it must support prepared statements
-// (PgBouncer 1.21, max_prepared_statements above 0).
+// A pooler such as PgBouncer may stand between, also one that gives each transaction another connection: prepared
+// statements are given up when they turn out not to work, and changes are polled where no notifications come.
 package postgres
 
 import (
@@ -17,9 +16,11 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -39,10 +40,14 @@ const (
 type Store struct {
 	place   place
 	pool    *pgxpool.Pool
+	log     *slog.Logger
 	now     func() time.Time
 	changes watch.Hub
-	others  *listener     // hears of their changes
+	others  follower      // learns of their changes
 	closing chan struct{} // closed by Close
+
+	notifies   bool        // others can be told of changes
+	unprepared atomic.Bool // prepared statements don't work, as a pooler is between
 
 	mu sync.Mutex
 	db *sql.DB // nil until it is asked for
@@ -61,27 +66,46 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (*Store, error) 
 		return nil, fmt.Errorf("PostgreSQL: %w", err)
 	}
 	s := &Store{place: placeOf(c.ConnConfig), now: time.Now, closing: make(chan struct{})}
+	s.log = log.With("database", s.place.String())
 	if err := begin(ctx, c.ConnConfig); err != nil {
 		return nil, fmt.Errorf("open %s as %q: %w", s.place, s.place.user, explain(err))
+	}
+	c.BeforeConnect = func(_ context.Context, config *pgx.ConnConfig) error {
+		if s.unprepared.Load() {
+			config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+		}
+		return nil
 	}
 	s.limitIdle(c, config.MaxIdleConns)
 	if s.pool, err = pgxpool.NewWithConfig(ctx, c); err != nil {
 		return nil, fmt.Errorf("open %s: %w", s.place, err)
 	}
-	s.others = listen(ctx, c.ConnConfig, &s.changes, log.With("database", s.place.String()))
+	s.follow(ctx, c.ConnConfig)
 	return s, nil
 }
 
 // begin connects for the first time and makes the tables. It does not use the pool, whose connections are made in the
 // background, whether the caller still waits or not.
 func begin(ctx context.Context, config *pgx.ConnConfig) error {
-	conn, err := pgx.ConnectConfig(ctx, config.Copy())
+	conn, err := pgx.ConnectConfig(ctx, plainly(config))
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
 	defer cancel()
-	return errors.Join(migrate(ctx, conn), conn.Close(ctx))
+	err = migrate(ctx, conn)
+	for attempt := 1; attempt < maxAttempts && retriable(err, writing); attempt++ {
+		pause(ctx, attempt)
+		err = migrate(ctx, conn)
+	}
+	return errors.Join(err, conn.Close(ctx))
+}
+
+// plainly returns a configuration of connections that prepare nothing, which works through every pooler.
+func plainly(config *pgx.ConnConfig) *pgx.ConnConfig {
+	config = config.Copy()
+	config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	return config
 }
 
 // prepareSession makes a new connection independent of the isolation level that the database or the role is set to.
@@ -147,7 +171,7 @@ func (s *Store) put(ctx context.Context, r store.Record, write func(context.Cont
 	}
 	revision := newRevision()
 	err := s.do(ctx, writing, func(ctx context.Context) error {
-		args := make([]any, 0, 9) // of the longest statement
+		args := make([]any, 0, 10) // of the longest statement
 		args = append(args, []byte(r.Kind), []byte(r.Key), []byte(r.Owner), millis(r.Expires), revision, data, s.nowMillis())
 		return write(ctx, args)
 	})
@@ -197,8 +221,11 @@ func (s *Store) Delete(ctx context.Context, kind, key, revision string) error {
 // whose caller has left before its end.
 func (s *Store) write(ctx context.Context, w write, kind, key string, args ...any) (bool, error) {
 	text := w.plain
-	if store.Announced(kind) { // to tell of a change makes commits wait for each other, so not for all
-		text, args = w.announced, append(args, payload(kind, key))
+	switch told := store.Announced(kind); { // to tell of a change makes commits wait for each other, so not for all
+	case told && s.notifies:
+		text, args = w.announced, append(args, newRevision(), payload(kind, key))
+	case told:
+		text, args = w.counted, append(args, newRevision())
 	}
 	tag, err := s.pool.Exec(ctx, text, args...)
 	if err != nil || tag.RowsAffected() == 0 {
@@ -338,11 +365,22 @@ func (s *Store) do(ctx context.Context, reads bool, operation func(context.Conte
 		if err == nil || isAnswer(err) {
 			return err
 		}
+		s.notePooler(err)
 		if attempt == maxAttempts || limited.Err() != nil || s.isClosing() || !retriable(err, reads) {
 			return s.failure(ctx, err)
 		}
 		pause(limited, attempt)
 	}
+}
+
+// notePooler gives up prepared statements when a pooler has led a connection to a server that has the statement already.
+func (s *Store) notePooler(err error) {
+	var server *pgconn.PgError
+	if !errors.As(err, &server) || server.Code != duplicateStatement || s.unprepared.Swap(true) {
+		return
+	}
+	s.log.Info("PostgreSQL: a pooler gives each transaction another connection; statements are not prepared any more")
+	s.pool.Reset()
 }
 
 func (s *Store) failure(ctx context.Context, err error) error {

@@ -45,14 +45,22 @@ const (
 	// The rows are locked by the inner query, which passes over those that somebody is about to change, and looks again
 	// at those that somebody has just changed. So nobody waits for a sweep, no sweep for another, and a record that is
 	// extended meanwhile stays.
-	sweepText = "DELETE FROM dex_record WHERE expires < $2 AND ctid = ANY (ARRAY(" +
-		"SELECT ctid FROM dex_record WHERE kind = $1 AND expires < $2 ORDER BY expires LIMIT $3 FOR UPDATE SKIP LOCKED))"
+	sweepText = "DELETE FROM dex_record WHERE kind = $1 AND expires < $2 AND key = ANY (ARRAY(" +
+		"SELECT key FROM dex_record WHERE kind = $1 AND expires < $2 ORDER BY expires LIMIT $3 FOR UPDATE SKIP LOCKED))"
+
+	// For who can't be told of changes there is a record for each kind that is announced, whose revision changes with
+	// every write of the kind. Its own kind is one that nobody else has.
+	changesKind = "\\x006368616e676573" // NUL, "changes"
+	changesText = "SELECT key, revision FROM dex_record WHERE kind = '" + changesKind + "'::bytea"
 )
 
-// A write is a statement that changes one record or none, in two forms.
+// A write is a statement that changes one record or none, in several forms. Its first parameter is the kind.
 type write struct {
-	plain     string
-	announced string // also tells the other replicas if there was a change; its last parameter is what to tell
+	plain string
+	// counted also changes the record of the kind's changes; its last parameter is the revision of that.
+	counted string
+	// announced also tells the other replicas; its last parameter is what to tell.
+	announced string
 }
 
 var (
@@ -63,10 +71,14 @@ var (
 )
 
 func newWrite(text string, parameters int) write {
+	counting := fmt.Sprintf("WITH written AS (%s RETURNING 1), counted AS ("+
+		"INSERT INTO dex_record (kind, key, owner, expires, revision, data)"+
+		" SELECT '%s'::bytea, $1::bytea, ''::bytea, NULL::bigint, $%d::uuid, ''::bytea FROM written"+
+		" ON CONFLICT (kind, key) DO UPDATE SET revision = excluded.revision RETURNING 1) ", text, changesKind, parameters+1)
 	return write{
-		plain: text,
-		announced: fmt.Sprintf("WITH written AS (%s RETURNING 1) SELECT pg_notify('%s', $%d) FROM written",
-			text, channel, parameters+1),
+		plain:     text,
+		counted:   counting + "SELECT 1 FROM counted",
+		announced: counting + fmt.Sprintf("SELECT pg_notify('%s', $%d) FROM counted", channel, parameters+2),
 	}
 }
 
