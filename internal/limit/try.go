@@ -34,7 +34,7 @@ func Refusal(err error) *oauth.Error {
 	if exceeded, ok := errors.AsType[*Exceeded](err); ok {
 		return oauth.TooMany(exceeded.Seconds()).Because(err)
 	}
-	return oauth.Errorf(oauth.ServerError, "").Because(err)
+	return oauth.Failed(err)
 }
 
 // A Try is one whose end is not known yet. It is to be used by one goroutine.

@@ -113,7 +113,7 @@ func (f *Flow) notOpened(ctx context.Context, req *request, err error) error {
 	if errors.Is(err, federation.ErrDown) {
 		return f.ended(ctx, req, federation.Login, err)
 	}
-	return refuse(req, oauth.ServerError, "The connector can't be read.", err)
+	return refuse(req, oauth.ServerError, "The connector can't be read. Try again in a moment.", err)
 }
 
 // underWay returns the request that the browser holds under an id, and its connector, which must be the one in the path

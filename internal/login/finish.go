@@ -166,7 +166,7 @@ func (f *Flow) issue(w http.ResponseWriter, r *http.Request, req *request, a tok
 		case err != nil && req.Code != "":
 			return errNotStored(err)
 		case err != nil:
-			return refuse(req, oauth.ServerError, "The code can't be stored.", err)
+			return refuse(req, oauth.ServerError, "The code can't be stored. Try again in a moment.", err)
 		}
 	}
 	if err := f.mint(r.Context(), req, a, params); err != nil {
@@ -203,14 +203,14 @@ func (f *Flow) mint(ctx context.Context, req *request, a token.Authorization, pa
 	}
 	c, err := f.cfg.Clients.Get(ctx, req.ClientID)
 	if err != nil {
-		return refuse(req, oauth.ServerError, "The client can't be read.", err)
+		return refuse(req, oauth.ServerError, "The client can't be read. Try again in a moment.", err)
 	}
 	if err := f.checkFactor(req, c); err != nil {
 		return err
 	}
 	t, err := f.cfg.Minter.Mint(ctx, c, &a, wanted)
 	if err != nil {
-		return refuse(req, oauth.ServerError, "The tokens can't be made.", err)
+		return refuse(req, oauth.ServerError, "The tokens can't be made. Try again in a moment.", err)
 	}
 	if wanted.Access {
 		params.Set("access_token", t.Access)

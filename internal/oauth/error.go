@@ -55,6 +55,12 @@ func TooMany(seconds int) *Error {
 	return e
 }
 
+// Failed is the error for a failure of our own, such as a storage that doesn't answer. Whatever an application asks for, it
+// may ask for again after one.
+func Failed(cause error) *Error {
+	return Errorf(ServerError, "This failed on our side. Try the same request again in a moment.").Because(cause)
+}
+
 // Errorf makes an error with a code and a description for the application's developer; nothing in it may be secret.
 func Errorf(code, format string, args ...any) *Error {
 	return &Error{Code: code, Description: fmt.Sprintf(format, args...)}

@@ -52,7 +52,7 @@ func WriteStatus(w http.ResponseWriter, _ *http.Request, status int) {
 func Refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, message string, err error) {
 	var oe *Error
 	if !errors.As(err, &oe) {
-		oe = Errorf(ServerError, "").Because(err)
+		oe = Failed(err)
 	}
 	level := slog.LevelInfo
 	if oe.Status() >= http.StatusInternalServerError {

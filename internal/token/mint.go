@@ -152,11 +152,11 @@ func (m *Minter) Mint(ctx context.Context, c *client.Client, a *Authorization, w
 func sign(ctx context.Context, key *signing.Key, typ string, p payload) (string, error) {
 	b, err := json.Marshal(p)
 	if err != nil {
-		return "", oauth.Errorf(oauth.ServerError, "").Because(fmt.Errorf("encode claims: %w", err))
+		return "", oauth.Failed(fmt.Errorf("encode claims: %w", err))
 	}
 	token, err := key.Sign(ctx, typ, b)
 	if err != nil {
-		return "", oauth.Errorf(oauth.ServerError, "").Because(err)
+		return "", oauth.Failed(err)
 	}
 	return token, nil
 }

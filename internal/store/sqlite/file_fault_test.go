@@ -68,6 +68,18 @@ var _ = faulttest.Add("O8", func(t *testing.T) {
 			}
 		})
 	}
+	for _, suffix := range []string{"-wal", "-shm"} {
+		t.Run(suffix+" removed", func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "dex.db")
+			s := openAt(t, path, slog.New(slog.DiscardHandler))
+			if err := os.Remove(path + suffix); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), path+suffix+" was removed") {
+				t.Errorf("Ping: %v", err)
+			}
+		})
+	}
 	t.Run("without a Ping", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "dex.db")
 		s := openAt(t, path, slog.New(slog.DiscardHandler))
@@ -153,8 +165,11 @@ var _ = faulttest.Add("R25", func(t *testing.T) {
 			}
 			var log bytes.Buffer
 			openAt(t, path, slog.New(slog.NewTextHandler(&log, nil)))
-			if got := strings.Contains(log.String(), "chmod 600 "+path) && strings.Contains(log.String(), "mode=0644"); got != c.warns {
-				t.Errorf("the log is: %s", log.String())
+			inCheck := (&sqlite.Config{File: path}).WarnFiles()["file"]
+			for where, text := range map[string]string{"log": log.String(), "check": inCheck} {
+				if got := strings.Contains(text, "chmod 600 "+path) && strings.Contains(text, "mode is 0644"); got != c.warns {
+					t.Errorf("the %s says: %s", where, text)
+				}
 			}
 			info, err := os.Stat(path)
 			if err != nil {

@@ -56,7 +56,9 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (*Store, error) 
 		s := &Store{location: l, log: log, now: time.Now}
 		err := s.open(ctx)
 		if err == nil {
-			l.warnOfReaders(ctx, log)
+			if warning := l.readers(); warning != "" {
+				log.WarnContext(ctx, warning)
+			}
 			go s.writer.loop(context.WithoutCancel(ctx))
 			return s, nil
 		}
