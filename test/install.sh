@@ -25,6 +25,7 @@ command -v samba-tool >/dev/null 2>&1 || missing="$missing samba"
 [ -d /usr/lib/python3/dist-packages/saml2 ] || missing="$missing python3-pysaml2"
 command -v xmlsec1 >/dev/null 2>&1 || missing="$missing xmlsec1"
 command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
+[ -x /usr/sbin/nginx ] || missing="$missing nginx"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v jq >/dev/null 2>&1 || missing="$missing jq"
 

@@ -90,22 +90,35 @@ var _ = faulttest.Add("N6", func(t *testing.T) {
 			return base64.URLEncoding.EncodeToString(document)
 		}(),
 	} {
-		v := newVisitor(t, &source{})
-		begun := v.begin(url.Values{"state": {state}})
-		size := 0
-		for header, values := range begun.Header() {
-			for _, value := range values {
-				size += len(header) + len(": \r\n") + len(value)
+		for _, consent := range []bool{false, true} {
+			ask := func(c *login.Config) { c.SkipApproval = !consent }
+			v := &visitor{t: t, handler: newFlow(t, &source{}, ask), cookies: map[string]string{}}
+			fits := func(w *httptest.ResponseRecorder) string {
+				size := 0
+				for header, values := range w.Header() {
+					for _, value := range values {
+						size += len(header) + len(": \r\n") + len(value)
+					}
+				}
+				const others = 200 // status, date, the request's id
+				if size+others > 4096 {
+					t.Errorf("%s, consent %v: a state of %d bytes makes a head of %d", name, consent, len(state), size+others)
+				}
+				return w.Header().Get("Location")
 			}
-		}
-		const others = 200 // status, date, the request's id
-		if size+others > 4096 {
-			t.Errorf("%s: a state of %d bytes makes a head of %d", name, len(state), size+others)
-		}
-		back := v.do(http.MethodGet, begun.Header().Get("Location"), nil, nil)
-		u, err := url.Parse(back.Header().Get("Location"))
-		if err != nil || u.Query().Get("state") != state {
-			t.Errorf("%s: the state comes back as %s", name, back.Header().Get("Location"))
+			back := fits(v.do(http.MethodGet, fits(v.begin(url.Values{"state": {state}})), nil, nil))
+			if consent {
+				approve := url.Values{"approval": {"approve"}}
+				page := back
+				back = fits(v.do(http.MethodPost, page, approve, nil))
+				if again := fits(v.do(http.MethodPost, page, approve, nil)); again != back {
+					t.Errorf("%s: a second press leads to %s, not to %s", name, again, back)
+				}
+			}
+			u, err := url.Parse(back)
+			if err != nil || u.Query().Get("state") != state {
+				t.Errorf("%s, consent %v: the state comes back as %s", name, consent, back)
+			}
 		}
 	}
 })

@@ -125,7 +125,8 @@ func (f *Flow) approveDevice(w http.ResponseWriter, r *http.Request, req *reques
 	case err != nil:
 		return pageErrorf(http.StatusInternalServerError, "The device can't be told.").because(err)
 	}
-	f.letGo(w, r, req)
-	http.Redirect(w, r, f.deviceResult(req.UserCode), http.StatusSeeOther)
+	result := f.deviceResult(req.UserCode)
+	f.letGo(w, r, req, result)
+	http.Redirect(w, r, result, http.StatusSeeOther)
 	return nil
 }

@@ -33,6 +33,9 @@ const (
 	repeatTime = time.Minute
 	// lingerTime is how long the browser keeps a request that was answered, for a second click on the button.
 	lingerTime = 10 * time.Second
+	// maxHead is how long the cookies and the address of a redirect may be together, in bytes, so that with the other headers
+	// they fit into the 4 KiB that proxies have for those by default.
+	maxHead = 3500
 	// lookAgainTimeout bounds how long an answer is looked for of which nobody knows whether it was stored.
 	lookAgainTimeout = 3 * time.Second
 )
@@ -98,7 +101,7 @@ func (f *Flow) finish(
 		return pageErrorf(http.StatusInternalServerError, "Your login can't be stored.").
 			hint("Try again in a moment.").because(err)
 	}
-	req.Done, req.Code = true, token.NewCode()
+	req.Done, req.Code, req.Expires = true, token.NewCode(), p.Expires
 	if err := f.keep(w, r, req); err != nil {
 		return err
 	}
@@ -172,24 +175,37 @@ func (f *Flow) issue(w http.ResponseWriter, r *http.Request, req *request, a tok
 	if err := f.mint(r.Context(), req, a, params); err != nil {
 		return err
 	}
-	f.letGo(w, r, req)
 	if req.RedirectURI == oauth.RedirectOutOfBand {
+		f.letGo(w, r, req, "")
 		f.cfg.Pages.OOB(w, r, ui.OOBPage{Code: params.Get("code"), Lifetime: f.cfg.Codes.Lifetime(req.RedirectURI)})
 		return nil
 	}
-	f.answer(w, r, req, params)
+	back := f.reply(req, params)
+	f.letGo(w, r, req, back.URL)
+	f.send(w, r, back)
 	return nil
 }
 
-// letGo takes a request that was answered from the browser; one that a second click may repeat, after a moment.
-func (f *Flow) letGo(w http.ResponseWriter, r *http.Request, req *request) {
+// letGo takes a request that was answered from the browser; one that a second click may repeat, after a moment. If that takes
+// more room beside the address that the browser is sent to than proxies have, as a long state is in both, the request stays
+// as long as the consent page.
+func (f *Flow) letGo(w http.ResponseWriter, r *http.Request, req *request, address string) {
 	if req.Code == "" {
 		f.requests.forget(w, r, req.ID)
 		return
 	}
+	const cookies = "Set-Cookie"
+	before := w.Header().Values(cookies)
 	req.Expires = earlier(req.Expires, f.now().Add(lingerTime))
 	if err := f.requests.keep(w, r, req); err != nil {
 		f.log.WarnContext(r.Context(), "answered login request could not be kept for a second click", "err", err)
+	}
+	length := len(address)
+	for _, cookie := range w.Header().Values(cookies) {
+		length += len(cookie)
+	}
+	if length > maxHead {
+		w.Header()[cookies] = before
 	}
 }
 

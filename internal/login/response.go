@@ -147,7 +147,10 @@ func errorParams(e *oauth.Error) url.Values {
 
 // answer sends the browser back to the application.
 func (f *Flow) answer(w http.ResponseWriter, r *http.Request, req *request, params url.Values) {
-	back := f.reply(req, params)
+	f.send(w, r, f.reply(req, params))
+}
+
+func (f *Flow) send(w http.ResponseWriter, r *http.Request, back ui.FormPostPage) {
 	w.Header().Set("Cache-Control", "no-store")
 	if back.Fields != nil {
 		f.cfg.Pages.FormPost(w, r, back)
