@@ -47,7 +47,7 @@ func (c *cluster) look(ctx context.Context, conn *connection) error {
 	if c.replicates() {
 		return nil
 	}
-	variables, err := readVariables(ctx, conn)
+	variables, err := readVariables(ctx, conn, clusterText)
 	if err != nil {
 		return err
 	}
@@ -77,8 +77,8 @@ func (c *cluster) String() string {
 	return ""
 }
 
-func readVariables(ctx context.Context, conn *connection) (_ map[string]string, err error) {
-	rows, err := conn.QueryContext(ctx, clusterText, nil)
+func readVariables(ctx context.Context, conn *connection, text string) (_ map[string]string, err error) {
+	rows, err := conn.QueryContext(ctx, text, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +24,9 @@ import (
 type Config struct {
 	// Host is a name or an address, with or without a port, or the path of a Unix socket. Empty means 127.0.0.1.
 	Host string `key:"host"`
-	// Port is where Host has none; 0 means 3306.
+	// Hosts are several of them, instead of Host. Connections lead to the first that can be written to.
+	Hosts []string `key:"hosts"`
+	// Port is where a host has none; 0 means 3306.
 	Port     uint16 `key:"port"`
 	Database string `key:"database"`
 	User     string `key:"user"`
@@ -84,8 +87,15 @@ func (c *Config) Mistakes() map[string]string {
 	if c.Database == "" {
 		found["database"] = "must name the database"
 	}
-	if _, port, ok := splitPort(c.Host); ok && c.Port != 0 && port != "" && port != c.portText() {
+	switch _, port, ok := splitPort(c.Host); {
+	case c.Host != "" && len(c.Hosts) > 0:
+		found["host"] = "is given beside hosts; remove one of them"
+	case strings.Contains(c.Host, ",") && !isSocket(c.Host):
+		found["host"] = "names one server; list several under hosts"
+	case ok && c.Port != 0 && port != "" && port != c.portText():
 		found["host"] = "has a port, and the key port gives another; remove one of them"
+	case slices.Contains(c.Hosts, ""):
+		found["hosts"] = "one of them is empty"
 	}
 	if n := c.ConnectionTimeout; n < 0 || n > mostSeconds {
 		found["connectionTimeout"] = fmt.Sprintf("must be from 0 to %d seconds", mostSeconds)
@@ -136,23 +146,50 @@ func splitPort(text string) (host, port string, ok bool) {
 	return host, port, err == nil
 }
 
-func (c *Config) overSocket() bool { return strings.HasPrefix(c.Host, "/") }
+func isSocket(host string) bool { return strings.HasPrefix(host, "/") }
 
-// hostAndPort returns where the server listens, if it is not a socket.
-func (c *Config) hostAndPort() (host, port string) {
-	host, port, ok := splitPort(c.Host)
-	if !ok {
-		host, port = strings.Trim(c.Host, "[]"), c.portText()
-	}
-	return cmp.Or(host, "127.0.0.1"), cmp.Or(port, c.portText())
+// An address is where a server listens.
+type address struct {
+	network, dial string
+	name          string // that its certificate must have; empty for a socket
 }
 
-// address returns what to dial, and what the server is called in messages.
-func (c *Config) address() (network, address string) {
-	if c.overSocket() {
-		return "unix", c.Host
+// addresses returns those of all servers, in the order in which to try them.
+func (c *Config) addresses() []address {
+	if len(c.Hosts) == 0 {
+		return []address{c.address(c.Host)}
 	}
-	return "tcp", net.JoinHostPort(c.hostAndPort())
+	var all []address
+	for _, host := range c.Hosts {
+		all = append(all, c.address(host))
+	}
+	return all
+}
+
+func (c *Config) address(host string) address {
+	if isSocket(host) {
+		return address{network: "unix", dial: host}
+	}
+	name, port, ok := splitPort(host)
+	if !ok {
+		name = strings.Trim(host, "[]")
+	}
+	name = cmp.Or(name, "127.0.0.1")
+	return address{network: "tcp", dial: net.JoinHostPort(name, cmp.Or(port, c.portText())), name: name}
+}
+
+// place names the servers in messages.
+func (c *Config) place() string {
+	var names []string
+	for _, a := range c.addresses() {
+		names = append(names, a.dial)
+	}
+	return strings.Join(names, ", ")
+}
+
+// overSocket reports whether no connection leaves the machine.
+func (c *Config) overSocket() bool {
+	return !slices.ContainsFunc(c.addresses(), func(a address) bool { return a.network != "unix" })
 }
 
 func (c *Config) connectionTimeout() time.Duration {
@@ -181,10 +218,10 @@ func (c *Config) maxIdleConns() int {
 
 func defaultConns() int { return max(leastDefaultConns, 4*runtime.GOMAXPROCS(0)) }
 
-// forDriver returns the configuration as the driver takes it. It reads the files of c.SSL.
-func (c *Config) forDriver(log *slog.Logger) (*driver.Config, error) {
+// forDriver returns the configuration for a server as the driver takes it. It reads the files of c.SSL.
+func (c *Config) forDriver(at address, log *slog.Logger) (*driver.Config, error) {
 	d := driver.NewConfig()
-	d.Net, d.Addr = c.address()
+	d.Net, d.Addr = at.network, at.dial
 	d.User, d.Passwd, d.DBName = c.User, c.Password, c.Database
 	d.Loc, d.ParseTime = time.UTC, true // for who reads the tables that upstream left
 	d.MaxAllowedPacket = 0              // asks the server
@@ -195,7 +232,7 @@ func (c *Config) forDriver(log *slog.Logger) (*driver.Config, error) {
 	d.RejectReadOnly = true
 	d.Logger = driverLog{log}
 	var err error
-	if d.TLS, err = c.tlsConfig(log); err != nil {
+	if d.TLS, err = c.tlsConfig(at, log); err != nil {
 		return nil, err
 	}
 	d.AllowFallbackToPlaintext = c.SSL.mode() == modePreferred
@@ -203,12 +240,11 @@ func (c *Config) forDriver(log *slog.Logger) (*driver.Config, error) {
 }
 
 // tlsConfig returns nil for connections without encryption.
-func (c *Config) tlsConfig(log *slog.Logger) (*tls.Config, error) {
-	if c.overSocket() {
+func (c *Config) tlsConfig(at address, log *slog.Logger) (*tls.Config, error) {
+	if at.network == "unix" {
 		return nil, nil
 	}
-	host, _ := c.hostAndPort()
-	t := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	t := &tls.Config{ServerName: at.name, MinVersion: tls.VersionTLS12}
 	switch c.SSL.mode() {
 	case modePlain:
 		return nil, nil

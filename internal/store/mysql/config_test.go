@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +36,7 @@ func TestEveryKeyOfAFileIsRead(t *testing.T) {
 		MaxOpenConns: 2, MaxIdleConns: 3, ConnMaxLifetime: 4,
 		SSL: SSL{Mode: "true", CAFile: "ca", CertFile: "cert", KeyFile: "key"},
 	}
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if found := got.Mistakes(); len(found) > 0 {
@@ -59,9 +61,28 @@ func TestAddress(t *testing.T) {
 		`{"host": "/run/m.sock", "port": 1}`: "unix /run/m.sock",
 	} {
 		c := read(t, text)
-		network, address := c.address()
-		if got := network + " " + address; got != want {
+		at := c.addresses()[0]
+		if got := at.network + " " + at.dial; got != want {
 			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestSeveralServers(t *testing.T) {
+	c := read(t, `{"hosts": ["db1", "db2:3308", "[::1]", "/run/mysql.sock"], "port": 3307}`)
+	want := []address{
+		{"tcp", "db1:3307", "db1"}, {"tcp", "db2:3308", "db2"}, {"tcp", "[::1]:3307", "::1"}, {"unix", "/run/mysql.sock", ""},
+	}
+	if got := c.addresses(); !slices.Equal(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	for _, at := range want { // each shows a certificate for its own name
+		d, err := c.forDriver(at, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at.network == "tcp" && d.TLS.ServerName != at.name || at.network == "unix" && d.TLS != nil {
+			t.Errorf("%s: TLS is %+v", at.dial, d.TLS)
 		}
 	}
 }
@@ -102,6 +123,9 @@ func TestMistakesAreFoundByKey(t *testing.T) {
 	for text, key := range map[string]string{
 		`{}`: "database",
 		`{"database": "dex", "host": "db:3307", "port": 3306}`:          "host",
+		`{"database": "dex", "host": "a,b"}`:                            "host",
+		`{"database": "dex", "host": "a", "hosts": ["b", "c"]}`:         "host",
+		`{"database": "dex", "hosts": ["a", ""]}`:                       "hosts",
 		`{"database": "dex", "connectionTimeout": -1}`:                  "connectionTimeout",
 		`{"database": "dex", "connectionTimeout": 9223372036854775807}`: "connectionTimeout",
 		`{"database": "dex", "connMaxLifetime": 9223372036854775807}`:   "connMaxLifetime",
@@ -163,7 +187,7 @@ func TestUnreadableFilesAreNamedByTheirKey(t *testing.T) {
 func TestHalfAClientCertificateIsOnlyAWarning(t *testing.T) {
 	var out strings.Builder
 	c := Config{Database: "dex", SSL: SSL{CertFile: "cert"}}
-	if _, err := c.forDriver(slog.New(slog.NewTextHandler(&out, nil))); err != nil {
+	if _, err := c.forDriver(c.addresses()[0], slog.New(slog.NewTextHandler(&out, nil))); err != nil {
 		t.Errorf("got error %v", err)
 	}
 	if !strings.Contains(out.String(), "ssl.keyFile") {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	driver "github.com/go-sql-driver/mysql"
@@ -40,19 +41,55 @@ func (c *Config) pool(connect connector) *sql.DB {
 	return db
 }
 
-// A connector makes connections with the settings that this package needs.
+// A connector makes connections with the settings that this package needs, to the first of its servers that can be
+// written to.
 type connector struct {
-	sqldriver.Connector
-	timeout time.Duration
+	servers []server
+	usable  *atomic.Int32 // the index of the server that took the last connection, which is tried first
+	timeout time.Duration // for all servers together
 	cluster *cluster
 	waits   bool // each statement waits for what other servers of the cluster have taken
 }
 
+type server struct {
+	sqldriver.Connector
+	address string
+}
+
+// Driver is part of driver.Connector.
+func (c connector) Driver() sqldriver.Driver { return c.servers[0].Driver() }
+
 // Connect is part of driver.Connector.
 func (c connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	if len(c.servers) == 1 {
+		return c.connect(ctx, c.servers[0], c.timeout)
+	}
+	var failure error
+	// One that can't be reached leaves time for the others.
+	timeout, first := c.timeout/time.Duration(len(c.servers)), int(c.usable.Load())
+	for i := range c.servers {
+		n := (first + i) % len(c.servers)
+		conn, err := c.connect(ctx, c.servers[n], timeout)
+		if err == nil {
+			c.usable.Store(int32(n)) //nolint:gosec // G115: nobody lists so many
+			return conn, nil
+		}
+		err = fmt.Errorf("%s: %w", c.servers[n].address, err)
+		if failure != nil {
+			err = fmt.Errorf("%w; %w", failure, err)
+		}
+		failure = err
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, failure
+}
+
+func (c connector) connect(ctx context.Context, to server, timeout time.Duration) (sqldriver.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	inner, err := c.Connector.Connect(ctx)
+	inner, err := to.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -60,8 +97,31 @@ func (c connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	if err := c.prepare(ctx, conn); err != nil {
 		return nil, errors.Join(fmt.Errorf("settings of the connection: %w", err), conn.Close())
 	}
+	if len(c.servers) == 1 {
+		return conn, nil
+	}
+	if err := wantWritable(ctx, conn); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	return conn, nil
 }
+
+// wantWritable returns an error for a server that takes no writes, such as a replica or a reader of a cluster.
+func wantWritable(ctx context.Context, conn *connection) error {
+	variables, err := readVariables(ctx, conn, writableText)
+	if err != nil {
+		return fmt.Errorf("ask whether it can be written to: %w", err)
+	}
+	for name, value := range variables {
+		if value != "OFF" && value != "0" {
+			return fmt.Errorf("the server is read-only (%s = %s)", name, value)
+		}
+	}
+	return nil
+}
+
+// Replicas set the first; readers of Amazon Aurora have the second.
+const writableText = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'innodb_read_only')"
 
 func (c connector) prepare(ctx context.Context, conn *connection) error {
 	for _, text := range sessionSettings {

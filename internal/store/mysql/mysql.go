@@ -51,8 +51,7 @@ var _ store.Store = (*Store)(nil)
 func Open(ctx context.Context, config Config, log *slog.Logger) (*Store, error) {
 	s := &Store{log: log, now: time.Now, cluster: new(cluster), stopped: make(chan struct{})}
 	if err := s.open(ctx, config); err != nil {
-		_, address := config.address()
-		err = fmt.Errorf("open MySQL database %q at %s as user %q: %w", config.Database, address, config.User, err)
+		err = fmt.Errorf("open MySQL database %q at %s as user %q: %w", config.Database, config.place(), config.User, err)
 		return nil, errors.Join(err, s.closeDatabase())
 	}
 	return s, nil
@@ -63,15 +62,18 @@ func (s *Store) open(ctx context.Context, config Config) error {
 		key := slices.Min(slices.Collect(maps.Keys(found)))
 		return fmt.Errorf("%s: %s", key, found[key])
 	}
-	driverConfig, err := config.forDriver(s.log)
-	if err != nil {
-		return err
+	connect := connector{timeout: config.connectionTimeout(), cluster: s.cluster, usable: new(atomic.Int32)}
+	for _, at := range config.addresses() {
+		driverConfig, err := config.forDriver(at, s.log)
+		if err != nil {
+			return err
+		}
+		inner, err := driver.NewConnector(driverConfig)
+		if err != nil {
+			return err
+		}
+		connect.servers = append(connect.servers, server{inner, at.dial})
 	}
-	inner, err := driver.NewConnector(driverConfig)
-	if err != nil {
-		return err
-	}
-	connect := connector{Connector: inner, timeout: config.connectionTimeout(), cluster: s.cluster}
 	s.db = config.pool(connect)
 	connect.waits = true
 	s.waiting = config.pool(connect)

@@ -25,7 +25,7 @@ type Config struct {
 	// Host is a host name or IP address, either with or without ":port", or the directory of a Unix socket. Several,
 	// separated by commas, are tried in turn. Empty means localhost.
 	Host string `key:"host"`
-	// Port counts only where Host names none. 0 means 5432.
+	// Port counts for the hosts that name none. 0 means 5432.
 	Port     uint16 `key:"port"`
 	Database string `key:"database"`
 	User     string `key:"user"`
@@ -65,6 +65,7 @@ var sslModes = []string{"disable", "allow", "prefer", "require", "verify-ca", "v
 
 const (
 	defaultHost           = "localhost"
+	defaultPort           = "5432"
 	defaultConnectTimeout = 10 * time.Second
 
 	// unboundedConns is how many connections there may be where no limit is asked for: the pool needs one, and more are
@@ -93,8 +94,13 @@ func (c *Config) Mistakes() map[string]string {
 			found[key] = fmt.Sprintf("must be a number up to %d, not %d", maxNumber, n)
 		}
 	}
-	if _, port := c.hostAndPort(); port != "" {
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+	entries := strings.Split(c.Host, ",")
+	for _, entry := range entries {
+		host, port := splitHost(entry)
+		if host == "" && len(entries) > 1 {
+			found["host"] = "an entry of the list names no host"
+		}
+		if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0) {
 			found["host"] = fmt.Sprintf("the port in it must be a number from 1 to 65535, not %q", port)
 		}
 	}
@@ -104,19 +110,37 @@ func (c *Config) Mistakes() map[string]string {
 // maxNumber bounds seconds and connections: 31 years, or more connections than any server takes.
 const maxNumber = 1_000_000_000
 
-// hostAndPort returns what Host and Port say, empty where neither says anything.
-func (c *Config) hostAndPort() (host, port string) {
+// hostsAndPorts returns what Host and Port say, as libpq's lists of the same length; empty where neither says anything.
+func (c *Config) hostsAndPorts() (hosts, ports string) {
+	port := ""
 	if c.Port != 0 {
 		port = strconv.Itoa(int(c.Port))
 	}
-	if strings.HasPrefix(c.Host, "/") {
-		return c.Host, port
+	var allHosts, allPorts []string
+	for entry := range strings.SplitSeq(c.Host, ",") {
+		host, own := splitHost(entry)
+		allHosts, allPorts = append(allHosts, host), append(allPorts, own)
+	}
+	if strings.Join(allPorts, "") == "" {
+		return strings.Join(allHosts, ","), port // the same for all of them, which may be what the environment says
+	}
+	for i, own := range allPorts {
+		allPorts[i] = cmp.Or(own, port, os.Getenv("PGPORT"), defaultPort)
+	}
+	return strings.Join(allHosts, ","), strings.Join(allPorts, ",")
+}
+
+// splitHost takes a host with or without a port apart.
+func splitHost(text string) (host, port string) {
+	text = strings.TrimSpace(text)
+	if strings.HasPrefix(text, "/") {
+		return text, ""
 	}
 	// Fails without a port, and for an IPv6 address without brackets.
-	if h, p, err := net.SplitHostPort(c.Host); err == nil {
-		return h, cmp.Or(p, port)
+	if h, p, err := net.SplitHostPort(text); err == nil {
+		return h, p
 	}
-	return strings.TrimSuffix(strings.TrimPrefix(c.Host, "["), "]"), port
+	return strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"), ""
 }
 
 // pool returns the configuration for pgx.
@@ -176,7 +200,7 @@ func leaveStandbys(c *pgconn.Config) {
 // keywords returns the settings as libpq would read them. The password is not among them, because pgx may quote them in
 // an error.
 func (c *Config) keywords() string {
-	host, port := c.hostAndPort()
+	host, port := c.hostsAndPorts()
 	if host == "" && os.Getenv("PGHOST") == "" && os.Getenv("PGSERVICE") == "" {
 		host = defaultHost
 	}

@@ -31,6 +31,9 @@ func TestMistakes(t *testing.T) {
 		"port in host too large": {Config{Host: "db:65536"}, []string{"host"}},
 		"port in host is zero":   {Config{Host: "db:0"}, []string{"host"}},
 		"colon in a socket path": {Config{Host: "/run/a:b"}, nil},
+		"list with ports":        {Config{Host: "a:5432, b:5433,c"}, nil},
+		"bad port in a list":     {Config{Host: "a:5432,b:x"}, []string{"host"}},
+		"empty entry of a list":  {Config{Host: "a:5432,"}, []string{"host"}},
 	} {
 		got := slices.Sorted(maps.Keys(test.config.Mistakes()))
 		if !slices.Equal(got, test.want) {
@@ -83,7 +86,11 @@ func TestPlace(t *testing.T) {
 		"socket":            {Config{Host: "/run/postgresql"}, "the socket /run/postgresql/.s.PGSQL.5432"},
 		"socket and port":   {Config{Host: "/run/postgresql", Port: 5433}, "the socket /run/postgresql/.s.PGSQL.5433"},
 		"several":           {Config{Host: "a,b"}, "a:5432, b:5432"},
-		"quotes":            {Config{Host: `a'b\c`}, `a'b\c:5432`},
+		"with their ports":  {Config{Host: "a:5433, b:5434"}, "a:5433, b:5434"},
+		"one with its port": {Config{Host: "a,[2001:db8::1]:5434,/run/pg", Port: 5433},
+			"a:5433, [2001:db8::1]:5434, the socket /run/pg/.s.PGSQL.5433"},
+		"one with its port, and no other": {Config{Host: "a:5433,b"}, "a:5433, b:5432"},
+		"quotes":                          {Config{Host: `a'b\c`}, `a'b\c:5432`},
 	} {
 		test.config.User, test.config.Database = "us er", `d'b\ `
 		c, err := test.config.pool()
