@@ -43,14 +43,17 @@ func TestStrangersWriteNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if after := d.stored(t); after != before {
+	// On a slow machine the server's own sweep comes in between, and leaves a lease; a write for each stranger would take
+	// a page of the log for each.
+	after := d.stored(t)
+	if grown := after.bytes - before.bytes; after.rows != before.rows || after.revisions != before.revisions || grown > 100*strangers {
 		t.Errorf("%d strangers changed the database to %d rows, %d bytes; before it had %d rows, %d bytes",
 			strangers, after.rows, after.bytes, before.rows, before.bytes)
 	}
 
 	// The comparison would see a login that somebody completes.
 	d.mustLogin(t, "mock")
-	if after := d.stored(t); after == before {
+	if completed := d.stored(t); completed.revisions == after.revisions {
 		t.Error("a complete login left no trace: the comparison sees nothing")
 	}
 }
@@ -58,7 +61,7 @@ func TestStrangersWriteNothing(t *testing.T) {
 // A footprint is what the storage has written.
 type footprint struct {
 	rows      int
-	revisions string // of all of them; a row that changes gets another one
+	revisions string // of all of them but leases; a row that changes gets another one
 	bytes     int64  // of the file and its write-ahead log
 }
 
@@ -71,7 +74,8 @@ func (c *configuration) stored(t *testing.T) footprint {
 	}
 	defer db.Close() //nolint:errcheck // only read from
 	var f footprint
-	const count = "SELECT count(*), coalesce(group_concat(revision ORDER BY revision), '') FROM dex_record"
+	const count = "SELECT count(*), coalesce(group_concat(revision ORDER BY revision), '') FROM dex_record" +
+		" WHERE kind <> CAST('lease' AS BLOB)"
 	if err := db.QueryRowContext(t.Context(), count).Scan(&f.rows, &f.revisions); err != nil {
 		t.Fatal(err)
 	}

@@ -90,6 +90,7 @@ func (a *App) open(ctx context.Context, p *Plan) error {
 	if a.web, err = a.openCertificate(); err != nil {
 		return err
 	}
+	a.showCertificate()
 	if err := a.openStorage(ctx, p); err != nil {
 		return err
 	}

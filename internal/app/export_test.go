@@ -1,5 +1,10 @@
 package app
 
+import "context"
+
+// Sweep removes what has expired, as is done every few minutes.
+func (a *App) Sweep(ctx context.Context) error { return a.sweep(ctx) }
+
 // Patterns returns the patterns of all routes, for tests that visit each.
 func (a *App) Patterns() []string {
 	var patterns []string

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"dex/internal/config"
 	"dex/internal/server"
@@ -133,10 +134,16 @@ func (p *Plan) checkCertificate() config.Problems {
 	if found != nil {
 		return found
 	}
-	if _, err := server.NewCertificate(w.TLSCert, w.TLSKey, slog.New(slog.DiscardHandler)); err != nil {
+	c, err := server.NewCertificate(w.TLSCert, w.TLSKey, slog.New(slog.DiscardHandler))
+	if err != nil {
 		return config.Problems{p.fileProblem("web.tlsCert", "", err)}
 	}
-	return nil
+	if text := c.Expiring(time.Now()); text != "" {
+		warning := p.Config.File.Problem("web.tlsCert", "%s", text)
+		warning.Warning = true
+		found = append(found, warning)
+	}
+	return found
 }
 
 // checkKeyFile reads the storage keys, also those of the environment.

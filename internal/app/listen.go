@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"dex/internal/config"
 	"dex/internal/server"
 	"dex/internal/telemetry"
@@ -24,6 +26,18 @@ func (a *App) openCertificate() (*server.Certificate, error) {
 		return nil, fmt.Errorf("web.tlsCert, web.tlsKey: %w", err)
 	}
 	return c, nil
+}
+
+// showCertificate has operators see when the certificate ends.
+func (a *App) showCertificate() {
+	if a.web == nil {
+		return
+	}
+	a.metrics.Registry().MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name:        "dex_certificate_not_after_timestamp_seconds",
+		Help:        "When the certificate of the HTTPS listener ends.",
+		ConstLabels: prometheus.Labels{"file": a.cfg.Web.TLSCert},
+	}, func() float64 { return float64(a.web.NotAfter().Unix()) }))
 }
 
 // telemetry returns what the listener for operators serves.

@@ -18,6 +18,14 @@ import (
 // change: files written in place, renamed into place, and behind symbolic links, as Kubernetes replaces a secret.
 const WatchInterval = time.Second
 
+const (
+	// expiringWithin is how long before its end a certificate is warned of at the most; one that lives shorter is by a
+	// sixth of its lifetime.
+	expiringWithin = 14 * 24 * time.Hour
+	// warnEvery is how often.
+	warnEvery = 24 * time.Hour
+)
+
 // A Certificate is a TLS certificate in files that are replaced while the program runs. It is safe for concurrent use.
 type Certificate struct {
 	certFile, keyFile string
@@ -27,6 +35,7 @@ type Certificate struct {
 
 	mu     sync.Mutex
 	loaded fingerprint // of the files that current is of
+	warned time.Time   // when its end was last warned of
 }
 
 // NewCertificate loads the certificate chain and its key, both PEM.
@@ -43,6 +52,36 @@ func (c *Certificate) Reload() error {
 	return c.use(c.read())
 }
 
+// NotAfter returns when the current certificate ends.
+func (c *Certificate) NotAfter() time.Time { return c.current.Load().Leaf.NotAfter }
+
+// Expiring says how soon the current certificate ends, or that it has; empty while that is long to come.
+func (c *Certificate) Expiring(now time.Time) string {
+	leaf := c.current.Load().Leaf
+	left := leaf.NotAfter.Sub(now)
+	days := func(d time.Duration) int { return int(d / (24 * time.Hour)) }
+	switch {
+	case left <= 0:
+		return fmt.Sprintf("the certificate has expired at %s, %d days ago", leaf.NotAfter.Format(time.RFC3339), days(-left))
+	case left < min(expiringWithin, leaf.NotAfter.Sub(leaf.NotBefore)/6):
+		return fmt.Sprintf("the certificate expires at %s, in %d days", leaf.NotAfter.Format(time.RFC3339), days(left))
+	}
+	return ""
+}
+
+// warn warns of a certificate that has expired or will soon, once a day.
+func (c *Certificate) warn(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now.Sub(c.warned) < warnEvery {
+		return
+	}
+	if text := c.Expiring(now); text != "" {
+		c.warned = now
+		c.log.Warn(text, "file", c.certFile, "days_left", int(c.NotAfter().Sub(now).Hours()/24))
+	}
+}
+
 // Watch looks at the files, at every interval, until the context ends. It uses a new pair once it has found the same one
 // twice, as somebody may still be writing it, and logs once about one that it can't use.
 func (c *Certificate) Watch(ctx context.Context, interval time.Duration) {
@@ -55,6 +94,7 @@ func (c *Certificate) Watch(ctx context.Context, interval time.Duration) {
 			return
 		case <-ticks.C:
 		}
+		c.warn(time.Now())
 		found := c.read()
 		seen := found.fingerprint()
 		settled := seen == before
@@ -81,12 +121,17 @@ func (c *Certificate) use(p pair) error {
 	if err != nil {
 		return fmt.Errorf("TLS certificate %s with key %s: %w", c.certFile, c.keyFile, err)
 	}
+	c.keep(&cert, p.fingerprint())
+	c.log.Info("TLS certificate loaded", "file", c.certFile, "serial", cert.Leaf.SerialNumber.Text(16), "expires", cert.Leaf.NotAfter)
+	c.warn(time.Now())
+	return nil
+}
+
+func (c *Certificate) keep(cert *tls.Certificate, loaded fingerprint) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.loaded = p.fingerprint()
-	c.current.Store(&cert)
-	c.log.Info("TLS certificate loaded", "file", c.certFile, "serial", cert.Leaf.SerialNumber.Text(16), "expires", cert.Leaf.NotAfter)
-	return nil
+	c.loaded, c.warned = loaded, time.Time{}
+	c.current.Store(cert)
 }
 
 func (c *Certificate) uses(f fingerprint) bool {
