@@ -3,6 +3,7 @@ package ui
 import (
 	"html/template"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -35,6 +36,7 @@ type loginData struct {
 
 func newLoginData(base page, p LoginPage) loginData {
 	unmark(&p.Client)
+	p.Connectors = slices.Clone(p.Connectors) // the caller's stay as they are
 	for i := range p.Connectors {
 		unmark(&p.Connectors[i].Name)
 	}
