@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/beevik/etree"
-	roundtrip "github.com/mattermost/xml-roundtrip-validator"
 )
 
 // Bounds of a document. A response of a real provider is some ten elements deep, and has one or two elements for each of
@@ -19,10 +18,17 @@ const (
 	maxDepth         = 50
 	maxElements      = 50_000
 	maxAttributes    = 100 // of one element
+	maxPrefixed      = 20  // attributes of one element that have a prefix, which the canonical forms sort by comparing all
+	maxAround        = 500 // attributes of an element and those around it, which are searched for what a prefix means
 	maxNamespaces    = 100 // declared at one place by an element and those around it
 	maxTokens        = 4 * maxElements
 	maxAllAttributes = 3 * maxElements // attributes of all elements
-	maxComments      = 1000
+	maxComments      = 1000            // and processing instructions
+	// maxContext is of the elements around each element and the namespaces declared there, counted for all elements: the
+	// canonical forms copy them for each.
+	maxContext = 25 * maxElements
+	// maxNames is of the namespaces of all names, in bytes: the exclusive form may write one out wherever it is used.
+	maxNames = 4 * maxMessage
 )
 
 const xmlNamespace = "http://www.w3.org/XML/1998/namespace"
@@ -42,9 +48,6 @@ func parseTolerant(data []byte, accept Tolerance) (*etree.Element, error) {
 	}
 	if err := checkSyntax(data, accept.SignatureIDs); err != nil {
 		return nil, err
-	}
-	if err := roundtrip.Validate(bytes.NewReader(data)); err != nil {
-		return nil, fmt.Errorf("the document changes when it is read and written: %w", err)
 	}
 	document := etree.NewDocument()
 	if err := document.ReadFromBytes(data); err != nil {
@@ -68,6 +71,9 @@ func checkSyntax(data []byte, signatureIDs bool) error {
 		if err != nil {
 			return fmt.Errorf("the document is not XML: %w", err)
 		}
+		if err := checkRoundtrip(token); err != nil {
+			return fmt.Errorf("the document changes when it is read and written: %w", err)
+		}
 		if err := checker.token(token); err != nil {
 			return err
 		}
@@ -86,14 +92,17 @@ type syntax struct {
 	elements   int
 	comments   int
 	attributed int
+	context    int // see maxContext
+	names      int // see maxNames
 	// signatureIDs takes Signatures with the same Id: only whoever refers to a Signature could mistake one for another.
 	signatureIDs bool
 }
 
 // An openElement keeps the prefixes that it declares.
 type openElement struct {
-	name     xml.Name // with the prefix in the place of the namespace
-	prefixes map[string]string
+	name       xml.Name // with the prefix in the place of the namespace
+	prefixes   map[string]string
+	attributes int
 }
 
 func (s *syntax) token(token xml.Token) error {
@@ -115,12 +124,18 @@ func (s *syntax) token(token xml.Token) error {
 		if token.Target == "xml" && s.tokens != 0 || len(s.open) > 0 {
 			return errors.New("the document has a processing instruction")
 		}
+		return s.comment()
 	case xml.Comment:
-		if s.comments++; s.comments > maxComments {
-			return fmt.Errorf("the document has more than %d comments", maxComments)
-		}
+		return s.comment()
 	case xml.Directive:
 		return errors.New("the document has a DOCTYPE or another directive")
+	}
+	return nil
+}
+
+func (s *syntax) comment() error {
+	if s.comments++; s.comments > maxComments {
+		return fmt.Errorf("the document has more than %d comments", maxComments)
 	}
 	return nil
 }
@@ -148,25 +163,40 @@ func (s *syntax) start(start xml.StartElement) error {
 	case len(start.Attr) > maxAttributes:
 		return fmt.Errorf("an element has more than %d attributes", maxAttributes)
 	}
-	element := openElement{name: start.Name}
+	element := openElement{name: start.Name, attributes: len(start.Attr)}
 	for _, attribute := range start.Attr {
 		if err := element.declare(attribute); err != nil {
 			return err
 		}
 	}
 	s.open = append(s.open, element)
-	declared := 0
-	for _, open := range s.open {
-		declared += len(open.prefixes)
-	}
-	if declared > maxNamespaces {
-		return fmt.Errorf("more than %d namespaces are declared at one place", maxNamespaces)
+	if err := s.around(); err != nil {
+		return err
 	}
 	namespace, err := s.resolve(start.Name)
 	if err != nil {
 		return err
 	}
 	return s.attributes(start.Attr, namespace == nsSignature && start.Name.Local == "Signature")
+}
+
+// around checks what stands around the element that was opened last, itself included.
+func (s *syntax) around() error {
+	declared, attributes := 0, 0
+	for _, open := range s.open {
+		declared += len(open.prefixes)
+		attributes += open.attributes
+	}
+	s.context += len(s.open) + declared
+	switch {
+	case declared > maxNamespaces:
+		return fmt.Errorf("more than %d namespaces are declared at one place", maxNamespaces)
+	case attributes > maxAround:
+		return fmt.Errorf("an element and those around it have more than %d attributes", maxAround)
+	case s.context > maxContext:
+		return errors.New("too many elements are deep within others, or within many namespaces")
+	}
+	return nil
 }
 
 // declare notes a namespace declaration (Namespaces in XML 1.0, sections 3 and 5).
@@ -200,6 +230,9 @@ func (s *syntax) resolve(name xml.Name) (string, error) {
 	}
 	for i := len(s.open) - 1; i >= 0; i-- {
 		if uri, declared := s.open[i].prefixes[name.Space]; declared {
+			if s.names += len(uri); s.names > maxNames {
+				return "", fmt.Errorf("the names of namespaces have more than %d bytes together", maxNames)
+			}
 			return uri, nil
 		}
 	}
@@ -212,7 +245,7 @@ func (s *syntax) resolve(name xml.Name) (string, error) {
 // attributes checks that no attribute occurs twice, not even under two prefixes for one namespace, and that no ID names two
 // elements.
 func (s *syntax) attributes(attributes []xml.Attr, ofSignature bool) error {
-	seen := make(map[xml.Name]bool, len(attributes))
+	seen, withPrefix := make(map[xml.Name]bool, len(attributes)), 0
 	for _, attribute := range attributes {
 		name := attribute.Name
 		prefixed := name.Space != ""
@@ -221,6 +254,9 @@ func (s *syntax) attributes(attributes []xml.Attr, ofSignature bool) error {
 			return errors.New("an ID attribute has a prefix")
 		}
 		if prefixed && name.Space != "xmlns" {
+			if withPrefix++; withPrefix > maxPrefixed {
+				return fmt.Errorf("an element has more than %d attributes with a prefix", maxPrefixed)
+			}
 			namespace, err := s.resolve(name)
 			if err != nil {
 				return err

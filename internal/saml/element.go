@@ -3,6 +3,7 @@ package saml
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/beevik/etree"
@@ -116,6 +117,25 @@ func trimmedText(el *etree.Element) (string, error) {
 	return strings.TrimFunc(value, isSpace), err
 }
 
+// valueText is text without the indentation around it, for what names somebody or something.
+func valueText(el *etree.Element) (string, error) {
+	value, err := text(el)
+	return TrimIndent(value), err
+}
+
+// TrimIndent takes away the white space before and behind a value where there is a line break in it, as providers write that
+// print prettily, and all of a value that has nothing else. Blanks alone stay: "jane" and "jane " may be two users, or groups,
+// of the provider's, and whoever can become the one must not be the other here.
+func TrimIndent(value string) string {
+	if rest := strings.TrimLeftFunc(value, isSpace); rest == "" || strings.ContainsAny(value[:len(value)-len(rest)], "\r\n") {
+		value = rest
+	}
+	if rest := strings.TrimRightFunc(value, isSpace); strings.ContainsAny(value[len(rest):], "\r\n") {
+		value = rest
+	}
+	return value
+}
+
 // walk calls visit for an element and all in it.
 func walk(el *etree.Element, visit func(*etree.Element) error) error {
 	if err := visit(el); err != nil {
@@ -168,13 +188,13 @@ func detach(el *etree.Element) *etree.Element {
 // removeComments takes all comments out of an element. A reference by an ID, or to the whole document, never includes them,
 // whatever its transforms are (XML Signature 1.1 section 4.4.3.3), but the library leaves them in.
 func removeComments(el *etree.Element) {
-	for i := len(el.Child) - 1; i >= 0; i-- {
-		switch token := el.Child[i].(type) {
-		case *etree.Comment:
-			el.RemoveChildAt(i)
-		case *etree.Element:
-			removeComments(token)
-		}
+	el.Child = slices.DeleteFunc(el.Child, func(token etree.Token) bool {
+		_, isComment := token.(*etree.Comment)
+		return isComment
+	})
+	el.ReindexChildren()
+	for _, child := range el.ChildElements() {
+		removeComments(child)
 	}
 }
 
@@ -185,6 +205,11 @@ func reparse(el *etree.Element) (*etree.Element, error) {
 	if err != nil {
 		return nil, fmt.Errorf("canonicalising %s: %w", el.Tag, err)
 	}
+	return parseCanonical(data, el)
+}
+
+// parseCanonical parses the canonical form of an element.
+func parseCanonical(data []byte, el *etree.Element) (*etree.Element, error) {
 	again, err := parse(data)
 	if err != nil {
 		return nil, err

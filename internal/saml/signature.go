@@ -158,8 +158,18 @@ func (r *Reader) readSignature(el, signatureElement *etree.Element) (*signature,
 	return &found, nil
 }
 
+// maxSignedInfo bounds the elements of a SignedInfo, which is worked on before anybody knows whose it is. It has about ten.
+const maxSignedInfo = 50
+
 func (r *Reader) readSignedInfo(found *signature, el, signedInfo *etree.Element) error {
-	if err := walk(signedInfo, checkPlain); err != nil {
+	elements := 0
+	err := walk(signedInfo, func(el *etree.Element) error {
+		if elements++; elements > maxSignedInfo {
+			return fmt.Errorf("SignedInfo has more than %d elements", maxSignedInfo)
+		}
+		return checkPlain(el)
+	})
+	if err != nil {
 		return err
 	}
 	method, err := required(signedInfo, nsSignature, "CanonicalizationMethod")
@@ -319,7 +329,7 @@ func (s *signature) covered(el, signatureElement *etree.Element) (*etree.Element
 	hash := s.digest.New()
 	_, _ = hash.Write(data) // never fails
 	if slices.Equal(hash.Sum(nil), s.sum) {
-		return parse(data)
+		return parseCanonical(data, el)
 	}
 	if s.inclusive && !isRoot(el) {
 		return nil, fmt.Errorf("the %s is not what was signed; it was signed with inclusive canonicalization, which breaks when the "+

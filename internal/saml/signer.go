@@ -25,11 +25,18 @@ const (
 	keyECDSA keyKind = "ECDSA"
 )
 
+// maxNamed bounds how many certificates of a KeyInfo are looked at: chains have some three.
+const maxNamed = 20
+
 // namedCertificates returns the certificates in a KeyInfo. What can't be read is passed over: it only helps to choose.
 func namedCertificates(keyInfo *etree.Element) []*x509.Certificate {
 	var named []*x509.Certificate
+	looked := 0
 	for _, data := range children(keyInfo, nsSignature, "X509Data") {
 		for _, el := range children(data, nsSignature, "X509Certificate") {
+			if looked++; looked > maxNamed {
+				return named
+			}
 			value, err := text(el)
 			if err != nil {
 				continue
