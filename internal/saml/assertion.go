@@ -222,7 +222,7 @@ func (r *reading) nameID(ctx context.Context, subject *etree.Element) (NameID, e
 	if err != nil {
 		return NameID{}, err
 	}
-	value, err := trimmedText(el) // providers that print prettily put it on a line of its own
+	value, err := valueText(el)
 	if err != nil {
 		return NameID{}, err
 	}
@@ -283,7 +283,7 @@ func readAttribute(el *etree.Element) (Attribute, error) {
 	return read, nil
 }
 
-// attributeValue returns the text of a value, without the white space around it. A value may hold a NameID (eduPersonTargetedID does); one that holds other
+// attributeValue returns the text of a value, without the indentation around it. A value may hold a NameID (eduPersonTargetedID does); one that holds other
 // elements says nothing that could be shown as text, and is left out.
 func attributeValue(el *etree.Element) (*string, error) {
 	parts := el.ChildElements()
@@ -293,7 +293,7 @@ func attributeValue(el *etree.Element) (*string, error) {
 	if len(parts) > 0 {
 		return nil, nil
 	}
-	value, err := trimmedText(el)
+	value, err := valueText(el)
 	if err != nil {
 		return nil, err
 	}

@@ -161,7 +161,7 @@ func TestAttributeValuesThatHoldElements(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(read.Attributes[1].Values, "|"); got != "targeted|two words" {
+	if got := strings.Join(read.Attributes[1].Values, "|"); got != "targeted| two words " {
 		t.Errorf("the values are %q", got)
 	}
 }

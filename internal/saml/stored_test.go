@@ -109,7 +109,7 @@ func signedAssertion() *saml.Assertion {
 		},
 		Attributes: []saml.Attribute{
 			{Name: "mail", FriendlyName: "E-mail", Values: []string{alice}},
-			{Name: "groups", Values: []string{"admins", "two words"}},
+			{Name: "groups", Values: []string{"admins", " two words "}},
 		},
 		SessionIndex:        "_session1",
 		AuthnInstant:        time.Date(2030, 1, 2, 3, 0, 0, 0, time.UTC),

@@ -149,14 +149,19 @@ func (s *source) groups(told attributes) []string {
 		}
 		groups = append(groups, strings.Split(value, s.config.GroupsDelim)...)
 	}
-	return tidy(groups)
+	return s.tidy(groups)
 }
 
-// tidy returns groups without white space around them, each once.
-func tidy(groups []string) []string {
+// tidy returns groups each once, without the white space that is no part of their names: that around the lines of a value,
+// and around the parts of one that holds several.
+func (s *source) tidy(groups []string) []string {
+	trim := saml.TrimIndent
+	if s.config.GroupsDelim != "" {
+		trim = func(group string) string { return strings.Trim(group, " \t\r\n") } // not blanks of every kind: see there
+	}
 	trimmed := make([]string, len(groups))
 	for i, group := range groups {
-		trimmed[i] = strings.TrimSpace(group)
+		trimmed[i] = trim(group)
 	}
 	return connector.Unique(trimmed)
 }
@@ -164,7 +169,7 @@ func tidy(groups []string) []string {
 // authorized returns what applications are told about a user. It is a *connector.Denied if groups are required and the user
 // is in none of them, whatever the scopes are.
 func (s *source) authorized(scopes connector.Scopes, user data) (connector.Identity, error) {
-	allowed, groups := tidy(s.config.AllowedGroups), tidy(user.Groups) // upstream kept them as they came
+	allowed, groups := s.tidy(s.config.AllowedGroups), s.tidy(user.Groups) // upstream kept them as they came
 	isAllowed := func(group string) bool { return slices.Contains(allowed, group) }
 	if len(allowed) > 0 && !slices.ContainsFunc(groups, isAllowed) {
 		return connector.Identity{}, &connector.Denied{Reason: "You are not in a group that may log in here."}

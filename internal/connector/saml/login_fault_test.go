@@ -31,19 +31,41 @@ var _ = faulttest.Add("C-36", func(t *testing.T) {
 	a := jane()
 	a.NameID = "\n  jane-id\n"
 	a.Attributes[1].Values = []string{"\n jane@example.org\n"}
-	a.Attributes[2].Values = []string{"a", "a", " a ", "\n b\n", ""}
-	s := open(t, usual+"groupsAttr: groups\nallowedGroups: [' b']\n"+people().idp.caData())
+	a.Attributes[2].Values = []string{"a", "a", "\n a\n", "\n b\n", ""}
+	s := open(t, usual+"groupsAttr: groups\nallowedGroups: [b]\n"+people().idp.caData())
 	id, err := login(t, s, withGroups, a)
 	if err != nil || id.UserID != "jane-id" || id.Email != "jane@example.org" || !slices.Equal(id.Groups, []string{"a", "b"}) {
 		t.Errorf("%+v, %v", id, err)
 	}
 	// Upstream kept them as they came.
-	old := `{"userId":"jane-id","username":"Jane","email":"jane@example.org","groups":["a"," b ","a"]}`
+	old := `{"userId":"jane-id","username":"Jane","email":"jane@example.org","groups":["a","\n b\n","a"]}`
 	again, err := s.Refresh(t.Context(), withGroups, connector.Identity{Data: []byte(old)})
 	if err != nil || !slices.Equal(again.Groups, []string{"a", "b"}) {
 		t.Errorf("at a refresh %+v, %v", again, err)
 	}
 })
+
+// Blanks around names and groups were dropped, so that whoever got a name, or a group, that differs by them at the provider was
+// somebody else here.
+func TestBlanksMakeAnotherUser(t *testing.T) {
+	a := jane()
+	a.NameID = "jane-id "
+	a.Attributes[1].Values = []string{" jane@example.org"}
+	a.Attributes[2].Values = []string{" admins", "admins\u00a0", "a"}
+	s := open(t, usual+"groupsAttr: groups\n"+people().idp.caData())
+	id, err := login(t, s, withGroups, a)
+	if err != nil || id.UserID != "jane-id " || id.Email != " jane@example.org" || slices.Contains(id.Groups, "admins") {
+		t.Errorf("%+v, %v", id, err)
+	}
+	for _, more := range []string{"", "groupsDelim: ','\n"} {
+		a.Attributes[2].Values = []string{"admins\u00a0"}
+		s = open(t, usual+"groupsAttr: groups\nallowedGroups: [admins]\n"+more+people().idp.caData())
+		var denied *connector.Denied
+		if id, err := login(t, s, withGroups, a); !errors.As(err, &denied) {
+			t.Errorf("%q: another group lets in %+v, %v", more, id, err)
+		}
+	}
+}
 
 // Nothing held the provider to the way of signing in that it was asked for.
 var _ = faulttest.Add("K16", func(t *testing.T) {
