@@ -4,6 +4,7 @@ import (
 	"context"
 	sqldriver "database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
 	"sync/atomic"
 )
@@ -18,13 +19,16 @@ type cluster struct{ sort atomic.Pointer[sortOfCluster] }
 // A sortOfCluster is how a server says that it is in one, and how its statements are made to wait.
 type sortOfCluster struct {
 	name string
-	is   func(variables map[string]string) bool
-	wait string // for the settings of a connection
+	// ready asks for a variable that is ON while the server works; empty where none says so.
+	ready string
+	is    func(variables map[string]string) bool
+	wait  string // for the settings of a connection
 }
 
 var sortsOfCluster = []*sortOfCluster{
 	{
-		name: "Galera",
+		name:  "Galera",
+		ready: "SHOW GLOBAL STATUS LIKE 'wsrep_ready'",
 		is: func(v map[string]string) bool {
 			return v["wsrep_on"] == "ON" && v["wsrep_provider"] != "" && v["wsrep_provider"] != "none"
 		},
@@ -54,6 +58,24 @@ func (c *cluster) look(ctx context.Context, conn *connection) error {
 	for _, sort := range sortsOfCluster {
 		if sort.is(variables) {
 			c.sort.Store(sort)
+		}
+	}
+	return nil
+}
+
+// wantReady returns an error for a server that is cut off from its cluster, or has not joined it yet.
+func (c *cluster) wantReady(ctx context.Context, conn *connection) error {
+	sort := c.sort.Load()
+	if sort == nil || sort.ready == "" {
+		return nil
+	}
+	found, err := readVariables(ctx, conn, sort.ready)
+	if err != nil {
+		return fmt.Errorf("ask whether it is in its cluster: %w", err)
+	}
+	for name, value := range found {
+		if value != "ON" {
+			return fmt.Errorf("the server is cut off from its cluster (%s = %s)", name, value)
 		}
 	}
 	return nil

@@ -103,6 +103,9 @@ func (c connector) connect(ctx context.Context, to server, timeout time.Duration
 	if err := wantWritable(ctx, conn); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
+	if err := c.cluster.wantReady(ctx, conn); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	return conn, nil
 }
 
@@ -206,6 +209,7 @@ const (
 	errRolledBack         = 3101
 	errNotInGroup         = 3796
 	errBinlogFormat       = 1665
+	errDuringCommit       = 1180
 	errNeedsTLS           = 3159
 )
 
@@ -216,6 +220,7 @@ var advice = map[uint16]string{
 	errAccessDenied: "the server refuses the user or the password, or wants an encrypted connection;" +
 		" see user, password and ssl.mode",
 	errNotInCluster:   "the server is cut off from its cluster, or joins it just now; see its wsrep_cluster_status",
+	errDuringCommit:   "the server could not commit; in a cluster, it was cut off in the middle of it",
 	errNotInGroup:     "the server is configured for Group Replication, but is no member of its group that is online",
 	errNoDatabase:     "there is no such database; see database, or create it",
 	errCommandDenied:  "the user lacks a right on the tables dex_*; grant it",

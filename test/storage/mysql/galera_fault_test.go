@@ -67,6 +67,20 @@ var _ = faulttest.Add("O12", func(t *testing.T) {
 		first, second := database(t)
 		testContendedWrites(t, open(t, first), open(t, second))
 	})
+	t.Run("one of several hosts is cut off", func(t *testing.T) {
+		first, second := database(t)
+		both := second
+		both.Host, both.Port = "", 0
+		both.Hosts = []string{fmt.Sprintf("127.0.0.1:%d", second.Port), fmt.Sprintf("127.0.0.1:%d", first.Port)}
+		s := open(t, both)
+		create(t, s, store.Record{Kind: "refresh", Key: "before"})
+		isolate(t, cluster.Nodes[1], 1)
+		defer wantState(t, cluster.Nodes[1], "ON")
+		defer isolate(t, cluster.Nodes[1], 0)
+		wantState(t, cluster.Nodes[1], "OFF")
+		create(t, s, store.Record{Kind: "refresh", Key: "meanwhile"})
+		wantData(t, open(t, first), "refresh", "meanwhile", "")
+	})
 	t.Run("a node that is cut off", func(t *testing.T) {
 		first, second := database(t)
 		testNodeThatIsCutOff(t, cluster.Nodes[1], open(t, first), open(t, second))
@@ -165,28 +179,41 @@ func testContendedWrites(t *testing.T, stores ...store.Store) {
 func testNodeThatIsCutOff(t *testing.T, node *servers.MariaDB, other, cut store.Store) {
 	create(t, other, store.Record{Kind: "refresh", Key: "a", Data: []byte("data")})
 	wantData(t, cut, "refresh", "a", "data")
-	isolate := func(mode int) {
-		t.Helper()
-		text := fmt.Sprintf("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=%d'", mode)
-		if err := node.Exec(context.Background(), text); err != nil {
-			t.Fatal(err)
-		}
+	isolate(t, node, 1)
+	defer isolate(t, node, 0)
+	wantState(t, node, "OFF")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := cut.Ping(ctx); err == nil {
+		t.Error("a node that is cut off answers")
 	}
-	isolate(1)
-	defer isolate(0)
-	within(t, patience, "the node is cut off", func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		return cut.Ping(ctx) != nil
-	})
 	written := make(chan error)
 	go func() {
 		_, err := cut.Create(context.Background(), store.Record{Kind: "refresh", Key: "b", Data: []byte("late")})
 		written <- err
 	}()
-	isolate(0)
+	isolate(t, node, 0)
 	if err := <-written; err != nil {
 		t.Errorf("Create at a node that came back: %v", err)
 	}
 	wantData(t, other, "refresh", "b", "late")
+}
+
+// isolate cuts a node off from its cluster (1), or ends that (0).
+func isolate(t *testing.T, node *servers.MariaDB, mode int) {
+	t.Helper()
+	text := fmt.Sprintf("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=%d'", mode)
+	if err := node.Exec(context.Background(), text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantState waits until a node works, "ON", or knows that it is cut off, "OFF".
+func wantState(t *testing.T, node *servers.MariaDB, want string) {
+	t.Helper()
+	within(t, patience, "the node is "+want, func() bool {
+		var name, state string
+		err := node.Admin().QueryRowContext(context.Background(), "SHOW STATUS LIKE 'wsrep_ready'").Scan(&name, &state)
+		return err == nil && state == want
+	})
 }
