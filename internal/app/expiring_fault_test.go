@@ -59,6 +59,7 @@ var _ = faulttest.Add("O7", func(t *testing.T) {
 		"due for renewal": {now.Add(-61 * day), now.Add(29 * day), ""},
 		"at its end":      {now.Add(-87 * day), now.Add(3*day + time.Hour), "in 3 days"},
 		"expired":         {now.Add(-90 * day), now.Add(-2*day - time.Hour), "2 days ago"},
+		"not valid yet":   {now.Add(day), now.Add(90 * day), "not valid before"},
 		"one of hours":    {now.Add(-time.Hour), now.Add(23 * time.Hour), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,19 +12,16 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"dex/internal/certificate"
 )
 
 // WatchInterval is how often Watch should look at the files. Polling their content is the one way that sees all of them
 // change: files written in place, renamed into place, and behind symbolic links, as Kubernetes replaces a secret.
 const WatchInterval = time.Second
 
-const (
-	// expiringWithin is how long before its end a certificate is warned of at the most; one that lives shorter is by a
-	// sixth of its lifetime.
-	expiringWithin = 14 * 24 * time.Hour
-	// warnEvery is how often.
-	warnEvery = 24 * time.Hour
-)
+// warnEvery is how often a certificate is warned of that has expired or soon will.
+const warnEvery = 24 * time.Hour
 
 // A Certificate is a TLS certificate in files that are replaced while the program runs. It is safe for concurrent use.
 type Certificate struct {
@@ -57,16 +54,7 @@ func (c *Certificate) NotAfter() time.Time { return c.current.Load().Leaf.NotAft
 
 // Expiring says how soon the current certificate ends, or that it has; empty while that is long to come.
 func (c *Certificate) Expiring(now time.Time) string {
-	leaf := c.current.Load().Leaf
-	left := leaf.NotAfter.Sub(now)
-	days := func(d time.Duration) int { return int(d / (24 * time.Hour)) }
-	switch {
-	case left <= 0:
-		return fmt.Sprintf("the certificate has expired at %s, %d days ago", leaf.NotAfter.Format(time.RFC3339), days(-left))
-	case left < min(expiringWithin, leaf.NotAfter.Sub(leaf.NotBefore)/6):
-		return fmt.Sprintf("the certificate expires at %s, in %d days", leaf.NotAfter.Format(time.RFC3339), days(left))
-	}
-	return ""
+	return certificate.Expiring(c.current.Load().Leaf, now)
 }
 
 // warn warns of a certificate that has expired or will soon, once a day.

@@ -1,6 +1,11 @@
 package ldap
 
-import "dex/internal/kerberos"
+import (
+	"time"
+
+	"dex/internal/certificate"
+	"dex/internal/kerberos"
+)
 
 // CheckFiles returns what is wrong with the files that the settings name, by key.
 func (c *Config) CheckFiles() map[string]error {
@@ -13,4 +18,16 @@ func (c *Config) CheckFiles() map[string]error {
 		found["kerberos.keytabPath"] = kerberos.CheckKeytab(c.Kerberos.KeytabPath)
 	}
 	return found
+}
+
+// WarnFiles returns what somebody should know about the files that the settings name, by key.
+func (c *Config) WarnFiles() map[string]string {
+	if c.InsecureNoSSL {
+		return nil
+	}
+	pair, err := c.clientCertificate()
+	if err != nil || pair == nil {
+		return nil
+	}
+	return map[string]string{"clientCert": certificate.Expiring(pair.Leaf, time.Now())}
 }

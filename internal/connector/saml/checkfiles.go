@@ -3,7 +3,9 @@ package saml
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
+	"dex/internal/certificate"
 	"dex/internal/outbound"
 )
 
@@ -33,14 +35,17 @@ func (c *Config) CheckFiles() map[string]error {
 
 // WarnFiles returns what somebody should know about the files that the settings name, by key.
 func (c *Config) WarnFiles() map[string]string {
+	found := map[string]string{}
+	if c.SPKey != "" {
+		found["spCert"] = certificate.FileExpiring(c.SPCert, time.Now())
+	}
 	if c.InsecureSkipSignatureValidation || c.CA == "" || len(c.CAData) > 0 {
-		return nil
+		return found
 	}
-	content, err := readFile(c.CA)
-	if err != nil {
-		return nil
+	if content, err := readFile(c.CA); err == nil {
+		found["ca"] = c.expiry(content)
 	}
-	return map[string]string{"ca": c.expiry(content)}
+	return found
 }
 
 // checkFiles does with files what watch does at first.

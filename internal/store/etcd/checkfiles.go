@@ -1,5 +1,11 @@
 package etcd
 
+import (
+	"time"
+
+	"dex/internal/certificate"
+)
+
 // CheckFiles returns what is wrong with the files that the settings name and a connection needs, by key.
 func (c *Config) CheckFiles() map[string]error {
 	if !c.secure() {
@@ -15,4 +21,12 @@ func (c *Config) CheckFiles() map[string]error {
 		_, found["ssl.certFile"] = c.SSL.certificate(nil)
 	}
 	return found
+}
+
+// WarnFiles returns what somebody should know about the files that the settings name, by key.
+func (c *Config) WarnFiles() map[string]string {
+	if !c.secure() || c.SSL.CertFile == "" {
+		return nil
+	}
+	return map[string]string{"ssl.certFile": certificate.FileExpiring(c.SSL.CertFile, time.Now())}
 }

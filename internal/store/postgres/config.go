@@ -15,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"dex/internal/certificate"
 )
 
 // Config says where the database is and how to connect to it. What is empty is taken from libpq's environment variables
@@ -245,6 +247,14 @@ func (c *Config) CheckFiles() map[string]error {
 		"ssl.caFile": checkReadable(c.SSL.CAFile), "ssl.certFile": checkReadable(c.SSL.CertFile),
 		"ssl.keyFile": checkReadable(c.SSL.KeyFile),
 	}
+}
+
+// WarnFiles returns what somebody should know about the files that the settings name, by key.
+func (c *Config) WarnFiles() map[string]string {
+	if c.SSL.CertFile == "" {
+		return nil
+	}
+	return map[string]string{"ssl.certFile": certificate.FileExpiring(c.SSL.CertFile, time.Now())}
 }
 
 // checkReadable lets the error for a file name the setting that it comes from.
