@@ -9,7 +9,7 @@ free() {
 	local port
 	for port in $(grep -oE '127\.0\.0\.1:[0-9]+' config.dev.yaml | cut -d: -f2 | sort -u); do
 		if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-			echo "Port $port is taken, by another Dex perhaps. End that program first; this names it: ss -ltnp 'sport = :$port'" >&2
+			echo "Port $port is taken, perhaps by another Dex. Stop that program first; this shows which it is: ss -ltnp 'sport = :$port'" >&2
 			return 1
 		fi
 	done
@@ -37,14 +37,15 @@ running() { kill -0 "$dex" 2>/dev/null && kill -0 "$app" 2>/dev/null; }
 
 # stop ends both; it fails when one of them did not end well.
 stop() {
-	trap '' INT TERM
+	trap '' INT TERM HUP
 	kill "$dex" "$app" 2>/dev/null || true
 	local status=0
 	wait "$dex" || status=$?
 	wait "$app" || status=$?
 	return "$status"
 }
-trap 'stop; exit' INT TERM
+# HUP is what a terminal sends when its window is closed.
+trap 'stop; exit' INT TERM HUP
 
 # answers asks a port of this machine for a path until it gets an answer, for ten seconds at most, so that what is
 # printed below works at once.
@@ -79,7 +80,7 @@ cat <<'TEXT'
 
 TEXT
 
-# Ends when one of the two does, or who started this.
+# Ends when one of the two does, or whatever started this.
 while running && kill -0 "$PPID" 2>/dev/null; do
 	sleep 1 &
 	wait $! || true

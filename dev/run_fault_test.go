@@ -6,8 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"dex/internal/faulttest"
 )
@@ -68,4 +71,58 @@ func runScript(t *testing.T, port int, argument string) (string, error) {
 	}
 	out, err := exec.Command("bash", filepath.Join(dir, "dev/run.sh"), argument).CombinedOutput()
 	return string(out), err
+}
+
+// Closing the terminal's window left Dex and the example application running, and the next make run found its port taken.
+var _ = faulttest.Add("N14", func(t *testing.T) {
+	dir := t.TempDir()
+	for _, sub := range []string{"dev", "bin"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	script, err := os.ReadFile("run.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := "#!/bin/sh\necho $$ >\"$0.tmp\" && mv \"$0.tmp\" \"$0.pid\"\nexec sleep 60\n"
+	for name, text := range map[string]string{
+		"dev/run.sh": string(script), "config.dev.yaml": "", "bin/dex": program, "bin/example-app": program,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := exec.CommandContext(t.Context(), "bash", filepath.Join(dir, "dev/run.sh"))
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pids := []int{startedPID(t, filepath.Join(dir, "bin/dex.pid")), startedPID(t, filepath.Join(dir, "bin/example-app.pid"))}
+	if err := run.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	_ = run.Wait()
+	for _, pid := range pids {
+		if syscall.Kill(pid, syscall.SIGKILL) == nil {
+			t.Errorf("process %d was still running", pid)
+		}
+	}
+})
+
+// startedPID waits for a program to write down its process id.
+func startedPID(t *testing.T, file string) int {
+	t.Helper()
+	for t.Context().Err() == nil {
+		text, err := os.ReadFile(file)
+		if err == nil {
+			pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return pid
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatal("did not start")
+	return 0
 }
