@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -47,4 +48,9 @@ aren't. Nothing is connected to and nothing is written.`,
 	}
 	cmd.Flags().BoolVar(&noFiles, "no-files", false, "don't look at files that the configuration names")
 	return cmd
+}
+
+// unusable is why a command that needs the configuration doesn't run.
+func unusable(problems config.Problems) error {
+	return errors.New("the configuration can't be used:\n" + strings.TrimSuffix(app.Report(problems), "\n"))
 }

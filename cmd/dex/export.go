@@ -153,7 +153,7 @@ func withStorage(cmd *cobra.Command, file string, do func(ctx context.Context, s
 		return err
 	}
 	if plan == nil {
-		return fmt.Errorf("the configuration can't be used:\n%s", app.Report(problems))
+		return unusable(problems)
 	}
 	if plan.Config.Storage.Type == "memory" {
 		return errors.New("storage.type is memory: what it holds is within the server and nowhere else")

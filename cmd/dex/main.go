@@ -66,14 +66,14 @@ func knownCommand(root *cobra.Command, args []string) error {
 	return fmt.Errorf("there is no command %q; dex --help lists them", args[0])
 }
 
-// operands wants a file for each name.
+// operands wants one argument for each name.
 func operands(names ...string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		switch {
 		case len(args) < len(names):
 			return fmt.Errorf("%s is missing", names[len(args)])
 		case len(args) > len(names):
-			return fmt.Errorf("%q is one operand too many", args[len(names)])
+			return fmt.Errorf("unexpected argument %q", args[len(names)])
 		}
 		return nil
 	}

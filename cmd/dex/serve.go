@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -49,7 +48,7 @@ func serve(cmd *cobra.Command, file string, o config.Overrides) error {
 		return err
 	}
 	if plan == nil {
-		return fmt.Errorf("the configuration can't be used:\n%s", app.Report(problems))
+		return unusable(problems)
 	}
 	log := newLogger(plan.Config.Logger)
 	slog.SetDefault(log)

@@ -14,7 +14,7 @@ var _ = faulttest.Add("N11", func(t *testing.T) {
 	for name, c := range map[string]struct{ more, want string }{
 		"hash": {
 			"staticPasswords:\n- {email: a@example.com, userID: a, hash: hunter2}\n",
-			`error: FILE:6:43: staticPasswords[0].hash: the password hash of "a@example.com" is not what dex hash-password prints`,
+			`error: FILE:6:43: staticPasswords[0].hash: the password hash of "a@example.com" is neither a bcrypt hash, as dex hash-password prints it`,
 		},
 		"client without redirect URIs": {
 			"staticClients:\n- {id: a, name: A, secret: s}\n",
@@ -22,6 +22,10 @@ var _ = faulttest.Add("N11", func(t *testing.T) {
 		},
 		"wildcard": {
 			"staticClients:\n- {id: a, name: A, secret: s, redirectURIs: ['https://*.example.com/cb']}\n",
+			"warning: FILE:6:46: staticClients[0].redirectURIs[0]: has a *, which stands for itself",
+		},
+		"wildcard in the path": {
+			"staticClients:\n- {id: a, name: A, secret: s, redirectURIs: ['https://a.example.com/*']}\n",
 			"warning: FILE:6:46: staticClients[0].redirectURIs[0]: has a *, which stands for itself",
 		},
 		"callback of a connector": {
@@ -32,12 +36,17 @@ var _ = faulttest.Add("N11", func(t *testing.T) {
 			"connectors:\n- {type: saml, id: a, name: A, config: {ssoURL: 'https://a.example', caData: '', insecureSkipSignatureValidation: true, usernameAttr: n, emailAttr: e, redirectURI: 'https://other.example.com/cb'}}\n",
 			"warning: FILE:6:165: connectors[0].config.redirectURI: ",
 		},
-		"risk":          {"oauth2: {responseTypes: [code, token]}\n", "warning: FILE:5:10: oauth2.responseTypes: "},
+		"risk": {"oauth2: {responseTypes: [code, token]}\n", "warning: FILE:5:10: oauth2.responseTypes: "},
+		"misspelled value": {
+			"connectors:\n- {type: ldpa, id: a, name: A}\n",
+			`error: FILE:6:10: connectors[0].type: "ldpa" is not allowed; did you mean "ldap"?`,
+		},
 		"level":         {"signer: {type: local, algorithm: ES256}\n", "signer.algorithm: unknown key, ignored; known here are type, config; settings of the type stand one level deeper, below config"},
-		"colon":         {"frontend: {}\nname: Acme: the company\n", "error: FILE:6:11: not valid YAML: this colon comes where no key can be: put a text that has a colon and a blank in quotes"},
+		"colon":         {"frontend: {}\nname: Acme: the company\n", "error: FILE:6:11: not valid YAML: this colon comes where no key can be: put text that has a colon and a space in it into quotes"},
 		"missing colon": {"frontend\n  issuer: Acme\n", "error: FILE:6:9: not valid YAML: this colon comes where no key can be"},
 		"quote":         {"frontend:\n  issuer: \"Acme\n", "error: FILE:6:11: not valid YAML: this quote isn't closed"},
 		"list":          {"oauth2:\n  responseTypes: [code\nlogger: {}\n", "error: FILE:6:18: not valid YAML: this list isn't closed by a ], or a comma is missing in it"},
+		"bracket":       {"oauth2:\n  responseTypes: ]\n", "error: FILE:6:18: not valid YAML: there is no value here"},
 		"mapping":       {"logger: {level: debug\n", "error: FILE:5:9: not valid YAML: this mapping isn't closed by a }"},
 		"indentation":   {"logger:\n    level: debug\n  format: text\n", "error: FILE:7:3: not valid YAML: this doesn't go with the lines above: look at its indentation"},
 		"backslash":     {`frontend: {dir: "C:\web"}` + "\n", "error: FILE:5:20: not valid YAML: a backslash in double quotes begins an escape"},
@@ -77,7 +86,7 @@ func testCommandLine(t *testing.T) {
 	for line, want := range map[string]string{
 		"serve":          "FILE is missing\nUsage: dex serve [flags] FILE\n",
 		"serve --nope x": "unknown flag: --nope\nUsage: dex serve [flags] FILE\n",
-		"serve a b":      "\"b\" is one operand too many\nUsage: dex serve [flags] FILE\n",
+		"serve a b":      "unexpected argument \"b\"\nUsage: dex serve [flags] FILE\n",
 		"import a":       "FILE is missing\n",
 		"chekc x":        "there is no command \"chekc\"; did you mean \"check\"?",
 		"--nope":         "unknown flag: --nope",

@@ -22,7 +22,7 @@ func (p *Plan) checkRisks() config.Problems {
 		warn("oauth2.responseTypes", "puts tokens in the browser's address, where others may find them; use code where you can")
 	}
 	if p.Config.OAuth2.PasswordConnector != "" {
-		warn("oauth2.passwordConnector", "lets applications see the passwords of users; use it for those that can't open a browser only")
+		warn("oauth2.passwordConnector", "lets applications see the passwords of users; use it only for those that can't open a browser")
 	}
 	public := func(c config.Client) bool { return c.Public }
 	if p.Config.Expiry.RefreshTokens.DisableRotation && slices.ContainsFunc(p.Config.StaticClients, public) {

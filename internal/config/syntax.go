@@ -33,13 +33,15 @@ var syntaxMistakes = []struct {
 		"write it in quotes if it is meant as text"},
 	{says: "cannot start any token", message: "this character cannot begin a value; text that begins with @, % or ` must be " +
 		"in quotes, and lines must be indented with spaces, not tabs"},
-	{says: "mapping values are not allowed", message: "this colon comes where no key can be: put a text that has a colon and a " +
-		"blank in quotes, or look at the line above for a colon that is missing, and at the indentation"},
-	{says: "could not find expected ':'", message: "there is no colon behind this key, or a quote above isn't closed", open: true},
+	{says: "mapping values are not allowed", message: "this colon comes where no key can be: put text that has a colon and a space " +
+		"in it into quotes, or look for a missing colon in the line above, and at the indentation"},
+	{says: "could not find expected ':'", message: "there is no colon after this key, or a quote above isn't closed", open: true},
 	{says: "did not find expected key", message: "this doesn't go with the lines above: look at its indentation, which must be " +
-		"that of the other keys, and for a quote above that is closed too early or too late"},
+		"that of the other keys, and for a quote above that isn't closed, or is closed too early"},
 	{says: "did not find expected '-'", message: "this doesn't go with the list above: its items begin with a dash, all of them " +
 		"indented alike"},
+	{says: "did not find expected node content", message: "there is no value here: look for a [ or { above that isn't closed, " +
+		"and for a bracket, brace or comma too many"},
 	{says: "block sequence entries are not allowed", message: "a list can't begin here: put the dash on a line of its own, below " +
 		"the key"},
 	{says: "did not find expected ',' or ']'", message: "this list isn't closed by a ], or a comma is missing in it", open: true},

@@ -102,7 +102,13 @@ func (v *validator) required(key, value, what string) bool {
 
 // oneOf reports a value that isn't among the allowed ones.
 func (v *validator) oneOf(key, value string, allowed []string) {
-	if !slices.Contains(allowed, value) {
+	if slices.Contains(allowed, value) {
+		return
+	}
+	// Few names are quicker read than guessed at, and lists of words are not told apart by letters.
+	if name, ok := nearest(value, allowed); ok && len(allowed) > 3 && !strings.Contains(value, " ") {
+		v.errorf(key, "%q is not allowed; did you mean %q?", value, name)
+	} else {
 		v.errorf(key, "%q is not allowed; allowed are %s", value, list(allowed))
 	}
 }

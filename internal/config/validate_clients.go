@@ -115,7 +115,7 @@ func (v *validator) redirectURIs(key string, c Client) {
 	serves := len(c.TrustedPeers) > 0 || c.ClientCredentialsClaims != nil // an API or a program
 	uses := func(grant string) bool { return len(c.GrantTypes) == 0 || slices.Contains(c.GrantTypes, grant) }
 	if len(c.RedirectURIs) == 0 && !c.Public && !serves && (uses("authorization_code") || uses("implicit")) {
-		v.warnf(key+".redirectURIs", "is empty: nobody can log in to this client with a browser; if that is meant, say by grantTypes "+
+		v.warnf(key+".redirectURIs", "is empty: nobody can log in to this client with a browser; if that is meant, list in grantTypes "+
 			"what it does instead")
 	}
 	for i, uri := range c.RedirectURIs {
@@ -138,7 +138,7 @@ func (v *validator) redirectURI(key, uri string) {
 	case err != nil:
 	case u.Scheme == "" || isHTTP(u) && u.Host == "":
 		v.warnf(key, "is not an absolute URI such as https://app.example.net/callback, nor %s or %s", device, outOfBand)
-	case strings.Contains(u.Host, "*"):
+	case strings.Contains(uri, "*"):
 		v.warnf(key, "has a *, which stands for itself: addresses are compared character by character, so list each of them")
 	case u.Fragment != "" || strings.HasSuffix(uri, "#"):
 		v.warnf(key, "must not have a fragment (the part from # on)")

@@ -113,8 +113,8 @@ func (v *validator) passwordHash(key string, user *Password) {
 	}
 	decoded, ok := bcryptHash(hash)
 	if !ok {
-		v.errorf(at, "the password hash of %q is not what dex hash-password prints, a bcrypt hash, "+
-			"nor that in base64", user.Email)
+		v.errorf(at, "the password hash of %q is neither a bcrypt hash, as dex hash-password prints it, "+
+			"nor one in base64", user.Email)
 		return
 	}
 	cost, err := bcrypt.Cost([]byte(decoded))

@@ -34,7 +34,7 @@ func TooLarge() *Error { return Errorf(InvalidRequest, "The body is too large.")
 
 // WriteStatus answers an application for which a request ends before its endpoint: with 405, 413, or 500.
 func WriteStatus(w http.ResponseWriter, _ *http.Request, status int) {
-	e := Errorf(InvalidRequest, "This endpoint doesn't take the method.")
+	e := Errorf(InvalidRequest, "This endpoint doesn't support this HTTP method.")
 	switch status {
 	case http.StatusMethodNotAllowed:
 	case http.StatusRequestEntityTooLarge:

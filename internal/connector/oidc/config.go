@@ -219,8 +219,8 @@ func (c *Config) exchangeProblems(s config.Section) config.Problems {
 		warn("insecureExchangeByRequester", "lets every API that gets an access token exchange it, and so sign in as its user")
 	}
 	if c.ClientID == "" && len(c.ExchangeAudiences) == 0 {
-		warn("exchangeAudiences", "and clientID are missing: nobody can log in, and tokens that the issuer made for anybody are "+
-			"exchanged; list the audiences that you mean")
+		warn("clientID", "is missing, so nobody can log in; and as exchangeAudiences is missing too, tokens that the issuer made for "+
+			"anybody are exchanged: list there the audiences that you mean")
 	}
 	return problems
 }

@@ -46,7 +46,7 @@ func TestSettings(t *testing.T) {
 		"override is no URL":       {object{"providerDiscoveryOverrides": object{"endSessionURL": "javascript:1"}}, "endSessionURL: must be", false},
 		"overrides":                {object{"providerDiscoveryOverrides": object{"tokenURL": "https://x.test"}}, "sign in as anybody", true},
 		"groups without groups":    {object{"allowedGroups": []string{"a"}}, "is held to although", true},
-		"machines only":            {object{"clientID": nil}, "exchangeAudiences: and clientID are missing", true},
+		"machines only":            {object{"clientID": nil}, "clientID: is missing, so nobody can log in", true},
 		"machines of one audience": {object{"clientID": nil, "exchangeAudiences": []string{"x"}}, "", true},
 		"unknown key":              {object{"clientSecrt": "x"}, "clientSecret", true},
 		"keys in any case":         {object{"clientID": nil, "CLIENTID": "dex", "rootcas": []string{}}, "", true},
