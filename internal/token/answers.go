@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -18,7 +19,8 @@ import (
 // hangs, or whose answer is lost, comes between the two: the write happened, and the client has nothing. So each such write
 // carries a stamp, and each process remembers which of its stamped writes had no answer. It tells the other replicas of them
 // by a record of its own, once a second at most, instead of a second write after each answer. Whoever presents again what
-// was used without an answer gets the one that is due; what was answered must not come back.
+// was used without an answer gets the one that is due, by one more stamped write: so it is due once, and a thief who has had
+// it is found out by the rightful client. What was answered must not come back.
 
 const (
 	// doubtTime is how long after it was used something is answered again, if nobody knows of an answer: a minute, and as
@@ -37,6 +39,9 @@ const (
 	hearEvery = tellEvery / 5
 	// maxTold bounds how many writes without an answer are told one by one.
 	maxTold = 1000
+	// maxHungUp bounds how many are remembered whose clients hung up on a storage that was prompt; others count as answered.
+	// Anybody can hang up as often as they like, and must not bring doubt on the answers of others.
+	maxHungUp = 1000
 	// toldFor is how long what was told is kept; longer than anybody asks for it.
 	toldFor = doubtTime + 2*clockSkew
 	// lookAgainTimeout bounds how long a write without a known outcome is looked for.
@@ -71,6 +76,7 @@ type Answers struct {
 	last     uint64
 	underway map[uint64]chan struct{} // closed at the end
 	lost     map[uint64]time.Time     // since when
+	hungUp   map[uint64]time.Time     // likewise, where it was the client's doing
 	used     time.Time                // the last write
 
 	entry store.Entry[told] // as it was stored last; only tell uses it
@@ -92,6 +98,7 @@ func NewAnswers(s store.Store, now func() time.Time, log *slog.Logger) *Answers 
 		wait:     hearTimeout,
 		underway: make(map[uint64]chan struct{}),
 		lost:     make(map[uint64]time.Time),
+		hungUp:   make(map[uint64]time.Time),
 	}
 }
 
@@ -114,22 +121,45 @@ func (a *Answers) begin() *stampedWrite {
 	return w
 }
 
-// end says how the write ended, whose client is still there as long as the context is.
-func (w *stampedWrite) end(ctx context.Context, err error) {
+// end says how the write ended, whose client is still there as long as the context is, and returns the error that there must
+// be no answer for. Who has hung up gets none: a connection that is closed on one side could still carry it, and the answer
+// would be due once more.
+func (w *stampedWrite) end(ctx context.Context, err error) error {
 	a := w.answers
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !neverHappened(err) && (err != nil || ctx.Err() != nil || time.Since(w.begun) > promptly) {
-		a.lost[w.stamp.Number] = a.now()
-	}
 	delete(a.underway, w.stamp.Number)
 	close(w.done)
+	if neverHappened(err) {
+		return err
+	}
+	gone, slow := ctx.Err() != nil, time.Since(w.begun) > promptly
+	switch {
+	case gone && !slow:
+		if len(a.hungUp) < maxHungUp {
+			a.hungUp[w.stamp.Number] = a.now()
+		}
+	case err != nil || slow:
+		a.lost[w.stamp.Number] = a.now()
+	}
+	if err == nil && gone {
+		return fmt.Errorf("nobody waits for the answer: %w", context.Cause(ctx))
+	}
+	return err
+}
+
+// unanswered reports whether a write of this process had no answer. The lock must be held.
+func (a *Answers) unanswered(number uint64) bool {
+	_, lost := a.lost[number]
+	_, hungUp := a.hungUp[number]
+	return lost || hungUp
 }
 
 // neverHappened reports whether an error says that nothing was written.
 func neverHappened(err error) bool {
 	for _, sure := range []error{
-		store.ErrNotFound, store.ErrExists, store.ErrConflict, errForged, errExpired, errReused, errRaced, errLate, errReplayed,
+		store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrUnchanged,
+		errForged, errExpired, errReused, errRaced, errLate, errReplayed,
 	} {
 		if errors.Is(err, sure) {
 			return true
@@ -197,8 +227,8 @@ func (a *Answers) ofMine(ctx context.Context, u use, arrived time.Time) (outcome
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch _, lost := a.lost[u.Number]; {
-	case lost:
+	switch {
+	case a.unanswered(u.Number):
 		return unanswered, nil
 	case writing || arrived.Before(u.at):
 		return overtaken, nil
@@ -256,12 +286,18 @@ func (a *Answers) news() (told, bool) {
 	for number := range a.underway {
 		t.Through = min(t.Through, number-1)
 	}
-	maps.DeleteFunc(a.lost, func(_ uint64, since time.Time) bool { return t.At.Sub(since) > toldFor })
-	t.Lost = slices.Sorted(maps.Keys(a.lost))
-	if len(t.Lost) > maxTold {
-		t.Through, t.Lost = min(t.Through, t.Lost[0]-1), nil // nothing is said of those that follow
+	old := func(_ uint64, since time.Time) bool { return t.At.Sub(since) > toldFor }
+	maps.DeleteFunc(a.lost, old)
+	maps.DeleteFunc(a.hungUp, old)
+	t.Lost = slices.Sorted(maps.Keys(a.hungUp))
+	if len(a.lost) <= maxTold {
+		t.Lost = append(t.Lost, slices.Sorted(maps.Keys(a.lost))...)
+	} else { // nothing is said of the first one, and of all that follow
+		for number := range a.lost {
+			t.Through = min(t.Through, number-1)
+		}
 	}
-	return t, a.last > 0 && (t.At.Sub(a.used) < tellLonger || len(a.lost) > 0)
+	return t, a.last > 0 && (t.At.Sub(a.used) < tellLonger || len(a.lost)+len(a.hungUp) > 0)
 }
 
 // tell stores what there is to tell. It must not be called by two at once.

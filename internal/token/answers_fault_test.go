@@ -74,8 +74,10 @@ var _ = faulttest.Add("O1", func(t *testing.T) {
 			token := there.must(there.redeem(code))
 			lose(func() (string, error) { return here.renew(token) })
 			next := there.must(there.renew(token))
-			if again := there.must(there.renew(token)); again != next {
-				t.Errorf("the same request has two answers: %s and %s", again, next)
+			if interval > 0 {
+				if again := there.must(there.renew(token)); again != next {
+					t.Errorf("the same request has two answers: %s and %s", again, next)
+				}
 			}
 
 			here.untold = false

@@ -40,7 +40,7 @@ type code struct {
 	// Used marks a code without refresh tokens that was redeemed, or any that somebody could not redeem. Where there are
 	// refresh tokens it is their family that shows the use: it can begin only once.
 	Used bool `json:"used,omitempty"`
-	// Redeemed is when a code without refresh tokens was redeemed, and Stamp names the write; zero otherwise.
+	// Redeemed is when a code without refresh tokens was redeemed last, and Stamp names the write; zero otherwise.
 	Redeemed time.Time `json:"redeemed,omitzero"`
 	Stamp    stamp     `json:"stamp,omitzero"`
 	// Kept is the identity of a code that was redeemed, for whoever has the code and may use it again.
@@ -176,19 +176,35 @@ func (c *Codes) mayHaveRepeated(u use) bool {
 	return !u.at.IsZero() && c.mayRepeat(u.at.Add(max(usualSkew, c.answers.skew(u.Process))))
 }
 
-// redeem marks a code as used. Of any number of callers one succeeds, the others get errReplayed, but within the reuse
-// interval, and where the one had no answer.
+// redeem marks a code as used, or as used once more where read has found that it may be. Of any number of callers one
+// succeeds, the others get errReplayed, but within the reuse interval, and where the one had no answer.
 func (c *Codes) redeem(ctx context.Context, secret string, e store.Entry[code]) error {
-	if e.Value.Used { // and may be again, as read has found
-		return nil
+	for {
+		if e.Value.Used && c.mayRepeat(e.Value.Redeemed) {
+			return nil
+		}
+		err := c.use(ctx, secret, e)
+		if !errors.Is(err, errReplayed) {
+			return err
+		}
+		if e, err = c.table.Get(store.Latest(ctx), e.Key); err != nil {
+			return err
+		}
+		if err := c.recall(ctx, secret, &e.Value); err != nil {
+			return err
+		}
 	}
+}
+
+// use marks a code as used after the use that the entry knows of, if any. The error is errReplayed if there was another one.
+func (c *Codes) use(ctx context.Context, secret string, e store.Entry[code]) error {
 	kept, err := sealKept(secret, e.Value.Identity)
 	if err != nil {
 		return err
 	}
 	w := c.answers.begin()
 	err = c.change(ctx, e, func(stored *code) error {
-		if stored.Used {
+		if stored.Used != e.Value.Used || stored.Stamp != e.Value.Stamp {
 			return errReplayed
 		}
 		stored.Used, stored.Redeemed, stored.Stamp = true, c.now(), w.stamp
@@ -198,15 +214,7 @@ func (c *Codes) redeem(ctx context.Context, secret string, e store.Entry[code]) 
 	if err != nil {
 		_, err = lookAgain(ctx, c.table, e.Key, err, func(stored *code) bool { return stored.Stamp == w.stamp })
 	}
-	w.end(ctx, err)
-	if !errors.Is(err, errReplayed) {
-		return err
-	}
-	stored, err := c.table.Get(ctx, e.Key)
-	if err != nil {
-		return err
-	}
-	return c.recall(ctx, secret, &stored.Value)
+	return w.end(ctx, err)
 }
 
 // spoil marks a code as used, so that nobody can redeem it, and reports whether it was so marked before.

@@ -277,19 +277,32 @@ func (s *Devices) expired(d *device) bool {
 	return s.now().After(d.ValidUntil.Add(s.answers.skew(d.Process)))
 }
 
-// redeem uses up a device code that gives no refresh token: of any number of callers one succeeds, and others where the one
-// had no answer.
+// redeem uses up a device code that gives no refresh token, or does so once more where poll has found that it may: of any
+// number of callers one succeeds, and others where the one had no answer.
 func (s *Devices) redeem(ctx context.Context, deviceCode string, e store.Entry[device]) error {
-	if e.Value.State == deviceRedeemed { // and may be again, as poll has found
-		return nil
+	for {
+		err := s.use(ctx, deviceCode, e)
+		if !errors.Is(err, errReplayed) {
+			return err
+		}
+		if e, err = s.table.Get(store.Latest(ctx), e.Key); err != nil {
+			return err
+		}
+		if err := s.recall(ctx, deviceCode, &e.Value); err != nil {
+			return err
+		}
 	}
+}
+
+// use uses up a device code after the use that the entry knows of, if any. The error is errReplayed if there was another one.
+func (s *Devices) use(ctx context.Context, deviceCode string, e store.Entry[device]) error {
 	kept, err := sealKept(deviceCode, e.Value.Authorization)
 	if err != nil {
 		return err
 	}
 	w := s.answers.begin()
 	_, err = s.table.UpdateEntry(ctx, e, func(d *device) error {
-		if d.State != deviceGranted {
+		if d.State != e.Value.State || d.Stamp != e.Value.Stamp {
 			return errReplayed
 		}
 		d.State, d.Authorization, d.Kept, d.Redeemed, d.Stamp = deviceRedeemed, nil, kept, s.now(), w.stamp
@@ -298,15 +311,7 @@ func (s *Devices) redeem(ctx context.Context, deviceCode string, e store.Entry[d
 	if err != nil {
 		_, err = lookAgain(ctx, s.table, e.Key, err, func(d *device) bool { return d.Stamp == w.stamp })
 	}
-	w.end(ctx, err)
-	if !errors.Is(err, errReplayed) {
-		return err
-	}
-	stored, err := s.table.Get(ctx, e.Key)
-	if err != nil {
-		return err
-	}
-	return s.recall(ctx, deviceCode, &stored.Value)
+	return w.end(ctx, err)
 }
 
 // recall gives a device that was redeemed its authorization back, if the answer got lost.

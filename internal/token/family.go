@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,8 @@ type family struct {
 	LastUsed   time.Time `json:"lastUsed"`
 	// Rotated is when the current token came to be from the one before; zero for the first.
 	Rotated time.Time `json:"rotated,omitzero"`
+	// Repeated is when the first token was given once more, as nobody knew of an answer; zero otherwise.
+	Repeated time.Time `json:"repeated,omitzero"`
 	// Stamp names the write that made the current token, and so the process by whose clock it was.
 	Stamp stamp `json:"stamp,omitzero"`
 	// Upstream is set where the first token was one of upstream's.
@@ -112,12 +115,28 @@ func (s *Families) create(ctx context.Context, familyID string, f family) error 
 	if err != nil {
 		_, err = lookAgain(ctx, s.table, familyID, err, func(f *family) bool { return f.Stamp == w.stamp })
 	}
-	w.end(ctx, err)
-	return err
+	return w.end(ctx, err)
 }
 
-// first returns the first token of a family, and how it began, for whoever has the code. The use is zero when the token was
-// used already, or the family has ended.
+// repeat says that the first token of a family is given once more. The error is errReplayed if there was another use of what
+// it was given for than the one that the caller knows of.
+func (s *Families) repeat(ctx context.Context, familyID string, known use) error {
+	w := s.answers.begin()
+	_, err := s.table.Update(ctx, familyID, func(f *family) error {
+		if f.Ended || f.Stamp != known.stamp {
+			return errReplayed
+		}
+		f.Stamp, f.Repeated = w.stamp, s.now()
+		return nil
+	})
+	if err != nil {
+		_, err = lookAgain(ctx, s.table, familyID, err, func(f *family) bool { return f.Stamp == w.stamp })
+	}
+	return w.end(ctx, err)
+}
+
+// first returns the first token of a family, and how it was given last, for whoever has the code. The use is zero when the
+// token was used already, or the family has ended.
 func (s *Families) first(ctx context.Context, familyID, code string) (token string, begun use, err error) {
 	e, err := s.table.Get(ctx, familyID)
 	if errors.Is(err, store.ErrNotFound) {
@@ -131,7 +150,7 @@ func (s *Families) first(ctx context.Context, familyID, code string) (token stri
 	if f.Ended || !f.LastUsed.Equal(f.Created) || f.Generation != 0 || !isHashOf(f.Secret, secret) {
 		return "", use{}, nil
 	}
-	return encodeRefreshToken(familyID, f.secretText(familyID, 0, secret)), use{stamp: f.Stamp, at: f.Created}, nil
+	return encodeRefreshToken(familyID, f.secretText(familyID, 0, secret)), use{stamp: f.Stamp, at: cmp.Or(f.Repeated, f.Created)}, nil
 }
 
 // An effect is what presenting a token comes to.
@@ -141,6 +160,7 @@ const (
 	useCurrent   effect = iota // the token is current: a new one takes its place
 	useDuplicate               // the token was current a moment ago, or has just become so: the answer is the current one
 	useLate                    // the token was current longer ago: what became of the answer to its use decides
+	useOwed                    // likewise, and the answer got lost: it is given once more
 )
 
 // The reasons for which a token is refused.
@@ -217,7 +237,7 @@ func (s *Families) settle(ctx context.Context, f *family, e effect, arrived time
 	case err != nil:
 		return 0, fmt.Errorf("refresh token was used, look for the answer: %w", err)
 	case o == unanswered && s.answers.withinDoubt(u, arrived):
-		return useDuplicate, nil
+		return useOwed, nil
 	case o != overtaken, arrived.After(u.at.Add(u.goodFor + s.answers.skew(u.Process))):
 		return 0, errReused
 	case u.goodFor > 0 && u.Process != s.answers.self:
@@ -227,62 +247,88 @@ func (s *Families) settle(ctx context.Context, f *family, e effect, arrived time
 }
 
 // advance makes the next token current, once, however many present the same one, and returns the token to use from now
-// on. Whoever comes second within the reuse interval gets the same answer, without a write.
+// on. Whoever comes second within the reuse interval gets the same answer, without a write; whoever is owed one gets it by a
+// write that says so.
 func (s *Families) advance(
-	ctx context.Context, e store.Entry[family], p presented, arrived time.Time, fresh Authorization,
+	ctx context.Context, e store.Entry[family], u effect, p presented, arrived time.Time, fresh Authorization,
 ) (string, error) {
-	w := s.answers.begin()
-	next, err := s.swap(ctx, e, p, arrived, fresh, w.stamp)
-	if err != nil {
-		next, err = lookAgain(ctx, s.table, e.Key, err, func(f *family) bool { return f.Stamp == w.stamp })
+	for u != useDuplicate {
+		next, err := s.swap(ctx, e, u, p, arrived, fresh)
+		if err == nil {
+			e = next
+			break
+		}
+		if !errors.Is(err, errLate) {
+			return "", err
+		}
+		if e, u, err = s.late(ctx, e.Key, p, arrived); err != nil {
+			return "", err
+		}
 	}
-	w.end(ctx, err)
-	if errors.Is(err, errLate) {
-		next, err = s.late(ctx, e.Key, p, arrived)
-	}
-	if err != nil {
-		return "", err
-	}
-	return next.Value.successor(next.Key, p), nil
+	return e.Value.successor(e.Key, p), nil
 }
 
-// swap makes the next token current.
+// swap makes the next token current, or says that it is given once more. The error is errLate where what became of the
+// answer to another request decides.
 func (s *Families) swap(
-	ctx context.Context, e store.Entry[family], p presented, arrived time.Time, fresh Authorization, st stamp,
+	ctx context.Context, e store.Entry[family], u effect, p presented, arrived time.Time, fresh Authorization,
 ) (store.Entry[family], error) {
-	return s.table.UpdateEntry(ctx, e, func(f *family) error {
-		u, err := s.judge(e.Key, f, p, arrived)
+	w := s.answers.begin()
+	known := e.Value.Stamp
+	next, err := s.table.UpdateEntry(ctx, e, func(f *family) error {
+		if u == useOwed && f.Stamp == known {
+			f.Rotated, f.Stamp = s.now(), w.stamp
+			return nil
+		}
+		now, err := s.judge(e.Key, f, p, arrived)
 		switch {
 		case err != nil:
 			return err
-		case u == useLate:
+		case now == useLate:
 			return errLate
-		case u == useDuplicate:
+		case now == useDuplicate:
 			return store.ErrUnchanged
+		case u != useCurrent:
+			return errRaced // it was rotated back and forth, which only a restored backup does
 		}
-		f.LastUsed = s.now()
-		if s.policy.Rotate {
-			f.rotate(p)
-			f.Rotated = f.LastUsed
-		}
-		f.Stamp = st
-		f.Identity = fresh.Identity
-		f.Identity.Data = nil
-		s.setExpiry(f)
+		s.renew(f, p, fresh)
+		f.Stamp = w.stamp
 		return nil
 	})
+	if err != nil {
+		next, err = lookAgain(ctx, s.table, e.Key, err, func(f *family) bool { return f.Stamp == w.stamp })
+	}
+	if err == nil && next.Value.Stamp != w.stamp {
+		_ = w.end(ctx, store.ErrUnchanged)
+		return next, nil
+	}
+	return next, w.end(ctx, err)
+}
+
+// renew makes the token that follows the presented one current.
+func (s *Families) renew(f *family, p presented, fresh Authorization) {
+	f.LastUsed = s.now()
+	if s.policy.Rotate {
+		f.rotate(p)
+		f.Rotated = f.LastUsed
+	}
+	f.Identity = fresh.Identity
+	f.Identity.Data = nil
+	s.setExpiry(f)
 }
 
 // late is for a token that another request has used meanwhile.
-func (s *Families) late(ctx context.Context, familyID string, p presented, arrived time.Time) (store.Entry[family], error) {
+func (s *Families) late(
+	ctx context.Context, familyID string, p presented, arrived time.Time,
+) (store.Entry[family], effect, error) {
 	e, u, err := s.read(store.Latest(ctx), familyID, p, arrived)
 	if err == nil {
 		u, err = s.settle(ctx, &e.Value, u, arrived)
 	}
-	if err == nil && u != useDuplicate {
-		err = errRaced // it was rotated back and forth, which only a restored backup does
+	if err == nil && u == useCurrent {
+		err = errRaced // as in swap
 	}
-	return e, err
+	return e, u, err
 }
 
 // End ends a family, or keeps it from beginning. A tombstone takes its place, so that the code that it began from, which

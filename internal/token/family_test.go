@@ -61,7 +61,7 @@ func (b *bench) refresh(token string, arrived time.Time) (string, error) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return b.advance(b.Context(), e, readSecret(secret), arrived, e.Value.Authorization)
+	return b.advance(b.Context(), e, useCurrent, readSecret(secret), arrived, e.Value.Authorization)
 }
 
 func (b *bench) mustRefresh(token string) string {

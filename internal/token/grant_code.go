@@ -115,11 +115,24 @@ func (g *codeGrant) begin(ctx context.Context, c *code, secret string) (string, 
 	if !errors.Is(err, store.ErrExists) {
 		return refresh, err
 	}
-	refresh, begun, err := g.again(ctx, c, secret)
-	if err != nil || refresh != "" {
-		return refresh, err
+	for {
+		refresh, begun, err := g.again(ctx, c, secret)
+		switch {
+		case err != nil:
+			return "", err
+		case refresh == "":
+			return "", g.endReplayed(ctx, c, begun)
+		case g.codes.mayRepeat(begun.at):
+			return refresh, nil
+		}
+		err = g.families.repeat(ctx, c.FamilyID, begun)
+		if err == nil {
+			return refresh, nil
+		}
+		if !errors.Is(err, errReplayed) {
+			return "", err
+		}
 	}
-	return "", g.endReplayed(ctx, c, begun)
 }
 
 // unused refuses a code that was used before. Without it the data that the login gave would take the place of newer data

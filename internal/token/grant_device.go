@@ -68,33 +68,45 @@ func (g *deviceGrant) begin(ctx context.Context, a *Authorization, deviceCode st
 		if err != nil || possible {
 			return err
 		}
-		_, err = g.again(ctx, a, deviceCode)
+		_, _, err = g.again(ctx, a, deviceCode)
 		return err
 	}
 	if err := g.offline.keep(ctx, a.Identity.UserID, a.ConnectorID, a.Identity.Data, unused); err != nil {
 		return "", err
 	}
 	refresh, err := g.families.begin(ctx, a.GrantID, deviceCode, *a)
-	if errors.Is(err, store.ErrExists) {
-		return g.again(ctx, a, deviceCode)
+	if !errors.Is(err, store.ErrExists) {
+		return refresh, err
 	}
-	return refresh, err
+	for {
+		refresh, begun, err := g.again(ctx, a, deviceCode)
+		if err != nil {
+			return "", err
+		}
+		err = g.families.repeat(ctx, a.GrantID, begun)
+		if err == nil {
+			return refresh, nil
+		}
+		if !errors.Is(err, errReplayed) {
+			return "", err
+		}
+	}
 }
 
-// again returns the refresh token that a device code gave, if the answer got lost.
-func (g *deviceGrant) again(ctx context.Context, a *Authorization, deviceCode string) (string, error) {
-	refresh, u, err := g.families.first(ctx, a.GrantID, deviceCode)
+// again returns the refresh token that a device code gave, and how it was given last, if the answer got lost.
+func (g *deviceGrant) again(ctx context.Context, a *Authorization, deviceCode string) (refresh string, begun use, err error) {
+	refresh, begun, err = g.families.first(ctx, a.GrantID, deviceCode)
 	if err != nil {
-		return "", err
+		return "", begun, err
 	}
-	owed, err := g.devices.answers.owed(ctx, u, g.devices.now())
+	owed, err := g.devices.answers.owed(ctx, begun, g.devices.now())
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("device code was used, look for the answer: %w", err)
+		return "", begun, fmt.Errorf("device code was used, look for the answer: %w", err)
 	case !owed:
-		return "", errDeviceCodeUsed()
+		return "", begun, errDeviceCodeUsed()
 	}
-	return refresh, nil
+	return refresh, begun, nil
 }
 
 // anonymousDeviceGrant answers devices that don't show who they are, as upstream does: a device code says whose it is. But

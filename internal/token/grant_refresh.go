@@ -64,10 +64,7 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 		connector:     source.Definition,
 		wanted:        Wanted{Access: true, ID: true},
 		commit: func(ctx context.Context) (string, error) {
-			if u == useDuplicate {
-				return f.successor(familyID, p), nil
-			}
-			next, err := g.families.advance(ctx, e, p, arrived, fresh)
+			next, err := g.families.advance(ctx, e, u, p, arrived, fresh)
 			if err != nil {
 				return "", g.refused(ctx, familyID, err)
 			}

@@ -39,7 +39,7 @@ var _ = faulttest.Add("O12", func(t *testing.T) {
 	if err != nil || u != useCurrent {
 		t.Fatalf("the token of another replica: %v, %v", u, err)
 	}
-	if _, err := behind.advance(t.Context(), e, readSecret(p), b.clock, e.Value.Authorization); err != nil {
+	if _, err := behind.advance(t.Context(), e, u, readSecret(p), b.clock, e.Value.Authorization); err != nil {
 		t.Errorf("advance: %v", err)
 	}
 	inspected, err := behind.Inspect(t.Context(), token)

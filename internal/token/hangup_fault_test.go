@@ -1,0 +1,175 @@
+package token
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"dex/internal/connector"
+	"dex/internal/faulttest"
+	"dex/internal/limit"
+	"dex/internal/oauth"
+	"dex/internal/store"
+	"dex/internal/store/memory"
+)
+
+// A cut storage is one whose client hangs up when it has written.
+type cut struct {
+	store.Store
+	hangUp context.CancelFunc
+}
+
+func (c *cut) Create(ctx context.Context, r store.Record) (string, error) {
+	revision, err := c.Store.Create(ctx, r)
+	c.after(r)
+	return revision, err
+}
+
+func (c *cut) Replace(ctx context.Context, r store.Record) (string, error) {
+	revision, err := c.Store.Replace(ctx, r)
+	c.after(r)
+	return revision, err
+}
+
+func (c *cut) after(r store.Record) {
+	if c.hangUp != nil && (r.Kind == "code" || r.Kind == "refresh" || r.Kind == "device") {
+		c.hangUp()
+	}
+}
+
+// hangsUp uses something, and hangs up when that is written.
+func (c *cut) hangsUp(r *replica, g grant, f oauth.Form) {
+	r.t.Helper()
+	ctx, hangUp := context.WithCancel(r.t.Context())
+	c.hangUp = hangUp
+	token, err := r.use(ctx, g, f)
+	c.hangUp = nil
+	if token != "" || err == nil {
+		r.t.Errorf("an answer that is due again was given: %q, error %v", token, err)
+	}
+}
+
+// Whoever had stolen a code could redeem it and hang up on purpose: then the answer was due, and was given both to them and to
+// the rightful client, so that the theft stayed unseen. Closing only one half of the connection, they had it even at once.
+var _ = faulttest.Add("A-hangup-code", func(t *testing.T) {
+	for _, scope := range []string{oauth.ScopeOfflineAccess, oauth.ScopeOpenID} {
+		for _, elsewhere := range []bool{false, true} {
+			c := &cut{Store: memory.New()}
+			r := newReplica(t, c, Policy{Rotate: true}, 0, same())
+			comesTo := r
+			if elsewhere {
+				comesTo = newReplica(t, c, Policy{Rotate: true}, 0, same())
+			}
+			grantID, secret := NewGrantID(), NewCode()
+			a := Authorization{
+				ClientID: "app", ConnectorID: "src", Identity: connector.Identity{UserID: "u", Email: "jane@example.com"},
+				Scopes: []string{scope}, GrantID: grantID,
+			}
+			if err := r.codes.Issue(t.Context(), secret, a, "http://app.test/", Challenge{}); err != nil {
+				t.Fatal(err)
+			}
+			form := oauth.Form{"code": {secret}, "redirect_uri": {"http://app.test/"}}
+			for range 3 {
+				c.hangsUp(r, r.code, form)
+			}
+			if _, err := comesTo.redeem(secret); err != nil {
+				t.Fatalf("the answer that is due: %v", err)
+			}
+			if e, err := r.codes.table.Get(t.Context(), codeKey(secret)); err != nil || scope == oauth.ScopeOpenID && e.Value.Identity.Email != "" {
+				t.Errorf("the storage can read whose the code was: %+v, error %v", e.Value, err)
+			}
+			r.clock, comesTo.clock = r.clock.Add(10*time.Second), comesTo.clock.Add(10*time.Second)
+			comesTo.answers.tellAll(t)
+			token, err := r.redeem(secret)
+			r.wantRefused("a code that was answered at last", token, err)
+			wantRevoked(t, r.code.revoked, &Claims{TokenID: tokenID(grantID)}, true)
+		}
+	}
+})
+
+// So it was with refresh tokens.
+var _ = faulttest.Add("A-hangup-refresh", func(t *testing.T) {
+	c := &cut{Store: memory.New()}
+	p := Policy{Rotate: true, ReuseInterval: 3 * time.Second}
+	r, there := newReplica(t, c, p, 0, same()), newReplica(t, c, p, 0, same())
+	pass := func(d time.Duration) {
+		r.clock, there.clock = r.clock.Add(d), there.clock.Add(d)
+		r.answers.tellAll(t)
+		there.answers.tellAll(t)
+	}
+	token := r.must(r.redeem(r.issue("")))
+	pass(time.Minute)
+	for range 3 {
+		c.hangsUp(r, r.refresh, oauth.Form{"refresh_token": {token}})
+		pass(10 * time.Second)
+	}
+	next := there.must(there.renew(token))
+	pass(time.Second)
+	if again := r.must(r.renew(token)); again != next {
+		t.Errorf("got %s and %s", next, again)
+	}
+	pass(20 * time.Second)
+	again, err := r.renew(token)
+	r.wantRefused("a token that was answered at last", again, err)
+	again, err = r.renew(next)
+	r.wantRefused("the token of a login that has ended", again, err)
+})
+
+// And with devices.
+var _ = faulttest.Add("A-hangup-device", func(t *testing.T) {
+	for _, scope := range []string{oauth.ScopeOfflineAccess, oauth.ScopeOpenID} {
+		c := &cut{Store: memory.New()}
+		r := newReplica(t, c, Policy{Rotate: true}, 0, same())
+		devices := NewDevices(c, time.Minute, r.answers, func() time.Time { return r.clock })
+		g := &deviceGrant{
+			devices: devices, families: r.families, offline: r.offline, connectors: r.code.connectors,
+			limits: limit.NewSet(func() time.Time { return r.clock }), log: r.code.log,
+		}
+		codes, err := devices.Begin(t.Context(), DeviceRequest{ClientID: "app"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting, err := devices.Find(t.Context(), codes.UserCode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = devices.Approve(t.Context(), waiting.DeviceName, Authorization{
+			ClientID: "app", ConnectorID: "src", Identity: connector.Identity{UserID: "u"}, Scopes: []string{scope}, GrantID: "g",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		form := oauth.Form{"device_code": {codes.DeviceCode}}
+		for range 3 {
+			c.hangsUp(r, g, form)
+			r.clock = r.clock.Add(10 * time.Second)
+		}
+		if _, err := r.use(t.Context(), g, form); err != nil {
+			t.Errorf("the answer that is due: %v", err)
+		}
+		token, err := r.use(t.Context(), g, form)
+		r.wantRefused("a device code that was answered at last", token, err)
+	}
+})
+
+// Whoever hung up more often than is told of one by one brought doubt on all answers of a replica: what it had answered was
+// given again by the others.
+var _ = faulttest.Add("A-hangup-flood", func(t *testing.T) {
+	s := memory.New()
+	here, there := newReplica(t, s, Policy{Rotate: true}, 0, same()), newReplica(t, s, Policy{Rotate: true}, 0, same())
+	gone, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	for range 2*maxTold + 2*maxHungUp {
+		_ = here.answers.begin().end(gone, context.Canceled)
+	}
+	code := here.issue("")
+	token := here.must(here.redeem(code))
+	here.must(here.renew(token))
+	here.clock, there.clock = here.clock.Add(10*time.Second), there.clock.Add(10*time.Second)
+	here.answers.tellAll(t)
+	again, err := there.renew(token)
+	there.wantRefused("a token that was answered", again, err)
+	if n := len(here.answers.hungUp) + len(here.answers.lost); n > maxHungUp {
+		t.Errorf("%d are remembered", n)
+	}
+})
