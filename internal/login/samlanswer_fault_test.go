@@ -67,3 +67,28 @@ var _ = faulttest.Add("C-25", func(t *testing.T) {
 		}
 	}
 })
+
+// A response says itself which login it answers, so whoever has begun one can have another's browser bring the response to it.
+// They would be logged in there as somebody else than they think.
+func TestSAMLAnswerToTheLoginOfAnotherBrowser(t *testing.T) {
+	attacker := &visitor{t: t, cookies: map[string]string{}, handler: newFlow(t, &source{}, func(*login.Config) {})}
+	victim := &visitor{t: t, cookies: map[string]string{}, handler: attacker.handler}
+	state := func(v *visitor) string {
+		to, err := url.Parse(v.begin(nil).Header().Get("Location"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return to.Query().Get("state")
+	}
+	theirs, own := state(attacker), state(victim)
+	for _, relay := range [][]string{nil, {theirs}, {own}} {
+		form := url.Values{"SAMLResponse": {response(`InResponseTo="` + theirs + `"`)}, "RelayState": relay, "dex_reposted": {"1"}}
+		if w := victim.do(http.MethodPost, "http://dex.test/callback", form, nil); w.Code != http.StatusBadRequest {
+			t.Errorf("RelayState %q: %d %s", relay, w.Code, w.Header())
+		}
+	}
+	form := url.Values{"SAMLResponse": {response(`InResponseTo="` + theirs + `"`)}, "dex_reposted": {"1"}}
+	if w := attacker.do(http.MethodPost, "http://dex.test/callback", form, nil); w.Code != http.StatusSeeOther {
+		t.Errorf("the browser that has begun it: %d %s", w.Code, w.Body)
+	}
+}

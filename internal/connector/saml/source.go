@@ -25,7 +25,7 @@ type source struct {
 	tolerance  saml.Tolerance
 
 	warnTransient sync.Once
-	warned        sync.Map // of the warnings of package saml that the log has had
+	warnings      warnings
 }
 
 var (
@@ -105,10 +105,32 @@ func checkBinding(r *http.Request) error {
 // warn tells, once, of what somebody should mend at the provider.
 func (s *source) warn(ctx context.Context, a *saml.Assertion) {
 	for _, warning := range a.Warnings {
-		if _, told := s.warned.LoadOrStore(warning, true); !told {
+		if s.warnings.isNew(warning) {
 			s.env.Log.WarnContext(ctx, "the provider's response has a fault; have the provider mended", "fault", warning)
 		}
 	}
+}
+
+// warnings are those that the log has had. It is safe for concurrent use.
+type warnings struct {
+	mu  sync.Mutex
+	had map[string]bool
+}
+
+// maxWarnings bounds how many are told and remembered: some quote what no signature covers.
+const maxWarnings = 100
+
+func (w *warnings) isNew(warning string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.had[warning] || len(w.had) >= maxWarnings {
+		return false
+	}
+	if w.had == nil {
+		w.had = map[string]bool{}
+	}
+	w.had[warning] = true
+	return true
 }
 
 // read reads a response, and once more if there is newer metadata: the provider may have a new key.
