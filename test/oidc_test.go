@@ -163,7 +163,7 @@ func TestProviderRefusals(t *testing.T) {
 		}
 	})
 	t.Run("S2-05 members of no group that may log in", func(t *testing.T) {
-		wantPage(t, d.visitProvider(t, "others", "approve"), http.StatusForbidden, "You are in none of the groups that may log in here.")
+		wantPage(t, d.visitProvider(t, "others", "approve"), http.StatusForbidden, "You are not in a group that may log in here.")
 	})
 	t.Run("S2-05 the user does not consent", func(t *testing.T) {
 		if p := d.visitProvider(t, "consent", "rejected"); p.answer.Get("error") != "access_denied" || p.answer.Get("state") == "" {

@@ -190,7 +190,7 @@ func TestDeniedBySources(t *testing.T) {
 			sources.left.Store(true)
 			s.token(refreshForm(given.text("refresh_token"))).wantError(http.StatusBadRequest, "invalid_grant")
 			denied := s.browser().through(id, "scope", scope).wantStatus(http.StatusForbidden)
-			for _, want := range []string{"You are in none of the groups that may log in here.", "access_denied"} {
+			for _, want := range []string{"You are not in a group that may log in here.", "access_denied"} {
 				if !strings.Contains(denied.body, want) {
 					t.Errorf("the page has no %q:\n%s", want, denied.body)
 				}

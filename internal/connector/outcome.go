@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 )
 
@@ -164,5 +165,5 @@ func withCause(reason string, cause error) string {
 	if cause == nil {
 		return reason
 	}
-	return reason + ": " + cause.Error()
+	return strings.TrimSuffix(reason, ".") + ": " + cause.Error()
 }

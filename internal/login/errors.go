@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"dex/internal/oauth"
 	"dex/internal/telemetry"
@@ -37,7 +38,7 @@ func (e *pageError) Error() string {
 	if e.cause == nil {
 		return e.message
 	}
-	return e.message + ": " + e.cause.Error()
+	return strings.TrimSuffix(e.message, ".") + ": " + e.cause.Error()
 }
 
 func (e *pageError) Unwrap() error { return e.cause }

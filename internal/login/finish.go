@@ -368,7 +368,7 @@ func (f *Flow) connectorName(ctx context.Context, id string) string {
 
 func (f *Flow) logLogin(ctx context.Context, d *federation.Definition, id connector.Identity) {
 	email := id.Email
-	if !id.EmailVerified {
+	if email != "" && !id.EmailVerified {
 		email += " (unverified)"
 	}
 	f.log.InfoContext(ctx, "login successful", "connector_id", d.ID, "user_id", id.UserID,

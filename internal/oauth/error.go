@@ -74,14 +74,22 @@ func (e *Error) Because(cause error) *Error {
 
 // Error describes the error for the log, its cause included.
 func (e *Error) Error() string {
-	s := e.Code
-	if e.Description != "" {
-		s += ": " + e.Description
+	if e.cause == nil {
+		return join(e.Code, e.Description)
 	}
-	if e.cause != nil {
-		s += ": " + e.cause.Error()
+	cause := e.cause.Error()
+	if said := strings.TrimSuffix(e.Description, "."); !strings.HasPrefix(cause, said) {
+		cause = join(said, cause)
 	}
-	return s
+	return join(e.Code, cause)
+}
+
+// join puts a colon between two texts where there are two.
+func join(before, after string) string {
+	if before == "" || after == "" {
+		return before + after
+	}
+	return before + ": " + after
 }
 
 // Unwrap returns the cause.

@@ -113,8 +113,8 @@ func TestDenied(t *testing.T) {
 		"expired":      {nil, func(s *server) { s.reason = "EXPIRED_CREDENTIAL" }, "password has expired"},
 		"not here":     {nil, func(s *server) { s.reason = "APPLICATION_ACCESS_DENIED" }, "may not log in here"},
 		"made so":      {nil, func(s *server) { s.record["active"] = false }, "not active"},
-		"no group":     {object{"groups": []string{"OPS", "other"}}, func(*server) {}, "in none of the groups"},
-		"groups ended": {object{"groups": []string{"ops"}}, func(s *server) { s.groups = nil }, "in none of the groups"},
+		"no group":     {object{"groups": []string{"OPS", "other"}}, func(*server) {}, "not in a group"},
+		"groups ended": {object{"groups": []string{"ops"}}, func(s *server) { s.groups = nil }, "not in a group"},
 	}
 	for test, tt := range tests {
 		t.Run(test, func(t *testing.T) {

@@ -105,9 +105,10 @@ func (s *source) withGroups(
 		return id, err
 	}
 	if allowed := s.cfg.AllowedGroups; len(allowed) > 0 {
-		groups = slices.DeleteFunc(groups, func(g string) bool { return !slices.Contains(allowed, g) })
+		has := groups
+		groups = slices.DeleteFunc(slices.Clone(has), func(g string) bool { return !slices.Contains(allowed, g) })
 		if len(groups) == 0 {
-			return id, &connector.Denied{Reason: "You are in none of the groups that may log in here."}
+			return id, connector.NotInGroups(has)
 		}
 	}
 	if scopes.Groups {

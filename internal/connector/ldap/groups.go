@@ -38,10 +38,7 @@ func (d *directory) authorize(ctx context.Context, s connector.Scopes, user *gol
 	}
 	isAllowed := func(group string) bool { return slices.Contains(allowed, group) }
 	if len(allowed) > 0 && !slices.ContainsFunc(groups, isAllowed) {
-		return nil, &connector.Denied{
-			Reason: "You are not in a group that may log in here.",
-			Cause:  fmt.Errorf("the user is in %d groups, and in none of allowedGroups: %q", len(groups), groups[:min(len(groups), shownGroups)]),
-		}
+		return nil, connector.NotInGroups(groups)
 	}
 	if !s.Groups {
 		return nil, nil

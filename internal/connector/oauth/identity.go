@@ -62,9 +62,10 @@ func (c *connection) identify(ctx context.Context, s connector.Scopes, t *relyin
 	id.EmailVerified = c.emailVerified(ctx, said)
 	groups := c.groups(ctx, said, t.Access)
 	if allowed := c.cfg.AllowedGroups; len(allowed) > 0 {
-		groups = slices.DeleteFunc(groups, func(g string) bool { return !slices.Contains(allowed, g) })
+		has := groups
+		groups = slices.DeleteFunc(slices.Clone(has), func(g string) bool { return !slices.Contains(allowed, g) })
 		if len(groups) == 0 {
-			return connector.Identity{}, &connector.Denied{Reason: "You are in none of the groups that may log in here."}
+			return connector.Identity{}, connector.NotInGroups(has)
 		}
 	}
 	if s.Groups {

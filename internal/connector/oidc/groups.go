@@ -40,15 +40,11 @@ func (c *connection) allow(groups []string) ([]string, error) {
 	if len(c.cfg.AllowedGroups) == 0 {
 		return groups, nil
 	}
-	allowed := slices.DeleteFunc(groups, func(g string) bool { return !slices.Contains(c.cfg.AllowedGroups, g) })
+	allowed := slices.DeleteFunc(slices.Clone(groups), func(g string) bool { return !slices.Contains(c.cfg.AllowedGroups, g) })
 	if len(allowed) == 0 {
-		return nil, errNotAllowed()
+		return nil, connector.NotInGroups(groups)
 	}
 	return allowed, nil
-}
-
-func errNotAllowed() error {
-	return &connector.Denied{Reason: "You are in none of the groups that may log in here."}
 }
 
 // claimedGroups reads the claim of groups, and leaves out those that don't count.

@@ -150,5 +150,5 @@ func (c *connection) allowAgain(last connector.Identity) (connector.Identity, er
 			return last, nil
 		}
 	}
-	return connector.Identity{}, errNotAllowed()
+	return connector.Identity{}, connector.NotInGroups(last.Groups)
 }
