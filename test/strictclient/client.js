@@ -145,7 +145,7 @@ async function main() {
   assert.equal((await oidc.tokenIntrospection(config, own.access_token)).client_id, client.id);
   step("client credentials");
   const exchanged = await oidc.genericGrantRequest(config, "urn:ietf:params:oauth:grant-type:token-exchange", {
-    connector_id: "mock", subject_token: "a token of the mock", scope: "openid email",
+    connector_id: "mock", subject_token: "a-token-of-the-mock", scope: "openid email",
     subject_token_type: "urn:ietf:params:oauth:token-type:id_token", audience: "audience",
   });
   assert.equal(exchanged.issued_token_type, "urn:ietf:params:oauth:token-type:access_token");
