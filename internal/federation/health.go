@@ -147,7 +147,7 @@ func (s *source) probe(ctx context.Context, r *Registry, p connector.Prober) err
 	if s.asked == nil {
 		answer := make(chan error, 1)
 		go func() {
-			answer <- shielded(ctx, r.log, func() error { return p.Probe(ctx) })
+			answer <- Shielded(ctx, r.log, func() error { return p.Probe(ctx) })
 		}()
 		s.asked = answer
 	}

@@ -90,7 +90,7 @@ func (s *source) try(ctx context.Context, r *Registry) (*Opened, error) {
 	defer cancel()
 	d, began := s.definition, time.Now()
 	var instance any
-	err := shielded(bounded, r.log, func() (err error) {
+	err := Shielded(bounded, r.log, func() (err error) {
 		instance, err = d.Config.Open(bounded, r.env(d))
 		return err
 	})
@@ -174,8 +174,8 @@ func (o *Opened) close() error {
 	return nil
 }
 
-// shielded calls into a connector where nobody else would catch a panic, so that one source can't end the program.
-func shielded(ctx context.Context, log *slog.Logger, call func() error) (err error) {
+// Shielded calls into a connector where nobody else would catch a panic, so that one source can't end the program.
+func Shielded(ctx context.Context, log *slog.Logger, call func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			log.ErrorContext(ctx, "panic", "err", p, "stack", string(debug.Stack()))

@@ -87,22 +87,13 @@ func (g *refreshGrant) ask(
 	}
 	flight := familyID + "/" + strconv.FormatUint(f.Generation, 10)
 	answer := g.asking.DoChan(flight, func() (any, error) {
+		var fresh connector.Identity
 		ctx := context.WithoutCancel(ctx)
-		release, err := g.turns.take(ctx, subjectKey(f.Identity.UserID, f.ConnectorID))
-		if err != nil {
-			return nil, err
-		}
-		defer release()
-		l, err := g.borrow(ctx, f, refresher)
-		if err != nil {
-			return nil, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be asked.").Because(err)
-		}
-		defer g.giveBack(ctx, f, l)
-		fresh, err := g.refresh(ctx, f, refresher, l)
-		if err != nil {
-			return nil, err
-		}
-		return fresh, g.keep(ctx, f, fresh.Data, l)
+		err := federation.Shielded(ctx, g.log, func() (err error) { // nobody waits for it in whose request it could fail
+			fresh, err = g.askInTurn(ctx, f, refresher)
+			return err
+		})
+		return fresh, err
 	})
 	select {
 	case a := <-answer:
@@ -113,6 +104,25 @@ func (g *refreshGrant) ask(
 	case <-ctx.Done():
 		return connector.Identity{}, context.Cause(ctx)
 	}
+}
+
+// askInTurn asks the source when it is the user's turn, and keeps what it gives.
+func (g *refreshGrant) askInTurn(ctx context.Context, f *family, source connector.Refresher) (connector.Identity, error) {
+	release, err := g.turns.take(ctx, subjectKey(f.Identity.UserID, f.ConnectorID))
+	if err != nil {
+		return connector.Identity{}, err
+	}
+	defer release()
+	l, err := g.borrow(ctx, f, source)
+	if err != nil {
+		return connector.Identity{}, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be asked.").Because(err)
+	}
+	defer g.giveBack(ctx, f, l)
+	fresh, err := g.refresh(ctx, f, source, l)
+	if err != nil {
+		return connector.Identity{}, err
+	}
+	return fresh, g.keep(ctx, f, fresh.Data, l)
 }
 
 // keep stores what the source gave at once, whether or not the request leads to tokens: the source may already refuse what

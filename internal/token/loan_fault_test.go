@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"dex/internal/connector"
 	"dex/internal/faulttest"
 	"dex/internal/federation"
+	"dex/internal/oauth"
 	"dex/internal/store/memory"
 )
 
@@ -83,4 +85,18 @@ var _ = faulttest.Add("K2", func(t *testing.T) {
 			t.Errorf("after a replica that died: %v, after %v", err, time.Since(begun))
 		}
 	})
+})
+
+// A connector that panicked at a refresh ended the whole server, and not only the request.
+var _ = faulttest.Add("A-refresh-panic", func(t *testing.T) {
+	src := same()
+	r := newReplica(t, memory.New(), Policy{Rotate: true}, 0, src)
+	token := r.must(r.redeem(r.issue("data")))
+	src.refresh = func() (connector.Identity, error) { panic("a bug") }
+	var refused *oauth.Error
+	if got, err := r.renew(token); got != "" || err == nil || errors.As(err, &refused) {
+		t.Errorf("got token %q and error %v, want a failure of our own", got, err)
+	}
+	src.refresh = same().refresh
+	r.must(r.renew(token))
 })
