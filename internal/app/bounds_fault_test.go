@@ -25,7 +25,12 @@ import (
 // counting counts what a storage is asked.
 type counting struct {
 	store.Store
-	reads, writes atomic.Int64
+	reads, writes, lists atomic.Int64
+}
+
+func (c *counting) List(ctx context.Context, kind string, q store.Query) ([]store.Record, error) {
+	c.lists.Add(1)
+	return c.Store.List(ctx, kind, q)
 }
 
 func (c *counting) Get(ctx context.Context, kind, key string) (store.Record, error) {

@@ -101,12 +101,18 @@ func NewRegistry(static []*Client, s store.Store, limits *limit.Set) *Registry {
 func (r *Registry) Forget(c store.Change) { r.stored.Forget(c) }
 
 // Find returns the client of an id that somebody names who may be a stranger. Those who name ids that no client has must wait
-// after some of them, so that nobody keeps the storage busy by that: then it is a *[limit.Exceeded]. Else it is as Get.
+// after some of them, so that nobody keeps the storage busy by that: then it is a *[limit.Exceeded]. Else it is as Get. Whoever
+// shares their address, as everybody does behind a proxy that is not believed, still finds the clients that there are.
 func (r *Registry) Find(ctx context.Context, id string) (*Client, error) {
 	if _, ok := r.static[id]; ok || r.stored.Knows(id) {
 		return r.Get(ctx, id)
 	}
 	try, err := r.limits.UnknownClient(ctx)
+	if _, exceeded := errors.AsType[*limit.Exceeded](err); exceeded {
+		if known, listErr := r.stored.Has(ctx, id); known && listErr == nil {
+			return r.Get(ctx, id)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

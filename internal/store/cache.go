@@ -3,9 +3,13 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 )
 
 const (
@@ -13,6 +17,8 @@ const (
 	cacheAge = 30 * time.Second
 	// maxCached is how many keys of a kind are remembered, and how many that are not there.
 	maxCached = 10_000
+	// listTimeout bounds how long a list of all may take.
+	listTimeout = 30 * time.Second
 )
 
 // A Cache answers reads of one kind from memory. It forgets what Watch says has changed, and everything after half a
@@ -26,6 +32,8 @@ type Cache[T any] struct {
 	byKey map[string]remembered[Entry[T]]
 	none  map[string]time.Time // keys that are not there, and until when that counts: strangers ask for any
 	all   remembered[[]Entry[T]]
+
+	listing singleflight.Group // by epoch
 }
 
 // remembered is the answer of the storage.
@@ -88,7 +96,15 @@ func (c *Cache[T]) Knows(key string) bool {
 	return ok
 }
 
-// All returns every value. It is for kinds of which there are few.
+// Has reports whether a key is there, by a list of all. So however many keys strangers ask for, and however seldom the right
+// one, the storage has a list to make now and then.
+func (c *Cache[T]) Has(ctx context.Context, key string) (bool, error) {
+	all, err := c.All(ctx)
+	return slices.ContainsFunc(all, func(e Entry[T]) bool { return e.Key == key }), err
+}
+
+// All returns every value. It is for kinds of which there are few. Those who ask at once share one list, which comes even if
+// the first of them goes away.
 func (c *Cache[T]) All(ctx context.Context) ([]Entry[T], error) {
 	c.mu.Lock()
 	epoch, found := c.epoch, c.all
@@ -96,6 +112,21 @@ func (c *Cache[T]) All(ctx context.Context) ([]Entry[T], error) {
 	if c.now().Before(found.until) {
 		return found.value, nil
 	}
+	list := c.listing.DoChan(strconv.FormatUint(epoch, 10), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), listTimeout)
+		defer cancel()
+		return c.list(ctx, epoch)
+	})
+	select {
+	case l := <-list:
+		all, _ := l.Val.([]Entry[T])
+		return all, l.Err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (c *Cache[T]) list(ctx context.Context, epoch uint64) ([]Entry[T], error) {
 	all, err := c.table.All(ctx)
 	if err != nil {
 		return nil, err
