@@ -103,6 +103,7 @@ type openElement struct {
 	name       xml.Name // with the prefix in the place of the namespace
 	prefixes   map[string]string
 	attributes int
+	prefixed   int // of the attributes
 }
 
 func (s *syntax) token(token xml.Token) error {
@@ -189,6 +190,8 @@ func (s *syntax) around() error {
 	}
 	s.context += len(s.open) + declared
 	switch {
+	case s.open[len(s.open)-1].prefixed > maxPrefixed:
+		return fmt.Errorf("an element has more than %d attributes with a prefix", maxPrefixed)
 	case declared > maxNamespaces:
 		return fmt.Errorf("more than %d namespaces are declared at one place", maxNamespaces)
 	case attributes > maxAround:
@@ -199,12 +202,15 @@ func (s *syntax) around() error {
 	return nil
 }
 
-// declare notes a namespace declaration (Namespaces in XML 1.0, sections 3 and 5).
+// declare notes an attribute that is a namespace declaration, or has a prefix (Namespaces in XML 1.0, sections 3 and 5).
 func (e *openElement) declare(attribute xml.Attr) error {
 	prefix, uri := attribute.Name.Local, attribute.Value
 	if attribute.Name.Space == "" && prefix == "xmlns" {
 		prefix = ""
 	} else if attribute.Name.Space != "xmlns" {
+		if attribute.Name.Space != "" {
+			e.prefixed++
+		}
 		return nil
 	}
 	switch {
@@ -245,7 +251,7 @@ func (s *syntax) resolve(name xml.Name) (string, error) {
 // attributes checks that no attribute occurs twice, not even under two prefixes for one namespace, and that no ID names two
 // elements.
 func (s *syntax) attributes(attributes []xml.Attr, ofSignature bool) error {
-	seen, withPrefix := make(map[xml.Name]bool, len(attributes)), 0
+	seen := make(map[xml.Name]bool, len(attributes))
 	for _, attribute := range attributes {
 		name := attribute.Name
 		prefixed := name.Space != ""
@@ -254,9 +260,6 @@ func (s *syntax) attributes(attributes []xml.Attr, ofSignature bool) error {
 			return errors.New("an ID attribute has a prefix")
 		}
 		if prefixed && name.Space != "xmlns" {
-			if withPrefix++; withPrefix > maxPrefixed {
-				return fmt.Errorf("an element has more than %d attributes with a prefix", maxPrefixed)
-			}
 			namespace, err := s.resolve(name)
 			if err != nil {
 				return err

@@ -1,9 +1,15 @@
 package saml_test
 
 import (
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
+	"time"
 
 	"dex/internal/connector"
 )
@@ -89,5 +95,35 @@ func TestWarningsAreBounded(t *testing.T) {
 	}
 	if told := strings.Count(log.String(), "have the provider mended"); told != 100 {
 		t.Errorf("told of %d faults", told)
+	}
+}
+
+// Whoever has the key of the authority at the end of a chain could speak for the provider if a link of the chain was missing.
+func TestAuthorityOfAChainWithAMissingLink(t *testing.T) {
+	p := people()
+	since, until := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(98), Subject: pkix.Name{CommonName: "root"}, NotBefore: since, NotAfter: until,
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, p.next.key.Public(), p.next.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, leaf := holder{p.next.key, certificate}, issuedBy(t, p.stranger, p.idp)
+	text := func(h holder) string { return base64.StdEncoding.EncodeToString(h.certificate.Raw) }
+	both := strings.Replace(described(idpID, "", root), text(root), text(root)+"</X509Certificate><X509Certificate>"+text(leaf), 1)
+	s := open(t, attributesOnly+"metadataFile: "+file(t, both))
+	if got := accepted(t, s, "_a", leaf, root); got != "0" {
+		t.Errorf("accepted are %q", got)
+	}
+	// An authority that signs itself is one that the metadata means.
+	alone := open(t, attributesOnly+"metadataFile: "+file(t, described(idpID, "", root)))
+	if got := accepted(t, alone, "_b", leaf, root); got != "1" {
+		t.Errorf("alone, accepted are %q", got)
 	}
 }

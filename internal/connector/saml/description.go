@@ -194,12 +194,20 @@ func endEntities(texts []string) certificates {
 			own = append(own, certificate)
 		}
 	}
+	// Where a link of the chain is missing, what is left of it are authorities.
+	if slices.ContainsFunc(own, func(c *x509.Certificate) bool { return !c.IsCA && !isSelfIssued(c) }) {
+		own = slices.DeleteFunc(own, func(c *x509.Certificate) bool { return c.IsCA })
+	}
 	return own
 }
 
 // isIssuedBy goes by names. A certificate that has issued itself is no other one's, though its successor has the same name.
 func isIssuedBy(certificate, issuer *x509.Certificate) bool {
-	return bytes.Equal(certificate.RawIssuer, issuer.RawSubject) && !bytes.Equal(certificate.RawIssuer, certificate.RawSubject)
+	return bytes.Equal(certificate.RawIssuer, issuer.RawSubject) && !isSelfIssued(certificate)
+}
+
+func isSelfIssued(certificate *x509.Certificate) bool {
+	return bytes.Equal(certificate.RawIssuer, certificate.RawSubject)
 }
 
 // endpoints returns those that have a binding of ours and an address that a browser can be led to.
