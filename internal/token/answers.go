@@ -46,8 +46,8 @@ const (
 	toldFor = doubtTime + 2*clockSkew
 	// lookAgainTimeout bounds how long a write without a known outcome is looked for.
 	lookAgainTimeout = 3 * time.Second
-	// tellLonger is how long after the last write the others are still told the time, by which they know how long ago it
-	// was: longer than the usual reuse interval.
+	// tellLonger is how long after the last write the others are still told the time each time, by which they know how long ago
+	// it was: longer than the usual reuse interval. They are told of the end of a longer one, too.
 	tellLonger = 7 * time.Second
 )
 
@@ -78,6 +78,8 @@ type Answers struct {
 	lost     map[uint64]time.Time     // since when
 	hungUp   map[uint64]time.Time     // likewise, where it was the client's doing
 	used     time.Time                // the last write
+	toldAt   time.Time                // what the others know as the time here
+	repeats  time.Duration            // how long after it the others are told the time at least once
 
 	entry store.Entry[told] // as it was stored last; only tell uses it
 
@@ -297,7 +299,17 @@ func (a *Answers) news() (told, bool) {
 			t.Through = min(t.Through, number-1)
 		}
 	}
-	return t, a.last > 0 && (t.At.Sub(a.used) < tellLonger || len(a.lost)+len(a.hungUp) > 0)
+	ago := t.At.Sub(a.used)
+	over := ago > a.repeats && a.toldAt.Sub(a.used) <= a.repeats // which the others don't know
+	return t, a.last > 0 && (ago < tellLonger || over || len(a.lost)+len(a.hungUp) > 0)
+}
+
+// tellAfter lets the others know when a use may no longer be repeated, even one that has taken its time, by whoever waits to
+// be told.
+func (a *Answers) tellAfter(repeats time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.repeats = repeats + promptly + hearTimeout
 }
 
 // tell stores what there is to tell. It must not be called by two at once.
@@ -319,6 +331,11 @@ func (a *Answers) tell(ctx context.Context, news told) error {
 		e = store.Entry[told]{} // read it the next time
 	}
 	a.entry = e
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err == nil {
+		a.toldAt = news.At
+	}
 	return err
 }
 

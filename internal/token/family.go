@@ -75,6 +75,7 @@ type Families struct {
 
 // NewFamilies returns the families in a storage.
 func NewFamilies(s store.Store, p Policy, answers *Answers, now func() time.Time, log *slog.Logger) *Families {
+	answers.tellAfter(p.ReuseInterval)
 	return &Families{
 		table: store.In(s, store.Kind[family]{
 			Name:    "refresh",

@@ -173,3 +173,31 @@ var _ = faulttest.Add("A-hangup-flood", func(t *testing.T) {
 		t.Errorf("%d are remembered", n)
 	}
 })
+
+// A replica without work stopped to tell the time before a long reuse interval was over, so that the others took a thief for
+// somebody in time, minutes later.
+var _ = faulttest.Add("A-long-interval", func(t *testing.T) {
+	s := memory.New()
+	for _, interval := range []time.Duration{3 * time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute} {
+		p := Policy{Rotate: true, ReuseInterval: interval}
+		here, there := newReplica(t, s, p, 0, same()), newReplica(t, s, p, 0, same())
+		here.untold, there.untold = true, true
+		token := here.must(here.redeem(here.issue("")))
+		here.must(here.renew(token))
+		told := 0
+		for range interval/time.Second + 20 {
+			here.clock, there.clock = here.clock.Add(time.Second), there.clock.Add(time.Second)
+			if news, ok := here.answers.news(); ok {
+				told++
+				if err := here.answers.tell(t.Context(), news); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		again, err := there.renew(token)
+		there.wantRefused("a token that was used long ago", again, err)
+		if told > 10 {
+			t.Errorf("after one use %d writes tell of it", told)
+		}
+	}
+})
