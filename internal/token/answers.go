@@ -188,8 +188,11 @@ type use struct {
 
 // of says what became of the answer to a use, for a request that arrived at a time by the clock of this process.
 func (a *Answers) of(ctx context.Context, u use, arrived time.Time) (outcome, error) {
-	if u.Process == a.self {
+	switch u.Process {
+	case a.self:
 		return a.ofMine(ctx, u, arrived)
+	case "": // of an earlier release, which told nobody
+		return answered, nil
 	}
 	for end := time.Now().Add(a.wait); ; {
 		e, err := a.table.Get(store.Latest(ctx), u.Process)
@@ -240,7 +243,7 @@ func (a *Answers) ofMine(ctx context.Context, u use, arrived time.Time) (outcome
 
 // owed reports whether the answer to a use is still due to a request that comes again.
 func (a *Answers) owed(ctx context.Context, u use, arrived time.Time) (bool, error) {
-	if u.Process == "" || !a.withinDoubt(u, arrived) {
+	if !a.withinDoubt(u, arrived) {
 		return false, nil
 	}
 	o, err := a.of(ctx, u, arrived)

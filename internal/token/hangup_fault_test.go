@@ -201,3 +201,21 @@ var _ = faulttest.Add("A-long-interval", func(t *testing.T) {
 		}
 	}
 })
+
+// A rotation that an earlier release has made, and nobody tells of, was taken for one without an answer.
+var _ = faulttest.Add("A-no-stamp", func(t *testing.T) {
+	r := newReplica(t, memory.New(), Policy{Rotate: true}, 0, same())
+	token := r.must(r.redeem(r.issue("")))
+	r.must(r.renew(token))
+	familyID, _ := decodeRefreshToken(token)
+	_, err := r.families.table.Update(t.Context(), familyID, func(f *family) error {
+		f.Stamp = stamp{}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.clock = r.clock.Add(10 * time.Second)
+	again, err := r.renew(token)
+	r.wantRefused("a token that was used", again, err)
+})
