@@ -51,14 +51,15 @@ var _ = faulttest.Add("O1", func(t *testing.T) {
 			s.relays[0].Mute(false)
 			s.relays[0].Cut()
 		})
-		var resume []func()
-		step("the server stops, and goes on", func() {
-			for _, r := range s.relays {
-				resume = append(resume, r.Stall())
+		var thaw func() error
+		step("the server freezes, and goes on", func() {
+			var err error
+			if thaw, err = pool.Freeze(kind); err != nil {
+				t.Fatal(err)
 			}
 		}, func() {
-			for _, r := range resume {
-				r()
+			if err := thaw(); err != nil {
+				t.Fatal(err)
 			}
 		})
 		s.quiet(ctx, t)

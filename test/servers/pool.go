@@ -25,6 +25,7 @@ type Pool struct {
 type started struct {
 	fresh      func(context.Context) (string, error)
 	stop       func() error
+	process    func() *process
 	kubernetes *Kubernetes // nil for others
 }
 
@@ -82,25 +83,25 @@ func start(ctx context.Context, kind string) (*started, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &started{fresh: configOf(s.NewDatabase), stop: s.Close}, nil
+		return &started{fresh: configOf(s.NewDatabase), stop: s.Close, process: func() *process { return s.process }}, nil
 	case "mysql":
 		s, err := StartMariaDB(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return &started{fresh: configOf(s.NewDatabase), stop: s.Close}, nil
+		return &started{fresh: configOf(s.NewDatabase), stop: s.Close, process: func() *process { return s.process }}, nil
 	case "etcd":
 		s, err := StartEtcd(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return &started{fresh: configOf(s.NewNamespace), stop: s.Close}, nil
+		return &started{fresh: configOf(s.NewNamespace), stop: s.Close, process: func() *process { return s.process }}, nil
 	case "kubernetes":
 		s, err := StartKubernetes(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return &started{fresh: configOf(s.NewNamespace), stop: s.Close, kubernetes: s}, nil
+		return &started{fresh: configOf(s.NewNamespace), stop: s.Close, process: func() *process { return s.process }, kubernetes: s}, nil
 	}
 	return nil, fmt.Errorf("there is no server for storage %q", kind)
 }

@@ -17,9 +17,8 @@ type Relay struct {
 	running  sync.WaitGroup
 
 	mu    sync.Mutex
-	mute  bool          // swallows what the server says
-	after string        // begins to, when the client has said this
-	stall chan struct{} // holds what both sides say until it is closed; nil does not
+	mute  bool   // swallows what the server says
+	after string // begins to, when the client has said this
 	conns map[net.Conn]bool
 	epoch int // of the connections that lead somewhere
 }
@@ -72,7 +71,6 @@ func (r *Relay) pipe(epoch int, from, to net.Conn, answers bool) {
 		if err != nil {
 			return
 		}
-		r.await()
 		if !r.passes(epoch, answers, buffer[:n]) {
 			continue
 		}
@@ -90,31 +88,6 @@ func (r *Relay) passes(epoch int, answer bool, said []byte) bool {
 		r.mute, r.after = true, ""
 	}
 	return epoch == r.epoch && (!answer || !r.mute)
-}
-
-// await waits while the relay stalls.
-func (r *Relay) await() {
-	r.mu.Lock()
-	stall := r.stall
-	r.mu.Unlock()
-	if stall != nil {
-		<-stall
-	}
-}
-
-// Stall holds what both sides say, as a server that is stopped, and lets it through later, as one that goes on. It returns
-// what lets it through.
-func (r *Relay) Stall() (resume func()) {
-	stall := make(chan struct{})
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.stall = stall
-	return func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.stall = nil
-		close(stall)
-	}
 }
 
 // Freeze makes the connections that there are lead nowhere, without a word to either side.
