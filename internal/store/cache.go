@@ -112,18 +112,13 @@ func (c *Cache[T]) All(ctx context.Context) ([]Entry[T], error) {
 	if c.now().Before(found.until) {
 		return found.value, nil
 	}
-	list := c.listing.DoChan(strconv.FormatUint(epoch, 10), func() (any, error) {
+	list, err, _ := c.listing.Do(strconv.FormatUint(epoch, 10), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), listTimeout)
 		defer cancel()
 		return c.list(ctx, epoch)
 	})
-	select {
-	case l := <-list:
-		all, _ := l.Val.([]Entry[T])
-		return all, l.Err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+	all, _ := list.([]Entry[T])
+	return all, err
 }
 
 func (c *Cache[T]) list(ctx context.Context, epoch uint64) ([]Entry[T], error) {
