@@ -78,10 +78,18 @@ func (e *Error) Error() string {
 		return join(e.Code, e.Description)
 	}
 	cause := e.cause.Error()
-	if said := strings.TrimSuffix(e.Description, "."); !strings.HasPrefix(cause, said) {
-		cause = join(said, cause)
+	return join(e.Code, join(withoutQuote(strings.TrimSuffix(e.Description, "."), cause), cause))
+}
+
+// withoutQuote returns what a description says beside the beginning of its cause, which it may quote.
+func withoutQuote(description, cause string) string {
+	if strings.HasPrefix(cause, description) {
+		return ""
 	}
-	return join(e.Code, cause)
+	if before, quote, ok := strings.Cut(description, ": "); ok && strings.HasPrefix(cause, quote) {
+		return before
+	}
+	return description
 }
 
 // join puts a colon between two texts where there are two.
