@@ -12,7 +12,7 @@ import (
 	"syscall"
 )
 
-// An Outcome is how an attempt at a source ended, as far as it matters to who has to act. It is the one rule for what
+// An Outcome is how an attempt at a source ended, as far as it matters to whoever has to act. It is the one rule for what
 // users, applications, logs and metrics are told; its text is the value in logs and metrics.
 type Outcome string
 

@@ -94,7 +94,7 @@ func (f *Flow) finish(
 	p := pending{Authorization: a, Key: key, GrantID: token.NewGrantID(), Expires: earlier(req.Expires, f.now().Add(approvalTime))}
 	_, err := f.pending.Create(r.Context(), req.ID, p)
 	if errors.Is(err, store.ErrExists) {
-		// The form was sent twice, or the browser went back: who asks last is asked for consent.
+		// The form was sent twice, or the browser went back: whoever asks last is asked for consent.
 		p, err = f.repeat(r.Context(), req.ID, p)
 	}
 	if err != nil {

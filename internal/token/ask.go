@@ -126,7 +126,7 @@ func (g *refreshGrant) askInTurn(ctx context.Context, f *family, source connecto
 }
 
 // keep stores what the source gave at once, whether or not the request leads to tokens: the source may already refuse what
-// it gave before, and who asks next must not come with that.
+// it gave before, and whoever asks next must not come with that.
 func (g *refreshGrant) keep(ctx context.Context, f *family, data []byte, l loan) error {
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()

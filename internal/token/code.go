@@ -28,7 +28,7 @@ type Challenge struct {
 	AnyForm bool `json:"anyForm,omitempty"`
 }
 
-// code is the record of an authorization code. Its key is the code's hash, so that who reads the storage can't redeem it.
+// code is the record of an authorization code. Its key is the code's hash, so that whoever reads the storage can't redeem it.
 type code struct {
 	Authorization
 	RedirectURI string    `json:"redirectURI"`

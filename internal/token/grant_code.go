@@ -71,7 +71,7 @@ func check(c *code, f oauth.Form) error {
 	return nil
 }
 
-// spoil makes a code useless after a request that does not fit it, and returns why it does not: who has stolen a code
+// spoil makes a code useless after a request that does not fit it, and returns why it does not: whoever has stolen a code
 // gets no second guess.
 func (g *codeGrant) spoil(ctx context.Context, e store.Entry[code], why error) error {
 	used, err := g.codes.spoil(ctx, e)
@@ -167,7 +167,7 @@ func (g *codeGrant) again(ctx context.Context, c *code, secret string) (refresh 
 }
 
 // endReplayed ends what the first use of a code gave, as one of the two users has stolen it (RFC 9700, section 4.5).
-// Where codes may be repeated, who does so a little too late is refused and nothing ends.
+// Where codes may be repeated, whoever does so a little too late is refused and nothing ends.
 func (g *codeGrant) endReplayed(ctx context.Context, c *code, used use) error {
 	if g.codes.mayHaveRepeated(used) {
 		return oauth.Errorf(oauth.InvalidGrant, "The code was used before.")

@@ -14,7 +14,7 @@ import (
 // The secret of a refresh token is "generation-secret-tag". The storage has a hash of the secret only, so that nobody who
 // reads it can refresh. The tag is a MAC by the family's key: it proves that the family gave the token out, however many
 // have followed since, which no list of old tokens has to be kept for. The next secret is derived from the one that is
-// presented and from a salt in the record: so the same next token can be given again to who presents the same one, from
+// presented and from a salt in the record: so the same next token can be given again to whoever presents the same one, from
 // any replica, and neither an old token nor the record alone says what it is.
 
 // lengths, in bytes
@@ -90,7 +90,7 @@ func (f *family) generationOf(familyID string, p presented) (uint64, bool) {
 	return p.generation, p.generation < f.Generation
 }
 
-// successor returns the current token for who has presented the current one or the one before.
+// successor returns the current token for whoever has presented the current one or the one before.
 func (f *family) successor(familyID string, p presented) string {
 	if p.generation == f.Generation {
 		return encodeRefreshToken(familyID, p.text)

@@ -145,7 +145,7 @@ func (c *Config) checkMetadata(check *checker) {
 	}
 	check.address("metadataURL", c.MetadataURL)
 	if c.MetadataURL != "" && c.MetadataSigningCert == "" && !c.InsecureSkipSignatureValidation && !isSafeToFetch(c.MetadataURL) {
-		check.fail("metadataURL", "must begin with https://: who can change the metadata on its way can sign in as anybody; "+
+		check.fail("metadataURL", "must begin with https://: whoever can change the metadata on its way can sign in as anybody; "+
 			"or give metadataSigningCert, if the metadata is signed")
 	}
 	if c.MetadataSigningCert != "" && !c.hasMetadata() {

@@ -26,7 +26,7 @@ type signedQuery struct {
 	covered   string
 }
 
-// parseQuery takes a query apart. A parameter that occurs twice is refused: who signs and who reads must mean the same.
+// parseQuery takes a query apart. A parameter that occurs twice is refused: signer and reader must mean the same.
 func parseQuery(query string) (signedQuery, error) {
 	written, values := map[string]string{}, map[string]string{}
 	for part := range strings.SplitSeq(query, "&") {

@@ -47,7 +47,7 @@ func (s *source) authnRequest(r connector.LoginRequest, to endpoint, now time.Ti
 }
 
 // mustAskAgain reports whether the user must authenticate although the provider knows them already. SAML has no word for an
-// age: who asks for one would be refused after the provider's session has got older.
+// age: whoever asks for one would be refused after the provider's session has got older.
 func (s *source) mustAskAgain(r connector.LoginRequest) bool {
 	return s.mustAuthenticate(r) || r.MaxAge != nil
 }
