@@ -173,7 +173,7 @@ func (r *reading) authentication(el *etree.Element, read *Assertion) error {
 	for i, statement := range children(el, nsAssertion, "AuthnStatement") {
 		end, err := r.clock.before(statement, "SessionNotOnOrAfter")
 		if err != nil && r.Accept.EndedSessions {
-			r.warn("%v; it was taken", err)
+			r.warn("SessionNotOnOrAfter is past: the provider's session with the user has ended; the assertion was taken") // once, so no times
 		} else if err != nil {
 			return err
 		}
