@@ -88,6 +88,10 @@ func TestSAMLAnswerToTheLoginOfAnotherBrowser(t *testing.T) {
 		}
 	}
 	form := url.Values{"SAMLResponse": {response(`InResponseTo="` + theirs + `"`)}, "dex_reposted": {"1"}}
+	w := attacker.do(http.MethodPost, "http://dex.test/callback/another", form, nil)
+	if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "begun in another way") {
+		t.Errorf("at another source's address: %d %s", w.Code, w.Body)
+	}
 	if w := attacker.do(http.MethodPost, "http://dex.test/callback", form, nil); w.Code != http.StatusSeeOther {
 		t.Errorf("the browser that has begun it: %d %s", w.Code, w.Body)
 	}
