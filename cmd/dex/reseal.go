@@ -13,7 +13,7 @@ import (
 
 func newReseal() *cobra.Command {
 	return &cobra.Command{
-		Use:   "reseal CONFIG",
+		Use:   "reseal [flags] CONFIG",
 		Short: "Seal everything in the storage with the first storage key",
 		Long: `Seal everything in the storage of the configuration in CONFIG with the first
 storage key: what is in clear since before there was a key, and what is sealed

@@ -33,7 +33,7 @@ func newServe() *cobra.Command {
 	flags.StringVar(&o.WebHTTP, "web-http-addr", "", "listen here for HTTP, instead of web.http")
 	flags.StringVar(&o.WebHTTPS, "web-https-addr", "", "listen here for HTTPS, instead of web.https")
 	flags.StringVar(&o.TelemetryHTTP, "telemetry-addr", "", "listen here for metrics and health, instead of telemetry.http")
-	flags.StringVar(&o.GRPCAddr, "grpc-addr", "", "listen here for the management API, instead of grpc.addr")
+	flags.StringVar(&o.GRPCAddr, "grpc-addr", "", "does nothing yet: the address of the management API, instead of grpc.addr")
 	return cmd
 }
 
