@@ -252,7 +252,8 @@ func (c *Config) overrideProblems(s config.Section) config.Problems {
 	if c.InsecureSkipNonce && c.PKCEChallenge == relyingparty.ChallengeNone {
 		warn("insecureSkipNonce", "together with pkceChallenge: none leaves nothing that binds a code to the login that it was made for")
 	}
-	if c.InsecureSkipIss {
+	shared := c.RedirectURI == "" || strings.HasSuffix(c.RedirectURI, "/callback")
+	if c.InsecureSkipIss && shared {
 		warn("insecureSkipIss", "lets another provider's answer pass for this one's; give the connector a redirectURI of its own")
 	}
 	if len(c.AllowedGroups) > 0 && !c.InsecureEnableGroups {

@@ -48,6 +48,8 @@ func TestSettings(t *testing.T) {
 		"groups without groups":    {object{"allowedGroups": []string{"a"}}, "is held to although", true},
 		"machines only":            {object{"clientID": nil}, "clientID: is missing, so nobody can log in", true},
 		"machines of one audience": {object{"clientID": nil, "exchangeAudiences": []string{"x"}}, "", true},
+		"no iss, shared callback":  {object{"insecureSkipIss": true, "redirectURI": "https://id.test/callback"}, "redirectURI of its own", true},
+		"no iss, own callback":     {object{"insecureSkipIss": true, "redirectURI": "https://id.test/callback/a"}, "", true},
 		"unknown key":              {object{"clientSecrt": "x"}, "clientSecret", true},
 		"keys in any case":         {object{"clientID": nil, "CLIENTID": "dex", "rootcas": []string{}}, "", true},
 	} {
