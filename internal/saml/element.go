@@ -120,13 +120,13 @@ func trimmedText(el *etree.Element) (string, error) {
 // valueText is text without the indentation around it, for what names somebody or something.
 func valueText(el *etree.Element) (string, error) {
 	value, err := text(el)
-	return TrimIndent(value), err
+	return trimIndent(value), err
 }
 
-// TrimIndent takes away the white space before and behind a value where there is a line break in it, as providers write that
+// trimIndent takes away the white space before and behind a value where there is a line break in it, as providers write that
 // print prettily, and all of a value that has nothing else. Blanks alone stay: "jane" and "jane " may be two users, or groups,
 // of the provider's, and whoever can become the one must not be the other here.
-func TrimIndent(value string) string {
+func trimIndent(value string) string {
 	if rest := strings.TrimLeftFunc(value, isSpace); rest == "" || strings.ContainsAny(value[:len(value)-len(rest)], "\r\n") {
 		value = rest
 	}

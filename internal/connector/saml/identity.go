@@ -149,19 +149,15 @@ func (s *source) groups(told attributes) []string {
 		}
 		groups = append(groups, strings.Split(value, s.config.GroupsDelim)...)
 	}
-	return s.tidy(groups)
+	return tidy(groups)
 }
 
-// tidy returns groups each once, without the white space that is no part of their names: that around the lines of a value,
-// and around the parts of one that holds several.
-func (s *source) tidy(groups []string) []string {
-	trim := saml.TrimIndent
-	if s.config.GroupsDelim != "" {
-		trim = func(group string) string { return strings.Trim(group, " \t\r\n") } // not blanks of every kind: see there
-	}
+// tidy returns groups each once, without XML's white space around them: directories don't tell names apart by it (RFC 4518,
+// section 2.6.1). Other blanks are part of a name.
+func tidy(groups []string) []string {
 	trimmed := make([]string, len(groups))
 	for i, group := range groups {
-		trimmed[i] = trim(group)
+		trimmed[i] = strings.Trim(group, " \t\r\n")
 	}
 	return connector.Unique(trimmed)
 }
@@ -169,7 +165,7 @@ func (s *source) tidy(groups []string) []string {
 // authorized returns what applications are told about a user. It is a *connector.Denied if groups are required and the user
 // is in none of them, whatever the scopes are.
 func (s *source) authorized(scopes connector.Scopes, user data) (connector.Identity, error) {
-	allowed, groups := s.tidy(s.config.AllowedGroups), s.tidy(user.Groups) // upstream kept them as they came
+	allowed, groups := tidy(s.config.AllowedGroups), tidy(user.Groups) // upstream kept them as they came
 	isAllowed := func(group string) bool { return slices.Contains(allowed, group) }
 	if len(allowed) > 0 && !slices.ContainsFunc(groups, isAllowed) {
 		return connector.Identity{}, &connector.Denied{Reason: "You are not in a group that may log in here."}

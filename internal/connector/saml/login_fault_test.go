@@ -31,7 +31,7 @@ var _ = faulttest.Add("C-36", func(t *testing.T) {
 	a := jane()
 	a.NameID = "\n  jane-id\n"
 	a.Attributes[1].Values = []string{"\n jane@example.org\n"}
-	a.Attributes[2].Values = []string{"a", "a", "\n a\n", "\n b\n", ""}
+	a.Attributes[2].Values = []string{"a", "a", " a ", "\n b\n", ""}
 	s := open(t, usual+"groupsAttr: groups\nallowedGroups: [b]\n"+people().idp.caData())
 	id, err := login(t, s, withGroups, a)
 	if err != nil || id.UserID != "jane-id" || id.Email != "jane@example.org" || !slices.Equal(id.Groups, []string{"a", "b"}) {
@@ -45,13 +45,13 @@ var _ = faulttest.Add("C-36", func(t *testing.T) {
 	}
 })
 
-// Blanks around names and groups were dropped, so that whoever got a name, or a group, that differs by them at the provider was
-// somebody else here.
+// Blanks around names, and blanks of every kind around groups, were dropped, so that whoever got a name, or a group, that differs
+// by them at the provider was somebody else here.
 func TestBlanksMakeAnotherUser(t *testing.T) {
 	a := jane()
 	a.NameID = "jane-id "
 	a.Attributes[1].Values = []string{" jane@example.org"}
-	a.Attributes[2].Values = []string{" admins", "admins\u00a0", "a"}
+	a.Attributes[2].Values = []string{"admins\u00a0", "\u2003admins", "a"}
 	s := open(t, usual+"groupsAttr: groups\n"+people().idp.caData())
 	id, err := login(t, s, withGroups, a)
 	if err != nil || id.UserID != "jane-id " || id.Email != " jane@example.org" || slices.Contains(id.Groups, "admins") {

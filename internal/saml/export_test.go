@@ -1,0 +1,4 @@
+package saml
+
+// TrimIndent is trimIndent, for tests.
+var TrimIndent = trimIndent
