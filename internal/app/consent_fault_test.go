@@ -154,3 +154,26 @@ func hangingStep(t *testing.T, name string, s *server, b *browser) func() answer
 	token := s.tokens().text("refresh_token")
 	return func() answer { return s.token(refreshForm(token)) }
 }
+
+// Where logins are kept in the storage, the code that a consent would lead to lay there too, readable.
+var _ = faulttest.Add("A-stored-code", func(t *testing.T) {
+	var stored store.Store
+	s := startOn(t, configuration+"oauth2: {compatibility: {browserBinding: upstream}}\n", func(inner store.Store) store.Store {
+		stored = inner
+		return inner
+	})
+	b := s.browser()
+	page := b.consent()
+	records, err := stored.List(t.Context(), "request", store.Query{})
+	if err != nil || len(records) == 0 {
+		t.Fatalf("%d requests are stored, error %v", len(records), err)
+	}
+	for _, r := range records {
+		if strings.Contains(string(r.Data), `"code":`) {
+			t.Errorf("the storage has the code: %s", r.Data)
+		}
+	}
+	code := b.post(page, url.Values{"approval": {"approve"}}).wantStatus(http.StatusSeeOther).params().Get("code")
+	b.post(page, url.Values{"approval": {"approve"}}).wantStatus(http.StatusBadRequest)
+	s.token(codeForm(code)).wantStatus(http.StatusOK)
+})

@@ -101,7 +101,10 @@ func (f *Flow) finish(
 		return pageErrorf(http.StatusInternalServerError, "Your login can't be stored.").
 			hint("Try again in a moment.").because(err)
 	}
-	req.Done, req.Code, req.Expires = true, token.NewCode(), p.Expires
+	req.Done, req.Expires = true, p.Expires
+	if !f.cfg.AnyBrowser { // where the request is stored, whoever reads the storage could redeem the code
+		req.Code = token.NewCode()
+	}
 	if err := f.keep(w, r, req); err != nil {
 		return err
 	}

@@ -269,12 +269,12 @@ func (a *Answers) Run(ctx context.Context) {
 	for failing, ended := false, false; !ended; {
 		ended = pause(ctx, tellEvery) != nil
 		var err error
+		if news, ok := a.news(); ok {
+			err = a.tell(context.WithoutCancel(ctx), news)
+		}
 		if time.Since(compared) > compareEvery && !ended {
 			compared = time.Now()
-			err = a.compareClocks(ctx)
-		}
-		if news, ok := a.news(); ok && err == nil {
-			err = a.tell(context.WithoutCancel(ctx), news)
+			err = errors.Join(err, a.compareClocks(ctx))
 		}
 		if err != nil && !failing {
 			a.log.WarnContext(ctx, "other replicas can't be told what this one has answered, or asked for their time", "err", err)

@@ -11,13 +11,16 @@ import (
 // compareEvery is how often a process compares its clock with those of the others.
 const compareEvery = 30 * time.Second
 
+// compareTimeout bounds how long that may take: shorter than the others wait to be told of answers meanwhile.
+const compareTimeout = hearTimeout - tellEvery
+
 // Behind returns how far this process's clock is behind that of another replica; zero while they agree as clocks usually do.
 func (a *Answers) Behind() time.Duration { return time.Duration(a.behind.Load()) }
 
 // compareClocks finds out whether another process that is alive has told of a time that is still to come here. Of two clocks
 // that differ one is behind, and its process tells, on any storage and whether or not that has a clock.
 func (a *Answers) compareClocks(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+	ctx, cancel := context.WithTimeout(ctx, compareTimeout)
 	defer cancel()
 	all, err := a.table.List(ctx, store.Query{})
 	if err != nil {

@@ -139,7 +139,7 @@ func (s *Families) repeat(ctx context.Context, familyID string, known use) error
 // first returns the first token of a family, and how it was given last, for whoever has the code. The use is zero when the
 // token was used already, or the family has ended.
 func (s *Families) first(ctx context.Context, familyID, code string) (token string, begun use, err error) {
-	e, err := s.table.Get(ctx, familyID)
+	e, err := s.table.Get(store.Latest(ctx), familyID)
 	if errors.Is(err, store.ErrNotFound) {
 		return "", use{}, nil
 	}
