@@ -108,7 +108,7 @@ func (g *codeGrant) begin(ctx context.Context, c *code, secret string) (string, 
 	err := g.offline.keep(ctx, c.Identity.UserID, c.ConnectorID, c.Identity.Data, func(ctx context.Context) error {
 		return g.unused(ctx, c, secret)
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errKept) {
 		return "", err
 	}
 	refresh, err := g.families.begin(ctx, c.FamilyID, secret, c.Authorization)
@@ -135,16 +135,22 @@ func (g *codeGrant) begin(ctx context.Context, c *code, secret string) (string, 
 	}
 }
 
-// unused refuses a code that was used before. Without it the data that the login gave would take the place of newer data
-// of the connector, with which all logins of the user go on.
+// errKept says that what a login gave was kept when its code was used before.
+var errKept = errors.New("connector data was kept before")
+
+// unused refuses a code that was used before, by errKept if it may be used again. Without it the data that the login gave
+// would take the place of newer data of the connector, with which all logins of the user go on.
 func (g *codeGrant) unused(ctx context.Context, c *code, secret string) error {
 	_, possible, err := g.families.begun(ctx, c.FamilyID)
 	if err != nil || possible {
 		return err
 	}
 	refresh, begun, err := g.again(ctx, c, secret)
-	if err != nil || refresh != "" {
+	switch {
+	case err != nil:
 		return err
+	case refresh != "":
+		return errKept
 	}
 	return g.endReplayed(ctx, c, begun)
 }

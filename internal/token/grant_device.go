@@ -68,10 +68,13 @@ func (g *deviceGrant) begin(ctx context.Context, a *Authorization, deviceCode st
 		if err != nil || possible {
 			return err
 		}
-		_, _, err = g.again(ctx, a, deviceCode)
-		return err
+		if _, _, err := g.again(ctx, a, deviceCode); err != nil {
+			return err
+		}
+		return errKept
 	}
-	if err := g.offline.keep(ctx, a.Identity.UserID, a.ConnectorID, a.Identity.Data, unused); err != nil {
+	err := g.offline.keep(ctx, a.Identity.UserID, a.ConnectorID, a.Identity.Data, unused)
+	if err != nil && !errors.Is(err, errKept) {
 		return "", err
 	}
 	refresh, err := g.families.begin(ctx, a.GrantID, deviceCode, *a)

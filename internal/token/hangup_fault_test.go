@@ -219,3 +219,17 @@ var _ = faulttest.Add("A-no-stamp", func(t *testing.T) {
 	again, err := r.renew(token)
 	r.wantRefused("a token that was used", again, err)
 })
+
+// A code that was used again, as its answer had got lost, brought back what the source had given at the login, though that had
+// been used and replaced meanwhile: sources that take their refresh tokens once end the session then.
+var _ = faulttest.Add("A-old-data", func(t *testing.T) {
+	c := &cut{Store: memory.New()}
+	r := newReplica(t, c, Policy{Rotate: true}, 0, same())
+	code := r.issue("old")
+	c.hangsUp(r, r.code, oauth.Form{"code": {code}, "redirect_uri": {"http://app.test/"}})
+	if err := r.offline.keep(t.Context(), "u", "src", []byte("new"), nil); err != nil {
+		t.Fatal(err)
+	}
+	r.must(r.redeem(code))
+	r.wantData("new")
+})
