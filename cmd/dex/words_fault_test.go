@@ -46,10 +46,15 @@ var _ = faulttest.Add("N11", func(t *testing.T) {
 		"missing colon": {"frontend\n  issuer: Acme\n", "error: FILE:6:9: not valid YAML: this colon comes where no key can be"},
 		"quote":         {"frontend:\n  issuer: \"Acme\n", "error: FILE:6:11: not valid YAML: this quote isn't closed"},
 		"list":          {"oauth2:\n  responseTypes: [code\nlogger: {}\n", "error: FILE:6:18: not valid YAML: this list isn't closed by a ], or a comma is missing in it"},
-		"bracket":       {"oauth2:\n  responseTypes: ]\n", "error: FILE:6:18: not valid YAML: there is no value here"},
-		"mapping":       {"logger: {level: debug\n", "error: FILE:5:9: not valid YAML: this mapping isn't closed by a }"},
-		"indentation":   {"logger:\n    level: debug\n  format: text\n", "error: FILE:7:3: not valid YAML: this doesn't go with the lines above: look at its indentation"},
-		"backslash":     {`frontend: {dir: "C:\web"}` + "\n", "error: FILE:5:20: not valid YAML: a backslash in double quotes begins an escape"},
+		"quote closed by another": {
+			"frontend:\n  issuer: \"Acme\n  theme: \"light\"\n",
+			`error: FILE:7:11: not valid YAML: this doesn't go with the lines above: look at its indentation, which must be that of the other keys, ` +
+				`and for a quote above that is closed too early, or isn't closed, such as the one on line 6`,
+		},
+		"bracket":     {"oauth2:\n  responseTypes: ]\n", "error: FILE:6:18: not valid YAML: there is no value here"},
+		"mapping":     {"logger: {level: debug\n", "error: FILE:5:9: not valid YAML: this mapping isn't closed by a }"},
+		"indentation": {"logger:\n    level: debug\n  format: text\n", "error: FILE:7:3: not valid YAML: this doesn't go with the lines above: look at its indentation"},
+		"backslash":   {`frontend: {dir: "C:\web"}` + "\n", "error: FILE:5:20: not valid YAML: a backslash in double quotes begins an escape"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := checkText(t, c.more)

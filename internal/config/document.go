@@ -19,7 +19,7 @@ func parse(file string, data []byte) (*yaml.Node, Problems) {
 	if err := loader.Load(&document); errors.Is(err, io.EOF) {
 		return nil, nil
 	} else if err != nil {
-		return nil, Problems{syntaxProblem(file, err)}
+		return nil, Problems{pointToQuote(syntaxProblem(file, err), data)}
 	}
 	var found Problems
 	if err := loader.Load(&next); !errors.Is(err, io.EOF) {

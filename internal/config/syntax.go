@@ -1,7 +1,9 @@
 package config
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -21,6 +23,8 @@ func syntaxProblem(file string, err error) Problem {
 	return p
 }
 
+const aboveUnclosed = "a quote above that is closed too early, or isn't closed"
+
 // syntaxMistakes words what the parser says, by a part of it. Where open is set, the mistake is where something was opened.
 // Two of the parser's messages quote the file, which at that place may well be a password that nobody put into quotes.
 var syntaxMistakes = []struct {
@@ -37,7 +41,7 @@ var syntaxMistakes = []struct {
 		"in it into quotes, or look for a missing colon in the line above, and at the indentation"},
 	{says: "could not find expected ':'", message: "there is no colon after this key, or a quote above isn't closed", open: true},
 	{says: "did not find expected key", message: "this doesn't go with the lines above: look at its indentation, which must be " +
-		"that of the other keys, and for a quote above that isn't closed, or is closed too early"},
+		"that of the other keys, and for " + aboveUnclosed},
 	{says: "did not find expected '-'", message: "this doesn't go with the list above: its items begin with a dash, all of them " +
 		"indented alike"},
 	{says: "did not find expected node content", message: "there is no value here: look for a [ or { above that isn't closed, " +
@@ -50,6 +54,25 @@ var syntaxMistakes = []struct {
 		"name; write the text in single quotes"},
 	{says: "tab", message: "lines must be indented with spaces, not tabs"},
 	{says: "unexpected end of stream", message: "this quote isn't closed", open: true},
+}
+
+// pointToQuote adds to a mistake that a quote above may be the reason of, on which line to look for it.
+func pointToQuote(p Problem, data []byte) Problem {
+	if !strings.Contains(p.Message, aboveUnclosed) {
+		return p
+	}
+	number := 0
+	for line := range bytes.Lines(data) {
+		if number++; number >= p.Line {
+			break
+		}
+		quotes := bytes.Count(line, []byte{'"'}) - bytes.Count(line, []byte(`\"`))
+		if quotes%2 != 0 && !bytes.HasPrefix(bytes.TrimSpace(line), []byte{'#'}) {
+			p.Message += fmt.Sprintf(", such as the one on line %d", number)
+			break
+		}
+	}
+	return p
 }
 
 // syntaxMessage returns what is wrong, and where.

@@ -68,7 +68,7 @@ func adviceFor(status int) advice {
 	case http.StatusUnauthorized:
 		return advice{"This link doesn’t work", startAgain}
 	case http.StatusForbidden:
-		return advice{"You don’t have access", "If you should have, ask the people who run this service."}
+		return advice{"You don’t have access", "If you think you should, ask the people who run this service."}
 	case http.StatusNotFound:
 		return advice{"Page not found", "Check the address, or go back to the application that sent you here."}
 	case http.StatusTooManyRequests:
