@@ -155,12 +155,13 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	oneOf("pushedRequests", c.PushedRequests, pushAlways, pushNever)
 	oneOf("exchangeAccessTokensBy", c.ExchangeAccessTokensBy, bySignature, byUserInfo, byIntrospection)
 	oneOf("responseMode", c.ResponseMode, "query", "form_post")
-	if c.ClockSkew != nil && (*c.ClockSkew < 0 || *c.ClockSkew > maxSkew) {
-		wrong("clockSkew", "must be between 0s and %s", maxSkew)
+	between := func(key string, value *time.Duration, least, most time.Duration) {
+		if value != nil && (*value < least || *value > most) {
+			wrong(key, "must be between %s and %s", least, most)
+		}
 	}
-	if c.MaxKeyAge != nil && (*c.MaxKeyAge < minKeyAge || *c.MaxKeyAge > maxKeyAge) {
-		wrong("maxKeyAge", "must be between %s and %s", minKeyAge, maxKeyAge)
-	}
+	between("clockSkew", c.ClockSkew, 0, maxSkew)
+	between("maxKeyAge", c.MaxKeyAge, minKeyAge, maxKeyAge)
 	if filter := c.ClaimModifications.FilterGroupClaims.GroupsFilter; filter != "" {
 		var err error
 		if c.groupsFilter, err = regexp.Compile(filter); err != nil {

@@ -87,16 +87,7 @@ func (c *Config) Mistakes() map[string]string {
 	if c.Database == "" {
 		found["database"] = "must name the database"
 	}
-	switch _, port, ok := splitPort(c.Host); {
-	case c.Host != "" && len(c.Hosts) > 0:
-		found["host"] = "is given beside hosts; remove one of them"
-	case strings.Contains(c.Host, ",") && !isSocket(c.Host):
-		found["host"] = "names one server; list several under hosts"
-	case ok && c.Port != 0 && port != "" && port != c.portText():
-		found["host"] = "has a port, and the key port gives another; remove one of them"
-	case slices.Contains(c.Hosts, ""):
-		found["hosts"] = "one of them is empty"
-	}
+	c.hostMistakes(found)
 	if n := c.ConnectionTimeout; n < 0 || n > mostSeconds {
 		found["connectionTimeout"] = fmt.Sprintf("must be from 0 to %d seconds", mostSeconds)
 	}
@@ -112,6 +103,19 @@ func (c *Config) Mistakes() map[string]string {
 		}
 	}
 	return found
+}
+
+func (c *Config) hostMistakes(found map[string]string) {
+	switch _, port, ok := splitPort(c.Host); {
+	case c.Host != "" && len(c.Hosts) > 0:
+		found["host"] = "is given beside hosts; remove one of them"
+	case strings.Contains(c.Host, ",") && !isSocket(c.Host):
+		found["host"] = "names one server; list several under hosts"
+	case ok && c.Port != 0 && port != "" && port != c.portText():
+		found["host"] = "has a port, and the key port gives another; remove one of them"
+	case slices.Contains(c.Hosts, ""):
+		found["hosts"] = "one of them is empty"
+	}
 }
 
 func (s *SSL) hasFiles() bool { return s.CAFile != "" || s.CertFile != "" || s.KeyFile != "" }

@@ -160,7 +160,7 @@ var _ = faulttest.Add("R25", func(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := os.Chmod(dir, c.dir); err != nil { //nolint:gosec // G302: what is tested
+			if err := os.Chmod(dir, c.dir); err != nil {
 				t.Fatal(err)
 			}
 			var log bytes.Buffer
