@@ -140,7 +140,11 @@ type fingerprint [sha256.Size]byte
 func (c *Certificate) read() pair {
 	cert, certErr := os.ReadFile(c.certFile)
 	key, keyErr := os.ReadFile(c.keyFile)
-	return pair{cert, key, errors.Join(certErr, keyErr)}
+	err := errors.Join(certErr, keyErr)
+	if certErr != nil && keyErr != nil {
+		err = fmt.Errorf("%w; %w", certErr, keyErr) // on one line
+	}
+	return pair{cert, key, err}
 }
 
 func (p pair) fingerprint() fingerprint {
