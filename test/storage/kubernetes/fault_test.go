@@ -1,9 +1,0 @@
-package kubernetes_test
-
-import (
-	"testing"
-
-	"dex/internal/faulttest"
-)
-
-func TestFault(t *testing.T) { faulttest.Run(t) }
