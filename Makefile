@@ -31,7 +31,7 @@ test: build ## Install what the tests need, and run all of them
 	cd test && CGO_ENABLED=0 go build -o /dev/null ./servers/kubernetesapi # once, before several tests need it
 	cd test/servers/vault && CGO_ENABLED=0 go build -o /dev/null .
 	cd test/servers/provider && CGO_ENABLED=0 go build -o /dev/null .
-	cd test && CGO_ENABLED=1 go test -race -count=1 -timeout 20m ./...
+	cd test && CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./...
 
 .PHONY: lint
 lint: ## Check the code
