@@ -57,7 +57,7 @@ func measureTakeover(ctx context.Context, out io.Writer, o options) (failed int,
 	if err := srv.launch(ctx); err != nil {
 		return 0, err
 	}
-	_, err = fmt.Fprintf(out, "\ntakeover of %d refresh tokens on SQLite: %v, allowed are %v\n",
+	_, err = fmt.Fprintf(out, "\ntakeover of %d refresh tokens on SQLite: %v; the limit is %v\n",
 		takeoverTokens, srv.firstReply.Round(time.Millisecond), takeoverLimit)
 	if srv.firstReply > takeoverLimit {
 		failed = 1

@@ -8,7 +8,7 @@ import (
 	"dex/internal/faulttest"
 )
 
-// A token is good from its nbf on, but for what clocks of replicas differ.
+// A token is good from its nbf on, give or take what the clocks of replicas differ by.
 var _ = faulttest.Add("T-verify-112", func(t *testing.T) {
 	s, kept := startStored(t, configuration)
 	key := keyset(t, kept).Current

@@ -47,7 +47,7 @@ func (p Problem) String() string {
 // Problems is everything that was found wrong, errors and warnings together, in the order of the file.
 type Problems []Problem
 
-// HasErrors reports whether there is more than warnings, be it something that the server can start with.
+// HasErrors reports whether there is more than warnings, even if the server can start in spite of it.
 func (p Problems) HasErrors() bool {
 	return slices.ContainsFunc(p, Problem.IsError)
 }

@@ -222,7 +222,7 @@ type Env struct {
 	Once func(ctx context.Context, key string, until time.Time) (bool, error)
 }
 
-// Settings that implement ExchangeOnly may be good for exchanging tokens, but for no login; users are not offered those.
+// Settings that implement ExchangeOnly may allow the exchange of tokens without any login; users are not offered those.
 type ExchangeOnly interface {
 	// ExchangesOnly reports whether nobody can log in.
 	ExchangesOnly() bool
