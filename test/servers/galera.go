@@ -61,6 +61,7 @@ func StartGalera(ctx context.Context) (*Galera, error) {
 func (n *galeraNode) args() []string {
 	args := []string{
 		"--wsrep-on=ON", "--wsrep-provider=" + galeraLibrary, "--binlog-format=ROW", "--innodb-autoinc-lock-mode=2",
+		"--loose-plugin-wsrep-provider=OFF", // which makes variables of the options, but not of all, since MariaDB 11
 		"--wsrep-cluster-address=gcomm://" + strings.Join(n.others, ","), "--wsrep-node-address=127.0.0.1",
 		"--wsrep-sst-method=rsync", "--wsrep-sst-receive-address=" + n.snapshot,
 		"--wsrep-provider-options=gcache.size=32M;gmcast.listen_addr=tcp://" + n.address + ";ist.recv_addr=" + n.transfer,

@@ -202,11 +202,8 @@ func testNodeThatIsCutOff(t *testing.T, node *servers.MariaDB, other, cut store.
 // isolate cuts a node off from its cluster (1), or ends that (0).
 func isolate(t *testing.T, node *servers.MariaDB, mode int) {
 	t.Helper()
-	err := node.Exec(context.Background(), fmt.Sprintf("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=%d'", mode))
-	if err != nil { // since MariaDB 11.8 each option is a variable
-		err = node.Exec(context.Background(), fmt.Sprintf("SET GLOBAL wsrep_provider_gmcast_isolate = %d", mode))
-	}
-	if err != nil {
+	text := fmt.Sprintf("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=%d'", mode)
+	if err := node.Exec(context.Background(), text); err != nil {
 		t.Fatal(err)
 	}
 }
