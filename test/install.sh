@@ -20,8 +20,14 @@ command -v ldapsearch >/dev/null 2>&1 || missing="$missing ldap-utils"
 [ -x /usr/sbin/krb5kdc ] || missing="$missing krb5-kdc"
 [ -x /usr/sbin/kadmin.local ] || missing="$missing krb5-admin-server"
 command -v kinit >/dev/null 2>&1 || missing="$missing krb5-user"
-[ -x /usr/sbin/samba ] || missing="$missing samba"
-command -v samba-tool >/dev/null 2>&1 || missing="$missing python3-samba" # a package of its own since Debian 13
+# Since Debian 13 the domain controller and its tool are packages of their own.
+release=$(sed -n 's/^VERSION_ID="\([0-9]*\).*/\1/p' /etc/os-release)
+if [ "${release:-0}" -ge 13 ]; then
+	[ -x /usr/sbin/samba ] || missing="$missing samba-ad-dc"
+	command -v samba-tool >/dev/null 2>&1 || missing="$missing python3-samba"
+else
+	command -v samba-tool >/dev/null 2>&1 || missing="$missing samba"
+fi
 [ -d /usr/share/samba/setup ] || missing="$missing samba-ad-provision samba-dsdb-modules samba-vfs-modules winbind"
 [ -d /usr/lib/python3/dist-packages/saml2 ] || missing="$missing python3-pysaml2"
 command -v xmlsec1 >/dev/null 2>&1 || missing="$missing xmlsec1"
