@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -323,4 +324,25 @@ func BenchmarkRightTry(b *testing.B) {
 			t.End()
 		}
 	})
+}
+
+// Devices that get their tokens don't count, however many are behind one address.
+func TestQuestionsOfDevices(t *testing.T) {
+	s := NewSet(time.Now)
+	for i := range 1000 {
+		try, tooOften, err := s.Poll(t.Context(), strconv.Itoa(i))
+		if err != nil || tooOften {
+			t.Fatalf("question %d: too often is %t, %v", i, tooOften, err)
+		}
+		try.End()
+	}
+	for i := range 2 * polls.Burst {
+		try, _, err := s.Poll(t.Context(), "in vain"+strconv.Itoa(i))
+		if _, exceeded := errors.AsType[*Exceeded](err); exceeded {
+			return
+		}
+		try.Failed()
+		try.End()
+	}
+	t.Error("questions in vain have no limit")
 }

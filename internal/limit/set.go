@@ -83,15 +83,19 @@ func (s *Set) DeviceRequest(ctx context.Context) error {
 	return Count(ctx, s.deviceRequests.Key(telemetry.ClientAddress(ctx)))
 }
 
-// Poll counts a question of a device, and reports whether it asks too often with its code.
-func (s *Set) Poll(ctx context.Context, deviceCode string) (tooOften bool, err error) {
-	if err := Count(ctx, s.polls.Key(telemetry.ClientAddress(ctx))); err != nil {
-		return false, err
+// Poll begins a question of a device: one that brings no tokens counts for its address. It reports whether the device asks
+// too often with its code; then there is no try.
+func (s *Set) Poll(ctx context.Context, deviceCode string) (t *Try, tooOften bool, err error) {
+	if t, err = Begin(ctx, s.polls.Key(telemetry.ClientAddress(ctx))); err != nil {
+		return nil, false, err
 	}
-	var exceeded *Exceeded
-	err = Count(ctx, s.pollsOfCode.Key("", deviceCode))
-	if errors.As(err, &exceeded) {
-		return true, nil
+	if err = Count(ctx, s.pollsOfCode.Key("", deviceCode)); err == nil {
+		return t, false, nil
 	}
-	return false, err
+	t.Failed()
+	t.End()
+	if _, tooOften = errors.AsType[*Exceeded](err); tooOften {
+		return nil, true, nil
+	}
+	return nil, false, err
 }

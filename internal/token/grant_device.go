@@ -27,14 +27,7 @@ func (g *deviceGrant) verify(ctx context.Context, r *request) (*granted, error) 
 	if deviceCode == "" {
 		return nil, oauth.Errorf(oauth.InvalidRequest, "The parameter device_code is missing.")
 	}
-	tooOften, err := g.limits.Poll(ctx, deviceCode)
-	switch {
-	case err != nil:
-		return nil, limit.Refusal(err)
-	case tooOften:
-		return nil, errSlowDown()
-	}
-	e, err := g.devices.poll(ctx, deviceCode, r.client.ID)
+	e, err := g.ask(ctx, deviceCode, r.client.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +52,23 @@ func (g *deviceGrant) verify(ctx context.Context, r *request) (*granted, error) 
 			return g.begin(ctx, &a, deviceCode)
 		},
 	}, nil
+}
+
+// ask answers a device's question within the limits. Those that bring tokens don't count.
+func (g *deviceGrant) ask(ctx context.Context, deviceCode, clientID string) (store.Entry[device], error) {
+	try, tooOften, err := g.limits.Poll(ctx, deviceCode)
+	switch {
+	case err != nil:
+		return store.Entry[device]{}, limit.Refusal(err)
+	case tooOften:
+		return store.Entry[device]{}, errSlowDown()
+	}
+	defer try.End()
+	e, err := g.devices.poll(ctx, deviceCode, clientID)
+	if err != nil {
+		try.Failed()
+	}
+	return e, err
 }
 
 // begin starts the refresh tokens. They can begin only once, which uses up the device code.
