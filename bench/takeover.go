@@ -15,7 +15,7 @@ import (
 
 const (
 	takeoverName = "takeover"
-	// takeoverTokens is how many refresh tokens a large deployment of upstream's has, and takeoverLimit how long their
+	// takeoverTokens is how many refresh tokens a large deployment of upstream has, and takeoverLimit how long their
 	// import may take.
 	takeoverTokens = 1_000_000
 	takeoverLimit  = time.Minute

@@ -77,7 +77,7 @@ func (t *turns) leave(network string, mine chan struct{}, place *list.Element) b
 	return true
 }
 
-// pass gives a turn to who is next: the one that waits longest of the network whose turn it is.
+// pass gives a turn to the next in line: whoever has waited longest in the network whose turn it is.
 func (t *turns) pass() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

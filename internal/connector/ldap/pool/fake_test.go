@@ -29,7 +29,7 @@ type fake struct {
 	endless    bool                  // sends empty pages without end
 	refusePage func(size int) uint16 // the result code of the first page; nil for 0
 	heedless   bool                  // of size limits
-	entries    int                   // found by every search but that of the root DSE
+	entries    int                   // found by every search, except one of the root DSE
 	search     uint16                // the result code of searches
 	binds      map[string]bindAnswer
 
