@@ -23,6 +23,26 @@ type Bulk interface {
 	CreateAll(ctx context.Context, records []Record) error
 }
 
+// A Loader is a Store that takes many records sooner if it knows that they come.
+type Loader interface {
+	// Load does the work, which creates many records. Meanwhile other things may take longer, lists by owner above all.
+	Load(ctx context.Context, work func(context.Context) error) error
+}
+
+// Load does work that creates many records, in whatever way is best for the store or the one that it wraps.
+func Load(ctx context.Context, s Store, work func(context.Context) error) error {
+	for {
+		if loader, ok := s.(Loader); ok {
+			return loader.Load(ctx, work)
+		}
+		outer, ok := s.(interface{ Unwrap() Store })
+		if !ok {
+			return work(ctx)
+		}
+		s = outer.Unwrap()
+	}
+}
+
 // CreateAll stores those of the records whose keys are free and leaves the others as they are; of several with one key the
 // first counts. After an error any of them may have been stored.
 func CreateAll(ctx context.Context, s Store, records []Record) error {

@@ -141,7 +141,7 @@ func (r *run) underLease(ctx context.Context) (err error) {
 		}
 	}
 	return lease.Hold(ctx, func(ctx context.Context) error {
-		return r.unlessDone(ctx, r.importAll)
+		return r.unlessDone(ctx, func(ctx context.Context) error { return store.Load(ctx, r.Store, r.importAll) })
 	})
 }
 

@@ -31,10 +31,15 @@ CREATE TABLE dex_record (
 	data     BLOB NOT NULL,
 	PRIMARY KEY (kind, key)
 );
-CREATE INDEX dex_record_owner ON dex_record (kind, owner, key) WHERE owner <> x'';
 CREATE INDEX dex_record_expires ON dex_record (kind, expires) WHERE expires IS NOT NULL;
 INSERT INTO dex_schema (version) VALUES (1);
 `
+
+// The index of the owners is missing while many records are created, and until the next start if that was cut off.
+const (
+	makeOwnerIndex = "CREATE INDEX IF NOT EXISTS dex_record_owner ON dex_record (kind, owner, key) WHERE owner <> x''"
+	dropOwnerIndex = "DROP INDEX IF EXISTS dex_record_owner"
+)
 
 // migrate makes our tables if they are not there. The transaction keeps another process from doing the same meanwhile.
 func migrate(ctx context.Context, conn *sql.Conn) (err error) {
@@ -56,6 +61,9 @@ func migrate(ctx context.Context, conn *sql.Conn) (err error) {
 		}
 	case version != schemaVersion:
 		return fmt.Errorf("the tables dex_* have version %d, which this program does not know", version)
+	}
+	if _, err := conn.ExecContext(ctx, makeOwnerIndex); err != nil {
+		return err
 	}
 	_, err = conn.ExecContext(ctx, "COMMIT")
 	return err
