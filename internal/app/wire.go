@@ -13,6 +13,7 @@ import (
 	"dex/internal/limit"
 	"dex/internal/login"
 	"dex/internal/oauth"
+	"dex/internal/pkce"
 	"dex/internal/policy"
 	"dex/internal/revocation"
 	"dex/internal/store"
@@ -136,8 +137,7 @@ func (a *App) loginFlow(with shared, deviceRedirect func(uri, state string) (str
 		SkipApproval:     oauth2.SkipApprovalScreen,
 		AlwaysShowChoice: oauth2.AlwaysShowLoginScreen,
 		ResponseTypes:    oauth2.ResponseTypes,
-		EnforcePKCE:      oauth2.PKCE.Enforce,
-		ChallengeMethods: oauth2.PKCE.CodeChallengeMethodsSupported,
+		PKCE:             a.challengeRules(),
 		DeviceRedirect:   deviceRedirect,
 
 		Redirects: client.RedirectRules{
@@ -145,7 +145,6 @@ func (a *App) loginFlow(with shared, deviceRedirect func(uri, state string) (str
 			NoOutOfBand:    compatible.OutOfBand == config.Strict,
 		},
 		AnyForm:         compatible.ClientChecks == config.Upstream,
-		PublicPKCE:      compatible.ClientChecks == config.Strict,
 		OptionalNonce:   compatible.ClientChecks == config.Upstream,
 		ShowFailures:    compatible.ErrorRedirects == config.Upstream,
 		KeepHints:       compatible.Reauthentication == config.Upstream,
@@ -170,12 +169,21 @@ func (a *App) deviceEndpoints(with shared, flow *login.Flow, tokens *token.Endpo
 		Log:       a.log,
 
 		Enabled:          slices.Contains(tokens.GrantTypes(), oauth.GrantDeviceCode),
-		EnforcePKCE:      a.cfg.OAuth2.PKCE.Enforce,
-		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
-		AnyForm:          compatible.ClientChecks == config.Upstream,
+		PKCE:             a.challengeRules(),
 		SecretLater:      compatible.ClientChecks != config.Strict,
 		SkipConfirmation: compatible.DeviceConfirm == config.Upstream,
 	})
+}
+
+// challengeRules returns the code challenges that clients must send.
+func (a *App) challengeRules() pkce.Rules {
+	checks := a.compatible().ClientChecks
+	return pkce.Rules{
+		Enforce:       a.cfg.OAuth2.PKCE.Enforce,
+		EnforcePublic: checks == config.Strict,
+		Methods:       a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
+		AnyForm:       checks == config.Upstream,
+	}
 }
 
 // factors returns the second factors that everybody needs unless their client says otherwise.

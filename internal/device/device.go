@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"dex/internal/limit"
 	"dex/internal/login"
 	"dex/internal/oauth"
+	"dex/internal/pkce"
 	"dex/internal/policy"
 	"dex/internal/server"
 	"dex/internal/token"
@@ -41,9 +41,7 @@ type Config struct {
 	Log       *slog.Logger
 
 	Enabled          bool // whether devices may ask for codes
-	EnforcePKCE      bool
-	ChallengeMethods []string
-	AnyForm          bool // take code challenges of any form, and ignore a method without one
+	PKCE             pkce.Rules
 	SecretLater      bool // clients may show their secrets at the token endpoint instead
 	SkipConfirmation bool // don't ask users about the device, as upstream does
 }
@@ -103,7 +101,8 @@ func (e *Endpoints) authorize(r *http.Request) ([]byte, error) {
 	if err := e.cfg.Policy.Grant(c, oauth.GrantDeviceCode); err != nil {
 		return nil, err
 	}
-	challenge, err := e.challenge(f)
+	// The code of a device passes through no browser, so that a public client may do without.
+	challenge, err := e.cfg.PKCE.Read(f, false)
 	if err != nil {
 		return nil, err
 	}
@@ -144,30 +143,6 @@ func (e *Endpoints) client(r *http.Request, f oauth.Form) (c *client.Client, aut
 		return nil, false, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.").Because(err)
 	}
 	return c, err == nil && c.Public && c.Secret == "", err
-}
-
-// challenge reads the proof key, which the device shows at the token endpoint.
-func (e *Endpoints) challenge(f oauth.Form) (token.Challenge, error) {
-	value, method := f.Get("code_challenge"), f.Get("code_challenge_method")
-	switch {
-	case value == "" && e.cfg.EnforcePKCE:
-		return token.Challenge{}, oauth.Errorf(oauth.InvalidRequest, "The parameter code_challenge is required.")
-	case value == "" && method != "" && !e.cfg.AnyForm:
-		return token.Challenge{}, oauth.Errorf(oauth.InvalidRequest, "There is a code_challenge_method without a code_challenge.")
-	case value == "":
-		return token.Challenge{}, nil
-	case method == "":
-		method = oauth.ChallengePlain
-	}
-	if !slices.Contains(e.cfg.ChallengeMethods, method) {
-		return token.Challenge{}, oauth.Errorf(oauth.InvalidRequest, "The code_challenge_method must be one of: %s.",
-			strings.Join(e.cfg.ChallengeMethods, ", "))
-	}
-	c := token.Challenge{Value: value, Method: method, AnyForm: e.cfg.AnyForm}
-	if !c.Valid() {
-		return token.Challenge{}, oauth.Errorf(oauth.InvalidRequest, "The code_challenge is malformed.")
-	}
-	return c, nil
 }
 
 // encode writes the answer of RFC 8628 (3.2).

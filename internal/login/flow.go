@@ -17,6 +17,7 @@ import (
 	"dex/internal/federation"
 	"dex/internal/limit"
 	"dex/internal/oauth"
+	"dex/internal/pkce"
 	"dex/internal/policy"
 	"dex/internal/seal"
 	"dex/internal/server"
@@ -53,8 +54,7 @@ type Config struct {
 	SkipApproval     bool
 	AlwaysShowChoice bool
 	ResponseTypes    []string // as configured: words, and combinations of words
-	EnforcePKCE      bool
-	ChallengeMethods []string
+	PKCE             pkce.Rules
 
 	// DeviceRedirect returns the page for an authorization request with a redirect URI of upstream's device flow; nil for
 	// none.
@@ -62,8 +62,7 @@ type Config struct {
 
 	// Switches of oauth2.compatibility. The zero value of each is the default.
 	Redirects       client.RedirectRules
-	AnyForm         bool     // take code challenges of any form, and ignore what makes no sense instead of refusing it
-	PublicPKCE      bool     // public clients must send a challenge
+	AnyForm         bool     // ignore what makes no sense instead of refusing it
 	OptionalNonce   bool     // a nonce may be missing where a code comes too
 	ShowFailures    bool     // the user, not the application, is told that a source failed
 	KeepHints       bool     // sources are not told how the application wants the user to be asked

@@ -13,7 +13,7 @@ import (
 	"dex/internal/client"
 	"dex/internal/limit"
 	"dex/internal/oauth"
-	"dex/internal/token"
+	"dex/internal/pkce"
 )
 
 // A request is an authorization request (RFC 6749, section 4.1.1) that has been checked whole. It travels sealed in the
@@ -29,7 +29,7 @@ type request struct {
 	ResponseTypes []string `json:"responseTypes,omitempty"` // words in the order of responseWords
 	Mode          string   `json:"mode,omitempty"`          // how the answer reaches the application
 
-	Challenge token.Challenge `json:"challenge,omitzero"`
+	Challenge pkce.Challenge `json:"challenge,omitzero"`
 	// UserCode is set where the login is for a device; then there is no redirect URI.
 	UserCode string `json:"userCode,omitempty"`
 	DeviceID string `json:"deviceID,omitempty"`
@@ -143,7 +143,7 @@ func (f *Flow) check(r *http.Request, c *client.Client, req *request) error {
 	if err := unsupported(r.Form); err != nil {
 		return err
 	}
-	if err := f.checkChallenge(r.Form, req); err != nil {
+	if req.Challenge, err = f.cfg.PKCE.Read(r.Form, c.Public); err != nil {
 		return err
 	}
 	if err := f.checkResponseType(r.Form, req); err != nil {
@@ -188,32 +188,6 @@ func unsupported(form url.Values) error {
 		return oauth.Errorf(oauth.RequestURINotSupported, "Request objects are not supported.")
 	case form.Get("registration") != "":
 		return oauth.Errorf(oauth.RegistrationNotSupported, "Self-issued registration is not supported.")
-	}
-	return nil
-}
-
-// checkChallenge reads the proof key (RFC 7636, section 4.3).
-func (f *Flow) checkChallenge(form url.Values, req *request) error {
-	value, method := form.Get("code_challenge"), form.Get("code_challenge_method")
-	if value == "" {
-		if f.cfg.EnforcePKCE || f.cfg.PublicPKCE && req.client.Public {
-			return oauth.Errorf(oauth.InvalidRequest, "The parameter code_challenge is required.")
-		}
-		if method != "" && !f.cfg.AnyForm {
-			return oauth.Errorf(oauth.InvalidRequest, "There is a code_challenge_method without a code_challenge.")
-		}
-		return nil
-	}
-	if method == "" {
-		method = oauth.ChallengePlain
-	}
-	if !slices.Contains(f.cfg.ChallengeMethods, method) {
-		return oauth.Errorf(oauth.InvalidRequest, "The code_challenge_method must be one of: %s.",
-			strings.Join(f.cfg.ChallengeMethods, ", "))
-	}
-	req.Challenge = token.Challenge{Value: value, Method: method, AnyForm: f.cfg.AnyForm}
-	if !req.Challenge.Valid() {
-		return oauth.Errorf(oauth.InvalidRequest, "The code_challenge is malformed.")
 	}
 	return nil
 }

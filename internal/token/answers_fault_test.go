@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dex/internal/faulttest"
+	"dex/internal/pkce"
 	"dex/internal/store"
 	"dex/internal/store/memory"
 )
@@ -120,7 +121,7 @@ var _ = faulttest.Add("T-code-139", func(t *testing.T) {
 		secret := NewCode()
 		a := someone
 		a.Identity.Email, a.ConnectorID = "jane@example.com", "src"
-		if err := r.codes.Issue(t.Context(), secret, a, "http://app.test/", Challenge{}); err != nil {
+		if err := r.codes.Issue(t.Context(), secret, a, "http://app.test/", pkce.Challenge{}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := r.redeem(secret); err != nil {

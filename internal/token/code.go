@@ -4,37 +4,27 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
 	"dex/internal/connector"
 	"dex/internal/id"
 	"dex/internal/oauth"
+	"dex/internal/pkce"
 	"dex/internal/store"
 )
 
 // replayMemory is how long after its use a code is remembered, so that a second use can end what the first one gave.
 const replayMemory = 10 * time.Minute
 
-// A Challenge is the application's proof key (RFC 7636); zero if it sent none.
-type Challenge struct {
-	Value  string `json:"value,omitempty"`
-	Method string `json:"method,omitempty"`
-	// AnyForm is set where challenge and verifier may be of any form, as upstream has it.
-	AnyForm bool `json:"anyForm,omitempty"`
-}
-
 // code is the record of an authorization code. Its key is the code's hash, so that whoever reads the storage can't redeem it.
 type code struct {
 	Authorization
-	RedirectURI string    `json:"redirectURI"`
-	Challenge   Challenge `json:"challenge,omitzero"`
-	ValidUntil  time.Time `json:"validUntil"`
-	Process     string    `json:"process,omitempty"` // whose clock says so
+	RedirectURI string         `json:"redirectURI"`
+	Challenge   pkce.Challenge `json:"challenge,omitzero"`
+	ValidUntil  time.Time      `json:"validUntil"`
+	Process     string         `json:"process,omitempty"` // whose clock says so
 	// FamilyID names the refresh tokens that the code gives, before there are any, so that a replay finds them.
 	FamilyID string `json:"familyID"`
 	// Used marks a code without refresh tokens that was redeemed, or any that somebody could not redeem. Where there are
@@ -89,7 +79,7 @@ func NewCode() string { return id.NewSecret() }
 // Issue stores an authorization under a new code. What the code gives later belongs to the login that its GrantID names, or
 // to a new one. A code that was issued before, for the same login, stays as it is.
 func (c *Codes) Issue(
-	ctx context.Context, secret string, a Authorization, redirectURI string, challenge Challenge,
+	ctx context.Context, secret string, a Authorization, redirectURI string, challenge pkce.Challenge,
 ) error {
 	key := codeKey(secret)
 	issued := code{
@@ -236,44 +226,4 @@ func (c *Codes) change(ctx context.Context, e store.Entry[code], how func(*code)
 func codeKey(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return id.Lower(sum[:])
-}
-
-var (
-	// verifierForm is the form of a code verifier, and of a plain challenge (RFC 7636, section 4.1).
-	verifierForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
-	// s256Form is the form of a hashed challenge (section 4.2).
-	s256Form = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
-)
-
-// Valid reports whether the challenge can be met by any verifier.
-func (ch Challenge) Valid() bool {
-	if ch.AnyForm {
-		return !oauth.TooLong("code_challenge", ch.Value)
-	}
-	if ch.Method == oauth.ChallengeS256 {
-		return s256Form.MatchString(ch.Value)
-	}
-	return verifierForm.MatchString(ch.Value)
-}
-
-// check compares a code verifier with the challenge (RFC 7636, section 4.6).
-func (ch Challenge) check(verifier string) error {
-	switch {
-	case ch.Value == "" && verifier == "":
-		return nil
-	case ch.Value == "":
-		return oauth.Errorf(oauth.InvalidRequest, "There is a code_verifier, but the authorization request had no code_challenge.")
-	case verifier == "":
-		return oauth.Errorf(oauth.InvalidGrant, "The code_verifier is missing.")
-	case !ch.AnyForm && !verifierForm.MatchString(verifier):
-		return oauth.Errorf(oauth.InvalidGrant, "The code_verifier must be 43 to 128 letters, digits, or - . _ ~")
-	}
-	if ch.Method == oauth.ChallengeS256 {
-		sum := sha256.Sum256([]byte(verifier))
-		verifier = base64.RawURLEncoding.EncodeToString(sum[:])
-	}
-	if subtle.ConstantTimeCompare([]byte(verifier), []byte(ch.Value)) != 1 {
-		return oauth.Errorf(oauth.InvalidGrant, "The code_verifier does not match.")
-	}
-	return nil
 }

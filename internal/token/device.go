@@ -11,6 +11,7 @@ import (
 
 	"dex/internal/id"
 	"dex/internal/oauth"
+	"dex/internal/pkce"
 	"dex/internal/store"
 )
 
@@ -46,9 +47,9 @@ type device struct {
 	Scopes   []string `json:"scopes"`
 	Secret   []byte   `json:"secret"` // hash of the device code
 	// Authenticated is set where the client has shown its secret, if it has one, when it asked for the code.
-	Authenticated bool        `json:"authenticated"`
-	Challenge     Challenge   `json:"challenge,omitzero"`
-	State         deviceState `json:"state"`
+	Authenticated bool           `json:"authenticated"`
+	Challenge     pkce.Challenge `json:"challenge,omitzero"`
+	State         deviceState    `json:"state"`
 	// Authorization is there from when the user has signed in until the device has its tokens.
 	Authorization *Authorization `json:"authorization,omitempty"`
 	FamilyID      string         `json:"familyID"` // of the refresh tokens that the device gets, and the device's own id
@@ -97,7 +98,7 @@ type DeviceRequest struct {
 	ClientID      string
 	Authenticated bool // the client has shown its secret, if it has one; otherwise it has to when it asks for the tokens
 	Scopes        []string
-	Challenge     Challenge
+	Challenge     pkce.Challenge
 }
 
 // Begin makes a device wait for its user.

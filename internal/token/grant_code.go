@@ -62,7 +62,7 @@ func (g *codeGrant) verify(ctx context.Context, r *request) (*granted, error) {
 
 // check compares a request with that of the authorization endpoint.
 func check(c *code, f oauth.Form) error {
-	if err := c.Challenge.check(f.Get("code_verifier")); err != nil {
+	if err := c.Challenge.Check(f.Get("code_verifier")); err != nil {
 		return err
 	}
 	if f.Get("redirect_uri") != c.RedirectURI {

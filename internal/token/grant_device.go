@@ -32,7 +32,7 @@ func (g *deviceGrant) verify(ctx context.Context, r *request) (*granted, error) 
 		return nil, err
 	}
 	d := &e.Value
-	if err := d.Challenge.check(r.form.Get("code_verifier")); err != nil {
+	if err := d.Challenge.Check(r.form.Get("code_verifier")); err != nil {
 		return nil, err
 	}
 	a := *d.Authorization

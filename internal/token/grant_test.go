@@ -12,6 +12,7 @@ import (
 	"dex/internal/connector"
 	"dex/internal/federation"
 	"dex/internal/oauth"
+	"dex/internal/pkce"
 	"dex/internal/store"
 	"dex/internal/store/memory"
 )
@@ -78,7 +79,7 @@ func (r *replica) issue(data string) string {
 	err := r.codes.Issue(r.t.Context(), secret, Authorization{
 		ClientID: "app", ConnectorID: "src", Identity: connector.Identity{UserID: "u", Data: []byte(data)},
 		Scopes: []string{oauth.ScopeOfflineAccess},
-	}, "http://app.test/", Challenge{})
+	}, "http://app.test/", pkce.Challenge{})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"dex/internal/faulttest"
 	"dex/internal/limit"
 	"dex/internal/oauth"
+	"dex/internal/pkce"
 	"dex/internal/store"
 	"dex/internal/store/memory"
 )
@@ -65,7 +66,7 @@ var _ = faulttest.Add("A-hangup-code", func(t *testing.T) {
 				ClientID: "app", ConnectorID: "src", Identity: connector.Identity{UserID: "u", Email: "jane@example.com"},
 				Scopes: []string{scope}, GrantID: grantID,
 			}
-			if err := r.codes.Issue(t.Context(), secret, a, "http://app.test/", Challenge{}); err != nil {
+			if err := r.codes.Issue(t.Context(), secret, a, "http://app.test/", pkce.Challenge{}); err != nil {
 				t.Fatal(err)
 			}
 			form := oauth.Form{"code": {secret}, "redirect_uri": {"http://app.test/"}}

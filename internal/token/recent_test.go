@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"dex/internal/pkce"
 	"dex/internal/store"
 	"dex/internal/store/memory"
 )
@@ -33,7 +34,7 @@ func TestCodeIsNotReadWhereItWasIssued(t *testing.T) {
 	here, there := newCodes(s, 0, time.Now), newCodes(s, 0, time.Now)
 	issue := func() string {
 		secret := NewCode()
-		err := here.Issue(t.Context(), secret, someone, "http://app.test/", Challenge{})
+		err := here.Issue(t.Context(), secret, someone, "http://app.test/", pkce.Challenge{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +99,7 @@ func TestCodeMayBeRepeatedWithinTheInterval(t *testing.T) {
 		return codes.redeem(t.Context(), secret, e)
 	}
 	secret := NewCode()
-	err := codes.Issue(t.Context(), secret, someone, "http://app.test/", Challenge{})
+	err := codes.Issue(t.Context(), secret, someone, "http://app.test/", pkce.Challenge{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +116,7 @@ func TestCodeMayBeRepeatedWithinTheInterval(t *testing.T) {
 	}
 
 	secret = NewCode()
-	if err = codes.Issue(t.Context(), secret, someone, "http://app.test/", Challenge{}); err != nil {
+	if err = codes.Issue(t.Context(), secret, someone, "http://app.test/", pkce.Challenge{}); err != nil {
 		t.Fatal(err)
 	}
 	e, err := codes.read(t.Context(), secret, "app")

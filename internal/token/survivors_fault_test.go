@@ -7,6 +7,7 @@ import (
 	"dex/internal/connector"
 	"dex/internal/faulttest"
 	"dex/internal/oauth"
+	"dex/internal/pkce"
 	"dex/internal/store/memory"
 )
 
@@ -29,7 +30,7 @@ var _ = faulttest.Add("T-grant_code-85", func(t *testing.T) {
 		a := Authorization{
 			ClientID: "app", ConnectorID: "src", Identity: connector.Identity{UserID: "u"}, Scopes: scopes, GrantID: grantID,
 		}
-		if err := r.codes.Issue(t.Context(), secret, a, "http://app.test/", Challenge{}); err != nil {
+		if err := r.codes.Issue(t.Context(), secret, a, "http://app.test/", pkce.Challenge{}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := r.redeem(secret); err != nil {
