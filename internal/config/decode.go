@@ -25,6 +25,8 @@ type reading struct {
 	strict bool        // unknown keys are errors
 	env    Environment // where variables are looked up; used only if settings are expanded
 	expand bool        // sections that may hold variables are expanded
+	// broken is the keys whose value could not be decoded, as far as checkers of the file have seen.
+	broken map[string]bool
 }
 
 // A decoder fills Go values from settings and collects the problems.

@@ -65,19 +65,3 @@ func readFlags(env Environment) (Flags, Problems) {
 }
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
-// fromVariable returns the value of the variable that the setting at key names. Unset and empty are the same error:
-// an application with an empty secret would be open to everybody.
-func (v *validator) fromVariable(key, name string) (value string, ok bool) {
-	if !variableName.MatchString(name) {
-		// Not quoted, because it may be the secret itself, written under the wrong key.
-		v.errorf(key, "must be the name of an environment variable: letters, digits and underscores")
-		return "", false
-	}
-	value, _ = v.env.lookup(name)
-	if value == "" {
-		v.errorf(key, "the environment variable %s is not set or is empty; it must hold the value", name)
-		return "", false
-	}
-	return value, true
-}

@@ -35,7 +35,7 @@ func (s Source) Load() (*Config, Problems) {
 	cfg.Expiry.RefreshTokens.ReuseInterval = DefaultReuseInterval
 
 	file := Section{setting: rootSetting(root), reading: reading{
-		file: s.Name, strict: flags.DisallowUnknownFields, env: s.Env, expand: flags.ExpandEnv,
+		file: s.Name, strict: flags.DisallowUnknownFields, env: s.Env, expand: flags.ExpandEnv, broken: map[string]bool{},
 	}}
 	decoded := file.Decode(cfg)
 	found = append(found, decoded...)

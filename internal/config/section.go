@@ -111,8 +111,16 @@ func (s Section) Problem(key, format string, args ...any) Problem {
 	}
 	return Problem{
 		File: s.reading.file, Line: at.line, Column: at.column,
-		Key: strings.Trim(s.setting.key+"."+key, "."), Message: fmt.Sprintf(format, args...),
+		Key: s.keyOf(key), Message: fmt.Sprintf(format, args...),
 	}
+}
+
+// keyOf returns the key in the file of a dotted key within the section.
+func (s Section) keyOf(key string) string {
+	if strings.HasPrefix(key, "[") {
+		return s.setting.key + key
+	}
+	return strings.Trim(s.setting.key+"."+key, ".")
 }
 
 func (s Section) decoder() *decoder {

@@ -10,21 +10,21 @@ func (v *validator) staticClients() {
 	seen := map[string]int{}
 	for i := range v.cfg.StaticClients {
 		c := &v.cfg.StaticClients[i]
-		key := item("staticClients", i)
+		key := Item("staticClients", i)
 		v.clientSecret(key, c)
 		v.previousSecret(key, c)
-		v.required(key+".name", c.Name, "users see it when they are asked for their consent")
+		v.Required(key+".name", c.Name, "users see it when they are asked for their consent")
 		if !v.clientID(key, c) {
 			continue
 		}
 		if first, twice := seen[c.ID]; twice {
-			v.overrides(key+idKey(c), item("staticClients", first), "%q is the ID of staticClients[%d] too", c.ID, first)
+			v.Overrides(key+idKey(c), Item("staticClients", first), "%q is the ID of staticClients[%d] too", c.ID, first)
 		}
 		seen[c.ID] = i
 	}
 	// Only now every ID is known.
 	for i, c := range v.cfg.StaticClients {
-		v.clientReferences(item("staticClients", i), c, seen)
+		v.clientReferences(Item("staticClients", i), c, seen)
 	}
 }
 
@@ -38,12 +38,12 @@ func idKey(c *Client) string {
 func (v *validator) clientID(key string, c *Client) bool {
 	switch {
 	case c.ID != "" && c.IDEnv != "":
-		v.errorf(key+".idEnv", "give id or idEnv, not both")
+		v.Errorf(key+".idEnv", "give id or idEnv, not both")
 		return false
 	case c.IDEnv == "":
-		return v.required(key+".id", c.ID, "the client ID, or idEnv with the name of an environment variable")
+		return v.Required(key+".id", c.ID, "the client ID, or idEnv with the name of an environment variable")
 	default:
-		id, ok := v.fromVariable(key+".idEnv", c.IDEnv)
+		id, ok := v.FromVariable(key+".idEnv", c.IDEnv)
 		c.ID = id
 		return ok
 	}
@@ -52,11 +52,11 @@ func (v *validator) clientID(key string, c *Client) bool {
 func (v *validator) clientSecret(key string, c *Client) {
 	switch {
 	case c.Secret != "" && c.SecretEnv != "":
-		v.errorf(key+".secretEnv", "give secret or secretEnv, not both")
+		v.Errorf(key+".secretEnv", "give secret or secretEnv, not both")
 	case c.SecretEnv != "":
-		c.Secret, _ = v.fromVariable(key+".secretEnv", c.SecretEnv)
-	case c.Secret == "" && !c.Public && !v.isBroken(key+".public") && !v.isBroken(key+".secretEnv"):
-		v.errorf(key+".secret", "is required, or secretEnv with the name of an environment variable, or public: true")
+		c.Secret, _ = v.FromVariable(key+".secretEnv", c.SecretEnv)
+	case c.Secret == "" && !c.Public && !v.IsBroken(key+".public") && !v.IsBroken(key+".secretEnv"):
+		v.Errorf(key+".secret", "is required, or secretEnv with the name of an environment variable, or public: true")
 	}
 }
 
@@ -64,18 +64,18 @@ func (v *validator) clientSecret(key string, c *Client) {
 func (v *validator) previousSecret(key string, c *Client) {
 	switch {
 	case c.PreviousSecret != "" && c.PreviousSecretEnv != "":
-		v.errorf(key+".previousSecretEnv", "give previousSecret or previousSecretEnv, not both")
+		v.Errorf(key+".previousSecretEnv", "give previousSecret or previousSecretEnv, not both")
 	case c.PreviousSecretEnv != "":
-		c.PreviousSecret, _ = v.fromVariable(key+".previousSecretEnv", c.PreviousSecretEnv)
+		c.PreviousSecret, _ = v.FromVariable(key+".previousSecretEnv", c.PreviousSecretEnv)
 	}
 	if c.PreviousSecret == "" {
 		return
 	}
 	switch previous := key + ".previousSecret" + envSuffix(c.PreviousSecretEnv); c.Secret {
 	case "":
-		v.errorf(previous, "needs a secret beside it, which takes its place")
+		v.Errorf(previous, "needs a secret beside it, which takes its place")
 	case c.PreviousSecret:
-		v.warnf(previous, "is the same as the secret; leave it out")
+		v.Warnf(previous, "is the same as the secret; leave it out")
 	}
 }
 
@@ -89,24 +89,24 @@ func envSuffix(variable string) string {
 func (v *validator) clientReferences(key string, c Client, clients map[string]int) {
 	v.redirectURIs(key, c)
 	for i, id := range c.TrustedPeers {
-		v.knownClient(item(key+".trustedPeers", i), id, clients)
+		v.knownClient(Item(key+".trustedPeers", i), id, clients)
 	}
 	for i, id := range c.SSOSharedWith {
 		if id != "*" {
-			v.knownClient(item(key+".ssoSharedWith", i), id, clients)
+			v.knownClient(Item(key+".ssoSharedWith", i), id, clients)
 		}
 	}
 	for i, id := range c.AllowedConnectors {
-		v.knownConnector(item(key+".allowedConnectors", i), id)
+		v.knownConnector(Item(key+".allowedConnectors", i), id)
 	}
-	v.eachOf(key+".grantTypes", c.GrantTypes, GrantTypes)
-	v.optionalOf(key+".refreshTokenLifetime", c.RefreshTokenLifetime, refreshTokenLifetimes)
+	v.EachOf(key+".grantTypes", c.GrantTypes, GrantTypes)
+	v.OptionalOf(key+".refreshTokenLifetime", c.RefreshTokenLifetime, refreshTokenLifetimes)
 	v.mfaChain(key+".mfaChain", c.MFAChain)
 }
 
 func (v *validator) knownClient(key, id string, clients map[string]int) {
 	if _, ok := clients[id]; !ok {
-		v.warnf(key, "there is no client %q in this file; it works only if one is in the storage", id)
+		v.Warnf(key, "there is no client %q in this file; it works only if one is in the storage", id)
 	}
 }
 
@@ -115,11 +115,11 @@ func (v *validator) redirectURIs(key string, c Client) {
 	serves := len(c.TrustedPeers) > 0 || c.ClientCredentialsClaims != nil // an API or a program
 	uses := func(grant string) bool { return len(c.GrantTypes) == 0 || slices.Contains(c.GrantTypes, grant) }
 	if len(c.RedirectURIs) == 0 && !c.Public && !serves && (uses("authorization_code") || uses("implicit")) {
-		v.warnf(key+".redirectURIs", "is empty: nobody can log in to this client with a browser; if that is meant, list in grantTypes "+
+		v.Warnf(key+".redirectURIs", "is empty: nobody can log in to this client with a browser; if that is meant, list in grantTypes "+
 			"what it does instead")
 	}
 	for i, uri := range c.RedirectURIs {
-		v.redirectURI(item(key+".redirectURIs", i), uri)
+		v.redirectURI(Item(key+".redirectURIs", i), uri)
 	}
 }
 
@@ -137,10 +137,10 @@ func (v *validator) redirectURI(key, uri string) {
 	switch {
 	case err != nil:
 	case u.Scheme == "" || isHTTP(u) && u.Host == "":
-		v.warnf(key, "is not an absolute URI such as https://app.example.net/callback, nor %s or %s", device, outOfBand)
+		v.Warnf(key, "is not an absolute URI such as https://app.example.net/callback, nor %s or %s", device, outOfBand)
 	case strings.Contains(uri, "*"):
-		v.warnf(key, "has a *, which stands for itself: addresses are compared character by character, so list each of them")
+		v.Warnf(key, "has a *, which stands for itself: addresses are compared character by character, so list each of them")
 	case u.Fragment != "" || strings.HasSuffix(uri, "#"):
-		v.warnf(key, "must not have a fragment (the part from # on)")
+		v.Warnf(key, "must not have a fragment (the part from # on)")
 	}
 }

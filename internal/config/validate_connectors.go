@@ -2,20 +2,20 @@ package config
 
 func (v *validator) connectors() {
 	if len(v.cfg.Connectors) == 0 && !v.cfg.EnablePasswordDB {
-		v.warnf("connectors", "there is neither a connector nor the password database (enablePasswordDB: true), "+
+		v.Warnf("connectors", "there is neither a connector nor the password database (enablePasswordDB: true), "+
 			"so nobody can log in unless connectors are in the storage")
 	}
 	seen := map[string]int{}
 	for i, c := range v.cfg.Connectors {
-		key := item("connectors", i)
+		key := Item("connectors", i)
 		v.connectorType(key+".type", c.Type)
-		v.required(key+".name", c.Name, "the label on the login page")
-		v.eachOf(key+".grantTypes", c.GrantTypes, DefaultGrantTypes)
-		if !v.required(key+".id", c.ID, "it is part of addresses and of what applications know their users by") {
+		v.Required(key+".name", c.Name, "the label on the login page")
+		v.EachOf(key+".grantTypes", c.GrantTypes, DefaultGrantTypes)
+		if !v.Required(key+".id", c.ID, "it is part of addresses and of what applications know their users by") {
 			continue
 		}
 		if first, twice := seen[c.ID]; twice {
-			v.overrides(key+".id", item("connectors", first), "%q is the ID of connectors[%d] too", c.ID, first)
+			v.Overrides(key+".id", Item("connectors", first), "%q is the ID of connectors[%d] too", c.ID, first)
 		}
 		seen[c.ID] = i
 		v.reservedConnector(key+".id", c.ID)
@@ -24,11 +24,11 @@ func (v *validator) connectors() {
 
 func (v *validator) connectorType(key, kind string) {
 	switch {
-	case !v.required(key, kind, "one of "+list(ConnectorTypes)):
+	case !v.Required(key, kind, "one of "+Quoted(ConnectorTypes)):
 	case kind == localConnector:
-		v.errorf(key, "%q is the password database, which enablePasswordDB: true switches on", kind)
+		v.Errorf(key, "%q is the password database, which enablePasswordDB: true switches on", kind)
 	default:
-		v.oneOf(key, kind, ConnectorTypes)
+		v.OneOf(key, kind, ConnectorTypes)
 	}
 }
 
@@ -36,11 +36,11 @@ func (v *validator) reservedConnector(key, id string) {
 	switch {
 	case id != localConnector:
 	case v.cfg.EnablePasswordDB:
-		v.withConsequence("this connector is left out", func() {
-			v.warnf(key, "%q is the ID of the password database (enablePasswordDB: true)", id)
+		v.WithConsequence("this connector is left out", func() {
+			v.Warnf(key, "%q is the ID of the password database (enablePasswordDB: true)", id)
 		})
 	default:
-		v.warnf(key, "%q is the ID that the password database has where it is enabled; choose another one", id)
+		v.Warnf(key, "%q is the ID that the password database has where it is enabled; choose another one", id)
 	}
 }
 
@@ -54,5 +54,5 @@ func (v *validator) knownConnector(key, id string) {
 			return
 		}
 	}
-	v.warnf(key, "there is no connector %q in this file; it works only if one is in the storage", id)
+	v.Warnf(key, "there is no connector %q in this file; it works only if one is in the storage", id)
 }

@@ -12,22 +12,22 @@ import (
 func (v *validator) issuer() {
 	const key = "issuer"
 	issuer := v.cfg.Issuer
-	if !v.required(key, issuer, "the public URL of this server, such as https://id.example.net") {
+	if !v.Required(key, issuer, "the public URL of this server, such as https://id.example.net") {
 		return
 	}
 	// The value is not quoted, because it may hold a password.
 	u, err := url.Parse(issuer)
 	switch {
 	case err != nil || !isHTTP(u) || u.Hostname() == "":
-		v.errorf(key, "must be a URL with the scheme https or http and a host, such as https://id.example.net")
+		v.Errorf(key, "must be a URL with the scheme https or http and a host, such as https://id.example.net")
 	case strings.Contains(u.Host, "$"):
-		v.errorf(key, "must be written out: variables are expanded only in the config of storage, connectors and signer")
+		v.Errorf(key, "must be written out: variables are expanded only in the config of storage, connectors and signer")
 	case strings.ContainsAny(issuer, "?#"):
-		v.errorf(key, "must not have a query or a fragment")
+		v.Errorf(key, "must not have a query or a fragment")
 	case u.User != nil:
-		v.errorf(key, "must not have a user name or a password, since everybody can read it")
+		v.Errorf(key, "must not have a user name or a password, since everybody can read it")
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		v.warnf(key, "is not encrypted: without https, passwords and tokens can be read on the way")
+		v.Warnf(key, "is not encrypted: without https, passwords and tokens can be read on the way")
 	}
 }
 
@@ -42,33 +42,33 @@ func isLoopback(host string) bool {
 }
 
 func (v *validator) storage() {
-	types := list(StorageTypes)
+	types := Quoted(StorageTypes)
 	switch {
-	case !v.file.Has("storage"):
-		v.errorf("storage", "is required: a mapping with a type, which is one of %s", types)
-	case v.required("storage.type", v.cfg.Storage.Type, "one of "+types):
-		v.oneOf("storage.type", v.cfg.Storage.Type, StorageTypes)
+	case !v.section.Has("storage"):
+		v.Errorf("storage", "is required: a mapping with a type, which is one of %s", types)
+	case v.Required("storage.type", v.cfg.Storage.Type, "one of "+types):
+		v.OneOf("storage.type", v.cfg.Storage.Type, StorageTypes)
 	}
 }
 
 func (v *validator) web() {
 	w := v.cfg.Web
-	if w.HTTP == "" && w.HTTPS == "" && !v.isBroken("web.http") && !v.isBroken("web.https") {
-		v.errorf("web", "needs an address to listen on: http, https or both, as in 0.0.0.0:5556")
+	if w.HTTP == "" && w.HTTPS == "" && !v.IsBroken("web.http") && !v.IsBroken("web.https") {
+		v.Errorf("web", "needs an address to listen on: http, https or both, as in 0.0.0.0:5556")
 	}
 	v.listener("web.http", w.HTTP)
 	v.listener("web.https", w.HTTPS)
 	if w.HTTPS != "" {
-		v.required("web.tlsCert", w.TLSCert, "the certificate file for https")
-		v.required("web.tlsKey", w.TLSKey, "the key file for https")
-	} else if !v.isBroken("web.https") {
+		v.Required("web.tlsCert", w.TLSCert, "the certificate file for https")
+		v.Required("web.tlsKey", w.TLSKey, "the key file for https")
+	} else if !v.IsBroken("web.https") {
 		v.unusedWithoutHTTPS("web.tlsCert", w.TLSCert)
 		v.unusedWithoutHTTPS("web.tlsKey", w.TLSKey)
 	}
 	v.tlsVersions("web", w.TLSMinVersion, w.TLSMaxVersion)
 	for i, proxy := range w.ClientRemoteIP.TrustedProxies {
 		if _, err := netip.ParsePrefix(proxy); err != nil {
-			v.errorf(item("web.clientRemoteIP.trustedProxies", i),
+			v.Errorf(Item("web.clientRemoteIP.trustedProxies", i),
 				"%q is not a network; it must be written with a prefix length, such as 10.0.0.0/8 or 10.0.0.1/32", proxy)
 		}
 	}
@@ -76,28 +76,28 @@ func (v *validator) web() {
 
 func (v *validator) unusedWithoutHTTPS(key, value string) {
 	if value != "" {
-		v.warnf(key, "is not used, because web.https has no address to listen on")
+		v.Warnf(key, "is not used, because web.https has no address to listen on")
 	}
 }
 
 func (v *validator) grpc() {
 	g := v.cfg.GRPC
 	if _, ok := v.given["grpc.addr"]; ok {
-		v.warnf("grpc.addr", laterFormat, "the management API")
+		v.Warnf("grpc.addr", laterFormat, "the management API")
 	}
 	v.listener("grpc.addr", g.Addr)
 	v.tlsVersions("grpc", g.TLSMinVersion, g.TLSMaxVersion)
 	if g.TLSCert == "" && g.TLSKey == "" {
 		if g.TLSClientCA != "" {
-			v.errorf("grpc.tlsClientCA", "needs tlsCert and tlsKey too: clients can show certificates only with TLS")
+			v.Errorf("grpc.tlsClientCA", "needs tlsCert and tlsKey too: clients can show certificates only with TLS")
 		}
 		return
 	}
 	if g.Addr == "" {
-		v.errorf("grpc.addr", "is required where tlsCert or tlsKey is given, as in 127.0.0.1:5557")
+		v.Errorf("grpc.addr", "is required where tlsCert or tlsKey is given, as in 127.0.0.1:5557")
 	}
-	v.required("grpc.tlsCert", g.TLSCert, "tlsCert and tlsKey go together")
-	v.required("grpc.tlsKey", g.TLSKey, "tlsCert and tlsKey go together")
+	v.Required("grpc.tlsCert", g.TLSCert, "tlsCert and tlsKey go together")
+	v.Required("grpc.tlsKey", g.TLSKey, "tlsCert and tlsKey go together")
 }
 
 func (v *validator) telemetry() { v.listener("telemetry.http", v.cfg.Telemetry.HTTP) }
@@ -114,12 +114,12 @@ func (v *validator) listener(key, address string) {
 	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || !listenHost.MatchString(host) || !isPort(port) {
-		v.errorf(key, "%q is not an address to listen on; it must be host:port, such as 127.0.0.1:5556 or :5556", address)
+		v.Errorf(key, "%q is not an address to listen on; it must be host:port, such as 127.0.0.1:5556 or :5556", address)
 		return
 	}
 	other, taken := v.listeners[address]
 	if taken && port != "0" {
-		v.errorf(key, "%s listens on %s already; each listener needs an address of its own", other, address)
+		v.Errorf(key, "%s listens on %s already; each listener needs an address of its own", other, address)
 		return
 	}
 	v.listeners[address] = key
@@ -133,9 +133,9 @@ func isPort(port string) bool {
 }
 
 func (v *validator) tlsVersions(section, lowest, highest string) {
-	v.optionalOf(section+".tlsMinVersion", lowest, tlsVersions)
-	v.optionalOf(section+".tlsMaxVersion", highest, tlsVersions)
+	v.OptionalOf(section+".tlsMinVersion", lowest, tlsVersions)
+	v.OptionalOf(section+".tlsMaxVersion", highest, tlsVersions)
 	if lowest == "1.3" && highest == "1.2" {
-		v.errorf(section+".tlsMaxVersion", "must not be below tlsMinVersion, which is %s", lowest)
+		v.Errorf(section+".tlsMaxVersion", "must not be below tlsMinVersion, which is %s", lowest)
 	}
 }

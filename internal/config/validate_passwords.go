@@ -17,13 +17,13 @@ const (
 
 func (v *validator) staticPasswords() {
 	users := v.cfg.StaticPasswords
-	if len(users) > 0 && !v.cfg.EnablePasswordDB && !v.isBroken("enablePasswordDB") {
-		v.errorf("staticPasswords", "need enablePasswordDB: true")
+	if len(users) > 0 && !v.cfg.EnablePasswordDB && !v.IsBroken("enablePasswordDB") {
+		v.Errorf("staticPasswords", "need enablePasswordDB: true")
 	}
 	v.hashCost()
 	emails, ids := map[string]int{}, map[string]int{}
 	for i := range users {
-		key := item("staticPasswords", i)
+		key := Item("staticPasswords", i)
 		v.passwordHash(key, &users[i])
 		v.userEmail(key+".email", users[i].Email, i, emails)
 		v.userID(key+".userID", users[i], i, ids)
@@ -33,7 +33,7 @@ func (v *validator) staticPasswords() {
 
 func (v *validator) hashCost() {
 	if cost := v.cfg.PasswordHashCost; cost != 0 && (cost < minHashCost || cost > maxHashCost) {
-		v.errorf("passwordHashCost", "must be from %d to %d, not %d", minHashCost, maxHashCost, cost)
+		v.Errorf("passwordHashCost", "must be from %d to %d, not %d", minHashCost, maxHashCost, cost)
 	}
 }
 
@@ -65,18 +65,18 @@ func (v *validator) dearHashes() {
 		if err != nil || cost <= usual {
 			continue
 		}
-		v.warnf(item("staticPasswords", i)+".hash", "the password hash of %q has the bcrypt cost %d, and others %d: anybody can tell from the "+
+		v.Warnf(Item("staticPasswords", i)+".hash", "the password hash of %q has the bcrypt cost %d, and others %d: anybody can tell from the "+
 			"time of a try that there is this user; make a new hash with dex hash-password, or set passwordHashCost", u.Email, cost, usual)
 	}
 }
 
 func (v *validator) userEmail(key, email string, i int, seen map[string]int) {
-	if !v.required(key, email, "users log in with it") {
+	if !v.Required(key, email, "users log in with it") {
 		return
 	}
 	folded := strings.ToLower(email)
 	if first, twice := seen[folded]; twice {
-		v.overrides(key, item("staticPasswords", first), "%q is the e-mail address of staticPasswords[%d] too, regardless of case", email, first)
+		v.Overrides(key, Item("staticPasswords", first), "%q is the e-mail address of staticPasswords[%d] too, regardless of case", email, first)
 	}
 	seen[folded] = i
 }
@@ -87,10 +87,10 @@ func (v *validator) userID(key string, user Password, i int, seen map[string]int
 	switch {
 	case twice && strings.EqualFold(v.cfg.StaticPasswords[first].Email, user.Email): // was reported as one user
 	case twice:
-		v.warnf(key, "%q is the user ID of staticPasswords[%d] already, so applications cannot tell the two apart", user.UserID, first)
+		v.Warnf(key, "%q is the user ID of staticPasswords[%d] already, so applications cannot tell the two apart", user.UserID, first)
 		return
 	case user.UserID == "":
-		v.warnf(key, "is missing, and to applications all users without one are the same user; give each an ID that never "+
+		v.Warnf(key, "is missing, and to applications all users without one are the same user; give each an ID that never "+
 			"changes, since with another one they are somebody else")
 	}
 	seen[user.UserID] = i
@@ -101,11 +101,11 @@ func (v *validator) passwordHash(key string, user *Password) {
 	hash, at := user.Hash, key+".hash"
 	if hash == "" {
 		if user.HashFromEnv == "" {
-			v.errorf(at, "is required, or hashFromEnv with the name of an environment variable")
+			v.Errorf(at, "is required, or hashFromEnv with the name of an environment variable")
 			return
 		}
 		at = key + ".hashFromEnv"
-		value, ok := v.fromVariable(at, user.HashFromEnv)
+		value, ok := v.FromVariable(at, user.HashFromEnv)
 		if !ok {
 			return
 		}
@@ -113,15 +113,15 @@ func (v *validator) passwordHash(key string, user *Password) {
 	}
 	decoded, ok := bcryptHash(hash)
 	if !ok {
-		v.errorf(at, "the password hash of %q is neither a bcrypt hash, as dex hash-password prints it, "+
+		v.Errorf(at, "the password hash of %q is neither a bcrypt hash, as dex hash-password prints it, "+
 			"nor one in base64", user.Email)
 		return
 	}
 	cost, err := bcrypt.Cost([]byte(decoded))
 	if err != nil || cost < minHashCost || cost > maxHashCost {
 		user.Hash = ""
-		v.withConsequence("this user can't sign in", func() {
-			v.errorf(at, "the password hash of %q has the bcrypt cost %d; it must be from %d to %d; make a new hash with dex hash-password",
+		v.WithConsequence("this user can't sign in", func() {
+			v.Errorf(at, "the password hash of %q has the bcrypt cost %d; it must be from %d to %d; make a new hash with dex hash-password",
 				user.Email, cost, minHashCost, maxHashCost)
 		})
 		return

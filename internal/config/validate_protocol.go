@@ -15,27 +15,27 @@ const recommendedAuthCodes = 10 * time.Minute
 func (v *validator) expiry() {
 	e := v.cfg.Expiry
 	v.notNegative("expiry.idTokens", e.IDTokens)
-	if e.IDTokens == 0 && v.file.fills("expiry.idTokens") {
-		v.warnf("expiry.idTokens", "0 stands for the default, 24h; leave the setting out or give it a value")
+	if e.IDTokens == 0 && v.section.fills("expiry.idTokens") {
+		v.Warnf("expiry.idTokens", "0 stands for the default, 24h; leave the setting out or give it a value")
 	}
 	v.notNegative("expiry.authRequests", e.AuthRequests)
 	v.notNegative("expiry.deviceRequests", e.DeviceRequests)
 	v.positive("expiry.authCodes", e.AuthCodes)
 	if e.AuthCodeReuseInterval < 0 || e.AuthCodeReuseInterval > MaxAuthCodeReuse {
-		v.errorf("expiry.authCodeReuseInterval", "must be 0s to 30s")
+		v.Errorf("expiry.authCodeReuseInterval", "must be 0s to 30s")
 	}
 	switch {
 	case e.AuthCodes > MaxAuthCodes:
-		v.errorf("expiry.authCodes", "must be at most 30m")
+		v.Errorf("expiry.authCodes", "must be at most 30m")
 	case e.AuthCodes > recommendedAuthCodes:
-		v.warnf("expiry.authCodes", "is more than the 10m that RFC 6749 recommends at most")
+		v.Warnf("expiry.authCodes", "is more than the 10m that RFC 6749 recommends at most")
 	}
 
 	v.positive("expiry.signingKeys", e.SigningKeys)
 	if e.SigningKeys > 0 && v.cfg.Signer != nil {
-		v.warnf("expiry.signingKeys", "is not used, because there is a signer section; use signer.config.keysRotationPeriod")
+		v.Warnf("expiry.signingKeys", "is not used, because there is a signer section; use signer.config.keysRotationPeriod")
 	} else if e.SigningKeys > 0 {
-		v.warnf("expiry.signingKeys", "is deprecated; use signer.config.keysRotationPeriod with the signer type local")
+		v.Warnf("expiry.signingKeys", "is deprecated; use signer.config.keysRotationPeriod with the signer type local")
 	}
 
 	v.notNegative("expiry.refreshTokens.reuseInterval", e.RefreshTokens.ReuseInterval)
@@ -45,9 +45,9 @@ func (v *validator) expiry() {
 
 func (v *validator) oauth2() {
 	o := v.cfg.OAuth2
-	v.eachOf("oauth2.grantTypes", o.GrantTypes, GrantTypes)
-	v.eachOf("oauth2.responseTypes", o.ResponseTypes, responseTypes)
-	v.eachOf("oauth2.pkce.codeChallengeMethodsSupported", o.PKCE.CodeChallengeMethodsSupported, pkceMethods)
+	v.EachOf("oauth2.grantTypes", o.GrantTypes, GrantTypes)
+	v.EachOf("oauth2.responseTypes", o.ResponseTypes, responseTypes)
+	v.EachOf("oauth2.pkce.codeChallengeMethodsSupported", o.PKCE.CodeChallengeMethodsSupported, pkceMethods)
 	if o.PasswordConnector != "" {
 		v.knownConnector("oauth2.passwordConnector", o.PasswordConnector)
 	}
@@ -76,17 +76,17 @@ func (v *validator) compatibility() {
 		{"outOfBand", c.OutOfBand, []string{Default, Strict}},
 		{"endpointGrants", c.EndpointGrants, []string{Default, Strict}},
 	} {
-		v.optionalOf("oauth2.compatibility."+s.key, s.value, s.allowed)
+		v.OptionalOf("oauth2.compatibility."+s.key, s.value, s.allowed)
 	}
 }
 
 func (v *validator) logger() {
 	const key = "logger.level"
 	var level slog.Level
-	if v.file.mentions(key) && level.UnmarshalText([]byte(v.cfg.Logger.Level)) != nil {
-		v.errorf(key, "must be debug, info, warn or error, with an offset if needed, as in info+1")
+	if v.section.mentions(key) && level.UnmarshalText([]byte(v.cfg.Logger.Level)) != nil {
+		v.Errorf(key, "must be debug, info, warn or error, with an offset if needed, as in info+1")
 	}
-	v.optionalOf("logger.format", strings.ToLower(v.cfg.Logger.Format), logFormats)
+	v.OptionalOf("logger.format", strings.ToLower(v.cfg.Logger.Format), logFormats)
 }
 
 // SlogLevel returns the level from which on messages are logged.
@@ -100,19 +100,19 @@ func (l Logger) SlogLevel() slog.Level {
 
 func (v *validator) frontend() {
 	if theme := v.cfg.Frontend.Theme; theme != "" && !filepath.IsLocal(theme) {
-		v.errorf("frontend.theme", "%q must be the name of a theme, and not lead out of the folder of themes", theme)
+		v.Errorf("frontend.theme", "%q must be the name of a theme, and not lead out of the folder of themes", theme)
 	}
 }
 
 func (v *validator) signer() {
 	const key = "signer"
 	if v.cfg.Signer == nil {
-		if v.file.mentions(key) {
-			v.errorf(key, "must be a mapping with a type, or be left out to keep keys in the storage")
+		if v.section.mentions(key) {
+			v.Errorf(key, "must be a mapping with a type, or be left out to keep keys in the storage")
 		}
 		return
 	}
-	if !v.required("signer.type", v.cfg.Signer.Type, "local keeps keys in the storage, as does leaving out the section") {
+	if !v.Required("signer.type", v.cfg.Signer.Type, "local keeps keys in the storage, as does leaving out the section") {
 		return
 	}
 	switch v.cfg.Signer.Type {
@@ -121,14 +121,14 @@ func (v *validator) signer() {
 	case signerVault:
 		v.vaultSigner(&v.cfg.Signer.Vault)
 	default:
-		v.oneOf("signer.type", v.cfg.Signer.Type, []string{signerLocal, signerVault})
+		v.OneOf("signer.type", v.cfg.Signer.Type, []string{signerLocal, signerVault})
 	}
 }
 
 func (v *validator) localSigner(s *Signer) {
-	v.decode(s.Config, &s.Local)
+	v.Decode(s.Config, &s.Local)
 	v.positive("signer.config.keysRotationPeriod", s.Local.KeysRotationPeriod)
-	v.optionalOf("signer.config.algorithm", s.Local.Algorithm, signingAlgorithms)
+	v.OptionalOf("signer.config.algorithm", s.Local.Algorithm, signingAlgorithms)
 }
 
 // vaultKeyName is what Vault accepts in a path.
@@ -136,24 +136,24 @@ var vaultKeyName = regexp.MustCompile(`^\w([\w.-]*\w)?$`)
 
 // vaultSigner fills in what comes from the environment, since an absent setting is a mistake only if that is absent too.
 func (v *validator) vaultSigner(vault *VaultSigner) {
-	v.decode(v.cfg.Signer.Config, vault)
+	v.Decode(v.cfg.Signer.Config, vault)
 	vault.setDefaults(v.env)
 	const address = "signer.config.addr"
-	if v.required(address, vault.Addr, "the URL of Vault or OpenBao, or else the environment variable VAULT_ADDR") {
+	if v.Required(address, vault.Addr, "the URL of Vault or OpenBao, or else the environment variable VAULT_ADDR") {
 		// The value is not quoted, because it may hold a password.
 		u, err := url.Parse(vault.Addr)
 		switch {
 		case err != nil || !isHTTP(u) || u.Hostname() == "":
-			v.errorf(address, "must be a URL with the scheme https or http and a host, such as https://vault.example.net:8200")
+			v.Errorf(address, "must be a URL with the scheme https or http and a host, such as https://vault.example.net:8200")
 		case u.User != nil || strings.ContainsAny(vault.Addr, "?#"):
-			v.errorf(address, "must not have a user name, a query or a fragment")
+			v.Errorf(address, "must not have a user name, a query or a fragment")
 		case u.Scheme == "http" && !isLoopback(u.Hostname()):
-			v.warnf(address, "is not encrypted: without https, the token can be read on the way, and everything be signed with it")
+			v.Warnf(address, "is not encrypted: without https, the token can be read on the way, and everything be signed with it")
 		}
 	}
-	v.required("signer.config.token", vault.Token, "a token of Vault's, or else the environment variable VAULT_TOKEN")
+	v.Required("signer.config.token", vault.Token, "a token of Vault's, or else the environment variable VAULT_TOKEN")
 	const key = "signer.config.keyName"
-	if v.required(key, vault.KeyName, "the name of the key in the Transit engine") && !vaultKeyName.MatchString(vault.KeyName) {
-		v.errorf(key, "must be the name of a key: letters, digits, and within it also dots and dashes")
+	if v.Required(key, vault.KeyName, "the name of the key in the Transit engine") && !vaultKeyName.MatchString(vault.KeyName) {
+		v.Errorf(key, "must be the name of a key: letters, digits, and within it also dots and dashes")
 	}
 }

@@ -19,23 +19,23 @@ func (v *validator) sessions() {
 		return
 	}
 	if !v.cfg.Flags.Sessions {
-		v.errorf("sessions", "needs the environment variable %s=true", sessionsFlag)
+		v.Errorf("sessions", "needs the environment variable %s=true", sessionsFlag)
 		return
 	}
 	if s.CookieName != "" && !cookieName.MatchString(s.CookieName) {
-		v.errorf("sessions.cookieName", "%q cannot be the name of a cookie; use letters, digits, - and _", s.CookieName)
+		v.Errorf("sessions.cookieName", "%q cannot be the name of a cookie; use letters, digits, - and _", s.CookieName)
 	}
 	v.positive("sessions.absoluteLifetime", s.AbsoluteLifetime)
 	v.positive("sessions.validIfNotUsedFor", s.ValidIfNotUsedFor)
 	lifetime := cmp.Or(s.AbsoluteLifetime, defaultSessionLifetime)
 	idle := cmp.Or(s.ValidIfNotUsedFor, defaultSessionIdle)
 	if lifetime > 0 && idle > lifetime {
-		v.errorf("sessions.validIfNotUsedFor", "%s must not be more than absoluteLifetime, which is %s", idle, lifetime)
+		v.Errorf("sessions.validIfNotUsedFor", "%s must not be more than absoluteLifetime, which is %s", idle, lifetime)
 	}
 	if s.CookieEncryptionKey != "" && !isEncryptionKey(s.CookieEncryptionKey) {
-		v.errorf("sessions.cookieEncryptionKey", "must be 16, 24 or 32 bytes, as text or in standard base64")
+		v.Errorf("sessions.cookieEncryptionKey", "must be 16, 24 or 32 bytes, as text or in standard base64")
 	}
-	v.optionalOf("sessions.ssoSharedWithDefault", s.SSOSharedWithDefault, ssoSharing)
+	v.OptionalOf("sessions.ssoSharedWithDefault", s.SSOSharedWithDefault, ssoSharing)
 }
 
 // isEncryptionKey reports whether text is an AES key. The text itself comes first: it was the only form once.
@@ -54,18 +54,18 @@ func (v *validator) mfa() {
 		return
 	}
 	if !v.cfg.Flags.Sessions {
-		v.errorf("mfa", "needs the environment variable %s=true", sessionsFlag)
+		v.Errorf("mfa", "needs the environment variable %s=true", sessionsFlag)
 		return
 	}
 	seen := map[string]int{}
 	for i, a := range m.Authenticators {
-		key := item("mfa.authenticators", i)
+		key := Item("mfa.authenticators", i)
 		v.authenticator(key, a)
-		if !v.required(key+".id", a.ID, "chains name the authenticator by it") {
+		if !v.Required(key+".id", a.ID, "chains name the authenticator by it") {
 			continue
 		}
 		if first, twice := seen[a.ID]; twice {
-			v.errorf(key+".id", "%q is the ID of mfa.authenticators[%d] already; IDs must be unique", a.ID, first)
+			v.Errorf(key+".id", "%q is the ID of mfa.authenticators[%d] already; IDs must be unique", a.ID, first)
 			continue
 		}
 		seen[a.ID] = i
@@ -77,14 +77,14 @@ func (v *validator) mfa() {
 func (v *validator) mfaChain(key string, chain []string) {
 	known := v.authenticatorIDs()
 	for i, id := range chain {
-		if slices.Contains(known, id) || v.isBroken("mfa.authenticators") {
+		if slices.Contains(known, id) || v.IsBroken("mfa.authenticators") {
 			continue
 		}
 		if len(known) == 0 {
-			v.errorf(item(key, i), "there is no authenticator %q; mfa.authenticators has none", id)
+			v.Errorf(Item(key, i), "there is no authenticator %q; mfa.authenticators has none", id)
 			continue
 		}
-		v.errorf(item(key, i), "there is no authenticator %q; mfa.authenticators has %s", id, list(known))
+		v.Errorf(Item(key, i), "there is no authenticator %q; mfa.authenticators has %s", id, Quoted(known))
 	}
 }
 
@@ -120,20 +120,20 @@ type webAuthnSettings struct {
 func (v *validator) authenticator(key string, a Authenticator) {
 	for i, kind := range a.ConnectorTypes {
 		if kind != localConnector && !slices.Contains(ConnectorTypes, kind) {
-			v.warnf(item(key+".connectorTypes", i), "%q is no type of connector; known are %q, %s",
-				kind, localConnector, list(ConnectorTypes))
+			v.Warnf(Item(key+".connectorTypes", i), "%q is no type of connector; known are %q, %s",
+				kind, localConnector, Quoted(ConnectorTypes))
 		}
 	}
-	if v.required(key+".type", a.Type, "one of "+list(authenticatorTypes)) {
-		v.oneOf(key+".type", a.Type, authenticatorTypes)
+	if v.Required(key+".type", a.Type, "one of "+Quoted(authenticatorTypes)) {
+		v.OneOf(key+".type", a.Type, authenticatorTypes)
 	}
 	if a.Config.IsZero() {
-		v.errorf(key+".config", "is required; write {} where there is nothing to set")
+		v.Errorf(key+".config", "is required; write {} where there is nothing to set")
 		return
 	}
 	switch a.Type {
 	case "TOTP":
-		v.decode(a.Config, &totpSettings{})
+		v.Decode(a.Config, &totpSettings{})
 	case "WebAuthn":
 		v.webAuthn(key+".config", a.Config)
 	}
@@ -141,9 +141,9 @@ func (v *validator) authenticator(key string, a Authenticator) {
 
 func (v *validator) webAuthn(key string, config Section) {
 	var s webAuthnSettings
-	v.decode(config, &s)
-	v.optionalOf(key+".attestationPreference", s.AttestationPreference, []string{"none", "indirect", "direct"})
-	v.optionalOf(key+".userVerification", s.UserVerification, []string{"required", "preferred", "discouraged"})
-	v.optionalOf(key+".authenticatorAttachment", s.AuthenticatorAttachment, []string{"platform", "cross-platform"})
+	v.Decode(config, &s)
+	v.OptionalOf(key+".attestationPreference", s.AttestationPreference, []string{"none", "indirect", "direct"})
+	v.OptionalOf(key+".userVerification", s.UserVerification, []string{"required", "preferred", "discouraged"})
+	v.OptionalOf(key+".authenticatorAttachment", s.AuthenticatorAttachment, []string{"platform", "cross-platform"})
 	v.positive(key+".timeout", s.Timeout)
 }
