@@ -13,6 +13,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"time"
 )
@@ -148,6 +149,12 @@ func Get(ctx context.Context, c *http.Client, address string, header http.Header
 		return 0, nil, err
 	}
 	return answer.Status, answer.Body, nil
+}
+
+// IsURL reports whether a text is an http or https URL with a host.
+func IsURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 // An Answer is a response that has been read.

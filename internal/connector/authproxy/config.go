@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dex/internal/config"
+	"dex/internal/connector/settings"
 )
 
 // Config is the settings of the type authproxy.
@@ -44,17 +45,9 @@ const shortSecret = 16
 // UnmarshalConfig implements config.Unmarshaler.
 func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	type plain Config
-	problems := s.Decode((*plain)(c))
-	wrong := func(key, format string, args ...any) {
-		problems = append(problems, s.Problem(key, format, args...))
-	}
-	warn := func(key, message string) {
-		p := s.Problem(key, "%s", message)
-		p.Warning = true
-		problems = append(problems, p)
-	}
+	check := settings.Decode(s, (*plain)(c))
 	if isTrue(c.EmailVerified) && c.EmailHeader == "" {
-		warn("emailVerified", "is true, which is the default, and emailHeader is missing: where the proxy sends no "+
+		check.Warn("emailVerified", "is true, which is the default, and emailHeader is missing: where the proxy sends no "+
 			"X-Remote-User-Email, the user's name counts as a verified address; set emailHeader, or emailVerified: false")
 	}
 	c.complete()
@@ -64,29 +57,29 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 		"secretHeader": c.SecretHeader,
 	} {
 		if !isHeaderName(name) {
-			wrong(key, "must be the name of a header, such as X-Remote-User, not %q", name)
+			check.Fail(key, "must be the name of a header, such as X-Remote-User, not %q", name)
 		}
 	}
 	for _, text := range c.TrustedProxies {
 		if p, ok := prefixOf(text); ok {
 			c.proxies = append(c.proxies, p)
 		} else {
-			wrong("trustedProxies", "must be addresses and CIDRs, such as 10.0.0.7 or 10.0.0.0/24, not %q", text)
+			check.Fail("trustedProxies", "must be addresses and CIDRs, such as 10.0.0.7 or 10.0.0.0/24, not %q", text)
 		}
 	}
 	switch {
 	case (c.SecretHeader == "") != (c.Secret == ""):
-		wrong("secretHeader", "goes with secret: the header in which the proxy sends it")
+		check.Fail("secretHeader", "goes with secret: the header in which the proxy sends it")
 	case c.Secret != "" && len(c.Secret) < shortSecret:
-		warn("secret", "is shorter than 16 characters, and could be guessed")
+		check.Warn("secret", "is shorter than 16 characters, and could be guessed")
 	case c.Secret == "" && len(c.TrustedProxies) == 0:
-		warn("trustedProxies", "and secret are missing: whoever reaches Dex past the proxy can sign in as anybody; give the "+
+		check.Warn("trustedProxies", "and secret are missing: whoever reaches Dex past the proxy can sign in as anybody; give the "+
 			"addresses of the proxy")
 	}
-	if s.Has("refreshMaxAge") && c.RefreshMaxAge <= 0 {
-		wrong("refreshMaxAge", "must be longer than 0, such as 12h; leave it out for no refresh tokens")
+	if check.Has("refreshMaxAge") && c.RefreshMaxAge <= 0 {
+		check.Fail("refreshMaxAge", "must be longer than 0, such as 12h; leave it out for no refresh tokens")
 	}
-	return problems.InOrder()
+	return check.Problems()
 }
 
 // isTrue reads a switch that is on unless it is turned off.

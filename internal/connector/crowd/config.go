@@ -3,10 +3,11 @@ package crowd
 
 import (
 	"net/url"
-	"slices"
 	"strings"
 
 	"dex/internal/config"
+	"dex/internal/connector/settings"
+	"dex/internal/outbound"
 )
 
 // Config is the settings of the type atlassian-crowd.
@@ -34,39 +35,28 @@ const (
 // UnmarshalConfig implements config.Unmarshaler.
 func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	type plain Config
-	problems := s.Decode((*plain)(c))
-	wrong := func(key, message string) { problems = append(problems, s.Problem(key, "%s", message)) }
-	warn := func(key, message string) {
-		p := s.Problem(key, "%s", message)
-		p.Warning = true
-		problems = append(problems, p)
-	}
+	check := settings.Decode(s, (*plain)(c))
 	c.BaseURL = strings.TrimRight(c.BaseURL, "/")
+	const example = "https://crowd.example.com/crowd"
+	check.Required("baseURL", c.BaseURL == "", "is missing: the address of Crowd, such as %s", example)
 	switch {
 	case c.BaseURL == "":
-		wrong("baseURL", "is missing: the address of Crowd, such as https://crowd.example.com/crowd")
-	case !isWebURL(c.BaseURL):
-		wrong("baseURL", "must be an http or https URL without a query, such as https://crowd.example.com/crowd")
+	case !isBase(c.BaseURL):
+		check.Fail("baseURL", "must be an http or https URL without a query, such as %s", example)
 	case strings.HasPrefix(c.BaseURL, "http:"):
-		warn("baseURL", "sends passwords in the clear; use https")
+		check.Warn("baseURL", "sends passwords in the clear; use https")
 	}
-	if c.ClientID == "" {
-		wrong("clientID", "is missing: the name of the application that Dex is in Crowd")
-	}
-	if c.ClientSecret == "" {
-		wrong("clientSecret", "is missing: the password of the application that Dex is in Crowd")
-	}
-	if f := c.PreferredUsernameField; f != "" && !slices.Contains([]string{fieldKey, fieldName, fieldEmail}, f) {
-		wrong("preferredUsernameField", "must be key, name or email")
-	}
+	check.Required("clientID", c.ClientID == "", "is missing: the name of the application that Dex is in Crowd")
+	check.Required("clientSecret", c.ClientSecret == "", "is missing: the password of the application that Dex is in Crowd")
+	check.OneOf("preferredUsernameField", c.PreferredUsernameField, fieldKey, fieldName, fieldEmail)
 	if c.InsecureSkipVerify {
-		warn("insecureSkipVerify", "shows passwords to anybody on the way; use rootCAs")
+		check.Warn("insecureSkipVerify", "shows passwords to anybody on the way; use rootCAs")
 	}
-	return problems.InOrder()
+	return check.Problems()
 }
 
-func isWebURL(text string) bool {
+// isBase reports whether paths can be added to an address.
+func isBase(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.RawQuery == "" && u.Fragment == "" &&
-		u.User == nil
+	return err == nil && outbound.IsURL(text) && u.RawQuery == "" && u.Fragment == "" && u.User == nil
 }

@@ -20,7 +20,7 @@ func TestSettings(t *testing.T) {
 		fmt.Fprintf(&all, "%s: %s (warning: %v)\n", p.Key, p.Message, p.Warning)
 	}
 	for _, want := range []string{
-		"baseURL: is missing", "clientID: is missing", "clientSecret: is missing", "preferredUsernameField: must be key",
+		"baseURL: is missing", "clientID: is missing", "clientSecret: is missing", "preferredUsernameField: must be one of key",
 		"insecureSkipVerify: shows", "baseURL: must be an http or https URL", "use https (warning: true)",
 	} {
 		if !strings.Contains(all.String(), want) {

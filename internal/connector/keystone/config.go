@@ -5,13 +5,13 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/google/uuid"
 
 	"dex/internal/config"
 	"dex/internal/connector"
+	"dex/internal/connector/settings"
 	"dex/internal/outbound"
 )
 
@@ -35,28 +35,21 @@ type Config struct {
 // UnmarshalConfig implements config.Unmarshaler.
 func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	type plain Config
-	problems := s.Decode((*plain)(c))
-	if u, err := url.Parse(c.Host); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		problems = append(problems, s.Problem("keystoneHost", "must be the URL of Keystone without /v3, such as https://keystone.example.com:5000"))
+	check := settings.Decode(s, (*plain)(c))
+	if !outbound.IsURL(c.Host) && !check.Unread("keystoneHost") {
+		check.Fail("keystoneHost", "must be the URL of Keystone without /v3, such as https://keystone.example.com:5000")
 	}
-	if c.Domain == "" {
-		problems = append(problems, s.Problem("domain", "is missing: the id or the name of the users' domain, such as default"))
-	}
+	check.Required("domain", c.Domain == "", "is missing: the id or the name of the users' domain, such as default")
 	if (c.ApplicationCredentialID == "") != (c.ApplicationCredentialSecret == "") {
-		problems = append(problems, s.Problem("applicationCredentialID", "and applicationCredentialSecret go together"))
-	}
-	warn := func(key, message string) {
-		p := s.Problem(key, "%s", message)
-		p.Warning = true
-		problems = append(problems, p)
+		check.Fail("applicationCredentialID", "and applicationCredentialSecret go together")
 	}
 	if !c.hasAdmin() {
-		warn("keystoneUsername", "is missing: nobody can ask about users later on, so that applications get no refresh tokens")
+		check.Warn("keystoneUsername", "is missing: nobody can ask about users later on, so that applications get no refresh tokens")
 	}
 	if c.InsecureSkipVerify {
-		warn("insecureSkipVerify", "lets anybody on the way read passwords; use rootCAs")
+		check.Warn("insecureSkipVerify", "lets anybody on the way read passwords; use rootCAs")
 	}
-	return problems.InOrder()
+	return check.Problems()
 }
 
 // source is the connector.

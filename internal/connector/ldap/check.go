@@ -13,32 +13,8 @@ import (
 
 	goldap "github.com/go-ldap/ldap/v3"
 
-	"dex/internal/config"
+	"dex/internal/connector/settings"
 )
-
-// A checker collects what is wrong with the settings.
-type checker struct {
-	section config.Section
-	found   config.Problems
-}
-
-func (c *checker) fail(key, format string, args ...any) {
-	c.found = append(c.found, c.section.Problem(key, format, args...))
-}
-
-func (c *checker) warn(key, format string, args ...any) {
-	p := c.section.Problem(key, format, args...)
-	p.Warning = true
-	c.found = append(c.found, p)
-}
-
-// required reports what is empty, unless it is empty because it could not be read.
-func (c *checker) required(key string, empty bool, format string, args ...any) {
-	unread := func(p config.Problem) bool { return !p.Warning && strings.HasSuffix(p.Key, key) }
-	if empty && !slices.ContainsFunc(c.found, unread) {
-		c.fail(key, format, args...)
-	}
-}
 
 const (
 	// attributeForm is that of RFC 4512 2.5, and the underscores that some servers have.
@@ -53,34 +29,32 @@ var (
 	comparisonSyntax = regexp.MustCompile(`^(` + attributeForm + `)(` + ruleForm + `)?$`)
 )
 
-// attribute checks the name of an attribute that is read from entries.
-func (c *checker) attribute(key, name string) {
+// checkAttribute checks the name of an attribute that is read from entries.
+func checkAttribute(check *settings.Check, key, name string) {
 	if name != "" && !attributeSyntax.MatchString(name) {
-		c.fail(key, "%q is no name of an attribute, such as mail", name)
+		check.Fail(key, "%q is no name of an attribute, such as mail", name)
 	}
 }
 
-// comparison checks what stands before the = of a filter.
-func (c *checker) comparison(key, comparison string) {
+// checkComparison checks what stands before the = of a filter.
+func checkComparison(check *settings.Check, key, comparison string) {
 	if comparison != "" && !comparisonSyntax.MatchString(comparison) {
-		c.fail(key, "%q is no name of an attribute, such as mail, with or without a matching rule, such as uid:caseExactMatch:",
+		check.Fail(key, "%q is no name of an attribute, such as mail, with or without a matching rule, such as uid:caseExactMatch:",
 			comparison)
 	}
 }
 
-func (c *checker) scope(key, scope string) {
-	if scope != "" && scope != scopeSub && scope != scopeOne {
-		c.fail(key, "%q is not allowed; allowed are %q and %q", scope, scopeSub, scopeOne)
-	}
+func checkScope(check *settings.Check, key, scope string) {
+	check.OneOf(key, scope, scopeSub, scopeOne)
 }
 
-// filter checks an extra filter.
-func (c *checker) filter(key, filter string) {
+// checkFilter checks an extra filter.
+func checkFilter(check *settings.Check, key, filter string) {
 	if filter == "" {
 		return
 	}
 	if err := compiles(filter); err != nil {
-		c.fail(key, "is no LDAP filter (%v); it must have parentheses of its own, such as (objectClass=person)", err)
+		check.Fail(key, "is no LDAP filter (%v); it must have parentheses of its own, such as (objectClass=person)", err)
 	}
 }
 
@@ -99,13 +73,13 @@ func compiles(filter string) error {
 	return err
 }
 
-// baseDN checks a DN, but not Active Directory's own forms such as <GUID=...>.
-func (c *checker) baseDN(key, dn string) {
+// checkBaseDN checks a DN, but not Active Directory's own forms such as <GUID=...>.
+func checkBaseDN(check *settings.Check, key, dn string) {
 	if dn == "" || strings.HasPrefix(dn, "<") {
 		return
 	}
 	if _, err := goldap.ParseDN(dn); err != nil {
-		c.warn(key, "is no distinguished name, such as ou=People,dc=example,dc=org: %v", err)
+		check.Warn(key, "is no distinguished name, such as ou=People,dc=example,dc=org: %v", err)
 	}
 }
 
@@ -123,23 +97,23 @@ func (c *Config) hostKeys() []hostKey {
 	return all
 }
 
-func (c *Config) checkServers(check *checker) {
+func (c *Config) checkServers(check *settings.Check) {
 	hosts := c.hostKeys()
-	check.required("host", len(hosts) == 0, "is missing: the directory's server as host or host:port, such as ldap.example.org:636")
+	check.Required("host", len(hosts) == 0, "is missing: the directory's server as host or host:port, such as ldap.example.org:636")
 	for _, host := range hosts {
 		checkHost(check, host.key, host.value)
 	}
 	if c.MaxConnections < 0 || c.MaxConnections > maxConnections {
-		check.fail("maxConnections", "must be from 1 to %d, or 0 for the default", maxConnections)
+		check.Fail("maxConnections", "must be from 1 to %d, or 0 for the default", maxConnections)
 	}
 	if c.PageSize != nil && (*c.PageSize < 0 || *c.PageSize > maxPageSize) {
-		check.fail("pageSize", "must be from 0, for no pages, to %d", maxPageSize)
+		check.Fail("pageSize", "must be from 0, for no pages, to %d", maxPageSize)
 	}
 	for key, timeout := range map[string]time.Duration{
 		"connectTimeout": c.ConnectTimeout, "operationTimeout": c.OperationTimeout, "loginTimeout": c.LoginTimeout,
 	} {
 		if timeout < 0 {
-			check.fail(key, "must not be negative; 0 means the default")
+			check.Fail(key, "must not be negative; 0 means the default")
 		}
 	}
 }
@@ -151,18 +125,18 @@ const (
 	maxPageSize = 20000
 )
 
-func checkHost(check *checker, key, host string) {
+func checkHost(check *settings.Check, key, host string) {
 	if host == "" || strings.Contains(host, "/") || strings.ContainsFunc(host, isSpace) {
-		check.fail(key, "%q is not allowed: give host or host:port, without ldap:// before it", host)
+		check.Fail(key, "%q is not allowed: give host or host:port, without ldap:// before it", host)
 		return
 	}
 	name, port, err := net.SplitHostPort(withPort(host, "1"))
 	if err != nil || name == "" || strings.Contains(name, ":") && !isAddress(name) {
-		check.fail(key, "%q is not allowed: give host or host:port; an IPv6 address with a port stands in brackets", host)
+		check.Fail(key, "%q is not allowed: give host or host:port; an IPv6 address with a port stands in brackets", host)
 		return
 	}
 	if !isPort(port) {
-		check.fail(key, "%q is not allowed: a port is from 1 to 65535", host)
+		check.Fail(key, "%q is not allowed: a port is from 1 to 65535", host)
 	}
 }
 
@@ -179,33 +153,31 @@ func isPort(text string) bool {
 
 func isSpace(r rune) bool { return r <= ' ' }
 
-func (c *Config) checkTLS(check *checker) {
+func (c *Config) checkTLS(check *settings.Check) {
 	switch {
 	case c.InsecureNoSSL && c.StartTLS:
-		check.warn("startTLS", "has no effect, because insecureNoSSL is set too: the connection is plain, and passwords can "+
+		check.Warn("startTLS", "has no effect, because insecureNoSSL is set too: the connection is plain, and passwords can "+
 			"be read on the way; remove insecureNoSSL")
 	case c.InsecureNoSSL && !c.loopback():
-		check.warn("insecureNoSSL", "the connection is plain, and passwords can be read on the way; use startTLS: true, or "+
+		check.Warn("insecureNoSSL", "the connection is plain, and passwords can be read on the way; use startTLS: true, or "+
 			"neither for LDAPS")
 	case !c.InsecureNoSSL && c.InsecureSkipVerify:
-		check.warn("insecureSkipVerify", "the server's certificate is not verified, and whoever is on the way can read "+
+		check.Warn("insecureSkipVerify", "the server's certificate is not verified, and whoever is on the way can read "+
 			"passwords; give the authority's certificate in rootCA")
 	}
 	if c.RootCA != "" && len(c.RootCAData) > 0 {
-		check.warn("rootCA", "has no effect, because rootCAData is set too")
+		check.Warn("rootCA", "has no effect, because rootCAData is set too")
 	}
 	if c.SystemCAs && c.RootCA == "" && len(c.RootCAData) == 0 {
-		check.warn("systemCAs", "has no effect without rootCA: the system's authorities are trusted anyway")
+		check.Warn("systemCAs", "has no effect without rootCA: the system's authorities are trusted anyway")
 	}
 	if (c.ClientCert == "") != (c.ClientKey == "") {
-		check.warn("clientCert", "has no effect unless clientCert and clientKey are both set")
+		check.Warn("clientCert", "has no effect unless clientCert and clientKey are both set")
 	}
 	if (len(c.ClientCertData) == 0) != (len(c.ClientKeyData) == 0) {
-		check.fail("clientCertData", "clientCertData and clientKeyData belong together: give both")
+		check.Fail("clientCertData", "clientCertData and clientKeyData belong together: give both")
 	}
-	if _, ok := tlsVersions[c.TLSMinVersion]; !ok {
-		check.fail("tlsMinVersion", `%q is not allowed; allowed are "1.2" and "1.3"`, c.TLSMinVersion)
-	}
+	check.OneOf("tlsMinVersion", c.TLSMinVersion, "1.2", "1.3")
 }
 
 // loopback reports whether all hosts are this machine.
@@ -217,11 +189,11 @@ func (c *Config) loopback() bool {
 	})
 }
 
-func (c *Config) checkAccount(check *checker) {
+func (c *Config) checkAccount(check *settings.Check) {
 	switch {
 	case c.BindDN != "" && c.BindPW == "":
-		check.required("bindPW", true, "is missing or empty: the password of bindDN; without both the searches are anonymous")
+		check.Required("bindPW", true, "is missing or empty: the password of bindDN; without both the searches are anonymous")
 	case c.BindDN == "" && c.BindPW != "":
-		check.warn("bindPW", "has no effect without bindDN: the searches are anonymous")
+		check.Warn("bindPW", "has no effect without bindDN: the searches are anonymous")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"dex/internal/config"
 	"dex/internal/connector"
 	"dex/internal/connector/ldap/pool"
+	"dex/internal/connector/settings"
 )
 
 // Config is the settings of the connector.
@@ -134,15 +135,15 @@ func (a *comparisons) UnmarshalConfig(s config.Section) config.Problems {
 func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	type plain Config
 	*c = Config{EmailVerified: true, AccountState: true}
-	check := checker{section: s, found: s.Decode((*plain)(c))}
+	check := settings.Decode(s, (*plain)(c))
 	c.tidy()
-	c.checkServers(&check)
-	c.checkTLS(&check)
-	c.checkAccount(&check)
-	c.checkUserSearch(&check)
-	c.checkGroupSearch(&check)
-	c.checkAllowedGroups(&check)
-	return check.found
+	c.checkServers(check)
+	c.checkTLS(check)
+	c.checkAccount(check)
+	c.checkUserSearch(check)
+	c.checkGroupSearch(check)
+	c.checkAllowedGroups(check)
+	return check.Problems()
 }
 
 // tidy applies the defaults, and takes away the line breaks that YAML leaves around long filters.

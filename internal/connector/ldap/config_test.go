@@ -133,7 +133,7 @@ func TestProblems(t *testing.T) {
 		{users + "dn}", []string{"~userSearch.username: finds nobody"}},
 		{users + "'mail;lang-en'}", nil},
 		{users + "uid, idAttr: 'a b', emailSuffix: '@x.test', scope: Sub}", []string{
-			"userSearch.idAttr: \"a b\" is no name of an attribute", "~userSearch.emailSuffix: is taken without the @", "userSearch.scope: \"Sub\" is not allowed",
+			"userSearch.idAttr: \"a b\" is no name of an attribute", "~userSearch.emailSuffix: is taken without the @", "userSearch.scope: must be one of sub, one, not \"Sub\"",
 		}},
 		{users + "uid, filter: objectClass=person}", []string{"userSearch.filter: is no LDAP filter"}},
 		{users + "uid, filter: '(a=b'}", []string{"userSearch.filter: is no LDAP filter"}},
@@ -148,7 +148,7 @@ func TestProblems(t *testing.T) {
 		{good + ", rootCAData: '?'", []string{"rootCAData: must be bytes in standard base64"}},
 		{good + ", systemCAs: true, clientCert: a, clientKeyData: YQ==, tlsMinVersion: 1.1", []string{
 			"~systemCAs: has no effect", "~clientCert: has no effect", "clientCertData: clientCertData and clientKeyData belong together",
-			`tlsMinVersion: "1.1" is not allowed`,
+			`tlsMinVersion: must be one of 1.2, 1.3`,
 		}},
 		{good + ", bindDN: cn=a", []string{"bindPW: is missing or empty"}},
 		{good + ", bindPW: a", []string{"~bindPW: has no effect without bindDN"}},
@@ -160,8 +160,8 @@ func TestProblems(t *testing.T) {
 		{matchers + "}, allowedGroups: [a, '']", []string{"allowedGroups: must not have an empty name"}},
 		{matchers + "}, allowedGroups: [a]", nil},
 		{matchers + ", nested: inChain}", nil},
-		{matchers + ", nested: yes}", []string{"groupSearch.nested: \"yes\" is not allowed"}},
-		{matchers + ", filter: x, scope: all}", []string{"groupSearch.filter: is no LDAP filter", "groupSearch.scope: \"all\" is not allowed"}},
+		{matchers + ", nested: yes}", []string{"groupSearch.nested: must be inChain"}},
+		{matchers + ", filter: x, scope: all}", []string{"groupSearch.filter: is no LDAP filter", "groupSearch.scope: must be one of sub, one"}},
 		{groups + "nested: inChain, userMatchers: [{userAttr: uid, groupAttr: memberUid, recursionGroupAttr: member}]}", []string{
 			"groupSearch.userMatchers[0].userAttr: must be DN", "~groupSearch.userMatchers[0].recursionGroupAttr: has no effect",
 		}},

@@ -11,6 +11,7 @@ import (
 
 	"dex/internal/config"
 	"dex/internal/connector"
+	"dex/internal/connector/settings"
 	"dex/internal/kerberos"
 )
 
@@ -20,26 +21,19 @@ const defaultSkew = 5 * time.Minute
 // UnmarshalConfig implements config.Unmarshaler.
 func (k *KerberosConfig) UnmarshalConfig(s config.Section) config.Problems {
 	type plain KerberosConfig
-	problems := s.Decode((*plain)(k))
+	check := settings.Decode(s, (*plain)(k))
 	if !k.Enabled {
-		return problems
+		return check.Problems()
 	}
-	warn := func(key, message string) {
-		p := s.Problem(key, "%s", message)
-		p.Warning = true
-		problems = append(problems, p)
-	}
-	if k.KeytabPath == "" {
-		problems = append(problems, s.Problem("keytabPath", "is missing: the keytab with the keys of HTTP/<host of Dex>"))
-	}
+	check.Required("keytabPath", k.KeytabPath == "", "is missing: the keytab with the keys of HTTP/<host of Dex>")
 	if k.ExpectedRealm == "" && !k.wholePrincipal() {
-		warn("expectedRealm", "is missing: users of every realm that the KDC trusts are taken for those of the same name here")
+		check.Warn("expectedRealm", "is missing: users of every realm that the KDC trusts are taken for those of the same name here")
 	}
 	if k.UsernameFromPrincipal != "" && !k.wholePrincipal() && !strings.EqualFold(k.UsernameFromPrincipal, "localpart") &&
 		!strings.EqualFold(k.UsernameFromPrincipal, "sAMAccountName") {
-		warn("usernameFromPrincipal", "is taken for localpart; it may be localpart, sAMAccountName or userPrincipalName")
+		check.Warn("usernameFromPrincipal", "is taken for localpart; it may be localpart, sAMAccountName or userPrincipalName")
 	}
-	return problems
+	return check.Problems()
 }
 
 // wholePrincipal reports whether users are searched for with their realm.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"dex/internal/config"
+	"dex/internal/connector/settings"
 )
 
 // Config is the settings of the type microsoft.
@@ -36,14 +37,11 @@ var manyTenants = []string{"", "common", "organizations", "consumers"}
 // UnmarshalConfig implements config.Unmarshaler.
 func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	type plain Config
-	problems := s.Decode((*plain)(c))
+	check := settings.Decode(s, (*plain)(c))
 	// Groups belong to a tenant. Upstream lets everybody in then.
 	if len(c.Groups) > 0 && slices.Contains(manyTenants, strings.ToLower(c.Tenant)) {
-		problems = append(problems, s.Problem("groups",
-			"can't be asked for where tenant is %q: name one tenant, by its UUID or domain, or leave groups out", c.Tenant))
+		check.Fail("groups", "can't be asked for where tenant is %q: name one tenant, by its UUID or domain, or leave groups out", c.Tenant)
 	}
-	if c.GroupNameFormat != "" && c.GroupNameFormat != "name" && c.GroupNameFormat != "id" {
-		problems = append(problems, s.Problem("groupNameFormat", "must be name or id, not %q", c.GroupNameFormat))
-	}
-	return problems
+	check.OneOf("groupNameFormat", c.GroupNameFormat, "name", "id")
+	return check.Problems()
 }

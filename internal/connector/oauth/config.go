@@ -3,11 +3,9 @@ package oauth
 
 import (
 	"cmp"
-	"net/url"
-	"slices"
-	"strings"
 
 	"dex/internal/config"
+	"dex/internal/connector/settings"
 	"dex/internal/relyingparty"
 )
 
@@ -52,31 +50,23 @@ var defaultMapping = ClaimMapping{
 // UnmarshalConfig implements config.Unmarshaler.
 func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	type plain Config
-	problems := s.Decode((*plain)(c))
-	if c.ClientID == "" {
-		problems = append(problems, s.Problem("clientID", "is missing: the id that the provider has given to Dex"))
-	}
-	for _, each := range []struct{ key, value string }{
-		{"authorizationURL", c.AuthorizationURL}, {"tokenURL", c.TokenURL}, {"userInfoURL", c.UserInfoURL},
+	check := settings.Decode(s, (*plain)(c))
+	check.Required("clientID", c.ClientID == "", "is missing: the id that the provider has given to Dex")
+	for _, each := range []struct{ key, value, example string }{
+		{"authorizationURL", c.AuthorizationURL, "https://provider.example.com/oauth/authorize"},
+		{"tokenURL", c.TokenURL, "https://provider.example.com/oauth/token"},
+		{"userInfoURL", c.UserInfoURL, "https://provider.example.com/userinfo"},
 	} {
-		if !isWebURL(each.value) {
-			problems = append(problems, s.Problem(each.key, "must be an http or https URL of the provider"))
-		}
+		check.Required(each.key, each.value == "", "is missing: an http or https URL of the provider, such as %s", each.example)
+		check.URL(each.key, each.value, each.example)
 	}
-	oneOf := func(key, value string, allowed ...string) {
-		if value != "" && !slices.Contains(allowed, value) {
-			problems = append(problems, s.Problem(key, "must be one of %s, not %q", strings.Join(allowed, ", "), value))
-		}
-	}
-	oneOf("pkceChallenge", c.PKCEChallenge, relyingparty.ChallengeS256, relyingparty.ChallengePlain, relyingparty.ChallengeNone)
-	oneOf("clientAuthMethod", c.ClientAuthMethod, relyingparty.AuthBasic, relyingparty.AuthPost, relyingparty.AuthNone)
+	check.OneOf("pkceChallenge", c.PKCEChallenge, relyingparty.ChallengeS256, relyingparty.ChallengePlain, relyingparty.ChallengeNone)
+	check.OneOf("clientAuthMethod", c.ClientAuthMethod, relyingparty.AuthBasic, relyingparty.AuthPost, relyingparty.AuthNone)
 	if c.InsecureSkipVerify {
-		p := s.Problem("insecureSkipVerify", "lets anybody on the way sign in as anybody; use rootCAs")
-		p.Warning = true
-		problems = append(problems, p)
+		check.Warn("insecureSkipVerify", "lets anybody on the way sign in as anybody; use rootCAs")
 	}
 	c.complete()
-	return problems.InOrder()
+	return check.Problems()
 }
 
 // complete sets what is not given.
@@ -89,9 +79,4 @@ func (c *Config) complete() {
 	m.EmailKey = cmp.Or(m.EmailKey, defaultMapping.EmailKey)
 	m.EmailVerifiedKey = cmp.Or(m.EmailVerifiedKey, defaultMapping.EmailVerifiedKey)
 	m.GroupsKey = cmp.Or(m.GroupsKey, defaultMapping.GroupsKey)
-}
-
-func isWebURL(text string) bool {
-	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }

@@ -139,7 +139,7 @@ func (p *provider) signIn(c connection, s connector.Scopes) (connector.Identity,
 func TestSettings(t *testing.T) {
 	_, problems := decode(t, object{"pkceChallenge": "s256", "clientAuthMethod": "basic", "tokenURL": "token"})
 	for _, want := range []string{
-		"clientID: is missing", "authorizationURL: must be", "tokenURL: must be", "userInfoURL: must be", "pkceChallenge: must be",
+		"clientID: is missing", "authorizationURL: is missing", "tokenURL: must be", "userInfoURL: is missing", "pkceChallenge: must be",
 		"clientAuthMethod: must be",
 	} {
 		if !strings.Contains(problems.Err().Error(), want) {

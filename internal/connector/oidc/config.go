@@ -12,6 +12,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"dex/internal/config"
+	"dex/internal/connector/settings"
 	"dex/internal/relyingparty"
 )
 
@@ -130,142 +131,106 @@ const (
 // UnmarshalConfig implements config.Unmarshaler.
 func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	type plain Config
-	problems := s.Decode((*plain)(c))
-	wrong := func(key, format string, args ...any) {
-		problems = append(problems, s.Problem(key, format, args...))
-	}
-	switch {
-	case c.Issuer == "":
-		wrong("issuer", "is missing: the provider's issuer URL, such as https://accounts.example.com")
-	case !isWebURL(c.Issuer):
-		wrong("issuer", "must be an http or https URL, such as https://accounts.example.com")
-	}
+	check := settings.Decode(s, (*plain)(c))
+	const example = "https://accounts.example.com"
+	check.Required("issuer", c.Issuer == "", "is missing: the provider's issuer URL, such as %s", example)
+	check.URL("issuer", c.Issuer, example)
 	if len(c.HostedDomains) > 0 {
-		wrong("hostedDomains", "is no longer a setting of this type: use a connector of the type google")
+		check.Fail("hostedDomains", "is no longer a setting of this type: use a connector of the type google")
 	}
-	oneOf := func(key, value string, allowed ...string) {
-		if value != "" && !slices.Contains(allowed, value) {
-			wrong(key, "must be one of %s, not %q", strings.Join(allowed, ", "), value)
-		}
-	}
-	oneOf("pkceChallenge", c.PKCEChallenge, relyingparty.ChallengeS256, relyingparty.ChallengePlain, relyingparty.ChallengeNone)
-	oneOf("clientAuthMethod", c.ClientAuthMethod, relyingparty.AuthBasic, relyingparty.AuthPost,
-		relyingparty.AuthSecretJWT, relyingparty.AuthPrivateKey, relyingparty.AuthNone)
-	oneOf("clientKeyAlgorithm", c.ClientKeyAlgorithm, string(jose.RS256), string(jose.PS256), string(jose.ES256))
-	oneOf("pushedRequests", c.PushedRequests, pushAlways, pushNever)
-	oneOf("exchangeAccessTokensBy", c.ExchangeAccessTokensBy, bySignature, byUserInfo, byIntrospection)
-	oneOf("responseMode", c.ResponseMode, "query", "form_post")
-	between := func(key string, value *time.Duration, least, most time.Duration) {
-		if value != nil && (*value < least || *value > most) {
-			wrong(key, "must be between %s and %s", least, most)
-		}
-	}
-	between("clockSkew", c.ClockSkew, 0, maxSkew)
-	between("maxKeyAge", c.MaxKeyAge, minKeyAge, maxKeyAge)
+	check.OneOf("pkceChallenge", c.PKCEChallenge, relyingparty.ChallengeS256, relyingparty.ChallengePlain, relyingparty.ChallengeNone)
+	check.OneOf("pushedRequests", c.PushedRequests, pushAlways, pushNever)
+	check.OneOf("responseMode", c.ResponseMode, "query", "form_post")
+	check.Between("clockSkew", c.ClockSkew, 0, maxSkew)
+	check.Between("maxKeyAge", c.MaxKeyAge, minKeyAge, maxKeyAge)
 	if filter := c.ClaimModifications.FilterGroupClaims.GroupsFilter; filter != "" {
 		var err error
 		if c.groupsFilter, err = regexp.Compile(filter); err != nil {
-			wrong("claimModifications.filterGroupClaims.groupsFilter", "is no regular expression: %v", err)
+			check.Fail("claimModifications.filterGroupClaims.groupsFilter", "is no regular expression: %v", err)
 		}
 	}
 	if c.VerifyACR && len(c.ACRValues) == 0 {
-		wrong("verifyACR", "needs acrValues, one of which the provider must have met")
+		check.Fail("verifyACR", "needs acrValues, one of which the provider must have met")
 	}
-	return slices.Concat(problems, c.authProblems(s), c.exchangeProblems(s), c.overrideProblems(s)).InOrder()
+	c.checkAuth(check)
+	c.checkExchange(check)
+	c.checkOverrides(check)
+	c.checkRisks(check)
+	return check.Problems()
 }
 
-// authProblems checks how we show the provider who we are.
-func (c *Config) authProblems(s config.Section) config.Problems {
-	var problems config.Problems
-	wrong := func(key, format string, args ...any) {
-		problems = append(problems, s.Problem(key, format, args...))
-	}
+// checkAuth checks how we show the provider who we are.
+func (c *Config) checkAuth(check *settings.Check) {
+	check.OneOf("clientAuthMethod", c.ClientAuthMethod, relyingparty.AuthBasic, relyingparty.AuthPost,
+		relyingparty.AuthSecretJWT, relyingparty.AuthPrivateKey, relyingparty.AuthNone)
+	check.OneOf("clientKeyAlgorithm", c.ClientKeyAlgorithm, string(jose.RS256), string(jose.PS256), string(jose.ES256))
 	if (c.ClientAuthMethod == relyingparty.AuthPrivateKey) != (c.ClientKey != "") {
-		wrong("clientKey", "goes with clientAuthMethod: private_key_jwt: the path of a private key in PEM")
+		check.Fail("clientKey", "goes with clientAuthMethod: private_key_jwt: the path of a private key in PEM")
 	}
 	if c.ClientAuthMethod == relyingparty.AuthSecretJWT && len(c.ClientSecret) < relyingparty.MinSecret {
-		wrong("clientAuthMethod", "client_secret_jwt needs a clientSecret of at least %d bytes", relyingparty.MinSecret)
+		check.Fail("clientAuthMethod", "client_secret_jwt needs a clientSecret of at least %d bytes", relyingparty.MinSecret)
 	}
 	if c.ClientKeyAlgorithm != "" && c.ClientKey == "" {
-		wrong("clientKeyAlgorithm", "goes with clientKey")
+		check.Fail("clientKeyAlgorithm", "goes with clientKey")
 	}
-	return problems
 }
 
-// exchangeProblems checks what holds for tokens of the provider that are exchanged.
-func (c *Config) exchangeProblems(s config.Section) config.Problems {
-	var problems config.Problems
-	warn := func(key, message string) {
-		p := s.Problem(key, "%s", message)
-		p.Warning = true
-		problems = append(problems, p)
-	}
+// checkExchange checks what applies to the exchange of the provider's tokens.
+func (c *Config) checkExchange(check *settings.Check) {
 	const key = "exchangeAccessTokensBy"
+	check.OneOf(key, c.ExchangeAccessTokensBy, bySignature, byUserInfo, byIntrospection)
 	switch c.ExchangeAccessTokensBy {
 	case byIntrospection:
 		if c.ClientID == "" {
-			problems = append(problems, s.Problem(key, "introspection needs a clientID, by which the provider knows who asks"))
+			check.Fail(key, "introspection needs a clientID, by which the provider knows who asks")
 		}
 	case byUserInfo:
 		if !c.GetUserInfo {
-			problems = append(problems, s.Problem(key, "userinfo needs getUserInfo: true"))
+			check.Fail(key, "userinfo needs getUserInfo: true")
 		}
 	case "":
 		if c.GetUserInfo && (c.ClientID != "" || len(c.ExchangeAudiences) > 0) {
-			warn("getUserInfo", "lets whoever may exchange tokens do so with every access token of the provider that is no JWT, whomever it "+
-				"was made for; set exchangeAccessTokensBy to introspection or signature, or to userinfo if that is meant")
+			check.Warn("getUserInfo", "lets whoever may exchange tokens do so with every access token of the provider that is no JWT, "+
+				"whomever it was made for; set exchangeAccessTokensBy to introspection or signature, or to userinfo if that is meant")
 		}
 	}
 	if c.InsecureExchangeByRequester {
-		warn("insecureExchangeByRequester", "lets every API that gets an access token exchange it, and so sign in as its user")
+		check.Warn("insecureExchangeByRequester", "lets every API that gets an access token exchange it, and so sign in as its user")
 	}
 	if c.ClientID == "" && len(c.ExchangeAudiences) == 0 {
-		warn("clientID", "is missing, so nobody can log in; and as exchangeAudiences is missing too, tokens that the issuer made for "+
+		check.Warn("clientID", "is missing, so nobody can log in; and as exchangeAudiences is missing too, tokens that the issuer made for "+
 			"anybody are exchanged: list there the audiences that you mean")
 	}
-	return problems
 }
 
-// overrideProblems checks the overrides, and warns of what is risky.
-func (c *Config) overrideProblems(s config.Section) config.Problems {
-	var problems config.Problems
-	warn := func(key, message string) {
-		p := s.Problem(key, "%s", message)
-		p.Warning = true
-		problems = append(problems, p)
-	}
+func (c *Config) checkOverrides(check *settings.Check) {
 	o, any := c.Overrides, false
 	for key, value := range map[string]string{
 		"tokenURL": o.TokenURL, "authURL": o.AuthURL, "jwksURL": o.JWKSURL, "userInfoURL": o.UserInfoURL,
 		"deviceAuthURL": o.DeviceAuthURL, "endSessionURL": o.EndSessionURL,
 	} {
 		any = any || value != ""
-		if value != "" && !isWebURL(value) {
-			problems = append(problems, s.Problem("providerDiscoveryOverrides."+key, "must be an http or https URL"))
-		}
+		check.URL("providerDiscoveryOverrides."+key, value, "https://accounts.example.com/token")
 	}
 	if any {
-		warn("providerDiscoveryOverrides", "replaces what the provider says of itself: whoever answers at these URLs can sign in as anybody")
+		check.Warn("providerDiscoveryOverrides", "replaces what the provider says of itself: whoever answers at these URLs can sign in as anybody")
 	}
+}
+
+func (c *Config) checkRisks(check *settings.Check) {
 	if c.InsecureSkipVerify {
-		warn("insecureSkipVerify", "lets anybody on the way sign in as anybody; use rootCAs")
+		check.Warn("insecureSkipVerify", "lets anybody on the way sign in as anybody; use rootCAs")
 	}
 	if c.InsecureSkipNonce && c.PKCEChallenge == relyingparty.ChallengeNone {
-		warn("insecureSkipNonce", "together with pkceChallenge: none leaves nothing that binds a code to the login that it was made for")
+		check.Warn("insecureSkipNonce", "together with pkceChallenge: none leaves nothing that binds a code to the login that it was made for")
 	}
 	shared := c.RedirectURI == "" || strings.HasSuffix(c.RedirectURI, "/callback")
 	if c.InsecureSkipIss && shared {
-		warn("insecureSkipIss", "lets another provider's answer pass for this one's; give the connector a redirectURI of its own")
+		check.Warn("insecureSkipIss", "lets another provider's answer pass for this one's; give the connector a redirectURI of its own")
 	}
 	if len(c.AllowedGroups) > 0 && !c.InsecureEnableGroups {
-		warn("allowedGroups", "is held to although insecureEnableGroups is not set; upstream would let everybody in")
+		check.Warn("allowedGroups", "is enforced although insecureEnableGroups is not set; upstream would let everybody in")
 	}
-	return problems
-}
-
-func isWebURL(text string) bool {
-	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 // scopes returns what is asked for besides openid.

@@ -109,7 +109,7 @@ func (c *connection) Begin(ctx context.Context, r connector.LoginRequest) (conne
 		return connector.Redirect{}, err
 	}
 	target, err := url.Parse(m.AuthURL)
-	if err != nil || !isWebURL(m.AuthURL) {
+	if err != nil || !outbound.IsURL(m.AuthURL) {
 		return connector.Redirect{}, fmt.Errorf("the provider's authorization_endpoint is %q", m.AuthURL)
 	}
 	params, t := c.request(m, r)

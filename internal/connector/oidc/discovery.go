@@ -173,7 +173,7 @@ func (m *metadata) dropOdd() []string {
 		"end_session_endpoint": &m.EndSessionURL, "userinfo_endpoint": &m.UserInfoURL,
 		"pushed_authorization_request_endpoint": &m.PushURL,
 	} {
-		if *address != "" && !isWebURL(*address) {
+		if *address != "" && !outbound.IsURL(*address) {
 			*address = ""
 			odd = append(odd, name)
 		}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"dex/internal/config"
+	"dex/internal/connector/settings"
 	"dex/internal/saml"
 )
 
@@ -42,90 +42,52 @@ func shortFormats() []string {
 	return short
 }
 
-// A checker collects what is wrong with the settings.
-type checker struct {
-	section config.Section
-	found   config.Problems
-}
-
-func (c *checker) fail(key, format string, args ...any) {
-	c.found = append(c.found, c.section.Problem(key, format, args...))
-}
-
-func (c *checker) warn(key, format string, args ...any) {
-	p := c.section.Problem(key, format, args...)
-	p.Warning = true
-	c.found = append(c.found, p)
-}
-
-// required reports what is empty, unless it is empty because it could not be read.
-func (c *checker) required(key string, empty bool, format string, args ...any) {
-	if empty && !c.unread(key) {
-		c.fail(key, format, args...)
-	}
-}
-
-// unread reports whether there is a value at a key that could not be read.
-func (c *checker) unread(key string) bool {
-	at := c.section.Problem(key, "").Key
-	return slices.ContainsFunc(c.found, func(p config.Problem) bool { return !p.Warning && strings.EqualFold(p.Key, at) })
-}
-
-// address checks an http or https URL.
-func (c *checker) address(key, address string) {
-	if address == "" {
-		return
-	}
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		c.fail(key, "%q is no address, such as https://idp.example.com/saml", address)
-		return
-	}
-	if u.User != nil || u.Fragment != "" {
-		c.fail(key, "must have neither a user nor a fragment (#) in it")
+// checkAddress checks an http or https URL.
+func checkAddress(check *settings.Check, key, address string) {
+	check.URL(key, address, "https://idp.example.com/saml")
+	if u, err := url.Parse(address); err == nil && (u.User != nil || u.Fragment != "") {
+		check.Fail(key, "must have neither a user nor a fragment (#) in it")
 	}
 }
 
 // hasMetadata reports whether the provider's metadata is configured.
 func (c *Config) hasMetadata() bool { return c.MetadataURL != "" || c.MetadataFile != "" }
 
-func (c *Config) checkProvider(check *checker) {
-	check.required("ssoURL", c.SSOURL == "" && !c.hasMetadata(),
+func (c *Config) checkProvider(check *settings.Check) {
+	check.Required("ssoURL", c.SSOURL == "" && !c.hasMetadata(),
 		"is missing: the provider's address for single sign-on, such as https://idp.example.com/saml/sso, or metadataURL instead")
 	for key, address := range map[string]string{"ssoURL": c.SSOURL, "sloURL": c.SLOURL, "redirectURI": c.RedirectURI} {
-		check.address(key, address)
+		checkAddress(check, key, address)
 	}
-	if c.Binding != "" && c.Binding != bindingPost && c.Binding != bindingRedirect {
-		check.fail("binding", "%q is not allowed; allowed are %q and %q", c.Binding, bindingPost, bindingRedirect)
-	}
+	check.OneOf("binding", c.Binding, bindingPost, bindingRedirect)
 	if strings.TrimSpace(c.SSOIssuer) != c.SSOIssuer {
-		check.fail("ssoIssuer", "must not begin or end with white space: issuers are compared letter by letter")
+		check.Fail("ssoIssuer", "must not begin or end with white space: issuers are compared letter by letter")
 	}
 }
 
-func (c *Config) checkCertificates(check *checker) {
+func (c *Config) checkCertificates(check *settings.Check) {
 	given := c.CA != "" || len(c.CAData) > 0
 	if c.InsecureSkipSignatureValidation {
-		check.warn("insecureSkipSignatureValidation", "lets anybody sign in as anybody: use it for trials only")
+		check.Warn("insecureSkipSignatureValidation", "lets anybody sign in as anybody: use it for trials only")
 		if given {
-			check.warn("ca", "is not looked at, because of insecureSkipSignatureValidation")
+			check.Warn("ca", "is not looked at, because of insecureSkipSignatureValidation")
 		}
 		return
 	}
-	check.required("ca", !given && !c.hasMetadata() && !check.unread("caData"),
+	check.Required("ca", !given && !c.hasMetadata() && !check.Unread("caData"),
 		"is missing: the path of a PEM file with the certificate that the provider signs with; or its content as base64 in caData; "+
 			"or metadataURL instead")
 	if c.CA != "" && len(c.CAData) > 0 {
-		check.fail("caData", "and ca are both given; give one of them")
+		check.Fail("caData", "and ca are both given; give one of them")
 		return
 	}
 	if len(c.CAData) > 0 {
 		if _, err := parseCertificates(c.CAData); err != nil {
-			check.fail("caData", "must be base64 of PEM certificates: %v", err)
+			check.Fail("caData", "must be base64 of PEM certificates: %v", err)
 		}
 	}
 	if warning := c.expiry(c.CAData); warning != "" {
-		check.warn("caData", "%s", warning)
+		check.Warn("caData", "%s", warning)
 	}
 }
 
@@ -139,20 +101,20 @@ func (c *Config) expiry(content []byte) string {
 	return all.expiry(time.Now())
 }
 
-func (c *Config) checkMetadata(check *checker) {
+func (c *Config) checkMetadata(check *settings.Check) {
 	if c.MetadataURL != "" && c.MetadataFile != "" {
-		check.fail("metadataFile", "and metadataURL are both given; give one of them")
+		check.Fail("metadataFile", "and metadataURL are both given; give one of them")
 	}
-	check.address("metadataURL", c.MetadataURL)
+	checkAddress(check, "metadataURL", c.MetadataURL)
 	if c.MetadataURL != "" && c.MetadataSigningCert == "" && !c.InsecureSkipSignatureValidation && !isSafeToFetch(c.MetadataURL) {
-		check.fail("metadataURL", "must begin with https://: whoever can change the metadata on its way can sign in as anybody; "+
+		check.Fail("metadataURL", "must begin with https://: whoever can change the metadata on its way can sign in as anybody; "+
 			"or give metadataSigningCert, if the metadata is signed")
 	}
 	if c.MetadataSigningCert != "" && !c.hasMetadata() {
-		check.fail("metadataSigningCert", "is of no use without metadataURL or metadataFile")
+		check.Fail("metadataSigningCert", "is of no use without metadataURL or metadataFile")
 	}
 	if len(c.RootCAs) > 0 && c.MetadataURL == "" {
-		check.warn("rootCAs", "is for metadataURL only, which is not given; the provider's certificate belongs into ca")
+		check.Warn("rootCAs", "is for metadataURL only, which is not given; the provider's certificate belongs into ca")
 	}
 }
 
@@ -166,83 +128,83 @@ func isSafeToFetch(address string) bool {
 	return u.Scheme == "https" || u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-func (c *Config) checkKeys(check *checker) {
+func (c *Config) checkKeys(check *settings.Check) {
 	if (c.SPCert == "") != (c.SPKey == "") {
-		check.fail("spKey", "and spCert belong together: the paths of PEM files with a key and its certificate")
+		check.Fail("spKey", "and spCert belong together: the paths of PEM files with a key and its certificate")
 	}
 	if c.SignRequests && c.SPKey == "" && c.SPCert == "" {
-		check.fail("signRequests", "needs spCert and spKey: the paths of PEM files with a certificate and its key")
+		check.Fail("signRequests", "needs spCert and spKey: the paths of PEM files with a certificate and its key")
 	}
 	if c.PreviousKey != "" && c.SPKey == "" {
-		check.fail("previousSPKey", "is the key before spKey, which is not given")
+		check.Fail("previousSPKey", "is the key before spKey, which is not given")
 	}
 }
 
-func (c *Config) checkIdentity(check *checker) {
-	check.required("usernameAttr", c.UsernameAttr == "", "is missing: the name of the attribute with the user's name, such as uid")
-	check.required("emailAttr", c.EmailAttr == "", "is missing: the name of the attribute with the user's e-mail address, such as mail")
+func (c *Config) checkIdentity(check *settings.Check) {
+	check.Required("usernameAttr", c.UsernameAttr == "", "is missing: the name of the attribute with the user's name, such as uid")
+	check.Required("emailAttr", c.EmailAttr == "", "is missing: the name of the attribute with the user's e-mail address, such as mail")
 	if c.NameIDPolicyFormat == "" || c.NameIDPolicyFormat == noNamePolicy {
 		return
 	}
 	switch nameIDFormats[c.NameIDPolicyFormat] {
 	case "":
-		check.fail("nameIDPolicyFormat", "%q is not allowed; allowed are %s, and their URNs, and %s to ask for none", c.NameIDPolicyFormat,
-			strings.Join(shortFormats(), ", "), noNamePolicy)
+		check.Fail("nameIDPolicyFormat", "must be one of %s, or their URNs, or %s to ask for none, not %q",
+			strings.Join(shortFormats(), ", "), noNamePolicy, c.NameIDPolicyFormat)
 	case nameIDFormats["encrypted"]:
 		if c.SPKey == "" {
-			check.fail("nameIDPolicyFormat", "%q needs spCert and spKey, to decrypt the names", c.NameIDPolicyFormat)
+			check.Fail("nameIDPolicyFormat", "%q needs spCert and spKey, to decrypt the names", c.NameIDPolicyFormat)
 		}
 	case nameIDFormats["transient"]:
 		if c.UserIDAttr == "" {
-			check.warn("nameIDPolicyFormat", "%q makes each login a new user, as the id of a user is the NameID; "+
+			check.Warn("nameIDPolicyFormat", "%q makes each login a new user, as the id of a user is the NameID; "+
 				"give userIDAttr, an attribute that stays the same", c.NameIDPolicyFormat)
 		}
 	}
 }
 
-func (c *Config) checkGroups(check *checker) {
+func (c *Config) checkGroups(check *settings.Check) {
 	switch {
 	case c.GroupsAttr != "":
 	case len(c.AllowedGroups) > 0:
-		check.fail("allowedGroups", "needs groupsAttr, the name of the attribute with the user's groups; without it nobody could log in")
+		check.Fail("allowedGroups", "needs groupsAttr, the name of the attribute with the user's groups; without it nobody could log in")
 	case c.GroupsDelim != "":
-		check.warn("groupsDelim", "does nothing without groupsAttr")
+		check.Warn("groupsDelim", "does nothing without groupsAttr")
 	}
 	for i, group := range c.AllowedGroups {
 		if strings.TrimSpace(group) == "" {
-			check.fail(fmt.Sprintf("allowedGroups[%d]", i), "is empty; give the name of a group")
+			check.Fail(fmt.Sprintf("allowedGroups[%d]", i), "is empty; give the name of a group")
 		}
 	}
 	if c.FilterGroups && len(c.AllowedGroups) == 0 {
-		check.warn("filterGroups", "does nothing without allowedGroups")
+		check.Warn("filterGroups", "does nothing without allowedGroups")
 	}
 }
 
-func (c *Config) checkRules(check *checker) {
+func (c *Config) checkRules(check *settings.Check) {
 	if c.ClockSkew <= 0 || c.ClockSkew > saml.MaxSkew {
-		check.fail("clockSkew", "must be above 0 and at most %v: how far the provider's clock may be off", saml.MaxSkew)
+		check.Fail("clockSkew", "must be above 0 and at most %v: how far the provider's clock may be off", saml.MaxSkew)
 	}
 	if c.MaxAge != nil && *c.MaxAge < 0 {
-		check.fail("maxAge", "must not be negative; 0 means without end")
+		check.Fail("maxAge", "must not be negative; 0 means without end")
 	}
 	if c.AllowSHA1 {
-		check.warn("allowSHA1", "takes signatures that can be forged with effort; have the provider sign with SHA-256")
+		check.Warn("allowSHA1", "takes signatures that can be forged with effort; have the provider sign with SHA-256")
 	}
 	c.checkTolerances(check)
 	c.checkContexts(check)
 }
 
-func (c *Config) checkContexts(check *checker) {
+func (c *Config) checkContexts(check *settings.Check) {
 	for i, class := range c.RequestedContexts {
 		if len(contextClasses(class)) != 1 {
-			check.fail(fmt.Sprintf("requestedAuthnContext[%d]", i), "%q is no URI, such as "+
+			check.Fail(fmt.Sprintf("requestedAuthnContext[%d]", i), "%q is no URI, such as "+
 				"urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport", class)
 		}
 	}
 	if len(c.RequestedContexts) > maxContexts {
-		check.fail("requestedAuthnContext", "has more than %d classes", maxContexts)
+		check.Fail("requestedAuthnContext", "has more than %d classes", maxContexts)
 	}
 	if c.VerifyContext && len(c.RequestedContexts) == 0 {
-		check.fail("verifyAuthnContext", "needs requestedAuthnContext, one of which the provider must have met")
+		check.Fail("verifyAuthnContext", "needs requestedAuthnContext, one of which the provider must have met")
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"dex/internal/config"
 	"dex/internal/connector"
+	"dex/internal/connector/settings"
 	"dex/internal/saml"
 )
 
@@ -75,15 +76,15 @@ const (
 func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	type plain Config
 	*c = Config{EmailVerified: true, Strict: true, ClockSkew: saml.DefaultSkew}
-	check := checker{section: s, found: s.Decode((*plain)(c))}
-	c.checkProvider(&check)
-	c.checkCertificates(&check)
-	c.checkMetadata(&check)
-	c.checkKeys(&check)
-	c.checkIdentity(&check)
-	c.checkGroups(&check)
-	c.checkRules(&check)
-	return check.found
+	check := settings.Decode(s, (*plain)(c))
+	c.checkProvider(check)
+	c.checkCertificates(check)
+	c.checkMetadata(check)
+	c.checkKeys(check)
+	c.checkIdentity(check)
+	c.checkGroups(check)
+	c.checkRules(check)
+	return check.Problems()
 }
 
 // Open makes the connector. It asks nobody; it fails if a file can't be read, or has not what it should.

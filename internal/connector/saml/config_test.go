@@ -125,8 +125,8 @@ func TestProblems(t *testing.T) {
 		warning bool
 	}{
 		"nothing wrong":             {},
-		"ssoURL is no URL":          {edit: map[string]string{"ssoURL": "idp.test/sso"}, want: "ssoURL: \"idp.test/sso\" is no address"},
-		"ssoURL with a script":      {edit: map[string]string{"ssoURL": "'javascript:alert(1)'"}, want: "is no address"},
+		"ssoURL is no URL":          {edit: map[string]string{"ssoURL": "idp.test/sso"}, want: "ssoURL: must be an http or https URL"},
+		"ssoURL with a script":      {edit: map[string]string{"ssoURL": "'javascript:alert(1)'"}, want: "must be an http or https URL"},
 		"sloURL":                    {edit: map[string]string{"sloURL": "'ftp://x.test'"}, want: "sloURL: "},
 		"redirectURI":               {edit: map[string]string{"redirectURI": "'https://x.test/#a'"}, want: "fragment"},
 		"ca and caData":             {edit: map[string]string{"caData": base64PEM()}, want: "caData: and ca are both given"},
@@ -134,7 +134,7 @@ func TestProblems(t *testing.T) {
 		"skip and ca":               {edit: map[string]string{"insecureSkipSignatureValidation": "true"}, want: "is not looked at", warning: true},
 		"skip":                      {edit: map[string]string{"ca": "", "insecureSkipSignatureValidation": "true"}, want: "anybody", warning: true},
 		"skip and both":             {edit: map[string]string{"caData": base64PEM(), "insecureSkipSignatureValidation": "true"}, want: "is not looked at", warning: true},
-		"format":                    {edit: map[string]string{"nameIDPolicyFormat": "EmailAddress"}, want: "allowed are WindowsDomainQualifiedName, X509SubjectName, emailAddress"},
+		"format":                    {edit: map[string]string{"nameIDPolicyFormat": "EmailAddress"}, want: "must be one of WindowsDomainQualifiedName, X509SubjectName, emailAddress"},
 		"format's URN":              {edit: map[string]string{"nameIDPolicyFormat": persistent}},
 		"encrypted names":           {edit: map[string]string{"nameIDPolicyFormat": "encrypted"}, want: "needs spCert and spKey"},
 		"transient names":           {edit: map[string]string{"nameIDPolicyFormat": "transient"}, want: "each login a new user", warning: true},
@@ -146,7 +146,7 @@ func TestProblems(t *testing.T) {
 		"metadata alone":            {edit: map[string]string{"metadataURL": "https://idp.test/m", "ca": "", "ssoURL": ""}},
 		"signer without metadata":   {edit: map[string]string{"metadataSigningCert": "m.pem"}, want: "metadataSigningCert: is of no use"},
 		"rootCAs without metadata":  {edit: map[string]string{"rootCAs": "[a.pem]"}, want: "belongs into ca", warning: true},
-		"binding":                   {edit: map[string]string{"binding": "artifact"}, want: `allowed are "post" and "redirect"`},
+		"binding":                   {edit: map[string]string{"binding": "artifact"}, want: "must be one of post, redirect, not"},
 		"signing without key":       {edit: map[string]string{"signRequests": "true"}, want: "signRequests: needs spCert and spKey"},
 		"key without certificate":   {edit: map[string]string{"spKey": "a.pem"}, want: "belong together"},
 		"previous without key":      {edit: map[string]string{"previousSPKey": "a.pem"}, want: "previousSPKey: "},

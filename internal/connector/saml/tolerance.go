@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"dex/internal/connector/settings"
 	"dex/internal/saml"
 )
 
@@ -45,14 +46,14 @@ var tolerances = map[string]tolerance{
 	},
 }
 
-func (c *Config) checkTolerances(check *checker) {
+func (c *Config) checkTolerances(check *settings.Check) {
 	for i, name := range c.InsecureAccept {
 		key := fmt.Sprintf("insecureAccept[%d]", i)
 		if t, known := tolerances[name]; known {
-			check.warn(key, "%s: %s; have the provider mended", name, t.means)
-		} else {
-			check.fail(key, "%q is not allowed; allowed are %s", name, strings.Join(slices.Sorted(maps.Keys(tolerances)), ", "))
+			check.Warn(key, "%s: %s; have the provider mended", name, t.means)
+			continue
 		}
+		check.Fail(key, "must be one of %s, not %q", strings.Join(slices.Sorted(maps.Keys(tolerances)), ", "), name)
 	}
 }
 
