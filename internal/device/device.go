@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"path"
 	"strings"
 	"time"
 
@@ -16,9 +15,9 @@ import (
 	"dex/internal/limit"
 	"dex/internal/login"
 	"dex/internal/oauth"
+	"dex/internal/page"
 	"dex/internal/pkce"
 	"dex/internal/policy"
-	"dex/internal/server"
 	"dex/internal/token"
 	"dex/internal/ui"
 )
@@ -48,27 +47,22 @@ type Config struct {
 
 // Endpoints are the pages and endpoints of the device flow.
 type Endpoints struct {
-	cfg   Config
-	base  string // the issuer's path, "" for the root
-	forms *server.FormGuard
+	cfg  Config
+	page *page.Frame
 }
 
 // New returns the endpoints of the device flow.
 func New(cfg Config) *Endpoints {
-	base := path.Clean("/" + cfg.IssuerURL.EscapedPath())
-	if base == "/" {
-		base = ""
-	}
-	return &Endpoints{cfg: cfg, base: base, forms: server.NewFormGuard(cfg.IssuerURL)}
+	return &Endpoints{cfg: cfg, page: page.New(cfg.IssuerURL, cfg.Pages, cfg.Log, "device login failed")}
 }
 
 // Redirect returns the page for an authorization request whose redirect URI is the way back into upstream's own device
 // flow, in either of its forms: its user code is in the state.
 func (e *Endpoints) Redirect(redirectURI, state string) (target string, ok bool) {
-	if !e.cfg.Enabled || redirectURI != oauth.DeviceCallback && redirectURI != e.base+oauth.DeviceCallback {
+	if !e.cfg.Enabled || redirectURI != oauth.DeviceCallback && redirectURI != e.page.Path(oauth.DeviceCallback, nil) {
 		return "", false
 	}
-	return e.base + "/device?" + url.Values{"user_code": {shown(state)}}.Encode(), true
+	return e.page.Path("/device", url.Values{"user_code": {shown(state)}}), true
 }
 
 // Authorize is the device authorization endpoint (RFC 8628, section 3.1).

@@ -2,14 +2,13 @@ package device
 
 import (
 	"errors"
-	"log/slog"
 	"net/http"
 	"strconv"
 
 	"dex/internal/client"
 	"dex/internal/limit"
 	"dex/internal/login"
-	"dex/internal/telemetry"
+	"dex/internal/page"
 	"dex/internal/token"
 	"dex/internal/ui"
 )
@@ -31,8 +30,8 @@ func (e *Endpoints) Form() http.Handler {
 }
 
 func (e *Endpoints) askCode(w http.ResponseWriter, r *http.Request, status int, p ui.DevicePage) {
-	p.PostURL = e.base + verifyPath
-	e.cfg.Pages.Device(w, r, status, p)
+	p.PostURL = e.page.Path(verifyPath, nil)
+	e.page.Device(w, r, status, p)
 }
 
 // shown returns as much of what a link says as a code can be long.
@@ -42,70 +41,58 @@ func shown(code string) string {
 }
 
 // Verify takes the code that a user has typed, asks whether the device is theirs, and takes the answer.
-func (e *Endpoints) Verify() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := e.forms.Check(r); err != nil {
-			e.fail(w, r, http.StatusForbidden, "The form was sent from another site.", err)
-			return
-		}
-		if err := r.ParseForm(); err != nil {
-			e.fail(w, r, http.StatusBadRequest, "The form can't be read.", err)
-			return
-		}
-		e.verify(w, r)
-	})
-}
+func (e *Endpoints) Verify() http.Handler { return e.page.Serve(e.verify) }
 
-func (e *Endpoints) verify(w http.ResponseWriter, r *http.Request) {
+func (e *Endpoints) verify(w http.ResponseWriter, r *http.Request) error {
+	if err := e.page.ReadForm(r); err != nil {
+		return err
+	}
 	typed := r.PostForm.Get("user_code")
 	d, err := e.tryCode(r, typed)
-	var exceeded *limit.Exceeded
-	switch {
-	case errors.As(err, &exceeded):
-		w.Header().Set("Retry-After", strconv.Itoa(exceeded.Seconds()))
+	if exceeded, ok := errors.AsType[*limit.Exceeded](err); ok {
+		page.RetryAfter(w, exceeded)
 		e.askCode(w, r, http.StatusTooManyRequests, ui.DevicePage{UserCode: shown(typed), Message: exceeded.Message()})
-		return
+		return nil
+	}
+	switch {
 	case errors.Is(err, token.ErrNoDevice):
 		e.askCode(w, r, http.StatusBadRequest, ui.DevicePage{UserCode: shown(typed), Invalid: true})
-		return
+		return nil
 	case err != nil:
-		e.fail(w, r, http.StatusInternalServerError, "The code can't be looked up.", err)
-		return
+		return failed(http.StatusInternalServerError, "The code can't be looked up.", err)
 	case d.Approved || d.Denied:
 		e.showResult(w, r, d)
-		return
+		return nil
 	}
 	c, err := e.cfg.Clients.Get(r.Context(), d.ClientID)
 	switch {
 	case errors.Is(err, client.ErrUnknown):
-		e.fail(w, r, http.StatusBadRequest, "The application on the device is no longer registered.", err)
-		return
+		return failed(http.StatusBadRequest, "The application on the device is no longer registered.", err)
 	case err != nil:
-		e.fail(w, r, http.StatusInternalServerError, "The application's registration can't be read.", err)
-		return
+		return failed(http.StatusInternalServerError, "The application's registration can't be read.", err)
 	}
-	e.decide(w, r, d, c)
+	return e.decide(w, r, d, c)
 }
 
 // decide goes on with the user's answer; without one it asks (RFC 8628, section 5.4): somebody may have sent the user a
 // link with the code of a device of their own.
-func (e *Endpoints) decide(w http.ResponseWriter, r *http.Request, d token.WaitingDevice, c *client.Client) {
+func (e *Endpoints) decide(w http.ResponseWriter, r *http.Request, d token.WaitingDevice, c *client.Client) error {
 	decision := r.PostForm.Get("decision")
 	switch {
 	case decision == "deny":
 		if err := e.cfg.Devices.Deny(r.Context(), d.DeviceName); err != nil {
-			e.fail(w, r, http.StatusInternalServerError, "Your answer can't be stored.", err)
-			return
+			return failed(http.StatusInternalServerError, "Your answer can't be stored.", err)
 		}
 		d.Denied = true
 		e.showResult(w, r, d)
 	case decision == "continue" || e.cfg.SkipConfirmation:
 		e.cfg.Login.BeginDevice(w, r, login.DeviceLogin{Device: d.DeviceName, Client: c, Scopes: d.Scopes})
 	default:
-		e.cfg.Pages.DeviceConfirm(w, r, ui.DeviceConfirmPage{
-			PostURL: e.base + verifyPath, UserCode: d.UserCode, Client: c.DisplayName(), RequestedScopes: d.Scopes,
+		e.page.DeviceConfirm(w, r, ui.DeviceConfirmPage{
+			PostURL: e.page.Path(verifyPath, nil), UserCode: d.UserCode, Client: c.DisplayName(), RequestedScopes: d.Scopes,
 		})
 	}
+	return nil
 }
 
 // tryCode finds the device of a code. Wrong ones count.
@@ -123,41 +110,32 @@ func (e *Endpoints) tryCode(r *http.Request, typed string) (token.WaitingDevice,
 }
 
 // Result is the page at which a login for a device ends.
-func (e *Endpoints) Result() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		d, err := e.tryCode(r, r.URL.Query().Get("state"))
-		var exceeded *limit.Exceeded
-		switch {
-		case errors.As(err, &exceeded):
-			w.Header().Set("Retry-After", strconv.Itoa(exceeded.Seconds()))
-			e.fail(w, r, http.StatusTooManyRequests, exceeded.Message(), err)
-		case errors.Is(err, token.ErrNoDevice), err == nil && !d.Approved && !d.Denied:
-			e.fail(w, r, http.StatusBadRequest, "No login has ended here, or it is too long ago.", err)
-		case err != nil:
-			e.fail(w, r, http.StatusInternalServerError, "The device can't be looked up.", err)
-		default:
-			e.showResult(w, r, d)
-		}
-	})
+func (e *Endpoints) Result() http.Handler { return e.page.Serve(e.result) }
+
+func (e *Endpoints) result(w http.ResponseWriter, r *http.Request) error {
+	d, err := e.tryCode(r, r.URL.Query().Get("state"))
+	if exceeded, ok := errors.AsType[*limit.Exceeded](err); ok {
+		return page.TooMany(exceeded)
+	}
+	switch {
+	case errors.Is(err, token.ErrNoDevice), err == nil && !d.Approved && !d.Denied:
+		return failed(http.StatusBadRequest, "No login has ended here, or it is too long ago.", err)
+	case err != nil:
+		return failed(http.StatusInternalServerError, "The device can't be looked up.", err)
+	}
+	e.showResult(w, r, d)
+	return nil
 }
 
 func (e *Endpoints) showResult(w http.ResponseWriter, r *http.Request, d token.WaitingDevice) {
-	page := ui.DeviceResultPage{ClientName: d.ClientID, Denied: d.Denied}
+	shown := ui.DeviceResultPage{ClientName: d.ClientID, Denied: d.Denied}
 	if c, err := e.cfg.Clients.Get(r.Context(), d.ClientID); err == nil {
-		page.ClientName = c.DisplayName()
+		shown.ClientName = c.DisplayName()
 	}
-	e.cfg.Pages.DeviceResult(w, r, page)
+	e.page.DeviceResult(w, r, shown)
 }
 
-func (e *Endpoints) fail(w http.ResponseWriter, r *http.Request, status int, message string, err error) {
-	level := slog.LevelInfo
-	if status >= http.StatusInternalServerError {
-		level = slog.LevelError
-	}
-	e.cfg.Log.Log(r.Context(), level, "device login failed", "path", r.URL.Path, "err", err)
-	page := ui.ErrorPage{ErrMsg: message, RequestID: telemetry.RequestID(r.Context())}
-	if status != http.StatusTooManyRequests { // who has to wait need not start again
-		page.Hint = "Start again on the device, and enter its new code."
-	}
-	e.cfg.Pages.Error(w, r, status, page)
+// failed is the error for a user who has to start again.
+func failed(status int, message string, cause error) error {
+	return page.Errorf(status, "%s", message).Hint("Start again on the device, and enter its new code.").Because(cause)
 }

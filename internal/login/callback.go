@@ -8,6 +8,7 @@ import (
 
 	"dex/internal/connector"
 	"dex/internal/federation"
+	"dex/internal/page"
 	"dex/internal/ui"
 )
 
@@ -48,7 +49,7 @@ func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
 	}
 	provider, ok := source.Instance.(connector.Callback)
 	if !ok {
-		return pageErrorf(http.StatusBadRequest, "This way to log in does not lead over another provider.")
+		return page.Errorf(http.StatusBadRequest, "This way to log in does not lead over another provider.")
 	}
 	if req.Done {
 		if f.cfg.AnyBrowser { // the id shows nothing of who asks, and the consent page is for whoever brought the answer
@@ -72,8 +73,8 @@ func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
 // readAnswer reads a provider's answer and returns the state in it. It comes from another site, so that the login that the
 // browser holds under the state is all that vouches for it.
 func (f *Flow) readAnswer(r *http.Request) (state string, err error) {
-	if err := r.ParseForm(); err != nil {
-		return "", errUnreadable("The provider's answer can't be read.", err)
+	if err := page.Parse(r, "The provider's answer can't be read."); err != nil {
+		return "", err
 	}
 	answer := r.URL.Query()
 	if r.Method == http.MethodPost {
@@ -81,8 +82,8 @@ func (f *Flow) readAnswer(r *http.Request) (state string, err error) {
 	}
 	for _, name := range answerParameters {
 		if len(answer[name]) > 1 || len(r.Form[name]) > 1 {
-			return "", pageErrorf(http.StatusBadRequest, "The provider's answer says something twice.").
-				because(fmt.Errorf("the parameter %s is given more than once", name))
+			return "", page.Errorf(http.StatusBadRequest, "The provider's answer says something twice.").
+				Because(fmt.Errorf("the parameter %s is given more than once", name))
 		}
 	}
 	if r.PostForm.Has(samlResponse) {
@@ -97,9 +98,9 @@ func (f *Flow) repost(w http.ResponseWriter, r *http.Request, state string) bool
 	if r.Method != http.MethodPost || !idForm.MatchString(state) || r.PostForm.Has(fieldReposted) {
 		return false
 	}
-	fields := append(formFields(r.PostForm), ui.FormField{Name: fieldReposted, Value: "1"})
+	fields := append(page.Fields(r.PostForm), ui.FormField{Name: fieldReposted, Value: "1"})
 	w.Header().Set("Cache-Control", "no-store")
-	f.cfg.Pages.FormPost(w, r, ui.FormPostPage{Heading: "Logging you in", URL: r.URL.EscapedPath(), Fields: fields})
+	f.page.FormPost(w, r, ui.FormPostPage{Heading: "Logging you in", URL: r.URL.EscapedPath(), Fields: fields})
 	return true
 }
 
@@ -110,5 +111,5 @@ func (f *Flow) leave(w http.ResponseWriter, r *http.Request, name string, to con
 		http.Redirect(w, r, to.URL, http.StatusFound)
 		return
 	}
-	f.cfg.Pages.FormPost(w, r, ui.FormPostPage{Source: name, URL: to.URL, Fields: formFields(to.Form)})
+	f.page.FormPost(w, r, ui.FormPostPage{Source: name, URL: to.URL, Fields: page.Fields(to.Form)})
 }

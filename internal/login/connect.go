@@ -9,6 +9,7 @@ import (
 	"dex/internal/connector"
 	"dex/internal/federation"
 	"dex/internal/oauth"
+	"dex/internal/page"
 	"dex/internal/token"
 )
 
@@ -124,8 +125,8 @@ func (f *Flow) underWay(r *http.Request, id string) (*request, *federation.Opene
 		return nil, nil, errLostRequest(err)
 	}
 	if named := r.PathValue("connector"); named != "" && named != req.ConnectorID {
-		return nil, nil, pageErrorf(http.StatusBadRequest, "This login was begun in another way.").
-			hint("Go back to the application and log in again.")
+		return nil, nil, page.Errorf(http.StatusBadRequest, "This login was begun in another way.").
+			Hint("Go back to the application and log in again.")
 	}
 	source, err := f.cfg.Connectors.Open(r.Context(), req.ConnectorID)
 	if err != nil {

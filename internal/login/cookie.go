@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base32"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"dex/internal/id"
+	"dex/internal/page"
 	"dex/internal/seal"
 )
 
@@ -76,10 +78,11 @@ type keeper interface {
 	forget(w http.ResponseWriter, r *http.Request, id string)
 }
 
-func newKeeper(cfg Config, base string) keeper {
+func newKeeper(cfg Config) keeper {
 	if cfg.AnyBrowser {
 		return newStoredRequests(cfg)
 	}
+	base := cmp.Or(page.Base(cfg.IssuerURL), "/")
 	k := &cookies{ring: cfg.Ring, path: base, secure: cfg.IssuerURL.Scheme == "https", now: cfg.Now}
 	switch {
 	case k.secure && base == "/":

@@ -8,6 +8,7 @@ import (
 	"dex/internal/connector"
 	"dex/internal/federation"
 	"dex/internal/oauth"
+	"dex/internal/page"
 	"dex/internal/telemetry"
 	"dex/internal/ui"
 )
@@ -44,13 +45,13 @@ func (f *Flow) ended(ctx context.Context, req *request, op federation.Operation,
 		}
 	case connector.Unavailable:
 		if f.cfg.ShowFailures {
-			return pageErrorf(http.StatusServiceUnavailable, "The service that you log in with does not answer.").
-				hint("Go back to the application and log in again in a moment.").because(failure)
+			return page.Errorf(http.StatusServiceUnavailable, "The service that you log in with does not answer.").
+				Hint("Go back to the application and log in again in a moment.").Because(failure)
 		}
 	case connector.TokenRefused, connector.Broken:
 		if f.cfg.ShowFailures {
-			return pageErrorf(http.StatusInternalServerError, "The service that you log in with has failed.").
-				hint("Trying again does not help. Tell the people who run this login.").because(failure)
+			return page.Errorf(http.StatusInternalServerError, "The service that you log in with has failed.").
+				Hint("Trying again does not help. Tell the people who run this login.").Because(failure)
 		}
 	case connector.Cancelled: // who refused at the source knows why, and goes straight back
 	case connector.Succeeded, connector.WrongPassword:
@@ -59,8 +60,8 @@ func (f *Flow) ended(ctx context.Context, req *request, op federation.Operation,
 }
 
 func (f *Flow) showDenial(w http.ResponseWriter, r *http.Request, d *denial) {
-	f.logFailure(r, http.StatusForbidden, d)
-	page := ui.ErrorPage{
+	f.page.LogFailure(r, http.StatusForbidden, d)
+	shown := ui.ErrorPage{
 		ErrMsg:    d.message,
 		Hint:      d.advice,
 		RequestID: telemetry.RequestID(r.Context()),
@@ -69,9 +70,9 @@ func (f *Flow) showDenial(w http.ResponseWriter, r *http.Request, d *denial) {
 	}
 	if d.req.RedirectURI != oauth.RedirectOutOfBand {
 		back := f.reply(d.req, errorParams(d.err))
-		page.Back = &back
+		shown.Back = &back
 	}
 	f.requests.forget(w, r, d.req.ID)
 	w.Header().Set("Cache-Control", "no-store")
-	f.cfg.Pages.Error(w, r, http.StatusForbidden, page)
+	f.page.Error(w, r, http.StatusForbidden, shown)
 }

@@ -10,6 +10,7 @@ import (
 	"dex/internal/client"
 	"dex/internal/federation"
 	"dex/internal/oauth"
+	"dex/internal/page"
 	"dex/internal/token"
 )
 
@@ -36,9 +37,7 @@ func (f *Flow) BeginDevice(w http.ResponseWriter, r *http.Request, d DeviceLogin
 		ClientID: d.Client.ID, Scopes: d.Scopes, UserCode: d.Device.UserCode, DeviceID: d.Device.ID,
 		Expires: f.now().Add(f.cfg.RequestLifetime),
 	}
-	if err := f.offer(w, r, req, d.Client); err != nil {
-		f.fail(w, r, err)
-	}
+	f.serve(func(w http.ResponseWriter, r *http.Request) error { return f.offer(w, r, req, d.Client) }).ServeHTTP(w, r)
 }
 
 // device returns which device the login is for.
@@ -48,7 +47,7 @@ func (req *request) device() token.DeviceName {
 
 // deviceResult is where the user sees how a login for a device has ended.
 func (f *Flow) deviceResult(userCode string) string {
-	return f.stepPath(oauth.DeviceCallback, url.Values{"state": {userCode}})
+	return f.page.Path(oauth.DeviceCallback, url.Values{"state": {userCode}})
 }
 
 // devicePage returns where an authorization request belongs whose redirect URI is upstream's way back into its own device
@@ -85,30 +84,30 @@ func (f *Flow) resume(r *http.Request) (*request, *client.Client, error) {
 // endDevice ends a login for a device with an error, and says more if that is a denial. The device hears of a refusal; after
 // everything else its user may try again.
 func (f *Flow) endDevice(w http.ResponseWriter, r *http.Request, e *answerError, denied *denial) {
-	f.logFailure(r, e.err.Status(), e)
+	f.page.LogFailure(r, e.err.Status(), e)
 	if e.err.Code != oauth.AccessDenied {
-		page := pageErrorf(e.err.Status(), "%s", e.err.PublicDescription())
+		shown := page.Errorf(e.err.Status(), "%s", e.err.PublicDescription())
 		if failure, ok := errors.AsType[*federation.Failure](e.err); ok && !failure.Outcome.RetryHelps() {
-			page = page.hint("Tell the people who run this login.")
+			shown = shown.Hint("Tell the people who run this login.")
 		} else {
-			page = page.hint("Try again, with the code that the device shows.")
+			shown = shown.Hint("Try again, with the code that the device shows.")
 		}
-		f.showError(w, r, page)
+		f.page.Show(w, r, shown)
 		return
 	}
 	if err := f.cfg.Devices.Deny(r.Context(), e.req.device()); err != nil {
-		f.fail(w, r, pageErrorf(http.StatusInternalServerError, "The device can't be told.").because(err))
+		f.page.Fail(w, r, page.Errorf(http.StatusInternalServerError, "The device can't be told.").Because(err))
 		return
 	}
 	f.requests.forget(w, r, e.req.ID)
 	if !errors.Is(e, errNoConsent) { // who refused knows why
 		const refused = "The device was refused. To try again, start on the device, and enter its new code."
-		page := pageErrorf(http.StatusForbidden, "%s", e.err.PublicDescription()).hint(refused)
+		shown := page.Errorf(http.StatusForbidden, "%s", e.err.PublicDescription()).Hint(refused)
 		if denied != nil {
-			page.message = denied.message
-			page.advice = strings.TrimSpace(denied.advice + " " + refused)
+			shown.Message = denied.message
+			shown.Advice = strings.TrimSpace(denied.advice + " " + refused)
 		}
-		f.showError(w, r, page)
+		f.page.Show(w, r, shown)
 		return
 	}
 	http.Redirect(w, r, f.deviceResult(e.req.UserCode), http.StatusSeeOther)
@@ -120,10 +119,10 @@ func (f *Flow) approveDevice(w http.ResponseWriter, r *http.Request, req *reques
 	var refused *oauth.Error
 	switch {
 	case errors.As(err, &refused):
-		return pageErrorf(http.StatusBadRequest, "%s", refused.PublicDescription()).because(err).
-			hint("Start again on the device, and enter its new code.")
+		return page.Errorf(http.StatusBadRequest, "%s", refused.PublicDescription()).Because(err).
+			Hint("Start again on the device, and enter its new code.")
 	case err != nil:
-		return pageErrorf(http.StatusInternalServerError, "The device can't be told.").because(err)
+		return page.Errorf(http.StatusInternalServerError, "The device can't be told.").Because(err)
 	}
 	result := f.deviceResult(req.UserCode)
 	f.letGo(w, r, req, result)

@@ -21,6 +21,7 @@ import (
 	"dex/internal/connector"
 	"dex/internal/federation"
 	"dex/internal/oauth"
+	"dex/internal/page"
 	"dex/internal/store"
 	"dex/internal/token"
 	"dex/internal/ui"
@@ -98,8 +99,8 @@ func (f *Flow) finish(
 		p, err = f.repeat(r.Context(), req.ID, p)
 	}
 	if err != nil {
-		return pageErrorf(http.StatusInternalServerError, "Your login can't be stored.").
-			hint("Try again in a moment.").because(err)
+		return page.Errorf(http.StatusInternalServerError, "Your login can't be stored.").
+			Hint("Try again in a moment.").Because(err)
 	}
 	req.Done, req.Expires = true, p.Expires
 	if !f.cfg.AnyBrowser { // where the request is stored, whoever reads the storage could redeem the code
@@ -138,14 +139,14 @@ func (f *Flow) goOn(w http.ResponseWriter, r *http.Request, req *request) error 
 		return errLostRequest(errNoRequest)
 	}
 	if err != nil {
-		return pageErrorf(http.StatusInternalServerError, "Your login can't be read.").because(err)
+		return page.Errorf(http.StatusInternalServerError, "Your login can't be read.").Because(err)
 	}
 	f.showApproval(w, r, req, p.Value.Key)
 	return nil
 }
 
 func (f *Flow) showApproval(w http.ResponseWriter, r *http.Request, req *request, key []byte) {
-	target := f.stepPath("/approval", url.Values{"req": {req.ID}, "hmac": {stepMAC(key, req.ID, stepApproval)}})
+	target := f.page.Path("/approval", url.Values{"req": {req.ID}, "hmac": {stepMAC(key, req.ID, stepApproval)}})
 	http.Redirect(w, r, target, http.StatusSeeOther)
 }
 
@@ -180,7 +181,7 @@ func (f *Flow) issue(w http.ResponseWriter, r *http.Request, req *request, a tok
 	}
 	if req.RedirectURI == oauth.RedirectOutOfBand {
 		f.letGo(w, r, req, "")
-		f.cfg.Pages.OOB(w, r, ui.OOBPage{Code: params.Get("code"), Lifetime: f.cfg.Codes.Lifetime(req.RedirectURI)})
+		f.page.OOB(w, r, ui.OOBPage{Code: params.Get("code"), Lifetime: f.cfg.Codes.Lifetime(req.RedirectURI)})
 		return nil
 	}
 	back := f.reply(req, params)
@@ -257,11 +258,11 @@ func (f *Flow) approval(w http.ResponseWriter, r *http.Request) error {
 		return errLostRequest(errNoRequest)
 	}
 	if err != nil {
-		return pageErrorf(http.StatusInternalServerError, "Your login can't be read.").because(err)
+		return page.Errorf(http.StatusInternalServerError, "Your login can't be read.").Because(err)
 	}
 	if !validMAC(p.Value.Key, id, stepApproval, r.URL.Query().Get("hmac")) {
-		return pageErrorf(http.StatusUnauthorized, "The address of this page is not complete.").
-			hint("Go back to the application and log in again.")
+		return page.Errorf(http.StatusUnauthorized, "The address of this page is not complete.").
+			Hint("Go back to the application and log in again.")
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
@@ -273,7 +274,7 @@ func (f *Flow) approval(w http.ResponseWriter, r *http.Request) error {
 		return f.answerConsent(w, r, req, p)
 	}
 	w.Header().Set("Allow", "GET, HEAD, POST")
-	return pageErrorf(http.StatusMethodNotAllowed, "This page takes GET and POST requests only.")
+	return page.Errorf(http.StatusMethodNotAllowed, "This page takes GET and POST requests only.")
 }
 
 func (f *Flow) askConsent(w http.ResponseWriter, r *http.Request, req *request, p pending) error {
@@ -282,7 +283,7 @@ func (f *Flow) askConsent(w http.ResponseWriter, r *http.Request, req *request, 
 		return err
 	}
 	id := p.Authorization.Identity
-	page := ui.ApprovalPage{
+	shown := ui.ApprovalPage{
 		User:            id.Username,
 		Email:           id.Email,
 		Connector:       f.connectorName(r.Context(), p.Authorization.ConnectorID),
@@ -293,14 +294,14 @@ func (f *Flow) askConsent(w http.ResponseWriter, r *http.Request, req *request, 
 		OtherAccountURL: f.restart(req),
 		UserCode:        req.UserCode,
 	}
-	f.cfg.Pages.Approval(w, r, page)
+	f.page.Approval(w, r, shown)
 	return nil
 }
 
 // answerConsent ends the login. The first answer counts; for a while the same answer, given again, leads to the same: the
 // button was pressed twice, or the storage failed somewhere on the way.
 func (f *Flow) answerConsent(w http.ResponseWriter, r *http.Request, req *request, p store.Entry[pending]) error {
-	if err := f.readForm(r); err != nil {
+	if err := f.page.ReadForm(r); err != nil {
 		return err
 	}
 	approved := r.PostForm.Get("approval") == "approve"
@@ -353,8 +354,8 @@ func (p *pending) answered(approved bool) bool { return !p.Answered.IsZero() && 
 
 // errNotStored is the page for an answer that the user can give again.
 func errNotStored(cause error) error {
-	return pageErrorf(http.StatusInternalServerError, "Your answer can't be stored.").
-		hint("Go back, and answer again in a moment.").because(cause)
+	return page.Errorf(http.StatusInternalServerError, "Your answer can't be stored.").
+		Hint("Go back, and answer again in a moment.").Because(cause)
 }
 
 // errNoConsent says that it was the user who refused.

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"path"
 	"slices"
 	"time"
 
@@ -17,10 +16,10 @@ import (
 	"dex/internal/federation"
 	"dex/internal/limit"
 	"dex/internal/oauth"
+	"dex/internal/page"
 	"dex/internal/pkce"
 	"dex/internal/policy"
 	"dex/internal/seal"
-	"dex/internal/server"
 	"dex/internal/store"
 	"dex/internal/token"
 	"dex/internal/ui"
@@ -75,30 +74,23 @@ type Config struct {
 // Flow serves the pages of a login.
 type Flow struct {
 	cfg      Config
-	base     string // the issuer's path, "" for the root
+	page     *page.Frame
 	requests keeper
 	pending  *store.Table[pending]
-	forms    *server.FormGuard
 	log      *slog.Logger
 	now      func() time.Time
 }
 
 // New returns the pages of a login.
 func New(cfg Config) *Flow {
-	base := path.Clean("/" + cfg.IssuerURL.EscapedPath())
-	f := &Flow{
+	return &Flow{
 		cfg:      cfg,
-		base:     base,
-		requests: newKeeper(cfg, base),
+		page:     page.New(cfg.IssuerURL, cfg.Pages, cfg.Log, "login failed"),
+		requests: newKeeper(cfg),
 		pending:  pendingIn(cfg.Store),
-		forms:    server.NewFormGuard(cfg.IssuerURL),
 		log:      cfg.Log,
 		now:      cfg.Now,
 	}
-	if f.base == "/" {
-		f.base = ""
-	}
-	return f
 }
 
 // Authorize is the authorization endpoint: it begins a login, at once where there is nothing to choose.
@@ -109,7 +101,7 @@ func (f *Flow) authorize(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, target, http.StatusFound) //nolint:gosec // G710: a path of ours
 		return nil
 	}
-	req, c, err := f.read(w, r)
+	req, c, err := f.read(r)
 	if err != nil {
 		return err
 	}
@@ -117,12 +109,12 @@ func (f *Flow) authorize(w http.ResponseWriter, r *http.Request) error {
 }
 
 // read returns the request that the browser brings, or the one that it holds already.
-func (f *Flow) read(w http.ResponseWriter, r *http.Request) (*request, *client.Client, error) {
+func (f *Flow) read(r *http.Request) (*request, *client.Client, error) {
 	req, c, err := f.resume(r)
 	if req != nil || err != nil {
 		return req, c, err
 	}
-	return f.parse(w, r)
+	return f.parse(r)
 }
 
 // offer lets the user choose where to sign in, or begins at once where there is nothing to choose.
@@ -204,15 +196,15 @@ func (f *Flow) choose(
 		return err
 	}
 	query := "?" + params.Encode()
-	page := ui.LoginPage{Client: c.DisplayName()}
+	shown := ui.LoginPage{Client: c.DisplayName()}
 	for _, d := range choice {
-		page.Connectors = append(page.Connectors, ui.ConnectorLink{
+		shown.Connectors = append(shown.Connectors, ui.ConnectorLink{
 			ID: d.ID, Name: d.Name, Type: d.Type,
 			URL:     f.connectorPath(d.ID) + query,
 			Failing: f.cfg.Connectors.Failing(d.ID),
 		})
 	}
-	f.cfg.Pages.Login(w, r, page)
+	f.page.Login(w, r, shown)
 	return nil
 }
 
@@ -235,13 +227,13 @@ func (f *Flow) authorizeConnector(w http.ResponseWriter, r *http.Request) error 
 		http.Redirect(w, r, target, http.StatusFound) //nolint:gosec // G710: a path of ours
 		return nil
 	}
-	req, c, err := f.read(w, r)
+	req, c, err := f.read(r)
 	if err != nil {
 		return err
 	}
 	id := r.PathValue("connector")
 	if req.UserCode == "" && req.ConnectorID != "" && req.ConnectorID != id {
-		return pageErrorf(http.StatusBadRequest, "The request names two different connectors.")
+		return page.Errorf(http.StatusBadRequest, "The request names two different connectors.")
 	}
 	all, err := f.cfg.Connectors.List(r.Context())
 	if err != nil {
@@ -249,14 +241,14 @@ func (f *Flow) authorizeConnector(w http.ResponseWriter, r *http.Request) error 
 	}
 	i := slices.IndexFunc(all, func(d *federation.Definition) bool { return d.ID == id })
 	if i < 0 || !all[i].BeginsLogins() {
-		return pageErrorf(http.StatusBadRequest, "There is no such way to log in.").
-			hint("Go back to the application and log in again.")
+		return page.Errorf(http.StatusBadRequest, "There is no such way to log in.").
+			Hint("Go back to the application and log in again.")
 	}
 	if err := f.checkFactor(req, c); err != nil {
 		return err
 	}
 	if err := f.cfg.Policy.Connector(c, all[i], req.grant()); err != nil {
-		return pageErrorf(http.StatusForbidden, "The application does not accept this way to log in.").because(err)
+		return page.Errorf(http.StatusForbidden, "The application does not accept this way to log in.").Because(err)
 	}
 	return f.begin(w, r, req, all[i])
 }
@@ -283,10 +275,5 @@ func tooLong(req *request, err error) error {
 
 // connectorPath returns the path that begins a login through a connector. The id is encoded once.
 func (f *Flow) connectorPath(id string) string {
-	return f.base + "/auth/" + url.PathEscape(id)
-}
-
-// stepPath returns the path of a step with its parameters.
-func (f *Flow) stepPath(step string, params url.Values) string {
-	return f.base + step + "?" + params.Encode()
+	return f.page.Path("/auth/"+url.PathEscape(id), nil)
 }

@@ -6,6 +6,7 @@ import (
 
 	"dex/internal/connector"
 	"dex/internal/federation"
+	"dex/internal/page"
 )
 
 // Metadata is the document that tells a connector's provider about us.
@@ -18,14 +19,14 @@ func (f *Flow) metadata(w http.ResponseWriter, r *http.Request) error {
 		return errNoMetadata()
 	}
 	if err != nil {
-		return pageErrorf(http.StatusServiceUnavailable, "The connector can't be used at the moment.").because(err)
+		return page.Errorf(http.StatusServiceUnavailable, "The connector can't be used at the moment.").Because(err)
 	}
 	source, err := f.cfg.Connectors.Open(r.Context(), id)
 	if errors.Is(err, federation.ErrUnknown) {
 		return errNoMetadata()
 	}
 	if err != nil {
-		return pageErrorf(http.StatusServiceUnavailable, "The connector can't be used at the moment.").because(err)
+		return page.Errorf(http.StatusServiceUnavailable, "The connector can't be used at the moment.").Because(err)
 	}
 	publisher, ok := source.Instance.(connector.Metadata)
 	if !ok {
@@ -33,7 +34,7 @@ func (f *Flow) metadata(w http.ResponseWriter, r *http.Request) error {
 	}
 	document, mediaType, err := publisher.Metadata(r.Context())
 	if err != nil {
-		return pageErrorf(http.StatusInternalServerError, "The document can't be made.").because(err)
+		return page.Errorf(http.StatusInternalServerError, "The document can't be made.").Because(err)
 	}
 	w.Header().Set("Content-Type", mediaType)
 	_, _ = w.Write(document) //nolint:gosec // G705: no HTML, and nothing of the request in it
@@ -41,5 +42,5 @@ func (f *Flow) metadata(w http.ResponseWriter, r *http.Request) error {
 }
 
 func errNoMetadata() error {
-	return pageErrorf(http.StatusNotFound, "No connector of this name has a document to show.")
+	return page.Errorf(http.StatusNotFound, "No connector of this name has a document to show.")
 }

@@ -3,12 +3,12 @@ package login
 import (
 	"errors"
 	"net/http"
-	"strconv"
 
 	"dex/internal/connector"
 	"dex/internal/federation"
 	"dex/internal/limit"
 	"dex/internal/oauth"
+	"dex/internal/page"
 	"dex/internal/ui"
 )
 
@@ -22,53 +22,53 @@ func (f *Flow) password(w http.ResponseWriter, r *http.Request) error {
 	}
 	checker, ok := source.Instance.(connector.Password)
 	if !ok {
-		return pageErrorf(http.StatusBadRequest, "This way to log in takes no password.")
+		return page.Errorf(http.StatusBadRequest, "This way to log in takes no password.")
 	}
-	page, err := f.passwordPage(r, req, source, checker)
+	form, err := f.passwordPage(r, req, source, checker)
 	if err != nil {
 		return err
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		if negotiator, ok := source.Instance.(connector.Negotiator); ok {
-			return f.negotiate(w, r, req, source, negotiator, page)
+			return f.negotiate(w, r, req, source, negotiator, form)
 		}
-		f.cfg.Pages.Password(w, r, http.StatusOK, page)
+		f.page.Password(w, r, http.StatusOK, form)
 		return nil
 	case http.MethodPost:
-		return f.checkPassword(w, r, req, source, checker, page)
+		return f.checkPassword(w, r, req, source, checker, form)
 	}
 	w.Header().Set("Allow", "GET, HEAD, POST")
-	return pageErrorf(http.StatusMethodNotAllowed, "This page takes GET and POST requests only.")
+	return page.Errorf(http.StatusMethodNotAllowed, "This form takes GET and POST requests only.")
 }
 
 func (f *Flow) checkPassword(
 	w http.ResponseWriter, r *http.Request, req *request, source *federation.Opened, checker connector.Password,
-	page ui.PasswordPage,
+	form ui.PasswordPage,
 ) error {
-	if err := f.readForm(r); err != nil {
+	if err := f.readPasswords(r); err != nil {
 		return err
 	}
-	page.Username = r.PostForm.Get("login")
+	form.Username = r.PostForm.Get("login")
 	identity, ok, err := f.cfg.Limits.CheckPassword(r.Context(), source.ID, checker, req.connectorScopes(),
-		page.Username, r.PostForm.Get("password"))
+		form.Username, r.PostForm.Get("password"))
 	if exceeded, tooMany := errors.AsType[*limit.Exceeded](err); tooMany {
-		f.logFailure(r, http.StatusTooManyRequests, err)
-		w.Header().Set("Retry-After", strconv.Itoa(exceeded.Seconds()))
-		page.Message = exceeded.Message()
-		f.cfg.Pages.Password(w, r, http.StatusTooManyRequests, page)
+		f.page.LogFailure(r, http.StatusTooManyRequests, err)
+		page.RetryAfter(w, exceeded)
+		form.Message = exceeded.Message()
+		f.page.Password(w, r, http.StatusTooManyRequests, form)
 		return nil
 	}
 	if err == nil && !ok {
 		f.cfg.Connectors.Count(source.ID, federation.PasswordForm, connector.WrongPassword)
 		f.log.ErrorContext(r.Context(), "failed login attempt: Invalid credentials.",
-			"connector_id", source.ID, "user", page.Username)
-		page.Invalid = true
-		f.cfg.Pages.Password(w, r, http.StatusUnauthorized, page)
+			"connector_id", source.ID, "user", form.Username)
+		form.Invalid = true
+		f.page.Password(w, r, http.StatusUnauthorized, form)
 		return nil
 	}
 	if err := f.ended(r.Context(), req, federation.PasswordForm, err); err != nil {
-		return f.showFailure(w, r, page, err, formFailure{
+		return f.showFailure(w, r, form, err, formFailure{
 			passing: "Your password can't be checked at the moment. Please try again.",
 			lasting: "Your password can't be checked. Trying again does not help: tell the people who run this login.",
 		})
@@ -87,7 +87,7 @@ type formFailure struct {
 
 // showFailure shows the form again where a source has failed: the user can try again, or choose another way to log in, and
 // the application could only give up. Any other error is returned.
-func (f *Flow) showFailure(w http.ResponseWriter, r *http.Request, page ui.PasswordPage, err error, says formFailure) error {
+func (f *Flow) showFailure(w http.ResponseWriter, r *http.Request, form ui.PasswordPage, err error, says formFailure) error {
 	failure, ok := errors.AsType[*federation.Failure](err)
 	if !ok {
 		return err
@@ -95,14 +95,14 @@ func (f *Flow) showFailure(w http.ResponseWriter, r *http.Request, page ui.Passw
 	var status int
 	switch failure.Outcome {
 	case connector.Unavailable:
-		status, page.Message = http.StatusServiceUnavailable, says.passing
+		status, form.Message = http.StatusServiceUnavailable, says.passing
 	case connector.Broken, connector.TokenRefused:
-		status, page.Message = http.StatusInternalServerError, says.lasting
+		status, form.Message = http.StatusInternalServerError, says.lasting
 	default:
 		return err
 	}
-	f.logFailure(r, status, failure)
-	f.cfg.Pages.Password(w, r, status, page)
+	f.page.LogFailure(r, status, failure)
+	f.page.Password(w, r, status, form)
 	return nil
 }
 
@@ -120,31 +120,28 @@ func (f *Flow) passwordPage(
 	if err != nil {
 		return ui.PasswordPage{}, err
 	}
-	page := ui.PasswordPage{
+	form := ui.PasswordPage{
 		PostURL:        r.URL.RequestURI(),
 		Username:       req.LoginHint,
 		UsernamePrompt: checker.Prompt(),
 		Client:         c.DisplayName(),
 	}
 	if source.Type != localType { // whose users have no other account that could be meant
-		page.Connector = source.Name
+		form.Connector = source.Name
 	}
 	if len(choice) > 1 {
-		page.BackLink = f.restart(req)
+		form.BackLink = f.restart(req)
 	}
-	return page, nil
+	return form, nil
 }
 
-// readForm reads the body of one of our forms, which no other site may send (CSRF).
-func (f *Flow) readForm(r *http.Request) error {
-	if err := f.forms.Check(r); err != nil {
-		return pageErrorf(http.StatusForbidden, "The form was sent from another site.").because(err)
-	}
-	if err := r.ParseForm(); err != nil {
-		return errUnreadable("The form can't be read.", err)
+// readPasswords reads the password form.
+func (f *Flow) readPasswords(r *http.Request) error {
+	if err := f.page.ReadForm(r); err != nil {
+		return err
 	}
 	if oauth.TooLong("username", r.PostForm.Get("login")) || oauth.TooLong("password", r.PostForm.Get("password")) {
-		return pageErrorf(http.StatusBadRequest, "The name or the password is too long.")
+		return page.Errorf(http.StatusBadRequest, "The name or the password is too long.")
 	}
 	return nil
 }

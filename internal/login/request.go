@@ -13,6 +13,7 @@ import (
 	"dex/internal/client"
 	"dex/internal/limit"
 	"dex/internal/oauth"
+	"dex/internal/page"
 	"dex/internal/pkce"
 )
 
@@ -55,11 +56,11 @@ type request struct {
 // parse reads and checks an authorization request from the query and, for POST, the body (OpenID Connect Core, 3.1.2.1).
 // Until client and redirect URI are known to be right the error is a page; from then on the application is told, by an
 // answer that is an error.
-func (f *Flow) parse(w http.ResponseWriter, r *http.Request) (*request, *client.Client, error) {
-	if err := r.ParseForm(); err != nil {
-		return nil, nil, errUnreadable("The application's request can't be read.", err)
+func (f *Flow) parse(r *http.Request) (*request, *client.Client, error) {
+	if err := page.Parse(r, "The application's request can't be read."); err != nil {
+		return nil, nil, err
 	}
-	c, err := f.requestingClient(w, r)
+	c, err := f.requestingClient(r)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -68,9 +69,9 @@ func (f *Flow) parse(w http.ResponseWriter, r *http.Request) (*request, *client.
 	}
 	if len(r.Form["redirect_uri"]) != 1 || !c.AllowsRedirect(req.RedirectURI, f.cfg.Redirects) {
 		f.log.ErrorContext(r.Context(), "unregistered redirect_uri", "redirect_uri", logged(req.RedirectURI), "client_id", c.ID)
-		return nil, nil, pageErrorf(http.StatusBadRequest,
+		return nil, nil, page.Errorf(http.StatusBadRequest,
 			"The application asked to be answered at an address that is not registered for it.").
-			hint("Its operator can add the redirect URI to the client's configuration.")
+			Hint("Its operator can add the redirect URI to the client's configuration.")
 	}
 	readObject(r.Form)
 	req.State = r.Form.Get("state")
@@ -85,24 +86,23 @@ func (f *Flow) parse(w http.ResponseWriter, r *http.Request) (*request, *client.
 }
 
 // requestingClient finds the client of a request.
-func (f *Flow) requestingClient(w http.ResponseWriter, r *http.Request) (*client.Client, error) {
+func (f *Flow) requestingClient(r *http.Request) (*client.Client, error) {
 	ids := r.Form["client_id"]
 	if len(ids) != 1 || ids[0] == "" {
-		return nil, pageErrorf(http.StatusBadRequest, "The application's request does not say which application it is.").
-			hint("The parameter client_id must be given once.")
+		return nil, page.Errorf(http.StatusBadRequest, "The application's request does not say which application it is.").
+			Hint("The parameter client_id must be given once.")
 	}
 	c, err := f.cfg.Clients.Find(r.Context(), ids[0])
 	if exceeded, ok := errors.AsType[*limit.Exceeded](err); ok {
-		w.Header().Set("Retry-After", strconv.Itoa(exceeded.Seconds()))
-		return nil, pageErrorf(http.StatusTooManyRequests, "%s", exceeded.Message()).because(err)
+		return nil, page.TooMany(exceeded)
 	}
 	if errors.Is(err, client.ErrUnknown) {
 		f.log.ErrorContext(r.Context(), "invalid client_id provided", "client_id", logged(ids[0]))
-		return nil, pageErrorf(http.StatusBadRequest, "The application that sent you here is not registered.").
-			hint("Its operator can register the client id with this service.")
+		return nil, page.Errorf(http.StatusBadRequest, "The application that sent you here is not registered.").
+			Hint("Its operator can register the client id with this service.")
 	}
 	if err != nil {
-		return nil, pageErrorf(http.StatusInternalServerError, "The application's registration can't be read.").because(err)
+		return nil, page.Errorf(http.StatusInternalServerError, "The application's registration can't be read.").Because(err)
 	}
 	return c, nil
 }
@@ -117,10 +117,10 @@ func logged(value string) string {
 func (f *Flow) clientOf(ctx context.Context, req *request) (*client.Client, error) {
 	c, err := f.cfg.Clients.Get(ctx, req.ClientID)
 	if errors.Is(err, client.ErrUnknown) {
-		return nil, pageErrorf(http.StatusBadRequest, "The application is no longer registered.").because(err)
+		return nil, page.Errorf(http.StatusBadRequest, "The application is no longer registered.").Because(err)
 	}
 	if err != nil {
-		return nil, pageErrorf(http.StatusInternalServerError, "The application's registration can't be read.").because(err)
+		return nil, page.Errorf(http.StatusInternalServerError, "The application's registration can't be read.").Because(err)
 	}
 	return c, nil
 }
@@ -272,9 +272,9 @@ func (f *Flow) restart(req *request) string {
 		return ""
 	}
 	if req.UserCode != "" {
-		return f.stepPath("/auth", url.Values{"req": {req.ID}})
+		return f.page.Path("/auth", url.Values{"req": {req.ID}})
 	}
-	return f.stepPath("/auth", req.parameters())
+	return f.page.Path("/auth", req.parameters())
 }
 
 // parameters returns the request as it would be sent anew, for links that begin it again.

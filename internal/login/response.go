@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"dex/internal/oauth"
+	"dex/internal/page"
 	"dex/internal/ui"
 )
 
@@ -153,7 +154,7 @@ func (f *Flow) answer(w http.ResponseWriter, r *http.Request, req *request, para
 func (f *Flow) send(w http.ResponseWriter, r *http.Request, back ui.FormPostPage) {
 	w.Header().Set("Cache-Control", "no-store")
 	if back.Fields != nil {
-		f.cfg.Pages.FormPost(w, r, back)
+		f.page.FormPost(w, r, back)
 		return
 	}
 	http.Redirect(w, r, back.URL, http.StatusSeeOther)
@@ -169,7 +170,7 @@ func (f *Flow) reply(req *request, params url.Values) ui.FormPostPage {
 		params.Set("iss", f.cfg.Issuer)
 	}
 	if req.Mode == oauth.ModeFormPost {
-		return ui.FormPostPage{URL: req.RedirectURI, Fields: formFields(params)}
+		return ui.FormPostPage{URL: req.RedirectURI, Fields: page.Fields(params)}
 	}
 	// The URI stays as it is registered, to the letter: what the application put into its query is its own (RFC 6749, section
 	// 3.1.2). Some have a fragment, though none should.
@@ -194,14 +195,4 @@ func separator(uri string) string {
 		return ""
 	}
 	return "&"
-}
-
-// formFields returns parameters in the order of their names.
-func formFields(params url.Values) []ui.FormField {
-	var fields []ui.FormField
-	for name, values := range params {
-		fields = append(fields, ui.FormField{Name: name, Value: values[0]})
-	}
-	slices.SortFunc(fields, func(a, b ui.FormField) int { return strings.Compare(a.Name, b.Name) })
-	return fields
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"dex/internal/page"
 	"dex/internal/saml"
 )
 
@@ -30,12 +31,12 @@ func errLostSAML(form url.Values, cause error) error {
 	state := fmt.Sprintf("its RelayState is %.100q", form.Get(relayState))
 	switch {
 	case !readable:
-		return pageErrorf(http.StatusBadRequest, "The identity provider's answer can't be read.").
-			hint("Go back to the application and log in again.").because(fmt.Errorf("the SAMLResponse is no response; %s: %w", state, cause))
+		return page.Errorf(http.StatusBadRequest, "The identity provider's answer can't be read.").
+			Hint("Go back to the application and log in again.").Because(fmt.Errorf("the SAMLResponse is no response; %s: %w", state, cause))
 	case request == "":
-		return pageErrorf(http.StatusBadRequest, "The identity provider sent you here without having been asked to.").
-			hint("Go to the application and log in from there.").
-			because(fmt.Errorf("the SAML response is to no request (IdP-initiated), which is not supported; %s: %w", state, cause))
+		return page.Errorf(http.StatusBadRequest, "The identity provider sent you here without having been asked to.").
+			Hint("Go to the application and log in from there.").
+			Because(fmt.Errorf("the SAML response is to no request (IdP-initiated), which is not supported; %s: %w", state, cause))
 	case !idForm.MatchString(request):
 		return errLostRequest(fmt.Errorf("the SAML response is to a request that is none of ours, %.100q; %s: %w", request, state, cause))
 	}

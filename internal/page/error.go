@@ -1,0 +1,113 @@
+package page
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"dex/internal/limit"
+	"dex/internal/oauth"
+	"dex/internal/telemetry"
+	"dex/internal/ui"
+)
+
+// An Error is shown to the user on a page.
+type Error struct {
+	Status  int
+	Message string // what happened
+	Advice  string // what to do next
+	cause   error  // for the log only
+	wait    int    // seconds until the next try; 0 where there is no limit
+}
+
+// Errorf returns an error that says what happened.
+func Errorf(status int, format string, args ...any) *Error {
+	return &Error{Status: status, Message: fmt.Sprintf(format, args...)}
+}
+
+// TooMany is the error for somebody who has to wait before the next try (RFC 6585, section 4).
+func TooMany(exceeded *limit.Exceeded) *Error {
+	e := Errorf(http.StatusTooManyRequests, "%s", exceeded.Message()).Because(exceeded)
+	e.wait = exceeded.Seconds()
+	return e
+}
+
+// unreadable is the error for a request that can't be parsed, because it is too large or malformed.
+func unreadable(message string, cause error) *Error {
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](cause); tooLarge {
+		return Errorf(http.StatusRequestEntityTooLarge, "The request is too large.").Because(cause)
+	}
+	return Errorf(http.StatusBadRequest, "%s", message).Because(cause)
+}
+
+// Hint says what the user can do next.
+func (e *Error) Hint(advice string) *Error {
+	e.Advice = advice
+	return e
+}
+
+// Because attaches the cause, for the log.
+func (e *Error) Because(cause error) *Error {
+	e.cause = cause
+	return e
+}
+
+// Error describes the error for the log, its cause included.
+func (e *Error) Error() string {
+	if e.cause == nil {
+		return e.Message
+	}
+	return strings.TrimSuffix(e.Message, ".") + ": " + e.cause.Error()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.cause }
+
+// A Step is a handler that leaves its errors to be answered in one place.
+type Step func(w http.ResponseWriter, r *http.Request) error
+
+// Serve turns a step into a handler.
+func (f *Frame) Serve(s Step) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s(w, r); err != nil {
+			f.Fail(w, r, err)
+		}
+	})
+}
+
+// Fail logs an error and shows a page about it.
+func (f *Frame) Fail(w http.ResponseWriter, r *http.Request, err error) {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		e = Errorf(http.StatusInternalServerError, "Something went wrong on our side.").
+			Hint("Try again in a moment.").Because(err)
+	}
+	f.LogFailure(r, e.Status, err)
+	f.Show(w, r, e)
+}
+
+// Show shows an error that has been logged.
+func (f *Frame) Show(w http.ResponseWriter, r *http.Request, e *Error) {
+	if e.wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(e.wait))
+	}
+	f.UI.Error(w, r, e.Status, ui.ErrorPage{ErrMsg: e.Message, Hint: e.Advice, RequestID: telemetry.RequestID(r.Context())})
+}
+
+// RetryAfter says in the header of a page that shows a form again how long its user has to wait.
+func RetryAfter(w http.ResponseWriter, exceeded *limit.Exceeded) {
+	w.Header().Set("Retry-After", strconv.Itoa(exceeded.Seconds()))
+}
+
+// LogFailure logs an error that is answered with a status.
+func (f *Frame) LogFailure(r *http.Request, status int, err error) {
+	level := slog.LevelInfo
+	if status >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	attrs := append([]any{"path", r.URL.Path}, oauth.LogAttrs(err)...)
+	f.log.Log(r.Context(), level, f.event, append(attrs, "err", err)...)
+}
