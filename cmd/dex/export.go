@@ -86,7 +86,7 @@ func (o exportOptions) run(ctx context.Context, cmd *cobra.Command, s store.Stor
 // keys returns what the file is sealed with; nil for nothing.
 func (o exportOptions) keys(s store.Store) (*sealed.Keys, error) {
 	if o.clear {
-		return nil, nil //nolint:nilnil // as Export wants it
+		return nil, nil // as Export wants it
 	}
 	keys, err := storageKeys(s)
 	if err != nil || !keys.Any() {

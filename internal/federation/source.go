@@ -56,7 +56,7 @@ func (s *source) breakDown(err error) {
 }
 
 // state returns what is known without opening; false when it is time for a try.
-func (s *source) state(now time.Time) (*Opened, error, bool) { //nolint:revive // the error is a remembered one, not this call's
+func (s *source) state(now time.Time) (*Opened, error, bool) { // the error is a remembered one, not this call's
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {

@@ -110,7 +110,7 @@ func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 // (RFC 7662, section 2.1).
 func (e *Endpoint) authenticate(r *http.Request) (*client.Client, error) {
 	if e.cfg.Open {
-		return nil, nil //nolint:nilnil // nobody is a good answer there
+		return nil, nil // nobody is a good answer there
 	}
 	c, err := e.cfg.Clients.Authenticate(r, e.cfg.Log)
 	if err != nil {

@@ -159,7 +159,7 @@ func (a *Acceptor) verify(ctx context.Context, r *messages.APReq, from netip.Add
 	}
 	made := shown.CTime.Add(time.Duration(shown.Cusec) * time.Microsecond)
 	key := fmt.Sprintf("%s@%s %s %d", name, inside.CRealm, r.Ticket.SName.PrincipalNameString(), made.UnixNano())
-	first, err := a.settings.Once(ctx, key, made.Add(2*a.settings.Skew)) //nolint:mnd // as long as the clocks may let it pass
+	first, err := a.settings.Once(ctx, key, made.Add(2*a.settings.Skew)) // as long as the clocks may let it pass
 	if err != nil {
 		return Ticket{}, err
 	}

@@ -40,7 +40,7 @@ func pack(req *request) ([]byte, error) {
 	}
 	out := bytes.NewBuffer(make([]byte, 0, len(plain)))
 	out.WriteByte(packed)
-	w := packers.Get().(*flate.Writer) //nolint:forcetypeassert // nothing else is in the pool
+	w := packers.Get().(*flate.Writer) // nothing else is in the pool
 	defer packers.Put(w)
 	w.Reset(out)
 	_, err = w.Write(plain)

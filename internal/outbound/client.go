@@ -83,7 +83,7 @@ func checkRedirect(_ *http.Request, via []*http.Request) error {
 // Pool returns the system's authorities and those of rootCAs; nil for the system's alone.
 func Pool(rootCAs []string) (*x509.CertPool, error) {
 	if len(rootCAs) == 0 {
-		return nil, nil //nolint:nilnil // what crypto/tls takes for the system's
+		return nil, nil // what crypto/tls takes for the system's
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
@@ -174,7 +174,7 @@ func (a *Answer) MediaType() string {
 func Do(c *http.Client, r *http.Request) (*Answer, error) {
 	answer, err := c.Do(r) //nolint:gosec // G704: the address is the operator's, or was checked by who calls
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a *url.Error says where
+		return nil, err
 	}
 	defer func() { _ = answer.Body.Close() }() // it has been read
 	content, err := io.ReadAll(answer.Body)

@@ -90,7 +90,7 @@ func readKey(path string) (crypto.Signer, jose.SignatureAlgorithm, error) {
 	case *rsa.PrivateKey:
 		return key, jose.RS256, nil
 	case *ecdsa.PrivateKey:
-		if key.Curve.Params().BitSize == 256 { //nolint:mnd // P-256, the curve of ES256
+		if key.Curve.Params().BitSize == 256 { // P-256, the curve of ES256
 			return key, jose.ES256, nil
 		}
 	}

@@ -60,7 +60,7 @@ func ParseCertificate(text string) (*x509.Certificate, error) {
 			return nil, err
 		}
 	}
-	return x509.ParseCertificate(der) //nolint:wrapcheck // says enough
+	return x509.ParseCertificate(der)
 }
 
 // candidates returns the certificates that may have made the signature: those whose key KeyInfo names, or all if it names
@@ -128,9 +128,9 @@ func (s *signature) verify(certificate *x509.Certificate) error {
 	switch key := certificate.PublicKey.(type) {
 	case *rsa.PublicKey:
 		if s.method.pss {
-			return rsa.VerifyPSS(key, s.method.hash, sum, s.value, nil) //nolint:wrapcheck // says enough
+			return rsa.VerifyPSS(key, s.method.hash, sum, s.value, nil)
 		}
-		return rsa.VerifyPKCS1v15(key, s.method.hash, sum, s.value) //nolint:wrapcheck // says enough
+		return rsa.VerifyPKCS1v15(key, s.method.hash, sum, s.value)
 	case *ecdsa.PublicKey:
 		return verifyECDSA(key, sum, s.value)
 	}

@@ -69,7 +69,7 @@ func parseHop(hop string) (netip.Addr, error) {
 	}
 	addr, err := netip.ParseAddr(hop)
 	if err != nil {
-		return netip.Addr{}, err //nolint:wrapcheck // only whether there is one matters
+		return netip.Addr{}, err
 	}
 	if addr.Zone() != "" { // it means something only on the host that it is of, and is free text here
 		return netip.Addr{}, errors.New("the address has a zone")

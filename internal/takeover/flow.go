@@ -25,7 +25,7 @@ type flow[T any] struct {
 
 	limit   int // of batches at a time
 	group   *errgroup.Group
-	writing context.Context //nolint:containedctx // of the group
+	writing context.Context // of the group
 	batch   []Item[T]
 	last    string // the place of the last item that was read
 

@@ -138,7 +138,7 @@ func readFiles(paths []string) ([][]byte, error) {
 func readFile(path string) ([]byte, error) {
 	file, err := os.Open(path) //nolint:gosec // G304: the operator names the file
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
 	}
 	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	err = errors.Join(err, file.Close())

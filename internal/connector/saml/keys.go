@@ -121,7 +121,7 @@ func (c *Config) openKeys(log *slog.Logger) (keys, error) {
 func parseKeyPair(contents [][]byte) (keyPair, error) {
 	pair, err := tls.X509KeyPair(contents[0], contents[1])
 	if err != nil {
-		return keyPair{}, err //nolint:wrapcheck // says enough
+		return keyPair{}, err
 	}
 	switch key := pair.PrivateKey.(type) {
 	case *rsa.PrivateKey:

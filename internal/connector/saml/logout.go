@@ -129,14 +129,14 @@ func (s *source) checkLogout(r logoutResponse, issuer, request string) error {
 func postedResponse(ctx context.Context, reader *saml.Reader, form url.Values) ([]byte, error) {
 	document, err := saml.DecodePost(form.Get(fieldResponse))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says enough
+		return nil, err
 	}
 	if reader.InsecureSkipSignature {
-		return document, saml.Check(document) //nolint:wrapcheck // says enough
+		return document, saml.Check(document)
 	}
 	signed, err := reader.Signed(ctx, document)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says enough
+		return nil, err
 	}
 	if signed != nil {
 		return signed, nil
@@ -160,7 +160,7 @@ func redirectedResponse(reader *saml.Reader, query string) ([]byte, error) {
 	}
 	document, err := saml.DecodeRedirect(signed.response)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says enough
+		return nil, err
 	}
-	return document, saml.Check(document) //nolint:wrapcheck // says enough
+	return document, saml.Check(document)
 }

@@ -52,7 +52,7 @@ type metadata struct {
 
 func (c *Config) openMetadata(log *slog.Logger) (*metadata, error) {
 	if !c.hasMetadata() {
-		return nil, nil //nolint:nilnil // none is configured
+		return nil, nil // none is configured
 	}
 	m := &metadata{
 		remote: c.MetadataURL != "", interval: usualInterval, entityID: c.SSOIssuer,
@@ -97,7 +97,7 @@ func fetch(ctx context.Context, client *http.Client, address string) ([]byte, er
 		"Accept": {"application/samlmetadata+xml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.1"},
 	})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a *url.Error says where
+		return nil, err
 	}
 	if status != http.StatusOK {
 		return nil, connector.FromStatus(status, fmt.Errorf("%s answers %d %s", address, status, http.StatusText(status)))
@@ -226,7 +226,7 @@ func (m *metadata) parse(ctx context.Context, document []byte) (*description, er
 // verified returns what is signed of a document; all of it if it need not be signed.
 func (m *metadata) verified(ctx context.Context, document []byte) ([]byte, error) {
 	if m.signers == nil {
-		return document, saml.Check(document) //nolint:wrapcheck // says enough
+		return document, saml.Check(document)
 	}
 	reader := saml.Reader{Certificates: func() []*x509.Certificate { return m.signers.current() }, Accept: m.accept}
 	signed, err := reader.Signed(ctx, document)

@@ -9,7 +9,7 @@ import (
 // unmarshal decodes a document that package saml has checked. To encoding/xml an attribute is the one that it looks for
 // whatever its namespace is; those of SAML have none, and anybody may add others (saml-metadata-2.0 section 2.2).
 func unmarshal(document []byte, into any) error {
-	return xml.NewTokenDecoder(plain{xml.NewDecoder(bytes.NewReader(document))}).Decode(into) //nolint:wrapcheck // callers say of what
+	return xml.NewTokenDecoder(plain{xml.NewDecoder(bytes.NewReader(document))}).Decode(into)
 }
 
 // plain leaves out attributes that have a namespace, or declare one.
@@ -20,7 +20,7 @@ func (p plain) Token() (xml.Token, error) {
 	token, err := p.Decoder.Token()
 	if start, ok := token.(xml.StartElement); ok {
 		start.Attr = slices.DeleteFunc(start.Attr, func(a xml.Attr) bool { return a.Name.Space != "" || a.Name.Local == "xmlns" })
-		return start, err //nolint:wrapcheck // of the decoder within
+		return start, err
 	}
-	return token, err //nolint:wrapcheck // of the decoder within
+	return token, err
 }

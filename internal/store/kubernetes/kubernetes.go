@@ -34,7 +34,7 @@ type Store struct {
 	warned    onceEach
 
 	// life ends with Close, and with it what is under way.
-	life context.Context //nolint:containedctx // lives as long as the store
+	life context.Context // lives as long as the store
 	end  context.CancelFunc
 }
 

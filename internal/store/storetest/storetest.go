@@ -54,7 +54,7 @@ type testCase struct {
 type fixture struct {
 	*testing.T
 	store.Store
-	ctx  context.Context //nolint:containedctx // lives as long as the test
+	ctx  context.Context // lives as long as the test
 	kind string
 }
 
