@@ -9,11 +9,11 @@ import (
 
 // The log said twice that a user is in no group that may log in, and never in which ones they are.
 var _ = faulttest.Add("N15", func(t *testing.T) {
-	denied := NotInGroups(make([]string, 5000))
+	denied := NotInGroups("allowedGroups", make([]string, 5000))
 	if len(denied.Error()) > 1000 {
 		t.Errorf("the log has %d characters", len(denied.Error()))
 	}
-	denied = NotInGroups([]string{"Admins", "ops"})
+	denied = NotInGroups("allowedGroups", []string{"Admins", "ops"})
 	if strings.Contains(denied.Reason, "ops") {
 		t.Errorf("the user is told %q", denied.Reason)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -118,7 +117,7 @@ func denial(err error) error {
 
 const inactive = "Your account is not active. Ask your administrator."
 
-// identify makes an identity of what is on record, with the groups. Who is in none of those that are let in is denied,
+// identify makes an identity of what is on record, with the groups. A user in none of those that are let in is denied,
 // whatever the application asks for.
 func (c *connection) identify(ctx context.Context, s connector.Scopes, u *user) (connector.Identity, error) {
 	if u.Active != nil && !*u.Active {
@@ -128,19 +127,15 @@ func (c *connection) identify(ctx context.Context, s connector.Scopes, u *user) 
 		UserID: u.Key, Username: u.Name, Email: u.Email, PreferredUsername: c.preferredUsername(u),
 		EmailVerified: u.Email != "" && (c.cfg.EmailVerified == nil || *c.cfg.EmailVerified),
 	}
-	if !s.Groups && len(c.cfg.Groups) == 0 {
+	if !connector.NeedsGroups(s, c.cfg.Groups) {
 		return id, nil
 	}
 	groups, err := c.api.groups(ctx, u.Name)
 	if err != nil {
 		return connector.Identity{}, err
 	}
-	if allowed := c.cfg.Groups; len(allowed) > 0 {
-		has := groups
-		groups = slices.DeleteFunc(slices.Clone(has), func(g string) bool { return !slices.Contains(allowed, g) })
-		if len(groups) == 0 {
-			return connector.Identity{}, connector.NotInGroups(has)
-		}
+	if groups, err = connector.AllowGroups("groups", groups, c.cfg.Groups); err != nil {
+		return connector.Identity{}, err
 	}
 	if s.Groups {
 		id.Groups = groups

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"dex/internal/connector"
 )
@@ -97,19 +96,15 @@ func (s *source) withGroups(
 	ctx context.Context, scopes connector.Scopes, secret string, id connector.Identity,
 ) (connector.Identity, error) {
 	id.Groups = nil
-	if !scopes.Groups && len(s.cfg.AllowedGroups) == 0 {
+	if !connector.NeedsGroups(scopes, s.cfg.AllowedGroups) {
 		return id, nil
 	}
 	groups, err := s.groups(ctx, secret, id.UserID)
 	if err != nil {
 		return id, err
 	}
-	if allowed := s.cfg.AllowedGroups; len(allowed) > 0 {
-		has := groups
-		groups = slices.DeleteFunc(slices.Clone(has), func(g string) bool { return !slices.Contains(allowed, g) })
-		if len(groups) == 0 {
-			return id, connector.NotInGroups(has)
-		}
+	if groups, err = connector.AllowGroups("allowedGroups", groups, s.cfg.AllowedGroups); err != nil {
+		return id, err
 	}
 	if scopes.Groups {
 		id.Groups = groups

@@ -27,8 +27,7 @@ const (
 // authorize returns the groups of a user if they are asked for. It is a *connector.Denied if the user is in none of those
 // that are allowed, whether or not groups are asked for.
 func (d *directory) authorize(ctx context.Context, s connector.Scopes, user *goldap.Entry) ([]string, error) {
-	allowed := d.config.AllowedGroups
-	if !s.Groups && len(allowed) == 0 {
+	if !connector.NeedsGroups(s, d.config.AllowedGroups) {
 		d.log.DebugContext(ctx, "groups are not looked up: the application did not ask for the scope groups", "user", user.DN)
 		return nil, nil
 	}
@@ -36,14 +35,10 @@ func (d *directory) authorize(ctx context.Context, s connector.Scopes, user *gol
 	if err != nil {
 		return nil, err
 	}
-	isAllowed := func(group string) bool { return slices.Contains(allowed, group) }
-	if len(allowed) > 0 && !slices.ContainsFunc(groups, isAllowed) {
-		return nil, connector.NotInGroups(groups)
+	if _, err := connector.AllowGroups("allowedGroups", groups, d.config.AllowedGroups); err != nil || !s.Groups {
+		return nil, err
 	}
-	if !s.Groups {
-		return nil, nil
-	}
-	return groups, nil
+	return groups, nil // also those that let nobody in
 }
 
 // groups returns the names of a user's groups, each once: those that the user's entry names, then those of each matcher,

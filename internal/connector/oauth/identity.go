@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -43,7 +42,7 @@ func (c *connection) userInfo(ctx context.Context, t *relyingparty.Tokens) (rely
 	return relyingparty.ReadClaims(answer.Body)
 }
 
-// identify returns who holds an access token. Who is in none of the allowed groups is denied, whatever the application asks
+// identify returns who holds an access token. A user in none of the allowed groups is denied, whatever the application asks
 // for.
 func (c *connection) identify(ctx context.Context, s connector.Scopes, t *relyingparty.Tokens) (connector.Identity, error) {
 	said, err := c.userInfo(ctx, t)
@@ -60,13 +59,9 @@ func (c *connection) identify(ctx context.Context, s connector.Scopes, t *relyin
 		return connector.Identity{}, err
 	}
 	id.EmailVerified = c.emailVerified(ctx, said)
-	groups := c.groups(ctx, said, t.Access)
-	if allowed := c.cfg.AllowedGroups; len(allowed) > 0 {
-		has := groups
-		groups = slices.DeleteFunc(slices.Clone(has), func(g string) bool { return !slices.Contains(allowed, g) })
-		if len(groups) == 0 {
-			return connector.Identity{}, connector.NotInGroups(has)
-		}
+	groups, err := connector.AllowGroups("allowedGroups", c.groups(ctx, said, t.Access), c.cfg.AllowedGroups)
+	if err != nil {
+		return connector.Identity{}, err
 	}
 	if s.Groups {
 		id.Groups = groups

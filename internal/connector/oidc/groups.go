@@ -19,7 +19,7 @@ func (c *connection) groupsOf(ctx context.Context, m *metadata, said relyingpart
 		if groups, err = c.claimedGroups(ctx, m, said, accessToken); err != nil {
 			return nil, err
 		}
-		if groups, err = c.allow(groups); err != nil {
+		if groups, err = connector.AllowGroups("allowedGroups", groups, c.cfg.AllowedGroups); err != nil {
 			return nil, err
 		}
 	}
@@ -33,18 +33,6 @@ func (c *connection) groupsOf(ctx context.Context, m *metadata, said relyingpart
 		}
 	}
 	return connector.Unique(groups), nil
-}
-
-// allow returns those of the groups that let a user in.
-func (c *connection) allow(groups []string) ([]string, error) {
-	if len(c.cfg.AllowedGroups) == 0 {
-		return groups, nil
-	}
-	allowed := slices.DeleteFunc(slices.Clone(groups), func(g string) bool { return !slices.Contains(c.cfg.AllowedGroups, g) })
-	if len(allowed) == 0 {
-		return nil, connector.NotInGroups(groups)
-	}
-	return allowed, nil
 }
 
 // claimedGroups reads the claim of groups, and leaves out those that don't count.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"slices"
 
 	"dex/internal/connector"
 	"dex/internal/oauth"
@@ -141,14 +140,13 @@ func (c *connection) subjectOf(id connector.Identity) string {
 
 // allowAgain holds a user of whom nothing new is known to the groups that may log in now.
 func (c *connection) allowAgain(last connector.Identity) (connector.Identity, error) {
-	if len(c.cfg.AllowedGroups) == 0 {
-		return last, nil
-	}
 	rename := c.cfg.ClaimModifications.ModifyGroupNames
+	var allowed []string
 	for _, group := range c.cfg.AllowedGroups {
-		if slices.Contains(last.Groups, rename.Prefix+group+rename.Suffix) {
-			return last, nil
-		}
+		allowed = append(allowed, rename.Prefix+group+rename.Suffix)
 	}
-	return connector.Identity{}, connector.NotInGroups(last.Groups)
+	if _, err := connector.AllowGroups("allowedGroups", last.Groups, allowed); err != nil {
+		return connector.Identity{}, err
+	}
+	return last, nil
 }

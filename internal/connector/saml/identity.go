@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -165,22 +164,21 @@ func tidy(groups []string) []string {
 // authorized returns what applications are told about a user. It is a *connector.Denied if groups are required and the user
 // is in none of them, whatever the scopes are.
 func (s *source) authorized(scopes connector.Scopes, user data) (connector.Identity, error) {
-	allowed, groups := tidy(s.config.AllowedGroups), tidy(user.Groups) // upstream kept them as they came
-	isAllowed := func(group string) bool { return slices.Contains(allowed, group) }
-	if len(allowed) > 0 && !slices.ContainsFunc(groups, isAllowed) {
-		return connector.Identity{}, &connector.Denied{Reason: "You are not in a group that may log in here."}
+	groups := tidy(user.Groups) // upstream kept them as they came
+	allowed, err := connector.AllowGroups("allowedGroups", groups, tidy(s.config.AllowedGroups))
+	if err != nil {
+		return connector.Identity{}, err
 	}
 	id := connector.Identity{
 		UserID: user.UserID, Username: user.Username, PreferredUsername: user.PreferredUsername,
 		Email: user.Email, EmailVerified: user.EmailVerified && s.config.EmailVerified,
 	}
-	if !scopes.Groups {
-		return id, nil
-	}
-	for _, group := range groups {
-		if !s.config.FilterGroups || len(allowed) == 0 || isAllowed(group) {
-			id.Groups = append(id.Groups, group)
-		}
+	switch {
+	case !scopes.Groups:
+	case s.config.FilterGroups:
+		id.Groups = allowed
+	default:
+		id.Groups = groups
 	}
 	return id, nil
 }
