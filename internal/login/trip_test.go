@@ -104,7 +104,7 @@ func TestProviderByForms(t *testing.T) {
 	form := fields(page.Body.String())
 	if page.Code != http.StatusOK || form.Get("SAMLRequest") != "<ask>" || form.Get("RelayState") == "" ||
 		!strings.Contains(page.Body.String(), `action="https://idp.test/sso?a=1&amp;b=2"`) ||
-		!strings.Contains(page.Body.String(), "On to Source") {
+		!strings.Contains(page.Body.String(), "Continue to Source") {
 		t.Fatalf("the way to the provider is %d %s", page.Code, page.Body)
 	}
 

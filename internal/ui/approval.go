@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// audiencePrefix starts a scope that asks for tokens which another application accepts as well.
+// audiencePrefix starts a scope that asks for tokens that another application accepts too.
 const audiencePrefix = "audience:server:client_id:"
 
 // An ApprovalPage asks whether an application may have what it requests.
@@ -23,7 +23,7 @@ type ApprovalPage struct {
 	Connector       string // display name of what the user signed in with; may be empty
 	ClientLogoURL   string // shown only if it is an https URL
 	OtherAccountURL string // starts over with another account; empty when that's impossible
-	UserCode        string // the code that a device shows, where the login is for one
+	UserCode        string // the code on the device's screen; empty unless the login is for a device
 }
 
 // A Permission is what a scope allows, for people who don't know what a scope is.
@@ -61,8 +61,8 @@ func isHTTPS(link string) bool {
 	return err == nil && u.Scheme == "https" && u.Host != ""
 }
 
-// describeScopes returns the permissions that scopes stand for, ordered by name. Every scope is among them, known or
-// not, but openid: to sign in is what the user came for.
+// describeScopes returns the permissions that scopes stand for, ordered by name. It includes unknown scopes, but not
+// openid: signing in is what the user came for.
 func describeScopes(scopes []string) []Permission {
 	var permissions []Permission
 	for _, scope := range scopes {

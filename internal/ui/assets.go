@@ -61,8 +61,8 @@ func (a *assets) serve(w http.ResponseWriter, r *http.Request, name string) {
 	f, info, err := a.open(name)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			// No more than debug: names that no file can have come from strangers, and what an operator's directory
-			// can't give was an error at start.
+			// Debug only: impossible file names come from strangers, and unreadable files in the operator's directory
+			// were an error at start.
 			a.log.DebugContext(r.Context(), "cannot read asset", "err", err)
 		}
 		http.NotFound(w, r)
@@ -84,7 +84,7 @@ func (a *assets) serve(w http.ResponseWriter, r *http.Request, name string) {
 	http.ServeContent(w, r, name, info.ModTime(), f)
 }
 
-// version is the hash of a file's content; empty when there is no such file.
+// version is the hash of a file's content; empty when the file does not exist.
 func (a *assets) version(name string) string {
 	f, info, err := a.open(name)
 	if err != nil {
@@ -121,7 +121,7 @@ func (a *assets) open(name string) (seekableFile, fs.FileInfo, error) {
 	return file, info, nil
 }
 
-// A seekableFile is what both a directory on disk and the built-in files give for a regular file.
+// A seekableFile is what a directory on disk and the built-in files both return for a regular file.
 type seekableFile interface {
 	fs.File
 	io.Seeker

@@ -5,9 +5,9 @@ import "net/http"
 // A DevicePage asks for the code that a device shows.
 type DevicePage struct {
 	PostURL  string
-	UserCode string // what was typed last, or what a link brings
-	Invalid  bool   // no device waits with the code
-	Message  string // why the last try failed, in place of the usual text; implies Invalid
+	UserCode string // what was typed last, or came in the link
+	Invalid  bool   // no device is waiting with this code
+	Message  string // why the last attempt failed, instead of the usual text; implies Invalid
 }
 
 // Device shows the form for the code of a device.
@@ -49,13 +49,13 @@ func newDeviceConfirmData(base page, p DeviceConfirmPage) deviceConfirmData {
 	return deviceConfirmData{base, p, describeScopes(p.RequestedScopes)}
 }
 
-// A DeviceResultPage says how a login for a device has ended.
+// A DeviceResultPage says how a login for a device ended.
 type DeviceResultPage struct {
 	ClientName string
 	Denied     bool
 }
 
-// DeviceResult says that the device has what it wanted, or that it was refused.
+// DeviceResult says that the device is connected, or that it was refused.
 func (u *UI) DeviceResult(w http.ResponseWriter, r *http.Request, p DeviceResultPage) {
 	unmark(&p.ClientName)
 	if p.Denied {

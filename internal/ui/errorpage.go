@@ -8,11 +8,11 @@ import (
 // An ErrorPage says what went wrong and what to do about it.
 type ErrorPage struct {
 	ErrMsg    string // what happened, in a sentence; may be empty
-	Hint      string // what to do next; a text that fits the status when empty
-	RequestID string // names the request in the log
-	RetryURL  string // a fresh start; empty when there is none
-	RetryText string // Try again, when empty
-	// Back tells the application; nil when there is no way back to it.
+	Hint      string // what to do next; when empty, a text that fits the status
+	RequestID string // identifies the request in the log
+	RetryURL  string // starts over; empty when that's impossible
+	RetryText string // "Try again" when empty
+	// Back reports the error to the application; nil when there is no way back to it.
 	Back *FormPostPage
 }
 
@@ -59,7 +59,7 @@ func newErrorData(base page, status int, p ErrorPage) errorData {
 	return d
 }
 
-// advice is a status in words for people who don't know what a status is.
+// advice explains a status to people who don't know what a status is.
 type advice struct{ heading, hint string }
 
 func adviceFor(status int) advice {
@@ -72,7 +72,7 @@ func adviceFor(status int) advice {
 	case http.StatusNotFound:
 		return advice{"Page not found", "Check the address, or go back to the application that sent you here."}
 	case http.StatusTooManyRequests:
-		return advice{"Too many tries", "Wait a minute, then try again."}
+		return advice{"Too many attempts", "Wait a minute, then try again."}
 	}
 	if status >= http.StatusInternalServerError {
 		return advice{"Something went wrong", "Try again in a moment. If it happens again, tell the people who run this service."}

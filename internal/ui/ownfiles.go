@@ -10,11 +10,11 @@ import (
 	"syscall"
 )
 
-// ownFiles is the operator's directory. Links that lead out of it are followed if they were there at the start: operators
-// put them there on purpose, and nobody can add one later that shows a file of the server's to strangers.
+// ownFiles is the operator's directory. Links that lead out of it are followed if they existed at start: the operator put
+// them there on purpose. A link added later can't expose the server's files to strangers.
 type ownFiles struct {
 	path    string
-	inside  fs.FS // follows no link that leads outside, nor an absolute one
+	inside  fs.FS // follows neither absolute links nor those that lead outside
 	outward map[string]bool
 }
 
@@ -32,7 +32,7 @@ func openOwnFiles(dir string) (*ownFiles, error) {
 	return f, nil
 }
 
-// Open opens a file, and what lies below a link that leads outside as well.
+// Open opens a file, including those below a link that leads outside.
 func (f *ownFiles) Open(name string) (fs.File, error) {
 	if f.isOutside(name) {
 		return os.Open(f.join(name)) //nolint:gosec // G304: below the directory, or where its links led at the start
@@ -40,7 +40,7 @@ func (f *ownFiles) Open(name string) (fs.File, error) {
 	return f.inside.Open(name)
 }
 
-// Stat looks at a file without opening it, which would wait at a pipe.
+// Stat looks at a file without opening it: opening a pipe would block.
 func (f *ownFiles) Stat(name string) (fs.FileInfo, error) {
 	if f.isOutside(name) {
 		return os.Stat(f.join(name))
@@ -62,8 +62,8 @@ func (f *ownFiles) isOutside(name string) bool {
 
 func (f *ownFiles) join(name string) string { return filepath.Join(f.path, filepath.FromSlash(name)) }
 
-// look finds the links that lead outside, and makes sure that the rest can be read: a file that can't would show only as a
-// page without style. The folders are those, as they really are, that the name lies in.
+// look finds the links that lead outside, and checks that the rest can be read: otherwise an unreadable file would show
+// only as an unstyled page. The folders are the real paths of those around the name.
 func (f *ownFiles) look(name string, folders []string) error {
 	info, err := fs.Stat(f.inside, name)
 	if err != nil {
@@ -89,8 +89,7 @@ func (f *ownFiles) look(name string, folders []string) error {
 	return nil
 }
 
-// lookOutside looks at what can't be found inside. What is nowhere is left alone: editors keep their locks in links that
-// lead nowhere.
+// lookOutside looks at what can't be found inside. Dangling links are ignored: editors use them as locks.
 func (f *ownFiles) lookOutside(name string) error {
 	_, err := os.Stat(f.join(name))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP) {

@@ -21,7 +21,7 @@ type ConnectorLink struct {
 	URL  string // where choosing it leads
 	Type string // picks the icon
 
-	Failing bool // it did not work when it was last looked at; it may by now
+	Failing bool // it failed its last probe; it may have recovered since
 }
 
 // Login shows the choice of connectors.
@@ -36,7 +36,7 @@ type loginData struct {
 
 func newLoginData(base page, p LoginPage) loginData {
 	unmark(&p.Client)
-	p.Connectors = slices.Clone(p.Connectors) // the caller's stay as they are
+	p.Connectors = slices.Clone(p.Connectors) // leave the caller's alone
 	for i := range p.Connectors {
 		unmark(&p.Connectors[i].Name)
 	}
@@ -46,14 +46,14 @@ func newLoginData(base page, p LoginPage) loginData {
 // A PasswordPage asks for a username and a password.
 type PasswordPage struct {
 	PostURL           string // path and query of the request
-	BackLink          string // to the choice of connectors; empty when there is nothing to choose
+	BackLink          string // to the choice of connectors; empty when there is only one
 	Username          string // what was typed last
-	UsernamePrompt    string // label of the field; Username when empty
-	Invalid           bool   // the last try failed
+	UsernamePrompt    string // label of the field; "Username" when empty
+	Invalid           bool   // the last attempt failed
 	ShowRememberMe    bool
 	RememberMeChecked bool
 
-	Message   string // why the last try failed, in place of the usual text; implies Invalid
+	Message   string // why the last attempt failed, instead of the usual text; implies Invalid
 	Client    string // display name of the application; may be empty
 	Connector string // display name of the connector; may be empty
 }
@@ -73,7 +73,7 @@ func newPasswordData(base page, p PasswordPage) passwordData {
 		p.UsernamePrompt = "Username"
 	}
 	unmark(&p.Client, &p.Connector)
-	// A custom template may know nothing of Message, and still has to say that the try failed.
+	// A custom template may not know Message, and still has to say that the attempt failed.
 	p.Invalid = p.Invalid || p.Message != ""
 	return passwordData{base, p}
 }
@@ -84,7 +84,7 @@ type OOBPage struct {
 	Lifetime time.Duration // of the code
 }
 
-// OOB shows the code to those whose application can't receive it.
+// OOB shows the code to users whose application can't receive it.
 func (u *UI) OOB(w http.ResponseWriter, r *http.Request, p OOBPage) {
 	u.render(w, r, http.StatusOK, "oob.html", newOOBData(newPage(r, "Copy your code"), p))
 }
@@ -114,7 +114,7 @@ type HomePage struct {
 	DiscoveryURL        string
 }
 
-// Home shows who is signed in, or what this server is.
+// Home shows the signed-in user, or says what this server is.
 func (u *UI) Home(w http.ResponseWriter, r *http.Request, p HomePage) {
 	u.render(w, r, http.StatusOK, "home.html", newHomeData(newPage(r, ""), p))
 }
@@ -139,7 +139,7 @@ func newHomeData(base page, p HomePage) homeData {
 	return d
 }
 
-// timeTexts returns a time for programs and for people, both in UTC, and nothing for the zero time.
+// timeTexts returns a time for programs and for people, both in UTC; the zero time gives empty texts.
 func timeTexts(t time.Time) (iso, text string) {
 	if t.IsZero() {
 		return "", ""
@@ -148,13 +148,13 @@ func timeTexts(t time.Time) (iso, text string) {
 	return t.Format(time.RFC3339), t.Format("2 Jan 2006, 15:04 UTC")
 }
 
-// A FormPostPage carries an answer to an application by a form (OAuth 2.0 Form Post Response Mode). The form sends itself
-// where there is JavaScript.
+// A FormPostPage carries an answer to an application in a form (OAuth 2.0 Form Post Response Mode). With JavaScript the
+// form submits itself.
 type FormPostPage struct {
 	URL     string // of the application, or of a source, checked
 	Fields  []FormField
-	Heading string // Back to the application, when empty
-	Source  string // display name of the source that the form leads to, if it is one; in place of Heading
+	Heading string // "Back to the application" when empty
+	Source  string // display name of the source, if the form leads to one; replaces Heading
 }
 
 // A FormField is a hidden field.
@@ -168,7 +168,7 @@ func (u *UI) FormPost(w http.ResponseWriter, r *http.Request, p FormPostPage) {
 type formPostData struct {
 	page
 	FormPostPage
-	Action template.URL // as it is: html/template knows no schemes of native applications
+	Action template.URL // unfiltered: html/template doesn't know the schemes of native applications
 }
 
 func newFormPostData(base page, p FormPostPage) formPostData {
@@ -176,13 +176,13 @@ func newFormPostData(base page, p FormPostPage) formPostData {
 		p.Heading = "Back to the application"
 	}
 	if p.Source != "" {
-		p.Heading = "On to " + isolated(p.Source)
+		p.Heading = "Continue to " + isolated(p.Source)
 	}
 	base.Title = p.Heading
 	return formPostData{page: base, FormPostPage: p, Action: p.action()}
 }
 
-// action returns where the form leads; nowhere if that is a script.
+// action returns where the form leads; empty if that is a script.
 func (p *FormPostPage) action() template.URL {
 	if isScript(p.URL) {
 		return ""
@@ -190,8 +190,8 @@ func (p *FormPostPage) action() template.URL {
 	return template.URL(p.URL) //nolint:gosec // G203: registered for the client, or configured, and no script
 }
 
-// isScript reports whether a browser would run a URL, or show what is in it, instead of going there. Browsers ignore control
-// characters in schemes.
+// isScript reports whether a browser would run a URL, or show its content, instead of going there. Browsers ignore
+// control characters in schemes.
 func isScript(link string) bool {
 	printable := strings.Map(func(r rune) rune {
 		if r <= ' ' || r == 0x7f {

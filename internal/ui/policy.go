@@ -13,28 +13,28 @@ import (
 	"golang.org/x/net/html"
 )
 
-// inline is the source of what stands in the page itself.
+// inline is the source of styles and scripts in the page itself.
 const inline = "'unsafe-inline'"
 
-// LogoKey is the setting of the logo.
+// LogoKey is the configuration key of the logo.
 const LogoKey = "frontend.logoURL"
 
-// largestStyle bounds how much of a style sheet is looked at, in bytes.
+// largestStyle bounds how much of a style sheet is read, in bytes.
 const largestStyle = 1 << 20
 
-// A PolicyNeed is what a file of the operator's needs and the default Content-Security-Policy forbids. Browsers leave it
-// out, and say so only to developers.
+// A PolicyNeed is what one of the operator's files loads although the default Content-Security-Policy forbids it. Browsers
+// block it, and say so only in their developer tools.
 type PolicyNeed struct {
 	File string // within the operator's directory, or LogoKey
-	// Directives are those of the policy, each with the sources that it lacks: style-src 'unsafe-inline'; font-src data:
+	// Directives are those of the policy, each with its missing sources: style-src 'unsafe-inline'; font-src data:
 	Directives string
 }
 
-// PolicyNeeds returns what the default policy forbids of the operator's pages, by file. Of scripts it knows only where they
-// come from, and not what they do.
+// PolicyNeeds returns, by file, what the operator's pages load although the default policy forbids it. It knows where
+// scripts come from, but not what they load.
 func (u *UI) PolicyNeeds() []PolicyNeed { return u.needs }
 
-// policyNeeds reads the templates, which have to be as they were parsed, and the style sheets.
+// policyNeeds reads the templates, which must not have been executed yet, and the style sheets.
 func (u *UI) policyNeeds(dir *webDir) []PolicyNeed {
 	needs := policyFinder{self: u.cfg.Origin, found: make(map[string]map[string][]string)}
 	needs.link(LogoKey, "img-src", u.cfg.LogoURL)
@@ -48,7 +48,7 @@ func (u *UI) policyNeeds(dir *webDir) []PolicyNeed {
 	}
 	for _, folder := range []string{staticDir, path.Join(themesDir, dir.theme)} {
 		for _, file := range styleSheets(dir.custom, folder) {
-			if text, err := readStyle(dir.custom, file); err == nil { // else it is nothing that could be shown
+			if text, err := readStyle(dir.custom, file); err == nil { // what can't be read can't be shown either
 				needs.style(file, text)
 			}
 		}
@@ -56,8 +56,8 @@ func (u *UI) policyNeeds(dir *webDir) []PolicyNeed {
 	return needs.list()
 }
 
-// usedTemplates returns the templates of all pages, and those that they include. A directory that was made for upstream
-// may have pages that there are not.
+// usedTemplates returns the templates of all pages, and those that they include. A directory made for upstream may have
+// pages that we don't.
 func (u *UI) usedTemplates() []*parse.Tree {
 	used := make(map[string]*parse.Tree)
 	var use func(name string)
@@ -79,12 +79,12 @@ func (u *UI) usedTemplates() []*parse.Tree {
 	return slices.Collect(maps.Values(used))
 }
 
-// styleSheets returns the style sheets below a folder. In a volume of Kubernetes they are links into hidden folders.
+// styleSheets returns the style sheets below a folder. In a Kubernetes volume they are links into hidden folders.
 func styleSheets(files fs.FS, folder string) []string {
 	var names []string
 	_ = fs.WalkDir(files, folder, func(name string, e fs.DirEntry, err error) error {
 		switch {
-		case err != nil: // what can't be read was an error before
+		case err != nil: // unreadable files were reported before
 		case e.IsDir() && strings.HasPrefix(e.Name(), "."):
 			return fs.SkipDir
 		case path.Ext(name) == ".css":
@@ -131,7 +131,7 @@ func (p *policyFinder) add(file, directive, source string) {
 	p.found[file][directive] = append(p.found[file][directive], source)
 }
 
-// permitted are the sources of the default policy (server/headers.go). All other directives have none.
+// permitted are the sources in the default policy (server/headers.go). All other directives have none.
 var permitted = map[string][]string{
 	"style-src":  {"'self'"},
 	"script-src": {"'self'"},
@@ -139,7 +139,7 @@ var permitted = map[string][]string{
 	"img-src":    {"'self'", "https:", "data:"},
 }
 
-// link adds the source of what is loaded from a link, unless it is permitted.
+// link adds the source of a link, unless it is permitted.
 func (p *policyFinder) link(file, directive, link string) {
 	source, scheme := p.source(strings.TrimSpace(link))
 	if allowed := permitted[directive]; !slices.Contains(allowed, source) && !slices.Contains(allowed, scheme) {
@@ -147,7 +147,7 @@ func (p *policyFinder) link(file, directive, link string) {
 	}
 }
 
-// source returns the source that stands for a link, and that for all of its scheme.
+// source returns the source expressions for a link and for its whole scheme.
 func (p *policyFinder) source(link string) (source, scheme string) {
 	if strings.HasPrefix(link, "//") {
 		link = "https:" + link
@@ -167,7 +167,7 @@ func (p *policyFinder) source(link string) (source, scheme string) {
 	}
 }
 
-// page looks at a template as if all of its branches were shown.
+// page looks at a template with all of its branches.
 func (p *policyFinder) page(file string, t *parse.Tree) {
 	tokens := html.NewTokenizer(strings.NewReader(plain(t)))
 	element := ""
@@ -190,7 +190,7 @@ func (p *policyFinder) page(file string, t *parse.Tree) {
 	}
 }
 
-// plain returns the text of a template. In place of an action there is the absolute link in it, or else just something.
+// plain returns the text of a template. Each action is replaced by the absolute link in it, or by a placeholder.
 func plain(t *parse.Tree) string {
 	var text strings.Builder
 	inspect(t, func(n parse.Node) {

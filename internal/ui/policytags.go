@@ -7,7 +7,7 @@ import (
 	"golang.org/x/net/html"
 )
 
-// loads are the attributes by which elements load something, and the directives that it falls under.
+// loads are the attributes that make elements load something, and the directives that apply.
 var loads = map[string]map[string]string{
 	"img":    {"src": "img-src"},
 	"input":  {"src": "img-src"},
@@ -23,10 +23,10 @@ var loads = map[string]map[string]string{
 	"base":   {"href": "base-uri"},
 }
 
-// links are the directives for the relations of the element link.
+// links are the directives for the rel values of the link element.
 var links = map[string]string{"stylesheet": "style-src", "icon": "img-src", "manifest": "manifest-src"}
 
-// tag looks at what an element loads, and what stands in its attributes.
+// tag looks at what an element loads, and at inline code in its attributes.
 func (p *policyFinder) tag(file string, tag html.Token) {
 	attributes := make(map[string]string, len(tag.Attr))
 	for _, a := range tag.Attr {
@@ -56,7 +56,7 @@ func (p *policyFinder) tag(file string, tag html.Token) {
 	}
 }
 
-// isHandler reports whether an attribute holds a script for an event.
+// isHandler reports whether an attribute is an event handler.
 func isHandler(attribute string) bool {
 	return strings.HasPrefix(attribute, "on") && len(attribute) > 2
 }
@@ -65,7 +65,7 @@ func isLink(attribute string) bool {
 	return attribute == "href" || attribute == "action" || attribute == "formaction"
 }
 
-// script looks at a script; data for scripts, as in application/json, is not run.
+// script looks at a script element; data blocks, such as application/json, are not run.
 func (p *policyFinder) script(file string, attributes map[string]string) {
 	if src, ok := attributes["src"]; ok {
 		p.link(file, "script-src", src)
@@ -77,7 +77,7 @@ func (p *policyFinder) script(file string, attributes map[string]string) {
 	}
 }
 
-// What style sheets load. CSS has no grammar that these could not be fooled by, but those who write it don't want to.
+// What style sheets load. CSS could be written to fool these patterns, but operators have no reason to.
 var (
 	styleComment = regexp.MustCompile(`(?s)/\*.*?\*/`)
 	styleImport  = regexp.MustCompile(`(?i)@import\s+(?:url\()?\s*["']?([^"')\s;]+)[^;]*;?`)

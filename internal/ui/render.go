@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// page is what every template gets besides its own data.
+// page is what every template gets in addition to its own data.
 type page struct {
 	// ReqPath is the decoded path of the request, for the function url.
 	ReqPath string
@@ -19,7 +19,7 @@ func newPage(r *http.Request, title string) page {
 	return page{ReqPath: r.URL.Path, Title: title}
 }
 
-// render answers with a page. It is executed into memory first, so that a template that fails leaves no half page behind.
+// render answers with a page. It is executed into memory first, so that a failing template leaves no half-written page.
 func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	body, err := u.execute(name, data)
 	if err != nil {

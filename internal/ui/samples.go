@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// checkPages renders every page, so that a template which asks for what its page doesn't have is found at start rather
-// than by the next person to log in.
+// checkPages renders every page, so that a template that uses a field its page doesn't have is found at start rather than
+// by the next person to log in.
 func (u *UI) checkPages() error {
 	for _, sample := range u.samples() {
 		if _, err := u.execute(sample.template, sample.data); err != nil {
@@ -21,8 +21,8 @@ type sample struct {
 	data     any
 }
 
-// samples has each page with everything on it and, where templates may branch, with as little as possible. Lists always
-// have an element: templates may rely on that where every login of theirs has one.
+// samples has each page with everything on it and, where templates may branch, with as little as possible. Lists are never
+// empty: templates may rely on that.
 func (u *UI) samples() []sample {
 	base := page{ReqPath: u.cfg.IssuerPath + "/auth/sample", Title: "Sample"}
 	connectors := []ConnectorLink{

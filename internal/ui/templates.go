@@ -15,11 +15,11 @@ import (
 	"github.com/Masterminds/sprig/v3"
 )
 
-// withheld are the functions of sprig that reach out of the page: into the environment, where secrets are, and onto the
-// network. Templates that call them still work, with empty text in their place.
+// withheld are the sprig functions that reach outside the page: into the environment, which holds secrets, and onto the
+// network. Templates that call them still work, but get empty text.
 var withheld = []string{"env", "expandenv", "getHostByName"}
 
-// functions is what templates may call: all of sprig, and on top of it our own.
+// functions is what templates may call: sprig's functions and our own.
 func (u *UI) functions() template.FuncMap {
 	funcs := sprig.HtmlFuncMap()
 	for _, name := range withheld {
@@ -38,8 +38,8 @@ func (u *UI) functions() template.FuncMap {
 	return funcs
 }
 
-// A templateParser collects the templates of a web directory. A template goes by the name of its file; the operator's
-// replace the built-in ones of the same name.
+// A templateParser collects the templates of a web directory. A template is named after its file; the operator's replace
+// the built-in ones of the same name.
 type templateParser struct {
 	dir *webDir
 	set *template.Template
@@ -56,8 +56,8 @@ func parseTemplates(dir *webDir, funcs template.FuncMap, log *slog.Logger) (*tem
 	}
 
 	// The built-in files come first: a later definition replaces an earlier one of the same name, and any of the
-	// operator's files may define what a built-in file is called. A built-in file of a name that the operator has too is
-	// not read at all, because an empty file would not replace it.
+	// operator's files may define a template with a built-in file's name. A built-in file whose name the operator has too
+	// is not read at all, because an empty file would not replace it.
 	p := &templateParser{dir: dir, set: template.New("").Funcs(funcs)}
 	for _, name := range builtin {
 		if slices.Contains(custom, name) {
@@ -81,7 +81,7 @@ func parseTemplates(dir *webDir, funcs template.FuncMap, log *slog.Logger) (*tem
 	return p.set, nil
 }
 
-// templateFiles lists the regular files of the templates folder, in order; none when there is no such folder.
+// templateFiles lists the regular files of the templates folder, in order; none when the folder does not exist.
 func templateFiles(files fs.FS) ([]string, error) {
 	if files == nil {
 		return nil, nil
@@ -114,13 +114,13 @@ func (p *templateParser) parse(files fs.FS, name string) error {
 	return nil
 }
 
-// parseStrays deals with the operator's files that are not called *.html. Upstream parses whatever is in the folder, so
-// a partial may have any name: such files are parsed when something is included that no *.html file defines. Otherwise
+// parseStrays deals with the operator's files that are not named *.html. Upstream parses everything in the folder, so a
+// partial may have any name: these files are parsed only if a template is included that no *.html file defines. Otherwise
 // they are notes and backups, which must not replace anything.
 func (p *templateParser) parseStrays(names []string, log *slog.Logger) {
 	for _, name := range names {
 		if len(p.undefined()) == 0 {
-			log.Warn("file in the frontend's templates folder is ignored: templates are called *.html", "file", name)
+			log.Warn("file in the frontend's templates folder is ignored: templates are named *.html", "file", name)
 			continue
 		}
 		if err := p.parse(p.dir.custom, name); err != nil {
@@ -147,7 +147,7 @@ func (p *templateParser) defined(name string) bool {
 	return t != nil && t.Tree != nil
 }
 
-// warnWithheld logs which of the operator's files call withheld functions.
+// warnWithheld warns of the operator's files that call withheld functions.
 func (p *templateParser) warnWithheld(custom []string, log *slog.Logger) {
 	var files, functions []string
 	for _, t := range p.set.Templates() {
@@ -167,7 +167,7 @@ func (p *templateParser) warnWithheld(custom []string, log *slog.Logger) {
 	}
 }
 
-// inOrder lists names once each.
+// inOrder joins the names, sorted and without duplicates.
 func inOrder(names []string) string {
 	return strings.Join(slices.Compact(slices.Sorted(slices.Values(names))), " ")
 }

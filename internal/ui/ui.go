@@ -1,6 +1,6 @@
-// Package ui shows the pages: templates, static files and themes. The built-in ones are in the folder web; a directory
-// of the operator's may lie over them and replaces them file by file. Templates, themes and CSS class names are a
-// contract with those directories, some of which are older than this program.
+// Package ui shows the pages: templates, static files and themes. The built-in ones are in the folder web; the operator
+// may lay a directory over them, which replaces them file by file. Templates, themes and CSS class names are a contract
+// with those directories, some of which are older than this program.
 //
 // No page needs a script, an inline style or a data: URL, so all of them work under a strict content security policy.
 package ui
@@ -18,7 +18,7 @@ const (
 	defaultLogoURL = "theme/logo.png"
 )
 
-// Config is what operators choose about the pages. Its zero value means the built-in pages, light or dark as the browser
+// Config is how the operator wants the pages. Its zero value means the built-in pages, light or dark as the browser
 // prefers.
 type Config struct {
 	// Dir is a directory laid over the built-in files; empty for none. It stays open as long as the UI is in use.
@@ -30,12 +30,12 @@ type Config struct {
 	LogoURL string
 	// Issuer is the display name; dex when empty.
 	Issuer string
-	// Extra is what templates get from the function extra. The built-in footer links to its helpURL, privacyURL and
+	// Extra holds the values of the template function extra. The built-in footer links to helpURL, privacyURL and
 	// termsURL.
 	Extra map[string]string
 	// IssuerPath is the path of the issuer URL, such as /dex; empty or / for none.
 	IssuerPath string
-	// Origin is scheme and host of the issuer URL, for telling links of our own from others.
+	// Origin is the scheme and host of the issuer URL, to tell our own links from others.
 	Origin string
 }
 
@@ -52,8 +52,8 @@ type UI struct {
 	needs     []PolicyNeed
 }
 
-// New reads the templates and checks all there is to check about the operator's directory: whatever would break a page
-// later is an error now. Static files and themes are read at each request, so that edits show without a restart.
+// New reads the templates and checks the operator's directory: whatever would break a page later is an error now. Static
+// files and themes are read at each request, so that edits show without a restart.
 func New(cfg Config, log *slog.Logger) (*UI, error) {
 	if cfg.Issuer == "" {
 		cfg.Issuer = defaultIssuer
@@ -87,7 +87,7 @@ func New(cfg Config, log *slog.Logger) (*UI, error) {
 	return u, nil
 }
 
-// report logs, once at start, what operators may not expect.
+// report logs what operators may not expect.
 func (u *UI) report(dir *webDir) {
 	if missing := dir.missing(); len(missing) > 0 {
 		u.log.Info("frontend directory is incomplete: built-in files are used for the rest",
@@ -98,8 +98,8 @@ func (u *UI) report(dir *webDir) {
 	}
 }
 
-// Static serves the folder static, below the issuer path. It takes the whole path, or what is left of it when the prefix
-// is stripped.
+// Static serves the folder static, below the issuer path. It takes the whole path, or the rest if the prefix was
+// stripped.
 func (u *UI) Static() http.Handler { return u.static }
 
 // Theme serves the chosen theme's files as theme, below the issuer path, with or without the prefix.
@@ -112,8 +112,7 @@ func (u *UI) Robots() http.Handler {
 	})
 }
 
-// assetFile finds the set and the name within it that an asset's path below the issuer, such as static/main.css, stands
-// for.
+// assetFile splits an asset's path below the issuer, such as static/main.css, into its set and its name there.
 func (u *UI) assetFile(asset string) (set *assets, name string, ok bool) {
 	folder, name, ok := strings.Cut(strings.TrimPrefix(asset, "/"), "/")
 	if !ok || isAbsoluteURL(asset) {

@@ -21,11 +21,11 @@ func isAbsoluteURL(link string) bool {
 	return err == nil && u.Scheme != ""
 }
 
-// safeLink is what a template gets for an absolute URL. It is a plain string, so that the template engine still filters
-// it, but for image data, which the engine would refuse in an image's src.
+// safeLink is what a template gets for an absolute URL: a plain string, so that the template engine still filters it. Only
+// image data is marked safe, because the engine would refuse it in an image's src.
 func safeLink(link string) any {
 	if imageData.MatchString(link) {
-		return template.URL(link) //nolint:gosec // the pattern admits images only
+		return template.URL(link) //nolint:gosec // the pattern matches images only
 	}
 	return link
 }
@@ -39,9 +39,9 @@ func (u *UI) url(reqPath, asset string) any {
 	return relativeURL(u.cfg.IssuerPath, reqPath, asset)
 }
 
-// relativeURL is the link from the page at a request path to an asset below the issuer path. On the page of the issuer
-// path itself the link starts with that path, which is right for an issuer path of one segment only; templates in use
-// may rely on either.
+// relativeURL is the link from the page at a request path to an asset below the issuer path. On the page at the issuer
+// path itself the link starts with that path, which is right only if that path has one segment; existing templates may
+// rely on either.
 func relativeURL(issuerPath, reqPath, asset string) string {
 	asset, query, hasQuery := strings.Cut(asset, "?")
 	issuer, page, target := segments(issuerPath), segments(reqPath), segments(asset)

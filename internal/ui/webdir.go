@@ -22,7 +22,7 @@ const (
 
 	// autoTheme is light or dark as the browser prefers. It also has the images that light and dark share.
 	autoTheme = "auto"
-	// formerDefaultTheme is the theme that a directory made for upstream means when the configuration names none.
+	// formerDefaultTheme is upstream's default: what a directory made for it expects if the configuration names no theme.
 	formerDefaultTheme = "light"
 )
 
@@ -61,7 +61,7 @@ func (d *webDir) wrap(err error) error {
 	return fmt.Errorf("directory %q: %w", d.path, err)
 }
 
-// ErrNoTheme says that there is no theme of the configured name.
+// ErrNoTheme means that the configured theme does not exist.
 var ErrNoTheme = errors.New("no theme")
 
 func (d *webDir) chooseTheme(name string) (string, error) {
@@ -91,7 +91,7 @@ func (d *webDir) themes() ([]string, error) {
 			return nil, err
 		}
 		for _, e := range entries {
-			// Not e.IsDir: a mounted volume may have links to folders.
+			// Not e.IsDir: in a mounted volume folders may be links.
 			if info, err := fs.Stat(layer, path.Join(themesDir, e.Name())); err == nil && info.IsDir() {
 				names = append(names, e.Name())
 			}
@@ -111,7 +111,7 @@ func (d *webDir) tree() overlay {
 
 func (d *webDir) static() fs.FS { return d.tree().sub(staticDir) }
 
-// themeFiles are those of the theme and, for what it lacks, those of the default theme.
+// themeFiles are the theme's files, and the default theme's for those that it lacks.
 func (d *webDir) themeFiles() fs.FS {
 	return append(d.tree().sub(path.Join(themesDir, d.theme)),
 		overlay{d.builtin}.sub(path.Join(themesDir, autoTheme))...)
@@ -129,8 +129,7 @@ func (d *webDir) customised(name string) bool {
 	return err == nil
 }
 
-// missing lists what the operator's directory leaves to the built-in files; a folder that it does not have at all is
-// listed without its files.
+// missing lists the files that the operator's directory lacks; a missing folder is listed without its files.
 func (d *webDir) missing() []string {
 	if d.custom == nil {
 		return nil
@@ -139,14 +138,14 @@ func (d *webDir) missing() []string {
 	return append(names, d.missingBelow(path.Join(themesDir, autoTheme), path.Join(themesDir, d.theme))...)
 }
 
-// missingBelow compares a built-in folder with one of the operator's.
+// missingBelow compares a built-in folder with the operator's.
 func (d *webDir) missingBelow(builtin, custom string) []string {
 	if !d.customised(custom) {
 		return []string{custom + "/"}
 	}
 	entries, err := fs.ReadDir(d.builtin, builtin)
 	if err != nil {
-		return nil // such a folder has nothing that could be missing
+		return nil // not a built-in folder, so nothing can be missing
 	}
 	var names []string
 	for _, e := range entries {
@@ -162,11 +161,11 @@ func (d *webDir) missingBelow(builtin, custom string) []string {
 	return names
 }
 
-// An overlay is file systems in layers: a file is that of the first layer which has it.
+// An overlay is a stack of file systems: a file comes from the first layer that has it.
 type overlay []fs.FS
 
-// Open opens the file of the first layer that has it. An error other than [fs.ErrNotExist] ends the search, lest a file
-// that can't be read is replaced by another in silence.
+// Open opens the file in the first layer that has it. An error other than [fs.ErrNotExist] ends the search, so that an
+// unreadable file isn't silently replaced by another.
 func (o overlay) Open(name string) (fs.File, error) {
 	for _, layer := range o {
 		f, err := layer.Open(name)
@@ -177,7 +176,7 @@ func (o overlay) Open(name string) (fs.File, error) {
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
-// sub is the same folder of every layer. The folder's name is one of ours or one that ReadDir returned, hence valid.
+// sub is the same folder in every layer. The folder's name is one of ours or came from ReadDir, so it is valid.
 func (o overlay) sub(dir string) overlay {
 	var folders overlay
 	for _, layer := range o {
