@@ -72,7 +72,7 @@ func testPasswordsOfOneUser(t *testing.T) {
 		{"admin@example.com", "wrong"}, {"Admin@Example.com ", "password"},
 	} {
 		a := here.guess(form, c.name, c.password).wantTooMany("10")
-		for _, want := range []string{"Too many failed tries. Wait 10 seconds, then try again.", `name="password"`, c.name} {
+		for _, want := range []string{"Too many failed attempts. Wait 10 seconds, then try again.", `name="password"`, c.name} {
 			if !strings.Contains(a.body, want) {
 				t.Errorf("the form lacks %q:\n%s", want, a.body)
 			}

@@ -58,7 +58,7 @@ func TestFailuresCount(t *testing.T) {
 		}
 		wrong(3)
 		if try(t, true, key) {
-			t.Error("a right try is let in, so that who guesses learns it")
+			t.Error("a right try is let in, which tells an attacker that the guess is right")
 		}
 		time.Sleep(10*time.Second - time.Nanosecond)
 		wrong(0)
@@ -102,7 +102,7 @@ func TestWait(t *testing.T) {
 	})
 }
 
-// However many guess at once, no more of them are let in; and however many are right at once, none is refused.
+// However many wrong tries come at once, no more of them are let in; however many right ones do, none is refused.
 func TestTriesAtOnce(t *testing.T) {
 	const visitors = 200
 	for name, right := range map[string]bool{"wrong": false, "right": true} {
@@ -163,7 +163,7 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// A try that one of its keys refuses costs nothing at the others.
+// A try that one key refuses costs nothing at the others.
 func TestSeveralKeys(t *testing.T) {
 	wide := New(Rate{Burst: 2, Every: time.Hour}, time.Now).Key("192.0.2.1")
 	narrow := New(Rate{Burst: 1, Every: time.Hour}, time.Now)
@@ -229,7 +229,7 @@ func TestMemoryIsBounded(t *testing.T) {
 				t.Errorf("key %d: blocked should be %t", i, blocked)
 			}
 		}
-		// What has passed goes without being asked for, two at a time.
+		// Full buckets go without being asked for, two at a time.
 		for range l.max {
 			time.Sleep(time.Minute)
 			try(t, false, key(0))
@@ -326,7 +326,7 @@ func BenchmarkRightTry(b *testing.B) {
 	})
 }
 
-// Devices that get their tokens don't count, however many are behind one address.
+// Requests of devices that get their tokens don't count, however many devices share an address.
 func TestQuestionsOfDevices(t *testing.T) {
 	s := NewSet(time.Now)
 	for i := range 1000 {

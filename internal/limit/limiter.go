@@ -1,6 +1,5 @@
-// Package limit bounds how often somebody may try what can be guessed: passwords, secrets of clients, codes of devices.
-// Tries are counted by the address of who tries and by what they try, in the memory of one process: each replica counts
-// for itself.
+// Package limit bounds how often somebody may try to guess passwords, client secrets and device codes. Attempts are
+// counted by the caller's address and by what is guessed, in the memory of one process: each replica counts for itself.
 package limit
 
 import (
@@ -12,21 +11,21 @@ import (
 	"time"
 )
 
-// maxKeys is how many keys a Limiter remembers, some 150 bytes each. Nobody fills it from one address, because what fails
-// at a name counts for its address too.
+// maxKeys is how many keys a Limiter remembers, some 150 bytes each. Nobody can fill it from one address, because a failure
+// at a name counts for the address too.
 const maxKeys = 100_000
 
-// A Rate is what a token bucket gives.
+// A Rate is the size and the refill rate of a token bucket.
 type Rate struct {
-	Burst int           // how many tries at once; at least 1
+	Burst int           // how many attempts at once; at least 1
 	Every time.Duration // how long until there is one more
 }
 
-// times returns a rate that is a number of times as wide.
+// times returns n times the rate.
 func (r Rate) times(n int) Rate { return Rate{Burst: n * r.Burst, Every: r.Every / time.Duration(n)} }
 
-// A Limiter has a bucket of tries for each key. It is safe for concurrent use, and runs nothing in the background: what is
-// in a bucket is computed from the time.
+// A Limiter has a bucket of attempts for each key. It is safe for concurrent use, and runs nothing in the background: what
+// is left in a bucket is computed from the time.
 type Limiter struct {
 	rate  Rate
 	now   func() time.Time
@@ -35,31 +34,30 @@ type Limiter struct {
 
 	mu      sync.Mutex
 	buckets map[id]*bucket
-	idle    *list.List // of *bucket that nobody is trying at now; the stalest first
+	idle    *list.List // of *bucket without attempts in progress; the stalest first
 }
 
 // id is the hash of a key, so that long names need no more memory than short ones.
 type id [16]byte
 
-// A bucket is one from which something is missing, or from which somebody takes a try right now. A full one needs no
-// memory.
+// A bucket is a token bucket that isn't full or has attempts in progress. Full ones take no memory.
 type bucket struct {
 	id     id
 	rate   Rate
-	full   time.Duration // when nothing is missing any more, since the limiter's start
-	trying int           // tries whose end is not known yet
+	full   time.Duration // when it will be full again, since the limiter's start
+	trying int           // attempts in progress
 	ended  chan struct{} // closed when one of them ends; nil while nobody waits for that
-	place  *list.Element // in the list of idle ones; nil outside of it
+	place  *list.Element // in the list of idle ones; nil if not in it
 }
 
-// New returns a limiter. The clock is that of the server.
+// New returns a limiter that uses the server's clock.
 func New(rate Rate, now func() time.Time) *Limiter {
 	return &Limiter{
 		rate: rate, now: now, start: now(), max: maxKeys, buckets: make(map[id]*bucket), idle: list.New(),
 	}
 }
 
-// identify hashes what a key is made of. Each part comes with its length, so that no two keys look alike.
+// identify hashes the parts of a key. Each is preceded by its length, so that no two keys give the same input.
 func identify(parts []string) (sum id) {
 	var key []byte
 	for _, part := range parts {
@@ -71,9 +69,9 @@ func identify(parts []string) (sum id) {
 	return sum
 }
 
-// begin takes a try from a bucket. While others have taken all there are, it waits: if theirs are right, they will be
-// given back. So no number of tries at once gets more wrong ones than the rate allows, and no number of right ones is
-// refused. The error is an *Exceeded, or the end of the context.
+// begin takes an attempt from a bucket. While attempts in progress have taken all of them, it waits: those that turn out
+// right are given back. So concurrency gets nobody more wrong attempts than the rate allows, and no number of concurrent
+// right ones is refused. The error is an *Exceeded, or the end of the context.
 func (l *Limiter) begin(ctx context.Context, p part) (*bucket, error) {
 	for {
 		b, ended, err := l.take(p)
@@ -88,8 +86,8 @@ func (l *Limiter) begin(ctx context.Context, p part) (*bucket, error) {
 	}
 }
 
-// take takes a try if there is one. If there is none, it returns what tells that one of those under way has ended; if none
-// is under way, an *Exceeded.
+// take takes an attempt if there is one. If there is none, it returns a channel that is closed when one of those in
+// progress ends; if none is in progress, an *Exceeded.
 func (l *Limiter) take(p part) (*bucket, <-chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -111,7 +109,7 @@ func (l *Limiter) take(p part) (*bucket, <-chan struct{}, error) {
 	return nil, b.ended, nil
 }
 
-// bucket returns the bucket of a part of a key, made if need be.
+// bucket returns the bucket for a part of a key, and creates it if necessary.
 func (l *Limiter) bucket(p part) *bucket {
 	b := l.buckets[p.id]
 	if b == nil {
@@ -121,7 +119,7 @@ func (l *Limiter) bucket(p part) *bucket {
 	return b
 }
 
-// end gives a try back, unless it has failed.
+// end gives an attempt back, unless it failed.
 func (l *Limiter) end(b *bucket, failed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -137,7 +135,7 @@ func (l *Limiter) end(b *bucket, failed bool) {
 	l.tidy(b, now)
 }
 
-// tidy puts a bucket where it belongs after a try at it has ended.
+// tidy moves or removes a bucket after one of its attempts has ended.
 func (l *Limiter) tidy(b *bucket, now time.Duration) {
 	switch {
 	case b.trying > 0: // the last one tidies up
@@ -151,8 +149,8 @@ func (l *Limiter) tidy(b *bucket, now time.Duration) {
 	}
 }
 
-// forget makes room for the bucket that has just become idle: two at most go, so it is cheap, and what has passed goes
-// faster than new ones come.
+// forget makes room for the bucket that has just become idle. It removes at most two, so it is cheap, and yet full buckets
+// go faster than new ones come.
 func (l *Limiter) forget(now time.Duration) {
 	for range 2 {
 		first := l.idle.Front()

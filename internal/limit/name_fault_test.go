@@ -15,7 +15,7 @@ import (
 	"dex/internal/telemetry"
 )
 
-// The limit on one user's passwords was passed by spellings that a directory takes for the same name.
+// Spellings that a directory takes for the same name got around the limit on one user's passwords.
 var _ = faulttest.Add("R8", func(t *testing.T) {
 	spellings := []string{
 		"jane doe", "JANE DOE", "jane\u00a0doe", " jane\u2003doe", "ja\u00adne doe", "ja\u200bne doe", "j\u034fane doe", "ｊane doe", "𝐣ane doe",
@@ -66,7 +66,7 @@ func (f *finder) LoginFound(
 	return f.Login(ctx, s, username, password)
 }
 
-// Where the source says whom it has found, that user's tries count together, by whatever names.
+// Where the source says whom it has found, that user's tries count together under all names.
 var _ = faulttest.Add("R8", func(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, source := NewSet(time.Now), &finder{}

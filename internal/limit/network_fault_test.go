@@ -40,7 +40,7 @@ var _ = faulttest.Add("R9", func(t *testing.T) {
 	})
 })
 
-// Tries at one user from all addresses had no limit together. Now they get slow, but nobody is locked out.
+// Tries at one user from all addresses together had no limit. Now they are slowed down, but nobody is locked out.
 var _ = faulttest.Add("R9", func(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSet(time.Now)

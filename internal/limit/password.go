@@ -9,8 +9,8 @@ import (
 	"dex/internal/telemetry"
 )
 
-// CheckPassword asks a source about a name and a password, unless there were too many wrong ones. The error is that of the
-// source or of Begin.
+// CheckPassword asks a source about a name and a password, unless there were too many wrong ones. The error is the
+// source's or Begin's.
 func (s *Set) CheckPassword(
 	ctx context.Context, connectorID string, source connector.Password, scopes connector.Scopes, username, password string,
 ) (connector.Identity, bool, error) {
@@ -28,32 +28,32 @@ func (s *Set) CheckPassword(
 	identity, ok, err := finder.LoginFound(ctx, scopes, username, password, func(user string) error {
 		return a.begin(ctx, "user", user)
 	})
-	// Another name of a user at whom there were too many guesses is one guess more.
+	// Another name for a user who has had too many guesses is one more guess.
 	_, exceeded := errors.AsType[*Exceeded](err)
 	a.wrong = !ok && err == nil || exceeded
 	return identity, ok, err
 }
 
-// longestName is how much of a name counts, in bytes.
+// longestName is how much of a name is counted by, in bytes.
 const longestName = 1024
 
-// countedName returns what is common to all spellings of a name that a source may take for the same user.
+// countedName returns the same text for all spellings of a name that a source may take for the same user.
 func countedName(username string) string {
 	return connector.FoldName(username[:min(len(username), longestName)])
 }
 
-// An attempt is a password that is being checked. It counts for the name that was typed and, if the source says so, for the user
-// whom it found.
+// An attempt is a password check in progress. It counts for the name that was typed and, if the source says which user it
+// has found, for that user.
 type attempt struct {
 	limits               *Set
 	address, connectorID string
 	tries                []*Try
 	users                []id
-	patience             time.Duration // how long it may still wait because of tries from elsewhere
+	patience             time.Duration // how long it may still be delayed because of attempts from elsewhere
 	wrong                bool
 }
 
-// begin begins a try at a name or a user, which counts for the other keys too. The error is that of Begin.
+// begin begins a Try at a name or a user, which counts for the other keys too. The error is Begin's.
 func (a *attempt) begin(ctx context.Context, kind, name string, more ...Key) error {
 	keys := append([]Key{a.limits.perUser.Key(a.address, a.connectorID, kind, name)}, more...)
 	try, err := Begin(ctx, keys...)
@@ -68,7 +68,7 @@ func (a *attempt) begin(ctx context.Context, kind, name string, more ...Key) err
 	return err
 }
 
-// end ends the tries.
+// end ends the Tries at the name and at the user.
 func (a *attempt) end() {
 	for _, try := range a.tries {
 		if a.wrong {

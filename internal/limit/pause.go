@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// pause waits for as long as too many tries have failed at a bucket, at most for the longest time. It refuses nobody, so
-// that nobody can be locked out by the failures of others. It returns how long that was. The error is the end of the context.
+// pause waits until a bucket has an attempt again, but no longer than the longest time, and returns how long it waited. It
+// refuses nobody, so that nobody can be locked out by the failures of others. The error is the end of the context.
 func (l *Limiter) pause(ctx context.Context, key id, longest time.Duration) (time.Duration, error) {
 	wait := min(l.behind(key), longest)
 	if wait <= 0 {
@@ -22,7 +22,7 @@ func (l *Limiter) pause(ctx context.Context, key id, longest time.Duration) (tim
 	}
 }
 
-// behind returns how long it takes until a bucket has a try again.
+// behind returns how long it takes until a bucket has an attempt again.
 func (l *Limiter) behind(key id) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -33,7 +33,8 @@ func (l *Limiter) behind(key id) time.Duration {
 	return b.full - l.elapsed() - time.Duration(l.rate.Burst-1)*l.rate.Every
 }
 
-// fail counts a failure at a bucket, even if it is empty, but no more of them than have a try wait for the longest time.
+// fail counts a failure at a bucket, even an empty one, but never so many that an attempt would wait more than the longest
+// time.
 func (l *Limiter) fail(key id, longest time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -9,27 +9,27 @@ import (
 	"dex/internal/oauth"
 )
 
-// Exceeded says that there were too many failures.
+// Exceeded is the error for too many failures.
 type Exceeded struct {
-	Wait time.Duration // until the next try
+	Wait time.Duration // until the next attempt
 }
 
 // Error says how long to wait.
-func (e *Exceeded) Error() string { return fmt.Sprintf("too many tries, the next in %s", e.Wait) }
+func (e *Exceeded) Error() string { return fmt.Sprintf("too many attempts, the next in %s", e.Wait) }
 
-// Seconds returns how long to wait, for people and for the header Retry-After: whole seconds, never too few.
+// Seconds returns how long to wait, for people and for the header Retry-After: whole seconds, rounded up.
 func (e *Exceeded) Seconds() int { return max(1, int((e.Wait+time.Second-1)/time.Second)) }
 
-// Message says it to the user.
+// Message is the error for the user.
 func (e *Exceeded) Message() string {
 	if e.Seconds() == 1 {
-		return "Too many failed tries. Wait a second, then try again."
+		return "Too many failed attempts. Wait a second, then try again."
 	}
-	return fmt.Sprintf("Too many failed tries. Wait %d seconds, then try again.", e.Seconds())
+	return fmt.Sprintf("Too many failed attempts. Wait %d seconds, then try again.", e.Seconds())
 }
 
-// Refusal returns what an application is told of an error of this package: status 429 and how long to wait; of every other
-// error, that it is a failure of our own.
+// Refusal returns what an application is told: status 429 and how long to wait for an *Exceeded, a server error for every
+// other error.
 func Refusal(err error) *oauth.Error {
 	if exceeded, ok := errors.AsType[*Exceeded](err); ok {
 		return oauth.TooMany(exceeded.Seconds()).Because(err)
@@ -37,7 +37,7 @@ func Refusal(err error) *oauth.Error {
 	return oauth.Failed(err)
 }
 
-// A Try is one whose end is not known yet. It is to be used by one goroutine.
+// A Try is an attempt in progress. It must be used by one goroutine only.
 type Try struct {
 	taken  []taken
 	failed bool
@@ -48,8 +48,8 @@ type taken struct {
 	bucket  *bucket
 }
 
-// Begin begins a try that counts for all of the keys. End must be called. Without an error nobody else is let in on its
-// account: it is an *Exceeded if one of the keys has no tries left, or the end of the context.
+// Begin begins an attempt that counts for all of the keys. End must be called if there is no error. The error is an
+// *Exceeded if one of the keys has no attempts left, or the end of the context.
 func Begin(ctx context.Context, keys ...Key) (*Try, error) {
 	t := &Try{}
 	for _, k := range keys {
@@ -68,7 +68,7 @@ func Begin(ctx context.Context, keys ...Key) (*Try, error) {
 	return t, nil
 }
 
-// Count counts something that need not be wrong to count. Its error is that of Begin.
+// Count counts something that counts even if nothing is wrong with it. Its error is Begin's.
 func Count(ctx context.Context, keys ...Key) error {
 	t, err := Begin(ctx, keys...)
 	if err != nil {
@@ -79,10 +79,10 @@ func Count(ctx context.Context, keys ...Key) error {
 	return nil
 }
 
-// Failed says that the try was wrong, so that it counts.
+// Failed marks the attempt as wrong, so that it counts.
 func (t *Try) Failed() { t.failed = true }
 
-// End ends the try. One that has not failed costs nothing, be it that it was right or that nobody could tell.
+// End ends the attempt. Unless it has failed it costs nothing, whether it was right or nobody could tell.
 func (t *Try) End() {
 	for _, k := range t.taken {
 		k.limiter.end(k.bucket, t.failed)

@@ -8,7 +8,7 @@ import (
 	"dex/internal/ui"
 )
 
-// A source that fails can be chosen all the same: it may have recovered since somebody looked.
+// A failing source can still be chosen: it may have recovered since its last probe.
 func TestFailingConnector(t *testing.T) {
 	u, _ := newUI(t, ui.Config{})
 	doc := document(t, loginPage(u, ui.LoginPage{Connectors: []ui.ConnectorLink{
@@ -34,7 +34,7 @@ func TestFailingConnector(t *testing.T) {
 	}
 }
 
-// Templates that were made for upstream know nothing of it.
+// Templates made for upstream don't know about failing connectors.
 func TestFailingConnectorOnUpstreamsTemplate(t *testing.T) {
 	u, _ := newUI(t, ui.Config{Dir: webDir(t, map[string]string{
 		"templates/login.html": `{{ range .Connectors }}<a href="{{ .URL }}">{{ .ID }} {{ .Name }} {{ .Type }}</a>{{ end }}`,

@@ -79,15 +79,15 @@ func TestPasswordHooks(t *testing.T) {
 		t.Errorf("back link leads to %q", got)
 	}
 	if n := find(doc, func(n *html.Node) bool { return attr(n, "id") == "login-error" }); len(n) != 0 {
-		t.Error("an error is shown before the first try")
+		t.Error("an error is shown before the first attempt")
 	}
 }
 
 func TestPasswordFailed(t *testing.T) {
 	u, _ := newUI(t, ui.Config{})
 	for name, p := range map[string]ui.PasswordPage{
-		"Login failed":   {Username: "jane", Invalid: true},
-		"Too many tries": {Username: "jane", Message: "Too many tries."},
+		"Login failed":      {Username: "jane", Invalid: true},
+		"Too many attempts": {Username: "jane", Message: "Too many attempts."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			doc := document(t, passwordPage(u, http.StatusUnauthorized, p))

@@ -12,7 +12,7 @@ import (
 	"dex/internal/ui"
 )
 
-// Direction marks in names turned the page's own words around.
+// Direction marks in names reversed the page's own words.
 var _ = faulttest.Add("N8", func(t *testing.T) {
 	const name = "\u202eevil\u2066 \u05d0\u05d1 name"
 	const shown = "evil \u05d0\u05d1 name"
@@ -56,7 +56,7 @@ var _ = faulttest.Add("N8", func(t *testing.T) {
 	}
 })
 
-// The consent page of a login for a device didn't say that it is for one.
+// The consent page of a login for a device didn't mention the device.
 var _ = faulttest.Add("R15", func(t *testing.T) {
 	u, _ := newUI(t, ui.Config{})
 	for code, want := range map[string]bool{"": false, "BCDF-GHJK": true} {

@@ -23,8 +23,7 @@ func linkIn(t *testing.T, dir, name, target string) {
 	}
 }
 
-// A web directory with a link that leads outside stopped the start, and so did an absolute link within it, and one in a
-// circle.
+// A web directory with a link that leads outside stopped the start, and so did an absolute or a circular link.
 var _ = faulttest.Add("N5", func(t *testing.T) {
 	outside := webDir(t, map[string]string{
 		"brand/logo.png": "logo", "brand/fonts/a.woff2": "font", "code.html": "their code", "acme/styles.css": "acme",

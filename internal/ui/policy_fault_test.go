@@ -7,12 +7,12 @@ import (
 	"dex/internal/ui"
 )
 
-// Pages of the operator's lost their styles, scripts and fonts under the default policy without a word.
+// The operator's pages silently lost their styles, scripts and fonts under the default policy.
 var _ = faulttest.Add("N4", func(t *testing.T) {
 	const page, style = "templates/oob.html", "static/own.css"
 	for name, test := range map[string]struct {
 		file, text string
-		want       string // none where the page loses nothing
+		want       string // empty if nothing is blocked
 	}{
 		"inline style":          {page, `<style>p{color:red}</style>`, "style-src 'unsafe-inline'"},
 		"style attribute":       {page, `<p style="color:red">x</p>`, "style-src 'unsafe-inline'"},

@@ -11,7 +11,7 @@ import (
 	"dex/internal/ui"
 )
 
-// A palette has the colours of a scheme by the name of their custom property.
+// A palette has the colours of a scheme by custom property.
 type palette map[string]string
 
 var declaration = regexp.MustCompile(`(--dex-[a-z-]+):\s*([^;]+);`)

@@ -69,7 +69,7 @@ func documentAt(t *testing.T, path string, page http.HandlerFunc) *html.Node {
 	return doc
 }
 
-// find returns the elements that satisfy a condition, in order.
+// find returns the elements that match, in document order.
 func find(doc *html.Node, ok func(*html.Node) bool) []*html.Node {
 	var found []*html.Node
 	for n := range doc.Descendants() {
@@ -139,7 +139,7 @@ func text(n *html.Node) string {
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
-// enclosing returns the closest element of a name around another.
+// enclosing returns the closest ancestor with a tag name.
 func enclosing(n *html.Node, name string) *html.Node {
 	for p := range n.Ancestors() {
 		if p.Type == html.ElementNode && p.Data == name {

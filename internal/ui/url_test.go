@@ -44,7 +44,7 @@ func TestURL(t *testing.T) {
 		{"/dex", "/dex/device", png, png},
 		{"/dex", "/dex/device", svg, strings.ReplaceAll(svg, "'", "%27")},
 
-		// Where upstream's links lead astray.
+		// Where upstream's links are wrong.
 		{"/dex", "/dex/", "static/main.css", "static/main.css"},
 		{"/dex", "/dex/a/b/", "static/main.css", "../../static/main.css"},
 		{"/dex", "/dex/static", "static/main.css", "static/main.css"},

@@ -13,7 +13,7 @@ import (
 	"dex/internal/ui"
 )
 
-// Directories that can't work stop the start, with an error that says what to mend.
+// Unusable directories stop the start, with an error that says what to fix.
 func TestStartFails(t *testing.T) {
 	for name, test := range map[string]struct {
 		files map[string]string
@@ -130,7 +130,7 @@ func TestLogNamesWhatIsMissing(t *testing.T) {
 	}
 }
 
-// Templates of a release need only what upstream's pages have, and may have pages that are not ours yet.
+// Templates made for a release of upstream use only what its pages have, and may include pages that we don't have yet.
 func TestTemplatesMadeForUpstream(t *testing.T) {
 	const head, foot = `{{ template "header.html" . }}`, `{{ template "footer.html" . }}`
 	files := map[string]string{
@@ -170,7 +170,7 @@ func TestTemplatesMadeForUpstream(t *testing.T) {
 	if !strings.Contains(text(doc), "green") {
 		t.Error("extra is lost")
 	}
-	doc = document(t, passwordPage(u, http.StatusTooManyRequests, ui.PasswordPage{Message: "Too many tries", BackLink: "/b"}))
+	doc = document(t, passwordPage(u, http.StatusTooManyRequests, ui.PasswordPage{Message: "Too many attempts", BackLink: "/b"}))
 	one(t, "error", tags(doc, "b"))
 	doc = document(t, approvalPage(u, ui.ApprovalPage{User: "jane", Client: "c", RequestedScopes: []string{"openid", "groups", "email"}}))
 	if got := len(tags(doc, "li")); got != 2 {
@@ -319,7 +319,7 @@ func TestMountedVolume(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// An editor's lock leads nowhere.
+	// An editor's lock is a dangling link.
 	if err := os.Symlink("me@host.1", filepath.Join(dir, "templates", ".#oob.html")); err != nil {
 		t.Fatal(err)
 	}
