@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"dex/internal/answer"
 	"dex/internal/config"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
@@ -45,7 +46,7 @@ type App struct {
 	store  store.Store
 	writes *store.Writes // the same
 
-	answers    *token.Answers
+	answers    *answer.Ledger
 	families   *token.Families
 	upstream   token.Upstream
 	offline    *token.OfflineSessions
@@ -120,7 +121,7 @@ func (a *App) openStorage(ctx context.Context, p *Plan) error {
 	a.store = a.writes
 	a.log.InfoContext(ctx, "config storage", "storage_type", a.cfg.Storage.Type)
 	lifetimes := refreshPolicy(a.cfg)
-	a.answers = token.NewAnswers(a.store, time.Now, a.log)
+	a.answers = answer.New(a.store, time.Now, a.log)
 	a.families = token.NewFamilies(a.store, lifetimes, a.answers, time.Now, a.log)
 	a.offline = token.NewOfflineSessions(a.store, lifetimes, time.Now)
 	if s.upstream != nil {

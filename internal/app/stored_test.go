@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	ledger "dex/internal/answer"
 	"dex/internal/client"
 	"dex/internal/connector"
 	"dex/internal/connector/local"
@@ -60,7 +61,7 @@ func TestUpstreamsRefreshTokens(t *testing.T) {
 	adopt := func(t *testing.T, stored store.Store, legacy token.Legacy) {
 		t.Helper()
 		log := slog.New(slog.DiscardHandler)
-		families := token.NewFamilies(stored, token.Policy{Rotate: true}, token.NewAnswers(stored, time.Now, log), time.Now, log)
+		families := token.NewFamilies(stored, token.Policy{Rotate: true}, ledger.New(stored, time.Now, log), time.Now, log)
 		records, err := families.Adopted(legacy)
 		if err == nil {
 			err = store.CreateAll(t.Context(), stored, records)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"dex/internal/answer"
 	"dex/internal/client"
 	"dex/internal/connector"
 	"dex/internal/federation"
@@ -65,7 +66,7 @@ func newFlow(t *testing.T, s connector.Config, edit func(*login.Config)) http.Ha
 	}
 	clients := client.NewRegistry([]*client.Client{{ID: "app", RedirectURIs: []string{"https://app.test/cb"}}}, records,
 		limit.NewSet(time.Now))
-	codes := token.NewCodes(records, time.Minute, 0, token.NewAnswers(records, time.Now, log), time.Now)
+	codes := token.NewCodes(records, time.Minute, 0, answer.New(records, time.Now, log), time.Now)
 	cfg := login.Config{
 		Issuer: issuer.String(), IssuerURL: issuer, Clients: clients,
 		Connectors: federation.NewRegistry(

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"dex/internal/answer"
 	"dex/internal/client"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
@@ -33,7 +34,7 @@ var discard = slog.New(slog.DiscardHandler)
 func target(s store.Store) takeover.Target {
 	return takeover.Target{
 		Store:         s,
-		Families:      token.NewFamilies(s, token.Policy{}, token.NewAnswers(s, time.Now, discard), time.Now, discard),
+		Families:      token.NewFamilies(s, token.Policy{}, answer.New(s, time.Now, discard), time.Now, discard),
 		Offline:       token.NewOfflineSessions(s, token.Policy{}, time.Now),
 		TokenLifetime: tokenLifetime,
 	}

@@ -66,7 +66,7 @@ var _ = faulttest.Add("O1", func(t *testing.T) {
 				m.mute.Store(false)
 				pass(30 * time.Second)
 				if told {
-					here.answers.tellAll(t)
+					tellAll(t, here.answers)
 				}
 			}
 			code := here.issue("")
@@ -84,8 +84,8 @@ var _ = faulttest.Add("O1", func(t *testing.T) {
 			here.untold = false
 			pass(time.Minute)
 			last := here.must(here.renew(next))
-			pass(interval + usualSkew + time.Second)
-			here.answers.tellAll(t)
+			pass(interval + store.UsualSkew + time.Second)
+			tellAll(t, here.answers)
 			again, err := there.renew(next)
 			there.wantRefused("a thief", again, err)
 			again, err = there.renew(last)
@@ -109,7 +109,7 @@ var _ = faulttest.Add("O1", func(t *testing.T) {
 	here.untold = true
 	token := here.must(here.redeem(here.issue("")))
 	here.must(here.renew(token))
-	there.clock = here.clock.Add(doubtTime + clockSkew + time.Second)
+	there.clock = here.clock.Add(90*time.Second + store.ClockSkew + time.Second)
 	again, err := there.renew(token)
 	there.wantRefused("a token that was used minutes ago by a replica that is gone", again, err)
 })

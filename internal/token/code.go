@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"dex/internal/answer"
 	"dex/internal/connector"
 	"dex/internal/id"
 	"dex/internal/oauth"
@@ -31,8 +32,8 @@ type code struct {
 	// refresh tokens it is their family that shows the use: it can begin only once.
 	Used bool `json:"used,omitempty"`
 	// Redeemed is when a code without refresh tokens was redeemed last, and Stamp names the write; zero otherwise.
-	Redeemed time.Time `json:"redeemed,omitzero"`
-	Stamp    stamp     `json:"stamp,omitzero"`
+	Redeemed time.Time    `json:"redeemed,omitzero"`
+	Stamp    answer.Stamp `json:"stamp,omitzero"`
 	// Kept is the identity of a code that was redeemed, for whoever has the code and may use it again.
 	Kept []byte `json:"kept,omitempty"`
 }
@@ -42,14 +43,14 @@ type Codes struct {
 	table    *store.Table[code]
 	lifetime time.Duration
 	reuse    time.Duration // how long after its use a code gets the same answer again
-	answers  *Answers
+	answers  *answer.Ledger
 	now      func() time.Time
 	recent   recent
 }
 
 // NewCodes returns the codes in a storage, each good for a lifetime. Within the reuse interval after its use a code gets the
 // same answer again, for who lost it; RFC 6749 (4.1.2) wants 0, which means never.
-func NewCodes(s store.Store, lifetime, reuse time.Duration, answers *Answers, now func() time.Time) *Codes {
+func NewCodes(s store.Store, lifetime, reuse time.Duration, answers *answer.Ledger, now func() time.Time) *Codes {
 	return &Codes{
 		table: store.In(s, store.Kind[code]{
 			Name:    "code",
@@ -87,7 +88,7 @@ func (c *Codes) Issue(
 		RedirectURI:   redirectURI,
 		Challenge:     challenge,
 		ValidUntil:    c.now().Add(c.Lifetime(redirectURI)),
-		Process:       c.answers.self,
+		Process:       c.answers.Self(),
 		FamilyID:      cmp.Or(a.GrantID, id.New()),
 	}
 	e, err := c.table.Create(ctx, key, issued)
@@ -101,7 +102,7 @@ func (c *Codes) Issue(
 			err = store.ErrExists
 		}
 	default:
-		_, err = lookAgain(ctx, c.table, key, err, same)
+		_, err = answer.LookAgain(ctx, c.table, key, err, same)
 	}
 	if err != nil {
 		return fmt.Errorf("issue authorization code: %w", err)
@@ -109,14 +110,11 @@ func (c *Codes) Issue(
 	return nil
 }
 
-// The reasons for which a code is refused, besides store.ErrNotFound.
-var (
-	errReplayed = errors.New("authorization code was used before")
-	errTooOld   = errors.New("authorization code has expired")
-)
+// errTooOld says that a code has expired.
+var errTooOld = errors.New("authorization code has expired")
 
 // read returns a client's code. What was issued here may be stale: who goes by it must find out by a write of their own
-// whether it was used. The error is errReplayed or errTooOld, both with the code, or store.ErrNotFound for a code that is
+// whether it was used. The error is answer.ErrReplayed or errTooOld, both with the code, or store.ErrNotFound for a code that is
 // not there or is another client's, or that the storage failed.
 func (c *Codes) read(ctx context.Context, secret, clientID string) (store.Entry[code], error) {
 	key := codeKey(secret)
@@ -132,7 +130,7 @@ func (c *Codes) read(ctx context.Context, secret, clientID string) (store.Entry[
 		return e, fmt.Errorf("code of another client: %w", store.ErrNotFound)
 	case e.Value.Used:
 		return e, c.recall(ctx, secret, &e.Value)
-	case c.now().After(e.Value.ValidUntil.Add(c.answers.skew(e.Value.Process))):
+	case c.now().After(e.Value.ValidUntil.Add(c.answers.Skew(e.Value.Process))):
 		return e, errTooOld
 	}
 	return e, nil
@@ -141,18 +139,18 @@ func (c *Codes) read(ctx context.Context, secret, clientID string) (store.Entry[
 // recall gives a code that was redeemed its identity back, if it may be used again.
 func (c *Codes) recall(ctx context.Context, secret string, used *code) error {
 	if len(used.Kept) == 0 {
-		return errReplayed
+		return answer.ErrReplayed
 	}
 	if !c.mayRepeat(used.Redeemed) {
-		owed, err := c.answers.owed(ctx, use{stamp: used.Stamp, at: used.Redeemed}, c.now())
+		owed, err := c.answers.Owed(ctx, answer.Use{Stamp: used.Stamp, At: used.Redeemed}, c.now())
 		switch {
 		case err != nil:
 			return fmt.Errorf("code was used, look for the answer: %w", err)
 		case !owed:
-			return errReplayed
+			return answer.ErrReplayed
 		}
 	}
-	return openKept(secret, used.Kept, &used.Identity)
+	return answer.Open(secret, used.Kept, &used.Identity)
 }
 
 // mayRepeat reports whether what was used at a time may be used once more.
@@ -162,19 +160,19 @@ func (c *Codes) mayRepeat(used time.Time) bool {
 
 // mayHaveRepeated reports whether what was used is used once more by somebody who only comes a little too late, by the
 // clock of another replica perhaps.
-func (c *Codes) mayHaveRepeated(u use) bool {
-	return !u.at.IsZero() && c.mayRepeat(u.at.Add(max(usualSkew, c.answers.skew(u.Process))))
+func (c *Codes) mayHaveRepeated(u answer.Use) bool {
+	return !u.At.IsZero() && c.mayRepeat(u.At.Add(max(store.UsualSkew, c.answers.Skew(u.Process))))
 }
 
 // redeem marks a code as used, or as used once more where read has found that it may be. Of any number of callers one
-// succeeds, the others get errReplayed, but within the reuse interval, and where the one had no answer.
+// succeeds, the others get answer.ErrReplayed, but within the reuse interval, and where the one had no answer.
 func (c *Codes) redeem(ctx context.Context, secret string, e store.Entry[code]) error {
 	for {
 		if e.Value.Used && c.mayRepeat(e.Value.Redeemed) {
 			return nil
 		}
 		err := c.use(ctx, secret, e)
-		if !errors.Is(err, errReplayed) {
+		if !errors.Is(err, answer.ErrReplayed) {
 			return err
 		}
 		if e, err = c.table.Get(store.Latest(ctx), e.Key); err != nil {
@@ -186,41 +184,36 @@ func (c *Codes) redeem(ctx context.Context, secret string, e store.Entry[code]) 
 	}
 }
 
-// use marks a code as used after the use that the entry knows of, if any. The error is errReplayed if there was another one.
+// use marks a code as used after the use that the entry knows of, if any. The error is answer.ErrReplayed if there was another one.
 func (c *Codes) use(ctx context.Context, secret string, e store.Entry[code]) error {
-	kept, err := sealKept(secret, e.Value.Identity)
+	kept, err := answer.Seal(secret, e.Value.Identity)
 	if err != nil {
 		return err
 	}
-	w := c.answers.begin()
-	err = c.change(ctx, e, func(stored *code) error {
-		if stored.Used != e.Value.Used || stored.Stamp != e.Value.Stamp {
-			return errReplayed
-		}
-		stored.Used, stored.Redeemed, stored.Stamp = true, c.now(), w.stamp
-		stored.Identity, stored.Kept = connector.Identity{}, kept
-		return nil
+	_, err = answer.Write(ctx, c.answers, c.table, e.Key, stampOf, func(stamp answer.Stamp) (store.Entry[code], error) {
+		return c.table.UpdateEntry(ctx, e, func(stored *code) error {
+			if stored.Used != e.Value.Used || stored.Stamp != e.Value.Stamp {
+				return answer.ErrReplayed
+			}
+			stored.Used, stored.Redeemed, stored.Stamp = true, c.now(), stamp
+			stored.Identity, stored.Kept = connector.Identity{}, kept
+			return nil
+		})
 	})
-	if err != nil {
-		_, err = lookAgain(ctx, c.table, e.Key, err, func(stored *code) bool { return stored.Stamp == w.stamp })
-	}
-	return w.end(ctx, err)
+	return err
 }
+
+func stampOf(c *code) answer.Stamp { return c.Stamp }
 
 // spoil marks a code as used, so that nobody can redeem it, and reports whether it was so marked before.
 func (c *Codes) spoil(ctx context.Context, e store.Entry[code]) (used bool, err error) {
-	err = c.change(ctx, e, func(stored *code) error {
+	_, err = c.table.UpdateEntry(ctx, e, func(stored *code) error {
 		used = stored.Used
-		stored.Used, stored.Redeemed, stored.Stamp = true, time.Time{}, stamp{}
+		stored.Used, stored.Redeemed, stored.Stamp = true, time.Time{}, answer.Stamp{}
 		stored.Identity, stored.Kept = connector.Identity{}, nil
 		return nil
 	})
 	return used, err
-}
-
-func (c *Codes) change(ctx context.Context, e store.Entry[code], how func(*code) error) error {
-	_, err := c.table.UpdateEntry(ctx, e, how)
-	return err
 }
 
 func codeKey(secret string) string {

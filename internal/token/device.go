@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"dex/internal/answer"
 	"dex/internal/id"
 	"dex/internal/oauth"
 	"dex/internal/pkce"
@@ -61,21 +62,21 @@ type device struct {
 	// authorization, for whoever has the device code and may use it again.
 	Redeemed time.Time `json:"redeemed,omitzero"`
 	// Approved names the login by which the user has approved, so that the same may do so again.
-	Approved string `json:"approved,omitempty"`
-	Stamp    stamp  `json:"stamp,omitzero"`
-	Kept     []byte `json:"kept,omitempty"`
+	Approved string       `json:"approved,omitempty"`
+	Stamp    answer.Stamp `json:"stamp,omitzero"`
+	Kept     []byte       `json:"kept,omitempty"`
 }
 
 // Devices are the devices that wait for their users (RFC 8628). They are safe for concurrent use.
 type Devices struct {
 	table    *store.Table[device]
 	lifetime time.Duration
-	answers  *Answers
+	answers  *answer.Ledger
 	now      func() time.Time
 }
 
 // NewDevices returns the devices in a storage; a lifetime is how long a user may take.
-func NewDevices(s store.Store, lifetime time.Duration, answers *Answers, now func() time.Time) *Devices {
+func NewDevices(s store.Store, lifetime time.Duration, answers *answer.Ledger, now func() time.Time) *Devices {
 	return &Devices{
 		table: store.In(s, store.Kind[device]{
 			Name:    "device",
@@ -109,7 +110,7 @@ func (s *Devices) Begin(ctx context.Context, r DeviceRequest) (DeviceCodes, erro
 		_, err := s.table.Create(ctx, userCode, device{
 			ClientID: r.ClientID, Authenticated: r.Authenticated, Scopes: r.Scopes, Challenge: r.Challenge,
 			Secret: hashSecret(deviceCode), State: devicePending,
-			FamilyID: id.New(), Interval: pollInterval, ValidUntil: s.now().Add(s.lifetime), Process: s.answers.self,
+			FamilyID: id.New(), Interval: pollInterval, ValidUntil: s.now().Add(s.lifetime), Process: s.answers.Self(),
 		})
 		if errors.Is(err, store.ErrExists) {
 			continue
@@ -167,7 +168,7 @@ func (s *Devices) Approve(ctx context.Context, name DeviceName, a Authorization)
 	return s.decide(ctx, name, a.GrantID, func(d *device) {
 		d.State, d.Authorization, d.Approved = deviceGranted, &a, a.GrantID
 		if end := s.now().Add(grantedTime); end.Before(d.ValidUntil) {
-			d.ValidUntil, d.Process = end, s.answers.self
+			d.ValidUntil, d.Process = end, s.answers.Self()
 		}
 	})
 }
@@ -275,7 +276,7 @@ func errSlowDown() error {
 
 // expired reports whether a device has waited too long, by whichever clock is later.
 func (s *Devices) expired(d *device) bool {
-	return s.now().After(d.ValidUntil.Add(s.answers.skew(d.Process)))
+	return s.now().After(d.ValidUntil.Add(s.answers.Skew(d.Process)))
 }
 
 // redeem uses up a device code that gives no refresh token, or does so once more where poll has found that it may: of any
@@ -283,7 +284,7 @@ func (s *Devices) expired(d *device) bool {
 func (s *Devices) redeem(ctx context.Context, deviceCode string, e store.Entry[device]) error {
 	for {
 		err := s.use(ctx, deviceCode, e)
-		if !errors.Is(err, errReplayed) {
+		if !errors.Is(err, answer.ErrReplayed) {
 			return err
 		}
 		if e, err = s.table.Get(store.Latest(ctx), e.Key); err != nil {
@@ -295,36 +296,35 @@ func (s *Devices) redeem(ctx context.Context, deviceCode string, e store.Entry[d
 	}
 }
 
-// use uses up a device code after the use that the entry knows of, if any. The error is errReplayed if there was another one.
+// use uses up a device code after the use that the entry knows of, if any. The error is answer.ErrReplayed if there was another one.
 func (s *Devices) use(ctx context.Context, deviceCode string, e store.Entry[device]) error {
-	kept, err := sealKept(deviceCode, e.Value.Authorization)
+	kept, err := answer.Seal(deviceCode, e.Value.Authorization)
 	if err != nil {
 		return err
 	}
-	w := s.answers.begin()
-	_, err = s.table.UpdateEntry(ctx, e, func(d *device) error {
-		if d.State != e.Value.State || d.Stamp != e.Value.Stamp {
-			return errReplayed
-		}
-		d.State, d.Authorization, d.Kept, d.Redeemed, d.Stamp = deviceRedeemed, nil, kept, s.now(), w.stamp
-		return nil
+	stampOf := func(d *device) answer.Stamp { return d.Stamp }
+	_, err = answer.Write(ctx, s.answers, s.table, e.Key, stampOf, func(stamp answer.Stamp) (store.Entry[device], error) {
+		return s.table.UpdateEntry(ctx, e, func(d *device) error {
+			if d.State != e.Value.State || d.Stamp != e.Value.Stamp {
+				return answer.ErrReplayed
+			}
+			d.State, d.Authorization, d.Kept, d.Redeemed, d.Stamp = deviceRedeemed, nil, kept, s.now(), stamp
+			return nil
+		})
 	})
-	if err != nil {
-		_, err = lookAgain(ctx, s.table, e.Key, err, func(d *device) bool { return d.Stamp == w.stamp })
-	}
-	return w.end(ctx, err)
+	return err
 }
 
 // recall gives a device that was redeemed its authorization back, if the answer got lost.
 func (s *Devices) recall(ctx context.Context, deviceCode string, d *device) error {
-	owed, err := s.answers.owed(ctx, use{stamp: d.Stamp, at: d.Redeemed}, s.now())
+	owed, err := s.answers.Owed(ctx, answer.Use{Stamp: d.Stamp, At: d.Redeemed}, s.now())
 	switch {
 	case err != nil:
 		return fmt.Errorf("device code was used, look for the answer: %w", err)
 	case !owed || len(d.Kept) == 0:
 		return errDeviceCodeUsed()
 	}
-	return openKept(deviceCode, d.Kept, &d.Authorization)
+	return answer.Open(deviceCode, d.Kept, &d.Authorization)
 }
 
 func errDeviceCodeUsed() error {

@@ -1,6 +1,8 @@
 package token
 
-import "testing"
+import (
+	"testing"
+)
 
 func TestSubject(t *testing.T) {
 	for _, test := range []struct{ user, connector, want string }{

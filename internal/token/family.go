@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"dex/internal/answer"
 	"dex/internal/store"
 )
 
@@ -24,10 +25,6 @@ const (
 	trimAtOnce = 64
 	// tombstoneTime is how long a family that must not come to be is kept from it; longer than any code is good.
 	tombstoneTime = time.Hour
-	// clockSkew is how far the clocks of two replicas may differ without an end to anybody's login.
-	clockSkew = 2 * time.Minute
-	// usualSkew is how far they differ where time is kept as usual.
-	usualSkew = 5 * time.Second
 )
 
 // family is the record of a login that can be prolonged: all the refresh tokens that one device gets one after the other
@@ -46,7 +43,7 @@ type family struct {
 	// Repeated is when the first token was given once more, as nobody knew of an answer; zero otherwise.
 	Repeated time.Time `json:"repeated,omitzero"`
 	// Stamp names the write that made the current token, and so the process by whose clock it was.
-	Stamp stamp `json:"stamp,omitzero"`
+	Stamp answer.Stamp `json:"stamp,omitzero"`
 	// Upstream is set where the first token was one of upstream's.
 	Upstream *upstreams `json:"upstream,omitempty"`
 	// Ended marks a tombstone.
@@ -66,7 +63,7 @@ type Policy struct {
 type Families struct {
 	table   *store.Table[family]
 	policy  Policy
-	answers *Answers
+	answers *answer.Ledger
 	now     func() time.Time
 	log     *slog.Logger
 
@@ -74,8 +71,8 @@ type Families struct {
 }
 
 // NewFamilies returns the families in a storage.
-func NewFamilies(s store.Store, p Policy, answers *Answers, now func() time.Time, log *slog.Logger) *Families {
-	answers.tellAfter(p.ReuseInterval)
+func NewFamilies(s store.Store, p Policy, answers *answer.Ledger, now func() time.Time, log *slog.Logger) *Families {
+	answers.TellAfter(p.ReuseInterval)
 	return &Families{
 		table: store.In(s, store.Kind[family]{
 			Name:    "refresh",
@@ -97,7 +94,11 @@ func (s *Families) begin(ctx context.Context, familyID, code string, a Authoriza
 	f.Identity.Data = nil // has its own record, which all families of the user share
 	f.LastUsed = f.Created
 	s.setExpiry(&f)
-	if err := s.create(ctx, familyID, f); err != nil {
+	_, err := s.write(ctx, familyID, func(stamp answer.Stamp) (store.Entry[family], error) {
+		f.Stamp = stamp
+		return s.table.Create(ctx, familyID, f)
+	})
+	if err != nil {
 		return "", fmt.Errorf("begin refresh token family: %w", err)
 	}
 	if s.created.Add(1)%trimEvery == 0 {
@@ -108,50 +109,44 @@ func (s *Families) begin(ctx context.Context, familyID, code string, a Authoriza
 	return encodeRefreshToken(familyID, f.secretText(familyID, 0, first)), nil
 }
 
-// create stores a new family. If nobody knows whether that has happened, it looks.
-func (s *Families) create(ctx context.Context, familyID string, f family) error {
-	w := s.answers.begin()
-	f.Stamp = w.stamp
-	_, err := s.table.Create(ctx, familyID, f)
-	if err != nil {
-		_, err = lookAgain(ctx, s.table, familyID, err, func(f *family) bool { return f.Stamp == w.stamp })
-	}
-	return w.end(ctx, err)
+// repeat says that the first token of a family is given once more. The error is answer.ErrReplayed if there was another use
+// of what it was given for than the one that the caller knows of.
+func (s *Families) repeat(ctx context.Context, familyID string, known answer.Use) error {
+	_, err := s.write(ctx, familyID, func(stamp answer.Stamp) (store.Entry[family], error) {
+		return s.table.Update(ctx, familyID, func(f *family) error {
+			if f.Ended || f.Stamp != known.Stamp {
+				return answer.ErrReplayed
+			}
+			f.Stamp, f.Repeated = stamp, s.now()
+			return nil
+		})
+	})
+	return err
 }
 
-// repeat says that the first token of a family is given once more. The error is errReplayed if there was another use of what
-// it was given for than the one that the caller knows of.
-func (s *Families) repeat(ctx context.Context, familyID string, known use) error {
-	w := s.answers.begin()
-	_, err := s.table.Update(ctx, familyID, func(f *family) error {
-		if f.Ended || f.Stamp != known.stamp {
-			return errReplayed
-		}
-		f.Stamp, f.Repeated = w.stamp, s.now()
-		return nil
-	})
-	if err != nil {
-		_, err = lookAgain(ctx, s.table, familyID, err, func(f *family) bool { return f.Stamp == w.stamp })
-	}
-	return w.end(ctx, err)
+// write stores a family by a stamped write.
+func (s *Families) write(
+	ctx context.Context, familyID string, how func(answer.Stamp) (store.Entry[family], error),
+) (store.Entry[family], error) {
+	return answer.Write(ctx, s.answers, s.table, familyID, func(f *family) answer.Stamp { return f.Stamp }, how)
 }
 
 // first returns the first token of a family, and how it was given last, for whoever has the code. The use is zero when the
 // token was used already, or the family has ended.
-func (s *Families) first(ctx context.Context, familyID, code string) (token string, begun use, err error) {
+func (s *Families) first(ctx context.Context, familyID, code string) (token string, begun answer.Use, err error) {
 	e, err := s.table.Get(store.Latest(ctx), familyID)
 	if errors.Is(err, store.ErrNotFound) {
-		return "", use{}, nil
+		return "", answer.Use{}, nil
 	}
 	if err != nil {
-		return "", use{}, err
+		return "", answer.Use{}, err
 	}
 	f := &e.Value
 	secret := nextSecret(code, f.Salt)
 	if f.Ended || !f.LastUsed.Equal(f.Created) || f.Generation != 0 || !isHashOf(f.Secret, secret) {
-		return "", use{}, nil
+		return "", answer.Use{}, nil
 	}
-	return encodeRefreshToken(familyID, f.secretText(familyID, 0, secret)), use{stamp: f.Stamp, at: cmp.Or(f.Repeated, f.Created)}, nil
+	return encodeRefreshToken(familyID, f.secretText(familyID, 0, secret)), answer.Use{Stamp: f.Stamp, At: cmp.Or(f.Repeated, f.Created)}, nil
 }
 
 // An effect is what presenting a token comes to.
@@ -165,12 +160,12 @@ const (
 )
 
 // The reasons for which a token is refused.
-var (
-	errForged  = errors.New("refresh token is not of this family")
-	errExpired = errors.New("refresh token has expired")
-	errReused  = errors.New("refresh token was used before")
-	errRaced   = errors.New("refresh token was used by another request at the same time")
-	errLate    = errors.New("refresh token was used by another request")
+const (
+	errForged  = answer.Refusal("refresh token is not of this family")
+	errExpired = answer.Refusal("refresh token has expired")
+	errReused  = answer.Refusal("refresh token was used before")
+	errRaced   = answer.Refusal("refresh token was used by another request at the same time")
+	errLate    = answer.Refusal("refresh token was used by another request")
 )
 
 // judge says what presenting a secret comes to. What counts is when it arrived: whoever had to wait for the identity source
@@ -216,12 +211,12 @@ func (s *Families) read(
 // inWindow reports whether a request arrived within the reuse interval. A rotation that seems to lie far ahead was made by a
 // clock that was wrong, and has no window.
 func (s *Families) inWindow(f *family, arrived time.Time) bool {
-	if f.Rotated.IsZero() || s.policy.ReuseInterval <= 0 || arrived.Before(f.Rotated.Add(-clockSkew)) {
+	if f.Rotated.IsZero() || s.policy.ReuseInterval <= 0 || arrived.Before(f.Rotated.Add(-store.ClockSkew)) {
 		return false
 	}
 	end := f.Rotated.Add(s.policy.ReuseInterval)
-	if f.Stamp.Process != s.answers.self {
-		end = end.Add(usualSkew)
+	if f.Stamp.Process != s.answers.Self() {
+		end = end.Add(store.UsualSkew)
 	}
 	return !arrived.After(end)
 }
@@ -232,16 +227,16 @@ func (s *Families) settle(ctx context.Context, f *family, e effect, arrived time
 	if e != useLate {
 		return e, nil
 	}
-	u := use{stamp: f.Stamp, at: f.Rotated, goodFor: s.policy.ReuseInterval}
-	o, err := s.answers.of(ctx, u, arrived)
+	u := answer.Use{Stamp: f.Stamp, At: f.Rotated, GoodFor: s.policy.ReuseInterval}
+	o, err := s.answers.Of(ctx, u, arrived)
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("refresh token was used, look for the answer: %w", err)
-	case o == unanswered && s.answers.withinDoubt(u, arrived):
+	case o == answer.Unanswered && s.answers.WithinDoubt(u, arrived):
 		return useOwed, nil
-	case o != overtaken, arrived.After(u.at.Add(u.goodFor + s.answers.skew(u.Process))):
+	case o != answer.Overtaken, arrived.After(u.At.Add(u.GoodFor + s.answers.Skew(u.Process))):
 		return 0, errReused
-	case u.goodFor > 0 && u.Process != s.answers.self:
+	case u.GoodFor > 0 && u.Process != s.answers.Self():
 		return useDuplicate, nil // by that clock it may be in time
 	}
 	return 0, errRaced // two requests at once can't both be answered then, but nobody is a thief
@@ -274,36 +269,29 @@ func (s *Families) advance(
 func (s *Families) swap(
 	ctx context.Context, e store.Entry[family], u effect, p presented, arrived time.Time, fresh Authorization,
 ) (store.Entry[family], error) {
-	w := s.answers.begin()
 	known := e.Value.Stamp
-	next, err := s.table.UpdateEntry(ctx, e, func(f *family) error {
-		if u == useOwed && f.Stamp == known {
-			f.Rotated, f.Stamp = s.now(), w.stamp
+	return s.write(ctx, e.Key, func(stamp answer.Stamp) (store.Entry[family], error) {
+		return s.table.UpdateEntry(ctx, e, func(f *family) error {
+			if u == useOwed && f.Stamp == known {
+				f.Rotated, f.Stamp = s.now(), stamp
+				return nil
+			}
+			now, err := s.judge(e.Key, f, p, arrived)
+			switch {
+			case err != nil:
+				return err
+			case now == useLate:
+				return errLate
+			case now == useDuplicate:
+				return store.ErrUnchanged
+			case u != useCurrent:
+				return errRaced // it was rotated back and forth, which only a restored backup does
+			}
+			s.renew(f, p, fresh)
+			f.Stamp = stamp
 			return nil
-		}
-		now, err := s.judge(e.Key, f, p, arrived)
-		switch {
-		case err != nil:
-			return err
-		case now == useLate:
-			return errLate
-		case now == useDuplicate:
-			return store.ErrUnchanged
-		case u != useCurrent:
-			return errRaced // it was rotated back and forth, which only a restored backup does
-		}
-		s.renew(f, p, fresh)
-		f.Stamp = w.stamp
-		return nil
+		})
 	})
-	if err != nil {
-		next, err = lookAgain(ctx, s.table, e.Key, err, func(f *family) bool { return f.Stamp == w.stamp })
-	}
-	if err == nil && next.Value.Stamp != w.stamp {
-		_ = w.end(ctx, store.ErrUnchanged)
-		return next, nil
-	}
-	return next, w.end(ctx, err)
 }
 
 // renew makes the token that follows the presented one current.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"dex/internal/answer"
 	"dex/internal/federation"
 	"dex/internal/oauth"
 	"dex/internal/store"
@@ -32,8 +33,8 @@ func (g *codeGrant) verify(ctx context.Context, r *request) (*granted, error) {
 		err = g.tooOld(ctx, &c, secret)
 	}
 	switch {
-	case errors.Is(err, errReplayed):
-		return nil, g.endReplayed(ctx, &c, use{stamp: c.Stamp, at: c.Redeemed})
+	case errors.Is(err, answer.ErrReplayed):
+		return nil, g.endReplayed(ctx, &c, answer.Use{Stamp: c.Stamp, At: c.Redeemed})
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, errTooOld):
 		return nil, oauth.Errorf(oauth.InvalidGrant, "The code is invalid or has expired.").Because(err)
 	case err != nil:
@@ -96,8 +97,8 @@ func (g *codeGrant) spoil(ctx context.Context, e store.Entry[code], why error) e
 // redeem uses up a code that gives no refresh token.
 func (g *codeGrant) redeem(ctx context.Context, secret string, e store.Entry[code]) error {
 	err := g.codes.redeem(ctx, secret, e)
-	if errors.Is(err, errReplayed) {
-		return g.endReplayed(ctx, &e.Value, use{})
+	if errors.Is(err, answer.ErrReplayed) {
+		return g.endReplayed(ctx, &e.Value, answer.Use{})
 	}
 	return err
 }
@@ -122,14 +123,14 @@ func (g *codeGrant) begin(ctx context.Context, c *code, secret string) (string, 
 			return "", err
 		case refresh == "":
 			return "", g.endReplayed(ctx, c, begun)
-		case g.codes.mayRepeat(begun.at):
+		case g.codes.mayRepeat(begun.At):
 			return refresh, nil
 		}
 		err = g.families.repeat(ctx, c.FamilyID, begun)
 		if err == nil {
 			return refresh, nil
 		}
-		if !errors.Is(err, errReplayed) {
+		if !errors.Is(err, answer.ErrReplayed) {
 			return "", err
 		}
 	}
@@ -157,12 +158,12 @@ func (g *codeGrant) unused(ctx context.Context, c *code, secret string) error {
 
 // again returns the refresh token that a code gave, and when; the token only if it may be given once more: within the reuse
 // interval, or where the answer to the first request got lost.
-func (g *codeGrant) again(ctx context.Context, c *code, secret string) (refresh string, begun use, err error) {
+func (g *codeGrant) again(ctx context.Context, c *code, secret string) (refresh string, begun answer.Use, err error) {
 	refresh, begun, err = g.families.first(ctx, c.FamilyID, secret)
-	if err != nil || refresh == "" || g.codes.mayRepeat(begun.at) {
+	if err != nil || refresh == "" || g.codes.mayRepeat(begun.At) {
 		return refresh, begun, err
 	}
-	owed, err := g.codes.answers.owed(ctx, begun, g.codes.now())
+	owed, err := g.codes.answers.Owed(ctx, begun, g.codes.now())
 	if err != nil {
 		return "", begun, fmt.Errorf("code was used, look for the answer: %w", err)
 	}
@@ -174,7 +175,7 @@ func (g *codeGrant) again(ctx context.Context, c *code, secret string) (refresh 
 
 // endReplayed ends what the first use of a code gave, as one of the two users has stolen it (RFC 9700, section 4.5).
 // Where codes may be repeated, whoever does so a little too late is refused and nothing ends.
-func (g *codeGrant) endReplayed(ctx context.Context, c *code, used use) error {
+func (g *codeGrant) endReplayed(ctx context.Context, c *code, used answer.Use) error {
 	if g.codes.mayHaveRepeated(used) {
 		return oauth.Errorf(oauth.InvalidGrant, "The code was used before.")
 	}
@@ -203,7 +204,7 @@ func (g *codeGrant) tooOld(ctx context.Context, c *code, secret string) error {
 	if err != nil {
 		return err
 	}
-	owed, err := g.codes.answers.owed(ctx, begun, g.codes.now())
+	owed, err := g.codes.answers.Owed(ctx, begun, g.codes.now())
 	switch {
 	case err != nil:
 		return fmt.Errorf("code was used, look for the answer: %w", err)

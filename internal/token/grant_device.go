@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"dex/internal/answer"
 	"dex/internal/federation"
 	"dex/internal/limit"
 	"dex/internal/oauth"
@@ -100,19 +101,19 @@ func (g *deviceGrant) begin(ctx context.Context, a *Authorization, deviceCode st
 		if err == nil {
 			return refresh, nil
 		}
-		if !errors.Is(err, errReplayed) {
+		if !errors.Is(err, answer.ErrReplayed) {
 			return "", err
 		}
 	}
 }
 
 // again returns the refresh token that a device code gave, and how it was given last, if the answer got lost.
-func (g *deviceGrant) again(ctx context.Context, a *Authorization, deviceCode string) (refresh string, begun use, err error) {
+func (g *deviceGrant) again(ctx context.Context, a *Authorization, deviceCode string) (refresh string, begun answer.Use, err error) {
 	refresh, begun, err = g.families.first(ctx, a.GrantID, deviceCode)
 	if err != nil {
 		return "", begun, err
 	}
-	owed, err := g.devices.answers.owed(ctx, begun, g.devices.now())
+	owed, err := g.devices.answers.Owed(ctx, begun, g.devices.now())
 	switch {
 	case err != nil:
 		return "", begun, fmt.Errorf("device code was used, look for the answer: %w", err)

@@ -56,11 +56,11 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 			return nil, err
 		}
 	}
-	answer := fresh
-	answer.Scopes = scopes // narrower for this answer only (RFC 6749, section 6)
-	answer.GrantID = familyID
+	a := fresh
+	a.Scopes = scopes // narrower for this answer only (RFC 6749, section 6)
+	a.GrantID = familyID
 	return &granted{
-		Authorization: answer,
+		Authorization: a,
 		connector:     source.Definition,
 		wanted:        Wanted{Access: true, ID: true},
 		commit: func(ctx context.Context) (string, error) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"dex/internal/answer"
 	"dex/internal/client"
 	"dex/internal/connector"
 	"dex/internal/federation"
@@ -32,7 +33,7 @@ func (s *source) Refresh(context.Context, connector.Scopes, connector.Identity) 
 type replica struct {
 	t        *testing.T
 	clock    time.Time
-	answers  *Answers
+	answers  *answer.Ledger
 	untold   bool // the others are told nothing
 	codes    *Codes
 	families *Families
@@ -57,18 +58,15 @@ func newReplica(t *testing.T, s store.Store, p Policy, reuse time.Duration, src 
 	return r
 }
 
-// newAnswers returns the answers of a process that doesn't wait for others: tell has to be called before they are asked.
-func newAnswers(s store.Store, now func() time.Time) *Answers {
-	a := NewAnswers(s, now, slog.New(slog.DiscardHandler))
-	a.wait = 0
-	return a
+// newAnswers returns the ledger of a process that doesn't wait for others: tellAll has to be called before they are asked.
+func newAnswers(s store.Store, now func() time.Time) *answer.Ledger {
+	return answer.New(s, now, slog.New(slog.DiscardHandler), answer.Impatient())
 }
 
 // tellAll tells other processes of all that was answered.
-func (a *Answers) tellAll(t *testing.T) {
+func tellAll(t *testing.T, l *answer.Ledger) {
 	t.Helper()
-	news, _ := a.news()
-	if err := a.tell(t.Context(), news); err != nil {
+	if _, err := l.Tell(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -94,7 +92,7 @@ func (r *replica) use(ctx context.Context, g grant, f oauth.Form) (string, error
 		return "", err
 	}
 	if !r.untold {
-		defer r.answers.tellAll(r.t)
+		defer tellAll(r.t, r.answers)
 	}
 	return granted.commit(ctx)
 }
@@ -202,7 +200,7 @@ func TestDataOfARefreshIsKeptWhenTheClientHangsUp(t *testing.T) {
 // end to the login.
 func TestClocksThatDiffer(t *testing.T) {
 	for _, interval := range []time.Duration{0, 3 * time.Second} {
-		for _, ahead := range []time.Duration{-clockSkew, -time.Second, time.Second, clockSkew - time.Second} {
+		for _, ahead := range []time.Duration{-store.ClockSkew, -time.Second, time.Second, store.ClockSkew - time.Second} {
 			s := memory.New()
 			p := Policy{Rotate: true, ReuseInterval: interval}
 			here, there := newReplica(t, s, p, 0, same()), newReplica(t, s, p, 0, same())
@@ -244,9 +242,9 @@ func TestCodeRepeatedALittleTooLate(t *testing.T) {
 		used, repeated time.Duration
 		ends           bool
 	}{
-		"by another clock":         {0, reuse + usualSkew, false},
+		"by another clock":         {0, reuse + store.UsualSkew, false},
 		"when it has just expired": {time.Minute, time.Minute + time.Second, false},
-		"far too late":             {0, reuse + usualSkew + time.Second, true},
+		"far too late":             {0, reuse + store.UsualSkew + time.Second, true},
 		"long after its end":       {0, time.Minute + time.Second, true},
 	} {
 		t.Run(name, func(t *testing.T) {

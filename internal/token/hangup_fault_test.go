@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"dex/internal/answer"
 	"dex/internal/connector"
 	"dex/internal/faulttest"
 	"dex/internal/limit"
@@ -80,7 +81,7 @@ var _ = faulttest.Add("A-hangup-code", func(t *testing.T) {
 				t.Errorf("the storage can read whose the code was: %+v, error %v", e.Value, err)
 			}
 			r.clock, comesTo.clock = r.clock.Add(10*time.Second), comesTo.clock.Add(10*time.Second)
-			comesTo.answers.tellAll(t)
+			tellAll(t, comesTo.answers)
 			token, err := r.redeem(secret)
 			r.wantRefused("a code that was answered at last", token, err)
 			wantRevoked(t, r.code.revoked, &Claims{TokenID: tokenID(grantID)}, true)
@@ -95,8 +96,8 @@ var _ = faulttest.Add("A-hangup-refresh", func(t *testing.T) {
 	r, there := newReplica(t, c, p, 0, same()), newReplica(t, c, p, 0, same())
 	pass := func(d time.Duration) {
 		r.clock, there.clock = r.clock.Add(d), there.clock.Add(d)
-		r.answers.tellAll(t)
-		there.answers.tellAll(t)
+		tellAll(t, r.answers)
+		tellAll(t, there.answers)
 	}
 	token := r.must(r.redeem(r.issue("")))
 	pass(time.Minute)
@@ -160,19 +161,18 @@ var _ = faulttest.Add("A-hangup-flood", func(t *testing.T) {
 	here, there := newReplica(t, s, Policy{Rotate: true}, 0, same()), newReplica(t, s, Policy{Rotate: true}, 0, same())
 	gone, hangUp := context.WithCancel(t.Context())
 	hangUp()
-	for range 2*maxTold + 2*maxHungUp {
-		_ = here.answers.begin().end(gone, context.Canceled)
+	table := store.In(s, store.Kind[string]{Name: "anything"})
+	for range 4000 {
+		_, _ = answer.Write(gone, here.answers, table, "key", func(*string) (none answer.Stamp) { return none },
+			func(answer.Stamp) (e store.Entry[string], err error) { return e, context.Canceled })
 	}
 	code := here.issue("")
 	token := here.must(here.redeem(code))
 	here.must(here.renew(token))
 	here.clock, there.clock = here.clock.Add(10*time.Second), there.clock.Add(10*time.Second)
-	here.answers.tellAll(t)
+	tellAll(t, here.answers)
 	again, err := there.renew(token)
 	there.wantRefused("a token that was answered", again, err)
-	if n := len(here.answers.hungUp) + len(here.answers.lost); n > maxHungUp {
-		t.Errorf("%d are remembered", n)
-	}
 })
 
 // A replica without work stopped to tell the time before a long reuse interval was over, so that the others took a thief for
@@ -185,20 +185,21 @@ var _ = faulttest.Add("A-long-interval", func(t *testing.T) {
 		here.untold, there.untold = true, true
 		token := here.must(here.redeem(here.issue("")))
 		here.must(here.renew(token))
-		told := 0
+		writes := 0
 		for range interval/time.Second + 20 {
 			here.clock, there.clock = here.clock.Add(time.Second), there.clock.Add(time.Second)
-			if news, ok := here.answers.news(); ok {
-				told++
-				if err := here.answers.tell(t.Context(), news); err != nil {
-					t.Fatal(err)
-				}
+			told, err := here.answers.Tell(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if told {
+				writes++
 			}
 		}
 		again, err := there.renew(token)
 		there.wantRefused("a token that was used long ago", again, err)
-		if told > 10 {
-			t.Errorf("after one use %d writes tell of it", told)
+		if writes > 10 {
+			t.Errorf("after one use %d writes tell of it", writes)
 		}
 	}
 })
@@ -210,7 +211,7 @@ var _ = faulttest.Add("A-no-stamp", func(t *testing.T) {
 	r.must(r.renew(token))
 	familyID, _ := decodeRefreshToken(token)
 	_, err := r.families.table.Update(t.Context(), familyID, func(f *family) error {
-		f.Stamp = stamp{}
+		f.Stamp = answer.Stamp{}
 		return nil
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dex/internal/store"
+	"dex/internal/wait"
 )
 
 const (
@@ -47,7 +48,7 @@ func (o *OfflineSessions) borrow(ctx context.Context, userID, connectorID string
 		if h := e.Value.Lent.Holder; h != other {
 			other, seen = h, time.Now()
 		}
-		over := time.Since(seen) > loanTime || o.now().After(e.Value.Lent.Since.Add(loanTime+clockSkew))
+		over := time.Since(seen) > loanTime || o.now().After(e.Value.Lent.Since.Add(loanTime+store.ClockSkew))
 		if other == "" || over {
 			mine.Since = o.now()
 			e.Value.Lent = mine
@@ -61,7 +62,7 @@ func (o *OfflineSessions) borrow(ctx context.Context, userID, connectorID string
 				return loan{}, fmt.Errorf("borrow connector data: %w", err)
 			}
 		}
-		if err := pause(ctx, loanPoll); err != nil {
+		if err := wait.For(ctx, loanPoll); err != nil {
 			return loan{}, fmt.Errorf("another replica asks the source for this user: %w", err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"dex/internal/answer"
 	"dex/internal/pkce"
 	"dex/internal/store"
 	"dex/internal/store/memory"
@@ -49,7 +50,7 @@ func TestCodeIsNotReadWhereItWasIssued(t *testing.T) {
 		if e.Value.Identity.UserID != "u" {
 			t.Errorf("got %+v", e.Value)
 		}
-		defer codes.answers.tellAll(t)
+		defer tellAll(t, codes.answers)
 		return codes.redeem(t.Context(), secret, e)
 	}
 
@@ -57,10 +58,10 @@ func TestCodeIsNotReadWhereItWasIssued(t *testing.T) {
 	if err := use(here, secret, "app"); err != nil || s.reads != 0 {
 		t.Errorf("got error %v after %d reads", err, s.reads)
 	}
-	if err := use(here, secret, "app"); !errors.Is(err, errReplayed) {
+	if err := use(here, secret, "app"); !errors.Is(err, answer.ErrReplayed) {
 		t.Errorf("the second use: got error %v", err)
 	}
-	if err := use(there, secret, "app"); !errors.Is(err, errReplayed) {
+	if err := use(there, secret, "app"); !errors.Is(err, answer.ErrReplayed) {
 		t.Errorf("the third, at another replica: got error %v", err)
 	}
 
@@ -68,7 +69,7 @@ func TestCodeIsNotReadWhereItWasIssued(t *testing.T) {
 	if err := use(there, secret, "app"); err != nil {
 		t.Errorf("at another replica: got error %v", err)
 	}
-	if err := use(here, secret, "app"); !errors.Is(err, errReplayed) {
+	if err := use(here, secret, "app"); !errors.Is(err, answer.ErrReplayed) {
 		t.Errorf("after it was used at another replica: got error %v", err)
 	}
 
@@ -95,7 +96,7 @@ func TestCodeMayBeRepeatedWithinTheInterval(t *testing.T) {
 		if e.Value.Identity.UserID != "u" {
 			t.Errorf("got %+v", e.Value)
 		}
-		defer codes.answers.tellAll(t)
+		defer tellAll(t, codes.answers)
 		return codes.redeem(t.Context(), secret, e)
 	}
 	secret := NewCode()
@@ -110,7 +111,7 @@ func TestCodeMayBeRepeatedWithinTheInterval(t *testing.T) {
 		clock = clock.Add(time.Second)
 	}
 	for _, c := range []*Codes{codes, elsewhere} {
-		if err := use(c, secret); !errors.Is(err, errReplayed) {
+		if err := use(c, secret); !errors.Is(err, answer.ErrReplayed) {
 			t.Errorf("after the interval: got error %v", err)
 		}
 	}
@@ -125,7 +126,7 @@ func TestCodeMayBeRepeatedWithinTheInterval(t *testing.T) {
 		t.Fatal(err, spoilErr, used)
 	}
 	for _, c := range []*Codes{codes, elsewhere} {
-		if err := use(c, secret); !errors.Is(err, errReplayed) {
+		if err := use(c, secret); !errors.Is(err, answer.ErrReplayed) {
 			t.Errorf("a spoiled code: got error %v", err)
 		}
 	}
@@ -135,15 +136,15 @@ func TestFirstTokenIsGivenAgainToWhoHasTheCode(t *testing.T) {
 	b := newBench(t, Policy{Rotate: true})
 	token := b.begin()
 	again, begun, err := b.first(t.Context(), "f", "code")
-	if err != nil || again != token || !begun.at.Equal(b.clock) {
+	if err != nil || again != token || !begun.At.Equal(b.clock) {
 		t.Errorf("got %s of %+v and error %v, want %s", again, begun, err, token)
 	}
-	if other, begun, err := b.first(t.Context(), "f", "another code"); err != nil || other != "" || !begun.at.IsZero() {
+	if other, begun, err := b.first(t.Context(), "f", "another code"); err != nil || other != "" || !begun.At.IsZero() {
 		t.Errorf("with another code: got %s of %+v and error %v", other, begun, err)
 	}
 	b.clock = b.clock.Add(time.Second)
 	b.mustRefresh(token)
-	if used, begun, err := b.first(t.Context(), "f", "code"); err != nil || used != "" || !begun.at.IsZero() {
+	if used, begun, err := b.first(t.Context(), "f", "code"); err != nil || used != "" || !begun.At.IsZero() {
 		t.Errorf("after its use: got %s of %+v and error %v", used, begun, err)
 	}
 }

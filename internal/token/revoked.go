@@ -70,7 +70,7 @@ func (s *Revocations) add(ctx context.Context, login string, ends time.Time, cha
 		if ends.After(fresh.Expires) {
 			fresh.Expires = ends
 		}
-		fresh.Expires = fresh.Expires.Add(clockSkew)
+		fresh.Expires = fresh.Expires.Add(store.ClockSkew)
 		change(&fresh)
 		_, err := s.table.Create(ctx, login, fresh)
 		if errors.Is(err, store.ErrExists) {

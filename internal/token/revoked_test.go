@@ -122,7 +122,7 @@ func TestRevokedUntilTheLastExpires(t *testing.T) {
 	revokeToken(t, s, short) // must not shorten it
 	c.pass(9 * time.Hour)
 	wantRevoked(t, s, long, true)
-	c.pass(30*time.Minute + clockSkew)
+	c.pass(30*time.Minute + store.ClockSkew)
 	wantRevoked(t, s, long, false) // by then it has expired
 	if n, err := kept.Sweep(t.Context(), "revoked", c.Now().Add(time.Second), 10); n != 1 || err != nil {
 		t.Errorf("%d records were swept, error %v", n, err)

@@ -8,6 +8,7 @@ import (
 	"dex/internal/faulttest"
 	"dex/internal/oauth"
 	"dex/internal/pkce"
+	"dex/internal/store"
 	"dex/internal/store/memory"
 )
 
@@ -17,7 +18,7 @@ var _ = faulttest.Add("T-family-118", func(t *testing.T) {
 	token := b.begin()
 	b.clock = b.clock.Add(time.Second)
 	b.mustRefresh(token)
-	if again, begun, err := b.first(t.Context(), "f", "code"); again != "" || !begun.at.IsZero() || err != nil {
+	if again, begun, err := b.first(t.Context(), "f", "code"); again != "" || !begun.At.IsZero() || err != nil {
 		t.Errorf("after its use: got %q of %+v and error %v", again, begun, err)
 	}
 })
@@ -93,7 +94,7 @@ var _ = faulttest.Add("O6", func(t *testing.T) {
 
 // What a replica makes is good at another one whose clock is two minutes ahead.
 var _ = faulttest.Add("O5", func(t *testing.T) {
-	for _, ahead := range []time.Duration{-clockSkew, clockSkew} {
+	for _, ahead := range []time.Duration{-store.ClockSkew, store.ClockSkew} {
 		s := memory.New()
 		p := Policy{Rotate: true, ReuseInterval: 5 * time.Second}
 		here, there := newReplica(t, s, p, 0, same()), newReplica(t, s, p, 0, same())
@@ -112,33 +113,5 @@ var _ = faulttest.Add("O5", func(t *testing.T) {
 		if _, err := elsewhere.Find(t.Context(), codes.UserCode); err != nil {
 			t.Errorf("a device that waits, where the clock is %v ahead: %v", ahead, err)
 		}
-	}
-})
-
-// Nobody was told of clocks that differ.
-var _ = faulttest.Add("O5", func(t *testing.T) {
-	s := memory.New()
-	here, there := newReplica(t, s, Policy{}, 0, same()), newReplica(t, s, Policy{}, 0, same())
-	there.clock = here.clock.Add(clockSkew)
-	compare := func() {
-		t.Helper()
-		for _, r := range []*replica{here, there} {
-			r.must(r.redeem(r.issue("")))
-			if err := r.answers.compareClocks(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	for range 3 { // a process is alive if it was seen to tell something new
-		compare()
-	}
-	if h, o := here.answers.Behind(), there.answers.Behind(); h != clockSkew || o != 0 {
-		t.Errorf("one clock is %v behind, the other %v", h, o)
-	}
-	there.clock = here.clock
-	compare()
-	compare()
-	if h := here.answers.Behind(); h != 0 {
-		t.Errorf("a clock that was put right is %v behind", h)
 	}
 })

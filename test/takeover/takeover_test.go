@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"dex/internal/answer"
 	"dex/internal/client"
 	"dex/internal/connector"
 	"dex/internal/connector/local"
@@ -77,7 +78,7 @@ func TestMain(m *testing.M) {
 func target(s store.Store) takeover.Target {
 	return takeover.Target{
 		Store:         s,
-		Families:      token.NewFamilies(s, token.Policy{}, token.NewAnswers(s, time.Now, discard), time.Now, discard),
+		Families:      token.NewFamilies(s, token.Policy{}, answer.New(s, time.Now, discard), time.Now, discard),
 		Offline:       token.NewOfflineSessions(s, token.Policy{}, time.Now),
 		TokenLifetime: 24 * time.Hour,
 	}

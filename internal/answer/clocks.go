@@ -1,4 +1,4 @@
-package token
+package answer
 
 import (
 	"context"
@@ -15,37 +15,37 @@ const compareEvery = 30 * time.Second
 const compareTimeout = hearTimeout - tellEvery
 
 // Behind returns how far this process's clock is behind that of another replica; zero while they agree as clocks usually do.
-func (a *Answers) Behind() time.Duration { return time.Duration(a.behind.Load()) }
+func (l *Ledger) Behind() time.Duration { return time.Duration(l.behind.Load()) }
 
 // compareClocks finds out whether another process that is alive has told of a time that is still to come here. Of two clocks
 // that differ one is behind, and its process tells, on any storage and whether or not that has a clock.
-func (a *Answers) compareClocks(ctx context.Context) error {
+func (l *Ledger) compareClocks(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, compareTimeout)
 	defer cancel()
-	all, err := a.table.List(ctx, store.Query{})
+	all, err := l.table.List(ctx, store.Query{})
 	if err != nil {
 		return fmt.Errorf("compare clocks of replicas: %w", err)
 	}
-	now, revisions, worst, alive := a.now(), make(map[string]string, len(all)), time.Duration(0), false
+	now, revisions, worst, alive := l.now(), make(map[string]string, len(all)), time.Duration(0), false
 	for _, e := range all {
-		if e.Key == a.self {
+		if e.Key == l.self {
 			continue
 		}
 		revisions[e.Key] = e.Revision
-		if before, known := a.revisions[e.Key]; known && before != e.Revision {
+		if before, known := l.revisions[e.Key]; known && before != e.Revision {
 			alive, worst = true, max(worst, e.Value.At.Sub(now))
 		}
 	}
-	a.revisions = revisions
-	switch was := a.Behind(); {
+	l.revisions = revisions
+	switch was := l.Behind(); {
 	case !alive && len(revisions) > 0: // nothing new
-	case worst <= usualSkew:
-		a.behind.Store(0)
+	case worst <= store.UsualSkew:
+		l.behind.Store(0)
 	default:
-		a.behind.Store(int64(worst))
+		l.behind.Store(int64(worst))
 		if was == 0 {
-			a.log.WarnContext(ctx, "this clock is behind that of another replica", "by", worst.Round(time.Second),
-				"tolerated", clockSkew)
+			l.log.WarnContext(ctx, "this clock is behind that of another replica", "by", worst.Round(time.Second),
+				"tolerated", store.ClockSkew)
 		}
 	}
 	return nil

@@ -1,4 +1,4 @@
-package token
+package answer
 
 import (
 	"crypto/aes"
@@ -10,12 +10,12 @@ import (
 )
 
 // What a code stood for is kept for a while after its use, as its answer may have got lost. It is sealed by a key that is
-// derived from the code: the storage has no more than the code's hash, so that it is of use only to whoever has the code.
+// derived from the code: the storage has only the code's hash, so that nobody without the code can read it.
 
 const keptPurpose = "what a code stands for"
 
-// sealKept encrypts what a code stands for.
-func sealKept(secret string, what any) ([]byte, error) {
+// Seal encrypts what a code stands for, so that only the code opens it.
+func Seal(secret string, what any) ([]byte, error) {
 	plain, err := json.Marshal(what)
 	if err != nil {
 		return nil, fmt.Errorf("seal what a code stands for: %w", err)
@@ -27,8 +27,8 @@ func sealKept(secret string, what any) ([]byte, error) {
 	return aead.Seal(nil, nil, plain, nil), nil //nolint:gosec // G407: the cipher makes the nonce
 }
 
-// openKept decrypts what sealKept has encrypted.
-func openKept(secret string, kept []byte, what any) error {
+// Open decrypts what Seal has encrypted.
+func Open(secret string, kept []byte, what any) error {
 	aead, err := keptCipher(secret)
 	if err != nil {
 		return err
