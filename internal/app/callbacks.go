@@ -4,14 +4,11 @@ import (
 	"net/url"
 
 	"dex/internal/config"
-	"dex/internal/connector/oauth"
-	"dex/internal/connector/oidc"
-	"dex/internal/connector/saml"
+	"dex/internal/connector"
 )
 
-// checkCallbacks warns of connectors to which no provider can send anybody back, and of those that share an address: of an
-// answer that comes there nobody can tell whose it is, so that one provider may get the codes of another (RFC 9700, section
-// 4.4).
+// checkCallbacks warns of connectors to which no provider can send anybody back, and of those that share an address: nobody
+// can tell whose an answer is that arrives there, so that one provider may get the codes of another (RFC 9700, section 4.4).
 func (p *Plan) checkCallbacks() config.Problems {
 	issuer, err := url.Parse(p.Config.Issuer)
 	if err != nil {
@@ -21,10 +18,12 @@ func (p *Plan) checkCallbacks() config.Problems {
 	first := "" // of those that share it
 	var found config.Problems
 	for _, c := range p.Config.Connectors {
-		settings := p.settings(c.ID)
-		uri, ok := redirectURI(settings)
-		source, isSAML := settings.(*saml.Config)
-		if !ok && !isSAML {
+		d := p.definition(c.ID)
+		if d == nil || !d.BeginsLogins() {
+			continue
+		}
+		returning, ok := d.Config.(connector.Returning)
+		if !ok {
 			continue
 		}
 		warn := func(consequence, format string, args ...any) {
@@ -32,32 +31,21 @@ func (p *Plan) checkCallbacks() config.Problems {
 			problem.Warning, problem.Consequence = true, consequence
 			found = append(found, problem)
 		}
-		own := issuer.JoinPath("callback", url.PathEscape(c.ID)).String()
+		env := connector.Env{CallbackURL: shared, OwnCallbackURL: issuer.JoinPath("callback", url.PathEscape(c.ID)).String()}
+		to := returning.ReturnsTo()
+		address, ours := env.ReturnURL(to.URI)
 		switch {
-		case isSAML:
-			if at := source.RedirectURI; at != "" && at != own && at != shared {
-				warn("", "is %s, and not %s: responses arrive only if something in between leads them there", at, shared)
-			}
-		case uri == own:
-		case uri != "" && uri != shared:
-			warn("nobody can log in through this connector", "is %s, and must be %s, or %s", uri, own, shared)
+		case !ours && to.Signed:
+			warn("", "is %s, and not %s: responses arrive only if something in between leads them there", address, shared)
+		case !ours:
+			warn("nobody can log in through this connector", "is %s, and must be %s, or %s", address, env.OwnCallbackURL, shared)
+		case to.Signed, address == env.OwnCallbackURL:
 		case first == "":
 			first = c.ID
 		default:
 			warn("", "is that of connector %q too: a provider that turns bad may get the codes of another; set it to %s here and at the provider",
-				first, own)
+				first, env.OwnCallbackURL)
 		}
 	}
 	return found
-}
-
-// redirectURI returns the setting of that name; false for connectors of other types.
-func redirectURI(settings any) (string, bool) {
-	switch c := settings.(type) {
-	case *oidc.Config:
-		return c.RedirectURI, c.ClientID != "" // without, nobody logs in
-	case *oauth.Config:
-		return c.RedirectURI, true
-	}
-	return "", false
 }

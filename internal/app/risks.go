@@ -6,7 +6,7 @@ import (
 
 	"dex/internal/config"
 	"dex/internal/connector"
-	"dex/internal/connector/oidc"
+	"dex/internal/federation"
 	"dex/internal/oauth"
 )
 
@@ -37,23 +37,23 @@ func givesTokens(responseType string) bool {
 	return slices.Contains(words, oauth.ResponseToken) || slices.Contains(words, oauth.ResponseIDToken)
 }
 
-// checkExchange warns of connectors through which anybody with a token of the provider can sign in. Whoever asks a CI
-// platform for a token chooses its audience, so exchangeAudiences keeps nobody out where the client needs no secret.
+// checkExchange warns of connectors through which anybody with a token of the provider can sign in, because some client needs no
+// secret.
 func (p *Plan) checkExchange() config.Problems {
 	if !slices.Contains(p.Config.OAuth2.GrantTypes, oauth.GrantTokenExchange) {
 		return nil
 	}
 	var found config.Problems
 	for _, c := range p.Config.Connectors {
-		settings, ok := p.settings(c.ID).(*oidc.Config)
-		if !ok || len(settings.ExchangeAudiences) == 0 || len(settings.AllowedGroups) > 0 || !allows(c.GrantTypes, oauth.GrantTokenExchange) {
+		open, ok := p.settings(c.ID).(connector.OpenExchange)
+		if !ok || open.ExchangesForAll() == "" || !allows(c.GrantTypes, oauth.GrantTokenExchange) {
 			continue
 		}
 		for _, client := range p.Config.StaticClients {
 			if !client.Public || !allows(client.GrantTypes, oauth.GrantTokenExchange) || !allows(client.AllowedConnectors, c.ID) {
 				continue
 			}
-			problem := c.Config.Problem("exchangeAudiences", "whoever has a token that the provider made for one of these is signed in, "+
+			problem := c.Config.Problem(open.ExchangesForAll(), "whoever has a token that the provider made for one of these is signed in, "+
 				"because client %q needs no secret for that; if the provider serves strangers too, say by allowedGroups who is meant", client.ID)
 			problem.Warning = true
 			found = append(found, problem)
@@ -65,12 +65,19 @@ func (p *Plan) checkExchange() config.Problems {
 
 // settings returns the settings of the connector of an id, nil where it has none that can be used.
 func (p *Plan) settings(id string) connector.Config {
-	for _, d := range p.connectors {
-		if d.ID == id {
-			return d.Config
-		}
+	if d := p.definition(id); d != nil {
+		return d.Config
 	}
 	return nil
+}
+
+// definition returns the connector of an id; nil for none.
+func (p *Plan) definition(id string) *federation.Definition {
+	i := slices.IndexFunc(p.connectors, func(d *federation.Definition) bool { return d.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return p.connectors[i]
 }
 
 // allows reports whether a list of what is allowed has a name; an empty one allows everything.

@@ -5,7 +5,6 @@ package connector
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"time"
@@ -205,33 +204,3 @@ func (d *Denied) Error() string {
 
 // Unwrap returns the cause.
 func (d *Denied) Unwrap() error { return d.Cause }
-
-// Env is what a connector gets from its surroundings.
-type Env struct {
-	ID          string // the connector's id
-	CallbackURL string // <issuer>/callback
-	// OwnCallbackURL is <issuer>/callback/<id>, which no other connector shares.
-	OwnCallbackURL string
-	// MetadataURL is where the document of a Metadata source is served.
-	MetadataURL string
-	// LogoutURL is where sources send the browser back after a logout; empty where nobody can sign out.
-	LogoutURL string
-	Log       *slog.Logger
-	// Once reports whether a key is seen for the first time, by any connector at any replica, and remembers it until a time.
-	// The key says what it is of. An error means that nobody knows: refuse.
-	Once func(ctx context.Context, key string, until time.Time) (bool, error)
-}
-
-// Settings that implement ExchangeOnly may allow the exchange of tokens without any login; users are not offered those.
-type ExchangeOnly interface {
-	// ExchangesOnly reports whether nobody can log in.
-	ExchangesOnly() bool
-}
-
-// A Config is the settings of one connector, a pointer to a struct whose fields carry `key` tags, decoded. It checks what
-// can be known without I/O in UnmarshalConfig (see [config.Unmarshaler]), so that mistakes are told with their line.
-type Config interface {
-	// Open makes the connector, which has one or more of the capabilities of this package, and of [io.Closer]. It may do
-	// I/O, but a source that is down for now should not make it fail: one that opens can say more by Probe.
-	Open(ctx context.Context, env Env) (any, error)
-}

@@ -79,11 +79,8 @@ func AnswerError(answer url.Values) error {
 // CallbackURL returns where the provider sends the browser back, which the setting redirectURI names: the address of all
 // connectors, or the connector's own. Nobody can come back to any other, which the error says.
 func CallbackURL(redirectURI string, env connector.Env) (string, error) {
-	switch redirectURI {
-	case "", env.CallbackURL:
-		return env.CallbackURL, nil
-	case env.OwnCallbackURL:
-		return env.OwnCallbackURL, nil
+	if address, ours := env.ReturnURL(redirectURI); ours {
+		return address, nil
 	}
 	return "", fmt.Errorf("redirectURI is %q, and must be %q or %q", redirectURI, env.OwnCallbackURL, env.CallbackURL)
 }

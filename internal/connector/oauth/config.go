@@ -5,6 +5,7 @@ import (
 	"cmp"
 
 	"dex/internal/config"
+	"dex/internal/connector"
 	"dex/internal/connector/settings"
 	"dex/internal/relyingparty"
 )
@@ -79,4 +80,9 @@ func (c *Config) complete() {
 	m.EmailKey = cmp.Or(m.EmailKey, defaultMapping.EmailKey)
 	m.EmailVerifiedKey = cmp.Or(m.EmailVerifiedKey, defaultMapping.EmailVerifiedKey)
 	m.GroupsKey = cmp.Or(m.GroupsKey, defaultMapping.GroupsKey)
+}
+
+// ReturnsTo implements connector.Returning.
+func (c *Config) ReturnsTo() connector.ReturnAddress {
+	return connector.ReturnAddress{URI: c.RedirectURI}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"dex/internal/config"
+	"dex/internal/connector"
 	"dex/internal/connector/settings"
 	"dex/internal/relyingparty"
 )
@@ -229,7 +230,7 @@ func (c *Config) checkRisks(check *settings.Check) {
 		check.Warn("insecureSkipIss", "lets another provider's answer pass for this one's; give the connector a redirectURI of its own")
 	}
 	if len(c.AllowedGroups) > 0 && !c.InsecureEnableGroups {
-		check.Warn("allowedGroups", "is enforced although insecureEnableGroups is not set; upstream would let everybody in")
+		check.Warn("allowedGroups", "is held to although insecureEnableGroups is not set; upstream would let everybody in")
 	}
 }
 
@@ -304,3 +305,17 @@ func (c *Config) client() *relyingparty.Client {
 
 // ExchangesOnly implements connector.ExchangeOnly: without a client id the provider signs nobody in for us.
 func (c *Config) ExchangesOnly() bool { return c.ClientID == "" }
+
+// ReturnsTo implements connector.Returning.
+func (c *Config) ReturnsTo() connector.ReturnAddress {
+	return connector.ReturnAddress{URI: c.RedirectURI}
+}
+
+// ExchangesForAll implements connector.OpenExchange. Whoever asks a CI platform for a token chooses its audience, so
+// exchangeAudiences keeps nobody out.
+func (c *Config) ExchangesForAll() string {
+	if len(c.ExchangeAudiences) == 0 || len(c.AllowedGroups) > 0 {
+		return ""
+	}
+	return "exchangeAudiences"
+}

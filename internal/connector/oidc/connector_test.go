@@ -45,7 +45,7 @@ func TestSettings(t *testing.T) {
 		"ACR":                      {object{"verifyACR": true}, "verifyACR: needs acrValues", false},
 		"override is no URL":       {object{"providerDiscoveryOverrides": object{"endSessionURL": "javascript:1"}}, "endSessionURL: must be", false},
 		"overrides":                {object{"providerDiscoveryOverrides": object{"tokenURL": "https://x.test"}}, "sign in as anybody", true},
-		"groups without groups":    {object{"allowedGroups": []string{"a"}}, "is enforced although", true},
+		"groups without groups":    {object{"allowedGroups": []string{"a"}}, "is held to although", true},
 		"machines only":            {object{"clientID": nil}, "clientID: is missing, so nobody can log in", true},
 		"machines of one audience": {object{"clientID": nil, "exchangeAudiences": []string{"x"}}, "", true},
 		"no iss, shared callback":  {object{"insecureSkipIss": true, "redirectURI": "https://id.test/callback"}, "redirectURI of its own", true},

@@ -261,7 +261,7 @@ func TestReplay(t *testing.T) {
 func TestReplaysCanNotBeToldApart(t *testing.T) {
 	c, _ := settings(t, usual+people().idp.caData())
 	opened, err := c.Open(t.Context(), connector.Env{
-		ID: "idp", CallbackURL: callbackURL, Log: slog.New(slog.DiscardHandler),
+		ID: "idp", CallbackURL: callbackURL, OwnCallbackURL: callbackURL + "/idp", Log: slog.New(slog.DiscardHandler),
 		Once: func(context.Context, string, time.Time) (bool, error) { return true, errors.New("the storage is down") },
 	})
 	if err != nil {

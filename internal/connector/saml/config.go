@@ -89,10 +89,11 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 
 // Open makes the connector. It asks nobody; it fails if a file can't be read, or has not what it should.
 func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
+	acs, ours := env.ReturnURL(c.RedirectURI)
 	s := &source{
 		config:     *c,
 		env:        env,
-		acs:        cmp.Or(c.RedirectURI, env.CallbackURL),
+		acs:        acs,
 		nameFormat: nameIDFormats[cmp.Or(c.NameIDPolicyFormat, "persistent")],
 	}
 	s.entityID = cmp.Or(c.EntityIssuer, s.acs)
@@ -104,9 +105,14 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 		return nil, err
 	}
 	s.tolerance = c.tolerance()
-	if c.RedirectURI != "" && c.RedirectURI != env.CallbackURL && c.RedirectURI != env.CallbackURL+"/"+env.ID {
+	if !ours {
 		env.Log.WarnContext(ctx, "redirectURI is not this server's callback address: responses arrive only if something in between "+
 			"leads them there", "redirectURI", c.RedirectURI, "callback", env.CallbackURL)
 	}
 	return s, nil
+}
+
+// ReturnsTo implements connector.Returning. Responses are signed, so that their address tells nothing.
+func (c *Config) ReturnsTo() connector.ReturnAddress {
+	return connector.ReturnAddress{URI: c.RedirectURI, Signed: true}
 }

@@ -171,7 +171,7 @@ func tryOpen(t *testing.T, text string, log io.Writer) (source, error) {
 	var mu sync.Mutex
 	seen := map[string]bool{}
 	opened, err := c.Open(t.Context(), connector.Env{
-		ID: "idp", CallbackURL: callbackURL, LogoutURL: logoutURL, Log: slog.New(slog.NewTextHandler(log, nil)),
+		ID: "idp", CallbackURL: callbackURL, OwnCallbackURL: callbackURL + "/idp", LogoutURL: logoutURL, Log: slog.New(slog.NewTextHandler(log, nil)),
 		Once: func(_ context.Context, key string, until time.Time) (bool, error) {
 			mu.Lock()
 			defer mu.Unlock()

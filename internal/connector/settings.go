@@ -1,0 +1,64 @@
+package connector
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"time"
+)
+
+// A Config is the settings of one connector, a pointer to a struct whose fields carry `key` tags, decoded. It checks what
+// can be known without I/O in UnmarshalConfig (see [config.Unmarshaler]), so that mistakes are told with their line.
+type Config interface {
+	// Open makes the connector, which has one or more of the capabilities of this package, and of [io.Closer]. It may do
+	// I/O, but a source that is down for now should not make it fail: one that opens can say more by Probe.
+	Open(ctx context.Context, env Env) (any, error)
+}
+
+// Env is what a connector gets from its surroundings.
+type Env struct {
+	ID          string // the connector's id
+	CallbackURL string // <issuer>/callback
+	// OwnCallbackURL is <issuer>/callback/<id>, which no other connector shares.
+	OwnCallbackURL string
+	// MetadataURL is where the document of a Metadata source is served.
+	MetadataURL string
+	// LogoutURL is where sources send the browser back after a logout; empty where nobody can sign out.
+	LogoutURL string
+	Log       *slog.Logger
+	// Once reports whether a key is seen for the first time, by any connector at any replica, and remembers it until a time.
+	// The key says what it is of. An error means that nobody knows: refuse.
+	Once func(ctx context.Context, key string, until time.Time) (bool, error)
+}
+
+// ReturnURL returns where a source sends the browser back, as the setting redirectURI names it, and whether answers arrive here
+// by that: the address of all connectors, which is the default, or the connector's own.
+func (e Env) ReturnURL(redirectURI string) (address string, ours bool) {
+	address = cmp.Or(redirectURI, e.CallbackURL)
+	return address, address == e.CallbackURL || address == e.OwnCallbackURL
+}
+
+// Settings of sources that send the browser back to a configured address implement Returning.
+type Returning interface {
+	ReturnsTo() ReturnAddress
+}
+
+// A ReturnAddress is where a source sends the browser back.
+type ReturnAddress struct {
+	URI string // the setting redirectURI; empty for the address of all connectors
+	// Signed says that answers name their sender under a signature. Then connectors may share an address, and answers may come to
+	// another one first, from which something in between leads them here.
+	Signed bool
+}
+
+// Settings that implement ExchangeOnly may allow the exchange of tokens without any login; users are not offered those.
+type ExchangeOnly interface {
+	// ExchangesOnly reports whether nobody can log in.
+	ExchangesOnly() bool
+}
+
+// Settings that implement OpenExchange may take tokens from everybody for whom the source makes one.
+type OpenExchange interface {
+	// ExchangesForAll returns the setting by which it is so; empty where it is not.
+	ExchangesForAll() (setting string)
+}
