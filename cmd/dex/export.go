@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dex/internal/app"
 	"dex/internal/config"
 	"dex/internal/store"
 	"dex/internal/store/sealed"
@@ -67,14 +66,14 @@ func (o exportOptions) run(ctx context.Context, cmd *cobra.Command, s store.Stor
 	}
 	p := newProgress(stderr)
 	counts, err := o.write(cmd.OutOrStdout(), func(w io.Writer) (transfer.Counts, error) {
-		return transfer.Export(ctx, s, app.DurableKinds, w, keys, func(kind string, n int) {
+		return transfer.Export(ctx, s, store.DurableKinds(), w, keys, func(kind string, n int) {
 			p.show("exported", n, kind)
 		})
 	})
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	for _, kind := range app.DurableKinds {
+	for _, kind := range store.DurableKinds() {
 		fmt.Fprintf(stderr, "%-10s %8d\n", kind, counts[kind].Records)
 	}
 	if counts.Total().Records == 0 {

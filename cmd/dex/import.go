@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dex/internal/app"
 	"dex/internal/store"
 	"dex/internal/transfer"
 )
@@ -60,7 +59,7 @@ func importFile(
 		return err
 	}
 	p := newProgress(cmd.ErrOrStderr())
-	o.Kinds, o.Keys = app.DurableKinds, keys
+	o.Kinds, o.Keys = store.DurableKinds(), keys
 	o.Progress = func(step string, n int) { p.show(step, n, "records") }
 	counts, err := transfer.Import(ctx, s, file, o)
 	if counts != nil {
@@ -81,7 +80,7 @@ func importFile(
 func reportImport(out io.Writer, counts transfer.Counts, checkOnly bool) {
 	fmt.Fprintf(out, "%-10s %8s %8s %8s %8s %9s %8s\n",
 		"", "in file", "created", "same", "replaced", "conflicts", "expired")
-	for _, kind := range app.DurableKinds {
+	for _, kind := range store.DurableKinds() {
 		n, ok := counts[kind]
 		if !ok {
 			continue

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dex/internal/app"
 	"dex/internal/store"
 	"dex/internal/store/sealed"
 )
@@ -34,7 +33,7 @@ interrupted and called again.`,
 
 func reseal(ctx context.Context, cmd *cobra.Command, s store.Store) error {
 	p := newProgress(cmd.ErrOrStderr())
-	done, err := sealed.Reseal(ctx, s, app.DurableKinds, func(kind string, n int) { p.show("seen", n, kind) })
+	done, err := sealed.Reseal(ctx, s, store.DurableKinds(), func(kind string, n int) { p.show("seen", n, kind) })
 	if err == nil || done != (sealed.Resealed{}) {
 		fmt.Fprintf(cmd.OutOrStdout(), "sealed anew: %d, sealed with the first key already: %d, can't be opened: %d\n",
 			done.Sealed, done.Current, done.Failed)

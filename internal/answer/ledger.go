@@ -67,13 +67,15 @@ type Option func(*Ledger)
 // Impatient makes a ledger not wait for news of other processes. It is for tests, which tell them first.
 func Impatient() Option { return func(l *Ledger) { l.wait = 0 } }
 
+var toldKind = store.Declare(store.Declaration[told]{
+	Name: "answers", Quiet: true,
+	Expires: func(t *told) time.Time { return t.At.Add(toldFor) },
+})
+
 // New returns the ledger of this process.
 func New(s store.Store, now func() time.Time, log *slog.Logger, options ...Option) *Ledger {
 	l := &Ledger{
-		table: store.In(s, store.Kind[told]{
-			Name:    "answers",
-			Expires: func(t *told) time.Time { return t.At.Add(toldFor) },
-		}),
+		table:    store.In(s, toldKind),
 		now:      now,
 		log:      log,
 		self:     rand.Text(),

@@ -309,7 +309,7 @@ func (a *App) forget(ctx context.Context) {
 		for _, forget := range a.caches {
 			forget(change)
 		}
-		if change.Kind != "" && change.Kind != seal.KindName {
+		if change.Kind != "" && change.Kind != seal.Kind.Name() {
 			continue
 		}
 		if err := a.ring.Reload(ctx); err != nil && ctx.Err() == nil {

@@ -165,7 +165,7 @@ func TestDeviceCodeStaysUsed(t *testing.T) {
 type failingClients struct{ store.Store }
 
 func (f failingClients) Get(ctx context.Context, kind, key string) (store.Record, error) {
-	if kind == client.Kind.Name {
+	if kind == client.Kind.Name() {
 		return store.Record{}, errFault
 	}
 	return f.Store.Get(ctx, kind, key)

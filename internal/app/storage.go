@@ -10,12 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"dex/internal/client"
 	"dex/internal/config"
-	"dex/internal/connector/local"
-	"dex/internal/federation"
-	"dex/internal/seal"
-	"dex/internal/signing"
 	"dex/internal/store"
 	"dex/internal/store/etcd"
 	"dex/internal/store/kubernetes"
@@ -34,11 +29,6 @@ const (
 	openTimeout = 20 * time.Second
 	longestWait = 5 * time.Second
 )
-
-// DurableKinds are the kinds of records that outlive a login: what is exported, imported and sealed anew.
-var DurableKinds = []string{
-	signing.Kind.Name, seal.KindName, client.Kind.Name, local.Kind.Name, federation.Kind.Name, "refresh", "offline",
-}
 
 // A backend is a type of storage with its settings.
 type backend struct {
@@ -117,9 +107,6 @@ func (p *Plan) checkStorage() config.Problems {
 	return problems
 }
 
-// editable are the kinds that on Kubernetes are objects that people and operators edit.
-var editable = []string{client.Kind.Name, local.Kind.Name, federation.Kind.Name}
-
 // OpenStore opens the storage, and waits a bounded time for one that can't be reached yet. What it keeps is sealed if there
 // is a storage key. The error says what can't be reached and why.
 func (p *Plan) OpenStore(ctx context.Context, log *slog.Logger) (store.Store, error) {
@@ -142,11 +129,10 @@ func (p *Plan) openStorage(ctx context.Context, log *slog.Logger) (*storage, err
 	if err != nil {
 		return nil, fmt.Errorf("open storage %s: %w", p.Config.Storage.Type, err)
 	}
-	open := []string{store.LeaseKind, takeover.KindName} // hold nothing secret
-	if p.Config.Storage.Type == "kubernetes" {
-		open = append(open, editable...)
-	}
-	s.Store = sealed.New(s.Store, keys, open)
+	objects := p.Config.Storage.Type == "kubernetes"
+	s.Store = sealed.New(s.Store, keys, store.KindsThat(func(f store.Facts) bool {
+		return f.Open || objects && f.Kubernetes == store.EditedObject
+	}))
 	return s, nil
 }
 

@@ -33,7 +33,7 @@ func startStored(t *testing.T, yaml string) (*server, store.Store) {
 }
 
 // put stores a document, whether or not there is one.
-func put[T any](t *testing.T, s store.Store, kind store.Kind[T], key string, document T) {
+func put[T any](t *testing.T, s store.Store, kind *store.Kind[T], key string, document T) {
 	t.Helper()
 	table := store.In(s, kind)
 	_, err := table.Create(t.Context(), key, document)

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"testing"
 	"time"
@@ -34,8 +35,11 @@ var _ = faulttest.Add("U1", func(t *testing.T) {
 			Finished time.Time `json:"finished"`
 			KeyIDs   []string  `json:"keyIDs"`
 		}
-		table := store.In(kept, store.Kind[marker]{Name: "takeover"})
-		if _, err := table.Create(t.Context(), "upstream", marker{finished, ids}); err != nil {
+		document, err := json.Marshal(marker{finished, ids})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := kept.Create(t.Context(), store.Record{Kind: "takeover", Key: "upstream", Data: document}); err != nil {
 			t.Fatal(err)
 		}
 		s := startOn(t, configuration, func(store.Store) store.Store { return kept })

@@ -16,7 +16,6 @@ import (
 	"dex/internal/pkce"
 	"dex/internal/policy"
 	"dex/internal/revocation"
-	"dex/internal/store"
 	"dex/internal/token"
 	"dex/internal/userinfo"
 )
@@ -58,9 +57,6 @@ func (a *App) share(p *Plan) shared {
 }
 
 func (a *App) compatible() config.Compatibility { return a.cfg.OAuth2.Compatibility }
-
-// swept are the kinds of records that expire.
-var swept = []string{"device", "revoked", "seen", "request", "code", "login", "refresh", "offline", "answers", store.LeaseKind}
 
 // furnish makes the rooms that serve the routes.
 func (a *App) furnish(with shared) rooms {

@@ -34,4 +34,6 @@ type GrantedClaims struct {
 }
 
 // Kind is the kind of the stored clients.
-var Kind = store.Kind[Document]{Name: "client"}
+var Kind = store.Declare(store.Declaration[Document]{
+	Name: "client", Durable: true, Kubernetes: store.EditedObject,
+})

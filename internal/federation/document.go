@@ -12,4 +12,6 @@ type Document struct {
 }
 
 // Kind is the kind of the stored connectors.
-var Kind = store.Kind[Document]{Name: "connector"}
+var Kind = store.Declare(store.Declaration[Document]{
+	Name: "connector", Durable: true, Kubernetes: store.EditedObject,
+})

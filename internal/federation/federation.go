@@ -85,7 +85,7 @@ func NewRegistry(definitions []*Definition, s store.Store, issuer *url.URL, log 
 		log:         log,
 		byID:        make(map[string]*source, len(definitions)),
 		cache:       store.NewCache(store.In(s, Kind)),
-		seen:        seenIn(s),
+		seen:        store.In(s, seenKind),
 		changed:     make(chan struct{}, 1),
 		attempts:    newAttempts(),
 		fromStorage: make(map[string]*source),
@@ -109,7 +109,7 @@ func NewRegistry(definitions []*Definition, s store.Store, issuer *url.URL, log 
 // Forget makes the registry read connectors again that were changed in the storage.
 func (r *Registry) Forget(c store.Change) {
 	r.cache.Forget(c)
-	if c.Kind != "" && c.Kind != Kind.Name {
+	if c.Kind != "" && c.Kind != Kind.Name() {
 		return
 	}
 	select {

@@ -16,9 +16,10 @@ type seen struct {
 	Expires time.Time `json:"expires"`
 }
 
-func seenIn(s store.Store) *store.Table[seen] {
-	return store.In(s, store.Kind[seen]{Name: "seen", Expires: func(s *seen) time.Time { return s.Expires }})
-}
+var seenKind = store.Declare(store.Declaration[seen]{
+	Name: "seen", Quiet: true,
+	Expires: func(s *seen) time.Time { return s.Expires },
+})
 
 // clocksApart is how much the clocks of replicas may differ: what one of them still takes, another must not have forgotten.
 const clocksApart = 5 * time.Minute

@@ -44,7 +44,7 @@ func TestStoredSourcesComeAndGo(t *testing.T) {
 						pass(70 * time.Second)
 						return
 					}
-					w.Forget(store.Change{Kind: federation.Kind.Name, Key: "p"})
+					w.Forget(store.Change{Kind: federation.Kind.Name(), Key: "p"})
 					pass(time.Millisecond)
 				}
 				if n := len(w.Health()); n != 1 {

@@ -55,12 +55,10 @@ type pending struct {
 	Approved bool      `json:"approved,omitempty"`
 }
 
-func pendingIn(s store.Store) *store.Table[pending] {
-	return store.In(s, store.Kind[pending]{
-		Name:    "login",
-		Expires: func(p *pending) time.Time { return p.Expires },
-	})
-}
+var pendingKind = store.Declare(store.Declaration[pending]{
+	Name: "login", Quiet: true,
+	Expires: func(p *pending) time.Time { return p.Expires },
+})
 
 // finish goes on with a user who has signed in: to the consent page, or straight back to the application.
 func (f *Flow) finish(

@@ -87,7 +87,7 @@ func New(cfg Config) *Flow {
 		cfg:      cfg,
 		page:     page.New(cfg.IssuerURL, cfg.Pages, cfg.Log, "login failed"),
 		requests: newKeeper(cfg),
-		pending:  pendingIn(cfg.Store),
+		pending:  store.In(cfg.Store, pendingKind),
 		log:      cfg.Log,
 		now:      cfg.Now,
 	}

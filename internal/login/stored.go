@@ -23,14 +23,16 @@ type storedRequests struct {
 	now   func() time.Time
 }
 
+var requestKind = store.Declare(store.Declaration[request]{
+	Name: "request", Quiet: true,
+	Expires: func(r *request) time.Time { return r.Expires },
+})
+
 func newStoredRequests(cfg Config) *storedRequests {
 	return &storedRequests{
-		table: store.In(cfg.Store, store.Kind[request]{
-			Name:    "request",
-			Expires: func(r *request) time.Time { return r.Expires },
-		}),
-		log: cfg.Log,
-		now: cfg.Now,
+		table: store.In(cfg.Store, requestKind),
+		log:   cfg.Log,
+		now:   cfg.Now,
 	}
 }
 

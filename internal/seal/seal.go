@@ -22,8 +22,8 @@ import (
 // ErrInvalid says that a sealed text was not made by this ring for this purpose, or with a key long gone.
 var ErrInvalid = errors.New("sealed text is not valid")
 
-// KindName is the kind of the ring's record.
-const KindName = "seal"
+// Kind is the kind of the ring's record.
+var Kind = store.Declare(store.Declaration[ring]{Name: "seal", Durable: true})
 
 const (
 	ringKey   = "ring"
@@ -71,7 +71,7 @@ type sealer struct {
 // Open loads the ring from the storage, or creates it there. Lifetime bounds how long anything sealed is of use.
 func Open(ctx context.Context, s store.Store, lifetime time.Duration) (*Ring, error) {
 	r := &Ring{
-		table:    store.In(s, store.Kind[ring]{Name: KindName}),
+		table:    store.In(s, Kind),
 		lifetime: lifetime,
 		now:      time.Now,
 	}

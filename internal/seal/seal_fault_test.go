@@ -1,8 +1,10 @@
 package seal_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -40,15 +42,31 @@ type ring struct {
 	} `json:"keys"`
 }
 
-var ringKind = store.Kind[ring]{Name: seal.KindName}
-
-func storedRing(t *testing.T, s store.Store) store.Entry[ring] {
+func storedRing(t *testing.T, s store.Store) ring {
 	t.Helper()
-	e, err := store.In(s, ringKind).Get(t.Context(), "ring")
+	r, err := s.Get(t.Context(), "seal", "ring")
+	var stored ring
+	if err := cmp.Or(err, json.Unmarshal(r.Data, &stored)); err != nil {
+		t.Fatal(err)
+	}
+	return stored
+}
+
+// changeRing changes the stored ring behind the back of whoever has read it.
+func changeRing(t *testing.T, s store.Store, change func(*ring)) {
+	t.Helper()
+	stored := storedRing(t, s)
+	change(&stored)
+	r, err := s.Get(t.Context(), "seal", "ring")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return e
+	if r.Data, err = json.Marshal(stored); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Replace(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func open(t *testing.T, s store.Store, lifetime time.Duration) *seal.Ring {
@@ -67,19 +85,14 @@ var _ = faulttest.Add("O6", func(t *testing.T) {
 			s := memory.New()
 			r := open(t, s, time.Hour)
 			sealed := r.Seal("p", []byte("text"))
-			if _, err := store.In(s, ringKind).Update(t.Context(), "ring", func(stored *ring) error {
-				stored.Keys[0].Created = time.Now().Add(leap)
-				return nil
-			}); err != nil {
-				t.Fatal(err)
-			}
-			first := storedRing(t, s).Value.Keys[0].ID
+			changeRing(t, s, func(stored *ring) { stored.Keys[0].Created = time.Now().Add(leap) })
+			first := storedRing(t, s).Keys[0].ID
 			for range 2 {
 				if err := r.Maintain(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}
-			keys := storedRing(t, s).Value.Keys
+			keys := storedRing(t, s).Keys
 			if len(keys) != 2 || keys[0].ID == first || keys[0].Created.After(time.Now()) || keys[1].Created.After(time.Now()) {
 				t.Errorf("after a leap of %v the keys are %+v", leap, keys)
 			}
@@ -94,14 +107,9 @@ var _ = faulttest.Add("O6", func(t *testing.T) {
 var _ = faulttest.Add("O6", func(t *testing.T) {
 	s := memory.New()
 	r := open(t, s, time.Hour)
-	if _, err := store.In(s, ringKind).Update(t.Context(), "ring", func(stored *ring) error {
-		stored.Keys[0].Created = time.Now().Add(time.Minute)
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Maintain(t.Context()); err != nil || len(storedRing(t, s).Value.Keys) != 1 {
-		t.Errorf("the keys are %+v, %v", storedRing(t, s).Value.Keys, err)
+	changeRing(t, s, func(stored *ring) { stored.Keys[0].Created = time.Now().Add(time.Minute) })
+	if err := r.Maintain(t.Context()); err != nil || len(storedRing(t, s).Keys) != 1 {
+		t.Errorf("the keys are %+v, %v", storedRing(t, s).Keys, err)
 	}
 })
 
@@ -119,7 +127,7 @@ var _ = faulttest.Add("T-seal-95", func(t *testing.T) {
 		if err := b.Maintain(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if keys := storedRing(t, s).Value.Keys; len(keys) != 2 {
+		if keys := storedRing(t, s).Keys; len(keys) != 2 {
 			t.Errorf("there are %d keys, want the old and a new one", len(keys))
 		}
 	})

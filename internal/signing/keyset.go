@@ -21,7 +21,9 @@ var ErrBadToken = errors.New("token is not signed by a current key")
 var errUnknownKey = fmt.Errorf("%w: unknown key id", ErrBadToken)
 
 // Kind is the kind of the stored keys. There is one record, RecordKey.
-var Kind = store.Kind[Keyset]{Name: "keys"}
+var Kind = store.Declare(store.Declaration[Keyset]{
+	Name: "keys", Durable: true, Kubernetes: store.UpstreamObject,
+})
 
 // RecordKey is the key of the keys' record.
 const RecordKey = "openid-connect-keys"

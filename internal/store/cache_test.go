@@ -17,7 +17,7 @@ import (
 
 type note struct{ Text string }
 
-var notes = store.Kind[note]{Name: "note"}
+var notes = store.Declare(store.Declaration[note]{Name: "note"})
 
 // A counter counts the reads that reach the storage, and may change something in the middle of one.
 type counter struct {

@@ -15,14 +15,11 @@ var ErrLeaseLost = errors.New("lease was lost")
 // longestPoll is how long Acquire waits at most between two tries.
 const longestPoll = time.Second
 
-// LeaseKind is the name of the kind of leases. They have to be swept.
-const LeaseKind = "lease"
-
-// leaseKind is the kind of the records of leases. They go away by themselves when their holder does.
-var leaseKind = Kind[leaseDocument]{
-	Name:    LeaseKind,
+// leaseKind is the kind of the records of leases. They end by themselves when their holder does.
+var leaseKind = Declare(Declaration[leaseDocument]{
+	Name: "lease", Quiet: true, Open: true,
 	Expires: func(d *leaseDocument) time.Time { return d.Expires },
-}
+})
 
 type leaseDocument struct {
 	Holder  string    `json:"holder"` // random, to know one's own record again

@@ -100,16 +100,6 @@ type Change struct {
 	Kind, Key string
 }
 
-// quiet are the kinds that change with every login. Nobody remembers their records, and to tell every replica of each
-// change would cost more than the change.
-var quiet = map[string]bool{
-	"request": true, "code": true, "device": true, "login": true, "refresh": true, "offline": true, "revoked": true,
-	"seen": true, "lease": true, "answers": true,
-}
-
-// Announced reports whether Watch tells of the changes of a kind.
-func Announced(kind string) bool { return !quiet[kind] }
-
 // latest is the key of Latest in a context.
 type latest struct{}
 

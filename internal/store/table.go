@@ -9,19 +9,10 @@ import (
 	"time"
 )
 
-// A Kind describes the records of one Go type: the room that owns the type declares one.
-type Kind[T any] struct {
-	Name string
-	// Owner returns what List may be asked for; nil means records without owner.
-	Owner func(*T) string
-	// Expires returns when the record ends; nil, or a zero time, means never.
-	Expires func(*T) time.Time
-}
-
 // A Table keeps the records of one kind in a store, as JSON.
 type Table[T any] struct {
 	store Store
-	kind  Kind[T]
+	kind  *Kind[T]
 }
 
 // An Entry is a value with its place in the store.
@@ -31,19 +22,22 @@ type Entry[T any] struct {
 	Value    T
 }
 
-// In returns the table of a kind in a store.
-func In[T any](s Store, k Kind[T]) *Table[T] {
+// In returns the table of a kind in a store. It panics if nobody declared the kind.
+func In[T any](s Store, k *Kind[T]) *Table[T] {
+	if k.name == "" {
+		panic("store: a kind that was not declared")
+	}
 	return &Table[T]{store: s, kind: k}
 }
 
 // Kind returns the name of the table's kind.
-func (t *Table[T]) Kind() string { return t.kind.Name }
+func (t *Table[T]) Kind() string { return t.kind.name }
 
 // Get returns the value of a key; ErrNotFound when there is none.
 func (t *Table[T]) Get(ctx context.Context, key string) (Entry[T], error) {
-	r, err := t.store.Get(ctx, t.kind.Name, key)
+	r, err := t.store.Get(ctx, t.kind.name, key)
 	if err != nil {
-		return Entry[T]{}, fmt.Errorf("read %s: %w", t.kind.Name, err)
+		return Entry[T]{}, fmt.Errorf("read %s: %w", t.kind.name, err)
 	}
 	return t.decode(r)
 }
@@ -56,7 +50,7 @@ func (t *Table[T]) Create(ctx context.Context, key string, v T) (Entry[T], error
 	}
 	rev, err := t.store.Create(ctx, r)
 	if err != nil {
-		return Entry[T]{}, fmt.Errorf("create %s: %w", t.kind.Name, err)
+		return Entry[T]{}, fmt.Errorf("create %s: %w", t.kind.name, err)
 	}
 	return Entry[T]{Key: key, Revision: rev, Value: v}, nil
 }
@@ -72,24 +66,24 @@ func (t *Table[T]) Replace(ctx context.Context, e Entry[T]) (Entry[T], error) {
 		return Entry[T]{}, err
 	}
 	if e.Revision, err = t.store.Replace(ctx, r); err != nil {
-		return Entry[T]{}, fmt.Errorf("replace %s: %w", t.kind.Name, err)
+		return Entry[T]{}, fmt.Errorf("replace %s: %w", t.kind.name, err)
 	}
 	return e, nil
 }
 
 // Delete removes the value of a key if it has this revision, or whatever is there if revision is empty.
 func (t *Table[T]) Delete(ctx context.Context, key, revision string) error {
-	if err := t.store.Delete(ctx, t.kind.Name, key, revision); err != nil {
-		return fmt.Errorf("delete %s: %w", t.kind.Name, err)
+	if err := t.store.Delete(ctx, t.kind.name, key, revision); err != nil {
+		return fmt.Errorf("delete %s: %w", t.kind.name, err)
 	}
 	return nil
 }
 
 // List returns a page of entries, in the store's order.
 func (t *Table[T]) List(ctx context.Context, q Query) ([]Entry[T], error) {
-	records, err := t.store.List(ctx, t.kind.Name, q)
+	records, err := t.store.List(ctx, t.kind.name, q)
 	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", t.kind.Name, err)
+		return nil, fmt.Errorf("list %s: %w", t.kind.name, err)
 	}
 	entries := make([]Entry[T], 0, len(records))
 	for _, r := range records {
@@ -147,7 +141,7 @@ func (t *Table[T]) UpdateEntry(ctx context.Context, e Entry[T], change func(*T) 
 			return written, err
 		}
 		if err := backOff(ctx, lost); err != nil {
-			return Entry[T]{}, fmt.Errorf("update %s after %d lost races: %w", t.kind.Name, lost+1, err)
+			return Entry[T]{}, fmt.Errorf("update %s after %d lost races: %w", t.kind.name, lost+1, err)
 		}
 		if e, err = t.Get(Latest(ctx), e.Key); err != nil {
 			return Entry[T]{}, err
@@ -173,14 +167,14 @@ func backOff(ctx context.Context, lost int) error {
 func (t *Table[T]) encode(key, revision string, v *T) (Record, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
-		return Record{}, fmt.Errorf("encode %s: %w", t.kind.Name, err)
+		return Record{}, fmt.Errorf("encode %s: %w", t.kind.name, err)
 	}
-	r := Record{Kind: t.kind.Name, Key: key, Revision: revision, Data: data}
-	if t.kind.Owner != nil {
-		r.Owner = t.kind.Owner(v)
+	r := Record{Kind: t.kind.name, Key: key, Revision: revision, Data: data}
+	if t.kind.owner != nil {
+		r.Owner = t.kind.owner(v)
 	}
-	if t.kind.Expires != nil {
-		r.Expires = t.kind.Expires(v)
+	if t.kind.expires != nil {
+		r.Expires = t.kind.expires(v)
 	}
 	return r, nil
 }
@@ -189,7 +183,7 @@ func (t *Table[T]) decode(r Record) (Entry[T], error) {
 	e := Entry[T]{Key: r.Key, Revision: r.Revision}
 	if err := json.Unmarshal(r.Data, &e.Value); err != nil {
 		// The document itself may hold secrets, so the error names only where it is.
-		return Entry[T]{}, fmt.Errorf("record %s %q is not readable: %w", t.kind.Name, r.Key, err)
+		return Entry[T]{}, fmt.Errorf("record %s %q is not readable: %w", t.kind.name, r.Key, err)
 	}
 	return e, nil
 }

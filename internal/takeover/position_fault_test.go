@@ -81,7 +81,7 @@ func (s *slow) Replace(ctx context.Context, r store.Record) (string, error) {
 }
 
 func (s *slow) note(r store.Record) {
-	if r.Kind == takeover.KindName && strings.Contains(string(r.Data), "position") {
+	if r.Kind == "takeover" && strings.Contains(string(r.Data), "position") {
 		s.noted()
 	}
 }
@@ -116,7 +116,7 @@ var _ = faulttest.Add("O2", func(t *testing.T) {
 				t.Errorf("%s: %v", key, err)
 			}
 		}
-		r, err := s.Get(t.Context(), takeover.KindName, "upstream")
+		r, err := s.Get(t.Context(), "takeover", "upstream")
 		if want := fmt.Sprintf(`"refresh tokens":{"done":%d}`, tokens); err != nil || !strings.Contains(string(r.Data), want) {
 			t.Errorf("the marker is %s, %v; want %s", r.Data, err, want)
 		}

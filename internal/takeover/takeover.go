@@ -37,8 +37,8 @@ const (
 	clockDifference = 2 * time.Minute
 )
 
-// KindName is the kind of the record that says how far the import is.
-const KindName = "takeover"
+// markerKind is the kind of the record that says how far the import is.
+var markerKind = store.Declare(store.Declaration[marker]{Name: "takeover", Open: true})
 
 // markerKey is the key of the only record of its kind.
 const markerKey = "upstream"
@@ -84,7 +84,7 @@ type Target struct {
 func Run(ctx context.Context, src Source, to Target, log *slog.Logger) error {
 	r := &run{
 		Target: to, src: src, log: log,
-		markers: store.In(to.Store, store.Kind[marker]{Name: KindName}),
+		markers: store.In(to.Store, markerKind),
 		counts:  make(map[string]count),
 	}
 	if err := r.unlessDone(ctx, r.underLease); err != nil {
@@ -295,7 +295,7 @@ func (r *run) findKeys(ctx context.Context) error {
 
 // Tokens returns which tokens upstream has issued before its data was taken over; none if it was not.
 func Tokens(ctx context.Context, s store.Store) (token.Upstream, error) {
-	e, err := store.In(s, store.Kind[marker]{Name: KindName}).Get(ctx, markerKey)
+	e, err := store.In(s, markerKind).Get(ctx, markerKey)
 	if errors.Is(err, store.ErrNotFound) {
 		return token.Upstream{}, nil
 	}

@@ -48,14 +48,16 @@ type Codes struct {
 	recent   recent
 }
 
+var codeKind = store.Declare(store.Declaration[code]{
+	Name: "code", Quiet: true,
+	Expires: func(c *code) time.Time { return c.ValidUntil.Add(replayMemory) },
+})
+
 // NewCodes returns the codes in a storage, each good for a lifetime. Within the reuse interval after its use a code gets the
 // same answer again, for who lost it; RFC 6749 (4.1.2) wants 0, which means never.
 func NewCodes(s store.Store, lifetime, reuse time.Duration, answers *answer.Ledger, now func() time.Time) *Codes {
 	return &Codes{
-		table: store.In(s, store.Kind[code]{
-			Name:    "code",
-			Expires: func(c *code) time.Time { return c.ValidUntil.Add(replayMemory) },
-		}),
+		table:    store.In(s, codeKind),
 		lifetime: lifetime,
 		reuse:    reuse,
 		answers:  answers,

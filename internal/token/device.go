@@ -75,13 +75,15 @@ type Devices struct {
 	now      func() time.Time
 }
 
+var deviceKind = store.Declare(store.Declaration[device]{
+	Name: "device", Quiet: true,
+	Expires: func(d *device) time.Time { return d.ValidUntil.Add(replayMemory) },
+})
+
 // NewDevices returns the devices in a storage; a lifetime is how long a user may take.
 func NewDevices(s store.Store, lifetime time.Duration, answers *answer.Ledger, now func() time.Time) *Devices {
 	return &Devices{
-		table: store.In(s, store.Kind[device]{
-			Name:    "device",
-			Expires: func(d *device) time.Time { return d.ValidUntil.Add(replayMemory) },
-		}),
+		table:    store.In(s, deviceKind),
 		lifetime: lifetime,
 		answers:  answers,
 		now:      now,

@@ -70,15 +70,17 @@ type Families struct {
 	created atomic.Uint64
 }
 
+var familyKind = store.Declare(store.Declaration[family]{
+	Name: "refresh", Durable: true, Quiet: true,
+	Owner:   func(f *family) string { return subjectKey(f.Identity.UserID, f.ConnectorID) },
+	Expires: func(f *family) time.Time { return f.Expires },
+})
+
 // NewFamilies returns the families in a storage.
 func NewFamilies(s store.Store, p Policy, answers *answer.Ledger, now func() time.Time, log *slog.Logger) *Families {
 	answers.TellAfter(p.ReuseInterval)
 	return &Families{
-		table: store.In(s, store.Kind[family]{
-			Name:    "refresh",
-			Owner:   func(f *family) string { return subjectKey(f.Identity.UserID, f.ConnectorID) },
-			Expires: func(f *family) time.Time { return f.Expires },
-		}),
+		table:   store.In(s, familyKind),
 		policy:  p,
 		answers: answers,
 		now:     now,

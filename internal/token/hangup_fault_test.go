@@ -161,7 +161,7 @@ var _ = faulttest.Add("A-hangup-flood", func(t *testing.T) {
 	here, there := newReplica(t, s, Policy{Rotate: true}, 0, same()), newReplica(t, s, Policy{Rotate: true}, 0, same())
 	gone, hangUp := context.WithCancel(t.Context())
 	hangUp()
-	table := store.In(s, store.Kind[string]{Name: "anything"})
+	table := store.In(s, store.Declare(store.Declaration[string]{Name: "anything"}))
 	for range 4000 {
 		_, _ = answer.Write(gone, here.answers, table, "key", func(*string) (none answer.Stamp) { return none },
 			func(answer.Stamp) (e store.Entry[string], err error) { return e, context.Canceled })

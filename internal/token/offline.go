@@ -30,11 +30,15 @@ type OfflineSessions struct {
 	now    func() time.Time
 }
 
+var offlineKind = store.Declare(store.Declaration[offline]{
+	Name: "offline", Durable: true, Quiet: true,
+	Expires: func(o *offline) time.Time { return o.Expires },
+})
+
 // NewOfflineSessions returns the connectors' data in a storage. The policy is that of the refresh tokens, which the data
 // outlives.
 func NewOfflineSessions(s store.Store, p Policy, now func() time.Time) *OfflineSessions {
-	kind := store.Kind[offline]{Name: "offline", Expires: func(o *offline) time.Time { return o.Expires }}
-	return &OfflineSessions{table: store.In(s, kind), needed: cmp.Or(p.ValidIfNotUsedFor, p.AbsoluteLifetime), now: now}
+	return &OfflineSessions{table: store.In(s, offlineKind), needed: cmp.Or(p.ValidIfNotUsedFor, p.AbsoluteLifetime), now: now}
 }
 
 // data returns what the connector gave last; nil if nothing.

@@ -30,13 +30,15 @@ type Revocations struct {
 	now      func() time.Time
 }
 
+var revokedKind = store.Declare(store.Declaration[revoked]{
+	Name: "revoked", Quiet: true,
+	Expires: func(r *revoked) time.Time { return r.Expires },
+})
+
 // NewRevocations returns the revoked tokens in a storage; a lifetime is that of an access token.
 func NewRevocations(s store.Store, lifetime time.Duration, now func() time.Time) *Revocations {
 	return &Revocations{
-		table: store.In(s, store.Kind[revoked]{
-			Name:    "revoked",
-			Expires: func(r *revoked) time.Time { return r.Expires },
-		}),
+		table:    store.In(s, revokedKind),
 		lifetime: lifetime,
 		now:      now,
 	}

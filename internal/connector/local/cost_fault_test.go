@@ -176,7 +176,7 @@ var _ = faulttest.Add("T-local-171", func(t *testing.T) {
 	}
 	id.Email = "ann@example.com"
 	refresh := func() error {
-		d.users.(*Layered).Forget(store.Change{Kind: Kind.Name, Key: "ann@example.com"})
+		d.users.(*Layered).Forget(store.Change{Kind: Kind.Name(), Key: "ann@example.com"})
 		_, err := d.Refresh(t.Context(), connector.Scopes{}, id)
 		return err
 	}

@@ -21,7 +21,9 @@ type Document struct {
 }
 
 // Kind is the kind of the stored users.
-var Kind = store.Kind[Document]{Name: "password"}
+var Kind = store.Declare(store.Declaration[Document]{
+	Name: "password", Durable: true, Kubernetes: store.EditedObject,
+})
 
 // Key returns the key of a user's record.
 func Key(email string) string { return strings.ToLower(email) }

@@ -89,7 +89,7 @@ func (l *Layered) replaceHash(ctx context.Context, u User, hash []byte) error {
 		d.Hash = hash
 		return nil
 	})
-	l.Forget(store.Change{Kind: Kind.Name, Key: key})
+	l.Forget(store.Change{Kind: Kind.Name(), Key: key})
 	return err
 }
 

@@ -34,27 +34,39 @@ type follower struct {
 	*Store
 	resource resource
 	labels   string
-	kinds    []string // that live in the resource; empty stands for any
+	kinds    []string // that it tells of where nothing says which; empty stands for any
 	version  string   // up to which it knows of the changes
 }
 
-// busyKinds are those in the resource AuthRequest that nobody is told of. To leave them out saves the server sending a
-// change for each step of a login.
-var busyKinds = []string{"login", "lease"}
-
 // follow begins to follow all resources that have records of announced kinds, from the versions given on.
 func (s *Store) follow(versions map[resource]string) {
-	quiet := slices.DeleteFunc(slices.Clone(busyKinds), store.Announced)
-	for _, f := range []*follower{
-		{resource: clients, kinds: []string{"client"}},
-		{resource: passwords, kinds: []string{"password"}},
-		{resource: connectors, kinds: []string{"connector"}},
-		{resource: signingKeys, kinds: []string{"keys", "seal"}},
-		{resource: authRequests, labels: recordLabel + "," + recordLabel + " notin (" + strings.Join(quiet, ",") + ")"},
-	} {
-		f.Store, f.version = s, versions[f.resource]
+	for _, r := range used {
+		f := follower{Store: s, resource: r, version: versions[r]}
+		if r == otherKinds {
+			f.labels = announcedRecords()
+		} else if f.kinds = slices.DeleteFunc(kindsIn(r), isQuiet); len(f.kinds) == 0 {
+			continue
+		}
 		s.followers.Go(f.run)
 	}
+}
+
+func isQuiet(kind string) bool { return !store.Announced(kind) }
+
+// announcedRecords selects our own records in the resource of all other kinds, without the quiet ones: to leave them out
+// saves the server sending a change for each step of a login.
+func announcedRecords() string {
+	selector := recordLabel
+	var quiet []string
+	for _, kind := range store.KindsThat(func(f store.Facts) bool { return f.Quiet }) {
+		if resourceOf(kind) == otherKinds {
+			quiet = append(quiet, kindLabel(kind))
+		}
+	}
+	if len(quiet) > 0 {
+		selector += "," + recordLabel + " notin (" + strings.Join(quiet, ",") + ")"
+	}
+	return selector
 }
 
 // run follows until the store is closed.
@@ -188,6 +200,16 @@ func (f *follower) event(e event) error {
 	return nil
 }
 
+// shared returns the announced kind whose records are the objects of the resource; nil if there is none.
+func (f *follower) shared() (*sharedKind, string) {
+	for _, kind := range f.kinds {
+		if shared := sharedKinds[kind]; shared != nil {
+			return shared, kind
+		}
+	}
+	return nil, ""
+}
+
 // publish tells the watchers of a change of an object. Where it does not say which record it is, all may be.
 func (f *follower) publish(object json.RawMessage, m *metadata) {
 	if m.ours() {
@@ -199,13 +221,13 @@ func (f *follower) publish(object json.RawMessage, m *metadata) {
 		f.changes.Publish(store.Change{Kind: head.RecordKind, Key: string(head.RecordKey)})
 		return
 	}
-	if len(f.kinds) == 0 {
-		return // a login of upstream's
+	shared, kind := f.shared()
+	if shared == nil {
+		return // upstream's own, such as a login
 	}
-	kind := f.kinds[0]
 	var o sharedObject
 	if json.Unmarshal(object, &o) == nil {
-		if key, ok := sharedKinds[kind].key(m.Name, o.members); ok {
+		if key, ok := shared.key(m.Name, o.members); ok {
 			f.changes.Publish(store.Change{Kind: kind, Key: key})
 			return
 		}

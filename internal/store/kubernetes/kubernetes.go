@@ -51,6 +51,9 @@ func Open(ctx context.Context, c Config, log *slog.Logger, opts ...Option) (*Sto
 	if err != nil {
 		return nil, err
 	}
+	if err := checkKinds(); err != nil {
+		return nil, err
+	}
 	s := &Store{log: log, now: time.Now}
 	s.client, s.transport = connection.client(o.wrap)
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))

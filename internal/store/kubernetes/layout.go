@@ -2,6 +2,9 @@ package kubernetes
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"dex/internal/store"
@@ -37,19 +40,49 @@ var used = []resource{
 	authCodes, authRequests, clients, signingKeys, refreshTokens, passwords, offlineSessions, connectors,
 }
 
-// resourceOf returns the resource that our own records of a kind live in. Upstream's roles allow these resources only.
+// homes are the resources of those of our own records that don't live in otherKinds. Upstream's roles allow upstream's
+// resources only. Clusters hold records that were put there, so no kind may move.
+var homes = map[string]resource{
+	"code": authCodes, "refresh": refreshTokens, "offline": offlineSessions, "seal": signingKeys,
+}
+
+// otherKinds is the resource of our own records of every kind without a home, such as one that is new.
+var otherKinds = authRequests
+
+// resourceOf returns the resource that our own records of a kind live in.
 func resourceOf(kind string) resource {
-	switch kind {
-	case "code":
-		return authCodes
-	case "refresh":
-		return refreshTokens
-	case "offline":
-		return offlineSessions
-	case "seal":
-		return signingKeys
+	if home, ok := homes[kind]; ok {
+		return home
 	}
-	return authRequests
+	return otherKinds
+}
+
+// kindsIn returns the kinds that have a place in a resource: first the one whose records are the resource's objects, then
+// those of our own records there. It says nothing of otherKinds, where any kind may be.
+func kindsIn(r resource) []string {
+	var kinds []string
+	for kind, shared := range sharedKinds {
+		if shared.resource == r {
+			kinds = append(kinds, kind)
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(homes)) {
+		if homes[kind] == r {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
+}
+
+// checkKinds finds kinds that say that they are upstream's objects, and have no place as such here, or the reverse: their
+// records would be somewhere else than people look for them.
+func checkKinds() error {
+	for _, f := range store.Kinds() {
+		if _, shared := sharedKinds[f.Name]; shared != (f.Kubernetes != store.OwnObject) {
+			return fmt.Errorf("kind %s: whether it is upstream's object is said differently by its room and by the layout", f.Name)
+		}
+	}
+	return nil
 }
 
 // expiring reports whether upstream reads the member "expiry" of a resource's objects, and deletes those that are over.

@@ -20,9 +20,6 @@ var (
 	ErrNotAuthentic = errors.New("the sealed document is damaged or belongs to another record")
 )
 
-// asObject are the kinds of which some backend makes an object with members, so that their documents must be JSON.
-var asObject = map[string]bool{"keys": true}
-
 // sealing is the store that New returns.
 type sealing struct {
 	store.Store // the other methods have nothing to do with documents
@@ -149,10 +146,11 @@ func (s *sealing) sealed(r store.Record) (store.Record, error) {
 		return r, nil
 	}
 	sealer, size := s.keys.keys[0], len(r.Data)
-	if !asObject[r.Kind] {
+	if f, _ := store.FactsOf(r.Kind); f.Kubernetes != store.UpstreamObject {
 		r.Data = sealer.sealBinary(r.Kind, r.Key, r.Data)
 		return r, nil
 	}
+	// It becomes a member of an object.
 	r.Data = sealer.sealJSON(r.Kind, r.Key, r.Data)
 	if len(r.Data) > store.MaxData {
 		return r, fmt.Errorf("document of %d bytes takes %d when it is sealed, allowed are up to %d",

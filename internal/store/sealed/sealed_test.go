@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	_ "dex/internal/signing" // declares the kind keys
 	"dex/internal/store"
 	"dex/internal/store/memory"
 	"dex/internal/store/sealed"

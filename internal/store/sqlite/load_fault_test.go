@@ -9,6 +9,7 @@ import (
 
 	"dex/internal/faulttest"
 	"dex/internal/store"
+	"dex/internal/store/storetest"
 )
 
 // hasOwnerIndex looks into the file by itself.
@@ -35,11 +36,11 @@ var _ = faulttest.Add("O2", func(t *testing.T) {
 		if hasOwnerIndex(t, file) {
 			t.Error("the index of the owners is kept while records are loaded")
 		}
-		records := []store.Record{{Kind: "refresh", Key: "a", Owner: "jane", Data: []byte("{}")}, {Kind: "refresh", Key: "b", Data: []byte("{}")}}
+		records := []store.Record{{Kind: storetest.Quiet.Name(), Key: "a", Owner: "jane", Data: []byte("{}")}, {Kind: storetest.Quiet.Name(), Key: "b", Data: []byte("{}")}}
 		if err := store.CreateAll(ctx, s, records); err != nil {
 			t.Error(err)
 		}
-		if page, err := s.List(ctx, "refresh", store.Query{Owner: "jane"}); err != nil || len(page) != 1 {
+		if page, err := s.List(ctx, storetest.Quiet.Name(), store.Query{Owner: "jane"}); err != nil || len(page) != 1 {
 			t.Errorf("List by owner while records are loaded: %d records, error %v", len(page), err)
 		}
 		return cutOff
@@ -50,7 +51,7 @@ var _ = faulttest.Add("O2", func(t *testing.T) {
 	if !hasOwnerIndex(t, file) {
 		t.Error("the index of the owners is missing after the load")
 	}
-	if page, err := s.List(t.Context(), "refresh", store.Query{Owner: "jane"}); err != nil || len(page) != 1 {
+	if page, err := s.List(t.Context(), storetest.Quiet.Name(), store.Query{Owner: "jane"}); err != nil || len(page) != 1 {
 		t.Errorf("List by owner after the load: %d records, error %v", len(page), err)
 	}
 })

@@ -21,9 +21,10 @@ type counter struct {
 // count increments the counter of a key through tables, in turns, and checks that no increment was lost.
 func (f *fixture) count(key string, stores ...store.Store) {
 	f.Helper()
+	kind := store.Declare(store.Declaration[counter]{Name: f.kind})
 	tables := make([]*store.Table[counter], len(stores))
 	for i, s := range stores {
-		tables[i] = store.In(s, store.Kind[counter]{Name: f.kind})
+		tables[i] = store.In(s, kind)
 	}
 	if _, err := tables[0].Create(f.ctx, key, counter{}); err != nil {
 		f.Fatalf("Create: %v", err)

@@ -17,11 +17,11 @@ type badge struct {
 }
 
 func (f *fixture) badges() *store.Table[badge] {
-	return store.In(f.Store, store.Kind[badge]{
+	return store.In(f.Store, store.Declare(store.Declaration[badge]{
 		Name:    f.kind,
 		Owner:   func(b *badge) string { return b.Owner },
 		Expires: func(b *badge) time.Time { return b.Until },
-	})
+	}))
 }
 
 var tableCases = []testCase{
@@ -207,12 +207,13 @@ var tableCases = []testCase{
 	}},
 	{"UnreadableDocument", func(f *fixture) {
 		f.create(store.Record{Kind: f.kind, Key: "a", Data: []byte(`{"name": "secret`)})
-		_, err := f.badges().Get(f.ctx, "a")
+		table := f.badges()
+		_, err := table.Get(f.ctx, "a")
 		f.wantRefused("Get", err)
 		if err != nil && strings.Contains(err.Error(), "secret") {
 			f.Errorf("the error tells what is in the document: %v", err)
 		}
-		_, err = f.badges().List(f.ctx, store.Query{})
+		_, err = table.List(f.ctx, store.Query{})
 		f.wantRefused("List", err)
 	}},
 }

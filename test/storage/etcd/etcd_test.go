@@ -15,6 +15,7 @@ import (
 	"dex/internal/store"
 	"dex/internal/store/etcd"
 	"dex/internal/store/storetest"
+	_ "dex/internal/takeover" // declares the kinds of clients, keys and refresh tokens
 	"dex/test/servers"
 )
 

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"dex/internal/store"
+	"dex/internal/store/storetest"
 )
 
 // keys returns all keys of a store's namespace, without it, with their revisions.
@@ -212,11 +213,11 @@ func TestSweepOfMany(t *testing.T) {
 	const n = 260 // several transactions, the last one not full
 	for i := range n {
 		create(t, s, store.Record{
-			Kind: "code", Key: fmt.Sprint(i), Owner: strings.Repeat("\xff", store.MaxKey), Expires: time.Now().Add(-time.Hour),
+			Kind: storetest.Quiet.Name(), Key: fmt.Sprint(i), Owner: strings.Repeat("\xff", store.MaxKey), Expires: time.Now().Add(-time.Hour),
 		})
 	}
 	for _, want := range []int{200, 60, 0} {
-		if got, err := s.Sweep(t.Context(), "code", time.Now(), 200); got != want || err != nil {
+		if got, err := s.Sweep(t.Context(), storetest.Quiet.Name(), time.Now(), 200); got != want || err != nil {
 			t.Errorf("Sweep: got %d and error %v, want %d", got, err, want)
 		}
 	}

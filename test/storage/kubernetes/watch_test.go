@@ -15,6 +15,7 @@ import (
 	"dex/internal/client"
 	"dex/internal/store"
 	"dex/internal/store/kubernetes"
+	"dex/internal/store/storetest"
 	"dex/test/servers"
 )
 
@@ -99,7 +100,7 @@ func TestLoginsAreNotAnnounced(t *testing.T) {
 	a, b := open(t, config(n), quiet), open(t, config(n), quiet, count)
 	changes := watch(t, b)
 	large := strings.Repeat("x", 1<<16)
-	for _, kind := range []string{"login", "lease", "code", "refresh", "offline"} {
+	for _, kind := range []string{storetest.Quiet.Name(), "lease", "refresh", "offline"} {
 		create(t, a, kind, "a", large)
 	}
 	post(t, n, "authrequests", "AuthRequest", "upstreams", object{"clientID": large})

@@ -2,6 +2,7 @@ package mysql_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"sync"
 	"testing"
@@ -90,7 +91,7 @@ var _ = faulttest.Add("O12", func(t *testing.T) {
 // testNodeThatIsBehind keeps a node from applying what others write, for a while, and asks it meanwhile.
 func testNodeThatIsBehind(t *testing.T, node *servers.MariaDB, ahead, behind store.Store) {
 	kept := create(t, ahead, store.Record{Kind: "refresh", Key: "kept", Data: []byte("old")})
-	gone := create(t, ahead, store.Record{Kind: "seen", Key: "gone"})
+	gone := create(t, ahead, store.Record{Kind: storetest.Quiet.Name(), Key: "gone"})
 	if _, err := behind.Get(store.Latest(t.Context()), "refresh", "kept"); err != nil {
 		t.Fatal(err)
 	}
@@ -103,12 +104,12 @@ func testNodeThatIsBehind(t *testing.T, node *servers.MariaDB, ahead, behind sto
 	if _, err := lock.ExecContext(t.Context(), "FLUSH TABLES WITH READ LOCK"); err != nil {
 		t.Fatal(err)
 	}
-	create(t, ahead, store.Record{Kind: "code", Key: "new", Data: []byte("data")})
+	create(t, ahead, store.Record{Kind: storetest.Quiet.Name(), Key: "new", Data: []byte("data")})
 	kept.Data = []byte("new")
 	if kept.Revision, err = ahead.Replace(t.Context(), kept); err != nil {
 		t.Fatal(err)
 	}
-	if err := ahead.Delete(t.Context(), "seen", "gone", gone.Revision); err != nil {
+	if err := ahead.Delete(t.Context(), storetest.Quiet.Name(), "gone", gone.Revision); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := behind.Get(t.Context(), "refresh", "kept"); err != nil || string(r.Data) != "old" {
@@ -116,7 +117,7 @@ func testNodeThatIsBehind(t *testing.T, node *servers.MariaDB, ahead, behind sto
 	}
 	var asking sync.WaitGroup
 	asking.Go(func() {
-		if _, err := behind.Get(t.Context(), "code", "new"); err != nil {
+		if _, err := behind.Get(t.Context(), storetest.Quiet.Name(), "new"); err != nil {
 			t.Errorf("Get of what another node took: %v", err)
 		}
 	})
@@ -126,7 +127,7 @@ func testNodeThatIsBehind(t *testing.T, node *servers.MariaDB, ahead, behind sto
 		}
 	})
 	asking.Go(func() {
-		if page, err := behind.List(t.Context(), "code", store.Query{}); err != nil || len(page) != 1 {
+		if page, err := behind.List(t.Context(), storetest.Quiet.Name(), store.Query{}); err != nil || len(page) != 1 {
 			t.Errorf("List of what another node took: %d records, %v", len(page), err)
 		}
 	})
@@ -139,7 +140,7 @@ func testNodeThatIsBehind(t *testing.T, node *servers.MariaDB, ahead, behind sto
 	if _, err := behind.Replace(t.Context(), kept); err != nil {
 		t.Errorf("Replace of what another node took: %v", err)
 	}
-	if _, err := behind.Create(t.Context(), store.Record{Kind: "seen", Key: "gone"}); err != nil {
+	if _, err := behind.Create(t.Context(), store.Record{Kind: storetest.Quiet.Name(), Key: "gone"}); err != nil {
 		t.Errorf("Create of what another node removed: %v", err)
 	}
 }
@@ -147,7 +148,8 @@ func testNodeThatIsBehind(t *testing.T, node *servers.MariaDB, ahead, behind sto
 // testContendedWrites has two nodes count up the same record, which makes certifications fail.
 func testContendedWrites(t *testing.T, stores ...store.Store) {
 	type counter struct{ N int }
-	kind := store.Kind[counter]{Name: "client"} // written in a transaction, which the server doesn't try again by itself
+	// An announced kind is written in a transaction, which the server doesn't try again by itself.
+	kind := store.Declare(store.Declaration[counter]{Name: "counter" + rand.Text()})
 	if _, err := store.In(stores[0], kind).Create(t.Context(), "a", counter{}); err != nil {
 		t.Fatal(err)
 	}
