@@ -10,14 +10,14 @@ import (
 	"dex/internal/telemetry"
 )
 
-// nowhere takes an answer without keeping it.
+// nowhere discards an answer.
 type nowhere struct{ header http.Header }
 
 func (w *nowhere) Header() http.Header         { return w.header }
 func (w *nowhere) Write(p []byte) (int, error) { return len(p), nil }
 func (w *nowhere) WriteHeader(int)             {}
 
-// BenchmarkRequest measures all that is around a handler: no network, no handler.
+// BenchmarkRequest measures everything around a handler, without network or handler.
 func BenchmarkRequest(b *testing.B) {
 	opts := options("/dex")
 	opts.Metrics = telemetry.NewMetrics("v")

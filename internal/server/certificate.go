@@ -16,11 +16,11 @@ import (
 	"dex/internal/certificate"
 )
 
-// WatchInterval is how often Watch should look at the files. Polling their content is the one way that sees all of them
-// change: files written in place, renamed into place, and behind symbolic links, as Kubernetes replaces a secret.
+// WatchInterval is how often Watch should look at the files. Only polling their content sees every kind of change: files
+// written in place, renamed into place, and replaced behind symbolic links, as Kubernetes does with secrets.
 const WatchInterval = time.Second
 
-// warnEvery is how often a certificate is warned of that has expired or soon will.
+// warnEvery is how often the log warns of a certificate that has expired or soon will.
 const warnEvery = 24 * time.Hour
 
 // A Certificate is a TLS certificate in files that are replaced while the program runs. It is safe for concurrent use.
@@ -31,8 +31,8 @@ type Certificate struct {
 	current atomic.Pointer[tls.Certificate]
 
 	mu     sync.Mutex
-	loaded fingerprint // of the files that current is of
-	warned time.Time   // when its end was last warned of
+	loaded fingerprint // of the files that current was loaded from
+	warned time.Time   // of its expiry, last
 }
 
 // NewCertificate loads the certificate chain and its key, both PEM.
@@ -44,15 +44,15 @@ func NewCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, e
 	return c, nil
 }
 
-// Reload loads the files again. After an error the certificate stays what it was.
+// Reload loads the files again. After an error the current certificate stays.
 func (c *Certificate) Reload() error {
 	return c.use(c.read())
 }
 
-// NotAfter returns when the current certificate ends.
+// NotAfter returns when the current certificate expires.
 func (c *Certificate) NotAfter() time.Time { return c.current.Load().Leaf.NotAfter }
 
-// Expiring says how soon the current certificate ends, or that it has; empty while that is long to come.
+// Expiring says how soon the current certificate expires, or that it has; empty while that is far off.
 func (c *Certificate) Expiring(now time.Time) string {
 	return certificate.Expiring(c.current.Load().Leaf, now)
 }
@@ -70,8 +70,8 @@ func (c *Certificate) warn(now time.Time) {
 	}
 }
 
-// Watch looks at the files, at every interval, until the context ends. It uses a new pair once it has found the same one
-// twice, as somebody may still be writing it, and logs once about one that it can't use.
+// Watch looks at the files at every interval until the context ends. It uses a new pair once it has found the same one
+// twice, because the first time somebody may still be writing it. It logs once about a pair that it can't use.
 func (c *Certificate) Watch(ctx context.Context, interval time.Duration) {
 	ticks := time.NewTicker(interval)
 	defer ticks.Stop()
@@ -128,13 +128,13 @@ func (c *Certificate) uses(f fingerprint) bool {
 	return c.loaded == f
 }
 
-// pair is what was found in the files.
+// pair is the content of the files.
 type pair struct {
 	cert, key []byte
 	err       error
 }
 
-// fingerprint tells pairs apart without keeping the key.
+// fingerprint identifies a pair without keeping the key.
 type fingerprint [sha256.Size]byte
 
 func (c *Certificate) read() pair {
@@ -155,8 +155,8 @@ func (p pair) fingerprint() fingerprint {
 	return sha256.Sum256(slices.Concat(cert[:], key[:]))
 }
 
-// TLSConfig returns a configuration that shows each new client the current certificate, whether it names a server (SNI)
-// or not. The versions are "1.2" or "1.3"; empty means 1.2 as the lowest and the newest as the highest.
+// TLSConfig returns a configuration that serves the current certificate to each new client, with or without SNI. The
+// versions are "1.2" or "1.3"; empty means 1.2 as the lowest and the newest as the highest.
 func (c *Certificate) TLSConfig(minVersion, maxVersion string) (*tls.Config, error) {
 	lowest, err := tlsVersion(minVersion, tls.VersionTLS12)
 	if err != nil {
@@ -173,12 +173,13 @@ func (c *Certificate) TLSConfig(minVersion, maxVersion string) (*tls.Config, err
 		MinVersion:   lowest,
 		MaxVersion:   highest,
 		CipherSuites: slices.Clone(cipherSuites),
-		// Without Certificates, GetCertificate is asked for every handshake.
+		// Without Certificates, GetCertificate is called for every handshake.
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
 	}, nil
 }
 
-// cipherSuites are those of TLS 1.2 that are authenticated and forward secret. TLS 1.3 has no others, and no choice.
+// cipherSuites are those of TLS 1.2 that are authenticated and forward secret. TLS 1.3 has no others, and Go doesn't let
+// them be chosen.
 var cipherSuites = []uint16{
 	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
 	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,

@@ -24,7 +24,7 @@ import (
 	"dex/internal/server"
 )
 
-// issued is a certificate as it stands in files.
+// issued is a certificate and its key in PEM.
 type issued struct {
 	cert, key []byte
 	serial    int64
@@ -32,7 +32,7 @@ type issued struct {
 
 var serials atomic.Int64
 
-// issue makes a self-signed certificate with a serial number of its own.
+// issue makes a self-signed certificate with a unique serial number.
 func issue(t *testing.T) issued {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -63,7 +63,7 @@ func issue(t *testing.T) issued {
 	}
 }
 
-// certFiles are where a certificate and its key are kept.
+// certFiles are the files of a certificate and its key.
 type certFiles struct{ cert, key string }
 
 func filesIn(dir string) certFiles {
@@ -77,7 +77,7 @@ func write(t *testing.T, name string, content []byte) {
 	}
 }
 
-// replace puts a file in place of another at once, so that nobody sees half of it.
+// replace replaces a file atomically.
 func replace(t *testing.T, name string, content []byte) {
 	t.Helper()
 	fresh := filepath.Join(t.TempDir(), "fresh")
@@ -104,7 +104,7 @@ func newCertificate(t *testing.T) (certFiles, *server.Certificate) {
 	return files, c
 }
 
-// handshake returns the serial number of the certificate that a new client is shown; an empty name sends no SNI.
+// handshake returns the serial number of the certificate that a new client gets; an empty name sends no SNI.
 func handshake(t *testing.T, address, name string) int64 {
 	t.Helper()
 	conn := tls.Client(dial(t, address), &tls.Config{ServerName: name, InsecureSkipVerify: true})
@@ -116,7 +116,7 @@ func handshake(t *testing.T, address, name string) int64 {
 	return serial
 }
 
-// getTLS asks for / over HTTPS, HTTP/2 where the server offers it, and trusts the certificate in the file only.
+// getTLS gets / over HTTPS, with HTTP/2 if the server offers it, and trusts only the certificate in the file.
 func getTLS(t *testing.T, address string, files certFiles) (*http.Response, string) {
 	t.Helper()
 	trusted, err := os.ReadFile(files.cert)
@@ -153,7 +153,7 @@ func TestHTTP2(t *testing.T) {
 	}
 }
 
-// watched is the address where a certificate is served and watched.
+// watched is the address where a watched certificate is served.
 type watched string
 
 const pollInterval = 20 * time.Millisecond
@@ -182,7 +182,7 @@ func watch(t *testing.T, files certFiles) watched {
 	return watched(run.addresses[0])
 }
 
-// expect waits until new clients are shown the certificate, with SNI and without.
+// expect waits until new clients get the certificate, with SNI and without.
 func (w watched) expect(t *testing.T, c issued) {
 	t.Helper()
 	for _, name := range []string{"dex.example", ""} {

@@ -10,13 +10,13 @@ import (
 )
 
 // ClientAddress says how to find the client's address behind proxies: in a header like X-Forwarded-For, to which each
-// proxy appends the address that it was called from. The zero value takes the peer of the connection for the client.
+// proxy appends the address that called it. With the zero value the client is the connection's peer.
 type ClientAddress struct {
 	Header         string
-	TrustedProxies []netip.Prefix // who is believed; when there are none, the header is not
+	TrustedProxies []netip.Prefix // whose header is believed; if empty, nobody's
 }
 
-// normalized returns the settings in the form that of compares with.
+// normalized returns the settings in the form that the method of compares with.
 func (c ClientAddress) normalized() ClientAddress {
 	c.Header = http.CanonicalHeaderKey(c.Header)
 	proxies := slices.Clone(c.TrustedProxies)
@@ -29,8 +29,8 @@ func (c ClientAddress) normalized() ClientAddress {
 	return c
 }
 
-// of returns the address of the request's client: the last in the header that is not a trusted proxy's, as each proxy
-// vouches only for the address before its own. Where the header can't be believed or understood, it is the peer's.
+// of returns the address of the request's client: the last one in the header that is not a trusted proxy's, because each
+// proxy vouches only for the address that called it. If the header is untrusted or malformed, it is the peer's.
 func (c ClientAddress) of(r *http.Request) string {
 	peer := host(r.RemoteAddr)
 	if c.Header == "" || len(c.TrustedProxies) == 0 || !c.trustedPeer(peer) {
@@ -57,8 +57,8 @@ func (c ClientAddress) of(r *http.Request) string {
 	return peer
 }
 
-// parseHop reads an address as a proxy writes it: some, such as Azure's, add the port, and then, or even without one, an
-// IPv6 address is in brackets.
+// parseHop reads an address as proxies write it. Some, such as Azure's, add the port; IPv6 addresses may be in brackets
+// even without a port.
 func parseHop(hop string) (netip.Addr, error) {
 	if with, err := netip.ParseAddrPort(hop); err == nil {
 		hop = with.Addr().String()
@@ -71,7 +71,7 @@ func parseHop(hop string) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	if addr.Zone() != "" { // it means something only on the host that it is of, and is free text here
+	if addr.Zone() != "" { // a zone means something only on its own host; here it is free text
 		return netip.Addr{}, errors.New("the address has a zone")
 	}
 	return addr.Unmap(), nil
@@ -86,7 +86,7 @@ func (c ClientAddress) trusts(addr netip.Addr) bool {
 	return slices.ContainsFunc(c.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// host returns the address without its port; as it is if it has none, as on a Unix socket.
+// host returns the address without its port; unchanged if it has none, as on a Unix socket.
 func host(address string) string {
 	if h, _, err := net.SplitHostPort(address); err == nil {
 		return h

@@ -11,7 +11,7 @@ import (
 	"dex/internal/telemetry"
 )
 
-// A proxy that writes an address with its port had all its users share the limits of one address, its own.
+// Behind a proxy that adds the port to an address, all users shared the limits of one address: the proxy's.
 var _ = faulttest.Add("R26", func(t *testing.T) {
 	opts := options("")
 	opts.ClientAddress = server.ClientAddress{

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Whatever a client writes into the header, it can't choose the address that it is known by: behind one trusted proxy that
-// appends its peer's, it is always that.
+// Whatever a client writes into the header, it can't choose its address: behind one trusted proxy, which appends its
+// peer's, it is always that one.
 func FuzzClientAddress(f *testing.F) {
 	f.Add("192.0.2.1")
 	f.Add("192.0.2.1, 10.0.0.1,")

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// CORS says which scripts of other origins may read answers (Fetch standard, section 3.2). Credentials are
-// allowed to origins that are configured one by one: what is here for scripts needs none but a token that they hold.
+// CORS says which scripts from other origins may read answers (Fetch standard, section 3.2). Credentials are allowed only
+// for origins that are listed by name: the endpoints for scripts need none but a token that the script has.
 type CORS struct {
-	AllowedOrigins []string // compared byte by byte; "*" is any; none means no CORS at all
-	AllowedHeaders []string // that requests may have besides the harmless ones; in any case
+	AllowedOrigins []string // compared byte by byte; "*" allows any; none means no CORS at all
+	AllowedHeaders []string // that requests may have besides the harmless ones; in upper or lower case
 }
 
 // crossOrigin is CORS, ready for use.
@@ -20,8 +20,8 @@ type crossOrigin struct {
 	headers []string // canonical
 }
 
-// harmlessHeaders may be in any request and aren't listed in the answer to a preflight. Content-Type is not among them,
-// as in upstream Dex: the forms that scripts post here need no preflight, and other types have no business here.
+// harmlessHeaders may be in any request and aren't listed in the answer to a preflight. As in upstream Dex, Content-Type
+// is not among them: the forms that scripts post need no preflight, and no endpoint takes other types from scripts.
 var harmlessHeaders = []string{"Accept", "Accept-Language", "Content-Language", "Origin"}
 
 // newCrossOrigin returns nil when no origin is allowed.
@@ -53,7 +53,7 @@ func (c *crossOrigin) wrap(next http.Handler) http.Handler {
 // allowOrigin sets Access-Control-Allow-Origin if the origin is allowed.
 func (c *crossOrigin) allowOrigin(h http.Header, origin string) bool {
 	if !c.anyone {
-		// Also where the origin is absent or refused: a cache must not give that answer to one that is allowed.
+		// Also if the origin is absent or refused: a cache must not give that answer to an allowed one.
 		h.Add("Vary", "Origin")
 	}
 	switch {
@@ -63,7 +63,7 @@ func (c *crossOrigin) allowOrigin(h http.Header, origin string) bool {
 		h.Set("Access-Control-Allow-Origin", "*")
 	case slices.Contains(c.origins, origin):
 		h.Set("Access-Control-Allow-Origin", origin)
-		// There are no cookies for these endpoints, but some libraries, such as keycloak-js, ask for leave to send some.
+		// These endpoints use no cookies, but some libraries, such as keycloak-js, request permission to send them.
 		h.Set("Access-Control-Allow-Credentials", "true")
 	default:
 		return false
@@ -71,8 +71,9 @@ func (c *crossOrigin) allowOrigin(h http.Header, origin string) bool {
 	return true
 }
 
-// preflight returns the status of the answer to a preflight request, and sets which of the headers it asked for are
-// allowed. Any status but 200 refuses the request, whatever headers go with it. The methods that are allowed need no mention: they never need a preflight's leave.
+// preflight returns the status of the answer to a preflight request, and sets which of the requested headers are allowed.
+// Any status but 200 refuses the request, whatever headers go with it. The allowed methods are not listed: browsers allow
+// them without.
 func (c *crossOrigin) preflight(answer, request http.Header) int {
 	method, present := request["Access-Control-Request-Method"]
 	if !present {

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 )
 
-// errorLog takes what net/http has to say about connections and passes it to the log.
+// errorLog passes net/http's messages about connections to the log.
 type errorLog struct {
 	log    *slog.Logger
 	server string
@@ -17,8 +17,8 @@ func newErrorLog(l *slog.Logger, server string) *log.Logger {
 	return log.New(errorLog{l, server}, "", 0)
 }
 
-// Write logs a line. Failed handshakes and broken HTTP/2 are the doing of clients, of port scanners above all: an
-// operator should not be woken by them.
+// Write logs a line. Failed handshakes and broken HTTP/2 are the clients' fault, mostly port scanners', and should not
+// wake an operator.
 func (e errorLog) Write(line []byte) (int, error) {
 	level := slog.LevelWarn
 	switch {

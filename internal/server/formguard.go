@@ -9,23 +9,23 @@ import (
 	"strings"
 )
 
-// A FormGuard tells the forms of our own pages from those that another site makes the browser send (CSRF).
+// A FormGuard tells forms on our own pages from those that another site makes the browser submit (CSRF).
 type FormGuard struct {
 	issuer   *url.URL
 	crossing *http.CrossOriginProtection
 }
 
-// NewFormGuard returns a guard for the pages of an issuer, at whatever address browsers see them.
+// NewFormGuard returns a guard for the pages of an issuer, whatever address browsers use to reach them.
 func NewFormGuard(issuer *url.URL) *FormGuard {
 	return &FormGuard{issuer: issuer, crossing: http.NewCrossOriginProtection()}
 }
 
 // Check returns an error, for the log, if a form comes from another site.
 //
-// Browsers say so by themselves (Sec-Fetch-Site), but not over plain HTTP. There the Origin is compared with the issuer,
-// and with the address of the request as far as proxies leave it alone: many drop the port, or put their own in its place.
-// Ports count for nothing then. That is no loss, as they don't part cookies either (RFC 6265, section 8.5): a page on
-// another port of the host gets and sets those of a login as it likes.
+// Browsers say so themselves (Sec-Fetch-Site), but not over plain HTTP. There the Origin is compared with the issuer, and
+// with the address of the request as far as proxies leave it alone: many drop the port or replace it by their own, so then
+// ports are ignored. That loses nothing, because ports don't separate cookies either (RFC 6265, section 8.5): a page on
+// another port of the host can read and set a login's cookies anyway.
 func (g *FormGuard) Check(r *http.Request) error {
 	err := g.crossing.Check(r)
 	if err == nil {
@@ -44,7 +44,7 @@ func sameOrigin(a, b *url.URL) bool {
 	return strings.EqualFold(a.Scheme, b.Scheme) && strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
 }
 
-// port returns the port of an address, also where its scheme implies it.
+// port returns the port of a URL, or its scheme's default.
 func port(u *url.URL) string {
 	implied := ""
 	switch strings.ToLower(u.Scheme) {
@@ -56,14 +56,14 @@ func port(u *url.URL) string {
 	return cmp.Or(u.Port(), implied)
 }
 
-// isAddressOf reports whether a request was sent to the host of an origin. X-Forwarded-Host may be believed whoever has
-// set it: no page can make a browser send it to another site without being asked by CORS, which our pages don't have.
+// isAddressOf reports whether a request was sent to the host of an origin. X-Forwarded-Host can be believed no matter who
+// set it: a page can't make a browser send it to another site without a CORS preflight, and our pages don't answer those.
 func isAddressOf(r *http.Request, origin *url.URL) bool {
-	forwarded, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Host"), ",") // the first proxy's, that is the browser's
+	forwarded, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Host"), ",") // the first proxy's: what the browser sent
 	return isHostOf(r.Host, origin) || isHostOf(strings.TrimSpace(forwarded), origin)
 }
 
-// isHostOf reports whether a Host header may be what is left of an origin's.
+// isHostOf reports whether a Host header matches an origin's, ignoring a missing or replaced port.
 func isHostOf(header string, origin *url.URL) bool {
 	host, p, err := net.SplitHostPort(header)
 	if err != nil {

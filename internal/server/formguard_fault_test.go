@@ -11,8 +11,8 @@ import (
 	"dex/internal/server"
 )
 
-// Behind proxies that drop the port of the Host header, forms were refused over plain HTTP unless the issuer was the address
-// that browsers see.
+// Behind proxies that drop the port from the Host header, forms were refused over plain HTTP unless the issuer was the
+// address that browsers use.
 var _ = faulttest.Add("P19", func(t *testing.T) {
 	inner, err := url.Parse("http://dex.auth.svc.cluster.local:5556/dex")
 	if err != nil {

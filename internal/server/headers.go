@@ -5,20 +5,20 @@ import (
 	"net/http"
 )
 
-// defaultHeaders are the security headers of every page. What isn't here, on purpose:
+// defaultHeaders are the security headers of every page. Left out on purpose:
 //
-//   - form-action in the policy: browsers apply it to the redirects that follow a post as well, and those after a login
-//     lead to applications anywhere.
-//   - Cross-Origin-Opener-Policy: any value but the default cuts the tie between the login page and the page that opened
-//     it, which is how applications that log in through a popup get to know the outcome.
+//   - form-action in the policy: browsers also apply it to the redirects that follow a post, and those after a login lead
+//     to applications anywhere.
+//   - Cross-Origin-Opener-Policy: any value but the default cuts the login page off from the page that opened it, and
+//     applications that log in through a popup would not learn the outcome.
 //   - Strict-Transport-Security: it binds the whole host for a long time, which only the operator can decide.
-//   - X-XSS-Protection: browsers have dropped it, as it opened holes of its own.
-//   - Cache-Control: only the handlers know what may be kept.
+//   - X-XSS-Protection: browsers have dropped it because it opened holes of its own.
+//   - Cache-Control: only the handlers know what may be cached.
 //
-// What the policy takes from pages of the operator's own is told at the start (ui/policy.go), where its sources are listed too.
+// What the policy blocks on the operator's own pages is logged at start (ui/policy.go, which lists its sources too).
 //
-// The referrer policy tells other sites nothing. No-referrer would, but browsers then send "Origin: null" with our own
-// forms, and over plain HTTP, where there is no Sec-Fetch-Site, those could not be told from a stranger's.
+// The referrer policy tells other sites nothing. So would no-referrer, but then browsers send "Origin: null" with our own
+// forms, and over plain HTTP, where there is no Sec-Fetch-Site, these could not be told from a stranger's.
 var defaultHeaders = map[string]string{
 	"Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' https: data:; font-src 'self'; " +
 		"script-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -27,8 +27,8 @@ var defaultHeaders = map[string]string{
 	"Referrer-Policy":        "same-origin",
 }
 
-// redirects reports whether an answer sends the browser on. Nobody sees it, and the headers about pages would take the room
-// that proxies have for the long addresses and cookies of a login: 4 KiB, by default, at some.
+// redirects reports whether an answer redirects the browser. Nobody sees such an answer, and the headers about pages would
+// use up the space that proxies have for a login's long addresses and cookies: only 4 KiB by default in some.
 func redirects(status int) bool {
 	switch status {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
@@ -38,15 +38,15 @@ func redirects(status int) bool {
 	return false
 }
 
-// headerLine is a header, made once for all answers. They share the value: it is an array, whose slices have no room to
-// append to, so that a handler that adds to the header gets a copy.
+// headerLine is a header that all answers share. Its value is an array, whose slices have no spare capacity, so that a
+// handler that appends to the header gets a copy.
 type headerLine struct {
 	name  string
 	value *[1]string
-	page  bool // it is about the page in the answer, and not about the host
+	page  bool // whether it is about the page in the answer, not about the host
 }
 
-// securityHeaders returns the default headers overridden by name. One whose value is empty is not sent.
+// securityHeaders returns the default headers, overridden by name. An empty value leaves a header out.
 func securityHeaders(override map[string]string) []headerLine {
 	headers := maps.Clone(defaultHeaders)
 	for name, value := range override {

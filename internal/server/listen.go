@@ -11,35 +11,35 @@ import (
 	"time"
 )
 
-// DefaultDrainTimeout is how long requests that are under way may take when the listeners stop. Kubernetes by default
-// grants a process as much before it kills it.
+// DefaultDrainTimeout is how long requests in progress may take when the listeners stop: Kubernetes's default before it
+// kills a process.
 const DefaultDrainTimeout = 30 * time.Second
 
 const (
-	// DefaultMaxHeader is how large a request's header may be where its route doesn't say, its address included, in bytes: a
-	// login in several tabs has a sealed cookie of some kilobytes for each.
+	// DefaultMaxHeader is how large a request's header, including the request line, may be if its route doesn't say, in
+	// bytes: a login in several tabs has a sealed cookie of some kilobytes for each.
 	DefaultMaxHeader = 64 << 10
-	// LargestHeader is the most that a route may ask for.
+	// LargestHeader is the most that a route may allow.
 	LargestHeader = 320 << 10
 )
 
-// A Listener is an address with what is served there.
+// A Listener is an address and what is served there.
 type Listener struct {
 	Name    string // for the log: http, https, telemetry
-	Key     string // of the configuration, for errors: web.http
+	Key     string // in the configuration, for errors: web.http
 	Address string // host:port; port 0 takes a free one
 	Handler http.Handler
 	TLS     *tls.Config // nil: without TLS
-	// OnBound, if not nil, is told the address that was bound, before anything is served there.
+	// OnBound, if not nil, is called with the bound address before anything is served there.
 	OnBound  func(net.Addr)
 	Timeouts Timeouts
 }
 
-// Timeouts end connections whose clients are too slow, deliberately or not. Zero values mean the defaults.
+// Timeouts end the connections of clients that are too slow, deliberately or not. Zero values mean the defaults.
 type Timeouts struct {
 	Header time.Duration // reading a request's header; 10s
 	Read   time.Duration // reading all of a request; 30s
-	Write  time.Duration // from the request's header to the end of the answer, the handler's time included; 60s
+	Write  time.Duration // from the request's header to the end of the answer, including the handler's time; 60s
 	Idle   time.Duration // between requests; 120s
 }
 
@@ -47,15 +47,15 @@ type Timeouts struct {
 type Group struct {
 	Log       *slog.Logger
 	Listeners []Listener
-	// DrainTimeout is how long all of them together may take to stop; DefaultDrainTimeout when 0.
+	// DrainTimeout is how long all of them together may take to stop; DefaultDrainTimeout if 0.
 	DrainTimeout time.Duration
 	// OnDrain, if not nil, is called before the listeners stop, to turn readiness off.
 	OnDrain func()
 }
 
-// Serve binds all addresses, then serves until the context ends or a listener fails, then lets the requests that are
-// under way end. It returns nil if the context ended and all of them did. A request's context does not end with ctx, but
-// when the request's connection does, or when Serve returns.
+// Serve binds all addresses, serves until the context ends or a listener fails, then lets the requests in progress finish.
+// It returns nil if the context ended and all requests finished. A request's context does not end with ctx, but when its
+// connection ends or Serve returns.
 func (g *Group) Serve(ctx context.Context) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -82,7 +82,7 @@ func (g *Group) Serve(ctx context.Context) error {
 	return err
 }
 
-// server is a listener that is bound.
+// server is a bound listener.
 type server struct {
 	Listener
 	http  *http.Server
@@ -96,7 +96,7 @@ func (g *Group) bind(ctx, base context.Context) ([]*server, error) {
 		bound, err := new(net.ListenConfig).Listen(ctx, "tcp", l.Address)
 		if err != nil {
 			for _, s := range servers {
-				_ = s.bound.Close() // nothing was accepted yet
+				_ = s.bound.Close() // it has accepted nothing yet
 			}
 			return nil, fmt.Errorf("listener %s: %s: %q: %w", l.Name, l.Key, l.Address, err)
 		}
@@ -122,9 +122,9 @@ func newHTTPServer(base context.Context, l Listener, log *slog.Logger) *http.Ser
 		MaxHeaderBytes:    LargestHeader,
 		ErrorLog:          newErrorLog(log, l.Name),
 		BaseContext:       func(net.Listener) context.Context { return base },
-		// WriteTimeout ends an HTTP/2 stream, but not a connection whose client has stopped reading.
+		// WriteTimeout ends an HTTP/2 stream, but not the connection of a client that has stopped reading.
 		HTTP2: &http.HTTP2Config{WriteByteTimeout: write},
-		// net/http's own answer to OPTIONS * has none of our headers.
+		// net/http's own answer to OPTIONS * lacks our headers.
 		DisableGeneralOptionsHandler: true,
 	}
 }
@@ -136,7 +136,7 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 	return d
 }
 
-// serve serves until the server is shut down, which is no error.
+// serve serves until the server is shut down, which is not an error.
 func (s *server) serve() error {
 	var err error
 	if s.TLS == nil {
@@ -150,7 +150,7 @@ func (s *server) serve() error {
 	return fmt.Errorf("listener %s: %w", s.Name, err)
 }
 
-// drain stops all servers at once, before a deadline.
+// drain stops all servers concurrently, with one deadline.
 func (g *Group) drain(ctx context.Context, servers []*server) error {
 	if g.OnDrain != nil {
 		g.OnDrain()
@@ -169,7 +169,7 @@ func (g *Group) drain(ctx context.Context, servers []*server) error {
 	return errors.Join(errs...)
 }
 
-// shutdown waits for the requests that are under way and, when the time is over, cuts them off.
+// shutdown waits for the requests in progress and cuts them off at the deadline.
 func (s *server) shutdown(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
 	if err == nil {

@@ -18,10 +18,10 @@ import (
 	"dex/internal/server"
 )
 
-// patience is how long a test waits for what should happen soon.
+// patience is how long a test waits for something that should happen soon.
 const patience = 10 * time.Second
 
-// running is a group that serves.
+// running is a group that is serving.
 type running struct {
 	addresses []string // of the listeners, in their order
 	stop      func()   // begins to drain
@@ -56,7 +56,7 @@ func serve(t *testing.T, g *server.Group) running {
 	return run
 }
 
-// receive returns what comes within the test's patience.
+// receive waits for a value.
 func receive[T any](t *testing.T, c <-chan T) T {
 	t.Helper()
 	select {

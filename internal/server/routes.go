@@ -9,30 +9,29 @@ import (
 	"strings"
 )
 
-// A Route is a path below the issuer's, and who serves it.
+// A Route is a path below the issuer's, and its handler.
 type Route struct {
 	// Pattern is the path without the issuer's, and the label of the route's metrics. It may have one variable, which
-	// the handler reads with PathValue: a segment, as in "/auth/{connector}", or all that is left, as in
+	// the handler reads with PathValue: a segment, as in "/auth/{connector}", or the rest of the path, as in
 	// "/static/{file...}". Variables are matched in the encoded path and decoded once; see verbatim for how they may be
 	// spelled. "/" is the issuer's path itself.
 	Pattern string
 	Handler http.Handler
-	// Methods are the methods that are let through, GET standing for HEAD as well; others get 405. Nil leaves it to the
-	// handler.
+	// Methods are the allowed methods, where GET implies HEAD; others get 405. Nil leaves it to the handler.
 	Methods []string
-	// MaxBody is how large a request's body may be, in bytes; Options.MaxBody when 0.
+	// MaxBody is how large a request's body may be, in bytes; Options.MaxBody if 0.
 	MaxBody int64
-	// MaxHeader is how large its header may be, in bytes; DefaultMaxHeader when 0, and LargestHeader at most.
+	// MaxHeader is how large its header may be, in bytes; DefaultMaxHeader if 0, and LargestHeader at most.
 	MaxHeader int
-	// Error answers 405, 413 and 431 in the form of the route's own errors; nil means by Options.ErrorPage.
+	// Error answers 405, 413 and 431 in the form of the route's own errors; nil means Options.ErrorPage.
 	Error func(w http.ResponseWriter, r *http.Request, status int)
-	CORS  bool // whether scripts of the configured origins may read the answers
+	CORS  bool // whether scripts from the configured origins may read the answers
 	Asset bool // files, which have no metrics
 	Root  bool // Pattern is the whole path, not one below the issuer's
 }
 
-// router finds the route of a path, as strictly as upstream Dex does: it corrects nothing and redirects nowhere, with
-// the home page as the one exception.
+// router finds the route of a path, as strictly as upstream Dex does: it corrects nothing, and redirects only to the home
+// page.
 type router struct {
 	mux      *http.ServeMux
 	notFound http.Handler
@@ -86,7 +85,7 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rt.mux.ServeHTTP(w, r)
 }
 
-// clean reports whether the path is absolute and has no empty, "." or ".." segment but perhaps an empty last one.
+// clean reports whether the path is absolute and has no empty, "." or ".." segment, except for an empty last one.
 func clean(p string) bool {
 	if p == "/" {
 		return true
@@ -94,9 +93,9 @@ func clean(p string) bool {
 	return strings.HasPrefix(p, "/") && !strings.Contains(p, "//") && path.Clean(p) == strings.TrimSuffix(p, "/")
 }
 
-// verbatim lets only those requests through that spell the pattern's fixed parts as it does, and escape nothing in the
-// variable that needs no escape. ServeMux decodes both first, so that /%74oken would get around a proxy's rule about /token,
-// and /auth/%6cdap around one about /auth/ldap.
+// verbatim lets a request through only if it spells the fixed parts as the pattern does, and escapes nothing in the
+// variable that needs no escape. ServeMux decodes both first, so that /%74oken would get around a proxy's rule about
+// /token, and /auth/%6cdap around one about /auth/ldap.
 func (rt *router) verbatim(pattern string, next http.Handler) http.Handler {
 	prefix, suffix, variable := cutVariable(pattern)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -109,11 +108,10 @@ func (rt *router) verbatim(pattern string, next http.Handler) http.Handler {
 	})
 }
 
-// needlessEscape finds escapes of letters, digits, "-", ".", "_" and "~", which are not to be used (RFC 3986 2.3).
+// needlessEscape finds escapes of letters, digits, "-", ".", "_" and "~", which should not be used (RFC 3986 2.3).
 var needlessEscape = regexp.MustCompile(`%(2[DdEe]|3[0-9]|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaEe])`)
 
-// cutVariable returns what is before and after the pattern's variable. A pattern that ends in a slash has one without a
-// name.
+// cutVariable returns what is before and after the pattern's variable. A pattern that ends in a slash has an unnamed one.
 func cutVariable(pattern string) (prefix, suffix string, variable bool) {
 	prefix, name, found := strings.Cut(pattern, "{")
 	if !found {
@@ -123,7 +121,8 @@ func cutVariable(pattern string) (prefix, suffix string, variable bool) {
 	return prefix, suffix, true
 }
 
-// subtreeRoot returns the path, without its final slash, below which the pattern takes everything, if it is such a one.
+// subtreeRoot returns the path below which the pattern matches everything, without its final slash; false if the pattern
+// doesn't match a subtree.
 func subtreeRoot(pattern string) (root string, subtree bool) {
 	prefix, _, _ := cutVariable(pattern)
 	root = strings.TrimSuffix(prefix, "/")
@@ -134,7 +133,7 @@ func registered(routes []Route, pattern string) bool {
 	return slices.ContainsFunc(routes, func(r Route) bool { return r.Pattern == pattern })
 }
 
-// guard puts around a route's handler what its Route asks for; metrics are outermost, so that they see all answers.
+// guard wraps a route's handler in what its Route asks for. Metrics are outermost, so that they see all answers.
 func guard(route Route, opts Options, cors *crossOrigin) http.Handler {
 	h := route.Handler
 	if route.Error == nil {
@@ -173,7 +172,7 @@ func allowMethods(methods []string, page errorPage, next http.Handler) http.Hand
 	})
 }
 
-// limitHeader refuses a header that is too large for the route. What is too large for all of them net/http has refused.
+// limitHeader refuses a header that is too large for the route. net/http refuses one that is too large for all routes.
 func limitHeader(limit int, page errorPage, next http.Handler) http.Handler {
 	const lineEnd = len(": \r\n")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -191,8 +190,8 @@ func limitHeader(limit int, page errorPage, next http.Handler) http.Handler {
 	})
 }
 
-// limitLength refuses a body that says to be too large before a byte of it is read; net/http then closes the connection.
-// One that doesn't say is cut off when it is read.
+// limitLength refuses a body whose Content-Length is too large before reading any of it; net/http then closes the
+// connection. A body of unknown length is cut off when it is read.
 func limitLength(limit int64, page errorPage, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength > limit {

@@ -1,5 +1,5 @@
-// Package server is the HTTP plumbing around the handlers of the other rooms: listeners, TLS, routes, and what every
-// request and every answer has in common.
+// Package server is the HTTP plumbing around the other rooms' handlers: listeners, TLS, routes, and what all requests and
+// answers have in common.
 package server
 
 import (
@@ -14,24 +14,23 @@ import (
 	"dex/internal/telemetry"
 )
 
-// DefaultMaxBody is how large a request's body may be where its route doesn't say, in bytes.
+// DefaultMaxBody is how large a request's body may be if its route doesn't say, in bytes.
 const DefaultMaxBody = 64 << 10
 
-// Options are what all routes share. Of the zero values, only that of Issuer and Log won't do.
+// Options are what all routes share. Only Issuer and Log are required.
 type Options struct {
 	Issuer *url.URL // its path is before every route
 	Log    *slog.Logger
 
 	Metrics       *telemetry.Metrics // nil: none
-	Headers       map[string]string  // override the security headers by name; one whose value is empty is not sent
+	Headers       map[string]string  // override the security headers by name; an empty value leaves one out
 	CORS          CORS
 	ClientAddress ClientAddress
-	MaxBody       int64 // in bytes, for routes that have no other; DefaultMaxBody when 0
+	MaxBody       int64 // in bytes, for routes without their own; DefaultMaxBody if 0
 
-	// NotFound answers where there is no route; nil means with plain text.
+	// NotFound answers if there is no route; nil means plain text.
 	NotFound http.Handler
-	// ErrorPage answers what goes wrong outside of the handlers, unless the route answers it: 405, 413 and 500. Nil means
-	// with plain text.
+	// ErrorPage answers errors outside of the handlers, unless the route does: 405, 413 and 500. Nil means plain text.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, status int)
 }
 
@@ -46,10 +45,10 @@ type handler struct {
 
 // New returns a handler that serves the routes below the issuer's path.
 //
-// Each request gets an id and its client's address, both for [telemetry.RequestID] and [telemetry.ClientAddress]; the id
-// also goes out as X-Request-Id. Every answer but a redirect has the security headers, those to unknown paths and to panics included. A
-// handler that reads a body beyond the limit gets an [http.MaxBytesError], and whatever error status it answers with
-// becomes 413.
+// Each request's context has an id and the client's address, see [telemetry.RequestID] and [telemetry.ClientAddress]; the
+// id is also sent as X-Request-Id. Every answer but a redirect has the security headers, including those to unknown paths
+// and after panics. A handler that reads a body beyond the limit gets an [http.MaxBytesError], and whatever error status it
+// answers with becomes 413.
 func New(opts Options, routes []Route) http.Handler {
 	if opts.NotFound == nil {
 		opts.NotFound = http.HandlerFunc(http.NotFound)
@@ -72,7 +71,7 @@ func New(opts Options, routes []Route) http.Handler {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// An id that came with the request is not believed: it would let strangers forge the trail in the log.
+	// An id that came with the request is ignored: it would let strangers forge the trail in the log.
 	id := uuid.NewString()
 	r = r.WithContext(telemetry.WithRequest(r.Context(), id, h.addresses.of(r)))
 
@@ -86,7 +85,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.next.ServeHTTP(x, r)
 }
 
-// setHeaders sets the headers that every answer has; handlers may overrule them.
+// setHeaders sets the headers of every answer; handlers may override them.
 func (h *handler) setHeaders(x *exchange) {
 	header := x.Header()
 	for _, line := range h.headers {
@@ -103,7 +102,8 @@ type exchange struct {
 	body    body
 }
 
-// WriteHeader begins the answer. Handlers needn't tell a body that was too large from one that was malformed.
+// WriteHeader begins the answer. It turns an error into 413 if the body was too large, so that handlers need not tell that
+// from a malformed one.
 func (x *exchange) WriteHeader(status int) {
 	if x.body.exceeded && status >= 400 {
 		status = http.StatusRequestEntityTooLarge
@@ -118,20 +118,20 @@ func (x *exchange) WriteHeader(status int) {
 	x.Recorder.WriteHeader(status)
 }
 
-// body is a request's body that remembers whether it was cut off at the limit.
+// body is a request body that remembers whether it was cut off at the limit.
 type body struct {
 	io.ReadCloser
 	writer   http.ResponseWriter // net/http's own
 	exceeded bool
 }
 
-// bound makes the body end with an error after as many bytes. MaxBytesReader knows how to close the connection only of
-// net/http's own writer, not of a wrapped one.
+// bound makes the body end with an error after limit bytes. MaxBytesReader can close the connection only through
+// net/http's own writer, not a wrapped one.
 func (b *body) bound(limit int64) { b.ReadCloser = http.MaxBytesReader(b.writer, b.ReadCloser, limit) }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF { // most bodies end well, and looking into an error costs
+	if err != nil && err != io.EOF { // the usual end, which needs no costly look into the error
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			b.exceeded = true
 		}

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// logBuffer is a log that tests read while the program writes it.
+// logBuffer is a log that tests read while the program writes to it.
 type logBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -144,7 +144,7 @@ func TestSecurityHeadersAreOnEveryAnswer(t *testing.T) {
 				}
 			}
 			if tc.status == http.StatusPermanentRedirect {
-				return // where nobody sees a page
+				return // nobody sees a page
 			}
 			policy := resp.Header.Get("Content-Security-Policy")
 			if !strings.Contains(policy, "frame-ancestors 'none'") || strings.Contains(policy, "form-action") {

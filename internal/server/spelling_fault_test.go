@@ -11,7 +11,7 @@ import (
 	"dex/internal/server"
 )
 
-// A path whose variable is escaped where it need not be gets around the rule of a proxy that compares paths as they come.
+// A needless escape in a path's variable got around the rule of a proxy that compares paths without decoding them.
 var _ = faulttest.Add("R7", func(t *testing.T) {
 	base := start(t, options("/dex"),
 		server.Route{Pattern: "/callback/{connector}", Handler: show("")},

@@ -6,15 +6,14 @@ import (
 	"strings"
 )
 
-// Bounds of a value in the log. What is in it comes from providers and from strangers, and collectors of logs cut or drop
-// long lines.
+// Bounds of a value in the log. Values come from providers and strangers, and log collectors cut or drop long lines.
 const (
-	maxText     = 16 << 10 // bytes: a panic's stack fits
+	maxText     = 16 << 10 // bytes: enough for a panic's stack
 	maxListed   = 50
 	maxListText = 256 // bytes of one item of a list
 )
 
-// bounded cuts a text or a list that is too long, and says how long it is.
+// bounded cuts a text or a list that is too long, and adds its length.
 func bounded(v slog.Value) slog.Value {
 	switch v.Kind() { //nolint:exhaustive // the others are short
 	case slog.KindString:
@@ -52,7 +51,7 @@ func boundedList(v slog.Value, list []string) slog.Value {
 	return slog.AnyValue(shown)
 }
 
-// cut returns the beginning of a text that is longer than a number of bytes.
+// cut shortens a text that is longer than a number of bytes, and adds its length.
 func cut(text string, most int) string {
 	if len(text) <= most {
 		return text

@@ -11,7 +11,7 @@ import (
 	"dex/internal/telemetry"
 )
 
-// A login of somebody in 10,000 groups made a line of 381 KiB.
+// A login of a user in 10,000 groups made a log line of 381 KiB.
 var _ = faulttest.Add("O10", func(t *testing.T) {
 	groups := make([]string, 10_000)
 	for i := range groups {

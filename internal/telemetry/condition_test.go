@@ -12,7 +12,7 @@ import (
 	"dex/internal/telemetry"
 )
 
-// What the program can do without is shown in the form of the checks, and takes nobody out of service.
+// What the program can do without is shown like the checks, but doesn't take the server out of service.
 func TestConditionsAreShownAndDontCount(t *testing.T) {
 	h := telemetry.NewHealth(slog.New(slog.DiscardHandler))
 	h.SetReady(true)

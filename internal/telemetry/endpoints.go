@@ -7,13 +7,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Endpoints are what the telemetry listener serves. Nothing asks who is calling, so that the listener belongs on a
-// network that only operators reach.
+// Endpoints are what the telemetry listener serves. There is no authentication, so the listener belongs on a network that
+// only operators reach.
 type Endpoints struct {
 	Metrics *Metrics
 	Health  *Health
-	// Profiling adds /debug/pprof/. Profiles show what is in memory; recording one costs time, and the listener must
-	// let an answer take as long as the profile that was asked for.
+	// Profiling adds /debug/pprof/. Profiles show what is in memory; recording one takes time, and the listener must
+	// allow an answer to take as long as the requested profile.
 	Profiling bool
 }
 
@@ -35,7 +35,7 @@ func (e Endpoints) Handler() http.Handler {
 	return mux
 }
 
-// live answers as long as the process can answer at all.
+// live answers as long as the process can answer anything.
 func live(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte("ok")) // the client hung up: nobody is left to tell

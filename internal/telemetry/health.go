@@ -12,16 +12,16 @@ import (
 
 const (
 	checkInterval = 15 * time.Second
-	// checkTimeout is what a check may take. It is shorter than the interval, so that a thing that hangs is reported
-	// before it is asked again.
+	// checkTimeout is how long a check may take. It is shorter than the interval, so that a check that hangs is reported
+	// before its next run.
 	checkTimeout = 5 * time.Second
 )
 
-// A Check finds out whether something that the program needs works.
+// A Check returns an error if something that the program needs doesn't work.
 type Check func(ctx context.Context) error
 
-// Health is whether the program works and whether it wants requests. It passes until a check has failed, and isn't
-// ready until it is told to be.
+// Health is whether the program works and whether it wants requests. It passes until a check fails, and isn't ready until
+// SetReady says so.
 type Health struct {
 	log *slog.Logger
 
@@ -29,31 +29,31 @@ type Health struct {
 	checks     map[string]*check
 	conditions func() []Condition
 	ready      bool
-	starting   string // what the start does at this moment
+	starting   string // what the start is doing
 }
 
-// A Condition is how something fares that somebody else looks after, and that the program can do without for a while, such
-// as one of several identity sources. It is shown beside the checks, but doesn't make the program unhealthy.
+// A Condition is the state of something that the program can do without for a while, such as one of several identity
+// sources; somebody else checks it. It is shown beside the checks, but doesn't make the program unhealthy.
 type Condition struct {
 	Name     string
-	Checked  time.Time     // zero before the first time
-	Took     time.Duration // to find out
+	Checked  time.Time     // zero if never
+	Took     time.Duration // how long the check took
 	Err      error         // nil while all is well
 	Failures int           // in a row
-	Since    time.Time     // of the first of these failures
+	Since    time.Time     // when these failures began
 }
 
-// check is a Check and how it went last.
+// check is a Check and its last outcome.
 type check struct {
 	name string
 	run  Check
 	last result
-	// pending has the outcome of a run that did not end in time. Until it ends there is no other, so that a storage
-	// that hangs does not gather goroutines.
+	// pending receives the outcome of a run that did not end in time. No other starts until it ends, so that goroutines
+	// don't pile up while a storage hangs.
 	pending chan error
 }
 
-// result is the JSON of a check; monitors that were made for upstream Dex read these members.
+// result is the JSON of a check; monitors made for upstream Dex read these members.
 type result struct {
 	condition bool // of the program's surroundings, not its own health
 
@@ -71,12 +71,12 @@ type failure struct {
 
 func (r result) passed() bool { return r.Error == nil }
 
-// NewHealth returns a Health without checks, which logs when one begins to fail and when it recovers.
+// NewHealth returns a Health without checks. It logs when a check begins to fail and when it recovers.
 func NewHealth(log *slog.Logger) *Health {
 	return &Health{log: log, checks: map[string]*check{}}
 }
 
-// Add adds a check, which passes until it has run. Checks that are added after Run began don't run.
+// Add adds a check, which passes until it has run. Checks added after Run was called don't run.
 func (h *Health) Add(name string, run Check) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -87,17 +87,18 @@ func (h *Health) Add(name string, run Check) {
 	}
 }
 
-// notYet is the message of what was not looked at yet.
+// notYet is the message of checks that have not run yet.
 const notYet = "the check has not run yet"
 
-// Show has conditions shown beside the checks. The function is called whenever somebody asks, so it must be quick.
+// Show adds conditions to be shown beside the checks. The function is called at each request for the health, so it must be
+// quick.
 func (h *Health) Show(conditions func() []Condition) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.conditions = conditions
 }
 
-// SetReady says whether requests are welcome: true once everything has started, false when it begins to stop.
+// SetReady says whether the program wants requests: true once everything has started, false when it begins to stop.
 func (h *Health) SetReady(ready bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -105,7 +106,7 @@ func (h *Health) SetReady(ready bool) {
 	h.starting = ""
 }
 
-// Starting says what the start does at this moment, such as how far something is that takes long.
+// Starting says what the start is doing, such as the progress of something that takes long.
 func (h *Health) Starting(what string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -136,7 +137,7 @@ func (h *Health) repeat(ctx context.Context, c *check) {
 		start := time.Now()
 		err := c.once(ctx)
 		if ctx.Err() != nil {
-			return // stopping is no failure of what was checked
+			return // stopped, which is not a failure of what is checked
 		}
 		h.keep(ctx, c, start, err)
 		select {
@@ -147,8 +148,7 @@ func (h *Health) repeat(ctx context.Context, c *check) {
 	}
 }
 
-// once runs the check, or waits for the run that is still pending, and gives up when the time is over, even if the check
-// does not heed its context.
+// once runs the check, or waits for the pending run. It gives up at the timeout even if the check ignores its context.
 func (c *check) once(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -166,7 +166,7 @@ func (c *check) once(ctx context.Context) error {
 	}
 }
 
-// keep records the outcome of a run and logs it if the check changed.
+// keep records the outcome of a run and logs it if it differs from the last.
 func (h *Health) keep(ctx context.Context, c *check, start time.Time, err error) {
 	next := result{Timestamp: start, Duration: time.Since(start)}
 	h.mu.Lock()
@@ -201,7 +201,7 @@ func (h *Health) results() map[string]result {
 	return results
 }
 
-// detail is the results of the checks, and the conditions beside them.
+// detail is the results of the checks and the conditions.
 func (h *Health) detail() map[string]result {
 	results := h.results()
 	h.mu.Lock()
@@ -227,7 +227,7 @@ func (c *Condition) result() result {
 	return r
 }
 
-// readiness is the detail and, while requests aren't welcome, a failure that says so.
+// readiness is the detail and, while the program wants no requests, a failure that says so.
 func (h *Health) readiness() map[string]result {
 	results := h.detail()
 	h.mu.Lock()

@@ -66,7 +66,7 @@ func (s *storage) check(context.Context) error {
 	return nil
 }
 
-// pass lets time pass in a bubble, and everything happen that is due by then.
+// pass lets time pass in a bubble, and everything that is due by then happen.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -175,7 +175,7 @@ func TestHealthOfAStorageThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := telemetry.NewHealth(slog.New(slog.DiscardHandler))
 		release, calls := make(chan struct{}), 0
-		h.Add("storage", func(context.Context) error { // which does not heed its context
+		h.Add("storage", func(context.Context) error { // which ignores its context
 			calls++
 			<-release
 			return nil

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// WebHandler serves /healthz where browsers and applications are served: 200 with a sentence, or what unhealthy answers,
-// which should be 500. Whoever accepts application/json gets the state of each check instead, but no error: strangers
-// reach this address, and errors may name hosts.
+// WebHandler serves /healthz on the listener for browsers and applications: 200 with a sentence, or what unhealthy answers,
+// which should be 500. A client that accepts application/json gets the state of each check instead, but no errors: this
+// address is public, and errors may name hosts.
 func (h *Health) WebHandler(unhealthy http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -29,7 +29,7 @@ func (h *Health) WebHandler(unhealthy http.Handler) http.Handler {
 	})
 }
 
-// report serves results as JSON, with 503 unless all checks passed; type=short asks for PASS and FAIL only.
+// report serves results as JSON, with 503 unless all checks passed; type=short reduces them to PASS and FAIL.
 func report(results func() map[string]result) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")

@@ -9,10 +9,9 @@ import (
 	"strings"
 )
 
-// NewLogger returns a logger that writes lines of text, or of JSON where format says so in any case. A line that is
-// logged with a request's context ends with client_remote_addr and request_id. Attributes and whole groups whose key is
-// in exclude are left out, at any depth; time, level and msg always stay. Long texts and lists are cut, and say how long
-// they are.
+// NewLogger returns a logger that writes lines of text, or of JSON if format is "json" in upper or lower case. A line logged
+// with a request's context ends with client_remote_addr and request_id. Attributes and whole groups whose key is in exclude
+// are left out, at any depth; time, level and msg always stay. Long texts and lists are cut, and their length is added.
 func NewLogger(w io.Writer, format string, level slog.Leveler, exclude []string) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: replacer(exclude)}
 	var lines slog.Handler = slog.NewTextHandler(w, opts)
@@ -29,7 +28,7 @@ func replacer(exclude []string) func([]string, slog.Attr) slog.Attr {
 		if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
 			return a
 		}
-		// slog asks about the members of a group, never about the group itself.
+		// slog calls this for the members of a group, never for the group itself.
 		if excluded(a.Key) || slices.ContainsFunc(groups, excluded) {
 			return slog.Attr{}
 		}
@@ -38,8 +37,8 @@ func replacer(exclude []string) func([]string, slog.Attr) slog.Attr {
 	}
 }
 
-// requestHandler appends the attributes of the context's request. They belong at the top level, whatever groups a
-// logger has opened, so that it keeps those groups itself: lines never has one open.
+// requestHandler appends the attributes of the context's request. They belong at the top level whatever groups a logger has
+// opened, so it keeps those groups itself: lines never has one open.
 type requestHandler struct {
 	lines  slog.Handler
 	groups []group // opened by WithGroup, the outermost first
@@ -58,7 +57,7 @@ func (h *requestHandler) Handle(ctx context.Context, r slog.Record) error {
 	if len(h.groups) > 0 {
 		r = h.nest(r)
 	} else {
-		r = r.Clone() // the caller's record shares its attributes with r
+		r = r.Clone() // the caller's record shares its attributes
 	}
 	req := requestOf(ctx)
 	if req.clientAddress != "" {
@@ -70,7 +69,7 @@ func (h *requestHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.lines.Handle(ctx, r)
 }
 
-// nest returns the record with its attributes inside the groups that are open.
+// nest returns the record with its attributes inside the open groups.
 func (h *requestHandler) nest(r slog.Record) slog.Record {
 	attrs := make([]slog.Attr, 0, r.NumAttrs())
 	r.Attrs(func(a slog.Attr) bool {
@@ -96,7 +95,7 @@ func (h *requestHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 func (h *requestHandler) WithGroup(name string) slog.Handler {
-	if name == "" { // as slog.Handler demands
+	if name == "" { // as slog.Handler requires
 		return h
 	}
 	return &requestHandler{lines: h.lines, groups: append(slices.Clip(h.groups), group{name: name})}

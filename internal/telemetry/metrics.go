@@ -22,7 +22,7 @@ type Metrics struct {
 	size     *prometheus.HistogramVec
 }
 
-// NewMetrics returns the metrics of the program in the version given: its build, the Go runtime, the process, and HTTP
+// NewMetrics returns the metrics of the given version of the program: its build, the Go runtime, the process, and HTTP
 // requests.
 func NewMetrics(version string) *Metrics {
 	labels := []string{"code", "method", "handler"}
@@ -66,18 +66,18 @@ func buildInfo(version string) prometheus.Collector {
 	return g
 }
 
-// Registry returns the registry, for other rooms to register their metrics with.
+// Registry returns the registry, where other rooms register their metrics.
 func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 
-// Route returns a handler that counts and times what h answers. The pattern becomes the label handler.
+// Route returns a handler that counts and times h's answers. The pattern becomes the label handler.
 func (m *Metrics) Route(pattern string, h http.Handler) http.Handler {
 	rt := &route{metrics: m, pattern: pattern, next: h}
 	rt.series.Store(&map[outcome]*series{})
 	return rt
 }
 
-// route is a handler with its metrics. Looking up a labelled metric costs a hash and a lock, so it keeps those that it
-// has used: the map is replaced whole when one is added, which happens a few times in the life of a process.
+// route is a handler with its metrics. Looking up a labelled metric costs a hash and a lock, so it keeps those that it has
+// used. Adding one replaces the whole map, which happens only a few times in the life of a process.
 type route struct {
 	metrics *Metrics
 	pattern string
@@ -87,8 +87,8 @@ type route struct {
 	series atomic.Pointer[map[outcome]*series]
 }
 
-// outcome is what tells a route's series apart. Both values come from small sets, so that no stranger can make the
-// metrics grow.
+// outcome identifies one of a route's series. Both values come from small sets, so that strangers can't make the metrics
+// grow.
 type outcome struct {
 	status int
 	method string
@@ -101,7 +101,7 @@ type series struct {
 }
 
 func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// Recorders further out see the same answer; a second one would be waste.
+	// A recorder further out sees the same answer, so a second one would be wasted.
 	rec, recorded := w.(interface {
 		Status() int
 		Size() int64
@@ -119,7 +119,7 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case returned:
 			status = http.StatusOK // what net/http sends for a handler that wrote nothing
 		default:
-			status = http.StatusInternalServerError // a panic, which somebody further out answers
+			status = http.StatusInternalServerError // a panic, which is answered further out
 		}
 		s := rt.observe(outcome{status, methodLabel(r.Method)})
 		s.requests.Inc()
@@ -130,7 +130,7 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	returned = true
 }
 
-// observe returns the metrics of an outcome.
+// observe returns the series of an outcome.
 func (rt *route) observe(o outcome) *series {
 	if s := (*rt.series.Load())[o]; s != nil {
 		return s
@@ -153,7 +153,7 @@ func (rt *route) observe(o outcome) *series {
 	return s
 }
 
-// methodLabel returns the method in lower case, or unknown: clients may invent methods.
+// methodLabel returns the method in lower case, or "unknown": clients may invent methods.
 func methodLabel(method string) string {
 	switch method {
 	case http.MethodGet:

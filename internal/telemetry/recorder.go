@@ -2,7 +2,7 @@ package telemetry
 
 import "net/http"
 
-// A Recorder is a ResponseWriter that remembers what was answered. Flushing and the like go through
+// A Recorder is a ResponseWriter that remembers the answer's status and size. Flushing and the like go through
 // [http.ResponseController].
 type Recorder struct {
 	http.ResponseWriter
@@ -13,7 +13,7 @@ type Recorder struct {
 // Record returns a Recorder of what is written to w.
 func Record(w http.ResponseWriter) Recorder { return Recorder{ResponseWriter: w} }
 
-// Status returns the final status of the answer, 0 as long as it has not begun.
+// Status returns the final status of the answer; 0 if it has not begun.
 func (r *Recorder) Status() int { return r.status }
 
 // Size returns how many bytes of the answer's body have been written.

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 )
 
-// request is what a context knows about the HTTP request that it belongs to.
+// request is what a context carries about its HTTP request.
 type request struct {
 	id            string
 	clientAddress string
@@ -13,8 +13,8 @@ type request struct {
 
 type requestKey struct{}
 
-// WithRequest returns a context that carries the request's id and its client's address, for the log and for whoever
-// records where a login came from.
+// WithRequest returns a context that carries the request's id and its client's address, for the log and for records of
+// where a login came from.
 func WithRequest(ctx context.Context, requestID, clientAddress string) context.Context {
 	return context.WithValue(ctx, requestKey{}, &request{requestID, clientAddress})
 }
@@ -26,8 +26,8 @@ func RequestID(ctx context.Context) string { return requestOf(ctx).id }
 // limits, and is no proof of anything: a trusted proxy may have named it.
 func ClientAddress(ctx context.Context) string { return requestOf(ctx).clientAddress }
 
-// Network returns an address as far as it says who somebody is: of IPv6, whose users have many addresses, the network of
-// a number of bits around it. It is empty for what is no IP address, as on a Unix socket.
+// Network returns the part of an address that identifies a user: all of an IPv4 address, but only the given number of bits
+// of an IPv6 address, because IPv6 users have many. It is empty if there is no IP address, as on a Unix socket.
 func Network(address string, bits int) string {
 	addr, err := netip.ParseAddr(address)
 	if err != nil {
