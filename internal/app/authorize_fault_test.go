@@ -90,7 +90,7 @@ var _ = faulttest.Add("R23", func(t *testing.T) {
 	}
 	s, stored := startStored(t, configuration)
 	const script = "javascript:alert(1)"
-	put(t, stored, client.Kind, "script", client.Document{ID: "script", Secret: "s", Name: "Script", RedirectURIs: []string{script}})
+	put(t, stored, client.Kind, "script", client.Client{ID: "script", Secret: "s", Name: "Script", RedirectURIs: []string{script}})
 	for _, mode := range []string{"query", "fragment", "form_post"} {
 		a := s.get(authPath("client_id", "script", "redirect_uri", script, "response_mode", mode)).wantStatus(http.StatusBadRequest)
 		if strings.Contains(a.body, "alert") {

@@ -4,7 +4,6 @@ package app
 import (
 	"cmp"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -43,8 +42,8 @@ func Check(src config.Source) (*Plan, config.Problems) {
 	for _, c := range cfg.Connectors {
 		problems = append(problems, p.checkConnector(c)...)
 	}
-	p.addClients()
-	problems = append(problems, p.checkRedirects()...)
+	clients, found := client.Read(cfg)
+	p.clients, problems = clients, append(problems, found...)
 	p.addUsers()
 	problems = append(problems, p.checkRisks()...)
 	if !p.anyConnector() && !cfg.EnablePasswordDB && cfg.Storage.Type == "memory" {
@@ -97,45 +96,6 @@ func (p *Plan) checkConnector(c config.Connector) config.Problems {
 
 func (p *Plan) anyConnector() bool {
 	return slices.ContainsFunc(p.connectors, func(d *federation.Definition) bool { return d.Config != nil })
-}
-
-func (p *Plan) addClients() {
-	for _, c := range p.Config.StaticClients {
-		registered := &client.Client{
-			ID:                c.ID,
-			Name:              c.Name,
-			Secret:            c.Secret,
-			PreviousSecret:    c.PreviousSecret,
-			Public:            c.Public,
-			LogoURL:           c.LogoURL,
-			RedirectURIs:      c.RedirectURIs,
-			TrustedPeers:      c.TrustedPeers,
-			AllowedConnectors: c.AllowedConnectors,
-			GrantTypes:        c.GrantTypes,
-			MFAChain:          c.MFAChain,
-		}
-		if c.ClientCredentialsClaims != nil {
-			registered.Groups = c.ClientCredentialsClaims.Groups
-		}
-		p.clients = append(p.clients, registered)
-	}
-}
-
-// checkRedirects finds redirect URIs that are none. A relative one harms nobody, and was warned of.
-func (p *Plan) checkRedirects() config.Problems {
-	var problems config.Problems
-	for i, c := range p.clients {
-		for j, uri := range c.RedirectURIs {
-			if u, err := url.Parse(uri); err == nil && u.Scheme == "" {
-				continue
-			}
-			if err := client.CheckRedirectURI(uri); err != nil {
-				key := fmt.Sprintf("staticClients[%d].redirectURIs[%d]", i, j)
-				problems = append(problems, p.Config.File.Problem(key, "%v", err))
-			}
-		}
-	}
-	return problems
 }
 
 func (p *Plan) addUsers() {

@@ -231,7 +231,7 @@ func testIntrospectDeletedClient(t *testing.T) {
 				"signer: {type: local, config: {algorithm: ES256, keysRotationPeriod: 6h}}\n"+settings,
 				func(store.Store) store.Store { return kept })
 		}
-		put(t, kept, client.Kind, "gone", client.Document{
+		put(t, kept, client.Kind, "gone", client.Client{
 			ID: "gone", Secret: client.HashSecret("gone"), RedirectURIs: []string{"https://gone.test/cb"},
 		})
 		s := run()

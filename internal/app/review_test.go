@@ -174,7 +174,7 @@ func (f failingClients) Get(ctx context.Context, kind, key string) (store.Record
 // A storage that fails is not mistaken for a client that is gone: it is our fault, and operators see it.
 func TestClientThatCannotBeReadIsNotGone(t *testing.T) {
 	s, stored := startStored(t, configuration)
-	put(t, stored, client.Kind, "stored", client.Document{
+	put(t, stored, client.Kind, "stored", client.Client{
 		ID: "stored", Public: true, RedirectURIs: []string{"https://app.test/callback"},
 	})
 	failing := startOn(t, configuration, func(store.Store) store.Store { return failingClients{stored} })

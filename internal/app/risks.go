@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"dex/internal/client"
 	"dex/internal/config"
 	"dex/internal/connector"
 	"dex/internal/federation"
@@ -24,8 +25,8 @@ func (p *Plan) checkRisks() config.Problems {
 	if p.Config.OAuth2.PasswordConnector != "" {
 		warn("oauth2.passwordConnector", "lets applications see the passwords of users; use it only for those that can't open a browser")
 	}
-	public := func(c config.Client) bool { return c.Public }
-	if p.Config.Expiry.RefreshTokens.DisableRotation && slices.ContainsFunc(p.Config.StaticClients, public) {
+	public := func(c *client.Client) bool { return c.Public }
+	if p.Config.Expiry.RefreshTokens.DisableRotation && slices.ContainsFunc(p.clients, public) {
 		warn("expiry.refreshTokens.disableRotation", "lets nobody notice a stolen refresh token of a public client; leave rotation on")
 	}
 	return slices.Concat(found, p.checkExchange(), p.checkCallbacks())
@@ -49,12 +50,12 @@ func (p *Plan) checkExchange() config.Problems {
 		if !ok || open.ExchangesForAll() == "" || !allows(c.GrantTypes, oauth.GrantTokenExchange) {
 			continue
 		}
-		for _, client := range p.Config.StaticClients {
-			if !client.Public || !allows(client.GrantTypes, oauth.GrantTokenExchange) || !allows(client.AllowedConnectors, c.ID) {
+		for _, app := range p.clients {
+			if !app.Public || !app.AllowsGrant(oauth.GrantTokenExchange) || !app.AllowsConnector(c.ID) {
 				continue
 			}
 			problem := c.Config.Problem(open.ExchangesForAll(), "whoever has a token that the provider made for one of these is signed in, "+
-				"because client %q needs no secret for that; if the provider serves strangers too, say by allowedGroups who is meant", client.ID)
+				"because client %q needs no secret for that; if the provider serves strangers too, say by allowedGroups who is meant", app.ID)
 			problem.Warning = true
 			found = append(found, problem)
 			break

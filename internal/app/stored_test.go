@@ -121,11 +121,11 @@ func TestStoredClient(t *testing.T) {
 	hashed := client.HashSecret(secret)
 	there := []string{"client_id", "stored", "redirect_uri", "https://stored.test/cb"}
 	s.get(authPath(there...)).wantStatus(http.StatusBadRequest)
-	put(t, stored, client.Kind, "second", client.Document{ // read for the first time below
+	put(t, stored, client.Kind, "second", client.Client{ // read for the first time below
 		ID: "second", Secret: hashed, RedirectURIs: []string{"https://stored.test/cb"}, AllowedConnectors: []string{"mock"},
 	})
-	put(t, stored, client.Kind, "forgotten", client.Document{ID: "forgotten", RedirectURIs: []string{"https://stored.test/cb"}})
-	put(t, stored, client.Kind, "app", client.Document{ID: "app", Secret: "hidden", RedirectURIs: []string{"https://evil.test/cb"}})
+	put(t, stored, client.Kind, "forgotten", client.Client{ID: "forgotten", RedirectURIs: []string{"https://stored.test/cb"}})
+	put(t, stored, client.Kind, "app", client.Client{ID: "app", Secret: "hidden", RedirectURIs: []string{"https://evil.test/cb"}})
 	there[1] = "second"
 
 	code := s.code(there...)
@@ -304,9 +304,9 @@ func TestChangeWhileTheServerRuns(t *testing.T) {
 			defer stop()
 
 			status := func(secret string) int { return s.token(codeForm("x"), as("stored", secret)).status }
-			put(t, stored, client.Kind, "stored", client.Document{ID: "stored", Secret: "first"})
+			put(t, stored, client.Kind, "stored", client.Client{ID: "stored", Secret: "first"})
 			eventually(t, func() bool { return status("first") == http.StatusBadRequest })
-			put(t, stored, client.Kind, "stored", client.Document{ID: "stored", Secret: client.HashSecret("second")})
+			put(t, stored, client.Kind, "stored", client.Client{ID: "stored", Secret: client.HashSecret("second")})
 			eventually(t, func() bool { return status("second") == http.StatusBadRequest })
 			if got := status("first"); got != http.StatusUnauthorized {
 				t.Errorf("with the old secret: status %d", got)

@@ -34,7 +34,7 @@ var _ = faulttest.Add("R27", func(t *testing.T) {
 					stored = &counting{Store: inner}
 					return stored
 				})
-				put(t, stored.Store, client.Kind, "kept", client.Document{ID: "kept", Secret: "s", RedirectURIs: []string{callback}})
+				put(t, stored.Store, client.Kind, "kept", client.Client{ID: "kept", Secret: "s", RedirectURIs: []string{callback}})
 				s.get(authPath("client_id", "kept")).wantStatus(http.StatusOK)
 				time.Sleep(time.Minute) // until it is read again
 				stored.reads.Store(0)
@@ -130,7 +130,7 @@ var _ = faulttest.Add("A-unknown-clients", func(t *testing.T) {
 		stored = &counting{Store: inner}
 		return stored
 	})
-	put(t, stored.Store, client.Kind, "kept", client.Document{ID: "kept", Secret: "s", RedirectURIs: []string{callback}})
+	put(t, stored.Store, client.Kind, "kept", client.Client{ID: "kept", Secret: "s", RedirectURIs: []string{callback}})
 	for i := range 150 {
 		s.get(authPath("client_id", fmt.Sprint("nobody", i)))
 	}

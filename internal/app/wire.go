@@ -35,7 +35,7 @@ type shared struct {
 // share makes what several rooms need.
 func (a *App) share(p *Plan) shared {
 	limits := limit.NewSet(time.Now)
-	clients := client.NewRegistry(p.clients, a.store, limits)
+	clients := client.NewRegistry(p.clients, a.store, limits, a.log)
 	a.caches = append(a.caches, clients.Forget)
 	rules := policy.New(clients, policy.Options{
 		RefuseUnknownScopes: a.compatible().UnknownScopes == config.Upstream, SecondFactors: factors(a.cfg),

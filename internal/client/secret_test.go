@@ -15,7 +15,7 @@ import (
 )
 
 // with returns a registry with stored clients.
-func with(t *testing.T, documents ...Document) (*Registry, store.Store) {
+func with(t *testing.T, documents ...Client) (*Registry, store.Store) {
 	t.Helper()
 	s := memory.New()
 	table := store.In(s, Kind)
@@ -24,7 +24,7 @@ func with(t *testing.T, documents ...Document) (*Registry, store.Store) {
 			t.Fatal(err)
 		}
 	}
-	return NewRegistry([]*Client{{ID: "static", Secret: "of the file"}}, s, limit.NewSet(time.Now)), s
+	return NewRegistry([]*Client{{ID: "static", Secret: "of the file"}}, s, limit.NewSet(time.Now), slog.New(slog.DiscardHandler)), s
 }
 
 func authenticate(r *Registry, id, secret string) error {
@@ -42,10 +42,10 @@ func TestStoredClientsSecret(t *testing.T) {
 	hashed := HashSecret("correct horse")
 	const long = "a secret of more than thirty-two characters"
 	r, _ := with(t,
-		Document{ID: "hashed", Secret: hashed}, Document{ID: "clear", Secret: "written by hand"},
-		Document{ID: "long", Secret: HashSecret(long)}, Document{ID: "public", Public: true}, Document{ID: "forgotten"},
-		Document{ID: "static", Secret: "hidden"},
-		Document{ID: "broken", Secret: hashPrefix + "100000$%$%"}, Document{ID: "endless", Secret: hashPrefix + "100000000$YQ$YQ"},
+		Client{ID: "hashed", Secret: hashed}, Client{ID: "clear", Secret: "written by hand"},
+		Client{ID: "long", Secret: HashSecret(long)}, Client{ID: "public", Public: true}, Client{ID: "forgotten"},
+		Client{ID: "static", Secret: "hidden"},
+		Client{ID: "broken", Secret: hashPrefix + "100000$%$%"}, Client{ID: "endless", Secret: hashPrefix + "100000000$YQ$YQ"},
 	)
 	for _, c := range []struct {
 		id, secret string
@@ -76,11 +76,11 @@ func TestHashSecret(t *testing.T) {
 }
 
 func TestChangedClientIsReadAgain(t *testing.T) {
-	r, s := with(t, Document{ID: "app", Secret: "first"})
+	r, s := with(t, Client{ID: "app", Secret: "first"})
 	if err := authenticate(r, "app", "first"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := store.In(s, Kind).Update(t.Context(), "app", func(d *Document) error { d.Secret = "second"; return nil })
+	_, err := store.In(s, Kind).Update(t.Context(), "app", func(d *Client) error { d.Secret = "second"; return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

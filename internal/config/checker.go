@@ -93,6 +93,9 @@ func (c *Checker) IsBroken(key string) bool {
 	return broken[""]
 }
 
+// Break marks a setting as one that could not be read, so that it isn't reported as absent too.
+func (c *Checker) Break(key string) { c.section.reading.broken[c.section.keyOf(key)] = true }
+
 // Required reports an absent or empty text, and returns whether there is one.
 func (c *Checker) Required(key, value, what string) bool {
 	if value == "" {

@@ -73,6 +73,7 @@ func (d *decoder) enter(s setting) bool {
 
 var (
 	sectionType     = reflect.TypeFor[Section]()
+	listType        = reflect.TypeFor[List]()
 	durationType    = reflect.TypeFor[time.Duration]()
 	bytesType       = reflect.TypeFor[[]byte]()
 	unmarshalerType = reflect.TypeFor[Unmarshaler]()
@@ -89,6 +90,8 @@ func (d *decoder) decode(s setting, dst reflect.Value) {
 		d.pointer(s, dst)
 	case t == sectionType:
 		d.section(s, dst)
+	case t == listType:
+		dst.Set(reflect.ValueOf(List{d.ownSection(s)}))
 	case reflect.PointerTo(t).Implements(unmarshalerType):
 		d.found = append(d.found, dst.Addr().Interface().(Unmarshaler).UnmarshalConfig(d.sectionOf(s))...)
 	case t == durationType:

@@ -18,10 +18,6 @@ func (c *Config) setDefaults(env Environment) {
 	if c.Signer != nil {
 		c.Signer.Local.setDefaults()
 	}
-	for i := range c.StaticClients {
-		client := &c.StaticClients[i]
-		client.RefreshTokenLifetime = cmp.Or(client.RefreshTokenLifetime, "standalone")
-	}
 	for i := range c.StaticPasswords {
 		user := &c.StaticPasswords[i]
 		user.Name = cmp.Or(user.Name, user.Username)

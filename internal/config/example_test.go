@@ -51,7 +51,7 @@ mfa: {authenticators: [{id: otp, type: TOTP, config: {issuer: Example}}], defaul
 `
 
 func TestEverything(t *testing.T) {
-	cfg, problems := source(everything).Load()
+	cfg, problems := check(source(everything))
 	want := "warning dex.yaml:19:1: grpc: accepted, but does nothing yet: it waits for the management API\n" +
 		"warning dex.yaml:37:1: sessions: accepted, but does nothing yet: it waits for browser sessions\n" +
 		"warning dex.yaml:38:1: mfa: accepted, but does nothing yet: it waits for multi-factor authentication\n"
@@ -99,11 +99,7 @@ func wholeConfig(checked *bool) *config.Config {
 		Signer: &config.Signer{
 			Type: "local", Local: config.LocalSigner{KeysRotationPeriod: 12 * time.Hour, Algorithm: "RS256"},
 		},
-		Connectors: []config.Connector{{Type: "ldap", ID: "corp", Name: "Corporate login"}},
-		StaticClients: []config.Client{{
-			ID: "shop", Name: "Shop", Secret: "shop-secret", SecretEnv: "SHOP_SECRET",
-			RedirectURIs: []string{"https://shop.example.net/cb"}, RefreshTokenLifetime: "standalone",
-		}},
+		Connectors:       []config.Connector{{Type: "ldap", ID: "corp", Name: "Corporate login"}},
 		EnablePasswordDB: true,
 		StaticPasswords: []config.Password{{
 			Email: "root@example.net", Username: "root", Name: "root", UserID: "1", Hash: hash, HashFromEnv: "ROOT_HASH",

@@ -28,7 +28,7 @@ func FuzzLoad(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		env := environment{"DEX_SESSIONS_ENABLED": "true", "ID": "a", "SECRET": "s", "ROOT_HASH": hash}
 		s := config.Source{Name: "dex.yaml", Data: data, Env: env.lookup}
-		cfg, problems := s.Load()
+		cfg, problems := check(s)
 		if cfg == nil && !problems.HasErrors() {
 			t.Fatalf("config %v with the problems %v", cfg, problems)
 		}

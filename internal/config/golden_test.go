@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"dex/internal/client"
 	"dex/internal/config"
 )
 
@@ -44,7 +45,7 @@ func testFile(t *testing.T, file string) {
 		}
 		var got string
 		t.Run(title, func(t *testing.T) {
-			cfg, problems := source(input).Load()
+			cfg, problems := check(source(input))
 			got = lines(problems)
 			if cfg == nil && !problems.HasErrors() {
 				t.Error("there is neither a config nor an error")
@@ -74,6 +75,16 @@ func lines(problems config.Problems) string {
 		b.WriteString(p.String() + "\n")
 	}
 	return b.String()
+}
+
+// check loads a configuration and has the rooms read what is theirs.
+func check(s config.Source) (*config.Config, config.Problems) {
+	cfg, problems := s.Load()
+	if cfg == nil {
+		return nil, problems
+	}
+	_, clients := client.Read(cfg)
+	return cfg, append(problems, clients...).InOrder()
 }
 
 // source makes a source of the configuration of a case.

@@ -42,11 +42,11 @@ func (s Source) Load() (*Config, Problems) {
 	if !file.IsMapping() {
 		return nil, found.InOrder()
 	}
+	cfg.File = file
 	given := s.Overrides.apply(cfg)
 	found = append(found, validate(cfg, file, s.Env, given, decoded)...)
 	cfg.dropOverridden()
 	cfg.setDefaults(s.Env)
-	cfg.File = file
 	return cfg, found.InOrder()
 }
 

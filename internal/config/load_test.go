@@ -15,7 +15,7 @@ import (
 // load returns a configuration that must not have errors. What the input doesn't mention is added.
 func load(t *testing.T, input string) *config.Config {
 	t.Helper()
-	cfg, problems := source(input).Load()
+	cfg, problems := check(source(input))
 	if err := problems.Err(); err != nil {
 		t.Fatalf("load: %v", err)
 	}
@@ -115,26 +115,11 @@ func TestDefaultsBeyondTheFile(t *testing.T) {
 			}, []string{":1", ":2", ":3", ":4"},
 		},
 		{
-			"references of clients to the environment", "# env: ID=app\n# env: SECRET=s3cret\nstaticClients: [{idEnv: ID, secretEnv: SECRET, name: App}]\n",
-			func(c *config.Config) any { return c.StaticClients },
-			[]config.Client{{ID: "app", IDEnv: "ID", Secret: "s3cret", SecretEnv: "SECRET", Name: "App", RefreshTokenLifetime: "standalone"}},
-		},
-		{
-			"nil and empty chains differ", "staticClients: [{id: a, name: A, secret: s, mfaChain: [], ssoSharedWith: ~}]\n",
-			func(c *config.Config) any {
-				return c.StaticClients[0].MFAChain != nil && c.StaticClients[0].SSOSharedWith == nil
-			}, true,
-		},
-		{
 			"scalars stand for text as they are written", "frontend: {issuer: yes, theme: 1.30, extra: {a: 010, n: off, c: ~, d: 2001-01-01, e: !!binary aGk=}}\n",
 			func(c *config.Config) any { return c.Frontend },
 			config.Frontend{Issuer: "yes", Theme: "1.30", LogoURL: "theme/logo.png", Extra: map[string]string{
 				"a": "010", "false": "off", "c": "", "d": "2001-01-01", "e": "hi",
 			}},
-		},
-		{
-			"merged mappings", "staticClients:\n- &a {id: a, name: A, secret: s}\n- {<<: *a, id: b}\n",
-			func(c *config.Config) any { return c.StaticClients[1].Name + c.StaticClients[1].ID }, "Ab",
 		},
 		{
 			"a byte order mark", "\ufeffoauth2: {skipApprovalScreen: y}\n",

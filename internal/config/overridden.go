@@ -5,19 +5,18 @@ import (
 	"strings"
 )
 
-// dropOverridden keeps the last of clients, users and connectors that have the same id, and of a connector and the password
+// dropOverridden keeps the last of users and connectors that have the same id, and of a connector and the password
 // database the latter.
 func (c *Config) dropOverridden() {
-	c.StaticClients = lastOfEach(c.StaticClients, func(c Client) string { return c.ID })
-	c.StaticPasswords = lastOfEach(c.StaticPasswords, func(u Password) string { return strings.ToLower(u.Email) })
-	c.Connectors = lastOfEach(c.Connectors, func(c Connector) string { return c.ID })
+	c.StaticPasswords = LastOfEach(c.StaticPasswords, func(u Password) string { return strings.ToLower(u.Email) })
+	c.Connectors = LastOfEach(c.Connectors, func(c Connector) string { return c.ID })
 	if c.EnablePasswordDB {
 		c.Connectors = slices.DeleteFunc(c.Connectors, func(c Connector) bool { return c.ID == localConnector })
 	}
 }
 
-// lastOfEach returns items whose ids differ.
-func lastOfEach[T any](items []T, id func(T) string) []T {
+// LastOfEach returns items whose ids differ: what stands further down in a file takes the place of what is above.
+func LastOfEach[T any](items []T, id func(T) string) []T {
 	last := make(map[string]int, len(items))
 	for i, item := range items {
 		last[id(item)] = i

@@ -2,7 +2,6 @@ package config
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,18 +56,24 @@ func (p Problems) Fatal() bool {
 	return slices.ContainsFunc(p, func(q Problem) bool { return !q.Warning && q.Consequence == "" })
 }
 
-// Err returns an error of one line for each problem that is not a warning, or nil.
-func (p Problems) Err() error {
-	var lines []string
-	for _, q := range p {
-		if !q.Warning {
-			lines = append(lines, q.String())
-		}
+// An InvalidError is problems that keep something from being used. Its text has one line for each.
+type InvalidError struct{ Problems Problems }
+
+func (e *InvalidError) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.String()
 	}
-	if lines == nil {
+	return strings.Join(lines, "\n")
+}
+
+// Err returns an *InvalidError with the problems that are no warnings, or nil.
+func (p Problems) Err() error {
+	mistakes := slices.DeleteFunc(slices.Clone(p), func(q Problem) bool { return q.Warning })
+	if len(mistakes) == 0 {
 		return nil
 	}
-	return errors.New(strings.Join(lines, "\n"))
+	return &InvalidError{mistakes}
 }
 
 // InOrder sorts by position. What is reported twice, such as a fault in a mapping that is merged into several others,

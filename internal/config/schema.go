@@ -21,7 +21,7 @@ type Config struct {
 	Signer   *Signer  `key:"signer"` // nil when the section is absent
 
 	Connectors       []Connector `key:"connectors"`
-	StaticClients    []Client    `key:"staticClients"`
+	StaticClients    List        `key:"staticClients"` // read by the room client
 	EnablePasswordDB bool        `key:"enablePasswordDB"`
 	StaticPasswords  []Password  `key:"staticPasswords"`
 	PasswordHashCost int         `key:"passwordHashCost"` // 0: see HashCost
@@ -205,35 +205,6 @@ type Connector struct {
 	Name       string   `key:"name"`
 	GrantTypes []string `key:"grantTypes"`
 	Config     Section  `key:"config" expand:"env"`
-}
-
-// A Client is a registered application.
-type Client struct {
-	ID                     string   `key:"id"` // the value of $idEnv where that is given
-	IDEnv                  string   `key:"idEnv"`
-	Secret                 string   `key:"secret"` // the value of $secretEnv where that is given
-	SecretEnv              string   `key:"secretEnv"`
-	PreviousSecret         string   `key:"previousSecret"` // ours: accepted too, while the secret is being replaced
-	PreviousSecretEnv      string   `key:"previousSecretEnv"`
-	Name                   string   `key:"name"`
-	RedirectURIs           []string `key:"redirectURIs"`
-	Public                 bool     `key:"public"`
-	TrustedPeers           []string `key:"trustedPeers"`
-	LogoURL                string   `key:"logoURL"`
-	AllowedConnectors      []string `key:"allowedConnectors"`
-	GrantTypes             []string `key:"grantTypes"` // ours: the grants that it may use; empty means all
-	PostLogoutRedirectURIs []string `key:"postLogoutRedirectURIs" later:"logout"`
-	BackchannelLogoutURI   string   `key:"backchannelLogoutURI" later:"logout"`
-	RefreshTokenLifetime   string   `key:"refreshTokenLifetime" later:"browser sessions"` // standalone or session
-	MFAChain               []string `key:"mfaChain" later:"multi-factor authentication"`  // nil and empty differ
-	SSOSharedWith          []string `key:"ssoSharedWith" later:"browser sessions"`        // nil and empty differ
-
-	ClientCredentialsClaims *ClientCredentialsClaims `key:"clientCredentialsClaims"`
-}
-
-// ClientCredentialsClaims are the claims of a client's own tokens.
-type ClientCredentialsClaims struct {
-	Groups []string `key:"groups"`
 }
 
 // A Password is a user of the local password database.

@@ -33,7 +33,7 @@ func TestSecretsAreNotQuoted(t *testing.T) {
 		"issuer: https://admin:hunter2@id.example.net\n",
 		"issuer: ://hunter2\n",
 	} {
-		_, problems := source(input).Load()
+		_, problems := check(source(input))
 		if len(problems) == 0 {
 			t.Errorf("no problems in %s", input)
 		}

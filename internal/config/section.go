@@ -19,6 +19,9 @@ type Section struct {
 	budget  *int // what is left to the decoding that this section is part of; nil where it is decoded by itself
 }
 
+// A List is a Section that is a list, of what another room knows to read: clients, users, connectors.
+type List struct{ Section }
+
 // An Unmarshaler is a type that reads itself, such as one that accepts a text as well as a list. It must not keep s.
 type Unmarshaler interface {
 	UnmarshalConfig(s Section) Problems
@@ -135,9 +138,14 @@ func (d *decoder) section(s setting, dst reflect.Value) {
 		d.errorf(s, "must be a mapping of settings, not %s", s.kindOf())
 		return
 	}
+	dst.Set(reflect.ValueOf(d.ownSection(s)))
+}
+
+// ownSection returns a section that will be decoded by itself.
+func (d *decoder) ownSection(s setting) Section {
 	section := d.sectionOf(s)
 	section.budget = nil
-	dst.Set(reflect.ValueOf(section))
+	return section
 }
 
 func (d *decoder) sectionOf(s setting) Section {

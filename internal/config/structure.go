@@ -63,9 +63,12 @@ const laterFormat = "accepted, but does nothing yet: it waits for %s"
 
 // absent tells a section where it would stand, so that whoever decodes it can say what it needs.
 func (d *decoder) absent(s setting, f field, dst reflect.Value) {
-	if dst.Type() == sectionType {
-		would := setting{key: joinKey(s.key, f.key), at: s.at}
-		dst.Set(reflect.ValueOf(Section{setting: would, reading: d.reading}))
+	would := Section{setting: setting{key: joinKey(s.key, f.key), at: s.at}, reading: d.reading}
+	switch dst.Type() {
+	case sectionType:
+		dst.Set(reflect.ValueOf(would))
+	case listType:
+		dst.Set(reflect.ValueOf(List{would}))
 	}
 }
 

@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 func (v *validator) connectors() {
 	if len(v.cfg.Connectors) == 0 && !v.cfg.EnablePasswordDB {
 		v.Warnf("connectors", "there is neither a connector nor the password database (enablePasswordDB: true), "+
@@ -44,15 +46,10 @@ func (v *validator) reservedConnector(key, id string) {
 	}
 }
 
-// knownConnector warns about the ID of a connector that the file doesn't have.
-func (v *validator) knownConnector(key, id string) {
-	if id == localConnector && v.cfg.EnablePasswordDB {
+// CheckConnector warns of the ID of a connector at a key that the file doesn't have.
+func (c *Config) CheckConnector(on *Checker, key, id string) {
+	if id == localConnector && c.EnablePasswordDB || slices.ContainsFunc(c.Connectors, func(k Connector) bool { return k.ID == id }) {
 		return
 	}
-	for _, c := range v.cfg.Connectors {
-		if c.ID == id {
-			return
-		}
-	}
-	v.Warnf(key, "there is no connector %q in this file; it works only if one is in the storage", id)
+	on.Warnf(key, "there is no connector %q in this file; it works only if one is in the storage", id)
 }

@@ -49,7 +49,7 @@ func (v *validator) oauth2() {
 	v.EachOf("oauth2.responseTypes", o.ResponseTypes, responseTypes)
 	v.EachOf("oauth2.pkce.codeChallengeMethodsSupported", o.PKCE.CodeChallengeMethodsSupported, pkceMethods)
 	if o.PasswordConnector != "" {
-		v.knownConnector("oauth2.passwordConnector", o.PasswordConnector)
+		v.cfg.CheckConnector(v.Checker, "oauth2.passwordConnector", o.PasswordConnector)
 	}
 	v.compatibility()
 }

@@ -70,30 +70,30 @@ func (v *validator) mfa() {
 		}
 		seen[a.ID] = i
 	}
-	v.mfaChain("mfa.defaultMFAChain", m.DefaultMFAChain)
+	v.cfg.CheckMFAChain(v.Checker, "mfa.defaultMFAChain", m.DefaultMFAChain)
 }
 
-// mfaChain reports factors that don't exist. It must be an error: a chain without them would let users in with less.
-func (v *validator) mfaChain(key string, chain []string) {
-	known := v.authenticatorIDs()
+// CheckMFAChain reports factors at a key that don't exist. It must be an error: a chain without them would let users in with
+// less.
+func (c *Config) CheckMFAChain(on *Checker, key string, chain []string) {
+	known := c.authenticatorIDs()
 	for i, id := range chain {
-		if slices.Contains(known, id) || v.IsBroken("mfa.authenticators") {
-			continue
+		switch {
+		case slices.Contains(known, id) || c.File.Checker().IsBroken("mfa.authenticators"):
+		case len(known) == 0:
+			on.Errorf(Item(key, i), "there is no authenticator %q; mfa.authenticators has none", id)
+		default:
+			on.Errorf(Item(key, i), "there is no authenticator %q; mfa.authenticators has %s", id, Quoted(known))
 		}
-		if len(known) == 0 {
-			v.Errorf(Item(key, i), "there is no authenticator %q; mfa.authenticators has none", id)
-			continue
-		}
-		v.Errorf(Item(key, i), "there is no authenticator %q; mfa.authenticators has %s", id, Quoted(known))
 	}
 }
 
-func (v *validator) authenticatorIDs() []string {
-	if v.cfg.MFA == nil {
+func (c *Config) authenticatorIDs() []string {
+	if c.MFA == nil {
 		return nil
 	}
 	var ids []string
-	for _, a := range v.cfg.MFA.Authenticators {
+	for _, a := range c.MFA.Authenticators {
 		if a.ID != "" && !slices.Contains(ids, a.ID) {
 			ids = append(ids, a.ID)
 		}

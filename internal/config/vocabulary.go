@@ -39,11 +39,10 @@ var (
 	responseTypes = []string{
 		"code", "token", "id_token", "code token", "code id_token", "id_token token", "code id_token token",
 	}
-	pkceMethods           = []string{"S256", "plain"}
-	tlsVersions           = []string{"1.2", "1.3"}
-	logFormats            = []string{"text", "json"}
-	signingAlgorithms     = []string{"RS256", "ES256"}
-	refreshTokenLifetimes = []string{"standalone", "session"}
-	ssoSharing            = []string{"none", "all"}
-	authenticatorTypes    = []string{"TOTP", "WebAuthn"}
+	pkceMethods        = []string{"S256", "plain"}
+	tlsVersions        = []string{"1.2", "1.3"}
+	logFormats         = []string{"text", "json"}
+	signingAlgorithms  = []string{"RS256", "ES256"}
+	ssoSharing         = []string{"none", "all"}
+	authenticatorTypes = []string{"TOTP", "WebAuthn"}
 )

@@ -65,7 +65,7 @@ func newFlow(t *testing.T, s connector.Config, edit func(*login.Config)) http.Ha
 		t.Fatal(err)
 	}
 	clients := client.NewRegistry([]*client.Client{{ID: "app", RedirectURIs: []string{"https://app.test/cb"}}}, records,
-		limit.NewSet(time.Now))
+		limit.NewSet(time.Now), log)
 	codes := token.NewCodes(records, time.Minute, 0, answer.New(records, time.Now, log), time.Now)
 	cfg := login.Config{
 		Issuer: issuer.String(), IssuerURL: issuer, Clients: clients,

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -15,7 +16,7 @@ import (
 var _ = faulttest.Add("T-policy-86", func(t *testing.T) {
 	app := &client.Client{ID: "app"}
 	other := &client.Client{ID: "other", TrustedPeers: []string{"app"}}
-	clients := client.NewRegistry([]*client.Client{app, other}, memory.New(), limit.NewSet(time.Now))
+	clients := client.NewRegistry([]*client.Client{app, other}, memory.New(), limit.NewSet(time.Now), slog.New(slog.DiscardHandler))
 	scope := "audience:server:client_id:other"
 	got, err := New(clients, Options{}).Audience(t.Context(), app, []string{scope, scope})
 	if err != nil || !slices.Equal(got, []string{"other", "app"}) {

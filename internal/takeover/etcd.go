@@ -68,8 +68,8 @@ func (e *etcdSource) Keys(ctx context.Context) (*signing.Keyset, error) {
 }
 
 // Clients is part of Source.
-func (e *etcdSource) Clients(ctx context.Context, after string, each func(Item[client.Document]) error) error {
-	return eachValue(ctx, e, etcdClients, after, func(key string, c client.Document) (client.Document, error) {
+func (e *etcdSource) Clients(ctx context.Context, after string, each func(Item[client.Client]) error) error {
+	return eachValue(ctx, e, etcdClients, after, func(key string, c client.Client) (client.Client, error) {
 		return c, sameID(key, c.ID)
 	}, each)
 }

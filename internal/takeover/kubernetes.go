@@ -28,8 +28,8 @@ type Objects func(ctx context.Context, plural string, each func(json.RawMessage)
 // upstream and for us.
 type shared struct{}
 
-func (shared) Keys(context.Context) (*signing.Keyset, error)                            { return nil, nil }
-func (shared) Clients(context.Context, string, func(Item[client.Document]) error) error { return nil }
+func (shared) Keys(context.Context) (*signing.Keyset, error)                          { return nil, nil }
+func (shared) Clients(context.Context, string, func(Item[client.Client]) error) error { return nil }
 func (shared) Connectors(context.Context, string, func(Item[federation.Document]) error) error {
 	return nil
 }

@@ -27,7 +27,7 @@ type many int
 
 func (many) Layout(context.Context) (string, error)        { return "many", nil }
 func (many) Keys(context.Context) (*signing.Keyset, error) { return nil, nil }
-func (many) Clients(context.Context, string, func(takeover.Item[client.Document]) error) error {
+func (many) Clients(context.Context, string, func(takeover.Item[client.Client]) error) error {
 	return nil
 }
 func (many) Connectors(context.Context, string, func(takeover.Item[federation.Document]) error) error {

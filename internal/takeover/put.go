@@ -12,7 +12,7 @@ import (
 	"dex/internal/store"
 )
 
-func (r *run) putClient(ctx context.Context, i Item[client.Document]) error {
+func (r *run) putClient(ctx context.Context, i Item[client.Client]) error {
 	i.Value.Secret = client.HashSecret(i.Value.Secret)
 	_, err := create(ctx, store.In(r.Store, client.Kind), i.Value.ID, i.Value)
 	return err

@@ -31,7 +31,7 @@ type Source interface {
 	Layout(ctx context.Context) (string, error)
 	// Keys returns the signing keys; nil if there are none. Keys that can't be read are an error.
 	Keys(ctx context.Context) (*signing.Keyset, error)
-	Clients(ctx context.Context, after string, each func(Item[client.Document]) error) error
+	Clients(ctx context.Context, after string, each func(Item[client.Client]) error) error
 	Connectors(ctx context.Context, after string, each func(Item[federation.Document]) error) error
 	Passwords(ctx context.Context, after string, each func(Item[local.Document]) error) error
 	OfflineSessions(ctx context.Context, after string, each func(Item[OfflineSession]) error) error

@@ -155,7 +155,7 @@ func (d *database) Keys(ctx context.Context) (keys *signing.Keyset, err error) {
 }
 
 // Clients is part of Source.
-func (d *database) Clients(ctx context.Context, after string, each func(Item[client.Document]) error) error {
+func (d *database) Clients(ctx context.Context, after string, each func(Item[client.Client]) error) error {
 	return eachItem(ctx, d, d.tables.clients, after, []string{
 		"secret", "redirect_uris", "trusted_peers", "public", "name", "logo_url", "allowed_connectors", "mfa_chain",
 		"post_logout_redirect_uris", "sso_shared_with", "backchannel_logout_uri", "refresh_token_lifetime",
@@ -204,8 +204,8 @@ func (d *database) RefreshTokens(ctx context.Context, after string, each func(It
 	}, readRefreshToken, each)
 }
 
-func readClient(r *row) client.Document {
-	c := client.Document{
+func readClient(r *row) client.Client {
+	c := client.Client{
 		ID: r.text("id"), Secret: r.text("secret"), RedirectURIs: r.list("redirect_uris"),
 		TrustedPeers: r.list("trusted_peers"), Name: r.text("name"), LogoURL: r.text("logo_url"),
 		AllowedConnectors: r.list("allowed_connectors"), MFAChain: r.list("mfa_chain"),

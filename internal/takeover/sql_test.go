@@ -39,7 +39,7 @@ func TestReadRelease(t *testing.T) {
 	src := source(t, newDatabase(t, "step13"), layout13)
 
 	clients, bad := readable(t, src.Clients)
-	mustBe(t, "clients", clients, []client.Document{
+	mustBe(t, "clients", clients, []client.Client{
 		{ID: "Gate", Secret: "another secret", RedirectURIs: []string{"https://other.example/cb"}, Name: "Differs in case"},
 		{
 			ID: "gate", Secret: "gate-secret", RedirectURIs: []string{"https://gate.example/cb", "http://127.0.0.1:5555/cb"},
@@ -170,7 +170,7 @@ func TestKeysThatCannotBeRead(t *testing.T) {
 func TestReadDevelopment(t *testing.T) {
 	src := source(t, newDatabase(t, "step23"), layout23)
 	clients, bad := readable(t, src.Clients)
-	mustBe(t, "clients", clients, []client.Document{
+	mustBe(t, "clients", clients, []client.Client{
 		{
 			ID: "all", Secret: "secret", RedirectURIs: []string{"https://a.example/cb"}, TrustedPeers: []string{"gate"},
 			Public: true, Name: "All", LogoURL: "https://a.example/logo", AllowedConnectors: []string{"ldap"},
@@ -198,10 +198,10 @@ func TestReadDevelopment(t *testing.T) {
 func TestReadEnt(t *testing.T) {
 	src := source(t, newDatabase(t, "ent"), layoutEnt)
 	clients, bad := readable(t, src.Clients)
-	mustBe(t, "clients", clients, []client.Document{{
+	mustBe(t, "clients", clients, []client.Client{{
 		ID: "gate", Secret: "gate-secret", RedirectURIs: []string{"https://gate.example/cb"}, Name: "Gate",
 		LogoURL: "https://gate.example/logo.png", SSOSharedWith: []string{},
-		ClientCredentialsClaims: &client.GrantedClaims{Groups: []string{"robots"}},
+		ClientCredentialsClaims: &client.OwnClaims{Groups: []string{"robots"}},
 	}}, bad)
 	passwords, bad := readable(t, src.Passwords)
 	mustBe(t, "passwords", passwords, []local.Document{
@@ -332,7 +332,7 @@ func TestReadEndsWithTheErrorOfItsReader(t *testing.T) {
 	src := source(t, newDatabase(t, "step13"), layout13)
 	stop := fmt.Errorf("stop")
 	calls := 0
-	err := src.Clients(t.Context(), "", func(takeover.Item[client.Document]) error { calls++; return stop })
+	err := src.Clients(t.Context(), "", func(takeover.Item[client.Client]) error { calls++; return stop })
 	if err != stop || calls != 1 { //nolint:errorlint // as it is
 		t.Errorf("error %v after %d calls, want the reader's after 1", err, calls)
 	}

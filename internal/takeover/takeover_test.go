@@ -143,7 +143,7 @@ func TestTakeOverRelease(t *testing.T) {
 
 func checkClientSecrets(t *testing.T, s store.Store) {
 	t.Helper()
-	registry := client.NewRegistry(nil, s, limit.NewSet(time.Now))
+	registry := client.NewRegistry(nil, s, limit.NewSet(time.Now), slog.New(slog.DiscardHandler))
 	authenticate := func(id, secret string) error {
 		form := url.Values{"client_id": {id}, "client_secret": {secret}}
 		r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(form.Encode()))
@@ -258,7 +258,7 @@ func mustBeSame(t testing.TB, got, want map[string]string) {
 func TestWhatIsThereStays(t *testing.T) {
 	path := newDatabase(t, "step13")
 	s := memory.New()
-	own := client.Document{ID: "gate", Name: "ours"}
+	own := client.Client{ID: "gate", Name: "ours"}
 	if _, err := store.In(s, client.Kind).Create(t.Context(), "gate", own); err != nil {
 		t.Fatal(err)
 	}

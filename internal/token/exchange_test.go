@@ -60,7 +60,7 @@ func sourceGrants(src *fickle, connectorID string, s store.Store, anyAudience bo
 	log := slog.New(slog.DiscardHandler)
 	limits := limit.NewSet(time.Now)
 	app := &client.Client{ID: "app", Secret: "s"}
-	rules := policy.New(client.NewRegistry([]*client.Client{app}, s, limits), policy.Options{})
+	rules := policy.New(client.NewRegistry([]*client.Client{app}, s, limits, slog.New(slog.DiscardHandler)), policy.Options{})
 	connectors := federation.NewRegistry([]*federation.Definition{{ID: "src", Config: src}, {ID: "later", Type: "ldap"}},
 		s, &url.URL{Scheme: "http", Host: "dex.test"}, log)
 	use := func(g grant, f oauth.Form) func(context.Context) error {

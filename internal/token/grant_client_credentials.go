@@ -24,7 +24,7 @@ func (g *clientCredentialsGrant) verify(ctx context.Context, r *request) (*grant
 	}
 	a := Authorization{
 		ClientID: c.ID,
-		Identity: connector.Identity{UserID: c.ID, Username: c.Name, PreferredUsername: c.Name, Groups: c.Groups},
+		Identity: connector.Identity{UserID: c.ID, Username: c.Name, PreferredUsername: c.Name, Groups: c.OwnGroups()},
 		Scopes:   scopes,
 		Nonce:    r.form.Get("nonce"),
 	}

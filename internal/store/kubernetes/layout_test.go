@@ -15,7 +15,7 @@ import (
 // TestMembersAreThoseOfTheDocuments fails when a document has got a member that Replace would not take away again.
 func TestMembersAreThoseOfTheDocuments(t *testing.T) {
 	for kind, document := range map[string]reflect.Type{
-		rooms.Kind.Name():      reflect.TypeFor[rooms.Document](),
+		rooms.Kind.Name():      reflect.TypeFor[rooms.Client](),
 		local.Kind.Name():      reflect.TypeFor[local.Document](),
 		federation.Kind.Name(): reflect.TypeFor[federation.Document](),
 		signing.Kind.Name():    reflect.TypeFor[signing.Keyset](),

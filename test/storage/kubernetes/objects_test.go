@@ -37,7 +37,7 @@ func TestUpstreamsObjectsAreRead(t *testing.T) {
 	post(t, n, "signingkeies", "SigningKey", "openid-connect-keys", object{"nextRotation": "2030-01-02T03:04:05.6Z"})
 
 	c, err := store.In(s, client.Kind).Get(t.Context(), "example-app")
-	want := client.Document{
+	want := client.Client{
 		ID: "example-app", Secret: "s", RedirectURIs: []string{"http://127.0.0.1/callback"}, Public: true, Name: "Example",
 	}
 	if err != nil || !reflect.DeepEqual(c.Value, want) {
@@ -68,7 +68,7 @@ func TestUpstreamsObjectsAreRead(t *testing.T) {
 func TestObjectsAreUpstreams(t *testing.T) {
 	n := fresh(t)
 	s := open(t, config(n), quiet)
-	document := client.Document{ID: "example-app", Secret: "s", RedirectURIs: []string{"http://a"}, Name: "Example"}
+	document := client.Client{ID: "example-app", Secret: "s", RedirectURIs: []string{"http://a"}, Name: "Example"}
 	create(t, s, "client", "example-app", document)
 	create(t, s, "password", "admin@example.com", local.Document{Email: "admin@example.com", Hash: []byte("hash"), UserID: "1"})
 	create(t, s, "connector", "my-ldap", federation.Document{ID: "my-ldap", Type: "ldap", Config: []byte("{}")})
@@ -110,7 +110,7 @@ func TestReplaceKeepsWhatOthersHavePutThere(t *testing.T) {
 		"id": "example-app", "secret": "old", "redirectURIs": []string{"http://a"}, "unknown": object{"n": 1},
 	})
 	before := get(t, n, "oauth2clients", exampleApp)
-	_, err := store.In(s, client.Kind).Update(t.Context(), "example-app", func(d *client.Document) error {
+	_, err := store.In(s, client.Kind).Update(t.Context(), "example-app", func(d *client.Client) error {
 		d.Secret, d.RedirectURIs = "new", nil
 		return nil
 	})
@@ -157,7 +157,7 @@ func TestObjectsThatAreNotWhatTheirNameSays(t *testing.T) {
 	n := fresh(t)
 	var logged bytes.Buffer
 	s := open(t, config(n), slog.New(slog.NewTextHandler(&logged, nil)))
-	create(t, s, "client", "good", client.Document{ID: "good"})
+	create(t, s, "client", "good", client.Client{ID: "good"})
 	post(t, n, "oauth2clients", "OAuth2Client", exampleApp, object{"id": "another"})
 	post(t, n, "oauth2clients", "OAuth2Client", "by-hand", object{"id": "by-hand"})
 	post(t, n, "oauth2clients", "OAuth2Client", "broken", object{"id": 5})
@@ -231,7 +231,7 @@ func TestSharedRecordsHaveTheirBounds(t *testing.T) {
 func TestFinalizers(t *testing.T) {
 	n := fresh(t)
 	s := open(t, config(n), quiet)
-	create(t, s, "client", "example-app", client.Document{ID: "example-app"})
+	create(t, s, "client", "example-app", client.Client{ID: "example-app"})
 	edit(t, n, "oauth2clients", exampleApp, func(o object) {
 		o["metadata"].(object)["finalizers"] = []string{"example.com/keep"}
 	})
@@ -247,5 +247,5 @@ func TestFinalizers(t *testing.T) {
 	_, err = s.Create(t.Context(), store.Record{Kind: "client", Key: "example-app", Data: []byte(`{"id":"example-app"}`)})
 	wantRefusal(t, "Create", err)
 	edit(t, n, "oauth2clients", exampleApp, func(o object) { o["metadata"].(object)["finalizers"] = []string{} })
-	create(t, s, "client", "example-app", client.Document{ID: "example-app"})
+	create(t, s, "client", "example-app", client.Client{ID: "example-app"})
 }

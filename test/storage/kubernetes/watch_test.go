@@ -208,7 +208,7 @@ func TestWatchIsForbidden(t *testing.T) {
 	changes := watch(t, s)
 	wantChange(t, "the first look", changes, "client", "")
 	table := store.In(s, client.Kind)
-	if _, err := table.Create(t.Context(), "own", client.Document{ID: "own"}); err != nil {
+	if _, err := table.Create(t.Context(), "own", client.Client{ID: "own"}); err != nil {
 		t.Fatal(err)
 	}
 	wantChange(t, "our own write", changes, "client", "own")

@@ -1,0 +1,166 @@
+package client
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"dex/internal/config"
+	"dex/internal/oauth"
+)
+
+// A written client is one as the configuration file has it, where the environment may have its id and its secrets.
+type written struct {
+	Client
+
+	IDEnv             string `key:"idEnv"`
+	SecretEnv         string `key:"secretEnv"`
+	PreviousSecretEnv string `key:"previousSecretEnv"`
+}
+
+// Read returns the clients of a configuration file and what is wrong with them. Of those with the same id the last one counts.
+func Read(cfg *config.Config) ([]*Client, config.Problems) {
+	var list []written
+	on := cfg.StaticClients.Check(&list)
+	seen := map[string]int{}
+	for i := range list {
+		w, key := &list[i], config.Item("", i)
+		w.resolve(on, key)
+		w.check(on, key, true)
+		on.Required(key+".name", w.Name, "users see it when they are asked for their consent")
+		if w.ID == "" {
+			continue
+		}
+		if first, twice := seen[w.ID]; twice {
+			on.Overrides(key+".id"+envSuffix(w.IDEnv), config.Item("", first), "%q is the ID of staticClients[%d] too", w.ID, first)
+		}
+		seen[w.ID] = i
+	}
+	clients := make([]*Client, 0, len(list))
+	for i := range list { // only now every id is known
+		w := &list[i]
+		w.checkReferences(on, config.Item("", i), cfg, seen)
+		clients = append(clients, &w.Client)
+	}
+	return config.LastOfEach(clients, func(c *Client) string { return c.ID }), on.Problems()
+}
+
+// resolve looks up what the environment has.
+func (w *written) resolve(on *config.Checker, key string) {
+	for _, m := range []struct {
+		name     string
+		value    *string
+		variable string
+	}{
+		{"id", &w.ID, w.IDEnv}, {"secret", &w.Secret, w.SecretEnv}, {"previousSecret", &w.PreviousSecret, w.PreviousSecretEnv},
+	} {
+		member, env := key+"."+m.name, key+"."+m.name+"Env"
+		switch {
+		case *m.value != "" && m.variable != "":
+			on.Errorf(env, "give %[1]s or %[1]sEnv, not both", m.name)
+		case m.variable != "":
+			var ok bool
+			if *m.value, ok = on.FromVariable(env, m.variable); !ok {
+				on.Break(member) // was reported, and is not absent
+			}
+		case on.IsBroken(env):
+			on.Break(member)
+		}
+	}
+}
+
+// Validate returns what is wrong with a client, wherever it comes from, as a [*config.InvalidError].
+func (c *Client) Validate() error {
+	on := config.Section{}.Checker()
+	(&written{Client: *c}).check(on, "", false)
+	return on.Problems().Err()
+}
+
+// check reports mistakes in the client itself. In a file the environment may have what is missing.
+func (w *written) check(on *config.Checker, key string, inFile bool) {
+	orEnv := func(name string) string {
+		if !inFile {
+			return ""
+		}
+		return ", or " + name + "Env with the name of an environment variable"
+	}
+	on.Required(key+".id", w.ID, "the client ID"+orEnv("id"))
+	if w.Secret == "" && !w.Public && !on.IsBroken(key+".public") {
+		on.Errorf(key+".secret", "is required%s, or public: true", orEnv("secret"))
+	}
+	if w.PreviousSecret != "" {
+		switch previous := key + ".previousSecret" + envSuffix(w.PreviousSecretEnv); w.Secret {
+		case "":
+			on.Errorf(previous, "needs a secret beside it, which takes its place")
+		case w.PreviousSecret:
+			on.Warnf(previous, "is the same as the secret; leave it out")
+		}
+	}
+	w.checkRedirectURIs(on, key)
+	on.EachOf(key+".grantTypes", w.GrantTypes, config.GrantTypes)
+	on.OptionalOf(key+".refreshTokenLifetime", w.RefreshTokenLifetime, []string{"standalone", "session"})
+}
+
+func envSuffix(variable string) string {
+	if variable != "" {
+		return "Env"
+	}
+	return ""
+}
+
+// checkReferences reports what the client names and the file doesn't have.
+func (w *written) checkReferences(on *config.Checker, key string, cfg *config.Config, clients map[string]int) {
+	known := func(key, id string) {
+		if _, ok := clients[id]; !ok {
+			on.Warnf(key, "there is no client %q in this file; it works only if one is in the storage", id)
+		}
+	}
+	for i, id := range w.TrustedPeers {
+		known(config.Item(key+".trustedPeers", i), id)
+	}
+	for i, id := range w.SSOSharedWith {
+		if id != "*" {
+			known(config.Item(key+".ssoSharedWith", i), id)
+		}
+	}
+	for i, id := range w.AllowedConnectors {
+		cfg.CheckConnector(on, config.Item(key+".allowedConnectors", i), id)
+	}
+	cfg.CheckMFAChain(on, key+".mfaChain", w.MFAChain)
+}
+
+// checkRedirectURIs warns of a client that no browser can come back to. Public ones may always use a loopback address.
+func (w *written) checkRedirectURIs(on *config.Checker, key string) {
+	serves := len(w.TrustedPeers) > 0 || w.ClientCredentialsClaims != nil // an API or a program
+	browser := w.AllowsGrant(oauth.GrantAuthorizationCode) || w.AllowsGrant(oauth.GrantImplicit)
+	if len(w.RedirectURIs) == 0 && !w.Public && !serves && browser {
+		on.Warnf(key+".redirectURIs", "is empty: nobody can log in to this client with a browser; if that is meant, list in grantTypes "+
+			"what it does instead")
+	}
+	for i, uri := range w.RedirectURIs {
+		checkRedirectURI(on, config.Item(key+".redirectURIs", i), uri)
+	}
+}
+
+// checkRedirectURI reports a redirect URI that is none, and warns of one that no request can match: it never was a mistake,
+// and does no harm.
+func checkRedirectURI(on *config.Checker, key, uri string) {
+	const device = "/device/callback"
+	if uri == oauth.RedirectOutOfBand || strings.HasPrefix(uri, "/") && strings.HasSuffix(uri, device) {
+		return
+	}
+	u, err := url.Parse(uri)
+	relative := err == nil && u.Scheme == ""
+	if err := CheckRedirectURI(uri); err != nil && !relative {
+		on.Errorf(key, "%v", err)
+	}
+	switch {
+	case err != nil:
+	case relative || slices.Contains([]string{"http", "https"}, u.Scheme) && u.Host == "":
+		on.Warnf(key, "is not an absolute URI such as https://app.example.net/callback, nor %s or %s", device, oauth.RedirectOutOfBand)
+	case strings.Contains(uri, "*"):
+		on.Warnf(key, "has a *, which stands for itself: addresses are compared character by character, so list each of them")
+	case u.Fragment != "" || strings.HasSuffix(uri, "#"):
+		on.Warnf(key, "must not have a fragment (the part from # on)")
+	}
+}
