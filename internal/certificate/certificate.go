@@ -1,4 +1,4 @@
-// Package certificate knows when somebody should hear of the end of a certificate that we show to others.
+// Package certificate knows when to warn that a certificate of ours expires.
 package certificate
 
 import (
@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// expiringWithin is how long before its end a certificate is warned of at the most; one that lives shorter is by a sixth
-// of its lifetime. Whatever renews certificates by itself has done so by then.
+// expiringWithin is how long before a certificate expires the warnings begin, but no longer than a sixth of its lifetime.
+// Automatic renewal has happened by then.
 const expiringWithin = 14 * 24 * time.Hour
 
-// Expiring says how soon a certificate ends, that it has, or that it isn't valid yet; empty where nobody has to care.
+// Expiring says how soon a certificate expires, that it has, or that it isn't valid yet; empty if nothing needs doing.
 func Expiring(c *x509.Certificate, now time.Time) string {
 	left := c.NotAfter.Sub(now)
 	days := func(d time.Duration) int { return int(d / (24 * time.Hour)) }
@@ -28,8 +28,8 @@ func Expiring(c *x509.Certificate, now time.Time) string {
 	return ""
 }
 
-// FileExpiring is Expiring for the first certificate in a file of PEM blocks. It says nothing of a file that holds none:
-// that is found where the file is used.
+// FileExpiring is Expiring for the first certificate in a PEM file. It is empty for a file without one: that error belongs
+// to the code that uses the file.
 func FileExpiring(file string, now time.Time) string {
 	content, err := os.ReadFile(file) //nolint:gosec // G304: the operator names it
 	if err != nil {

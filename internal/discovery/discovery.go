@@ -1,5 +1,5 @@
-// Package discovery tells applications where everything is and what it can do (OpenID Connect Discovery 1.0, RFC 8414),
-// and publishes the signing keys.
+// Package discovery tells applications where the endpoints are and what they support (OpenID Connect Discovery 1.0, RFC
+// 8414), and publishes the signing keys.
 package discovery
 
 import (
@@ -15,7 +15,7 @@ import (
 	"dex/internal/signing"
 )
 
-// maxAge is how long applications may keep the metadata.
+// maxAge is how long applications may cache the metadata.
 const maxAge = 10 * time.Minute
 
 // Keys is the signer's published side.
@@ -25,19 +25,18 @@ type Keys interface {
 	MaxAge() time.Duration
 }
 
-// Config is what there is to tell.
+// Config is what the metadata says.
 type Config struct {
 	Issuer           string // as configured
 	IssuerURL        *url.URL
-	NoIssuer         bool // answers of the authorization endpoint don't name it
+	NoIssuer         bool // whether answers of the authorization endpoint leave out iss
 	Keys             Keys
 	GrantTypes       []string
 	ResponseTypes    []string
 	ChallengeMethods []string
 }
 
-// metadata is the published document. The members and their order up to claims_supported are what clients of upstream
-// have always seen.
+// metadata is the published document. Up to claims_supported the members and their order are upstream's.
 type metadata struct {
 	Issuer                string   `json:"issuer"`
 	AuthorizationEndpoint string   `json:"authorization_endpoint"`
@@ -65,19 +64,19 @@ type metadata struct {
 	IntrospectionAuth     []string `json:"introspection_endpoint_auth_methods_supported"`
 }
 
-// Discovery serves the documents from memory; each is built once for each change of the keys.
+// Discovery serves the documents from memory. They are rebuilt only when the keys change.
 type Discovery struct {
 	cfg   Config
 	built atomic.Pointer[build]
 }
 
-// build is the metadata made for some algorithms.
+// build is the metadata for a list of algorithms.
 type build struct {
 	algorithms []string
 	document   signing.Document
 }
 
-// New returns the documents' server.
+// New returns a server of the documents.
 func New(cfg Config) *Discovery { return &Discovery{cfg: cfg} }
 
 // Metadata serves the discovery document, which is also the RFC 8414 metadata.
@@ -148,7 +147,7 @@ func (d *Discovery) describe(algorithms []string) metadata {
 	return m
 }
 
-// serve answers with a document, or with nothing to one who has it already (RFC 9110, section 13.1.2).
+// serve answers with a document, or with 304 to clients that have it already (RFC 9110, section 13.1.2).
 func serve(w http.ResponseWriter, r *http.Request, document signing.Document, maxAge time.Duration) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")

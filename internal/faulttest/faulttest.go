@@ -1,8 +1,8 @@
-// Package faulttest gathers tests of faults that real use has found, so that each can be run by the fault's id:
+// Package faulttest registers tests for faults found in real use, so that each can be run by the fault's id:
 //
 //	go test -run 'TestFault/^R1$' ./...
 //
-// A test package has one function TestFault, which calls Run, and adds its tests beside what they are about.
+// A test package has one function TestFault, which calls Run, and adds its tests next to the code they are about.
 package faulttest
 
 import (
@@ -19,7 +19,7 @@ func Add(id string, test func(*testing.T)) struct{} {
 	return struct{}{}
 }
 
-// Run runs the tests that the package of the calling test has added, in the order of their ids.
+// Run runs the tests that the calling package has added, in the order of their ids.
 func Run(t *testing.T) {
 	t.Helper()
 	for _, id := range slices.Sorted(maps.Keys(faults)) {

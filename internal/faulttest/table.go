@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Table returns the rows of the table in a page whose header begins with some text, by the names of the columns.
+// Table returns the rows, by column name, of the table in a page of docs whose header begins with a text.
 func Table(t *testing.T, page, header string) []map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(page) //nolint:gosec // G304: the test names it
@@ -25,7 +25,7 @@ func Table(t *testing.T, page, header string) []map[string]string {
 		switch {
 		case i == 0:
 			names = cells
-		case i > 1: // after the rule
+		case i > 1: // below the separator
 			row := map[string]string{}
 			for n, cell := range cells {
 				row[names[n]] = cell

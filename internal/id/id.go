@@ -1,4 +1,4 @@
-// Package id makes the random identifiers and secrets of the protocol.
+// Package id makes the protocol's random identifiers and secrets.
 package id
 
 import (
@@ -10,9 +10,8 @@ import (
 // lower is RFC 4648 base32 in lower case without padding, so that an id is also a valid Kubernetes object name.
 var lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// New returns an identifier of 25 characters that nobody else has, some 124 random bits: a letter, so that it may also stand
-// where names must not begin with a digit (XML), and 24 characters of base32. Whoever knows it may still do nothing: what is
-// guessed at is a NewSecret.
+// New returns a unique identifier of 25 characters, some 124 random bits: a letter, for names that must not begin with a
+// digit (XML), and 24 characters of base32. Knowing an id gives nobody any rights; use NewSecret for that.
 func New() string { return fromBytes(random(16)) }
 
 // SecretLen is the length of a secret in bytes: 256 bits, more than RFC 6749 (10.10) asks for.
@@ -33,6 +32,6 @@ func fromBytes(b []byte) string {
 
 func random(n int) []byte {
 	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails: it ends the program where the system has no randomness
+	_, _ = rand.Read(b) // never fails: it ends the program if the system has no randomness
 	return b
 }

@@ -1,4 +1,4 @@
-// Package introspection tells applications whether a token is alive and what it is good for (RFC 7662).
+// Package introspection tells applications whether a token is active and what it is for (RFC 7662).
 package introspection
 
 import (
@@ -14,14 +14,14 @@ import (
 	"dex/internal/token"
 )
 
-// Config is what the endpoint is made of.
+// Config is what the endpoint needs.
 type Config struct {
 	Issuer   string
 	Clients  *client.Registry
 	Families *token.Families
 	Verifier *token.Verifier
 	Log      *slog.Logger
-	// Open lets anybody ask about any token, and takes ID tokens for access tokens, as upstream does.
+	// Open lets anyone ask about any token, and accepts ID tokens as access tokens, as upstream does.
 	Open bool
 }
 
@@ -33,13 +33,13 @@ type Endpoint struct {
 // New returns the introspection endpoint.
 func New(cfg Config) *Endpoint { return &Endpoint{cfg: cfg} }
 
-// answer is what is known of a token that is alive. The order of the members is the order on the wire.
+// answer is the answer for an active token. Its members are encoded in this order.
 type answer struct {
 	Active    bool     `json:"active"`
 	Scope     string   `json:"scope,omitempty"`
 	ClientID  string   `json:"client_id"`
 	Subject   string   `json:"sub"`
-	Expires   int64    `json:"exp,omitempty"` // absent if the token lives until it is revoked
+	Expires   int64    `json:"exp,omitempty"` // absent if the token is valid until it is revoked
 	IssuedAt  int64    `json:"iat"`
 	NotBefore int64    `json:"nbf"`
 	Username  string   `json:"username,omitempty"`
@@ -49,7 +49,7 @@ type answer struct {
 	TokenType string   `json:"token_type"`
 	TokenUse  string   `json:"token_use"`
 	Extra     extra    `json:"ext"`
-	readers   []string // who may know of it
+	readers   []string // clients that may ask about it
 }
 
 // extra is the claims about the user.
@@ -63,7 +63,7 @@ type extra struct {
 	Federated         json.RawMessage `json:"federated_claims,omitempty"`
 }
 
-// inactive is all that is said of every other token (RFC 7662, section 2.2).
+// inactive is the answer for every other token (RFC 7662, section 2.2).
 var inactive = []byte(`{"active":false}`)
 
 // ServeHTTP answers an introspection request (RFC 7662, section 2).
@@ -106,8 +106,8 @@ func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 	return json.Marshal(a)
 }
 
-// authenticate returns the client that asks; nil where anybody may. A client without a secret could be anybody
-// (RFC 7662, section 2.1).
+// authenticate returns the client that asks; nil if anyone may. A client without a secret is refused, because it could be
+// anyone (RFC 7662, section 2.1).
 func (e *Endpoint) authenticate(r *http.Request) (*client.Client, error) {
 	if e.cfg.Open {
 		return nil, nil // nobody is a good answer there

@@ -2,9 +2,9 @@ package oauth
 
 import "strings"
 
-// IsBearerToken reports whether a text can be sent as a bearer token (b64token of RFC 6750, section 2.1). What is shown with
-// it has to be checked first: a blank at the end, say, makes another text of a token here, and HTTP takes it away on the way
-// to whoever reads it next.
+// IsBearerToken reports whether a text can be sent as a bearer token (b64token of RFC 6750, section 2.1). Check this before
+// forwarding one: a trailing blank, for example, makes it a different text here, but HTTP strips it on the way to the next
+// server.
 func IsBearerToken(text string) bool {
 	bare := strings.TrimRight(text, "=")
 	for i := range len(bare) {

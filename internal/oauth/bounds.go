@@ -5,20 +5,20 @@ import (
 	"strings"
 )
 
-// Bounds of what strangers send; docs/limits.md has them for operators.
+// Bounds on what strangers send; docs/limits.md lists them for operators.
 const (
-	// MaxForm bounds the body of every form but those below and a provider's answer, in bytes.
+	// MaxForm bounds the body of forms other than those below and a provider's answer, in bytes.
 	MaxForm = 64 << 10
-	// MaxTokenForm bounds forms that an access token of ours comes in, which has as many groups as its user, in bytes.
+	// MaxTokenForm bounds forms that carry one of our access tokens, which lists all groups of its user, in bytes.
 	MaxTokenForm = 320 << 10
-	// MaxScopes bounds the scopes of a request, and each list of targets.
+	// MaxScopes bounds the number of scopes in a request, and of each list of targets.
 	MaxScopes = 50
 )
 
-// parameterBounds are how long the value of a parameter may be, in bytes. What isn't here is ignored by all endpoints, or
-// is bounded by the body that it comes in.
+// parameterBounds are how long a parameter's value may be, in bytes. Parameters that are not listed are ignored by all
+// endpoints, or bounded by the body's size.
 var parameterBounds = map[string]int{
-	// Authorization requests. What is kept until the user has signed in is bounded together as well, by the cookies.
+	// Authorization requests. The total of what is kept until the user has signed in is bounded too, by the cookies.
 	"client_id": 512, "redirect_uri": 4 << 10, "response_type": 256, "response_mode": 256, "scope": 8 << 10,
 	"state": 12 << 10, "nonce": 4 << 10, "prompt": 256, "approval_prompt": 256, "max_age": 256,
 	"login_hint": 2 << 10, "acr_values": 2 << 10, "ui_locales": 2 << 10, "connector_id": 512,
@@ -31,7 +31,7 @@ var parameterBounds = map[string]int{
 	"token": 256 << 10, "token_type_hint": 256, "access_token": 256 << 10,
 }
 
-// ParameterBounds returns how long the value of each parameter may be, in bytes.
+// ParameterBounds returns how long each parameter's value may be, in bytes.
 func ParameterBounds() map[string]int {
 	bounds := make(map[string]int, len(parameterBounds))
 	for name, longest := range parameterBounds {
@@ -46,12 +46,12 @@ func TooLong(name, value string) bool {
 	return bounded && len(value) > longest
 }
 
-// CheckBounds refuses parameters that are too long and scopes that are too many or none at all, before anything is done with
-// them. The error is an *Error: invalid_request or invalid_scope.
+// CheckBounds refuses parameters that are too long, and too many or malformed scopes, before anything is done with them. The
+// error is an *Error: invalid_request or invalid_scope.
 func CheckBounds(form map[string][]string) error {
 	for name, values := range form {
 		if slices.ContainsFunc(values, func(value string) bool { return TooLong(name, value) }) {
-			return Errorf(InvalidRequest, "The parameter %s is longer than the %d bytes that it may have.", name, parameterBounds[name])
+			return Errorf(InvalidRequest, "The parameter %s is longer than %d bytes.", name, parameterBounds[name])
 		}
 		if len(values) > MaxScopes && parameterBounds[name] > 0 {
 			return Errorf(InvalidRequest, "The parameter %s is given more than %d times.", name, MaxScopes)
@@ -65,8 +65,8 @@ func CheckBounds(form map[string][]string) error {
 	return nil
 }
 
-// checkScopes holds scopes to their number, and to the grammar of RFC 6749 (3.3). The id of a client in a scope is ours, and
-// may have been given before anybody thought of that.
+// checkScopes checks the number of scopes, and their grammar (RFC 6749, 3.3). A client id in a scope is exempt: it may
+// have been chosen without that grammar in mind.
 func checkScopes(value string) error {
 	scopes := strings.Fields(value)
 	if len(scopes) > MaxScopes {
@@ -74,7 +74,7 @@ func checkScopes(value string) error {
 	}
 	for _, scope := range scopes {
 		if _, audience := AudienceOf(scope); !audience && !isScopeToken(scope) {
-			return Errorf(InvalidScope, "A scope has a character that scopes can't have.")
+			return Errorf(InvalidScope, "A scope has a character that is not allowed in scopes.")
 		}
 	}
 	return nil

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Error codes of RFC 6749 (4.1.2.1, 5.2), RFC 6750 (3.1) and OpenID Connect Core (3.1.2.6), and of others where it is said.
+// Error codes of RFC 6749 (4.1.2.1, 5.2), RFC 6750 (3.1) and OpenID Connect Core (3.1.2.6), unless noted otherwise.
 const (
 	InvalidRequest           = "invalid_request"
 	InvalidClient            = "invalid_client"
@@ -37,31 +37,31 @@ const (
 	TemporarilyUnavailable          = "temporarily_unavailable"
 )
 
-// An Error is what an application is told: a registered code and a sentence for its developer. The cause is for the log
+// An Error is what an application is told: a registered code and a sentence for its developer. The cause goes to the log
 // only.
 type Error struct {
 	Code        string
 	Description string
-	// RetryAfter is how many seconds to wait before the next try; 0 unless there were too many.
+	// RetryAfter is how many seconds to wait before the next request; 0 unless there were too many.
 	RetryAfter int
 	cause      error
 }
 
-// TooMany is the error for who has tried too often and must wait for some seconds (RFC 6585, section 4). No RFC has a code
-// for it at these endpoints; clients know from this one that they may try again.
+// TooMany is the error for too many attempts; the client must wait for some seconds (RFC 6585, section 4). No RFC has a
+// code for that at these endpoints; this one tells clients that they may try again.
 func TooMany(seconds int) *Error {
-	e := Errorf(TemporarilyUnavailable, "There were too many requests. The next may come in %d s.", seconds)
+	e := Errorf(TemporarilyUnavailable, "There were too many requests. Try again in %d s.", seconds)
 	e.RetryAfter = seconds
 	return e
 }
 
-// Failed is the error for a failure of our own, such as a storage that doesn't answer. Whatever an application asks for, it
-// may ask for again after one.
+// Failed is the error for a failure of our own, such as a storage that doesn't answer. The application may always send the
+// same request again.
 func Failed(cause error) *Error {
 	return Errorf(ServerError, "This failed on our side. Try the same request again in a moment.").Because(cause)
 }
 
-// Errorf makes an error with a code and a description for the application's developer; nothing in it may be secret.
+// Errorf returns an error with a code and a description for the application's developer, which must not contain secrets.
 func Errorf(code, format string, args ...any) *Error {
 	return &Error{Code: code, Description: fmt.Sprintf(format, args...)}
 }
@@ -72,7 +72,7 @@ func (e *Error) Because(cause error) *Error {
 	return e
 }
 
-// Error describes the error for the log, its cause included.
+// Error describes the error and its cause, for the log.
 func (e *Error) Error() string {
 	if e.cause == nil {
 		return join(e.Code, e.Description)
@@ -81,7 +81,7 @@ func (e *Error) Error() string {
 	return join(e.Code, join(withoutQuote(strings.TrimSuffix(e.Description, "."), cause), cause))
 }
 
-// withoutQuote returns what a description says beside the beginning of its cause, which it may quote.
+// withoutQuote removes the beginning of the cause from the end of a description that quotes it.
 func withoutQuote(description, cause string) string {
 	if strings.HasPrefix(cause, description) {
 		return ""
@@ -92,7 +92,7 @@ func withoutQuote(description, cause string) string {
 	return description
 }
 
-// join puts a colon between two texts where there are two.
+// join joins two texts with a colon, unless one is empty.
 func join(before, after string) string {
 	if before == "" || after == "" {
 		return before + after
@@ -103,7 +103,7 @@ func join(before, after string) string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Status returns the HTTP status that goes with the code where it is answered directly and not by a redirect.
+// Status returns the code's HTTP status, for answers that are not redirects.
 func (e *Error) Status() int {
 	if e.RetryAfter > 0 {
 		return http.StatusTooManyRequests
@@ -134,7 +134,7 @@ func (e *Error) PublicDescription() string {
 	}, e.Description)
 }
 
-// WriteJSON answers with the error as RFC 6749 (5.2) says. The caller has set the headers that its endpoint needs.
+// WriteJSON answers with the error as in RFC 6749 (5.2). The caller has set the headers that its endpoint needs.
 func (e *Error) WriteJSON(w http.ResponseWriter, status int) {
 	body, err := json.Marshal(struct {
 		Error       string `json:"error"`

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// A Form is the parameters of a request to one of the endpoints that applications call themselves, each given once at
-// most, and with a value: one without counts as omitted (RFC 6749, section 3.2).
+// A Form is the parameters of a request to an endpoint that applications call directly. Each is given at most once, and an
+// empty one counts as omitted (RFC 6749, section 3.2).
 type Form map[string][]string
 
 // Get returns a parameter; empty if it is absent.
@@ -25,7 +25,7 @@ func (f Form) Has(name string) bool { return f.Get(name) != "" }
 // Lists are the parameters that may be repeated (RFC 8693, section 2.1; RFC 8707, section 2).
 var Lists = []string{"audience", "resource"}
 
-// ReadForm reads the parameters of the body; those of the URL don't count (RFC 6749, section 3.2). The error is an *Error:
+// ReadForm reads the parameters of the body; those in the URL are ignored (RFC 6749, section 3.2). The error is an *Error:
 // invalid_request.
 func ReadForm(r *http.Request) (Form, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -53,7 +53,7 @@ func ReadForm(r *http.Request) (Form, error) {
 	return f, nil
 }
 
-// ParseForm parses the form of a request. The error is invalid_request, which says so where the body was too large.
+// ParseForm parses the form of a request. The error is invalid_request, and says so if the body was too large.
 func ParseForm(r *http.Request) *Error {
 	err := r.ParseForm()
 	if err == nil {

@@ -7,17 +7,17 @@ import (
 	"strconv"
 )
 
-// PostOnly answers requests of other methods and reports whether this one may go on.
+// PostOnly refuses requests with other methods, and reports whether this one may go on.
 func PostOnly(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method == http.MethodPost {
 		return true
 	}
 	w.Header().Set("Allow", http.MethodPost)
-	Errorf(InvalidRequest, "This endpoint takes POST only.").WriteJSON(w, http.StatusMethodNotAllowed)
+	Errorf(InvalidRequest, "This endpoint accepts POST only.").WriteJSON(w, http.StatusMethodNotAllowed)
 	return false
 }
 
-// LogAttrs returns what an error has for the log beside its text.
+// LogAttrs returns the log attributes that an error has in addition to its text.
 func LogAttrs(err error) []any {
 	var detailed interface {
 		error
@@ -29,10 +29,10 @@ func LogAttrs(err error) []any {
 	return nil
 }
 
-// TooLarge is the error for a body that is larger than an endpoint takes.
+// TooLarge is the error for a body that is too large for its endpoint.
 func TooLarge() *Error { return Errorf(InvalidRequest, "The body is too large.") }
 
-// WriteStatus answers an application for which a request ends before its endpoint: with 405, 413, or 500.
+// WriteStatus answers an application's request that doesn't reach its endpoint, with 405, 413, 431 or 500.
 func WriteStatus(w http.ResponseWriter, _ *http.Request, status int) {
 	e := Errorf(InvalidRequest, "This endpoint doesn't support this HTTP method.")
 	switch status {
@@ -47,8 +47,8 @@ func WriteStatus(w http.ResponseWriter, _ *http.Request, status int) {
 	e.WriteJSON(w, status)
 }
 
-// Refuse answers a request of an application with an error, and writes its cause to the log. An error that is no *Error
-// is a failure of our own.
+// Refuse answers an application's request with an error, and logs its cause. An error that is not an *Error is a failure of
+// our own.
 func Refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, message string, err error) {
 	var oe *Error
 	if !errors.As(err, &oe) {

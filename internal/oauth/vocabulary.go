@@ -1,5 +1,5 @@
 // Package oauth is the vocabulary of OAuth 2.0 and OpenID Connect that all rooms share: the registered names of grants,
-// scopes and parameters, and the protocol's error.
+// scopes and parameters, and the protocol's errors.
 package oauth
 
 import "strings"
@@ -63,8 +63,8 @@ const (
 // RedirectOutOfBand asks for the code to be shown to the user instead of a redirect.
 const RedirectOutOfBand = "urn:ietf:wg:oauth:2.0:oob"
 
-// DeviceCallback ends the path of the redirect URI by which upstream's device flow comes back to itself; some clients
-// have it registered, with the issuer's path before it or without.
+// DeviceCallback ends the path of the redirect URI that upstream's device flow uses internally; some clients have
+// registered it, with or without the issuer's path before it.
 const DeviceCallback = "/device/callback"
 
 // AudienceOf returns the client id that an audience scope asks for.

@@ -1,2 +1,2 @@
-// Package resident gives back memory that only the start of the program has needed.
+// Package resident returns memory to the kernel that only the program's start needed.
 package resident

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Release lets the kernel forget the pages of the program's code and constants, and the heap that is free. What is needed
-// again comes back from the file, some microseconds for each piece. Half of the pages are those of start-up code: of
-// packages that make themselves ready, and of the storages, connectors and formats that are not configured.
+// Release returns the free heap to the kernel, and the pages of the program's code and constants. Those that are needed
+// again are read back from the file, which takes some microseconds each. Half of the pages are only needed at start: for
+// package initialization, and for the storages, connectors and formats that are not configured.
 func Release() error {
 	debug.FreeOSMemory()
 	maps, err := os.Open("/proc/self/maps")
@@ -26,7 +26,7 @@ func Release() error {
 		return fmt.Errorf("release memory: %w", err)
 	}
 	for _, r := range readOnly(maps, program) {
-		// The mapping is private, read-only and of a file, so that nothing is lost.
+		// The mapping is private, read-only and backed by a file, so nothing is lost.
 		if _, _, errno := unix.Syscall(unix.SYS_MADVISE, r.start, r.end-r.start, unix.MADV_DONTNEED); errno != 0 {
 			return fmt.Errorf("release memory: %w", errno)
 		}
@@ -37,7 +37,7 @@ func Release() error {
 // A region is part of the address space.
 type region struct{ start, end uintptr }
 
-// readOnly returns where a file is mapped so that it can't be written to; see proc_pid_maps(5).
+// readOnly returns the read-only mappings of a file; see proc_pid_maps(5).
 func readOnly(maps io.Reader, file string) []region {
 	var found []region
 	for lines := bufio.NewScanner(maps); lines.Scan(); {

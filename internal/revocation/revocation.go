@@ -1,4 +1,4 @@
-// Package revocation lets applications give back tokens that they need no more (RFC 7009).
+// Package revocation lets applications revoke tokens that they no longer need (RFC 7009).
 package revocation
 
 import (
@@ -12,7 +12,7 @@ import (
 	"dex/internal/token"
 )
 
-// Config is what the endpoint is made of.
+// Config is what the endpoint needs.
 type Config struct {
 	Clients     *client.Registry
 	Families    *token.Families
@@ -38,7 +38,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		oauth.Refuse(w, r, e.cfg.Log, "revocation request refused", err)
 		return
 	}
-	// Some libraries look at the type before they see that there is nothing.
+	// Some libraries look at the type before they notice that the body is empty.
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
@@ -57,18 +57,18 @@ func (e *Endpoint) serve(r *http.Request) error {
 	if text == "" {
 		return oauth.Errorf(oauth.InvalidRequest, "The parameter token is missing.")
 	}
-	// The two kinds can be told apart, so token_type_hint need not be believed.
+	// The two kinds can be told apart, so token_type_hint is not needed.
 	err = e.revokeJWT(r.Context(), c, text)
 	if errors.Is(err, token.ErrRefused) {
 		err = e.revokeLogin(r.Context(), c, text)
 	}
 	if errors.Is(err, token.ErrRefused) {
-		return nil // a token that is good for nothing has been revoked already (section 2.2)
+		return nil // an invalid token needs no revocation (section 2.2)
 	}
 	return err
 }
 
-// revokeJWT revokes an access token, or an ID token, which UserInfo takes as well.
+// revokeJWT revokes an access token, or an ID token, which UserInfo may accept too.
 func (e *Endpoint) revokeJWT(ctx context.Context, c *client.Client, text string) error {
 	verified, err := e.cfg.Verifier.Verify(ctx, text)
 	if err != nil {
@@ -80,7 +80,7 @@ func (e *Endpoint) revokeJWT(ctx context.Context, c *client.Client, text string)
 	return e.cfg.Revocations.RevokeToken(ctx, &verified.Claims)
 }
 
-// revokeLogin ends the login of a refresh token, and with it all its tokens (section 2.1).
+// revokeLogin ends the login of a refresh token, and with it all of its tokens (section 2.1).
 func (e *Endpoint) revokeLogin(ctx context.Context, c *client.Client, text string) error {
 	found, err := e.cfg.Families.Inspect(ctx, text)
 	if err != nil {
@@ -95,7 +95,7 @@ func (e *Endpoint) revokeLogin(ctx context.Context, c *client.Client, text strin
 	return e.cfg.Families.End(ctx, found.FamilyID)
 }
 
-// foreign refuses a client that holds a token of another one (section 2.1), and tells the operator.
+// foreign refuses to revoke another client's token (section 2.1), and tells the operator.
 func (e *Endpoint) foreign(ctx context.Context, c *client.Client, owner string) error {
 	e.cfg.Log.WarnContext(ctx, "client tried to revoke another client's token", "client_id", c.ID, "owner", owner)
 	return oauth.Errorf(oauth.InvalidGrant, "The token was issued to another client.")

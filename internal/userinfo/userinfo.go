@@ -1,4 +1,4 @@
-// Package userinfo tells applications what their access token says about its user (OpenID Connect Core, section 5.3).
+// Package userinfo returns the claims about the user in an access token (OpenID Connect Core, section 5.3).
 package userinfo
 
 import (
@@ -13,12 +13,12 @@ import (
 	"dex/internal/token"
 )
 
-// Config is what the endpoint is made of.
+// Config is what the endpoint needs.
 type Config struct {
 	Verifier *token.Verifier
 	Log      *slog.Logger
-	// Strict takes access tokens only, and answers with the claims about the user only, as the standard has it. Otherwise
-	// ID tokens do as well, and the answer is the token's whole payload, as upstream has it.
+	// Strict accepts only access tokens, and answers only with claims about the user, as the standard says. Otherwise ID
+	// tokens are accepted too, and the answer is the token's whole payload, as upstream does.
 	Strict bool
 }
 
@@ -38,7 +38,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if bearer == "" {
-		// Who shows nothing is told how, and no error code (RFC 6750, section 3.1).
+		// Without a token there is a challenge, but no error code in it (RFC 6750, section 3.1).
 		w.Header().Set("WWW-Authenticate", `Bearer realm="dex"`)
 		oauth.Errorf(oauth.InvalidToken, "A bearer token is required.").WriteJSON(w, http.StatusUnauthorized)
 		return
@@ -54,7 +54,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if e.cfg.Strict && !verified.IsAccessToken() {
-		challenge(w, oauth.Errorf(oauth.InvalidToken, "The token is no access token."))
+		challenge(w, oauth.Errorf(oauth.InvalidToken, "The token is not an access token."))
 		return
 	}
 	if !verified.Has(oauth.ScopeOpenID) {
@@ -72,7 +72,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	oauth.WriteJSON(w, http.StatusOK, body)
 }
 
-// userClaims returns the claims about the user. The token has those of its scopes only.
+// userClaims returns the claims about the user. The token has only those that its scopes allow.
 func userClaims(v *token.Verified) ([]byte, error) {
 	return json.Marshal(struct {
 		Subject           string          `json:"sub"`
@@ -85,7 +85,7 @@ func userClaims(v *token.Verified) ([]byte, error) {
 	}{v.Subject, v.Email, v.EmailVerified, v.Groups, v.Name, v.PreferredUsername, v.Federated})
 }
 
-// presented returns the token of a request, from the header or, for POST, from the body (RFC 6750, sections 2.1, 2.2).
+// presented returns the token in a request's header or, for POST, in its body (RFC 6750, sections 2.1, 2.2).
 func presented(r *http.Request) (string, *oauth.Error) {
 	scheme, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
