@@ -56,7 +56,7 @@ var _ = faulttest.Add("K10", func(t *testing.T) {
 		jose.PS256: {&relyingparty.Client{ID: "dex", Method: relyingparty.AuthPrivateKey, Key: file, KeyAlgorithm: jose.PS256}, key.Public()},
 		jose.RS256: {&relyingparty.Client{ID: "dex", Method: relyingparty.AuthPrivateKey, Key: file}, key.Public()},
 	} {
-		if _, err := c.us.Over(client).Ask(t.Context(), s.URL, nil, url.Values{"code": {"x"}}); err != nil {
+		if _, err := c.us.Over(client).Ask(t.Context(), relyingparty.Endpoint{URL: s.URL}, url.Values{"code": {"x"}}); err != nil {
 			t.Errorf("%s: %v", alg, err)
 			continue
 		}
@@ -76,7 +76,7 @@ var _ = faulttest.Add("K10", func(t *testing.T) {
 		}
 	}
 	wrong := &relyingparty.Client{ID: "dex", Method: relyingparty.AuthPrivateKey, Key: file, KeyAlgorithm: jose.ES256}
-	if _, err := wrong.Over(client).Ask(t.Context(), s.URL, nil, nil); err == nil {
+	if _, err := wrong.Over(client).Ask(t.Context(), relyingparty.Endpoint{URL: s.URL}, nil); err == nil {
 		t.Error("ES256 with an RSA key")
 	}
 })

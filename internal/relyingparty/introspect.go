@@ -13,13 +13,12 @@ import (
 // ErrInactive says that a provider doesn't take a token as valid, or not for us.
 var ErrInactive = errors.New("the provider says that the token is not active")
 
-// Introspect asks a provider about an access token (RFC 7662), in our own name. The provider says that its endpoint has the
-// methods of authentication.
-func (c *Client) Introspect(ctx context.Context, endpoint string, methods []string, token string) (Claims, error) {
+// Introspect asks a provider about an access token (RFC 7662), in our own name.
+func (c *Client) Introspect(ctx context.Context, at Endpoint, token string) (Claims, error) {
 	params := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
 	var answer *outbound.Answer
-	err := c.eitherWay(methods, func(method string) (err error) {
-		if answer, err = c.post(ctx, endpoint, endpoint, method, params); err == nil && answer.Status != http.StatusOK {
+	err := c.eitherWay(at.Methods, func(method string) (err error) {
+		if answer, err = c.post(ctx, at.URL, at.URL, method, params); err == nil && answer.Status != http.StatusOK {
 			err = readRefusal(answer)
 		}
 		return err

@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"dex/internal/connector"
 	"dex/internal/outbound"
@@ -20,6 +22,8 @@ type Tokens struct {
 	Type    string `json:"token_type"`
 	Refresh string `json:"refresh_token"`
 	ID      string `json:"id_token"`
+	// Expiry is when the access token ends; zero where the provider doesn't say, and then it may never.
+	Expiry time.Time `json:"-"`
 }
 
 // A Refusal is an answer of the provider that is an error (RFC 6749, section 5.2), or nothing that can be used.
@@ -59,15 +63,14 @@ func RefusalCode(err error) string {
 	return ""
 }
 
-// Ask makes a request to a token endpoint whose provider says that it has the methods of authentication. Its error may be a
-// *Refusal.
-func (c *Client) Ask(ctx context.Context, endpoint string, methods []string, params url.Values) (*Tokens, error) {
-	if endpoint == "" {
+// Ask makes a request to a token endpoint. Its error may be a *Refusal.
+func (c *Client) Ask(ctx context.Context, at Endpoint, params url.Values) (*Tokens, error) {
+	if at.URL == "" {
 		return nil, errors.New("token request: the provider has no token endpoint")
 	}
 	var given *Tokens
-	err := c.eitherWay(methods, func(method string) error {
-		answer, err := c.post(ctx, endpoint, endpoint, method, params)
+	err := c.eitherWay(at.Methods, func(method string) error {
+		answer, err := c.post(ctx, at.URL, at.URL, method, params)
 		if err != nil {
 			return err
 		}
@@ -81,12 +84,12 @@ func (c *Client) Ask(ctx context.Context, endpoint string, methods []string, par
 }
 
 // Push leaves the parameters of an authorization request with the provider, and returns the name under which it finds them
-// (RFC 9126). The token endpoint is whom assertions are made for.
+// (RFC 9126). Assertions are made for the token endpoint.
 func (c *Client) Push(
-	ctx context.Context, endpoint, tokenEndpoint string, methods []string, params url.Values,
+	ctx context.Context, at Endpoint, tokenEndpoint string, params url.Values,
 ) (requestURI string, err error) {
-	err = c.eitherWay(methods, func(method string) error {
-		answer, err := c.post(ctx, endpoint, tokenEndpoint, method, params)
+	err = c.eitherWay(at.Methods, func(method string) error {
+		answer, err := c.post(ctx, at.URL, tokenEndpoint, method, params)
 		if err != nil {
 			return err
 		}
@@ -106,9 +109,9 @@ func (c *Client) Push(
 	return requestURI, nil
 }
 
-// CodeError returns what an error of a token request with a code is. A code that is refused is not the provider's fault, nor
+// codeError returns what an error of a token request with a code is. A code that is refused is not the provider's fault, nor
 // ours: the browser has brought an old one, or somebody has made it up.
-func CodeError(err error) error {
+func codeError(err error) error {
 	if RefusalCode(err) == "invalid_grant" {
 		return &connector.BadToken{Reason: "the provider refuses the code that the browser has brought", Cause: err}
 	}
@@ -123,8 +126,8 @@ var comeBack = []string{
 	"bad_refresh_token", "invalid_refresh_token", "not_allowed",
 }
 
-// RefreshError returns what an error of a token request with a refresh token is: ErrGone where the user has to sign in again.
-func RefreshError(err error) error {
+// refreshError returns what an error of a token request with a refresh token is: ErrGone where the user has to sign in again.
+func refreshError(err error) error {
 	refused, ok := errors.AsType[*Refusal](err)
 	if !ok || connector.OutcomeOf(err) == connector.Unavailable {
 		return err
@@ -137,6 +140,18 @@ func RefreshError(err error) error {
 	return err
 }
 
+// longestLife is more than any token lives, in seconds.
+const longestLife = 1 << 31
+
+// expiry returns when a token ends that lives for a number of seconds; zero if that is no positive number.
+func expiry(seconds string) time.Time {
+	life, err := strconv.ParseFloat(seconds, 64)
+	if err != nil || !(life >= 1) { // NaN is neither
+		return time.Time{}
+	}
+	return time.Now().Add(time.Duration(min(life, longestLife)) * time.Second)
+}
+
 // readTokens reads an answer, in JSON or as a form, as old providers have it.
 func readTokens(answer *outbound.Answer) (*Tokens, error) {
 	var t Tokens
@@ -146,13 +161,21 @@ func readTokens(answer *outbound.Answer) (*Tokens, error) {
 		if err != nil {
 			return nil, &Refusal{Status: answer.Status, Description: "the answer is no form"}
 		}
-		t = Tokens{form.Get("access_token"), form.Get("token_type"), form.Get("refresh_token"), form.Get("id_token")}
+		t = Tokens{
+			Access: form.Get("access_token"), Type: form.Get("token_type"), Refresh: form.Get("refresh_token"), ID: form.Get("id_token"),
+			Expiry: expiry(form.Get("expires_in")),
+		}
 		e = &Refusal{Code: form.Get("error"), Description: form.Get("error_description")}
 	} else {
 		e = readRefusal(answer)
 		if err := json.Unmarshal(answer.Body, &t); err != nil && e.Code == "" && e.Description == "" {
 			t, e.Description = Tokens{}, "the answer can't be read"
 		}
+		var life struct {
+			Seconds json.RawMessage `json:"expires_in"`
+		}
+		_ = json.Unmarshal(answer.Body, &life) // was read once already
+		t.Expiry = expiry(strings.Trim(string(life.Seconds), `"`))
 	}
 	e.Status = answer.Status
 	switch {

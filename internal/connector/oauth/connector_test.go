@@ -283,13 +283,13 @@ func TestRefresh(t *testing.T) {
 	p.userInfo = `{"id": "u", "user_name": "Old", "groups": ["a"]}`
 	c := p.open(object{"allowedGroups": []string{"a"}})
 	id, err := p.signIn(c, offline)
-	if err != nil || string(id.Data) != `{"AccessToken":"access","RefreshToken":"refresh"}` {
+	if err != nil || string(id.Data) != `{"accessToken":"access","refreshToken":"refresh"}` {
 		t.Fatalf("%s, %v", id.Data, err)
 	}
 	p.answer = object{"access_token": "access 2"}
 	p.userInfo = `{"id": "u", "user_name": "New", "groups": ["a", "b"]}`
 	got, err := c.Refresh(t.Context(), offline, id)
-	want := connector.Identity{UserID: "u", Username: "New", Groups: []string{"a"}, Data: []byte(`{"AccessToken":"access 2","RefreshToken":"refresh"}`)}
+	want := connector.Identity{UserID: "u", Username: "New", Groups: []string{"a"}, Data: []byte(`{"accessToken":"access 2","refreshToken":"refresh"}`)}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" || p.form.Get("refresh_token") != "refresh" {
 		t.Errorf("%v, %v: %s", p.form, err, diff)
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -23,14 +22,13 @@ import (
 
 // connection is a connector to a provider.
 type connection struct {
-	cfg         *Config
-	callbackURL string // where the provider sends the browser back
-	callbackErr error  // why it can't
-	log         *slog.Logger
-	client      *http.Client
-	discovery   *discovery
-	keys        *keyset
-	tokens      *relyingparty.Client
+	cfg       *Config
+	callback  relyingparty.Callback
+	log       *slog.Logger
+	client    *http.Client
+	discovery *discovery
+	keys      *keyset
+	tokens    *relyingparty.Client
 }
 
 var (
@@ -56,21 +54,12 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 			return nil, fmt.Errorf("decryptionKey: %w", err)
 		}
 	}
-	callbackURL, err := relyingparty.CallbackURL(c.RedirectURI, env)
-	if err != nil {
-		env.Log.WarnContext(ctx, "nobody can log in", "err", err)
-	}
 	return &connection{
-		cfg: c, callbackURL: callbackURL, callbackErr: err, log: env.Log, client: client,
+		cfg: c, callback: relyingparty.NewCallback(ctx, c.RedirectURI, env), log: env.Log, client: client,
 		discovery: &discovery{cfg: c, client: client, log: env.Log},
 		keys:      &keyset{client: client, ignoreUse: c.InsecureIgnoreKeyUse, maxAge: c.maxKeyAge()},
 		tokens:    us,
 	}, nil
-}
-
-// ask makes a token request.
-func (c *connection) ask(ctx context.Context, m *metadata, params url.Values) (*relyingparty.Tokens, error) {
-	return c.tokens.Ask(ctx, m.TokenURL, m.AuthMethods, params)
 }
 
 // Probe reads what the provider says of itself, anew each time, so that changes are noticed.
@@ -101,18 +90,18 @@ func (c *connection) Begin(ctx context.Context, r connector.LoginRequest) (conne
 	if c.cfg.ClientID == "" {
 		return connector.Redirect{}, errors.New("the connector has no clientID: it exchanges tokens only")
 	}
-	if c.callbackErr != nil {
-		return connector.Redirect{}, c.callbackErr
+	callbackURL, err := c.callback.URL()
+	if err != nil {
+		return connector.Redirect{}, err
 	}
 	m, err := c.discovery.get(ctx)
 	if err != nil {
 		return connector.Redirect{}, err
 	}
-	target, err := url.Parse(m.AuthURL)
-	if err != nil || !outbound.IsURL(m.AuthURL) {
+	if !outbound.IsURL(m.AuthURL) {
 		return connector.Redirect{}, fmt.Errorf("the provider's authorization_endpoint is %q", m.AuthURL)
 	}
-	params, t := c.request(m, r)
+	params, t := c.request(m, callbackURL, r)
 	data, err := json.Marshal(t)
 	if err != nil {
 		return connector.Redirect{}, fmt.Errorf("encode login: %w", err)
@@ -125,17 +114,15 @@ func (c *connection) Begin(ctx context.Context, r connector.LoginRequest) (conne
 		}
 		return connector.Redirect{}, err
 	}
-	query := target.Query()
-	maps.Copy(query, params)
-	target.RawQuery = query.Encode()
-	return connector.Redirect{URL: target.String(), Data: data}, nil
+	target, err := relyingparty.WithParams(m.AuthURL, params)
+	return connector.Redirect{URL: target, Data: data}, err
 }
 
 // request returns the parameters of an authorization request (OpenID Connect Core, section 3.1.2.1), and what has to be known
 // when the browser comes back.
-func (c *connection) request(m *metadata, r connector.LoginRequest) (url.Values, trip) {
+func (c *connection) request(m *metadata, callbackURL string, r connector.LoginRequest) (url.Values, trip) {
 	params := url.Values{
-		"client_id": {c.cfg.ClientID}, "redirect_uri": {c.callbackURL}, "response_type": {"code"}, "state": {r.State},
+		"client_id": {c.cfg.ClientID}, "redirect_uri": {callbackURL}, "response_type": {"code"}, "state": {r.State},
 		"scope": {strings.Join(c.scopesFor(r), " ")},
 	}
 	var t trip
@@ -157,7 +144,7 @@ func (c *connection) pushed(ctx context.Context, m *metadata, params url.Values)
 	case m.PushURL == "":
 		return nil, errors.New("the provider's metadata have no pushed_authorization_request_endpoint")
 	}
-	uri, err := c.tokens.Push(ctx, m.PushURL, m.TokenURL, m.AuthMethods, params)
+	uri, err := c.tokens.Push(ctx, relyingparty.Endpoint{URL: m.PushURL, Methods: m.AuthMethods}, m.TokenURL, params)
 	if err != nil {
 		return nil, err
 	}
@@ -228,7 +215,7 @@ func (c *Config) challengeMethod(m *metadata) string {
 
 // HandleCallback implements connector.Callback.
 func (c *connection) HandleCallback(ctx context.Context, r connector.Return) (connector.Identity, error) {
-	if err := relyingparty.CheckReturn(c.callbackURL, r); err != nil {
+	if err := c.callback.Check(r); err != nil {
 		return connector.Identity{}, err
 	}
 	var t trip
@@ -259,13 +246,9 @@ func (c *connection) HandleCallback(ctx context.Context, r connector.Return) (co
 
 // redeem exchanges a code for tokens, one of which is an ID token.
 func (c *connection) redeem(ctx context.Context, m *metadata, code, verifier string) (*relyingparty.Tokens, error) {
-	params := url.Values{"grant_type": {oauth.GrantAuthorizationCode}, "code": {code}, "redirect_uri": {c.callbackURL}}
-	if verifier != "" {
-		params.Set("code_verifier", verifier)
-	}
-	given, err := c.ask(ctx, m, params)
+	given, err := c.tokens.Redeem(ctx, m.tokenEndpoint(), c.callback, code, verifier)
 	if err != nil {
-		return nil, c.withoutOfflineIf(relyingparty.RefusalCode(err), relyingparty.CodeError(err))
+		return nil, c.withoutOfflineIf(relyingparty.RefusalCode(err), err)
 	}
 	if given.ID == "" {
 		return nil, errors.New("the provider gave no ID token")
@@ -278,13 +261,7 @@ func (c *connection) checkAnswer(m *metadata, answer url.Values) error {
 	if err := c.checkSender(m, answer.Get("iss")); err != nil {
 		return err
 	}
-	if err := relyingparty.AnswerError(answer); err != nil {
-		return err
-	}
-	if answer.Get("code") == "" {
-		return &connector.BadToken{Reason: "the provider's answer has no code"}
-	}
-	return nil
+	return relyingparty.CheckAnswer(answer)
 }
 
 // checkSender holds an answer to the provider that was asked (RFC 9207): one of another must not be taken for one of this.

@@ -17,6 +17,7 @@ import (
 
 	"dex/internal/connector"
 	"dex/internal/outbound"
+	"dex/internal/relyingparty"
 )
 
 // metadata is what a provider says of itself (OpenID Connect Discovery, section 3).
@@ -38,6 +39,10 @@ type metadata struct {
 	AnswersWithIss bool   `json:"authorization_response_iss_parameter_supported"` // RFC 9207
 	PushURL        string `json:"pushed_authorization_request_endpoint"`          // this and the next: RFC 9126
 	RequiresPushed bool   `json:"require_pushed_authorization_requests"`
+}
+
+func (m *metadata) tokenEndpoint() relyingparty.Endpoint {
+	return relyingparty.Endpoint{URL: m.TokenURL, Methods: m.AuthMethods}
 }
 
 // Bounds of the pause after the provider could not be read, which doubles each time.

@@ -88,7 +88,7 @@ func (c *connection) introspected(ctx context.Context, m *metadata, t connector.
 	if m.IntrospectionURL == "" {
 		return connector.Identity{}, errors.New("the provider's metadata have no introspection_endpoint")
 	}
-	said, err := c.tokens.Introspect(ctx, m.IntrospectionURL, m.IntrospectionAuthMethods, t.Token)
+	said, err := c.tokens.Introspect(ctx, relyingparty.Endpoint{URL: m.IntrospectionURL, Methods: m.IntrospectionAuthMethods}, t.Token)
 	if errors.Is(err, relyingparty.ErrInactive) {
 		return connector.Identity{}, &connector.BadToken{Reason: "the provider says that it is not active; it may have expired", Cause: err}
 	}

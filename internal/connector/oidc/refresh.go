@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 
 	"dex/internal/connector"
-	"dex/internal/oauth"
 	"dex/internal/relyingparty"
 )
 
@@ -28,15 +26,11 @@ func (c *connection) Refresh(ctx context.Context, _ connector.Scopes, last conne
 	if err != nil {
 		return connector.Identity{}, err
 	}
-	given, err := c.ask(ctx, m, url.Values{
-		"grant_type": {oauth.GrantRefreshToken}, "refresh_token": {string(kept.RefreshToken)},
-	})
+	given, err := c.tokens.Renew(ctx, m.tokenEndpoint(), string(kept.RefreshToken))
 	if err != nil {
-		return connector.Identity{}, relyingparty.RefreshError(err)
+		return connector.Identity{}, err
 	}
-	if given.Refresh != "" { // else the old one goes on
-		kept.RefreshToken = []byte(given.Refresh)
-	}
+	kept.RefreshToken = []byte(given.Refresh)
 	fresh, err := c.renewed(ctx, m, given, &kept, last)
 	if err == nil && fresh.UserID != last.UserID {
 		err = errAnother

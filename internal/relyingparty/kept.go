@@ -1,0 +1,49 @@
+package relyingparty
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"dex/internal/connector"
+)
+
+// kept is what is kept of a login, to ask the provider again later. Upstream's connectors write the same members, in this case
+// or another, and not all of them.
+type kept struct {
+	AccessToken  string    `json:"accessToken"`
+	RefreshToken string    `json:"refreshToken,omitempty"`
+	Expiry       time.Time `json:"expiry,omitzero"`
+}
+
+// maxKept bounds what is kept, in bytes.
+const maxKept = 64 << 10
+
+// Keep returns what is to be kept of the tokens as connector data.
+func (t *Tokens) Keep() ([]byte, error) {
+	data, err := json.Marshal(kept{t.Access, t.Refresh, t.Expiry})
+	if err != nil {
+		return nil, fmt.Errorf("encode tokens: %w", err)
+	}
+	if len(data) > maxKept {
+		return nil, fmt.Errorf("the provider's tokens are longer than %d bytes", maxKept)
+	}
+	return data, nil
+}
+
+// Kept returns the tokens that were kept of a login. Without any the error is connector.ErrGone.
+func Kept(data []byte) (*Tokens, error) {
+	var k kept
+	if err := json.Unmarshal(data, &k); err != nil || k.AccessToken == "" && k.RefreshToken == "" {
+		return nil, fmt.Errorf("%w: nothing was kept of the login", connector.ErrGone)
+	}
+	return &Tokens{Access: k.AccessToken, Type: "Bearer", Refresh: k.RefreshToken, Expiry: k.Expiry}, nil
+}
+
+// spent is how long before its end an access token is no longer used: a call takes a while.
+const spent = 10 * time.Second
+
+// Usable reports whether the access token can be shown to the provider, as far as its expiry says.
+func (t *Tokens) Usable() bool {
+	return t.Access != "" && (t.Expiry.IsZero() || time.Until(t.Expiry) > spent)
+}
