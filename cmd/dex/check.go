@@ -16,15 +16,15 @@ func newCheck() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [flags] FILE",
 		Short: "Check a configuration and report every mistake in it",
-		Long: `Check a configuration and report every mistake in it, a line each:
+		Long: `Check a configuration and report every mistake in it, one per line:
 
   error: FILE:LINE:COLUMN: KEY: what is wrong, what is allowed
 
-Warnings leave the configuration usable. The exit status is 0 when there are
+A configuration with warnings can be used. The exit status is 0 if there are
 no errors, and 2 otherwise. FILE may be - for standard input. Files that the
 configuration names, such as certificates, keys and templates, are read too:
-run it as the user that the server runs as, or with --no-files where they
-aren't. Nothing is connected to and nothing is written.`,
+run this as the user that the server runs as, or with --no-files where they
+don't exist. It makes no connections and writes nothing.`,
 		Args: operands("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cmd.SilenceUsage = true

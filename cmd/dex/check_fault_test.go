@@ -17,7 +17,7 @@ import (
 	"dex/internal/faulttest"
 )
 
-// The check passed files that serve then refused: themes, templates, certificates, authorities, SQLite's folder.
+// The check accepted files that serve then refused: themes, templates, certificates, authorities, SQLite's folder.
 var _ = faulttest.Add("N10", func(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }

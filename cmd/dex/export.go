@@ -20,7 +20,7 @@ import (
 	"dex/internal/transfer"
 )
 
-// standardStream stands for standard input or output in the place of a file.
+// standardStream stands for standard input or output instead of a file.
 const standardStream = "-"
 
 func newExport() *cobra.Command {
@@ -29,10 +29,10 @@ func newExport() *cobra.Command {
 		Use:   "export [flags] CONFIG",
 		Short: "Write what the storage holds to a file, to keep or to import elsewhere",
 		Long: `Write what the storage of the configuration in CONFIG holds to a file: signing
-keys, clients, users, connectors and the logins that can be prolonged. Logins
-that are under way are left out.
+keys, clients, users, connectors and logins with refresh tokens. Logins in
+progress are left out.
 
-The file holds secrets. It is readable by its owner only, and sealed with the
+The file holds secrets. Only its owner can read it, and it is sealed with the
 storage key if there is one.`,
 		Example: "  dex export config.yaml --output backup.jsonl",
 		Args:    operands("CONFIG"),
@@ -45,7 +45,7 @@ storage key if there is one.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&o.output, "output", "o", "dex-export.jsonl", "write to this file, or - for standard output")
-	flags.BoolVar(&o.force, "force", false, "replace the file if there is one, once the new one is whole")
+	flags.BoolVar(&o.force, "force", false, "replace an existing file once the new one is complete")
 	flags.BoolVar(&o.clear, "clear", false, "don't seal the file with the storage key")
 	return cmd
 }
@@ -62,7 +62,7 @@ func (o exportOptions) run(ctx context.Context, cmd *cobra.Command, s store.Stor
 		return err
 	}
 	if keys == nil {
-		fmt.Fprintln(stderr, "warning: the export is not sealed; whoever reads it has all secrets")
+		fmt.Fprintln(stderr, "warning: the export is not sealed; anyone who can read it has all secrets")
 	}
 	p := newProgress(stderr)
 	counts, err := o.write(cmd.OutOrStdout(), func(w io.Writer) (transfer.Counts, error) {
@@ -82,7 +82,7 @@ func (o exportOptions) run(ctx context.Context, cmd *cobra.Command, s store.Stor
 	return nil
 }
 
-// keys returns what the file is sealed with; nil for nothing.
+// keys returns what the file is sealed with; nil if it isn't.
 func (o exportOptions) keys(s store.Store) (*sealed.Keys, error) {
 	if o.clear {
 		return nil, nil // as Export wants it
@@ -94,17 +94,17 @@ func (o exportOptions) keys(s store.Store) (*sealed.Keys, error) {
 	return &keys, nil
 }
 
-// storageKeys returns the keys that a storage was opened with. Secrets must not get out in clear because nobody could say
-// whether there is a key.
+// storageKeys returns the keys that a storage was opened with. It fails rather than guess, so that secrets are never
+// written in clear by mistake.
 func storageKeys(s store.Store) (sealed.Keys, error) {
 	keys, ok := sealed.KeysOf(s)
 	if !ok {
-		return sealed.Keys{}, errors.New("the storage was opened without its seal; this is a fault of the program")
+		return sealed.Keys{}, errors.New("the storage was opened without its seal; this is a bug in Dex")
 	}
 	return keys, nil
 }
 
-// write gives the export its file. What is not whole does not stay.
+// write writes the export to its file, and removes an incomplete one.
 func (o exportOptions) write(
 	stdout io.Writer, export func(io.Writer) (transfer.Counts, error),
 ) (transfer.Counts, error) {
@@ -129,7 +129,7 @@ func (o exportOptions) write(
 	return counts, nil
 }
 
-// create makes the file, or one beside it that shall take its place.
+// create creates the file, or a temporary one beside it that will replace it.
 func (o exportOptions) create() (*os.File, error) {
 	if o.force {
 		return os.CreateTemp(filepath.Dir(o.output), filepath.Base(o.output)+".*") // mode 0600
@@ -141,7 +141,7 @@ func (o exportOptions) create() (*os.File, error) {
 	return f, err
 }
 
-// withStorage opens the storage of a configuration for a command, until it is done or a signal ends it.
+// withStorage opens the storage of a configuration for a command, until the command is done or a signal ends it.
 func withStorage(cmd *cobra.Command, file string, do func(ctx context.Context, s store.Store) error) error {
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -155,7 +155,7 @@ func withStorage(cmd *cobra.Command, file string, do func(ctx context.Context, s
 		return unusable(problems)
 	}
 	if plan.Config.Storage.Type == "memory" {
-		return errors.New("storage.type is memory: what it holds is within the server and nowhere else")
+		return errors.New("storage.type is memory: only the running server has what it holds")
 	}
 	s, err := plan.OpenStore(ctx, newLogger(plan.Config.Logger))
 	if err != nil {
@@ -164,7 +164,7 @@ func withStorage(cmd *cobra.Command, file string, do func(ctx context.Context, s
 	return errors.Join(do(ctx, s), s.Close())
 }
 
-// progress tells how far a command is, at most once a second.
+// progress prints a command's progress, at most once a second.
 type progress struct {
 	out  io.Writer
 	last time.Time

@@ -28,8 +28,8 @@ func newHashPassword() *cobra.Command {
 		Short: "Read a password and print its bcrypt hash, for staticPasswords",
 		Long: `Read a password and print its bcrypt hash, for staticPasswords.
 
-On a terminal the password is asked for twice and not shown. Otherwise it is
-the first line of standard input.`,
+On a terminal it asks for the password twice, without showing it. Otherwise the
+password is the first line of standard input.`,
 		Args: operands(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cmd.SilenceUsage = true
@@ -78,15 +78,15 @@ func askPassword(in io.Reader, prompts io.Writer) ([]byte, error) {
 	return askOnTerminal(f, prompts)
 }
 
-// askOnTerminal asks twice. The terminal stops showing what is typed before it is asked for, so that nothing is seen of
-// an answer that comes at once.
+// askOnTerminal asks twice. The terminal's echo is off before the prompt, so that even a password typed at once is not
+// shown.
 func askOnTerminal(f *os.File, prompts io.Writer) ([]byte, error) {
 	fd := int(f.Fd())
 	shown, err := term.MakeRaw(fd)
 	if err != nil {
 		return nil, fmt.Errorf("hide the password: %w", err)
 	}
-	defer term.Restore(fd, shown) //nolint:errcheck // the terminal is gone: nobody is left to tell
+	defer term.Restore(fd, shown) //nolint:errcheck // fails only if the terminal is gone
 	terminal := term.NewTerminal(struct {
 		io.Reader
 		io.Writer
@@ -100,14 +100,14 @@ func askOnTerminal(f *os.File, prompts io.Writer) ([]byte, error) {
 		return nil, err
 	}
 	if subtle.ConstantTimeCompare(first, second) != 1 {
-		return nil, errors.New("the two passwords differ")
+		return nil, errors.New("the two passwords are different")
 	}
 	return first, nil
 }
 
 func askHidden(terminal *term.Terminal, label string) ([]byte, error) {
 	password, err := terminal.ReadPassword(label)
-	if errors.Is(err, io.EOF) { // what Ctrl-C and Ctrl-D come to
+	if errors.Is(err, io.EOF) { // Ctrl-C or Ctrl-D
 		return nil, errors.New("no password was entered")
 	}
 	if err != nil {

@@ -17,17 +17,17 @@ func newImport() *cobra.Command {
 	var overwrite, checkOnly bool
 	cmd := &cobra.Command{
 		Use:   "import [flags] CONFIG FILE",
-		Short: "Write what dex export has written to a file into the storage",
-		Long: `Write what dex export has written to FILE, or standard input for -, into the
-storage of the configuration in CONFIG, which may be of another type.
+		Short: "Import a file that dex export has written into the storage",
+		Long: `Import FILE, which dex export has written, or standard input for -, into the
+		storage of the configuration in CONFIG, which may be of another type.
 
-The file is checked whole, and compared with what is in the storage, before
-anything is written. Records that are there already are left alone; where one
-of them differs, nothing is written without --overwrite. An import that was
-interrupted is finished by another one.
+		The whole file is checked and compared with the storage before anything is
+		written. Records that exist already are left alone; if one of them differs,
+		nothing is written without --overwrite. To finish an interrupted import, run it
+		again.
 
-No server should use the storage meanwhile. A sealed file needs the storage key
-that it was sealed with.`,
+		No server should use the storage meanwhile. A sealed file needs the storage key
+		that it was sealed with.`,
 		Example: "  dex import new-config.yaml backup.jsonl",
 		Args:    operands("CONFIG", "FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -46,8 +46,8 @@ that it was sealed with.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&overwrite, "overwrite", false, "replace records that differ by those of the file")
-	flags.BoolVar(&checkOnly, "check", false, "say what would be done, and write nothing")
+	flags.BoolVar(&overwrite, "overwrite", false, "replace records that differ with those in the file")
+	flags.BoolVar(&checkOnly, "check", false, "only show what would be done")
 	return cmd
 }
 
@@ -89,12 +89,12 @@ func reportImport(out io.Writer, counts transfer.Counts, checkOnly bool) {
 			kind, n.Records, n.Created, n.Same, n.Replaced, n.Conflicts, n.Expired)
 	}
 	if checkOnly {
-		fmt.Fprintln(out, "These are what an import would do.")
+		fmt.Fprintln(out, "This is what an import would do.")
 	}
 }
 
-// openImport opens a file that is read several times. Standard input is kept in a file meanwhile, which nobody else can
-// read or find.
+// openImport opens a file that can be read several times. Standard input is copied to a temporary file, which nobody else
+// can find or read.
 func openImport(name string, stdin io.Reader) (f *os.File, done func(), err error) {
 	if name != standardStream {
 		f, err = os.Open(name) //nolint:gosec // the operator names it
@@ -107,7 +107,7 @@ func openImport(name string, stdin io.Reader) (f *os.File, done func(), err erro
 	if err != nil {
 		return nil, nil, fmt.Errorf("keep standard input: %w", err)
 	}
-	_ = os.Remove(f.Name()) // open is enough, and nothing is left behind however the program ends
+	_ = os.Remove(f.Name()) // the open file is enough, and nothing is left behind however the program ends
 	done = func() { _ = f.Close() }
 	if _, err := io.Copy(f, stdin); err != nil {
 		done()

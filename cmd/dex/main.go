@@ -1,4 +1,4 @@
-// Command dex is an OpenID Connect provider that signs people in through the identity sources that there are already.
+// Command dex is an OpenID Connect provider that signs people in through existing identity sources.
 package main
 
 import (
@@ -12,7 +12,7 @@ import (
 // version is set when a release is linked.
 var version = "DEV"
 
-// exitFailure is the status of every failure: of a command line, a configuration, or a running server.
+// exitFailure is the exit status of every failure: a wrong command line, a bad configuration, or a failed server.
 const exitFailure = 2
 
 func main() {
@@ -23,30 +23,30 @@ func main() {
 	}
 }
 
-// complaint is what is printed of an error: for a command line that is wrong, what is right too.
+// complaint is what is printed for an error, with the usage if the command line is wrong.
 func complaint(cmd *cobra.Command, err error) string {
-	if cmd.SilenceUsage { // the command has begun
+	if cmd.SilenceUsage { // the command has started
 		return err.Error()
 	}
-	return fmt.Sprintf("%v\nUsage: %s\n%s --help says more.", err, cmd.UseLine(), cmd.CommandPath())
+	return fmt.Sprintf("%v\nUsage: %s\nRun %s --help for more.", err, cmd.UseLine(), cmd.CommandPath())
 }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "dex",
-		Short:         "An OpenID Connect provider for the identity sources that you have",
+		Short:         "An OpenID Connect provider for your existing identity sources",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version,
 		Args:          knownCommand,
 
-		SuggestionsMinimumDistance: 2, // letters that may be wrong
+		SuggestionsMinimumDistance: 2, // letters that differ
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cmd.SetOut(os.Stdout)
 			if err := cmd.Help(); err != nil {
 				return err
 			}
-			os.Exit(exitFailure) // as scripts know it: without a command nothing was done
+			os.Exit(exitFailure) // as scripts expect: without a command nothing was done
 			return nil
 		},
 	}
@@ -55,7 +55,7 @@ func newRoot() *cobra.Command {
 	return root
 }
 
-// knownCommand refuses a word that is no command.
+// knownCommand refuses an unknown command.
 func knownCommand(root *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -63,10 +63,10 @@ func knownCommand(root *cobra.Command, args []string) error {
 	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
 		return fmt.Errorf("there is no command %q; did you mean %q?", args[0], near[0])
 	}
-	return fmt.Errorf("there is no command %q; dex --help lists them", args[0])
+	return fmt.Errorf("there is no command %q; dex --help lists all", args[0])
 }
 
-// operands wants one argument for each name.
+// operands requires one argument for each name.
 func operands(names ...string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		switch {

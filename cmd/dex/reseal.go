@@ -15,11 +15,11 @@ func newReseal() *cobra.Command {
 		Use:   "reseal [flags] CONFIG",
 		Short: "Seal everything in the storage with the first storage key",
 		Long: `Seal everything in the storage of the configuration in CONFIG with the first
-storage key: what is in clear since before there was a key, and what is sealed
-with an older one. Afterwards the older keys can be taken away.
+storage key: what was written before there was a key, and what is sealed with an
+older one. Afterwards the older keys can be removed.
 
-Servers may run meanwhile, if they have the same keys already. It can be
-interrupted and called again.`,
+Servers may run meanwhile if they already have the same keys. It can be
+interrupted and run again.`,
 		Example: "  DEX_STORAGE_KEY=$NEW,$OLD dex reseal config.yaml",
 		Args:    operands("CONFIG"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -35,7 +35,7 @@ func reseal(ctx context.Context, cmd *cobra.Command, s store.Store) error {
 	p := newProgress(cmd.ErrOrStderr())
 	done, err := sealed.Reseal(ctx, s, store.DurableKinds(), func(kind string, n int) { p.show("seen", n, kind) })
 	if err == nil || done != (sealed.Resealed{}) {
-		fmt.Fprintf(cmd.OutOrStdout(), "sealed anew: %d, sealed with the first key already: %d, can't be opened: %d\n",
+		fmt.Fprintf(cmd.OutOrStdout(), "resealed: %d, sealed with the first key already: %d, can't be opened: %d\n",
 			done.Sealed, done.Current, done.Failed)
 	}
 	if err != nil {

@@ -30,16 +30,16 @@ func newServe() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.WebHTTP, "web-http-addr", "", "listen here for HTTP, instead of web.http")
-	flags.StringVar(&o.WebHTTPS, "web-https-addr", "", "listen here for HTTPS, instead of web.https")
-	flags.StringVar(&o.TelemetryHTTP, "telemetry-addr", "", "listen here for metrics and health, instead of telemetry.http")
+	flags.StringVar(&o.WebHTTP, "web-http-addr", "", "listen for HTTP here instead of at web.http")
+	flags.StringVar(&o.WebHTTPS, "web-https-addr", "", "listen for HTTPS here instead of at web.https")
+	flags.StringVar(&o.TelemetryHTTP, "telemetry-addr", "", "listen for metrics and health here instead of at telemetry.http")
 	flags.StringVar(&o.GRPCAddr, "grpc-addr", "", "does nothing yet: the address of the management API, instead of grpc.addr")
 	return cmd
 }
 
-// serve runs the server until SIGINT or SIGTERM, and a clean end is no error.
+// serve runs the server until SIGINT or SIGTERM; a clean end is not an error.
 func serve(cmd *cobra.Command, file string, o config.Overrides) error {
-	// Signals are handled from the first moment on, so that an early one ends the start cleanly too.
+	// Signals are handled from the beginning, so that an early one ends the start cleanly too.
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
@@ -70,7 +70,7 @@ func serve(cmd *cobra.Command, file string, o config.Overrides) error {
 	}
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	if err := resident.Release(); err != nil {
-		log.DebugContext(ctx, "memory of the start is kept", "err", err)
+		log.DebugContext(ctx, "memory needed only at start was not released", "err", err)
 	}
 	err = a.Run(ctx)
 	if err == nil {
@@ -79,7 +79,7 @@ func serve(cmd *cobra.Command, file string, o config.Overrides) error {
 	return errors.Join(err, a.Close())
 }
 
-// unlessStopped forgives a start that a signal has ended.
+// unlessStopped drops the error of a start that a signal has ended.
 func unlessStopped(ctx context.Context, err error) error {
 	if stopped := ctx.Err() != nil && errors.Is(err, context.Canceled); stopped {
 		return nil
@@ -91,7 +91,7 @@ func newLogger(l config.Logger) *slog.Logger {
 	return telemetry.NewLogger(os.Stderr, l.Format, l.SlogLevel(), l.ExcludeFields)
 }
 
-// hangups turns SIGHUP, which would otherwise end the program, into requests to read certificates again.
+// hangups turns SIGHUP, which would otherwise end the program, into requests to reload certificates.
 func hangups() (<-chan struct{}, func()) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP)
@@ -100,7 +100,7 @@ func hangups() (<-chan struct{}, func()) {
 		for range signals {
 			select {
 			case reload <- struct{}{}:
-			default: // one is on its way already
+			default: // one is pending already
 			}
 		}
 	}()

@@ -46,7 +46,7 @@ func (p *place) read(file string) string {
 	return string(text)
 }
 
-// use opens the database as it is on the disk.
+// use opens the database without its seal.
 func (p *place) use(do func(s store.Store)) {
 	p.Helper()
 	s, err := sqlite.Open(p.Context(), sqlite.Config{File: p.database}, slog.New(slog.DiscardHandler))
@@ -68,7 +68,7 @@ func (p *place) put(kind, key, document string) {
 	})
 }
 
-// stored returns a document as it is on the disk.
+// stored returns a document as it is on disk.
 func (p *place) stored(kind, key string) string {
 	p.Helper()
 	var document string
@@ -111,7 +111,7 @@ func (p *place) wantError(want string, args ...string) {
 	}
 }
 
-// fill stores what is exported: three records, one of them secret.
+// fill stores three records to export, one of them secret.
 func (p *place) fill() {
 	p.Helper()
 	p.put("keys", "openid-connect-keys", `{"key":"`+secret+`"}`)
@@ -237,10 +237,10 @@ func TestReseal(t *testing.T) {
 	p.wantError("no storage key is given", "reseal", p.config)
 	first, second := strings.Repeat("first", 7), strings.Repeat("other", 7)
 	for _, step := range []struct{ keys, want string }{
-		{first, "sealed anew: 3, sealed with the first key already: 0"},
-		{first, "sealed anew: 0, sealed with the first key already: 3"},
-		{second + "," + first, "sealed anew: 3, sealed with the first key already: 0"},
-		{second, "sealed anew: 0, sealed with the first key already: 3"},
+		{first, "resealed: 3, sealed with the first key already: 0"},
+		{first, "resealed: 0, sealed with the first key already: 3"},
+		{second + "," + first, "resealed: 3, sealed with the first key already: 0"},
+		{second, "resealed: 0, sealed with the first key already: 3"},
 	} {
 		t.Setenv(sealed.KeyVariable, step.keys)
 		if stdout, _ := p.mustRun("", "reseal", p.config); !strings.Contains(stdout, step.want) {

@@ -9,7 +9,7 @@ import (
 	"dex/internal/faulttest"
 )
 
-// Mistakes that people make were told without a place, in a parser's words, too late or not at all.
+// Common mistakes were reported without their place, in a parser's words, too late or not at all.
 var _ = faulttest.Add("N11", func(t *testing.T) {
 	for name, c := range map[string]struct{ more, want string }{
 		"hash": {
@@ -113,7 +113,7 @@ func testCommandLine(t *testing.T) {
 	}
 }
 
-// checkText returns what dex check prints about a configuration with something more in it.
+// checkText returns what dex check prints about a small configuration with some lines added.
 func checkText(t *testing.T, more string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "dex.yaml")
