@@ -44,7 +44,7 @@ func (a *App) sweep(ctx context.Context) error {
 		return err
 	}
 	var failures []error
-	for _, kind := range store.KindsThat(func(f store.Facts) bool { return f.Expires }) {
+	for _, kind := range store.ExpiringKinds() {
 		if err := a.sweepKind(ctx, lease, kind); err != nil {
 			failures = append(failures, err) // the others can be swept all the same
 		}

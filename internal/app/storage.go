@@ -129,10 +129,7 @@ func (p *Plan) openStorage(ctx context.Context, log *slog.Logger) (*storage, err
 	if err != nil {
 		return nil, fmt.Errorf("open storage %s: %w", p.Config.Storage.Type, err)
 	}
-	objects := p.Config.Storage.Type == "kubernetes"
-	s.Store = sealed.New(s.Store, keys, store.KindsThat(func(f store.Facts) bool {
-		return f.Open || objects && f.Kubernetes == store.EditedObject
-	}))
+	s.Store = sealed.New(s.Store, keys, store.OpenKinds(p.Config.Storage.Type == "kubernetes"))
 	return s, nil
 }
 

@@ -104,8 +104,22 @@ func Kinds() []Facts {
 	return slices.SortedFunc(maps.Values(declared.facts), byName)
 }
 
-// KindsThat returns the names of the declared kinds for which a condition holds, in order.
-func KindsThat(hold func(Facts) bool) []string {
+// DurableKinds returns the names of the kinds that outlive a login: what is exported, imported and sealed anew.
+func DurableKinds() []string { return kindsThat(func(f Facts) bool { return f.Durable }) }
+
+// ExpiringKinds returns the names of the kinds that have to be swept.
+func ExpiringKinds() []string { return kindsThat(func(f Facts) bool { return f.Expires }) }
+
+// QuietKinds returns the names of the kinds that Watch doesn't tell of.
+func QuietKinds() []string { return kindsThat(func(f Facts) bool { return f.Quiet }) }
+
+// OpenKinds returns the names of the kinds that are never sealed. Objects says that the storage makes objects of the records
+// that people and operators edit.
+func OpenKinds(objects bool) []string {
+	return kindsThat(func(f Facts) bool { return f.Open || objects && f.Kubernetes == EditedObject })
+}
+
+func kindsThat(hold func(Facts) bool) []string {
 	var names []string
 	for _, f := range Kinds() {
 		if hold(f) {
@@ -114,9 +128,6 @@ func KindsThat(hold func(Facts) bool) []string {
 	}
 	return names
 }
-
-// DurableKinds returns the names of the kinds that outlive a login: what is exported, imported and sealed anew.
-func DurableKinds() []string { return KindsThat(func(f Facts) bool { return f.Durable }) }
 
 // Announced reports whether Watch tells of the changes of a kind. It does of kinds that nobody declared: those are a newer
 // release's, and what is told for nothing does no harm.

@@ -58,7 +58,7 @@ func isQuiet(kind string) bool { return !store.Announced(kind) }
 func announcedRecords() string {
 	selector := recordLabel
 	var quiet []string
-	for _, kind := range store.KindsThat(func(f store.Facts) bool { return f.Quiet }) {
+	for _, kind := range store.QuietKinds() {
 		if resourceOf(kind) == otherKinds {
 			quiet = append(quiet, kindLabel(kind))
 		}

@@ -33,3 +33,15 @@ func TestMembersAreThoseOfTheDocuments(t *testing.T) {
 		}
 	}
 }
+
+// A kind that says that it is upstream's object must have a place as such, and the reverse.
+func TestKindsSayWhatTheLayoutSays(t *testing.T) {
+	if err := checkKinds(); err != nil {
+		t.Error(err)
+	}
+	sharedKinds["lease"] = sharedKinds["client"]
+	defer delete(sharedKinds, "lease")
+	if err := checkKinds(); err == nil {
+		t.Error("a kind of our own as upstream's object: no error")
+	}
+}
