@@ -21,8 +21,8 @@ const (
 	listTimeout = 30 * time.Second
 )
 
-// A Cache answers reads of one kind from memory. It forgets what Watch says has changed, and everything after half a
-// minute. Values are shared: who gets one must not change it. It is safe for concurrent use.
+// A Cache answers reads of one kind from memory. It forgets what Watch reports as changed, and everything after half a
+// minute. Values are shared: callers must not change them. It is safe for concurrent use.
 type Cache[T any] struct {
 	table *Table[T]
 	now   func() time.Time
@@ -42,8 +42,12 @@ type remembered[V any] struct {
 	until time.Time
 }
 
-// NewCache returns an empty cache over a table. Until Forget is called by who watches the storage it may lag behind.
+// NewCache returns an empty cache over a table. It lags behind until whoever watches the storage calls Forget. It panics if
+// Watch does not tell of the table's kind.
 func NewCache[T any](t *Table[T]) *Cache[T] {
+	if !Announced(t.Kind()) {
+		panic("store: a cache of " + t.Kind() + ", which is a quiet kind, would not learn of changes")
+	}
 	return &Cache[T]{table: t, now: time.Now, byKey: make(map[string]remembered[Entry[T]]), none: make(map[string]time.Time)}
 }
 
