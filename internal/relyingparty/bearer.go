@@ -2,11 +2,13 @@ package relyingparty
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
 
+	"dex/internal/connector"
 	"dex/internal/outbound"
 )
 
@@ -32,6 +34,15 @@ func (b *BearerError) Unknown() bool {
 // Refused reports whether it is the token that the provider doesn't take, and not the provider that fails.
 func (b *BearerError) Refused() bool {
 	return b.Unknown() || b.Status == http.StatusForbidden || b.Status == http.StatusBadRequest
+}
+
+// GoneIfUnknown returns the error of a refresh: connector.ErrGone where the provider knows nobody for the access token, which no
+// other try changes.
+func GoneIfUnknown(err error) error {
+	if refused, ok := errors.AsType[*BearerError](err); ok && refused.Unknown() {
+		return fmt.Errorf("%w: %w", connector.ErrGone, err)
+	}
+	return err
 }
 
 // challengeParam finds the parameters of a challenge (RFC 9110, section 11.2).

@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -88,12 +87,10 @@ func (c *connection) Refresh(ctx context.Context, s connector.Scopes, last conne
 		return connector.Identity{}, err
 	}
 	id, err := c.identify(ctx, s, given)
-	switch {
-	case errors.Is(err, errUnauthorized):
-		err = fmt.Errorf("%w: %w", connector.ErrGone, err)
-	case err == nil && id.UserID != last.UserID:
+	if err == nil && id.UserID != last.UserID {
 		err = fmt.Errorf("%w: the provider answers for another user", connector.ErrGone)
 	}
+	err = relyingparty.GoneIfUnknown(err)
 	if err != nil {
 		id = connector.Identity{}
 	}

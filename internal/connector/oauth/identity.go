@@ -3,7 +3,6 @@ package oauth
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -11,33 +10,14 @@ import (
 	"strings"
 
 	"dex/internal/connector"
-	"dex/internal/outbound"
 	"dex/internal/relyingparty"
 )
 
-// errUnauthorized says that the provider knows nobody for an access token.
-var errUnauthorized = errors.New("the provider knows nobody for the access token")
-
-// userInfo asks who holds an access token.
+// userInfo asks who holds an access token. The error may be a *relyingparty.BearerError.
 func (c *connection) userInfo(ctx context.Context, t *relyingparty.Tokens) (relyingparty.Claims, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.cfg.UserInfoURL, http.NoBody)
+	answer, err := t.As(c.client, http.Header{"Accept": {"application/json"}}).Get(ctx, c.cfg.UserInfoURL)
 	if err != nil {
 		return nil, fmt.Errorf("userInfoURL: %w", err)
-	}
-	scheme := t.Type
-	if scheme == "" || strings.EqualFold(scheme, "bearer") {
-		scheme = "Bearer"
-	}
-	r.Header.Set("Authorization", scheme+" "+t.Access)
-	r.Header.Set("Accept", "application/json")
-	answer, err := outbound.Do(c.client, r)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("userInfoURL: %w", err)
-	case answer.Status == http.StatusUnauthorized:
-		return nil, errUnauthorized
-	case answer.Status != http.StatusOK:
-		return nil, connector.FromStatus(answer.Status, fmt.Errorf("userInfoURL: the provider answers %d", answer.Status))
 	}
 	return relyingparty.ReadClaims(answer.Body)
 }

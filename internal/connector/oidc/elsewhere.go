@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"time"
 
-	"dex/internal/outbound"
 	"dex/internal/relyingparty"
 )
 
@@ -47,18 +45,11 @@ func (c *connection) fetchClaim(
 	if own, ok := described["access_token"].(string); ok {
 		accessToken = own
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint, http.NoBody)
+	answer, err := (&relyingparty.Tokens{Access: accessToken}).As(c.client, nil).Get(ctx, endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("distributed claim: %w", err)
+		return nil, fmt.Errorf("distributed claim: %s: %w", endpoint, err)
 	}
-	r.Header.Set("Authorization", "Bearer "+accessToken)
-	answer, err := outbound.Do(c.client, r)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("distributed claim: %w", err)
-	case answer.Status != http.StatusOK:
-		return nil, fmt.Errorf("distributed claim: %s answers %d", endpoint, answer.Status)
-	case answer.MediaType() == "application/jwt":
+	if answer.MediaType() == "application/jwt" {
 		return c.signedClaim(ctx, m, said, string(answer.Body), name)
 	}
 	found, err := relyingparty.ReadClaims(answer.Body)

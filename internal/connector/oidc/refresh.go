@@ -85,10 +85,7 @@ func asRefreshed(err error) error {
 	if errors.Is(err, errForged) {
 		return &connector.BadToken{Reason: errForged.Error(), Cause: err}
 	}
-	if bearer, ok := errors.AsType[*relyingparty.BearerError](err); ok && bearer.Unknown() {
-		return fmt.Errorf("%w: %w", connector.ErrGone, err)
-	}
-	return err
+	return relyingparty.GoneIfUnknown(err)
 }
 
 // asKnown adds what the login said of a user to claims that leave it out, as those of a refresh may (OpenID Connect Core, section

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"strings"
 
-	"dex/internal/connector"
 	"dex/internal/outbound"
 	"dex/internal/relyingparty"
 )
@@ -38,12 +36,7 @@ func (c *connection) userInfo(ctx context.Context, m *metadata, accessToken stri
 	if m.UserInfoURL == "" {
 		return nil, errors.New("the provider's metadata have no userinfo_endpoint")
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, m.UserInfoURL, http.NoBody)
-	if err != nil {
-		return nil, fmt.Errorf("userinfo: %w", err)
-	}
-	r.Header.Set("Authorization", "Bearer "+accessToken)
-	answer, err := outbound.Do(c.client, r)
+	answer, err := (&relyingparty.Tokens{Access: accessToken}).As(c.client, nil).Get(ctx, m.UserInfoURL)
 	if err != nil {
 		return nil, fmt.Errorf("userinfo: %w", err)
 	}
@@ -58,9 +51,6 @@ func (c *connection) userInfo(ctx context.Context, m *metadata, accessToken stri
 }
 
 func (c *connection) readUserInfo(ctx context.Context, m *metadata, answer *outbound.Answer) (relyingparty.Claims, error) {
-	if answer.Status != http.StatusOK {
-		return nil, connector.FromStatus(answer.Status, relyingparty.ReadBearerError(answer))
-	}
 	if answer.MediaType() != "application/jwt" {
 		return relyingparty.ReadClaims(answer.Body)
 	}

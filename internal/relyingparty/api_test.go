@@ -1,0 +1,193 @@
+package relyingparty_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dex/internal/connector"
+	"dex/internal/outbound"
+	"dex/internal/relyingparty"
+)
+
+// A fakeAPI answers calls without a network, so that tests of waiting need not wait.
+type fakeAPI func(*http.Request) (status int, header http.Header, body string)
+
+func (f fakeAPI) RoundTrip(r *http.Request) (*http.Response, error) {
+	status, header, body := f(r)
+	if header == nil {
+		header = http.Header{}
+	}
+	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+}
+
+func (f fakeAPI) calls() *relyingparty.Calls {
+	given := &relyingparty.Tokens{Access: "access", Type: "bearer"}
+	return given.As(&http.Client{Transport: f}, http.Header{"accept": {"application/json"}})
+}
+
+func TestCalls(t *testing.T) {
+	api := fakeAPI(func(r *http.Request) (int, http.Header, string) {
+		sent, _ := io.ReadAll(r.Body)
+		if r.Header.Get("Authorization") != "Bearer access" || r.Header.Get("Accept") != "application/json" {
+			t.Errorf("the call has %v", r.Header)
+		}
+		switch r.URL.Path {
+		case "/ok":
+			return 200, nil, `{"sent": "` + strings.ReplaceAll(string(sent), `"`, "'") + `", "type": "` + r.Header.Get("Content-Type") + `"}`
+		case "/gone":
+			return 401, http.Header{"Www-Authenticate": {`Bearer error="invalid_token"`}}, ""
+		case "/limit":
+			return 403, http.Header{"X-Ratelimit-Remaining": {"0"}}, `{"message": "API rate limit exceeded"}`
+		case "/forbidden":
+			return 403, nil, ""
+		}
+		return 502, nil, ""
+	})
+	var got struct{ Sent, Type string }
+	if err := api.calls().GetJSON(t.Context(), "https://api.test/ok", &got); err != nil || got.Sent != "" || got.Type != "" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	err := api.calls().PostJSON(t.Context(), "https://api.test/ok", map[string]bool{"all": true}, &got)
+	if err != nil || got.Sent != "{'all':true}" || got.Type != "application/json" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := api.calls().GetJSON(t.Context(), "https://api.test/ok", new(int)); err == nil {
+		t.Error("an answer of another form is taken")
+	}
+	for path, want := range map[string]connector.Outcome{
+		"/gone": connector.Gone, "/limit": connector.Unavailable, "/forbidden": connector.Broken, "/down": connector.Unavailable,
+	} {
+		_, err := api.calls().Get(t.Context(), "https://api.test"+path)
+		if got := connector.OutcomeOf(relyingparty.GoneIfUnknown(err)); got != want {
+			t.Errorf("%s: %s, want %s: %v", path, got, want, err)
+		}
+	}
+}
+
+func TestRateLimit(t *testing.T) {
+	for name, c := range map[string]struct {
+		header func(calls int) string // Retry-After; empty for an answer at last
+		calls  int
+		lasts  time.Duration
+		fails  bool
+	}{
+		"seconds": {func(calls int) string { return []string{"3", "0", ""}[calls-1] }, 3, 4 * time.Second, false},
+		"a date": {func(calls int) string {
+			return []string{time.Now().Add(5 * time.Second).UTC().Format(http.TimeFormat), ""}[calls-1]
+		}, 2, 5 * time.Second, false},
+		"too long":   {func(int) string { return "3600" }, 1, 0, true},
+		"for ever":   {func(int) string { return "4" }, 4, 12 * time.Second, true},
+		"no word":    {func(int) string { return "later" }, 1, 0, true},
+		"a huge one": {func(int) string { return "99999999999999999999" }, 1, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls, began := 0, time.Now()
+				api := fakeAPI(func(*http.Request) (int, http.Header, string) {
+					if calls++; c.header(calls) != "" {
+						return 429, http.Header{"Retry-After": {c.header(calls)}}, ""
+					}
+					return 200, nil, "{}"
+				})
+				_, err := api.calls().Get(t.Context(), "https://api.test/")
+				if (err != nil) != c.fails || c.fails && connector.OutcomeOf(err) != connector.Unavailable {
+					t.Errorf("%v", err)
+				}
+				if lasted := time.Since(began); calls != c.calls || lasted != c.lasts {
+					t.Errorf("%d calls in %v, want %d in %v", calls, lasted, c.calls, c.lasts)
+				}
+			})
+		})
+	}
+}
+
+func TestCallsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var now, most atomic.Int64
+		calls := fakeAPI(func(*http.Request) (int, http.Header, string) {
+			most.Store(max(most.Load(), now.Add(1)))
+			time.Sleep(time.Second)
+			now.Add(-1)
+			return 200, nil, "{}"
+		}).calls()
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				if _, err := calls.Get(t.Context(), "https://api.test/"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if most.Load() != 8 {
+			t.Errorf("%d calls at once", most.Load())
+		}
+	})
+}
+
+func TestPages(t *testing.T) {
+	last := 3
+	next := func(page int) string { return fmt.Sprintf("/list?page=%d", page+1) }
+	asked := 0
+	api := fakeAPI(func(r *http.Request) (int, http.Header, string) {
+		asked++
+		var page int
+		_, _ = fmt.Sscanf(r.URL.Query().Get("page"), "%d", &page)
+		if page >= last {
+			return 200, nil, fmt.Sprint(page)
+		}
+		return 200, http.Header{"Link": {"<" + next(page) + `>; rel="next"`}}, fmt.Sprint(page)
+	})
+	list := func() (string, error) {
+		var all strings.Builder
+		err := api.calls().Pages(t.Context(), "https://api.test/list?page=1", func(a *outbound.Answer) (string, error) {
+			all.Write(a.Body)
+			return relyingparty.NextLink(a), nil
+		})
+		return all.String(), err
+	}
+	if got, err := list(); got != "123" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	for _, elsewhere := range []string{"https://evil.test/", "http://api.test/list", "//evil.test/", "https://api.test:8443/"} {
+		next = func(int) string { return elsewhere }
+		asked = 0
+		if _, err := list(); err == nil || asked != 1 {
+			t.Errorf("%s is asked: %v", elsewhere, err)
+		}
+	}
+	next, last, asked = func(int) string { return "?page=1" }, 1<<30, 0
+	if _, err := list(); connector.OutcomeOf(err) != connector.AccountUnusable || asked != 200 {
+		t.Errorf("a list without an end: %d pages, %v", asked, err)
+	}
+	stop := errors.New("stop")
+	err := api.calls().Pages(t.Context(), "https://api.test/list", func(*outbound.Answer) (string, error) { return "x", stop })
+	if !errors.Is(err, stop) {
+		t.Error(err)
+	}
+}
+
+func TestNextLink(t *testing.T) {
+	for header, want := range map[string]string{
+		"": "", "nonsense": "", "<": "", `<https://a.test/2>`: "",
+		`<https://a.test/2>; rel="next"`: "https://a.test/2",
+		`<https://a.test/2>;rel=next`:    "https://a.test/2",
+		`<https://a.test/1>; rel="prev", <https://a.test/?a=1,2&b=;>; rel="next", <https://a.test/9>; rel="last"`: "https://a.test/?a=1,2&b=;",
+		`<https://a.test/2>; title="x"; REL="last Next"`:                                                          "https://a.test/2",
+		`<https://a.test/1>; rel="nextish"`:                                                                       "",
+		`<https://a.test/1>; next="rel"`:                                                                          "",
+		`<https://a.test/1>; rel="first",<https://a.test/2>; rel="next"; x=`:                                      "https://a.test/2",
+	} {
+		if got := relyingparty.NextLink(&outbound.Answer{Header: http.Header{"Link": {header}}}); got != want {
+			t.Errorf("%s: %q, want %q", header, got, want)
+		}
+	}
+}
