@@ -11,11 +11,11 @@ import (
 	"strings"
 )
 
-// A client is one application with one browser. It keeps its connection and does as little as it can, because it runs
-// on the machine that it measures.
+// A client is one application with one browser. It keeps its connection and does as little as possible, because it shares
+// the machine with the server.
 type client struct {
 	issuer    string
-	transport *http.Transport // used directly: follows no redirect, knows no cookie
+	transport *http.Transport // used directly: follows no redirects, keeps no cookies
 	body      bytes.Buffer    // of the last answer
 }
 
@@ -25,7 +25,7 @@ func newClient(issuer string) *client {
 
 func (c *client) close() { c.transport.CloseIdleConnections() }
 
-// do sends a request and reads the answer, which must have the status, into c.body.
+// do sends a request and reads the answer's body into c.body. The answer must have the given status.
 func (c *client) do(r *http.Request, status int) (http.Header, error) {
 	answer, err := c.transport.RoundTrip(r)
 	if err != nil {
@@ -64,7 +64,7 @@ func (c *client) read(ctx context.Context, path, text string, header ...string) 
 	return nil
 }
 
-// post sends a form of an application and returns the answer's body, which is good until the next request.
+// post sends an application's form and returns the answer's body, which is valid until the next request.
 func (c *client) post(ctx context.Context, path, application string, form url.Values) ([]byte, error) {
 	r, err := newForm(ctx, c.issuer+path, form)
 	if err != nil {

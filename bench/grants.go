@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// state is what an application wants to see again after a login.
+// state is what an application expects back after a login.
 const state = "state-of-the-application"
 
-// tokens are an answer of the token endpoint.
+// tokens are an answer from the token endpoint.
 type tokens struct {
 	Access  string `json:"access_token"`
 	ID      string `json:"id_token"`
@@ -46,7 +46,7 @@ func (c *client) hybridLogin(ctx context.Context, scopes string) error {
 	return err
 }
 
-// authorize signs in at the mock and returns where the browser is sent with the answer.
+// authorize signs in at the mock and returns the redirect with the answer.
 func (c *client) authorize(ctx context.Context, responseType, scopes string) (*url.URL, error) {
 	begun, err := c.get(ctx, c.issuer+"/auth?"+url.Values{
 		"client_id":     {clientID},
@@ -63,7 +63,7 @@ func (c *client) authorize(ctx context.Context, responseType, scopes string) (*u
 	return c.signIn(ctx, begun)
 }
 
-// signIn follows the browser to the mock and back, and returns where it is sent then.
+// signIn follows the redirects to the mock and back, and returns the next one.
 func (c *client) signIn(ctx context.Context, begun http.Header) (*url.URL, error) {
 	cookie, _, _ := strings.Cut(begun.Get("Set-Cookie"), ";")
 	ended, err := c.get(ctx, begun.Get("Location"), http.StatusSeeOther, "Cookie", cookie)
@@ -84,7 +84,7 @@ func (c *client) redeemCode(ctx context.Context, answer url.Values) (tokens, err
 	})
 }
 
-// refresh exchanges a refresh token.
+// refresh redeems a refresh token.
 func (c *client) refresh(ctx context.Context, refreshToken string) (tokens, error) {
 	return c.redeemUser(ctx, clientID, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}})
 }
@@ -112,7 +112,7 @@ func (c *client) deviceLogin(ctx context.Context, scopes string) error {
 	return err
 }
 
-// connectDevice is the user's part: the form with the code, the login, and the page that says how it went.
+// connectDevice is the user's part: the form with the code, the login, and the page with the outcome.
 func (c *client) connectDevice(ctx context.Context, userCode string) error {
 	form, err := newForm(ctx, c.issuer+"/device/auth/verify_code", url.Values{"user_code": {userCode}})
 	if err != nil {
@@ -134,7 +134,7 @@ func (c *client) connectDevice(ctx context.Context, userCode string) error {
 	return err
 }
 
-// redeemUser gets tokens that stand for a user, so that one of them is an ID token.
+// redeemUser gets tokens for a user, which must include an ID token.
 func (c *client) redeemUser(ctx context.Context, application string, form url.Values) (tokens, error) {
 	t, err := c.redeem(ctx, application, form)
 	if err == nil && t.ID == "" {

@@ -1,5 +1,5 @@
-// Command bench measures the main operations of a running Dex beside the signatures that they can't do without: what is
-// left above them is the server's own. It starts the production binary on a free port with a fresh database, and takes
+// Command bench measures the main operations of a running Dex, and next to them the cost of the signatures that they need:
+// the difference is the server's overhead. It starts the production binary on a free port with a fresh database, and reads
 // the CPU time of that process from /proc, so it runs on Linux only.
 package main
 
@@ -24,11 +24,11 @@ type options struct {
 	algorithms []string
 	clients    int
 	duration   time.Duration // of each operation
-	only       string        // names of the operations to measure, separated by commas; empty for all
+	only       string        // comma-separated names of the operations to measure; empty for all
 	profiles   string        // folder for CPU profiles of the server; empty for none
 }
 
-// measures reports whether an operation is to be measured.
+// measures reports whether an operation should be measured.
 func (o options) measures(name string) bool {
 	return o.only == "" || slices.Contains(strings.Split(o.only, ","), name)
 }
@@ -78,11 +78,11 @@ func parseFlags() (options, error) {
 	var o options
 	var storages, algorithms string
 	flag.StringVar(&o.dex, "dex", "bin/dex", "the binary to measure")
-	flag.StringVar(&storages, "storage", "memory,sqlite3,postgres,mysql,etcd,kubernetes", "the storages, separated by commas")
-	flag.StringVar(&algorithms, "alg", "RS256,ES256", "the signing algorithms, separated by commas")
-	flag.IntVar(&o.clients, "clients", 8, "how many clients at once")
+	flag.StringVar(&storages, "storage", "memory,sqlite3,postgres,mysql,etcd,kubernetes", "comma-separated storages")
+	flag.StringVar(&algorithms, "alg", "RS256,ES256", "comma-separated signing algorithms")
+	flag.IntVar(&o.clients, "clients", 8, "number of concurrent clients")
 	flag.DurationVar(&o.duration, "duration", 5*time.Second, "how long each operation is measured")
-	flag.StringVar(&o.only, "only", "", "measure the operations of these names only, separated by commas")
+	flag.StringVar(&o.only, "only", "", "measure only these operations, comma-separated")
 	flag.StringVar(&o.profiles, "profiles", "", "write a CPU profile of the server for each operation into this folder")
 	flag.Parse()
 	o.storages, o.algorithms = strings.Split(storages, ","), strings.Split(algorithms, ",")

@@ -17,30 +17,30 @@ import (
 const (
 	// warmUp is how long an operation runs before it is measured.
 	warmUp = 500 * time.Millisecond
-	// slice is how long an operation runs between two measurements of bare signatures, so that both see the same load by
-	// other programs, which can double the CPU time that the same work takes.
+	// slice is how long an operation runs between two measurements of bare signatures. Both then see the same load from
+	// other programs, which can double the CPU time of the same work.
 	slice = time.Second
 )
 
-// A result is how an operation went.
+// A result is what was measured of an operation.
 type result struct {
 	latencies  []time.Duration // of the operations that succeeded; measure sorts them
 	failures   int
 	failure    error // the first
 	elapsed    time.Duration
-	cpu        time.Duration   // that the server used
-	signatures []time.Duration // CPU time of one, before the first slice and after each; none for an operation without
+	cpu        time.Duration   // used by the server
+	signatures []time.Duration // CPU time of one, before the first slice and after each; none if the operation has none
 }
 
-// rate returns the operations in a second.
+// rate returns the operations per second.
 func (r *result) rate() float64 { return float64(len(r.latencies)) / r.elapsed.Seconds() }
 
-// perOperation returns the server's CPU time for one operation.
+// perOperation returns the server's CPU time per operation.
 func (r *result) perOperation() time.Duration {
 	return r.cpu / time.Duration(max(len(r.latencies), 1))
 }
 
-// percentile returns the latency that p of 100 operations don't exceed.
+// percentile returns the latency that p percent of the operations don't exceed.
 func (r *result) percentile(p int) time.Duration {
 	if len(r.latencies) == 0 {
 		return 0
@@ -48,7 +48,7 @@ func (r *result) percentile(p int) time.Duration {
 	return r.latencies[(len(r.latencies)-1)*p/100]
 }
 
-// signature returns the CPU time of a bare signature, by the mean of its measurements.
+// signature returns the mean CPU time of a bare signature.
 func (r *result) signature() time.Duration {
 	var sum time.Duration
 	for _, cost := range r.signatures {
@@ -57,7 +57,7 @@ func (r *result) signature() time.Duration {
 	return sum / time.Duration(max(len(r.signatures), 1))
 }
 
-// measure lets all clients do an operation at once for as long as the options say.
+// measure lets all clients repeat an operation concurrently for the configured duration.
 func measure(ctx context.Context, o options, srv *server, baseline *signer, op operation) (*result, error) {
 	workers, err := prepare(ctx, o, srv, op)
 	if err != nil {
@@ -99,7 +99,7 @@ func (r *result) sign(ctx context.Context, baseline *signer, op operation) error
 	return err
 }
 
-// measure adds some time of work and the CPU time that the server used for it.
+// measure lets the workers work for a time, and adds the CPU time that the server used for it.
 func (r *result) measure(ctx context.Context, d time.Duration, srv *server, workers []worker) error {
 	before, err := srv.cpu()
 	if err != nil {
@@ -130,7 +130,7 @@ func prepare(ctx context.Context, o options, srv *server, op operation) ([]worke
 	return workers, nil
 }
 
-// work lets the workers work for a time, waits for the operations that are under way then, and adds how it went.
+// work lets the workers work for a time, waits for the operations then in progress, and adds their outcomes.
 func (r *result) work(ctx context.Context, d time.Duration, workers []worker) {
 	results := make([]result, len(workers))
 	began := time.Now()
@@ -180,7 +180,7 @@ func profile(ctx context.Context, o options, srv *server, op operation) <-chan e
 	return done
 }
 
-// save writes what is at a URL to a file.
+// save downloads a URL to a file.
 func save(ctx context.Context, source, name string) (err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, source, nil)
 	if err != nil {

@@ -11,11 +11,11 @@ const (
 	offlineScopes = loginScopes + " offline_access"
 )
 
-// An operation is what is measured: what a client does over and over.
+// An operation is what a client does over and over while it is measured.
 type operation struct {
 	name       string
-	signatures int // that the server makes for it
-	// prepare readies a client and returns its one operation. It is not measured.
+	signatures int // that the server makes for one
+	// prepare prepares a client, which is not measured, and returns what to measure.
 	prepare func(ctx context.Context, c *client) (once, error)
 }
 
@@ -57,7 +57,7 @@ func prepareOfflineLogin(_ context.Context, c *client) (once, error) {
 
 var errNoRefreshToken = errors.New("the answer has no refresh token")
 
-// prepareRefresh gives each client a login of its own, whose tokens it uses one after the other.
+// prepareRefresh gives each client its own login, whose refresh tokens it redeems one after the other.
 func prepareRefresh(ctx context.Context, c *client) (once, error) {
 	t, err := c.login(ctx, offlineScopes)
 	if err != nil {
@@ -96,7 +96,7 @@ func preparePassword(_ context.Context, c *client) (once, error) {
 	}, nil
 }
 
-// prepareExchange exchanges a token of the mock, which takes every text for one, for an access token.
+// prepareExchange exchanges a token of the mock, which accepts any text as one, for an access token.
 func prepareExchange(_ context.Context, c *client) (once, error) {
 	form := url.Values{
 		"grant_type":         {"urn:ietf:params:oauth:grant-type:token-exchange"},
@@ -111,7 +111,7 @@ func prepareExchange(_ context.Context, c *client) (once, error) {
 	}, nil
 }
 
-// ownToken gets a client an access token of its own, with no ID token beside it.
+// ownToken gets a client an access token of its own, without an ID token.
 func ownToken(ctx context.Context, c *client) (string, error) {
 	t, err := c.redeem(ctx, clientID, url.Values{"grant_type": {"client_credentials"}, "scope": {"profile groups"}})
 	if err == nil && t.ID != "" {
@@ -127,8 +127,8 @@ func prepareClientCredentials(_ context.Context, c *client) (once, error) {
 	}, nil
 }
 
-// prepareRevocation revokes a token that is made for it, so that the signature counts too. As the answer does not tell
-// whether there was anything to revoke, one token is asked about first.
+// prepareRevocation revokes a token that the operation gets first, so that its signature counts too. As the answer does not
+// tell whether anything was revoked, introspection checks that for one token beforehand.
 func prepareRevocation(ctx context.Context, c *client) (once, error) {
 	revoke := func(ctx context.Context) (string, error) {
 		token, err := ownToken(ctx, c)

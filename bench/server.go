@@ -22,7 +22,7 @@ const (
 	clientSecret = "bench-secret" // of both clients
 	redirectURI  = "http://127.0.0.1:1/callback"
 
-	// deviceClientID is a client whose users sign in at the mock only, so that nobody has to choose.
+	// deviceClientID is a client with only one connector, so that there is no choice page.
 	deviceClientID = "bench-device"
 
 	username = "bench-user"
@@ -31,8 +31,8 @@ const (
 	startTimeout = 30 * time.Second
 )
 
-// configuration is that of the servers. Device logins go without the question that users are asked, which would cost a
-// page more than the others.
+// configuration is the servers' configuration. It turns off the confirmation page of device logins, which the other logins
+// don't have either.
 const configuration = `issuer: %s
 storage: %s
 web: {http: %q}
@@ -60,7 +60,7 @@ staticClients:
 - {id: ` + deviceClientID + `, name: Device, secret: ` + clientSecret + `, redirectURIs: [], allowedConnectors: [mock]}
 `
 
-// A setup is what differs between the servers that are measured.
+// A setup is what differs between the measured servers.
 type setup struct {
 	storage   string
 	algorithm string
@@ -77,16 +77,16 @@ type server struct {
 	issuer string
 	admin  string // address of the telemetry listener
 
-	patience time.Duration // with its first answer; 0 for startTimeout
+	patience time.Duration // how long to wait for the first answer; startTimeout if 0
 
 	process    *exec.Cmd
 	log        *os.File
-	firstReply time.Duration // from the start of the process
-	resident   int64         // bytes of memory of the idle process
+	firstReply time.Duration // since the start of the process
+	resident   int64         // memory of the idle process, in bytes
 }
 
-// start starts a server twice and leaves the second one running, so that a storage on disk has its tables and keys, as
-// in every start but the first of a deployment.
+// start starts a server twice and leaves the second one running, so that a storage on disk already has its tables and
+// keys, as in every start of a deployment after the first.
 func start(ctx context.Context, o options, s setup) (_ *server, err error) {
 	dir, err := os.MkdirTemp("", "dex-bench-")
 	if err != nil {
@@ -130,8 +130,8 @@ func (s *server) configure(ctx context.Context) error {
 	return os.WriteFile(s.configFile(), []byte(config), 0o600)
 }
 
-// storage returns what the configuration says of the storage, in one line. Those that are servers come from who runs the
-// benchmark, an empty one for each server that is measured.
+// storage returns the storage's part of the configuration, in one line. For storages that are servers, it comes from the
+// environment, with an empty database for each measured server.
 func (s *server) storage() (string, error) {
 	switch s.setup.storage {
 	case "memory":
@@ -142,14 +142,14 @@ func (s *server) storage() (string, error) {
 	name := fmt.Sprintf("DEX_BENCH_%s_%d", strings.ToUpper(s.setup.storage), s.setup.number)
 	storage := os.Getenv(name)
 	if storage == "" {
-		return "", fmt.Errorf("%s is not set: make bench starts the servers that are measured", name)
+		return "", fmt.Errorf("%s is not set: make bench starts the storage servers", name)
 	}
 	return storage, nil
 }
 
 func (s *server) configFile() string { return filepath.Join(s.dir, "config.yaml") }
 
-// freeAddress returns a loopback address that nobody listens on at the moment.
+// freeAddress returns a loopback address with a free port.
 func freeAddress(ctx context.Context) (string, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -158,8 +158,7 @@ func freeAddress(ctx context.Context) (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// launch starts the process and waits for its first answer. The log goes to a file, which is what a service manager
-// makes of it.
+// launch starts the process and waits for its first answer. The log goes to a file, as under a service manager.
 func (s *server) launch(ctx context.Context) error {
 	var err error
 	if s.log, err = os.Create(filepath.Join(s.dir, "log")); err != nil {
@@ -199,7 +198,7 @@ func (s *server) answers(ctx context.Context) bool {
 }
 
 func (s *server) logged() []byte {
-	b, _ := os.ReadFile(s.log.Name()) // the log only adds to another error
+	b, _ := os.ReadFile(s.log.Name()) // the log only supplements another error
 	return b
 }
 
@@ -225,10 +224,10 @@ func (s *server) stop() error {
 	return errors.Join(s.halt(), os.RemoveAll(s.dir))
 }
 
-// clockTick is the unit of times in /proc: Linux fixes it at a hundredth of a second for programs.
+// clockTick is the unit of times in /proc: always a hundredth of a second on Linux.
 const clockTick = 10 * time.Millisecond
 
-// cpu returns the CPU time that the process has used, in the kernel too.
+// cpu returns the CPU time that the process has used, including time in the kernel.
 func (s *server) cpu() (time.Duration, error) {
 	fields, err := s.stat()
 	if err != nil {
@@ -242,7 +241,7 @@ func (s *server) cpu() (time.Duration, error) {
 	return time.Duration(user+system) * clockTick, err
 }
 
-// residentBytes returns how much memory the process holds.
+// residentBytes returns the process's resident memory.
 func (s *server) residentBytes() (int64, error) {
 	fields, err := s.stat()
 	if err != nil {
@@ -252,7 +251,7 @@ func (s *server) residentBytes() (int64, error) {
 	return pages * int64(os.Getpagesize()), err
 }
 
-// stat returns the fields of /proc/PID/stat from the third on, the state: the second, the name of the command, may hold
+// stat returns the fields of /proc/PID/stat from the third (the state) on: the second, the command's name, may contain
 // anything. See proc_pid_stat(5).
 func (s *server) stat() ([]string, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.process.Process.Pid))
@@ -264,7 +263,7 @@ func (s *server) stat() ([]string, error) {
 		fields = append(fields, string(field))
 	}
 	if len(fields) < 22 {
-		return nil, errors.New("/proc/PID/stat is not what proc_pid_stat(5) says")
+		return nil, errors.New("/proc/PID/stat is not as described in proc_pid_stat(5)")
 	}
 	return fields, nil
 }

@@ -16,10 +16,10 @@ import (
 	"dex/internal/store/memory"
 )
 
-// signingTime is how long signatures are measured at once.
+// signingTime is how long one measurement of signatures takes.
 const signingTime = 300 * time.Millisecond
 
-// A signer makes bare signatures, with the code and the kind of key that the server signs with.
+// A signer makes bare signatures, with the code and the kind of key that the server uses.
 type signer struct {
 	key     *signing.Key
 	payload []byte
@@ -36,7 +36,7 @@ func newSigner(ctx context.Context, algorithm string) (*signer, error) {
 	return &signer{key: keys.Key(), payload: bytes.Repeat([]byte("x"), typical)}, nil
 }
 
-// cost returns the CPU time of one signature. All processors sign at once: alone on the machine a signature would be
+// cost returns the CPU time of one signature. All processors sign at the same time: on an idle machine a signature would be
 // cheaper than it can be for a server whose processors are all busy.
 func (s *signer) cost(ctx context.Context) (time.Duration, error) {
 	before, err := ownCPU()

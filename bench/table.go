@@ -15,7 +15,7 @@ type table struct {
 	failures []string
 }
 
-// newTable begins a report with what all rows have in common.
+// newTable begins a report with a line about the server.
 func newTable(out io.Writer, o options, srv *server) *table {
 	fmt.Fprintf(out, "\n%s, %d clients at once on %d processors, %v each; first answer %d ms after the start, %.1f MiB idle\n",
 		srv.setup, o.clients, runtime.NumCPU(), o.duration, srv.firstReply.Milliseconds(), float64(srv.resident)/(1<<20))

@@ -19,11 +19,11 @@ const (
 	// import may take.
 	takeoverTokens = 1_000_000
 	takeoverLimit  = time.Minute
-	// takeoverPatience is how long the import is waited for, to tell how much too long it takes.
+	// takeoverPatience is how long to wait for the import, to find out by how much it misses the limit.
 	takeoverPatience = 10 * time.Minute
 )
 
-// upstreams makes the tables by which upstream is known, and fills that of the refresh tokens.
+// upstreams creates the tables by which upstream's database is recognized, and fills the one with refresh tokens.
 const upstreams = `
 CREATE TABLE client (id text primary key, secret text, redirect_uris blob, trusted_peers blob, public boolean, name text, logo_url text);
 CREATE TABLE auth_request (id text primary key);
@@ -39,8 +39,8 @@ INSERT INTO refresh_token
 		'2026-08-01 10:00:00+00:00', '2026-08-01 10:00:00+00:00' FROM n;
 `
 
-// measureTakeover measures the first start on a SQLite file that upstream has left, prints how long it takes, and returns
-// how many starts took too long.
+// measureTakeover measures the first start on a SQLite file left by upstream, prints how long it takes, and returns how
+// many starts took too long.
 func measureTakeover(ctx context.Context, out io.Writer, o options) (failed int, err error) {
 	dir, err := os.MkdirTemp("", "dex-bench-")
 	if err != nil {

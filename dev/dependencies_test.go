@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// A module's direct requirements and docs/dependencies.md name each other: no dependency without its reason, and no reason
-// that outlives its dependency.
+// docs/dependencies.md explains each direct dependency, and nothing else.
 func TestDependenciesAreExplained(t *testing.T) {
 	document, err := os.ReadFile("../docs/dependencies.md")
 	if err != nil {
@@ -33,7 +32,7 @@ func TestDependenciesAreExplained(t *testing.T) {
 	}
 }
 
-// modulePaths returns what a document has in backquotes that reads as the path of a module.
+// modulePaths returns the module paths that a document has in backquotes.
 func modulePaths(document string) (paths []string) {
 	for _, match := range regexp.MustCompile("`([a-z0-9.-]+\\.[a-z]+/[^` ]+)`").FindAllStringSubmatch(document, -1) {
 		paths = append(paths, match[1])

@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// An exception from a linter that isn't on is noise, and hides a finding should the linter be turned on some day.
+// An exception from a disabled linter is noise, and would hide a finding if the linter were enabled one day.
 func TestExceptionsAreFromLintersThatAreOn(t *testing.T) {
 	text, err := os.ReadFile("../.golangci.yml")
 	if err != nil {
@@ -31,7 +31,7 @@ func TestExceptionsAreFromLintersThatAreOn(t *testing.T) {
 		for _, match := range exception.FindAllStringSubmatch(source, -1) {
 			for name := range strings.SplitSeq(match[1], ",") {
 				if !slices.Contains(settings.Linters.Enable, name) {
-					t.Errorf("%s: an exception from %s, which is not on", path, name)
+					t.Errorf("%s: an exception from %s, which is not enabled", path, name)
 				}
 			}
 		}

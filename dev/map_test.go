@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// The map in docs/architecture.md is law: a package imports rooms of lower lines only, and every package has its line.
+// The map in docs/architecture.md is binding: a package imports only rooms on lower lines, and every package is on a line.
 func TestArrowsPointDown(t *testing.T) {
 	drawn := readMap(t)
 	for path, imports := range packages(t) {
@@ -23,14 +23,14 @@ func TestArrowsPointDown(t *testing.T) {
 		for _, imported := range imports {
 			other, to := drawn.find(imported)
 			if other != room && to <= from {
-				t.Errorf("%s imports %s, which the map of docs/architecture.md does not have below it", path, imported)
+				t.Errorf("%s imports %s, which is not below it on the map of docs/architecture.md", path, imported)
 			}
 		}
 	}
 }
 
-// A floorMap is the number of the line that each room is on, counted from the top. A room is a package, or with "/..." behind it
-// all packages below it, and itself if it has no line of its own.
+// A floorMap has each room's line on the map, counted from the top. A room is a package or, if it ends in "/...", a package
+// that is not on a line of its own and all packages below it.
 type floorMap map[string]int
 
 func readMap(t *testing.T) floorMap {
@@ -60,7 +60,7 @@ func readMap(t *testing.T) floorMap {
 	return rooms
 }
 
-// find returns the room of a package and its line; an empty one if it has none.
+// find returns the room of a package and its line; an empty room if it has none.
 func (m floorMap) find(path string) (room string, line int) {
 	if line, ok := m[path]; ok {
 		return path, line
@@ -73,8 +73,8 @@ func (m floorMap) find(path string) (room string, line int) {
 	return "", 0
 }
 
-// packages returns what each package of the program imports of it. Those whose names end in test are for tests, which may
-// import whatever they are about.
+// packages returns which of the program's packages each one imports. It leaves out those whose names end in test: they may
+// import whatever they test.
 func packages(t *testing.T) map[string][]string {
 	t.Helper()
 	list := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", "dex/cmd/...", "dex/internal/...")

@@ -15,7 +15,7 @@ import (
 	"dex/internal/faulttest"
 )
 
-// Beside another Dex, make run printed the address of that one, and then ended.
+// If another Dex was running, make run printed its address and then ended.
 var _ = faulttest.Add("N7", func(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -31,7 +31,7 @@ var _ = faulttest.Add("N7", func(t *testing.T) {
 	}
 })
 
-// The first make run compiled for minutes without a word.
+// The first make run compiled for minutes without saying so.
 var _ = faulttest.Add("N13", func(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -51,7 +51,7 @@ var _ = faulttest.Add("N13", func(t *testing.T) {
 	}
 })
 
-// runScript runs run.sh in a folder where nothing is built, for a configuration with a port.
+// runScript runs run.sh in a folder where nothing is built, with a configuration for the port.
 func runScript(t *testing.T, port int, argument string) (string, error) {
 	t.Helper()
 	dir := t.TempDir()
@@ -109,7 +109,7 @@ var _ = faulttest.Add("N14", func(t *testing.T) {
 	}
 })
 
-// startedPID waits for a program to write down its process id.
+// startedPID waits for a program to write its process id.
 func startedPID(t *testing.T, file string) int {
 	t.Helper()
 	for t.Context().Err() == nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// maxFormBytes is ample for a form with a few tokens in it.
+// maxFormBytes is plenty for a form with a few tokens in it.
 const maxFormBytes = 64 << 10
 
 // app is the web application. Its handlers return errors; handle turns them
@@ -44,8 +44,8 @@ func newApp(opts options, p *provider, logOut io.Writer) (http.Handler, error) {
 	return a.handler()
 }
 
-// routes maps everything but the callback. Features the provider lacks have
-// no route.
+// routes maps everything except the callback. Features that the provider
+// lacks have no route.
 func (a *app) routes() *http.ServeMux {
 	routes := http.NewServeMux()
 	routes.Handle("GET /{$}", a.handle(a.start))
@@ -72,7 +72,7 @@ func (a *app) routes() *http.ServeMux {
 	return routes
 }
 
-// handler adds the callback and the protections of all routes.
+// handler adds the callback and the protections for all routes.
 func (a *app) handler() (http.Handler, error) {
 	routes := a.routes()
 	path := a.redirectURI.Path
@@ -82,7 +82,7 @@ func (a *app) handler() (http.Handler, error) {
 		}
 	}
 	callback := a.handle(a.callback)
-	// The path is matched as plain text: a mux would read wildcards into it.
+	// The path is matched as plain text: a mux would interpret wildcards in it.
 	router := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == path {
 			callback.ServeHTTP(w, r)
@@ -96,11 +96,11 @@ func (a *app) handler() (http.Handler, error) {
 	return secured(http.MaxBytesHandler(crossOrigin.Handler(router), maxFormBytes)), nil
 }
 
-// secured sets the headers that every response has.
+// secured sets the headers of every response.
 //
-// The policy has no form-action: browsers apply it to the redirects after a
-// form as well, and those of a sign-in lead through the provider to wherever
-// its users have their accounts.
+// The policy has no form-action: browsers also apply it to the redirects after
+// a form, and those of a sign-in lead through the provider to wherever its
+// users have their accounts.
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

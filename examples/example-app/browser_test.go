@@ -65,7 +65,7 @@ func newBrowser(t *testing.T, base string) *browser {
 	return &browser{t: t, base: base, client: &http.Client{Jar: jar}}
 }
 
-// page is a response that was read.
+// page is a response with its body.
 type page struct {
 	t      *testing.T
 	url    *url.URL
@@ -128,7 +128,7 @@ func (p page) want(status int, path string) {
 	}
 }
 
-// wantError expects an error page that says all of this.
+// wantError expects an error page that contains all of the texts.
 func (p page) wantError(status int, says ...string) {
 	p.t.Helper()
 	message := p.text("error")
@@ -142,8 +142,8 @@ func (p page) wantError(status int, says ...string) {
 	}
 }
 
-// text is the text inside the element with an id, without markup; empty if
-// there is no such element. It suffices for elements that do not hold others
+// text is the text inside the element with an id, without markup; empty if the
+// element does not exist. It works only for elements that don't contain others
 // of their own kind.
 func (p page) text(id string) string {
 	open := regexp.MustCompile(`<([a-z0-9]+)[^>]*\sid="` + regexp.QuoteMeta(id) + `"[^>]*>`)

@@ -4,18 +4,18 @@ import (
 	"net/http"
 )
 
-// callback takes the provider's answer to a sign-in.
+// callback handles the provider's answer to a sign-in.
 func (a *app) callback(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
-		return &pageError{status: http.StatusMethodNotAllowed, title: "Not how to call this", detail: "The provider's answer is expected in a GET request."}
+		return &pageError{status: http.StatusMethodNotAllowed, title: "Wrong method", detail: "The provider's answer must be a GET request."}
 	}
 	response := r.URL.Query()
 	sess := a.sessions.find(w, r)
 
 	login, known := sess.takeLogin(response.Get("state"), a.now())
 	if !known {
-		// Loading the address again after a sign-in should show its result.
+		// Reloading this address after a sign-in should show its result.
 		if _, last := sess.tokens(); last != nil && !response.Has("error") {
 			http.Redirect(w, r, "/tokens", http.StatusSeeOther)
 			return nil
@@ -23,7 +23,7 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) error {
 		return &pageError{
 			status: http.StatusBadRequest,
 			title:  "No sign-in to finish",
-			detail: "The state of this answer belongs to no sign-in that this browser has started in the last ten minutes. Start again.",
+			detail: "The state of this answer doesn't belong to a sign-in that this browser started in the last ten minutes. Start again.",
 		}
 	}
 	if err := a.provider.checkResponseIssuer(response); err != nil {
@@ -40,7 +40,7 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) error {
 	}
 	code := response.Get("code")
 	if code == "" {
-		return &pageError{status: http.StatusBadRequest, title: "Sign-in failed", detail: "The provider's answer holds neither a code nor an error."}
+		return &pageError{status: http.StatusBadRequest, title: "Sign-in failed", detail: "The provider's answer has neither a code nor an error."}
 	}
 
 	set, err := a.provider.exchange(r.Context(), code, login)

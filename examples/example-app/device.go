@@ -13,14 +13,14 @@ import (
 
 const (
 	deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
-	// defaultInterval lies between two questions where the provider names
+	// defaultInterval is the polling interval in seconds if the provider names
 	// none (RFC 8628, section 3.2).
 	defaultInterval = 5
-	// maxInterval bounds how long, in seconds, a request waits to ask.
+	// maxInterval bounds, in seconds, how long a request waits before polling.
 	maxInterval = 10
 )
 
-// pendingDevice is a sign-in whose user has another device in their hands.
+// pendingDevice is a sign-in that the user completes on another device.
 type pendingDevice struct {
 	*oauth2.DeviceAuthResponse
 	pkceVerifier string // empty without PKCE
@@ -32,7 +32,7 @@ type devicePage struct {
 	Pending *deviceView // nil before there is a code
 }
 
-// deviceView is what the user needs at the other device.
+// deviceView is what the user needs on the other device.
 type deviceView struct {
 	UserCode        string
 	VerificationURI string
@@ -44,7 +44,7 @@ func (p *provider) supportsDevices() bool {
 	return p.oauth2.Endpoint.DeviceAuthURL != "" && p.metadata.supportsGrant(deviceGrant)
 }
 
-// deviceForm offers to begin, or shows the code and has the browser go on to
+// deviceForm offers to begin, or shows the code and sends the browser on to
 // deviceWait.
 func (a *app) deviceForm(w http.ResponseWriter, r *http.Request) error {
 	pending := a.sessions.find(w, r).device(a.now())
@@ -54,7 +54,7 @@ func (a *app) deviceForm(w http.ResponseWriter, r *http.Request) error {
 			UserCode: pending.UserCode, VerificationURI: pending.VerificationURI, Complete: pending.VerificationURIComplete,
 			Expiry: newMoment("", pending.Expiry, a.now()),
 		}
-		// Without a script: the page stays while the next answer is awaited.
+		// Without a script: this page stays until the next answer arrives.
 		w.Header().Set("Refresh", "1; url=/grant/device/wait")
 	}
 	return a.render(w, r, http.StatusOK, "device.html", "Device", page)
@@ -77,7 +77,7 @@ func (a *app) deviceBegin(w http.ResponseWriter, r *http.Request) error {
 // deviceWait asks the provider once whether the user has answered.
 func (a *app) deviceWait(w http.ResponseWriter, r *http.Request) error {
 	sess := a.sessions.find(w, r)
-	// Of several tabs only one asks: the provider wants a pause between two questions.
+	// Only one of several tabs polls: the provider wants an interval between two requests.
 	if !sess.polling.TryLock() {
 		http.Redirect(w, r, "/grant/device", http.StatusSeeOther)
 		return nil

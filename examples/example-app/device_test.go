@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestFault runs tests of faults that real use has found, by their ids.
+// TestFault runs tests for faults found in real use, by their ids.
 func TestFault(t *testing.T) {
 	t.Run("N9", func(t *testing.T) { // there was no way to try the device flow
 		t.Run("tokens", testDeviceTokens)
@@ -17,8 +17,8 @@ func TestFault(t *testing.T) {
 	})
 }
 
-// withDevices gives the provider the device flow. The answers to its questions
-// are error codes; an empty one gives tokens.
+// withDevices adds the device flow to the provider. The answers to polling are
+// error codes; an empty one gives tokens.
 func withDevices(t *testing.T, answers ...string) *fakeProvider {
 	t.Helper()
 	f := newFakeProvider(t)
@@ -62,7 +62,7 @@ func withDevices(t *testing.T, answers ...string) *fakeProvider {
 	return f
 }
 
-// beginDevice gets a code and expects the page that shows it.
+// beginDevice requests a code and expects the page that shows it.
 func (b *browser) beginDevice() page {
 	b.t.Helper()
 	p := b.post("/grant/device", url.Values{"extra_scopes": {"email", "offline_access"}})

@@ -14,11 +14,11 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// discoveryPause lies between two attempts to reach the provider.
+// discoveryPause is the pause between two attempts to reach the provider.
 const discoveryPause = 500 * time.Millisecond
 
-// metadata is what we use of the discovery document (OpenID Connect
-// Discovery 1.0, section 3) beyond what go-oidc reads.
+// metadata is the part of the discovery document (OpenID Connect Discovery
+// 1.0, section 3) that we need and go-oidc doesn't read.
 type metadata struct {
 	Issuer             string   `json:"issuer"`
 	Scopes             []string `json:"scopes_supported"`
@@ -29,7 +29,7 @@ type metadata struct {
 	ResponseIssuer bool `json:"authorization_response_iss_parameter_supported"`
 }
 
-// supportsGrant holds for every grant type if none is advertised.
+// supportsGrant is true for every grant type if none is advertised.
 func (m metadata) supportsGrant(grantType string) bool {
 	return len(m.GrantTypes) == 0 || slices.Contains(m.GrantTypes, grantType)
 }
@@ -50,7 +50,7 @@ func discover(ctx context.Context, opts options, client *http.Client, progress i
 		if failure == nil {
 			_, _ = fmt.Fprintf(progress, "waiting for the provider at %s\n", opts.issuer)
 		}
-		// Once time is up, the attempt before tells more than its end.
+		// Once time is up, the previous attempt's error says more than a timeout.
 		if failure == nil || ctx.Err() == nil {
 			failure = err
 		}
@@ -62,7 +62,7 @@ func discover(ctx context.Context, opts options, client *http.Client, progress i
 	}
 }
 
-// permanentFailure says what is wrong if waiting will not help.
+// permanentFailure says what is wrong if waiting will not help; empty otherwise.
 func permanentFailure(err error) string {
 	var mismatch *oidc.IssuerMismatchError
 	if errors.As(err, &mismatch) {
@@ -105,8 +105,8 @@ func newProvider(opts options, found *oidc.Provider, client *http.Client) (*prov
 	return p, nil
 }
 
-// authStyle chooses how to authenticate at the token endpoint. Left to
-// itself, x/oauth2 tries both ways, and a refused code would be sent twice.
+// authStyle chooses how to authenticate at the token endpoint. By default
+// x/oauth2 tries both ways, and would send a refused code twice.
 func authStyle(methods []string, secret string) oauth2.AuthStyle {
 	if secret == "" {
 		return oauth2.AuthStyleInParams

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// pageError is an error fit to be shown to the user.
+// pageError is an error that can be shown to the user.
 type pageError struct {
 	status int
 	title  string
@@ -28,8 +28,8 @@ func (e *pageError) Error() string {
 
 func (e *pageError) Unwrap() error { return e.cause }
 
-// providerError sorts out what went wrong with a request to the provider: it
-// refused, was not reached, or gave an answer that does not hold.
+// providerError explains what went wrong with a request to the provider: it
+// refused, could not be reached, or sent an invalid answer.
 func providerError(title string, err error) error {
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) && refused.ErrorCode != "" {
@@ -49,8 +49,8 @@ func providerError(title string, err error) error {
 	return &pageError{status: http.StatusBadGateway, title: title, detail: "The provider's answer was not accepted: " + brief(err), cause: err}
 }
 
-// brief cuts an error's text to a length fit to be shown: some quote whole
-// response bodies.
+// brief shortens an error's text for display: some quote whole response
+// bodies.
 func brief(err error) string {
 	const most = 500
 	text := []rune(err.Error())
@@ -70,7 +70,7 @@ func (a *app) handle(handler func(http.ResponseWriter, *http.Request) error) htt
 		}
 		var shown *pageError
 		if !errors.As(err, &shown) {
-			shown = &pageError{status: http.StatusInternalServerError, title: "Something went wrong", detail: "The program's log says more.", cause: err}
+			shown = &pageError{status: http.StatusInternalServerError, title: "Something went wrong", detail: "See the program's log for details.", cause: err}
 		}
 		if shown.status >= http.StatusInternalServerError {
 			a.log.Error("request failed", "path", r.URL.Path, "error", brief(shown))
@@ -95,7 +95,7 @@ func parseForm(r *http.Request) error {
 	}
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return &pageError{status: http.StatusRequestEntityTooLarge, title: "Too much to send", detail: "The form is larger than this program accepts.", cause: err}
+		return &pageError{status: http.StatusRequestEntityTooLarge, title: "Form too large", detail: "The form is larger than this program accepts.", cause: err}
 	}
 	return &pageError{status: http.StatusBadRequest, title: "Unreadable form", detail: "The form could not be read.", cause: err}
 }

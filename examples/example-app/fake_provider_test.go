@@ -26,7 +26,7 @@ const (
 )
 
 // fakeProvider is an OpenID Connect provider that approves every sign-in.
-// The fields with functions bend what it does; they are set before use.
+// The functions change what it does; set them before use.
 type fakeProvider struct {
 	*httptest.Server
 	key *rsa.PrivateKey
@@ -139,8 +139,8 @@ func (f *fakeProvider) serveToken(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, response)
 }
 
-// redeem finds the authorization request that a grant stands for, and spends
-// the grant. It needs f.mu held.
+// redeem finds the authorization request for a grant, and invalidates the
+// grant. It needs f.mu held.
 func (f *fakeProvider) redeem(form url.Values) url.Values {
 	if form.Get("grant_type") == "refresh_token" {
 		request := f.refresh[form.Get("refresh_token")]
@@ -224,7 +224,8 @@ func (f *fakeProvider) next(kind string) string {
 	return fmt.Sprintf("%s-%d", kind, f.serial)
 }
 
-// lastRequests returns what the latest authorization and token request asked.
+// lastRequests returns the parameters of the latest authorization request and
+// the latest token request.
 func (f *fakeProvider) lastRequests() (asked, redeemed url.Values) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -236,7 +237,7 @@ func s256(verifier string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// halfHash is the at_hash of an access token beside an RS256 ID token.
+// halfHash is the at_hash of an access token in an RS256 ID token.
 func halfHash(accessToken string) string {
 	hash := crypto.SHA256.New()
 	hash.Write([]byte(accessToken))

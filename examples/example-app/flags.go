@@ -24,7 +24,7 @@ type options struct {
 	debug        bool
 }
 
-// parseFlags reads the command line. Help goes to helpOut and returns
+// parseFlags reads the command line. For help it prints to helpOut and returns
 // flag.ErrHelp.
 func parseFlags(args []string, helpOut io.Writer) (options, error) {
 	var opts options
@@ -34,7 +34,7 @@ func parseFlags(args []string, helpOut io.Writer) (options, error) {
 	flags.SetOutput(io.Discard) // errors are reported once, by the caller
 	flags.StringVar(&opts.clientID, "client-id", "example-app", "OAuth2 client `ID`")
 	flags.StringVar(&opts.clientSecret, "client-secret", "ZXhhbXBsZS1hcHAtc2VjcmV0", "`secret` of the client; empty for a public client")
-	flags.StringVar(&redirectURI, "redirect-uri", "http://127.0.0.1:5555/callback", "`URL` the provider sends users back to; its path is where this program expects them")
+	flags.StringVar(&redirectURI, "redirect-uri", "http://127.0.0.1:5555/callback", "`URL` that the provider sends users back to; this program serves its path")
 	flags.BoolVar(&opts.pkce, "pkce", true, "send a PKCE challenge (S256)")
 	flags.StringVar(&opts.issuer, "issuer", "http://127.0.0.1:5556/dex", "`URL` of the OpenID Connect provider")
 	flags.StringVar(&opts.issuerRootCA, "issuer-root-ca", "", "PEM `file` of root certificates for the issuer, instead of the system's")
@@ -62,7 +62,7 @@ func parseFlags(args []string, helpOut io.Writer) (options, error) {
 // addReservedFlags declares the flags of features still to come, so that
 // command lines written for them work.
 func addReservedFlags(flags *flag.FlagSet) {
-	flags.Duration("session-check-interval", 30*time.Second, "pace of silent session checks, 0 for none (has no effect yet)")
+	flags.Duration("session-check-interval", 30*time.Second, "interval between silent session checks, 0 for none (has no effect yet)")
 	flags.String("grpc-addr", "", "`address` of the provider's management API (has no effect yet)")
 	flags.String("grpc-ca", "", "root certificate `file` for the management API (has no effect yet)")
 	flags.String("grpc-client-cert", "", "client certificate `file` for the management API (has no effect yet)")
@@ -84,7 +84,7 @@ func help(flags *flag.FlagSet) string {
 	return out.String()
 }
 
-// checked completes the options with what needs parsing.
+// checked completes the options with those that need parsing.
 func (opts options) checked(redirectURI, listen string) (options, error) {
 	if opts.clientID == "" {
 		return options{}, errors.New("--client-id: must not be empty")

@@ -10,13 +10,13 @@ import (
 
 // decodedJWT is a compact JWS taken apart for reading. Nothing is verified.
 type decodedJWT struct {
-	// The three parts as they stand in the token.
+	// The three parts as encoded in the token.
 	Header, Claims, Signature string
 	HeaderJSON, ClaimsJSON    string
 	Times                     []*moment
 }
 
-// decodeJWT returns nil if the token is no JWT; access tokens need not be.
+// decodeJWT returns nil if the token is not a JWT; access tokens need not be.
 func decodeJWT(token string, now time.Time) *decodedJWT {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -46,7 +46,7 @@ func decodeObject(part string) ([]byte, bool) {
 	return raw, json.Unmarshal(raw, &object) == nil
 }
 
-// claimTimes reads the claims that are seconds since 1970.
+// claimTimes reads the claims that are times, in seconds since 1970.
 func claimTimes(claims []byte, now time.Time) []*moment {
 	var seconds struct {
 		AuthTime  float64 `json:"auth_time"`

@@ -14,8 +14,8 @@ import (
 // crossClientScope asks for a token that another client accepts too.
 const crossClientScope = "audience:server:client_id:"
 
-// Scopes that the start page ticks, and that a sign-in without any choice
-// uses. "openid" is always sent: it is what makes the request OpenID Connect.
+// Scopes that are ticked on the start page, and used for a sign-in that chooses
+// none. "openid" is always sent: it makes the request an OpenID Connect one.
 var defaultScopes = []string{oidc.ScopeOpenID, "profile", "email", oidc.ScopeOfflineAccess}
 
 // scopeChoice is one checkbox of the start page.
@@ -25,13 +25,13 @@ type scopeChoice struct {
 	Always  bool
 }
 
-// scopeChoices lists the default scopes and groups, then what else the
+// scopeChoices lists the default scopes and groups, then the others that the
 // provider advertises.
 func (m metadata) scopeChoices() []scopeChoice {
 	known := append(slices.Clone(defaultScopes), "groups")
 	var choices []scopeChoice
 	for _, name := range known {
-		// Where offline_access is no scope, it is asked for by a parameter.
+		// If offline_access is not a scope, it is requested by a parameter.
 		if m.supportsScope(name) || slices.Contains(defaultScopes, name) {
 			choices = append(choices, scopeChoice{
 				Name:    name,
@@ -48,7 +48,7 @@ func (m metadata) scopeChoices() []scopeChoice {
 	return choices
 }
 
-// supportsScope holds for every scope if none is advertised.
+// supportsScope is true for every scope if none is advertised.
 func (m metadata) supportsScope(name string) bool {
 	return len(m.Scopes) == 0 || slices.Contains(m.Scopes, name)
 }
@@ -67,7 +67,7 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// authorizationURL is the authorization request for what the form asks.
+// authorizationURL is the authorization request for the form's choices.
 func (p *provider) authorizationURL(form url.Values, login pendingLogin) string {
 	config := p.oauth2
 	config.Scopes = requestedScopes(form)

@@ -5,7 +5,7 @@ import (
 	"net/url"
 )
 
-// logout ends the session here and, where the provider can, there.
+// logout ends the session here and, if the provider supports it, there.
 func (a *app) logout(w http.ResponseWriter, r *http.Request) error {
 	user, _ := a.sessions.find(w, r).tokens()
 	a.sessions.drop(w, r)

@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	// discoveryPatience is how long a provider that starts at the same time
-	// has to come up.
+	// discoveryPatience is how long to wait for a provider that is started at
+	// the same time.
 	discoveryPatience = 10 * time.Second
-	// shutdownGrace leaves a second of the five in which the program is to end.
+	// shutdownGrace leaves one of the five seconds in which the program must end.
 	shutdownGrace = 4 * time.Second
 )
 
@@ -39,7 +39,7 @@ func exitCode(err error, stderr io.Writer) int {
 	return 2
 }
 
-// run serves until ctx ends, which is the orderly way out and no error.
+// run serves until ctx ends, which is not an error.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	opts, err := parseFlags(args, stdout)
 	if err != nil {
@@ -57,13 +57,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 
-	// Taking the port before waiting for the provider reports a port in use
-	// at once, and lets early browsers queue instead of being turned away.
+	// Listening before waiting for the provider reports a port in use at once,
+	// and lets early browsers wait instead of being refused.
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listenAddress(opts))
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	defer func() { _ = listener.Close() }() // for the ways out before serving
+	defer func() { _ = listener.Close() }() // in case of a return before serving
 
 	discoverCtx, cancel := context.WithTimeout(ctx, discoveryPatience)
 	defer cancel()
@@ -84,8 +84,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return serve(ctx, server, listener)
 }
 
-// newServer sets the limits of the web server. The write time-out must leave
-// room for the requests to the provider that a page waits for.
+// newServer sets the limits of the web server. The write timeout must leave
+// time for the requests to the provider that a page waits for.
 func newServer(opts options) (*http.Server, error) {
 	server := &http.Server{
 		ReadHeaderTimeout: 5 * time.Second,
@@ -105,7 +105,7 @@ func newServer(opts options) (*http.Server, error) {
 	return server, nil
 }
 
-// listenAddress is the address to bind; without a port it is the scheme's.
+// listenAddress is the address to bind; the port defaults to the scheme's.
 func listenAddress(opts options) string {
 	port := opts.listen.Port()
 	if port == "" {
@@ -143,7 +143,7 @@ func serve(ctx context.Context, server *http.Server, listener net.Listener) erro
 	graceCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
 	if err := server.Shutdown(graceCtx); err != nil {
-		_ = server.Close() // what did not finish in time is cut off
+		_ = server.Close() // cuts off what did not finish in time
 	}
 	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving: %w", err)

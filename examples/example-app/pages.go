@@ -93,7 +93,7 @@ func (a *app) nav(current string, hasTokens bool) []navItem {
 		items = append(items, navItem{Path: "/tools/userinfo", Name: "UserInfo"})
 	}
 	for i := range items {
-		// The answer to a form stands for the page that the form is on.
+		// The answer to a form counts as the page with the form.
 		items[i].Current = items[i].Path == current || items[i].Path == "/tools"+current
 	}
 	return items

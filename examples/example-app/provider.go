@@ -15,11 +15,11 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// provider is the OpenID Connect provider under trial, with this program as
-// its client.
+// provider is the OpenID Connect provider being tried out, with this program
+// as its client.
 type provider struct {
 	metadata metadata
-	oauth2   oauth2.Config // without scopes: each sign-in chooses its own
+	oauth2   oauth2.Config // without scopes: each sign-in has its own
 	oidc     *oidc.Provider
 	verifier *oidc.IDTokenVerifier
 	client   *http.Client
@@ -60,8 +60,8 @@ func (p *provider) exchange(ctx context.Context, code string, login pendingLogin
 	return set, nil
 }
 
-// refresh redeems a refresh token. The result holds a refresh token in any
-// case: without a new one, the old one stays valid (RFC 6749, section 6).
+// refresh redeems a refresh token. The result always has a refresh token: if
+// there is no new one, the old one stays valid (RFC 6749, section 6).
 func (p *provider) refresh(ctx context.Context, refreshToken string) (*tokenSet, error) {
 	return p.request(ctx, "Refresh token", func(ctx context.Context) (*oauth2.Token, error) {
 		return p.oauth2.TokenSource(ctx, &oauth2.Token{RefreshToken: refreshToken}).Token()

@@ -49,7 +49,7 @@ func (a *app) refreshGiven(w http.ResponseWriter, r *http.Request) error {
 
 // refreshTokens redeems a refresh token and shows the result. It needs
 // sess.refreshing held: a provider that rotates refresh tokens may take
-// two redemptions of one as a theft and revoke the lot.
+// two redemptions of one for theft and revoke them all.
 func (a *app) refreshTokens(w http.ResponseWriter, r *http.Request, sess *session, token string) error {
 	set, err := a.provider.refresh(r.Context(), token)
 	if err != nil {
@@ -67,9 +67,9 @@ func (a *app) refreshTokens(w http.ResponseWriter, r *http.Request, sess *sessio
 	return nil
 }
 
-// renewed is the tokens of who is signed in after a refresh. The ID token is
-// checked against the one before (OpenID Connect Core 1.0, section 12.2); a
-// response without one leaves that in force.
+// renewed returns the signed-in user's tokens after a refresh. The ID token is
+// checked against the previous one (OpenID Connect Core 1.0, section 12.2),
+// which stays in force if the response has none.
 func (old *tokenSet) renewed(set *tokenSet) (*tokenSet, error) {
 	if set.idToken == "" {
 		kept := *set

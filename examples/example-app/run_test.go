@@ -37,7 +37,7 @@ func startProgram(t *testing.T, args ...string) *program {
 	return p
 }
 
-// base waits for the program to serve, and returns where.
+// base waits until the program serves, and returns its URL.
 func (p *program) base() string {
 	p.t.Helper()
 	line := p.stdout.waitFor(p.t, "listening on ")
@@ -335,7 +335,7 @@ func follow(t *testing.T, address string) string {
 	return b.get("").header.Get("Location")
 }
 
-// closedPort is an issuer at which nobody listens.
+// closedPort is an issuer where nothing listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

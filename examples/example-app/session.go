@@ -14,11 +14,11 @@ const (
 type session struct {
 	refreshing sync.Mutex // one refresh at a time, see refreshTokens
 
-	polling sync.Mutex // one question for a device at a time, see deviceWait
+	polling sync.Mutex // one poll for a device at a time, see deviceWait
 
 	mu      sync.Mutex
 	logins  []pendingLogin // oldest first
-	user    *tokenSet      // of who is signed in
+	user    *tokenSet      // of the signed-in user
 	last    *tokenSet      // of the latest token response, whatever the flow
 	pending *pendingDevice // nil for none
 }
@@ -41,7 +41,7 @@ func (s *session) addLogin(login pendingLogin) {
 	s.logins = append(s.logins, login)
 }
 
-// takeLogin hands out a pending sign-in, once and only in time.
+// takeLogin returns a pending sign-in, only once and only before it expires.
 func (s *session) takeLogin(state string, now time.Time) (pendingLogin, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,14 +54,15 @@ func (s *session) takeLogin(state string, now time.Time) (pendingLogin, bool) {
 	return pendingLogin{}, false
 }
 
-// setDevice replaces the sign-in by device; nil forgets it.
+// setDevice replaces the pending device sign-in; nil removes it.
 func (s *session) setDevice(pending *pendingDevice) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending = pending
 }
 
-// device returns the sign-in by device that is under way and in time, or nil.
+// device returns the pending device sign-in, or nil if there is none or it has
+// expired.
 func (s *session) device(now time.Time) *pendingDevice {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,22 +72,22 @@ func (s *session) device(now time.Time) *pendingDevice {
 	return s.pending
 }
 
-// signIn makes set the proof of who is signed in.
+// signIn makes the user of set the signed-in one.
 func (s *session) signIn(set *tokenSet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.user, s.last = set, set
 }
 
-// setLast keeps a result that does not touch who is signed in.
+// setLast keeps a result that does not change the signed-in user.
 func (s *session) setLast(set *tokenSet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last = set
 }
 
-// tokens returns the tokens of who is signed in and those of the latest
-// response; either may be nil.
+// tokens returns the signed-in user's tokens and those of the latest response;
+// either may be nil.
 func (s *session) tokens() (user, last *tokenSet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

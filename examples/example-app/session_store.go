@@ -32,8 +32,8 @@ func newSessionStore(secure bool) *sessionStore {
 	return &sessionStore{secure: secure, now: time.Now, byKey: map[string]*storedSession{}}
 }
 
-// find returns the session of a request and prolongs it. A browser without
-// one gets an empty session that is not kept.
+// find returns the session of a request and extends it. A browser without
+// one gets an empty session that is not stored.
 func (st *sessionStore) find(w http.ResponseWriter, r *http.Request) *session {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -46,8 +46,8 @@ func (st *sessionStore) find(w http.ResponseWriter, r *http.Request) *session {
 	return stored.session
 }
 
-// open returns the session of a request, a new one if need be. If there are
-// too many, the one unused for longest goes.
+// open returns the session of a request, a new one if necessary. If there are
+// too many, the one unused for longest is dropped.
 func (st *sessionStore) open(w http.ResponseWriter, r *http.Request) *session {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -64,8 +64,8 @@ func (st *sessionStore) open(w http.ResponseWriter, r *http.Request) *session {
 	return stored.session
 }
 
-// rotate gives the session of a request a new key, so that a key known from
-// before a sign-in is worth nothing after it.
+// rotate gives the session of a request a new key, so that a key known before
+// a sign-in is worthless after it.
 func (st *sessionStore) rotate(w http.ResponseWriter, r *http.Request) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -122,13 +122,13 @@ func (st *sessionStore) setCookie(w http.ResponseWriter, value string, lifetime 
 		MaxAge:   int(lifetime / time.Second),
 		HttpOnly: true,
 		Secure:   st.secure,
-		SameSite: http.SameSiteLaxMode, // Strict would not come along on the provider's redirect
+		SameSite: http.SameSiteLaxMode, // Strict cookies are not sent on the provider's redirect
 	}
 	w.Header().Set("Set-Cookie", cookie.String())
 }
 
 func newSessionKey() string {
 	key := make([]byte, 24)
-	rand.Read(key) // never fails, by its documentation
+	rand.Read(key) // never fails, as documented
 	return base64.RawURLEncoding.EncodeToString(key)
 }

@@ -10,13 +10,13 @@ import (
 // startPage is the data of start.html.
 type startPage struct {
 	User *userView // nil if nobody is signed in
-	// ReturnsTo is the origin sign-ins end at, if it is not where this page
-	// was opened.
+	// ReturnsTo is the origin where sign-ins end, if this page was opened at
+	// another one.
 	ReturnsTo string
 	Scopes    []scopeChoice
 }
 
-// userView is who is signed in.
+// userView is the signed-in user.
 type userView struct {
 	Name            string
 	Email           string
@@ -50,7 +50,7 @@ func shortened(token string) string {
 	return token[:shown] + "…" + token[len(token)-shown:]
 }
 
-// start shows who is signed in and the form to sign in.
+// start shows the signed-in user and the form to sign in.
 func (a *app) start(w http.ResponseWriter, r *http.Request) error {
 	if to, elsewhere := a.canonicalURL(r); elsewhere {
 		http.Redirect(w, r, to, http.StatusTemporaryRedirect)
@@ -64,9 +64,10 @@ func (a *app) start(w http.ResponseWriter, r *http.Request) error {
 	return a.render(w, r, http.StatusOK, "start.html", "Start", page)
 }
 
-// canonicalURL returns where to move a browser that opened this program at
-// another loopback name than the redirect URI's (localhost for 127.0.0.1):
-// the cookie of a sign-in started there would be missing at the callback.
+// canonicalURL returns where to redirect a browser that opened this program
+// under a loopback name other than the redirect URI's (localhost for
+// 127.0.0.1): the cookie of a sign-in started there would be missing at the
+// callback.
 func (a *app) canonicalURL(r *http.Request) (string, bool) {
 	opened, err := url.Parse("//" + r.Host)
 	if err != nil || r.Host == a.redirectURI.Host || opened.Port() != a.redirectURI.Port() {
@@ -78,7 +79,7 @@ func (a *app) canonicalURL(r *http.Request) (string, bool) {
 	return a.origin() + "/", true
 }
 
-// origin is scheme, host and port of the redirect URI.
+// origin is the scheme, host and port of the redirect URI.
 func (a *app) origin() string {
 	return a.redirectURI.Scheme + "://" + a.redirectURI.Host
 }

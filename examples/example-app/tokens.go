@@ -31,7 +31,7 @@ type identity struct {
 	AuthorizedParty   string `json:"azp"`
 }
 
-// displayName is the best name for people that the token has.
+// displayName is the most readable name in the token.
 func (id identity) displayName() string {
 	for _, name := range []string{id.Name, id.PreferredUsername, id.Email} {
 		if name != "" {
@@ -54,7 +54,7 @@ type tokensPage struct {
 	CanUserInfo  bool
 }
 
-// tokenView is a token to look at: as it is, and decoded if it is a JWT.
+// tokenView is a token for display: as it is, and decoded if it is a JWT.
 type tokenView struct {
 	Raw string
 	JWT *decodedJWT
@@ -88,7 +88,7 @@ func (a *app) showTokens(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// indented is JSON laid out for reading; anything else stays as it is.
+// indented formats JSON for reading; anything else stays as it is.
 func indented(raw []byte) string {
 	var out bytes.Buffer
 	if err := json.Indent(&out, raw, "", "  "); err != nil {

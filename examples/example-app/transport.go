@@ -16,8 +16,8 @@ import (
 const (
 	// providerTimeout bounds one request to the provider, body included.
 	providerTimeout = 15 * time.Second
-	// maxProviderBody bounds, in bytes, what one response may make us read.
-	// It is below the bound of x/oauth2, which cuts without an error.
+	// maxProviderBody bounds, in bytes, how much of a response is read. It is
+	// below x/oauth2's limit, which truncates without an error.
 	maxProviderBody = 512 << 10
 )
 
@@ -44,7 +44,7 @@ func newProviderClient(opts options, debugOut io.Writer) (*http.Client, error) {
 		Transport: transport,
 		Timeout:   providerTimeout,
 		// No endpoint we call has a reason to redirect, and a token request
-		// that follows one would carry its secrets elsewhere.
+		// that followed would take its secrets elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }
@@ -110,7 +110,7 @@ func (t *dumpTransport) print(mark string, dump []byte) {
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_, _ = t.out.Write(text.Bytes()) // without a terminal to print to, there is nothing to do
+	_, _ = t.out.Write(text.Bytes()) // if the terminal is gone, there is nothing to do
 }
 
 // recordTransport keeps a copy of the response bodies that pass through.

@@ -23,8 +23,8 @@ func (a *app) userInfoForm(w http.ResponseWriter, r *http.Request) error {
 	return a.render(w, r, http.StatusOK, "userinfo.html", "UserInfo", page)
 }
 
-// userInfo shows what the UserInfo endpoint says about the form's access
-// token, or without one about the held one.
+// userInfo shows what the UserInfo endpoint says about the access token in the
+// form or, if there is none, about the held one.
 func (a *app) userInfo(w http.ResponseWriter, r *http.Request) error {
 	if err := parseForm(r); err != nil {
 		return err
@@ -49,8 +49,8 @@ func (a *app) userInfo(w http.ResponseWriter, r *http.Request) error {
 	return a.render(w, r, http.StatusOK, "userinfo.html", "UserInfo", userInfoPage{AccessToken: token, Result: indented(claims)})
 }
 
-// userInfoError tells a refusal, which is about the token given, from a
-// provider out of reach.
+// userInfoError distinguishes a refusal, which is about the given token, from
+// an unreachable provider.
 func userInfoError(err error) error {
 	const title = "UserInfo failed"
 	var network *url.Error
