@@ -52,7 +52,7 @@ func TestConditionsAreShownAndDontCount(t *testing.T) {
 	if web.Code != http.StatusOK || strings.Contains(web.Body.String(), "connector") {
 		t.Errorf("where users are served: %d %s", web.Code, web.Body)
 	}
-	if !h.Passing() {
+	if !passing(t, h) {
 		t.Error("not passing because of a condition")
 	}
 	h.SetReady(false)

@@ -113,11 +113,6 @@ func (h *Health) Starting(what string) {
 	h.starting = what
 }
 
-// Passing reports whether every check passed when it last ran.
-func (h *Health) Passing() bool {
-	return passing(h.results())
-}
-
 // Run runs the checks at once and then every 15 seconds, each on its own, until the context ends.
 func (h *Health) Run(ctx context.Context) {
 	h.mu.Lock()
