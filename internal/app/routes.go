@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"path"
 
+	"dex/internal/authorize"
 	"dex/internal/config"
 	"dex/internal/device"
 	"dex/internal/discovery"
@@ -19,6 +20,7 @@ import (
 
 // rooms is who serves the routes.
 type rooms struct {
+	authorize     *authorize.Endpoint
 	login         *login.Flow
 	token         *token.Endpoint
 	device        *device.Endpoints
@@ -39,8 +41,8 @@ func (a *App) route(in rooms) []server.Route {
 		{Pattern: metadata, Handler: in.discovery.Metadata(), CORS: true, Methods: read},
 		{Pattern: "/keys", Handler: in.discovery.JWKS(), CORS: true, Methods: read},
 
-		{Pattern: "/auth", Handler: in.login.Authorize(), Methods: both},
-		{Pattern: "/auth/{connector}", Handler: in.login.AuthorizeConnector(), Methods: both},
+		{Pattern: "/auth", Handler: in.authorize.Authorize(), Methods: both},
+		{Pattern: "/auth/{connector}", Handler: in.authorize.Authorize(), Methods: both},
 		{Pattern: "/auth/{connector}/login", Handler: in.login.Password(), Methods: both},
 		{Pattern: "/callback", Handler: in.login.Callback(), Methods: both, MaxBody: login.MaxAnswer},
 		{Pattern: "/callback/{connector}", Handler: in.login.Callback(), Methods: both, MaxBody: login.MaxAnswer},

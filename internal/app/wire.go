@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"dex/internal/authorize"
 	"dex/internal/client"
 	"dex/internal/config"
 	"dex/internal/device"
@@ -73,16 +74,17 @@ func (a *App) furnish(with shared) rooms {
 			Open: a.compatible().Introspection == config.Upstream,
 		}),
 	}
-	// Logins lead to devices, and devices to logins.
-	r.login = a.loginFlow(with, func(uri, state string) (string, bool) { return r.device.Redirect(uri, state) })
-	r.device = a.deviceEndpoints(with, r.login, r.token)
+	purposes := a.purposes(with, r.token)
+	r.login = a.loginFlow(with, purposes)
+	r.authorize = authorize.NewEndpoint(purposes.authorize, r.login)
+	r.device = a.deviceEndpoints(with, purposes.device, r.login, r.token)
 	r.discovery = discovery.New(discovery.Config{
 		Issuer:           a.cfg.Issuer,
 		IssuerURL:        a.issuer,
 		NoIssuer:         a.compatible().IssuerParameter == config.Upstream,
 		Keys:             a.signer,
 		GrantTypes:       grantTypes(a.cfg, r.token),
-		ResponseTypes:    r.login.ResponseTypes(),
+		ResponseTypes:    r.authorize.ResponseTypes(),
 		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
 	})
 	return r
@@ -111,18 +113,55 @@ func (a *App) tokenEndpoint(with shared) *token.Endpoint {
 	})
 }
 
-func (a *App) loginFlow(with shared, deviceRedirect func(uri, state string) (string, bool)) *login.Flow {
+// purposes are what people sign in for.
+type purposes struct {
+	authorize *authorize.Purpose
+	device    *device.Purpose
+}
+
+func (a *App) purposes(with shared, tokens *token.Endpoint) purposes {
+	compatible := a.compatible()
+	forDevices := device.NewPurpose(device.PurposeConfig{
+		IssuerURL: a.issuer,
+		Policy:    with.policy,
+		Devices:   with.devices,
+		Pages:     a.pages,
+		Log:       a.log,
+		Enabled:   slices.Contains(tokens.GrantTypes(), oauth.GrantDeviceCode),
+	})
+	return purposes{device: forDevices, authorize: authorize.New(authorize.Config{
+		Issuer:         a.cfg.Issuer,
+		IssuerURL:      a.issuer,
+		Clients:        with.clients,
+		Policy:         with.policy,
+		Codes:          with.codes,
+		Minter:         with.minter,
+		Hints:          with.verifier,
+		Pages:          a.pages,
+		Log:            a.log,
+		ResponseTypes:  a.cfg.OAuth2.ResponseTypes,
+		PKCE:           a.challengeRules(),
+		DeviceRedirect: forDevices.Redirect,
+
+		Redirects: client.RedirectRules{
+			FixedLocalhost: compatible.ClientChecks == config.Upstream,
+			NoOutOfBand:    compatible.OutOfBand == config.Strict,
+		},
+		AnyForm:         compatible.ClientChecks == config.Upstream,
+		OptionalNonce:   compatible.ClientChecks == config.Upstream,
+		SilentLoginAsks: compatible.SilentLogin == config.Upstream,
+		NoIssuer:        compatible.IssuerParameter == config.Upstream,
+		OnlyGrants:      onlyGrants(a.cfg),
+	})}
+}
+
+func (a *App) loginFlow(with shared, p purposes) *login.Flow {
 	compatible, oauth2 := a.compatible(), a.cfg.OAuth2
 	return login.New(login.Config{
-		Issuer:           a.cfg.Issuer,
 		IssuerURL:        a.issuer,
 		Clients:          with.clients,
 		Connectors:       a.connectors,
 		Policy:           with.policy,
-		Codes:            with.codes,
-		Minter:           with.minter,
-		Devices:          with.devices,
-		Hints:            with.verifier,
 		Limits:           with.limits,
 		Ring:             a.ring,
 		Store:            a.store,
@@ -132,32 +171,21 @@ func (a *App) loginFlow(with shared, deviceRedirect func(uri, state string) (str
 		RequestLifetime:  a.cfg.Expiry.AuthRequests,
 		SkipApproval:     oauth2.SkipApprovalScreen,
 		AlwaysShowChoice: oauth2.AlwaysShowLoginScreen,
-		ResponseTypes:    oauth2.ResponseTypes,
-		PKCE:             a.challengeRules(),
-		DeviceRedirect:   deviceRedirect,
 
-		Redirects: client.RedirectRules{
-			FixedLocalhost: compatible.ClientChecks == config.Upstream,
-			NoOutOfBand:    compatible.OutOfBand == config.Strict,
-		},
-		AnyForm:         compatible.ClientChecks == config.Upstream,
-		OptionalNonce:   compatible.ClientChecks == config.Upstream,
-		ShowFailures:    compatible.ErrorRedirects == config.Upstream,
-		KeepHints:       compatible.Reauthentication == config.Upstream,
-		SilentLoginAsks: compatible.SilentLogin == config.Upstream,
-		AnyBrowser:      compatible.BrowserBinding == config.Upstream,
-		NoIssuer:        compatible.IssuerParameter == config.Upstream,
-		OnlyGrants:      onlyGrants(a.cfg),
-	})
+		ShowFailures: compatible.ErrorRedirects == config.Upstream,
+		KeepHints:    compatible.Reauthentication == config.Upstream,
+		AnyBrowser:   compatible.BrowserBinding == config.Upstream,
+	}, p.authorize, p.device)
 }
 
-func (a *App) deviceEndpoints(with shared, flow *login.Flow, tokens *token.Endpoint) *device.Endpoints {
+func (a *App) deviceEndpoints(with shared, p *device.Purpose, flow *login.Flow, tokens *token.Endpoint) *device.Endpoints {
 	compatible := a.compatible()
 	return device.New(device.Config{
 		IssuerURL: a.issuer,
 		Clients:   with.clients,
 		Policy:    with.policy,
 		Devices:   with.devices,
+		Purpose:   p,
 		Login:     flow,
 		Token:     tokens,
 		Limits:    with.limits,

@@ -22,18 +22,14 @@ import (
 	"dex/internal/ui"
 )
 
-// A Login begins the login of a user for a device.
-type Login interface {
-	BeginDevice(w http.ResponseWriter, r *http.Request, d login.DeviceLogin)
-}
-
 // Config is what the endpoints are made of.
 type Config struct {
 	IssuerURL *url.URL
 	Clients   *client.Registry
 	Policy    *policy.Policy
 	Devices   *token.Devices
-	Login     Login
+	Purpose   *Purpose
+	Login     *login.Flow
 	Token     http.Handler // the token endpoint
 	Limits    *limit.Set
 	Pages     *ui.UI
@@ -54,15 +50,6 @@ type Endpoints struct {
 // New returns the endpoints of the device flow.
 func New(cfg Config) *Endpoints {
 	return &Endpoints{cfg: cfg, page: page.New(cfg.IssuerURL, cfg.Pages, cfg.Log, "device login failed")}
-}
-
-// Redirect returns the page for an authorization request whose redirect URI is the way back into upstream's own device
-// flow, in either of its forms: its user code is in the state.
-func (e *Endpoints) Redirect(redirectURI, state string) (target string, ok bool) {
-	if !e.cfg.Enabled || redirectURI != oauth.DeviceCallback && redirectURI != e.page.Path(oauth.DeviceCallback, nil) {
-		return "", false
-	}
-	return e.page.Path("/device", url.Values{"user_code": {shown(state)}}), true
 }
 
 // Authorize is the device authorization endpoint (RFC 8628, section 3.1).

@@ -7,7 +7,6 @@ import (
 
 	"dex/internal/client"
 	"dex/internal/limit"
-	"dex/internal/login"
 	"dex/internal/page"
 	"dex/internal/token"
 	"dex/internal/ui"
@@ -86,7 +85,7 @@ func (e *Endpoints) decide(w http.ResponseWriter, r *http.Request, d token.Waiti
 		d.Denied = true
 		e.showResult(w, r, d)
 	case decision == "continue" || e.cfg.SkipConfirmation:
-		e.cfg.Login.BeginDevice(w, r, login.DeviceLogin{Device: d.DeviceName, Client: c, Scopes: d.Scopes})
+		e.cfg.Login.Begin(w, r, e.cfg.Purpose, e.cfg.Purpose.request(d), "")
 	default:
 		e.page.DeviceConfirm(w, r, ui.DeviceConfirmPage{
 			PostURL: e.page.Path(verifyPath, nil), UserCode: d.UserCode, Client: c.DisplayName(), RequestedScopes: d.Scopes,

@@ -34,9 +34,9 @@ func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	req, source, err := f.underWay(r, state)
+	v, source, err := f.underWay(w, r, state)
 	if err != nil {
-		if !errors.Is(err, errNoRequest) {
+		if !errors.Is(err, errNoLogin) {
 			return err
 		}
 		if f.repost(w, r, state) {
@@ -51,23 +51,23 @@ func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return page.Errorf(http.StatusBadRequest, "This way to log in does not lead over another provider.")
 	}
-	if req.Done {
-		if f.cfg.AnyBrowser { // the id shows nothing of who asks, and the consent page is for whoever brought the answer
-			return errLostRequest(errNoRequest)
+	if v.Done {
+		if f.cfg.AnyBrowser { // the id doesn't show who is asking, and the consent page is for whoever brought the answer
+			return errLost(errNoLogin)
 		}
-		return f.goOn(w, r, req)
+		return f.goOn(v)
 	}
 	identity, err := provider.HandleCallback(r.Context(), connector.Return{
-		Scopes: req.connectorScopes(), State: req.ID, Data: req.ConnectorData, Request: r,
+		Scopes: v.connectorScopes(), State: v.ID, Data: v.ConnectorData, Request: r,
 		CallbackURL: f.cfg.Connectors.CallbackURL(r.PathValue("connector")),
 	})
-	if again, ok := errors.AsType[*connector.Again](err); ok && !req.AskedTwice {
-		return f.askAgain(w, r, req, source, again)
+	if again, ok := errors.AsType[*connector.Again](err); ok && !v.AskedTwice {
+		return f.askAgain(v, source, again)
 	}
-	if err := f.ended(r.Context(), req, federation.Login, err); err != nil {
+	if err := f.ended(v, federation.Login, err); err != nil {
 		return err
 	}
-	return f.finish(w, r, req, source.Definition, identity)
+	return f.signedIn(v, source.Definition, identity)
 }
 
 // readAnswer reads a provider's answer and returns the state in it. It comes from another site, so that the login that the
@@ -102,14 +102,4 @@ func (f *Flow) repost(w http.ResponseWriter, r *http.Request, state string) bool
 	w.Header().Set("Cache-Control", "no-store")
 	f.page.FormPost(w, r, ui.FormPostPage{Heading: "Logging you in", URL: r.URL.EscapedPath(), Fields: fields})
 	return true
-}
-
-// leave sends the browser to a source.
-func (f *Flow) leave(w http.ResponseWriter, r *http.Request, name string, to connector.Redirect) {
-	w.Header().Set("Cache-Control", "no-store")
-	if to.Form == nil {
-		http.Redirect(w, r, to.URL, http.StatusFound)
-		return
-	}
-	f.page.FormPost(w, r, ui.FormPostPage{Source: name, URL: to.URL, Fields: page.Fields(to.Form)})
 }

@@ -1,7 +1,6 @@
 package login
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -11,94 +10,98 @@ import (
 	"dex/internal/oauth"
 	"dex/internal/page"
 	"dex/internal/token"
+	"dex/internal/ui"
 )
 
 // begin starts the login of a connector: at the provider it stands for, or at our password form.
-func (f *Flow) begin(w http.ResponseWriter, r *http.Request, req *request, d *federation.Definition) error {
-	source, err := f.cfg.Connectors.Open(r.Context(), d.ID)
+func (f *Flow) begin(v *visit, d *federation.Definition) error {
+	v.ConnectorID = d.ID
+	source, err := f.cfg.Connectors.Open(v.r.Context(), d.ID)
 	if err != nil {
-		req.ConnectorID = d.ID
-		return f.notOpened(r.Context(), req, err)
+		return f.notOpened(v, err)
 	}
-	req.AskedTwice = false
-	return f.depart(w, r, req, source, "")
+	v.AskedTwice = false
+	return f.depart(v, source, "")
 }
 
-// askAgain sends the browser to a source once more, which has asked for that, or may give in the second time what it did
-// not the first.
-func (f *Flow) askAgain(
-	w http.ResponseWriter, r *http.Request, req *request, source *federation.Opened, again *connector.Again,
-) error {
-	f.log.InfoContext(r.Context(), "identity source is asked once more",
+// askAgain sends the browser to a source once more, if the source has asked for that, or may agree the second time to what
+// it refused the first.
+func (f *Flow) askAgain(v *visit, source *federation.Opened, again *connector.Again) error {
+	f.log.InfoContext(v.r.Context(), "identity source is asked once more",
 		"connector_id", source.ID, "hint", again.Hint, "err", again)
-	f.requests.forget(w, r, req.ID)
-	req.AskedTwice = true
-	return f.depart(w, r, req, source, again.Hint)
+	f.logins.forget(v.w, v.r, v.ID)
+	v.AskedTwice = true
+	return f.depart(v, source, again.Hint)
 }
 
 // depart sends the browser to where a connector's login takes place.
-func (f *Flow) depart(
-	w http.ResponseWriter, r *http.Request, req *request, source *federation.Opened, hint string,
-) error {
+func (f *Flow) depart(v *visit, source *federation.Opened, hint string) error {
 	// Each try has an id, and so a state, of its own: two tabs with one login for a device must not answer for each other,
 	// nor the answer of one source go to another (RFC 9700, section 4.4).
-	req.ID, req.ConnectorID, req.ConnectorData = newID(f.now()), source.ID, nil
-	to, err := f.departure(r.Context(), req, source, hint)
+	v.ID, v.ConnectorID, v.ConnectorData = newID(f.now()), source.ID, nil
+	to, err := f.departure(v, source, hint)
 	if err != nil {
 		return err
 	}
-	req.ConnectorData = to.Data
-	if err := f.keep(w, r, req); err != nil {
+	v.ConnectorData = to.Data
+	if err := f.keep(v); err != nil {
 		return err
 	}
-	f.leave(w, r, source.Name, to)
+	f.leave(v, source.Name, to)
 	return nil
 }
 
 // departure returns the way to where a connector's login takes place.
-func (f *Flow) departure(
-	ctx context.Context, req *request, source *federation.Opened, hint string,
-) (connector.Redirect, error) {
+func (f *Flow) departure(v *visit, source *federation.Opened, hint string) (connector.Redirect, error) {
 	switch instance := source.Instance.(type) {
 	case connector.Callback:
-		told := f.loginRequest(req)
+		told := f.loginRequest(v)
 		told.Again = hint
-		to, err := instance.Begin(ctx, told)
+		to, err := instance.Begin(v.r.Context(), told)
 		if err != nil {
-			return connector.Redirect{}, f.ended(ctx, req, federation.Login, err)
+			return connector.Redirect{}, f.ended(v, federation.Login, err)
 		}
 		return to, nil
 	case connector.Password:
-		form := f.connectorPath(source.ID) + "/login?" + url.Values{"state": {req.ID}}.Encode()
-		return connector.Redirect{URL: form}, nil
+		return connector.Redirect{URL: f.page.Path(connectorPath(source.ID)+"/login", url.Values{"state": {v.ID}})}, nil
 	}
-	return connector.Redirect{}, refuse(req, oauth.ServerError, "The connector can't sign anybody in.", nil)
+	return connector.Redirect{}, v.refuse(oauth.ServerError, "The connector can't sign anybody in.", nil)
 }
 
-// loginRequest is what a source is told of a request.
-func (f *Flow) loginRequest(req *request) connector.LoginRequest {
+// leave sends the browser to a source.
+func (f *Flow) leave(v *visit, name string, to connector.Redirect) {
+	shown := ui.FormPostPage{Source: name, URL: to.URL}
+	if to.Form != nil {
+		shown.Fields = page.Fields(to.Form)
+	}
+	f.page.Go(v.w, v.r, http.StatusFound, shown)
+}
+
+// loginRequest is what a source is told of a login.
+func (f *Flow) loginRequest(v *visit) connector.LoginRequest {
 	told := connector.LoginRequest{
-		Scopes:      req.connectorScopes(),
+		Scopes:      v.connectorScopes(),
 		CallbackURL: f.cfg.Connectors.CallbackURL(""),
-		State:       req.ID,
+		State:       v.ID,
 	}
 	if f.cfg.KeepHints {
 		return told
 	}
-	told.LoginHint, told.ACRValues, told.UILocales, told.MaxAge = req.LoginHint, req.ACRValues, req.UILocales, req.MaxAge
-	if !req.silent() {
-		told.Prompt = req.Prompt
+	ask := v.ask
+	told.LoginHint, told.ACRValues, told.UILocales, told.MaxAge = ask.LoginHint, ask.ACRValues, ask.UILocales, ask.MaxAge
+	if !ask.Silent {
+		told.Prompt = ask.Prompt
 	}
-	userID, connectorID, err := token.ReadSubject(req.Subject)
-	if err == nil && connectorID == req.ConnectorID {
+	userID, connectorID, err := token.ReadSubject(ask.Subject)
+	if err == nil && connectorID == v.ConnectorID {
 		told.UserID = userID
 	}
 	return told
 }
 
-func (req *request) connectorScopes() connector.Scopes {
+func (v *visit) connectorScopes() connector.Scopes {
 	var s connector.Scopes
-	for _, scope := range req.Scopes {
+	for _, scope := range v.ask.Scopes {
 		switch scope {
 		case oauth.ScopeOfflineAccess:
 			s.OfflineAccess = true
@@ -110,27 +113,27 @@ func (req *request) connectorScopes() connector.Scopes {
 }
 
 // notOpened is the error for a connector that could not be opened.
-func (f *Flow) notOpened(ctx context.Context, req *request, err error) error {
+func (f *Flow) notOpened(v *visit, err error) error {
 	if errors.Is(err, federation.ErrDown) {
-		return f.ended(ctx, req, federation.Login, err)
+		return f.ended(v, federation.Login, err)
 	}
-	return refuse(req, oauth.ServerError, "The connector can't be read. Try again in a moment.", err)
+	return v.refuse(oauth.ServerError, "The connector can't be read. Try again in a moment.", err)
 }
 
-// underWay returns the request that the browser holds under an id, and its connector, which must be the one in the path
-// if there is one.
-func (f *Flow) underWay(r *http.Request, id string) (*request, *federation.Opened, error) {
-	req, err := f.requests.load(r.Context(), r, id)
+// underWay returns the login that the browser holds under an id, and its connector, which must be the one in the path if there
+// is one.
+func (f *Flow) underWay(w http.ResponseWriter, r *http.Request, id string) (*visit, *federation.Opened, error) {
+	v, err := f.load(w, r, id)
 	if err != nil {
-		return nil, nil, errLostRequest(err)
+		return nil, nil, err
 	}
-	if named := r.PathValue("connector"); named != "" && named != req.ConnectorID {
+	if named := r.PathValue("connector"); named != "" && named != v.ConnectorID {
 		return nil, nil, page.Errorf(http.StatusBadRequest, "This login was begun in another way.").
 			Hint("Go back to the application and log in again.")
 	}
-	source, err := f.cfg.Connectors.Open(r.Context(), req.ConnectorID)
+	source, err := f.cfg.Connectors.Open(r.Context(), v.ConnectorID)
 	if err != nil {
-		return nil, nil, f.notOpened(r.Context(), req, err)
+		return nil, nil, f.notOpened(v, err)
 	}
-	return req, source, nil
+	return v, source, nil
 }

@@ -19,30 +19,29 @@ import (
 	"dex/internal/seal"
 )
 
-// Each request under way has a cookie of its own, so that tabs don't disturb each other; a long one is split over a few.
+// Each login under way has a cookie of its own, so that tabs don't disturb each other; a long one is split over a few.
 const (
 	cookieName = "dex_login_"
 	// cookieSize keeps name, value and attributes below the 4096 bytes that browsers take.
 	cookieSize = 3600
 	maxParts   = 4
-	// maxRequests and maxBytes bound what one browser is made to carry; the oldest requests go first. Its Cookie header
-	// stays below the 8 KiB that proxies take by default, unless a single request is longer than that itself.
-	maxRequests = 10
-	maxBytes    = 6 << 10
-	// maxData is the room that is left for what a connector wants to be kept, in bytes, when a request is looked at before
-	// one is chosen.
+	// maxLogins and maxBytes bound what one browser is made to carry; the oldest logins go first. Its Cookie header
+	// stays below the 8 KiB that proxies take by default, unless a single login is longer than that itself.
+	maxLogins = 10
+	maxBytes  = 6 << 10
+	// maxData is the room that is left for what a connector wants to be kept, in bytes, while none is chosen yet.
 	maxData = 1 << 10
 )
 
-// errTooLong says that a request does not fit into the cookies.
+// errTooLong says that a login does not fit into the cookies.
 var errTooLong = errors.New("authorization request is too long")
 
-// errNoRequest says that the browser has no such request under way: it expired, or was begun in another browser.
-var errNoRequest = errors.New("no such login under way in this browser")
+// errNoLogin says that the browser has no such login under way: it expired, or was begun in another browser.
+var errNoLogin = errors.New("no such login under way in this browser")
 
 var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// newID names a request by the time at which it began, for finding the oldest, and 256 random bits, as it is the state that
+// newID names a login by the time at which it began, for finding the oldest, and 256 random bits, as it is the state that
 // a source brings back. It is a letter, as it also serves as an XML id, and 58 characters of base32; with them it fits into
 // the 80 bytes of a RelayState (SAML bindings, 3.4.3).
 func newID(now time.Time) string {
@@ -54,7 +53,7 @@ func newID(now time.Time) string {
 
 var idForm = regexp.MustCompile(`^r[a-z2-7]{58}$`)
 
-// begun returns when a request began; the zero time for a name that newID didn't make.
+// begun returns when a login began; the zero time for a name that newID didn't make.
 func begun(id string) time.Time {
 	if !idForm.MatchString(id) {
 		return time.Time{}
@@ -66,21 +65,21 @@ func begun(id string) time.Time {
 	return time.Unix(int64(binary.BigEndian.Uint32(b[:4])), 0)
 }
 
-// A keeper keeps the requests that are under way.
+// A keeper keeps the logins that are under way.
 type keeper interface {
-	// keep keeps a request under its id, in place of one that it has already. errTooLong when it is too long.
-	keep(w http.ResponseWriter, r *http.Request, req *request) error
-	// fits tells by errTooLong of a request that would be too long to be kept, with what a connector may add to it.
-	fits(req *request) error
-	// load returns the request of an id; errNoRequest when there is none that is alive.
-	load(ctx context.Context, r *http.Request, id string) (*request, error)
-	// forget removes a request.
+	// keep keeps a login under its id, in place of what it has there. The error is errTooLong if it does not fit.
+	keep(w http.ResponseWriter, r *http.Request, l *login) error
+	// fits returns errTooLong for a login that would not fit with what a connector may add to it.
+	fits(l *login) error
+	// load returns the login of an id; errNoLogin if there is none, or it has expired.
+	load(ctx context.Context, r *http.Request, id string) (*login, error)
+	// forget removes a login.
 	forget(w http.ResponseWriter, r *http.Request, id string)
 }
 
 func newKeeper(cfg Config) keeper {
 	if cfg.AnyBrowser {
-		return newStoredRequests(cfg)
+		return newStoredLogins(cfg)
 	}
 	base := cmp.Or(page.Base(cfg.IssuerURL), "/")
 	k := &cookies{ring: cfg.Ring, path: base, secure: cfg.IssuerURL.Scheme == "https", now: cfg.Now}
@@ -93,44 +92,44 @@ func newKeeper(cfg Config) keeper {
 	return k
 }
 
-// cookies puts requests into cookies, sealed, and takes them out again: nothing is stored, and no other browser can go on
-// with a request.
+// cookies puts logins into cookies, sealed, and takes them out again: nothing is stored, and no other browser can go on
+// with a login.
 type cookies struct {
 	ring   *seal.Ring
 	path   string // of the issuer
 	secure bool   // the issuer is https
 	now    func() time.Time
 	// prefix makes browsers hold the cookies to their origin, so that a neighbour in the same domain can't put a login of
-	// theirs into somebody's browser (RFC 6265bis, section 4.1.3). There is none without https. Under a path it is the
-	// weaker one, which keeps out those without https only.
+	// theirs into somebody's browser (RFC 6265bis, section 4.1.3). Without https there is none. Under a path it is the weaker
+	// one, which only keeps out neighbours without https.
 	prefix string
 }
 
-// keep seals a request into the browser's cookies. errTooLong when it does not fit.
-func (k *cookies) keep(w http.ResponseWriter, r *http.Request, req *request) error {
-	plain, err := pack(req)
+// keep seals a login into the browser's cookies.
+func (k *cookies) keep(w http.ResponseWriter, r *http.Request, l *login) error {
+	plain, err := pack(l)
 	if err != nil {
 		return err
 	}
-	parts := split(k.ring.Seal(purpose(k.prefix, req.ID), plain))
+	parts := split(k.ring.Seal(purpose(k.prefix, l.ID), plain))
 	if len(parts) > maxParts {
 		return errTooLong
 	}
 	size := 0
 	for i, part := range parts {
-		k.set(w, partName(k.prefix, req.ID, i), part, int(req.Expires.Sub(k.now())/time.Second))
+		k.set(w, partName(k.prefix, l.ID, i), part, int(l.Expires.Sub(k.now())/time.Second))
 		size += len(part)
 	}
 	for i := len(parts); i < maxParts; i++ { // what is left of a longer one would spoil it
-		k.remove(w, r, partName(k.prefix, req.ID, i))
+		k.remove(w, r, partName(k.prefix, l.ID, i))
 	}
-	k.evict(w, r, req.ID, size)
+	k.evict(w, r, l.ID, size)
 	return nil
 }
 
-// fits reports errTooLong for a request that would not fit.
-func (k *cookies) fits(req *request) error {
-	plain, err := pack(req)
+// fits returns errTooLong for a login that would not fit.
+func (k *cookies) fits(l *login) error {
+	plain, err := pack(l)
 	if err != nil {
 		return err
 	}
@@ -140,10 +139,10 @@ func (k *cookies) fits(req *request) error {
 	return nil
 }
 
-// load returns the request of an id that the browser holds.
-func (k *cookies) load(ctx context.Context, r *http.Request, id string) (*request, error) {
+// load returns the login of an id that the browser holds.
+func (k *cookies) load(ctx context.Context, r *http.Request, id string) (*login, error) {
 	if !idForm.MatchString(id) {
-		return nil, errNoRequest
+		return nil, errNoLogin
 	}
 	prefix := k.prefix
 	if _, err := r.Cookie(partName(prefix, id, 0)); err != nil {
@@ -161,22 +160,22 @@ func (k *cookies) load(ctx context.Context, r *http.Request, id string) (*reques
 	}
 	plain, err := k.ring.Open(ctx, purpose(prefix, id), sealed.String())
 	if errors.Is(err, seal.ErrInvalid) {
-		return nil, errNoRequest
+		return nil, errNoLogin
 	}
 	if err != nil {
 		return nil, err
 	}
-	req, err := unpack(plain)
+	l, err := unpack(plain)
 	if err != nil {
 		return nil, err
 	}
-	if req.ID != id || k.now().After(req.Expires) {
-		return nil, errNoRequest
+	if l.ID != id || k.now().After(l.Expires) {
+		return nil, errNoLogin
 	}
-	return req, nil
+	return l, nil
 }
 
-// forget removes a request from the browser.
+// forget removes a login from the browser.
 func (k *cookies) forget(w http.ResponseWriter, r *http.Request, id string) {
 	for i := range maxParts {
 		k.remove(w, r, partName(k.prefix, id, i))
@@ -193,9 +192,9 @@ func (k *cookies) remove(w http.ResponseWriter, r *http.Request, name string) {
 	}
 }
 
-// evict forgets the browser's oldest requests until the one that is being kept, of the size, fits.
+// evict forgets the browser's oldest logins until the one that is being kept, of the given size, fits.
 func (k *cookies) evict(w http.ResponseWriter, r *http.Request, keeping string, size int) {
-	held := map[string]int{} // bytes by request
+	held := map[string]int{} // bytes by login
 	for _, c := range r.Cookies() {
 		name, isRequest := strings.CutPrefix(strings.TrimPrefix(c.Name, k.prefix), cookieName)
 		if !isRequest {
@@ -213,7 +212,7 @@ func (k *cookies) evict(w http.ResponseWriter, r *http.Request, keeping string, 
 		ids = append(ids, id)
 	}
 	slices.SortFunc(ids, func(a, b string) int { return begun(a).Compare(begun(b)) })
-	for count := len(ids) + 1; len(ids) > 0 && (count > maxRequests || size > maxBytes); count-- {
+	for count := len(ids) + 1; len(ids) > 0 && (count > maxLogins || size > maxBytes); count-- {
 		k.forget(w, r, ids[0])
 		size -= held[ids[0]]
 		ids = ids[1:]

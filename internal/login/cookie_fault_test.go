@@ -26,7 +26,7 @@ func at(t *testing.T, issuer string) func(*login.Config) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Issuer, c.IssuerURL = issuer, u
+		c.IssuerURL = u
 	}
 }
 

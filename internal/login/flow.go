@@ -1,48 +1,35 @@
-// Package login is the browser's way from an application's request to a code for it: the choice of a connector, the
-// password form or the trip to another provider, and the user's consent. Nothing is stored before somebody has proved who
-// they are; until then the request travels sealed in a cookie.
+// Package login finds out who somebody is, for a purpose: the choice of a connector, the password form or the trip to another
+// provider, and the user's consent. Nothing is stored before somebody has proved who they are; until then the login travels
+// sealed in a cookie.
 package login
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 
 	"dex/internal/client"
 	"dex/internal/federation"
 	"dex/internal/limit"
-	"dex/internal/oauth"
 	"dex/internal/page"
-	"dex/internal/pkce"
 	"dex/internal/policy"
 	"dex/internal/seal"
 	"dex/internal/store"
-	"dex/internal/token"
 	"dex/internal/ui"
 )
 
-// Hints verifies tokens that applications show as a hint of who the user is.
-type Hints interface {
-	// VerifyHint returns whom a token of ours names, be it expired.
-	VerifyHint(token string) (subject string, err error)
-}
-
 // Config is what a Flow is made of.
 type Config struct {
-	Issuer     string // as configured
 	IssuerURL  *url.URL
 	Clients    *client.Registry
 	Connectors *federation.Registry
 	Policy     *policy.Policy
-	Codes      *token.Codes
-	Minter     *token.Minter
-	Devices    Devices
 	Limits     *limit.Set
-	Hints      Hints
 	Ring       *seal.Ring
 	Store      store.Store
 	Pages      *ui.UI
@@ -52,228 +39,138 @@ type Config struct {
 	RequestLifetime  time.Duration // how long a login may take
 	SkipApproval     bool
 	AlwaysShowChoice bool
-	ResponseTypes    []string // as configured: words, and combinations of words
-	PKCE             pkce.Rules
-
-	// DeviceRedirect returns the page for an authorization request with a redirect URI of upstream's device flow; nil for
-	// none.
-	DeviceRedirect func(redirectURI, state string) (target string, ok bool)
 
 	// Switches of oauth2.compatibility. The zero value of each is the default.
-	Redirects       client.RedirectRules
-	AnyForm         bool     // ignore what makes no sense instead of refusing it
-	OptionalNonce   bool     // a nonce may be missing where a code comes too
-	ShowFailures    bool     // the user, not the application, is told that a source failed
-	KeepHints       bool     // sources are not told how the application wants the user to be asked
-	SilentLoginAsks bool     // prompt=none does what no prompt does
-	AnyBrowser      bool     // requests are kept in the storage, and any browser can go on with them
-	NoIssuer        bool     // answers don't name the issuer
-	OnlyGrants      []string // the grants that the authorization endpoint serves; nil for all
+	ShowFailures bool // the user, not the application, is told that a source failed
+	KeepHints    bool // sources are not told how the application wants the user to be asked
+	AnyBrowser   bool // logins are kept in the storage, and any browser can go on with them
 }
 
 // Flow serves the pages of a login.
 type Flow struct {
 	cfg      Config
 	page     *page.Frame
-	requests keeper
+	purposes map[string]Purpose
+	logins   keeper
 	pending  *store.Table[pending]
 	log      *slog.Logger
 	now      func() time.Time
 }
 
-// New returns the pages of a login.
-func New(cfg Config) *Flow {
-	return &Flow{
+// New returns the pages of a login, which may have one of the purposes.
+func New(cfg Config, purposes ...Purpose) *Flow {
+	f := &Flow{
 		cfg:      cfg,
 		page:     page.New(cfg.IssuerURL, cfg.Pages, cfg.Log, "login failed"),
-		requests: newKeeper(cfg),
+		purposes: map[string]Purpose{},
+		logins:   newKeeper(cfg),
 		pending:  store.In(cfg.Store, pendingKind),
 		log:      cfg.Log,
 		now:      cfg.Now,
 	}
+	for _, p := range purposes {
+		f.purposes[p.Name()] = p
+	}
+	return f
 }
 
-// Authorize is the authorization endpoint: it begins a login, at once where there is nothing to choose.
-func (f *Flow) Authorize() http.Handler { return f.serve(f.authorize) }
+// A login is one that is under way. It travels sealed in the browser until it ends.
+type login struct {
+	ID       string          `json:"id"`
+	Purpose  string          `json:"purpose"`
+	Document json.RawMessage `json:"request"` // the purpose's own
 
-func (f *Flow) authorize(w http.ResponseWriter, r *http.Request) error {
-	if target, ok := f.devicePage(r); ok {
-		http.Redirect(w, r, target, http.StatusFound) //nolint:gosec // G710: a path of ours
-		return nil
-	}
-	req, c, err := f.read(r)
-	if err != nil {
-		return err
-	}
-	return f.offer(w, r, req, c)
+	ConnectorID   string    `json:"connector,omitempty"` // through which the user signs in
+	ConnectorData []byte    `json:"connectorData,omitempty"`
+	AskedTwice    bool      `json:"askedTwice,omitempty"` // the source has been asked once more
+	Secret        string    `json:"secret,omitempty"`     // see Grant; as secret as the cookie
+	Done          bool      `json:"done"`                 // the user has signed in; a page still comes. Always written, so that it never grows
+	Expires       time.Time `json:"expires"`
 }
 
-// read returns the request that the browser brings, or the one that it holds already.
-func (f *Flow) read(r *http.Request) (*request, *client.Client, error) {
-	req, c, err := f.resume(r)
-	if req != nil || err != nil {
-		return req, c, err
-	}
-	return f.parse(r)
-}
-
-// offer lets the user choose where to sign in, or begins at once where there is nothing to choose.
-func (f *Flow) offer(w http.ResponseWriter, r *http.Request, req *request, c *client.Client) error {
-	if err := f.checkFactor(req, c); err != nil {
-		return err
-	}
-	choice, err := f.choice(r.Context(), req, c)
-	if err != nil {
-		return err
-	}
-	if len(choice) == 0 {
-		return refuse(req, oauth.AccessDenied, "No connector serves this client.", nil)
-	}
-	if req.ConnectorID != "" {
-		i := slices.IndexFunc(choice, func(d *federation.Definition) bool { return d.ID == req.ConnectorID })
-		if i < 0 {
-			return refuse(req, oauth.InvalidRequest, "The connector_id names no connector that serves this client.", nil)
+// Begin begins a login for a request: through a connector, or through one that the user chooses if the id is empty.
+func (f *Flow) Begin(w http.ResponseWriter, r *http.Request, p Purpose, request Request, connectorID string) {
+	f.serve(func(w http.ResponseWriter, r *http.Request) error {
+		document, err := json.Marshal(request)
+		if err != nil {
+			return fmt.Errorf("encode request of a login: %w", err)
 		}
-		return f.begin(w, r, req, choice[i])
-	}
-	if i := hinted(req, choice); i >= 0 {
-		return f.begin(w, r, req, choice[i])
-	}
-	if len(choice) == 1 && !f.cfg.AlwaysShowChoice {
-		return f.begin(w, r, req, choice[0])
-	}
-	return f.choose(w, r, req, c, choice)
+		return f.advance(&visit{
+			w: w, r: r, request: request, ask: request.Ask(), wanted: connectorID,
+			login: &login{Purpose: p.Name(), Document: document, Expires: f.now().Add(f.cfg.RequestLifetime)},
+		})
+	}).ServeHTTP(w, r)
 }
 
-// checkFactor refuses the users of a client who need more than they can show here.
-func (f *Flow) checkFactor(req *request, c *client.Client) error {
-	var refused *oauth.Error
-	if err := f.cfg.Policy.SecondFactor(c, req.grant()); errors.As(err, &refused) {
-		return refuse(req, oauth.AccessDenied, refused.PublicDescription(), err)
-	}
-	return nil
-}
-
-// hinted returns which of the connectors the user whom the application expects has signed in through before; -1 for none,
-// and where the user is to choose anew.
-func hinted(req *request, choice []*federation.Definition) int {
-	if req.Subject == "" || slices.Contains(req.Prompt, "select_account") {
-		return -1
-	}
-	_, connectorID, err := token.ReadSubject(req.Subject)
-	if err != nil {
-		return -1
-	}
-	return slices.IndexFunc(choice, func(d *federation.Definition) bool { return d.ID == connectorID })
-}
-
-// choice returns the connectors through which users may sign in to a client.
-func (f *Flow) choice(ctx context.Context, req *request, c *client.Client) ([]*federation.Definition, error) {
-	all, err := f.cfg.Connectors.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(all, func(d *federation.Definition) bool {
-		return !d.BeginsLogins() || f.cfg.Policy.Connector(c, d, req.grant()) != nil
-	}), nil
-}
-
-// choose shows the page where the user picks a connector. Its links repeat the request, so nothing is kept yet; but a
-// login for a device is, once, as no address can repeat it.
-func (f *Flow) choose(
-	w http.ResponseWriter, r *http.Request, req *request, c *client.Client, choice []*federation.Definition,
-) error {
-	params := repeated(r.Form)
-	if req.UserCode != "" && req.ID == "" {
-		req.ID = newID(f.now())
-		if err := f.keep(w, r, req); err != nil {
+// Resume lets the user choose again in a login whose request no address can repeat, and which the browser holds under an id.
+func (f *Flow) Resume(w http.ResponseWriter, r *http.Request, id, connectorID string) {
+	f.serve(func(w http.ResponseWriter, r *http.Request) error {
+		v, err := f.load(w, r, id)
+		if err != nil {
 			return err
 		}
-	}
-	if req.UserCode != "" {
-		params = url.Values{"req": {req.ID}}
-	} else if err := f.keepable(req); err != nil {
-		return err
-	}
-	query := "?" + params.Encode()
-	shown := ui.LoginPage{Client: c.DisplayName()}
-	for _, d := range choice {
-		shown.Connectors = append(shown.Connectors, ui.ConnectorLink{
-			ID: d.ID, Name: d.Name, Type: d.Type,
-			URL:     f.connectorPath(d.ID) + query,
-			Failing: f.cfg.Connectors.Failing(d.ID),
-		})
-	}
-	f.page.Login(w, r, shown)
-	return nil
-}
-
-// repeated returns what a request's links repeat of it: the parameters that have a meaning, but for the choice itself.
-func repeated(form url.Values) url.Values {
-	params := url.Values{"client_id": form["client_id"], "redirect_uri": form["redirect_uri"]}
-	for _, name := range single {
-		if value := form.Get(name); value != "" && name != "connector_id" {
-			params.Set(name, value)
+		if v.request.Repeat() != nil {
+			return errLost(errNoLogin)
 		}
-	}
-	return params
+		v.wanted, v.ConnectorID, v.Done = connectorID, "", false // it may become somebody else, from another source
+		return f.advance(v)
+	}).ServeHTTP(w, r)
 }
 
-// AuthorizeConnector begins a login through the connector that the path names.
-func (f *Flow) AuthorizeConnector() http.Handler { return f.serve(f.authorizeConnector) }
-
-func (f *Flow) authorizeConnector(w http.ResponseWriter, r *http.Request) error {
-	if target, ok := f.devicePage(r); ok {
-		http.Redirect(w, r, target, http.StatusFound) //nolint:gosec // G710: a path of ours
-		return nil
-	}
-	req, c, err := f.read(r)
+// load returns the login that the browser holds under an id.
+func (f *Flow) load(w http.ResponseWriter, r *http.Request, id string) (*visit, error) {
+	l, err := f.logins.load(r.Context(), r, id)
 	if err != nil {
-		return err
+		return nil, errLost(err)
 	}
-	id := r.PathValue("connector")
-	if req.UserCode == "" && req.ConnectorID != "" && req.ConnectorID != id {
-		return page.Errorf(http.StatusBadRequest, "The request names two different connectors.")
+	p := f.purposes[l.Purpose]
+	if p == nil {
+		return nil, errLost(errNoLogin)
 	}
-	all, err := f.cfg.Connectors.List(r.Context())
+	request, err := p.Open(l.Document)
 	if err != nil {
-		return err
+		return nil, errLost(fmt.Errorf("decode request of a login: %w", err))
 	}
-	i := slices.IndexFunc(all, func(d *federation.Definition) bool { return d.ID == id })
-	if i < 0 || !all[i].BeginsLogins() {
-		return page.Errorf(http.StatusBadRequest, "There is no such way to log in.").
-			Hint("Go back to the application and log in again.")
-	}
-	if err := f.checkFactor(req, c); err != nil {
-		return err
-	}
-	if err := f.cfg.Policy.Connector(c, all[i], req.grant()); err != nil {
-		return page.Errorf(http.StatusForbidden, "The application does not accept this way to log in.").Because(err)
-	}
-	return f.begin(w, r, req, all[i])
+	return &visit{w: w, r: r, login: l, request: request, ask: request.Ask()}, nil
 }
 
-// refuse is the error that tells the application no.
-func refuse(req *request, code, description string, cause error) error {
-	return &answerError{req: req, err: oauth.Errorf(code, "%s", description).Because(cause)}
-}
-
-// keep keeps the request in the browser.
-func (f *Flow) keep(w http.ResponseWriter, r *http.Request, req *request) error {
-	return tooLong(req, f.requests.keep(w, r, req))
-}
-
-// keepable refuses a request that could not be kept later.
-func (f *Flow) keepable(req *request) error { return tooLong(req, f.requests.fits(req)) }
-
-func tooLong(req *request, err error) error {
-	if errors.Is(err, errTooLong) {
-		return refuse(req, oauth.InvalidRequest, "The request is too long; a shorter state would help.", err)
+// errLost is the page for a step whose login the browser does not hold.
+func errLost(cause error) error {
+	if !errors.Is(cause, errNoLogin) {
+		return page.Errorf(http.StatusInternalServerError, "The login can't go on.").Because(cause)
 	}
-	return err
+	return page.Errorf(http.StatusBadRequest,
+		"This login has ended, has taken too long, or was begun in another browser.").
+		Hint("Go back to the application and log in again.").Because(cause)
 }
 
-// connectorPath returns the path that begins a login through a connector. The id is encoded once.
-func (f *Flow) connectorPath(id string) string {
-	return f.page.Path("/auth/"+url.PathEscape(id), nil)
+// clientOf returns the client that a login is for.
+func (f *Flow) clientOf(ctx context.Context, v *visit) (*client.Client, error) {
+	c, err := f.cfg.Clients.Get(ctx, v.ask.ClientID)
+	if errors.Is(err, client.ErrUnknown) {
+		return nil, page.Errorf(http.StatusBadRequest, "The application is no longer registered.").Because(err)
+	}
+	if err != nil {
+		return nil, page.Errorf(http.StatusInternalServerError, "The application's registration can't be read.").Because(err)
+	}
+	return c, nil
+}
+
+// keep keeps the login in the browser.
+func (f *Flow) keep(v *visit) error { return tooLong(v, f.logins.keep(v.w, v.r, v.login)) }
+
+// keepable refuses a request whose login could not be kept later.
+func (f *Flow) keepable(v *visit) error { return tooLong(v, f.logins.fits(v.login)) }
+
+// anew returns the address that begins the request anew, with another connector perhaps; empty where the application
+// accepts one user only.
+func (f *Flow) anew(v *visit) string {
+	if v.ask.Subject != "" {
+		return ""
+	}
+	params := v.request.Repeat()
+	if params == nil {
+		params = url.Values{"req": {v.ID}}
+	}
+	return f.page.Path("/auth", params)
 }

@@ -13,20 +13,20 @@ import (
 // negotiate signs in a browser that has a ticket (RFC 4559). Where a password will do too, the form is the body of the
 // challenge: browsers without a ticket show it.
 func (f *Flow) negotiate(
-	w http.ResponseWriter, r *http.Request, req *request, source *federation.Opened, negotiator connector.Negotiator,
-	form ui.PasswordPage,
+	v *visit, source *federation.Opened, negotiator connector.Negotiator, form ui.PasswordPage,
 ) error {
-	n := negotiator.Negotiate(r.Context(), req.connectorScopes(), r)
+	w, r := v.w, v.r
+	n := negotiator.Negotiate(r.Context(), v.connectorScopes(), r)
 	if n.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", n.Challenge)
 	}
 	if n.Err != nil {
-		return f.ticketFailed(w, r, req, form, n)
+		return f.ticketFailed(v, form, n)
 	}
 	switch {
 	case n.Identity != nil:
 		f.cfg.Connectors.Count(source.ID, federation.PasswordForm, connector.Succeeded)
-		return f.finish(w, r, req, source.Definition, *n.Identity)
+		return f.signedIn(v, source.Definition, *n.Identity)
 	case n.Challenge == "":
 		f.page.Password(w, r, http.StatusOK, form)
 	case n.Form:
@@ -38,13 +38,11 @@ func (f *Flow) negotiate(
 	return nil
 }
 
-// ticketFailed answers for a good ticket that did not sign in its holder.
-func (f *Flow) ticketFailed(
-	w http.ResponseWriter, r *http.Request, req *request, form ui.PasswordPage, n connector.Negotiation,
-) error {
-	err := f.ended(r.Context(), req, federation.PasswordForm, n.Err)
+// ticketFailed answers a good ticket that did not sign in its holder.
+func (f *Flow) ticketFailed(v *visit, form ui.PasswordPage, n connector.Negotiation) error {
+	err := f.ended(v, federation.PasswordForm, n.Err)
 	if n.Form {
-		return f.showFailure(w, r, form, err, formFailure{
+		return f.showFailure(v, form, err, formFailure{
 			passing: "Your account can't be looked up at the moment. Please try with your password.",
 			lasting: "Your account can't be looked up. Trying again does not help: tell the people who run this login.",
 		})

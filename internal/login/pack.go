@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// worthPacking is the length, in bytes, from which on a request is compressed: shorter ones fit anywhere.
+	// worthPacking is the length, in bytes, from which on a login is compressed: shorter ones fit anywhere.
 	worthPacking = 512
-	// maxPacked bounds a request before it is compressed, in bytes.
+	// maxPacked bounds a login before it is compressed, in bytes.
 	maxPacked = 48 << 10
-	// packed marks a compressed request; one that is not begins with a brace.
+	// packed marks a compressed login; one that is not begins with a brace.
 	packed = 'z'
 )
 
@@ -25,10 +25,10 @@ var packers = sync.Pool{New: func() any {
 	return w
 }}
 
-// pack encodes a request, compressed if it is long: proxies have room for some kilobytes of header only. Its length tells
-// who sees the encrypted traffic nothing new about the secrets in it, as these are other ones each time.
-func pack(req *request) ([]byte, error) {
-	plain, err := json.Marshal(req)
+// pack encodes a login, compressed if it is long, as proxies have room for a few kilobytes of header only. Its length tells
+// nobody who watches the encrypted traffic anything about the secrets in it, as these are new each time.
+func pack(l *login) ([]byte, error) {
+	plain, err := json.Marshal(l)
 	if err != nil {
 		return nil, fmt.Errorf("encode login request: %w", err)
 	}
@@ -51,7 +51,7 @@ func pack(req *request) ([]byte, error) {
 }
 
 // unpack decodes what pack has made.
-func unpack(data []byte) (*request, error) {
+func unpack(data []byte) (*login, error) {
 	if len(data) > 0 && data[0] == packed {
 		var err error
 		data, err = io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(data[1:])), maxPacked))
@@ -59,9 +59,9 @@ func unpack(data []byte) (*request, error) {
 			return nil, fmt.Errorf("decompress login request: %w", err)
 		}
 	}
-	var req request
-	if err := json.Unmarshal(data, &req); err != nil {
+	var l login
+	if err := json.Unmarshal(data, &l); err != nil {
 		return nil, fmt.Errorf("decode login request: %w", err)
 	}
-	return &req, nil
+	return &l, nil
 }

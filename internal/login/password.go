@@ -16,7 +16,7 @@ import (
 func (f *Flow) Password() http.Handler { return f.serve(f.password) }
 
 func (f *Flow) password(w http.ResponseWriter, r *http.Request) error {
-	req, source, err := f.underWay(r, r.URL.Query().Get("state"))
+	v, source, err := f.underWay(w, r, r.URL.Query().Get("state"))
 	if err != nil {
 		return err
 	}
@@ -24,33 +24,29 @@ func (f *Flow) password(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return page.Errorf(http.StatusBadRequest, "This way to log in takes no password.")
 	}
-	form, err := f.passwordPage(r, req, source, checker)
+	form, err := f.passwordPage(v, source, checker)
 	if err != nil {
 		return err
 	}
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		if negotiator, ok := source.Instance.(connector.Negotiator); ok {
-			return f.negotiate(w, r, req, source, negotiator, form)
-		}
-		f.page.Password(w, r, http.StatusOK, form)
-		return nil
-	case http.MethodPost:
-		return f.checkPassword(w, r, req, source, checker, form)
+	if r.Method == http.MethodPost {
+		return f.checkPassword(v, source, checker, form)
 	}
-	w.Header().Set("Allow", "GET, HEAD, POST")
-	return page.Errorf(http.StatusMethodNotAllowed, "This form takes GET and POST requests only.")
+	if negotiator, ok := source.Instance.(connector.Negotiator); ok {
+		return f.negotiate(v, source, negotiator, form)
+	}
+	f.page.Password(w, r, http.StatusOK, form)
+	return nil
 }
 
 func (f *Flow) checkPassword(
-	w http.ResponseWriter, r *http.Request, req *request, source *federation.Opened, checker connector.Password,
-	form ui.PasswordPage,
+	v *visit, source *federation.Opened, checker connector.Password, form ui.PasswordPage,
 ) error {
-	if err := f.readPasswords(r); err != nil {
+	w, r := v.w, v.r
+	if err := f.readPassword(r); err != nil {
 		return err
 	}
 	form.Username = r.PostForm.Get("login")
-	identity, ok, err := f.cfg.Limits.CheckPassword(r.Context(), source.ID, checker, req.connectorScopes(),
+	identity, ok, err := f.cfg.Limits.CheckPassword(r.Context(), source.ID, checker, v.connectorScopes(),
 		form.Username, r.PostForm.Get("password"))
 	if exceeded, tooMany := errors.AsType[*limit.Exceeded](err); tooMany {
 		f.page.LogFailure(r, http.StatusTooManyRequests, err)
@@ -67,8 +63,8 @@ func (f *Flow) checkPassword(
 		f.page.Password(w, r, http.StatusUnauthorized, form)
 		return nil
 	}
-	if err := f.ended(r.Context(), req, federation.PasswordForm, err); err != nil {
-		return f.showFailure(w, r, form, err, formFailure{
+	if err := f.ended(v, federation.PasswordForm, err); err != nil {
+		return f.showFailure(v, form, err, formFailure{
 			passing: "Your password can't be checked at the moment. Please try again.",
 			lasting: "Your password can't be checked. Trying again does not help: tell the people who run this login.",
 		})
@@ -76,7 +72,7 @@ func (f *Flow) checkPassword(
 	if identity.Methods == nil {
 		identity.Methods = []string{oauth.MethodPassword}
 	}
-	return f.finish(w, r, req, source.Definition, identity)
+	return f.signedIn(v, source.Definition, identity)
 }
 
 // A formFailure is what the password form says of a source that failed.
@@ -87,7 +83,7 @@ type formFailure struct {
 
 // showFailure shows the form again where a source has failed: the user can try again, or choose another way to log in, and
 // the application could only give up. Any other error is returned.
-func (f *Flow) showFailure(w http.ResponseWriter, r *http.Request, form ui.PasswordPage, err error, says formFailure) error {
+func (f *Flow) showFailure(v *visit, form ui.PasswordPage, err error, says formFailure) error {
 	failure, ok := errors.AsType[*federation.Failure](err)
 	if !ok {
 		return err
@@ -101,28 +97,26 @@ func (f *Flow) showFailure(w http.ResponseWriter, r *http.Request, form ui.Passw
 	default:
 		return err
 	}
-	f.page.LogFailure(r, status, failure)
-	f.page.Password(w, r, status, form)
+	f.page.LogFailure(v.r, status, failure)
+	f.page.Password(v.w, v.r, status, form)
 	return nil
 }
 
 // localType is the type of our own password database.
 const localType = "local"
 
-func (f *Flow) passwordPage(
-	r *http.Request, req *request, source *federation.Opened, checker connector.Password,
-) (ui.PasswordPage, error) {
-	c, err := f.clientOf(r.Context(), req)
+func (f *Flow) passwordPage(v *visit, source *federation.Opened, checker connector.Password) (ui.PasswordPage, error) {
+	c, err := f.clientOf(v.r.Context(), v)
 	if err != nil {
 		return ui.PasswordPage{}, err
 	}
-	choice, err := f.choice(r.Context(), req, c)
+	choice, err := f.choice(v.r.Context(), v, c)
 	if err != nil {
 		return ui.PasswordPage{}, err
 	}
 	form := ui.PasswordPage{
-		PostURL:        r.URL.RequestURI(),
-		Username:       req.LoginHint,
+		PostURL:        v.r.URL.RequestURI(),
+		Username:       v.ask.LoginHint,
 		UsernamePrompt: checker.Prompt(),
 		Client:         c.DisplayName(),
 	}
@@ -130,13 +124,13 @@ func (f *Flow) passwordPage(
 		form.Connector = source.Name
 	}
 	if len(choice) > 1 {
-		form.BackLink = f.restart(req)
+		form.BackLink = f.anew(v)
 	}
 	return form, nil
 }
 
-// readPasswords reads the password form.
-func (f *Flow) readPasswords(r *http.Request) error {
+// readPassword reads the password form.
+func (f *Flow) readPassword(r *http.Request) error {
 	if err := f.page.ReadForm(r); err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func errLostSAML(form url.Values, cause error) error {
 			Hint("Go to the application and log in from there.").
 			Because(fmt.Errorf("the SAML response is to no request (IdP-initiated), which is not supported; %s: %w", state, cause))
 	case !idForm.MatchString(request):
-		return errLostRequest(fmt.Errorf("the SAML response is to a request that is none of ours, %.100q; %s: %w", request, state, cause))
+		return errLost(fmt.Errorf("the SAML response is to a request that is none of ours, %.100q; %s: %w", request, state, cause))
 	}
-	return errLostRequest(fmt.Errorf("the SAML response is to the login %s; %s: %w", request, state, cause))
+	return errLost(fmt.Errorf("the SAML response is to the login %s; %s: %w", request, state, cause))
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dex/internal/answer"
+	"dex/internal/authorize"
 	"dex/internal/client"
 	"dex/internal/connector"
 	"dex/internal/federation"
@@ -66,21 +67,25 @@ func newFlow(t *testing.T, s connector.Config, edit func(*login.Config)) http.Ha
 	}
 	clients := client.NewRegistry([]*client.Client{{ID: "app", RedirectURIs: []string{"https://app.test/cb"}}}, records,
 		limit.NewSet(time.Now), log)
-	codes := token.NewCodes(records, time.Minute, 0, answer.New(records, time.Now, log), time.Now)
 	cfg := login.Config{
-		Issuer: issuer.String(), IssuerURL: issuer, Clients: clients,
+		IssuerURL: issuer, Clients: clients,
 		Connectors: federation.NewRegistry(
 			[]*federation.Definition{{ID: "src", Name: "Source", Config: s}}, records, issuer, log),
-		Policy: policy.New(clients, policy.Options{}), Codes: codes, Hints: hints{}, Ring: ring,
+		Policy: policy.New(clients, policy.Options{}), Ring: ring,
 		Limits: limit.NewSet(time.Now),
 		Store:  records, Pages: pages, Log: log, Now: time.Now, RequestLifetime: time.Hour, SkipApproval: true,
-		ResponseTypes: []string{"code", "id_token"},
 	}
 	if edit != nil {
 		edit(&cfg)
 	}
-	flow, mux := login.New(cfg), http.NewServeMux()
-	mux.Handle("/auth", flow.Authorize())
+	purpose := authorize.New(authorize.Config{
+		Issuer: cfg.IssuerURL.String(), IssuerURL: cfg.IssuerURL, Clients: clients, Policy: cfg.Policy, Hints: hints{},
+		Codes: token.NewCodes(cfg.Store, time.Minute, 0, answer.New(cfg.Store, time.Now, log), time.Now),
+		Pages: pages, Log: cfg.Log, ResponseTypes: []string{"code", "id_token"},
+		DeviceRedirect: func(string, string) (string, bool) { return "", false },
+	})
+	flow, mux := login.New(cfg, purpose), http.NewServeMux()
+	mux.Handle("/auth", authorize.NewEndpoint(purpose, flow).Authorize())
 	mux.Handle("/auth/{connector}/login", flow.Password())
 	mux.Handle("/callback", flow.Callback())
 	mux.Handle("/callback/{connector}", flow.Callback())

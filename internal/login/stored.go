@@ -12,32 +12,32 @@ import (
 	"dex/internal/store"
 )
 
-// maxStored bounds a stored request, in bytes; as much as fits into cookies.
+// maxStored bounds a stored login, in bytes; as much as fits into cookies.
 const maxStored = maxParts * cookieSize
 
-// storedRequests keeps requests in the storage, as upstream does, for scripts that hold no cookies. Whoever has the address
+// storedLogins keeps logins in the storage, as upstream does, for scripts that hold no cookies. Whoever has the address
 // of a step can go on with it.
-type storedRequests struct {
-	table *store.Table[request]
+type storedLogins struct {
+	table *store.Table[login]
 	log   *slog.Logger
 	now   func() time.Time
 }
 
-var requestKind = store.Declare(store.Declaration[request]{
+var loginKind = store.Declare(store.Declaration[login]{
 	Name: "request", Quiet: true,
-	Expires: func(r *request) time.Time { return r.Expires },
+	Expires: func(l *login) time.Time { return l.Expires },
 })
 
-func newStoredRequests(cfg Config) *storedRequests {
-	return &storedRequests{
-		table: store.In(cfg.Store, requestKind),
+func newStoredLogins(cfg Config) *storedLogins {
+	return &storedLogins{
+		table: store.In(cfg.Store, loginKind),
 		log:   cfg.Log,
 		now:   cfg.Now,
 	}
 }
 
-func (s *storedRequests) fits(req *request) error {
-	document, err := json.Marshal(req)
+func (s *storedLogins) fits(l *login) error {
+	document, err := json.Marshal(l)
 	if err != nil {
 		return fmt.Errorf("encode login request: %w", err)
 	}
@@ -47,18 +47,18 @@ func (s *storedRequests) fits(req *request) error {
 	return nil
 }
 
-func (s *storedRequests) keep(_ http.ResponseWriter, r *http.Request, req *request) error {
-	document, err := json.Marshal(req)
+func (s *storedLogins) keep(_ http.ResponseWriter, r *http.Request, l *login) error {
+	document, err := json.Marshal(l)
 	if err != nil {
 		return fmt.Errorf("encode login request: %w", err)
 	}
 	if len(document) > maxStored {
 		return errTooLong
 	}
-	_, err = s.table.Create(r.Context(), req.ID, *req)
+	_, err = s.table.Create(r.Context(), l.ID, *l)
 	if errors.Is(err, store.ErrExists) {
-		_, err = s.table.Update(r.Context(), req.ID, func(stored *request) error {
-			*stored = *req
+		_, err = s.table.Update(r.Context(), l.ID, func(stored *login) error {
+			*stored = *l
 			return nil
 		})
 	}
@@ -68,13 +68,13 @@ func (s *storedRequests) keep(_ http.ResponseWriter, r *http.Request, req *reque
 	return nil
 }
 
-func (s *storedRequests) load(ctx context.Context, _ *http.Request, id string) (*request, error) {
+func (s *storedLogins) load(ctx context.Context, _ *http.Request, id string) (*login, error) {
 	if !idForm.MatchString(id) {
-		return nil, errNoRequest
+		return nil, errNoLogin
 	}
 	e, err := s.table.Get(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, errNoRequest
+		return nil, errNoLogin
 	}
 	if err != nil {
 		return nil, err
@@ -82,8 +82,8 @@ func (s *storedRequests) load(ctx context.Context, _ *http.Request, id string) (
 	return &e.Value, nil
 }
 
-// forget removes a request. One that stays behind can't be used for more than another login by whoever signs in.
-func (s *storedRequests) forget(_ http.ResponseWriter, r *http.Request, id string) {
+// forget removes a login. One that stays behind can't be used for more than another login by whoever signs in.
+func (s *storedLogins) forget(_ http.ResponseWriter, r *http.Request, id string) {
 	err := s.table.Delete(r.Context(), id, "")
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		s.log.WarnContext(r.Context(), "login request could not be removed", "err", err)

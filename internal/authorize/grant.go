@@ -1,0 +1,85 @@
+package authorize
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"dex/internal/client"
+	"dex/internal/login"
+	"dex/internal/oauth"
+	"dex/internal/page"
+	"dex/internal/token"
+	"dex/internal/ui"
+)
+
+// Check refuses what the client may not have any more, and answers nobody at a redirect URI that is no longer registered.
+func (req *Request) Check(_ context.Context, c *client.Client) error {
+	if !c.AllowsRedirect(req.RedirectURI, req.purpose.cfg.Redirects) {
+		return page.Errorf(http.StatusBadRequest,
+			"The address at which the application wants to be answered is no longer registered for it.").
+			Hint("Its operator can add the redirect URI to the client's configuration.")
+	}
+	return req.checkGrants(c)
+}
+
+// Granted gives the application what it has asked for: a code, tokens, or both. The authorization's GrantID is what they can be
+// revoked by together.
+func (req *Request) Granted(r *http.Request, g login.Grant) (login.End, error) {
+	a := g.Authorization
+	a.Nonce = req.Nonce
+	params := url.Values{}
+	if req.wants(oauth.ResponseCode) {
+		if err := req.issue(r.Context(), g, a, params); err != nil {
+			return login.End{}, err
+		}
+	}
+	if err := req.mint(r.Context(), g.Client, a, params); err != nil {
+		return login.End{}, err
+	}
+	if req.RedirectURI != oauth.RedirectOutOfBand {
+		return req.answer(params), nil
+	}
+	shown := ui.OOBPage{Code: params.Get("code"), Lifetime: req.purpose.cfg.Codes.Lifetime(req.RedirectURI)}
+	return login.End{Show: func(w http.ResponseWriter, r *http.Request) { req.purpose.page.OOB(w, r, shown) }}, nil
+}
+
+// issue adds a code: the secret of the login if it has one, so that an answer that is given again gets the same code.
+func (req *Request) issue(ctx context.Context, g login.Grant, a token.Authorization, params url.Values) error {
+	params.Set("code", cmp.Or(g.Secret, token.NewCode()))
+	err := req.purpose.cfg.Codes.Issue(ctx, params.Get("code"), a, req.RedirectURI, req.Challenge)
+	switch {
+	case err != nil && g.Secret != "":
+		return login.NotStored(err)
+	case err != nil:
+		return oauth.Errorf(oauth.ServerError, "The code can't be stored. Try again in a moment.").Because(err)
+	}
+	return nil
+}
+
+// mint adds the tokens that the application gets by the browser (OpenID Connect Core, 3.2.2.5 and 3.3.2.5).
+func (req *Request) mint(ctx context.Context, c *client.Client, a token.Authorization, params url.Values) error {
+	wanted := token.Wanted{
+		Access: req.wants(oauth.ResponseToken), ID: req.wants(oauth.ResponseIDToken), Code: params.Get("code"),
+	}
+	if !wanted.Access && !wanted.ID {
+		return nil
+	}
+	t, err := req.purpose.cfg.Minter.Mint(ctx, c, &a, wanted)
+	if err != nil {
+		return oauth.Errorf(oauth.ServerError, "The tokens can't be made. Try again in a moment.").Because(err)
+	}
+	if wanted.Access {
+		params.Set("access_token", t.Access)
+		params.Set("token_type", "bearer")
+		params.Set("expires_in", strconv.FormatInt(t.ExpiresIn, 10))
+		params.Set("scope", strings.Join(a.Scopes, " "))
+	}
+	if wanted.ID {
+		params.Set("id_token", t.ID)
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package login
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"dex/internal/client"
+	"dex/internal/federation"
+	"dex/internal/oauth"
+	"dex/internal/page"
+	"dex/internal/token"
+	"dex/internal/ui"
+)
+
+// choose lets the user choose where to sign in, or begins at once where there is nothing to choose.
+func (f *Flow) choose(v *visit) error {
+	c, err := f.clientOf(v.r.Context(), v)
+	if err != nil {
+		return err
+	}
+	if err := f.checkFactor(v, c); err != nil {
+		return err
+	}
+	choice, err := f.choice(v.r.Context(), v, c)
+	if err != nil {
+		return err
+	}
+	if len(choice) == 0 {
+		return v.refuse(oauth.AccessDenied, "No connector serves this client.", nil)
+	}
+	if v.ask.ConnectorID != "" {
+		i := slices.IndexFunc(choice, func(d *federation.Definition) bool { return d.ID == v.ask.ConnectorID })
+		if i < 0 {
+			return v.refuse(oauth.InvalidRequest, "The connector_id names no connector that serves this client.", nil)
+		}
+		return f.begin(v, choice[i])
+	}
+	if i := hinted(v, choice); i >= 0 {
+		return f.begin(v, choice[i])
+	}
+	if len(choice) == 1 && !f.cfg.AlwaysShowChoice {
+		return f.begin(v, choice[0])
+	}
+	return f.showChoice(v, c, choice)
+}
+
+// choice returns the connectors through which users may sign in to a client.
+func (f *Flow) choice(ctx context.Context, v *visit, c *client.Client) ([]*federation.Definition, error) {
+	all, err := f.cfg.Connectors.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(d *federation.Definition) bool {
+		return !d.BeginsLogins() || f.cfg.Policy.Connector(c, d, v.ask.Grant) != nil
+	}), nil
+}
+
+// hinted returns which of the connectors the user whom the application expects has signed in through before; -1 for none,
+// and where the user is to choose anew.
+func hinted(v *visit, choice []*federation.Definition) int {
+	if v.ask.Subject == "" || slices.Contains(v.ask.Prompt, "select_account") {
+		return -1
+	}
+	_, connectorID, err := token.ReadSubject(v.ask.Subject)
+	if err != nil {
+		return -1
+	}
+	return slices.IndexFunc(choice, func(d *federation.Definition) bool { return d.ID == connectorID })
+}
+
+// showChoice shows the page where the user picks a connector. Its links repeat the request, so nothing is kept yet, unless no
+// address can repeat it.
+func (f *Flow) showChoice(v *visit, c *client.Client, choice []*federation.Definition) error {
+	params := v.request.Repeat()
+	switch {
+	case params != nil:
+		if err := f.keepable(v); err != nil {
+			return err
+		}
+	case v.ID == "":
+		v.ID = newID(f.now())
+		if err := f.keep(v); err != nil {
+			return err
+		}
+	}
+	if params == nil {
+		params = url.Values{"req": {v.ID}}
+	}
+	shown := ui.LoginPage{Client: c.DisplayName()}
+	for _, d := range choice {
+		shown.Connectors = append(shown.Connectors, ui.ConnectorLink{
+			ID: d.ID, Name: d.Name, Type: d.Type,
+			URL:     f.page.Path(connectorPath(d.ID), params),
+			Failing: f.cfg.Connectors.Failing(d.ID),
+		})
+	}
+	f.page.Login(v.w, v.r, shown)
+	return nil
+}
+
+// beginWith begins a login through the connector that the address names.
+func (f *Flow) beginWith(v *visit) error {
+	ctx := v.r.Context()
+	d, err := f.definition(ctx, v.wanted)
+	if err != nil {
+		return err
+	}
+	if d == nil || !d.BeginsLogins() {
+		return page.Errorf(http.StatusBadRequest, "There is no such way to log in.").
+			Hint("Go back to the application and log in again.")
+	}
+	c, err := f.clientOf(ctx, v)
+	if err != nil {
+		return err
+	}
+	if err := f.checkFactor(v, c); err != nil {
+		return err
+	}
+	if err := f.cfg.Policy.Connector(c, d, v.ask.Grant); err != nil {
+		return page.Errorf(http.StatusForbidden, "The application does not accept this way to log in.").Because(err)
+	}
+	return f.begin(v, d)
+}
+
+// connectorPath returns the path that begins a login through a connector. The id is encoded once.
+func connectorPath(id string) string { return "/auth/" + url.PathEscape(id) }

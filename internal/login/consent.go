@@ -1,0 +1,223 @@
+package login
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"dex/internal/id"
+	"dex/internal/oauth"
+	"dex/internal/page"
+	"dex/internal/store"
+	"dex/internal/token"
+)
+
+const (
+	// approvalTime is how long a user may think about the application's wishes.
+	approvalTime = time.Hour
+	// repeatTime is how long afterwards the same answer may be given again, by a user who saw nothing of what it led to.
+	repeatTime = time.Minute
+	// lookAgainTimeout bounds how long an answer is looked for of which nobody knows whether it was stored.
+	lookAgainTimeout = 3 * time.Second
+)
+
+// stepApproval marks the address of the consent page.
+const stepApproval = "step:approval"
+
+// pending is the record of a user who has signed in and still has to answer a page. Its key is the login's id.
+type pending struct {
+	Authorization token.Authorization `json:"authorization"`
+	Key           []byte              `json:"key"` // of the addresses of the pages that follow
+	Expires       time.Time           `json:"expires"`
+	GrantID       string              `json:"grantID"` // of what the application gets
+	// Answered is when the user has answered; zero before. The answer stays what it is.
+	Answered time.Time `json:"answered,omitzero"`
+	Approved bool      `json:"approved,omitempty"`
+}
+
+var pendingKind = store.Declare(store.Declaration[pending]{
+	Name: "login", Quiet: true,
+	Expires: func(p *pending) time.Time { return p.Expires },
+})
+
+// consent asks the user for consent, unless nobody has to be asked.
+func (f *Flow) consent(v *visit) (bool, error) {
+	switch {
+	case v.pending != nil && v.pending.Value.Approved:
+		return true, nil
+	case v.pending != nil && v.answering:
+		return false, f.showConsent(v)
+	case v.pending != nil:
+		return false, f.toConsent(v, v.pending.Value.Key)
+	case f.cfg.SkipApproval && !v.ask.Consent:
+		return true, nil
+	case v.ask.Silent:
+		return false, v.refuse(oauth.ConsentRequired, "The user must be asked for consent.", nil)
+	}
+	return false, f.askConsent(v)
+}
+
+// askConsent stores who has signed in, and leads the browser to the consent page.
+func (f *Flow) askConsent(v *visit) error {
+	ctx := v.r.Context()
+	key := make([]byte, sha256.Size)
+	_, _ = rand.Read(key) // never fails
+	p := pending{Authorization: *v.user, Key: key, GrantID: token.NewGrantID(), Expires: earlier(v.Expires, f.now().Add(approvalTime))}
+	_, err := f.pending.Create(ctx, v.ID, p)
+	if errors.Is(err, store.ErrExists) {
+		// The form was sent twice, or the browser went back: whoever signed in last is asked for consent.
+		_, err = f.pending.Update(ctx, v.ID, func(stored *pending) error {
+			*stored = p
+			return nil
+		})
+	}
+	if err != nil {
+		return page.Errorf(http.StatusInternalServerError, "Your login can't be stored.").
+			Hint("Try again in a moment.").Because(err)
+	}
+	v.Done, v.Expires = true, p.Expires
+	if !f.cfg.AnyBrowser { // where the login is stored, anyone who reads the storage could redeem what is derived from the secret
+		v.Secret = id.NewSecret()
+	}
+	if err := f.keep(v); err != nil {
+		return err
+	}
+	return f.toConsent(v, key)
+}
+
+// toConsent leads the browser to the consent page.
+func (f *Flow) toConsent(v *visit, key []byte) error {
+	target := f.page.Path("/approval", url.Values{"req": {v.ID}, "hmac": {stepMAC(key, v.ID, stepApproval)}})
+	http.Redirect(v.w, v.r, target, http.StatusSeeOther)
+	return nil
+}
+
+// goOn leads the browser that holds a login, and has gone through it, back to the page that the login waits at: a source's
+// answer counts once.
+func (f *Flow) goOn(v *visit) error {
+	if err := f.loadPending(v); err != nil {
+		return err
+	}
+	if !v.pending.Value.Answered.IsZero() {
+		return errLost(errNoLogin)
+	}
+	return f.advance(v)
+}
+
+// loadPending reads who has signed in.
+func (f *Flow) loadPending(v *visit) error {
+	p, err := f.pending.Get(v.r.Context(), v.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return errLost(errNoLogin)
+	}
+	if err != nil {
+		return page.Errorf(http.StatusInternalServerError, "Your login can't be read.").Because(err)
+	}
+	v.pending, v.user = &p, &p.Value.Authorization
+	return nil
+}
+
+// Approval is the consent page.
+func (f *Flow) Approval() http.Handler { return f.serve(f.approval) }
+
+func (f *Flow) approval(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	v, err := f.load(w, r, query.Get("req"))
+	if err != nil {
+		return err
+	}
+	if err := f.loadPending(v); err != nil {
+		return err
+	}
+	if !validMAC(v.pending.Value.Key, v.ID, stepApproval, query.Get("hmac")) {
+		return page.Errorf(http.StatusUnauthorized, "The address of this page is not complete.").
+			Hint("Go back to the application and log in again.")
+	}
+	if r.Method == http.MethodPost {
+		return f.answerConsent(v)
+	}
+	if !v.pending.Value.Answered.IsZero() {
+		return errLost(errNoLogin)
+	}
+	v.answering = true
+	return f.advance(v)
+}
+
+// showConsent shows the consent page.
+func (f *Flow) showConsent(v *visit) error {
+	who := v.user.Identity
+	shown := v.ask.Page
+	shown.User, shown.Email, shown.Connector = who.Username, who.Email, v.connector.Name
+	shown.Client, shown.ClientLogoURL = v.client.DisplayName(), v.client.LogoURL
+	shown.AuthReqID, shown.RequestedScopes, shown.OtherAccountURL = v.ID, v.ask.Scopes, f.anew(v)
+	f.page.Approval(v.w, v.r, shown)
+	return nil
+}
+
+// answerConsent takes the user's answer. The first answer counts; for a while the same answer, given again, leads to the same:
+// the button was pressed twice, or the storage failed somewhere on the way.
+func (f *Flow) answerConsent(v *visit) error {
+	if err := f.page.ReadForm(v.r); err != nil {
+		return err
+	}
+	approved := v.r.PostForm.Get("approval") == "approve"
+	err := f.storeAnswer(v.r.Context(), *v.pending, approved)
+	if errors.Is(err, store.ErrNotFound) {
+		return errLost(errNoLogin)
+	}
+	if err != nil {
+		return NotStored(err)
+	}
+	if !approved {
+		no := oauth.Errorf(oauth.AccessDenied, "The user did not grant access.").Because(errNoConsent)
+		return &refused{v: v, Refusal: Refusal{Err: no, ByUser: true}}
+	}
+	v.pending.Value.Approved = true
+	return f.advance(v)
+}
+
+// errNoConsent says that it was the user who refused.
+var errNoConsent = errors.New("the user refused")
+
+// NotStored is the page for an answer of a user that can't be stored, and that the user can give again.
+func NotStored(cause error) error {
+	return page.Errorf(http.StatusInternalServerError, "Your answer can't be stored.").
+		Hint("Go back, and answer again in a moment.").Because(cause)
+}
+
+// storeAnswer stores what the user has answered; store.ErrNotFound where there was another answer, or another user has
+// signed in since the page was shown.
+func (f *Flow) storeAnswer(ctx context.Context, e store.Entry[pending], approved bool) error {
+	_, err := f.pending.UpdateEntry(ctx, e, func(stored *pending) error {
+		switch {
+		case !bytes.Equal(stored.Key, e.Value.Key):
+			return store.ErrNotFound
+		case stored.answered(approved):
+			return store.ErrUnchanged
+		case !stored.Answered.IsZero():
+			return store.ErrNotFound
+		}
+		stored.Answered, stored.Approved = f.now(), approved
+		stored.Expires = stored.Answered.Add(repeatTime)
+		return nil
+	})
+	if err == nil || errors.Is(err, store.ErrNotFound) || ctx.Err() != nil {
+		return err
+	}
+	// It may be stored all the same.
+	ctx, cancel := context.WithTimeout(ctx, lookAgainTimeout)
+	defer cancel()
+	stored, readErr := f.pending.Get(ctx, e.Key)
+	if readErr == nil && bytes.Equal(stored.Value.Key, e.Value.Key) && stored.Value.answered(approved) {
+		return nil
+	}
+	return err
+}
+
+// answered reports whether the user has answered so.
+func (p *pending) answered(approved bool) bool { return !p.Answered.IsZero() && p.Approved == approved }

@@ -1,0 +1,218 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"dex/internal/client"
+	"dex/internal/connector"
+	"dex/internal/federation"
+	"dex/internal/oauth"
+	"dex/internal/store"
+	"dex/internal/token"
+)
+
+// A visit is a browser's request that takes a login further.
+type visit struct {
+	*login
+	w       http.ResponseWriter
+	r       *http.Request
+	request Request
+	ask     Ask
+
+	wanted   string               // the connector that the address names; empty for none
+	user     *token.Authorization // nil before somebody has signed in
+	identity *connector.Identity  // of a user who has just signed in
+	pending  *store.Entry[pending]
+	// answering is set where the user has come to the consent page.
+	answering bool
+
+	client    *client.Client // this and the next are set by decide
+	connector *federation.Definition
+}
+
+// steps are what a login goes through, in this order. Each lets the login pass, or shows a page from which the user comes
+// back to the first step that doesn't let it pass yet.
+var steps = []func(f *Flow, v *visit) (passed bool, err error){
+	(*Flow).who, (*Flow).checkUser, (*Flow).decide, (*Flow).consent,
+}
+
+// advance takes a login as far as it gets.
+func (f *Flow) advance(v *visit) error {
+	for _, step := range steps {
+		if passed, err := step(f, v); err != nil || !passed {
+			return err
+		}
+	}
+	return f.end(v)
+}
+
+// who lets users sign in who have not yet done so.
+func (f *Flow) who(v *visit) (bool, error) {
+	switch {
+	case v.user != nil:
+		return true, nil
+	case v.wanted != "":
+		return false, f.beginWith(v)
+	}
+	return false, f.choose(v)
+}
+
+// signedIn goes on with a user who has signed in.
+func (f *Flow) signedIn(v *visit, d *federation.Definition, id connector.Identity) error {
+	f.logLogin(v.r.Context(), d, id)
+	a := token.Authorization{
+		ClientID:    v.ask.ClientID,
+		ConnectorID: d.ID,
+		Scopes:      v.ask.Scopes,
+		AuthTime:    f.now(),
+		Methods:     id.Methods,
+		Identity:    id,
+	}
+	a.Identity.Methods, a.Identity.AuthTime = nil, time.Time{} // belong to this login only
+	if !id.AuthTime.IsZero() && !f.cfg.KeepHints {
+		a.AuthTime = earlier(id.AuthTime, a.AuthTime)
+	}
+	v.user, v.identity = &a, &id
+	return f.advance(v)
+}
+
+// reauthLeeway is how far the clock of a source may be behind ours when it says when a user signed in.
+const reauthLeeway = 10 * time.Second
+
+// checkUser holds the user who has just signed in to what the application has asked for.
+func (f *Flow) checkUser(v *visit) (bool, error) {
+	id := v.identity
+	if id == nil {
+		return true, nil
+	}
+	if v.ask.Subject != "" && v.ask.Subject != token.Subject(id.UserID, v.user.ConnectorID) {
+		// OpenID Connect Core, 3.1.2.1.
+		return false, v.refuse(oauth.LoginRequired, "Another user signed in than the one of the id_token_hint.", nil)
+	}
+	if f.cfg.KeepHints || id.AuthTime.IsZero() || v.ask.MaxAge == nil {
+		return true, nil
+	}
+	if f.now().Sub(id.AuthTime) > *v.ask.MaxAge+reauthLeeway {
+		return false, v.refuse(oauth.LoginRequired, "The identity source did not ask the user to sign in again.", nil)
+	}
+	return true, nil
+}
+
+// decide asks the policy anew what it was asked when the login began. Users may take an hour for the consent page, and
+// meanwhile client and connector may have changed or gone.
+func (f *Flow) decide(v *visit) (bool, error) {
+	ctx := v.r.Context()
+	c, err := f.clientOf(ctx, v)
+	if err != nil {
+		return false, err
+	}
+	if err := v.request.Check(ctx, c); err != nil {
+		return false, v.refusal(err)
+	}
+	if err := f.checkFactor(v, c); err != nil {
+		return false, err
+	}
+	d, err := f.definition(ctx, v.user.ConnectorID)
+	if err != nil {
+		return false, err
+	}
+	if d == nil {
+		return false, v.refuse(oauth.AccessDenied, "The connector that the user signed in with is no longer there.", nil)
+	}
+	if err := f.cfg.Policy.Connector(c, d, v.ask.Grant); err != nil {
+		return false, v.refuse(oauth.AccessDenied, "The client may no longer use the connector that the user signed in with.", err)
+	}
+	if _, err := f.cfg.Policy.Audience(ctx, c, v.ask.Scopes); err != nil {
+		return false, v.refusal(err)
+	}
+	v.client, v.connector = c, d
+	return true, nil
+}
+
+// checkFactor refuses the users of a client who need more than they can show here.
+func (f *Flow) checkFactor(v *visit, c *client.Client) error {
+	if refused, ok := errors.AsType[*oauth.Error](f.cfg.Policy.SecondFactor(c, v.ask.Grant)); ok {
+		return v.refuse(oauth.AccessDenied, refused.PublicDescription(), refused)
+	}
+	return nil
+}
+
+// definition returns a connector; nil if there is none of that id.
+func (f *Flow) definition(ctx context.Context, id string) (*federation.Definition, error) {
+	all, err := f.cfg.Connectors.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(all, func(d *federation.Definition) bool { return d.ID == id })
+	if i < 0 {
+		return nil, nil
+	}
+	return all[i], nil
+}
+
+// end gives the application, or the device, what its user has let it have.
+func (f *Flow) end(v *visit) error {
+	a := *v.user
+	a.GrantID = token.NewGrantID()
+	if v.pending != nil {
+		a.GrantID = v.pending.Value.GrantID
+	}
+	end, err := v.request.Granted(v.r, Grant{Client: v.client, Authorization: a, Secret: v.Secret})
+	if err != nil {
+		return v.refusal(err)
+	}
+	f.letGo(v, end.Address)
+	end.Show(v.w, v.r)
+	return nil
+}
+
+const (
+	// lingerTime is how long the browser keeps a login that has ended, for a second click on the button.
+	lingerTime = 10 * time.Second
+	// maxHead is how long the cookies and the address of a redirect may be together, in bytes, so that with the other headers
+	// they fit into the 4 KiB that proxies have for those by default.
+	maxHead = 3500
+)
+
+// letGo takes a login that has ended from the browser; one that a second click may repeat, after a moment. If that takes
+// more room beside the address that the browser is sent to than proxies have, as a long state is in both, the login stays
+// as long as the consent page.
+func (f *Flow) letGo(v *visit, address string) {
+	if v.Secret == "" {
+		f.logins.forget(v.w, v.r, v.ID)
+		return
+	}
+	const cookies = "Set-Cookie"
+	before := v.w.Header().Values(cookies)
+	v.Expires = earlier(v.Expires, f.now().Add(lingerTime))
+	if err := f.logins.keep(v.w, v.r, v.login); err != nil {
+		f.log.WarnContext(v.r.Context(), "answered login request could not be kept for a second click", "err", err)
+	}
+	length := len(address)
+	for _, cookie := range v.w.Header().Values(cookies) {
+		length += len(cookie)
+	}
+	if length > maxHead {
+		v.w.Header()[cookies] = before
+	}
+}
+
+func (f *Flow) logLogin(ctx context.Context, d *federation.Definition, id connector.Identity) {
+	email := id.Email
+	if email != "" && !id.EmailVerified {
+		email += " (unverified)"
+	}
+	f.log.InfoContext(ctx, "login successful", "connector_id", d.ID, "user_id", id.UserID,
+		"username", id.Username, "preferred_username", id.PreferredUsername, "email", email, "groups", id.Groups)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
