@@ -12,17 +12,12 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/bcrypt"
 	"golang.org/x/term"
-)
 
-// Bounds of bcrypt: lower costs are guessed too fast, higher ones let nobody in in good time.
-const (
-	minCost     = 10
-	maxCost     = 16
-	maxPassword = 72 // bytes; what follows would count for nothing
+	"dex/internal/connector/local"
 )
 
 func newHashPassword() *cobra.Command {
-	cost := minCost
+	cost := local.MinCost
 	cmd := &cobra.Command{
 		Use:   "hash-password",
 		Short: "Read a password and print its bcrypt hash, for staticPasswords",
@@ -33,8 +28,8 @@ password is the first line of standard input.`,
 		Args: operands(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cmd.SilenceUsage = true
-			if cost < minCost || cost > maxCost {
-				return fmt.Errorf("--cost %d: allowed are %d to %d", cost, minCost, maxCost)
+			if err := local.CheckCost(cost); err != nil {
+				return fmt.Errorf("--cost %w", err)
 			}
 			password, err := readPassword(cmd.InOrStdin(), cmd.ErrOrStderr())
 			if err != nil {
@@ -60,8 +55,8 @@ func readPassword(in io.Reader, prompts io.Writer) ([]byte, error) {
 	switch {
 	case len(password) == 0:
 		return nil, errors.New("the password is empty")
-	case len(password) > maxPassword:
-		return nil, fmt.Errorf("the password has %d bytes, bcrypt takes no more than %d", len(password), maxPassword)
+	case len(password) > local.MaxPassword:
+		return nil, fmt.Errorf("the password has %d bytes, bcrypt takes no more than %d", len(password), local.MaxPassword)
 	}
 	return password, nil
 }

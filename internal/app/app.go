@@ -204,11 +204,11 @@ func refreshPolicy(c *config.Config) token.Policy {
 func (a *App) wireConnectors(ctx context.Context, p *Plan) error {
 	definitions := slices.Clone(p.connectors)
 	if a.cfg.EnablePasswordDB {
-		users := local.NewLayered(local.NewStatic(p.users), a.store)
+		users := local.NewUsers(p.users, a.store, a.log)
 		a.caches = append(a.caches, users.Forget)
 		definitions = append(definitions, &federation.Definition{
 			ID: "local", Type: "local", Name: "Email", Config: &local.Config{
-				Users: users, Cost: a.cfg.HashCost(), Lower: a.cfg.PasswordHashCost != 0,
+				Users: users, Cost: local.HashCost(a.cfg.PasswordHashCost, p.users), Lower: a.cfg.PasswordHashCost != 0,
 			},
 		})
 	}

@@ -2,7 +2,6 @@
 package app
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,7 +25,7 @@ type Plan struct {
 	backend    *backend
 	connectors []*federation.Definition
 	clients    []*client.Client
-	users      []local.User
+	users      []*local.User
 	unusable   config.Problems // errors that leave out something else than a connector
 }
 
@@ -44,7 +43,8 @@ func Check(src config.Source) (*Plan, config.Problems) {
 	}
 	clients, found := client.Read(cfg)
 	p.clients, problems = clients, append(problems, found...)
-	p.addUsers()
+	users, found := local.Read(cfg)
+	p.users, problems = users, append(problems, found...)
 	problems = append(problems, p.checkRisks()...)
 	if !p.anyConnector() && !cfg.EnablePasswordDB && cfg.Storage.Type == "memory" {
 		problems = append(problems, cfg.File.Problem("connectors", noConnector))
@@ -96,20 +96,6 @@ func (p *Plan) checkConnector(c config.Connector) config.Problems {
 
 func (p *Plan) anyConnector() bool {
 	return slices.ContainsFunc(p.connectors, func(d *federation.Definition) bool { return d.Config != nil })
-}
-
-func (p *Plan) addUsers() {
-	for _, u := range p.Config.StaticPasswords {
-		p.users = append(p.users, local.User{
-			Email:             u.Email,
-			Hash:              []byte(cmp.Or(u.Hash, local.NoPassword)),
-			UserID:            u.UserID,
-			Username:          u.Name,
-			PreferredUsername: u.PreferredUsername,
-			EmailVerified:     u.EmailVerified == nil || *u.EmailVerified,
-			Groups:            u.Groups,
-		})
-	}
 }
 
 // Report writes problems a line each, errors and warnings told apart.

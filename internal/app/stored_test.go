@@ -156,10 +156,10 @@ func TestStoredConnectorAndUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	put(t, stored, local.Kind, "ann@example.com", local.Document{
+	put(t, stored, local.Kind, "ann@example.com", local.User{
 		Email: "Ann@example.com", Hash: hash, UserID: "1", Username: "ann", Name: "Ann", Groups: []string{"g"},
 	})
-	put(t, stored, local.Kind, "admin@example.com", local.Document{Email: "admin@example.com", Hash: hash, UserID: "2"})
+	put(t, stored, local.Kind, "admin@example.com", local.User{Email: "admin@example.com", Hash: hash, UserID: "2"})
 	b := s.browser()
 	form := b.passwordForm()
 	for _, wrong := range []url.Values{

@@ -18,10 +18,6 @@ func (c *Config) setDefaults(env Environment) {
 	if c.Signer != nil {
 		c.Signer.Local.setDefaults()
 	}
-	for i := range c.StaticPasswords {
-		user := &c.StaticPasswords[i]
-		user.Name = cmp.Or(user.Name, user.Username)
-	}
 	if c.Sessions != nil {
 		c.Sessions.setDefaults()
 	}

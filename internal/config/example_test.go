@@ -101,9 +101,6 @@ func wholeConfig(checked *bool) *config.Config {
 		},
 		Connectors:       []config.Connector{{Type: "ldap", ID: "corp", Name: "Corporate login"}},
 		EnablePasswordDB: true,
-		StaticPasswords: []config.Password{{
-			Email: "root@example.net", Username: "root", Name: "root", UserID: "1", Hash: hash, HashFromEnv: "ROOT_HASH",
-		}},
 		Sessions: &config.Sessions{
 			CookieName: "dex_session", AbsoluteLifetime: 12 * time.Hour, ValidIfNotUsedFor: time.Hour,
 			RememberMeCheckedByDefault: checked, SSOSharedWithDefault: "none",

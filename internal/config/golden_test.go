@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 
 	"dex/internal/client"
 	"dex/internal/config"
+	"dex/internal/connector/local"
 )
 
 var update = flag.Bool("update", false, "write what the tests get to the files of testdata/problems")
@@ -84,7 +86,8 @@ func check(s config.Source) (*config.Config, config.Problems) {
 		return nil, problems
 	}
 	_, clients := client.Read(cfg)
-	return cfg, append(problems, clients...).InOrder()
+	_, users := local.Read(cfg)
+	return cfg, slices.Concat(problems, clients, users).InOrder()
 }
 
 // source makes a source of the configuration of a case.

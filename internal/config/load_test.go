@@ -2,7 +2,6 @@ package config_test
 
 import (
 	"log/slog"
-	"strings"
 	"testing"
 	"time"
 
@@ -136,25 +135,6 @@ func TestDefaultsBeyondTheFile(t *testing.T) {
 }
 
 const hash = "$2y$10$2b2cU8CPhOTaGrs1HRQuAueS7JTT5ZHsHSzYiFPm1leZck7Mc8T4W"
-
-func TestPasswordHashes(t *testing.T) {
-	cfg := load(t, strings.ReplaceAll(`
-# env: HASH=`+hash+`
-staticPasswords:
-- {email: a@example.net, userID: a, username: a, hash: HASH, emailVerified: no}
-- {email: b@example.net, userID: b, username: b, name: B, hash: JDJ5JDEwJDJiMmNVOENQaE9UYUdyczFIUlF1QXVlUzdKVFQ1WkhzSFN6WWlGUG0xbGVaY2s3TWM4VDRXCg==}
-- {email: c@example.net, userID: 1, hashFromEnv: HASH, groups: [x, 1]}
-`, "hash: HASH", "hash: "+hash))
-	no := false
-	want := []config.Password{
-		{Email: "a@example.net", UserID: "a", Username: "a", Name: "a", Hash: hash, EmailVerified: &no},
-		{Email: "b@example.net", UserID: "b", Username: "b", Name: "B", Hash: hash},
-		{Email: "c@example.net", UserID: "1", Hash: hash, HashFromEnv: "HASH", Groups: []string{"x", "1"}},
-	}
-	if diff := cmp.Diff(want, cfg.StaticPasswords); diff != "" {
-		t.Errorf("passwords (-want +got):\n%s", diff)
-	}
-}
 
 func TestSlogLevel(t *testing.T) {
 	for level, want := range map[string]slog.Level{

@@ -1,14 +1,10 @@
 package config
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
-// dropOverridden keeps the last of users and connectors that have the same id, and of a connector and the password
+// dropOverridden keeps the last of connectors that have the same id, and of a connector and the password
 // database the latter.
 func (c *Config) dropOverridden() {
-	c.StaticPasswords = LastOfEach(c.StaticPasswords, func(u Password) string { return strings.ToLower(u.Email) })
 	c.Connectors = LastOfEach(c.Connectors, func(c Connector) string { return c.ID })
 	if c.EnablePasswordDB {
 		c.Connectors = slices.DeleteFunc(c.Connectors, func(c Connector) bool { return c.ID == localConnector })

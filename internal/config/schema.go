@@ -23,8 +23,8 @@ type Config struct {
 	Connectors       []Connector `key:"connectors"`
 	StaticClients    List        `key:"staticClients"` // read by the room client
 	EnablePasswordDB bool        `key:"enablePasswordDB"`
-	StaticPasswords  []Password  `key:"staticPasswords"`
-	PasswordHashCost int         `key:"passwordHashCost"` // 0: see HashCost
+	StaticPasswords  List        `key:"staticPasswords"`  // read by the room local
+	PasswordHashCost int         `key:"passwordHashCost"` // 0: what most users have
 
 	Sessions *Sessions `key:"sessions" later:"browser sessions"`
 	MFA      *MFA      `key:"mfa" later:"multi-factor authentication"`
@@ -205,19 +205,6 @@ type Connector struct {
 	Name       string   `key:"name"`
 	GrantTypes []string `key:"grantTypes"`
 	Config     Section  `key:"config" expand:"env"`
-}
-
-// A Password is a user of the local password database.
-type Password struct {
-	Email             string   `key:"email"`
-	Hash              string   `key:"hash"` // bcrypt, decoded from base64 where it was written so; or the value of $hashFromEnv; empty if it can't be used
-	HashFromEnv       string   `key:"hashFromEnv"`
-	Username          string   `key:"username"`
-	Name              string   `key:"name"`
-	PreferredUsername string   `key:"preferredUsername"`
-	EmailVerified     *bool    `key:"emailVerified"` // nil means true
-	UserID            string   `key:"userID"`
-	Groups            []string `key:"groups"`
 }
 
 // Sessions is the settings of browser sessions.

@@ -85,6 +85,19 @@ func (c *Catalog[T]) create(ctx context.Context, v T) (Entry[T], error) {
 // Update changes the value of a key as [Table.Update] does. It fails with an *InvalidError, ErrNotFound, or what change
 // returns.
 func (c *Catalog[T]) Update(ctx context.Context, key string, change func(*T) error) (Entry[T], error) {
+	return c.Amend(ctx, key, func(v *T) error {
+		if err := change(v); err != nil {
+			return err
+		}
+		if err := c.rules.Validate(v); err != nil {
+			return &InvalidError{err}
+		}
+		return nil
+	})
+}
+
+// Amend is Update for what a room changes by itself. Mistakes that the value has already don't keep it from that.
+func (c *Catalog[T]) Amend(ctx context.Context, key string, change func(*T) error) (Entry[T], error) {
 	defer c.changed(key)
 	return c.table.Update(ctx, key, func(v *T) error {
 		before := *v
@@ -93,9 +106,6 @@ func (c *Catalog[T]) Update(ctx context.Context, key string, change func(*T) err
 		}
 		if renamed := c.rules.Key(v); renamed != key {
 			return invalidf("the key of a %s can't change from %q to %q", c.table.Kind(), key, renamed)
-		}
-		if err := c.rules.Validate(v); err != nil {
-			return &InvalidError{err}
 		}
 		c.conceal(&before, v)
 		return c.check(key, v)

@@ -91,8 +91,8 @@ func (e *etcdSource) Connectors(ctx context.Context, after string, each func(Ite
 }
 
 // Passwords is part of Source.
-func (e *etcdSource) Passwords(ctx context.Context, after string, each func(Item[local.Document]) error) error {
-	return eachValue(ctx, e, etcdPasswords, after, func(key string, p local.Document) (local.Document, error) {
+func (e *etcdSource) Passwords(ctx context.Context, after string, each func(Item[local.User]) error) error {
+	return eachValue(ctx, e, etcdPasswords, after, func(key string, p local.User) (local.User, error) {
 		return p, sameID(key, local.Key(p.Email))
 	}, each)
 }

@@ -33,7 +33,7 @@ func (shared) Clients(context.Context, string, func(Item[client.Client]) error) 
 func (shared) Connectors(context.Context, string, func(Item[federation.Document]) error) error {
 	return nil
 }
-func (shared) Passwords(context.Context, string, func(Item[local.Document]) error) error { return nil }
+func (shared) Passwords(context.Context, string, func(Item[local.User]) error) error { return nil }
 
 // kubernetes is a Source over upstream's custom resources. Its items have no place: the server names no order of objects
 // that would be the same at the next start.

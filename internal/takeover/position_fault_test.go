@@ -33,7 +33,7 @@ func (many) Clients(context.Context, string, func(takeover.Item[client.Client]) 
 func (many) Connectors(context.Context, string, func(takeover.Item[federation.Document]) error) error {
 	return nil
 }
-func (many) Passwords(context.Context, string, func(takeover.Item[local.Document]) error) error {
+func (many) Passwords(context.Context, string, func(takeover.Item[local.User]) error) error {
 	return nil
 }
 func (many) OfflineSessions(context.Context, string, func(takeover.Item[takeover.OfflineSession]) error) error {

@@ -24,7 +24,7 @@ func (r *run) putConnector(ctx context.Context, i Item[federation.Document]) err
 }
 
 // putPassword stores a user, unless there is one whose address differs only in case.
-func (r *run) putPassword(ctx context.Context, i Item[local.Document]) error {
+func (r *run) putPassword(ctx context.Context, i Item[local.User]) error {
 	table := store.In(r.Store, local.Kind)
 	key := local.Key(i.Value.Email)
 	created, err := create(ctx, table, key, i.Value)

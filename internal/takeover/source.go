@@ -33,7 +33,7 @@ type Source interface {
 	Keys(ctx context.Context) (*signing.Keyset, error)
 	Clients(ctx context.Context, after string, each func(Item[client.Client]) error) error
 	Connectors(ctx context.Context, after string, each func(Item[federation.Document]) error) error
-	Passwords(ctx context.Context, after string, each func(Item[local.Document]) error) error
+	Passwords(ctx context.Context, after string, each func(Item[local.User]) error) error
 	OfflineSessions(ctx context.Context, after string, each func(Item[OfflineSession]) error) error
 	RefreshTokens(ctx context.Context, after string, each func(Item[RefreshToken]) error) error
 }

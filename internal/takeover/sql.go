@@ -175,11 +175,11 @@ func (d *database) Connectors(ctx context.Context, after string, each func(Item[
 }
 
 // Passwords is part of Source.
-func (d *database) Passwords(ctx context.Context, after string, each func(Item[local.Document]) error) error {
+func (d *database) Passwords(ctx context.Context, after string, each func(Item[local.User]) error) error {
 	return eachItem(ctx, d, d.tables.passwords, after, []string{
 		"email", "hash", "username", "name", "preferred_username", "email_verified", "user_id", "groups",
-	}, func(r *row) local.Document {
-		return local.Document{
+	}, func(r *row) local.User {
+		return local.User{
 			Email: r.text("email"), Hash: r.bytes("hash"), Username: r.text("username"), Name: r.text("name"),
 			PreferredUsername: r.text("preferred_username"), EmailVerified: r.flag("email_verified"),
 			UserID: r.text("user_id"), Groups: r.list("groups"),

@@ -55,7 +55,7 @@ func TestReadRelease(t *testing.T) {
 	}, bad)
 
 	passwords, bad := readable(t, src.Passwords)
-	mustBe(t, "passwords", passwords, []local.Document{
+	mustBe(t, "passwords", passwords, []local.User{
 		{
 			Email: "jane@example.com", Hash: []byte("$2a$10$jane"), Username: "jane", Name: "Jane Doe", PreferredUsername: "jj",
 			EmailVerified: verified(false), UserID: "user-1", Groups: []string{"admins", "dev"},
@@ -204,7 +204,7 @@ func TestReadEnt(t *testing.T) {
 		ClientCredentialsClaims: &client.OwnClaims{Groups: []string{"robots"}},
 	}}, bad)
 	passwords, bad := readable(t, src.Passwords)
-	mustBe(t, "passwords", passwords, []local.Document{
+	mustBe(t, "passwords", passwords, []local.User{
 		{Email: "Jane@Example.com", Hash: []byte("$2a$10$unreachable"), Username: "jane", UserID: "user-0"},
 		{Email: "jane@example.com", Hash: []byte("$2a$10$jane"), Username: "jane", UserID: "user-1", Groups: []string{"admins"}},
 		{Email: "Mixed@Example.com", Hash: []byte("$2a$10$mixed"), Username: "mixed", UserID: "user-2"},

@@ -330,9 +330,9 @@ func (r *run) publish(ours, upstreams *signing.Keyset) error {
 }
 
 // passwords reads the users whose addresses are in lower case, or the others.
-func (r *run) passwords(inLowerCase bool) reader[local.Document] {
-	return func(ctx context.Context, after string, each func(Item[local.Document]) error) error {
-		return r.src.Passwords(ctx, after, func(i Item[local.Document]) error {
+func (r *run) passwords(inLowerCase bool) reader[local.User] {
+	return func(ctx context.Context, after string, each func(Item[local.User]) error) error {
+		return r.src.Passwords(ctx, after, func(i Item[local.User]) error {
 			if (i.Value.Email == local.Key(i.Value.Email)) != inLowerCase {
 				return nil
 			}

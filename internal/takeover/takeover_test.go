@@ -281,7 +281,7 @@ func TestAddressesThatDifferInCase(t *testing.T) {
 	if want := "passwords.done=2 passwords.left_out=1"; !strings.Contains(log.String(), want) {
 		t.Errorf("the log lacks %s:\n%s", want, log.String())
 	}
-	users := local.NewLayered(local.NewStatic(nil), s)
+	users := local.NewUsers(nil, s, slog.New(slog.DiscardHandler))
 	if u, err := users.ByEmail(t.Context(), "Mixed@example.com"); err != nil || u.UserID != "user-2" {
 		t.Errorf("user with an address of mixed case: %+v, %v", u, err)
 	}

@@ -25,20 +25,20 @@ func hashed(t *testing.T, password string, cost int) []byte {
 }
 
 // database is one with a user in the storage, whose password is right.
-func database(t *testing.T, cost int, lower bool) (*Database, *store.Table[Document], *strings.Builder) {
+func database(t *testing.T, cost int, lower bool) (*Database, *store.Table[User], *strings.Builder) {
 	t.Helper()
 	s := memory.New()
 	table := store.In(s, Kind)
-	if _, err := table.Create(t.Context(), "ann@example.com", Document{Email: "Ann@example.com", Hash: hashed(t, "right", cost), UserID: "1"}); err != nil {
+	if _, err := table.Create(t.Context(), "ann@example.com", User{Email: "Ann@example.com", Hash: hashed(t, "right", cost), UserID: "1"}); err != nil {
 		t.Fatal(err)
 	}
-	static := NewStatic([]User{
+	configured := []*User{
 		{Email: "cheap@example.com", Hash: hashed(t, "right", bcrypt.MinCost), UserID: "2"},
 		{Email: "dear@example.com", Hash: hashed(t, "right", usual+2), UserID: "3"},
 		{Email: "none@example.com", Hash: decoy(bcrypt.MinCost), UserID: "4"},
-	})
+	}
 	var log strings.Builder
-	c := &Config{Users: NewLayered(static, s), Cost: usual, Lower: lower}
+	c := &Config{Users: NewUsers(configured, s, slog.New(slog.DiscardHandler)), Cost: usual, Lower: lower}
 	instance, err := c.Open(t.Context(), connector.Env{Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +141,7 @@ var _ = faulttest.Add("R21", func(t *testing.T) {
 			t.Fatal(err)
 		}
 		other := hashed(t, "other", usual)
-		if _, err := table.Update(t.Context(), "ann@example.com", func(d *Document) error { d.Hash = other; return nil }); err != nil {
+		if _, err := table.Update(t.Context(), "ann@example.com", func(d *User) error { d.Hash = other; return nil }); err != nil {
 			t.Fatal(err)
 		}
 		d.renew(t.Context(), u, "right")
@@ -153,7 +153,7 @@ var _ = faulttest.Add("R21", func(t *testing.T) {
 		d, table, _ := database(t, usual-1, false)
 		long := strings.Repeat("x", 100)
 		old := hashed(t, long[:72], usual-1)
-		if _, err := table.Update(t.Context(), "ann@example.com", func(d *Document) error { d.Hash = old; return nil }); err != nil {
+		if _, err := table.Update(t.Context(), "ann@example.com", func(d *User) error { d.Hash = old; return nil }); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {
@@ -176,7 +176,7 @@ var _ = faulttest.Add("T-local-171", func(t *testing.T) {
 	}
 	id.Email = "ann@example.com"
 	refresh := func() error {
-		d.users.(*Layered).Forget(store.Change{Kind: Kind.Name(), Key: "ann@example.com"})
+		d.users.Forget(store.Change{Kind: Kind.Name(), Key: "ann@example.com"})
 		_, err := d.Refresh(t.Context(), connector.Scopes{}, id)
 		return err
 	}
@@ -189,7 +189,7 @@ var _ = faulttest.Add("T-local-171", func(t *testing.T) {
 	if err := refresh(); connector.OutcomeOf(err) != connector.Gone {
 		t.Errorf("deleted: %v", err)
 	}
-	if _, err := table.Create(t.Context(), "ann@example.com", Document{Email: "ann@example.com", Hash: hashed(t, "right", usual), UserID: "9"}); err != nil {
+	if _, err := table.Create(t.Context(), "ann@example.com", User{Email: "ann@example.com", Hash: hashed(t, "right", usual), UserID: "9"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := refresh(); connector.OutcomeOf(err) != connector.Gone {

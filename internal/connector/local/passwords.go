@@ -24,15 +24,8 @@ type passwords struct {
 // decoy returns a hash that no password has, to compare one with where there is no user.
 func decoy(cost int) []byte { return fmt.Appendf(nil, "$2a$%02d$%s", cost, strings.Repeat("X", 22+31)) }
 
-const (
-	// maxCost is the highest bcrypt cost of a user in the storage, the same as the configuration allows: each login beyond
-	// it would take a core for longer than anybody waits, and a hash that has begun can't be stopped.
-	maxCost = 16
-	// networkBits is how much of an IPv6 address tells who waits for a hash: the largest network that a subscriber gets.
-	networkBits = 48
-	// maxPassword is how much of a password bcrypt looks at, in bytes.
-	maxPassword = 72
-)
+// networkBits is how much of an IPv6 address tells who waits for a hash: the largest network that a subscriber gets.
+const networkBits = 48
 
 // turn waits for the turn to compute a hash. done must be called after it.
 func (p *passwords) turn(ctx context.Context) (done func(), err error) {
@@ -43,8 +36,8 @@ func (p *passwords) turn(ctx context.Context) (done func(), err error) {
 // time doesn't tell who exists.
 func (p *passwords) check(ctx context.Context, hash []byte, password string) (bool, error) {
 	cost, err := bcrypt.Cost(hash)
-	if err == nil && cost > maxCost {
-		return false, fmt.Errorf("compare password: the hash has the bcrypt cost %d, allowed is up to %d", cost, maxCost)
+	if err == nil && cost > MaxCost {
+		return false, fmt.Errorf("compare password: the hash has the bcrypt cost %d; it must be at most %d", cost, MaxCost)
 	}
 	done, turnErr := p.turn(ctx)
 	if turnErr != nil {
@@ -71,7 +64,7 @@ func (p *passwords) hash(ctx context.Context, password string) ([]byte, error) {
 		return nil, err
 	}
 	defer done()
-	hash, err := bcrypt.GenerateFromPassword([]byte(password[:min(len(password), maxPassword)]), p.cost)
+	hash, err := bcrypt.GenerateFromPassword([]byte(password[:min(len(password), MaxPassword)]), p.cost)
 	if err != nil {
 		return nil, fmt.Errorf("hash password: %w", err)
 	}

@@ -16,7 +16,7 @@ import (
 func TestMembersAreThoseOfTheDocuments(t *testing.T) {
 	for kind, document := range map[string]reflect.Type{
 		rooms.Kind.Name():      reflect.TypeFor[rooms.Client](),
-		local.Kind.Name():      reflect.TypeFor[local.Document](),
+		local.Kind.Name():      reflect.TypeFor[local.User](),
 		federation.Kind.Name(): reflect.TypeFor[federation.Document](),
 		signing.Kind.Name():    reflect.TypeFor[signing.Keyset](),
 	} {

@@ -70,7 +70,7 @@ func TestObjectsAreUpstreams(t *testing.T) {
 	s := open(t, config(n), quiet)
 	document := client.Client{ID: "example-app", Secret: "s", RedirectURIs: []string{"http://a"}, Name: "Example"}
 	create(t, s, "client", "example-app", document)
-	create(t, s, "password", "admin@example.com", local.Document{Email: "admin@example.com", Hash: []byte("hash"), UserID: "1"})
+	create(t, s, "password", "admin@example.com", local.User{Email: "admin@example.com", Hash: []byte("hash"), UserID: "1"})
 	create(t, s, "connector", "my-ldap", federation.Document{ID: "my-ldap", Type: "ldap", Config: []byte("{}")})
 	create(t, s, "keys", "openid-connect-keys", object{"nextRotation": "2030-01-02T03:04:05Z"})
 	for _, c := range []struct {

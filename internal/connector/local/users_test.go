@@ -1,6 +1,7 @@
 package local_test
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -25,7 +26,7 @@ func TestStoredUsers(t *testing.T) {
 	s := memory.New()
 	table := store.In(s, local.Kind)
 	unverified := false
-	for key, d := range map[string]local.Document{
+	for key, d := range map[string]local.User{
 		"ann@example.com": {Email: "Ann@example.com", Hash: hash(t, "a"), UserID: "1", Username: "ann", Groups: []string{"g"}},
 		"bob@example.com": {Email: "bob@example.com", Hash: hash(t, "b"), UserID: "2", Name: "Bob", Username: "b",
 			PreferredUsername: "bobby", EmailVerified: &unverified},
@@ -37,9 +38,9 @@ func TestStoredUsers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	users := local.NewLayered(local.NewStatic([]local.User{
+	users := local.NewUsers([]*local.User{
 		{Email: "File@Example.com", Hash: hash(t, "f"), UserID: "3", Username: "file"},
-	}), s)
+	}, s, slog.New(slog.DiscardHandler))
 	db := local.New(users, bcrypt.MinCost)
 
 	for _, c := range []struct {
@@ -50,7 +51,7 @@ func TestStoredUsers(t *testing.T) {
 		{"ANN@example.com", "a", connector.Identity{UserID: "1", Username: "ann", EmailVerified: true}, true},
 		{"ann@example.com", "b", connector.Identity{}, false},
 		{"bob@example.com", "b", connector.Identity{UserID: "2", Username: "Bob", PreferredUsername: "bobby"}, true},
-		{"file@example.com", "f", connector.Identity{UserID: "3", Username: "file"}, true},
+		{"file@example.com", "f", connector.Identity{UserID: "3", Username: "file", EmailVerified: true}, true},
 		{"file@example.com", "stored", connector.Identity{}, false},
 		{"nobody@example.com", "a", connector.Identity{}, false},
 		{"", "a", connector.Identity{}, false},

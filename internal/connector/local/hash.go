@@ -1,0 +1,77 @@
+package local
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"dex/internal/config"
+)
+
+// The cost of a hash is bounded below, because cheap hashes can be guessed, and above, because each login would take
+// seconds of a processor, and a hash that has begun can't be stopped.
+const (
+	MinCost = 10 // also the usual one
+	MaxCost = 16
+	// MaxPassword is how much of a password bcrypt looks at, in bytes.
+	MaxPassword = 72
+)
+
+// A Hash is a bcrypt hash. Files may have it as it is or in base64.
+type Hash []byte
+
+// noPassword is a hash that no password has. It stands for one that can't be used, so that its user can't sign in, and
+// nobody else takes the user's place.
+var noPassword = Hash(decoy(MinCost))
+
+// CheckCost returns what is wrong with a cost for hashes, or nil.
+func CheckCost(cost int) error {
+	if cost < MinCost || cost > MaxCost {
+		return fmt.Errorf("must be from %d to %d, not %d", MinCost, MaxCost, cost)
+	}
+	return nil
+}
+
+// UnmarshalConfig implements config.Unmarshaler. What is no hash in either form stays as it is, for check to find.
+func (h *Hash) UnmarshalConfig(s config.Section) config.Problems {
+	var text string
+	found := s.Decode(&text)
+	*h = parseHash(text)
+	return found
+}
+
+// parseHash returns the hash that a text is or holds in base64. Line ends are removed: the tools that make hashes
+// print one, and a hash with a line end matches no password.
+func parseHash(text string) Hash {
+	text = strings.TrimSpace(text)
+	if bcryptSyntax.MatchString(text) {
+		return Hash(text)
+	}
+	if data, err := base64.StdEncoding.DecodeString(text); err == nil {
+		return Hash(strings.TrimSpace(string(data)))
+	}
+	return Hash(text)
+}
+
+var bcryptSyntax = regexp.MustCompile(`^\$2[abxy]?\$[0-9]{2}\$[./A-Za-z0-9]{53}$`)
+
+// Errors of Hash.check.
+var (
+	errNoHash = errors.New("is neither a bcrypt hash, as dex hash-password prints it, nor one in base64")
+	errCost   = fmt.Errorf("it must be from %d to %d; make a new hash with dex hash-password", MinCost, MaxCost)
+)
+
+// check returns what is wrong with a hash, or nil.
+func (h Hash) check() error {
+	if !bcryptSyntax.Match(h) {
+		return errNoHash
+	}
+	if cost, err := bcrypt.Cost(h); err != nil || CheckCost(cost) != nil {
+		return fmt.Errorf("has the bcrypt cost %d; %w", cost, errCost)
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package local
+
+import (
+	"bytes"
+	"errors"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"dex/internal/config"
+)
+
+// A written user is one as the configuration file has it, where the environment may have its hash.
+type written struct {
+	User
+
+	HashFromEnv string `key:"hashFromEnv"`
+}
+
+// Read returns the users of a configuration file and what is wrong with them and the settings beside them. Of those with the
+// same e-mail address the last one counts.
+func Read(cfg *config.Config) ([]*User, config.Problems) {
+	var list []written
+	on, file := cfg.StaticPasswords.Check(&list), cfg.File.Checker()
+	if len(list) > 0 && !cfg.EnablePasswordDB && !file.IsBroken("enablePasswordDB") {
+		on.Errorf("", "need enablePasswordDB: true")
+	}
+	if err := CheckCost(cfg.PasswordHashCost); err != nil && cfg.PasswordHashCost != 0 {
+		file.Errorf("passwordHashCost", "%v", err)
+	}
+	emails, ids := map[string]int{}, map[string]int{}
+	users := make([]*User, 0, len(list))
+	for i := range list {
+		w, key := &list[i], config.Item("", i)
+		w.check(on, key, true)
+		if first, twice := emails[Key(w.Email)]; twice && w.Email != "" {
+			on.Overrides(key+".email", config.Item("", first), "%q is the e-mail address of staticPasswords[%d] too, regardless of case",
+				w.Email, first)
+		}
+		emails[Key(w.Email)] = i
+		w.checkUserID(on, key, i, list, ids)
+		users = append(users, &w.User)
+	}
+	warnOfDear(on, users, HashCost(cfg.PasswordHashCost, users))
+	return config.LastOfEach(users, func(u *User) string { return Key(u.Email) }), append(on.Problems(), file.Problems()...)
+}
+
+// check reports mistakes in the user itself. Of a file it also looks up what the environment has, and keeps a user whose hash
+// can't be used from signing in.
+func (w *written) check(on *config.Checker, key string, inFile bool) {
+	on.Required(key+".email", w.Email, "users log in with it")
+	at := key + ".hash"
+	if len(w.Hash) == 0 && w.HashFromEnv != "" {
+		at += "FromEnv"
+		text, ok := on.FromVariable(at, w.HashFromEnv)
+		if !ok {
+			return
+		}
+		w.Hash = parseHash(text)
+	}
+	switch err := w.Hash.check(); {
+	case err == nil:
+	case len(w.Hash) == 0 && inFile:
+		on.Errorf(at, "is required, or hashFromEnv with the name of an environment variable")
+	case len(w.Hash) == 0:
+		on.Errorf(at, "is required")
+	case errors.Is(err, errCost) && inFile:
+		w.Hash = noPassword
+		on.WithConsequence("this user can't sign in", func() { on.Errorf(at, "the password hash of %q %v", w.Email, err) })
+	default:
+		on.Errorf(at, "the password hash of %q %v", w.Email, err)
+	}
+}
+
+// checkUserID warns of users whom applications can't tell apart. An empty id is one, too.
+func (w *written) checkUserID(on *config.Checker, key string, i int, list []written, seen map[string]int) {
+	first, twice := seen[w.UserID]
+	switch {
+	case twice && Key(list[first].Email) == Key(w.Email): // was reported as one user
+	case twice:
+		on.Warnf(key+".userID", "%q is the user ID of staticPasswords[%d] already, so applications cannot tell the two apart", w.UserID, first)
+		return
+	case w.UserID == "":
+		on.Warnf(key+".userID", "is missing, and to applications all users without one are the same user; give each an ID that never "+
+			"changes, since with another one they are somebody else")
+	}
+	seen[w.UserID] = i
+}
+
+// HashCost returns the bcrypt cost that a wrong password has for every name, whether or not there is such a user: what is
+// configured, or what most of the configured users have.
+func HashCost(configured int, users []*User) int {
+	if configured != 0 {
+		return configured
+	}
+	count, most := map[int]int{}, MinCost
+	for _, u := range users {
+		if cost, ok := u.cost(); ok {
+			count[cost]++
+		}
+	}
+	for cost := MinCost; cost <= MaxCost; cost++ {
+		if count[cost] > count[most] {
+			most = cost
+		}
+	}
+	return most
+}
+
+// cost returns the bcrypt cost of a user's hash; false if it has none that can be used.
+func (u *User) cost() (int, bool) {
+	cost, err := bcrypt.Cost(u.Hash)
+	return cost, err == nil && !bytes.Equal(u.Hash, noPassword)
+}
+
+// warnOfDear warns of hashes that cost more than the others.
+func warnOfDear(on *config.Checker, users []*User, usual int) {
+	for i, u := range users {
+		if cost, ok := u.cost(); ok && cost > usual {
+			on.Warnf(config.Item("", i)+".hash", "the password hash of %q has the bcrypt cost %d, and others %d: anybody can tell from the "+
+				"time of a try that there is this user; make a new hash with dex hash-password, or set passwordHashCost", u.Email, cost, usual)
+		}
+	}
+}

@@ -1,0 +1,49 @@
+package local
+
+import (
+	"cmp"
+	"strings"
+
+	"dex/internal/config"
+	"dex/internal/connector"
+	"dex/internal/store"
+)
+
+// A User is an entry of the password database, as the configuration file has it (the tags key) and as it is stored (json)
+// under the e-mail address in lower case. The members are those of upstream's custom resource Password.
+type User struct {
+	Email             string   `key:"email" json:"email,omitempty"` // the login name, compared without regard to case
+	Hash              Hash     `key:"hash" json:"hash,omitempty"`
+	Username          string   `key:"username" json:"username,omitempty"`
+	Name              string   `key:"name" json:"name,omitempty"` // for the claim name; Username where it is empty
+	PreferredUsername string   `key:"preferredUsername" json:"preferredUsername,omitempty"`
+	EmailVerified     *bool    `key:"emailVerified" json:"emailVerified,omitempty"` // nil means true
+	UserID            string   `key:"userID" json:"userID,omitempty"`
+	Groups            []string `key:"groups" json:"groups,omitempty"`
+}
+
+// Kind is the kind of the stored users.
+var Kind = store.Declare(store.Declaration[User]{
+	Name: "password", Durable: true, Kubernetes: store.EditedObject,
+})
+
+// Key returns the key of a user's record.
+func Key(email string) string { return strings.ToLower(email) }
+
+// Validate returns what is wrong with a user, wherever it comes from, as a [*config.InvalidError].
+func (u *User) Validate() error {
+	on := config.Section{}.Checker()
+	(&written{User: *u}).check(on, "", false)
+	return on.Problems().Err()
+}
+
+func (u *User) identity() connector.Identity {
+	return connector.Identity{
+		UserID:            u.UserID,
+		Username:          cmp.Or(u.Name, u.Username),
+		PreferredUsername: u.PreferredUsername,
+		Email:             u.Email,
+		EmailVerified:     u.EmailVerified == nil || *u.EmailVerified,
+		Groups:            u.Groups,
+	}
+}

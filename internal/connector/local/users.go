@@ -1,0 +1,62 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+
+	"dex/internal/connector"
+	"dex/internal/store"
+)
+
+// ErrUnknown says that no user has the e-mail address.
+var ErrUnknown = errors.New("unknown user")
+
+// NewCatalog returns the stored users.
+func NewCatalog(s store.Store, log *slog.Logger) *store.Catalog[User] {
+	return store.NewCatalog(s, store.Rules[User]{
+		Kind: Kind, Key: func(u *User) string { return Key(u.Email) }, Validate: (*User).Validate,
+	}, log)
+}
+
+// Users finds users: those of the configuration, and those of the storage that no configured one hides. It is safe for
+// concurrent use.
+type Users struct{ users *store.Layered[User] }
+
+// NewUsers returns the users of the configuration and of the storage.
+func NewUsers(configured []*User, s store.Store, log *slog.Logger) *Users {
+	return &Users{store.NewLayered(configured, NewCatalog(s, log))}
+}
+
+// ByEmail returns the user of an e-mail address in any case; ErrUnknown when there is none.
+func (u *Users) ByEmail(ctx context.Context, email string) (*User, error) {
+	e, err := u.users.Get(ctx, Key(email))
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, ErrUnknown
+	case errors.Is(err, store.ErrMisplaced):
+		return nil, err
+	case err != nil: // the storage: which serves everything else here too, and is waited for
+		return nil, &connector.Temporary{Cause: err}
+	}
+	return &e.Value, nil
+}
+
+// Forget makes the users be read again that were changed in the storage.
+func (u *Users) Forget(c store.Change) { u.users.Forget(c) }
+
+// configured reports whether a user is one of the configuration, whose hash can't be replaced.
+func (u *Users) configured(email string) bool { return u.users.Configured(Key(email)) }
+
+// replaceHash stores another hash of a user's password, unless the password has changed meanwhile.
+func (u *Users) replaceHash(ctx context.Context, user *User, hash Hash) error {
+	_, err := u.users.Catalog().Amend(ctx, Key(user.Email), func(now *User) error {
+		if !bytes.Equal(now.Hash, user.Hash) {
+			return store.ErrUnchanged
+		}
+		now.Hash = hash
+		return nil
+	})
+	return err
+}
