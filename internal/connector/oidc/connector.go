@@ -56,7 +56,7 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 	}
 	return &connection{
 		cfg: c, callback: relyingparty.NewCallback(ctx, c.RedirectURI, env), log: env.Log, client: client,
-		discovery: &discovery{cfg: c, client: client, log: env.Log},
+		discovery: newDiscovery(c, client, env.Log),
 		keys:      &keyset{client: client, ignoreUse: c.InsecureIgnoreKeyUse, maxAge: c.maxKeyAge()},
 		tokens:    us,
 	}, nil
@@ -64,7 +64,7 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 
 // Probe reads what the provider says of itself, anew each time, so that changes are noticed.
 func (c *connection) Probe(ctx context.Context) error {
-	_, err := c.discovery.read(ctx)
+	_, err := c.discovery.metadata.Read(ctx)
 	return err
 }
 
@@ -94,7 +94,7 @@ func (c *connection) Begin(ctx context.Context, r connector.LoginRequest) (conne
 	if err != nil {
 		return connector.Redirect{}, err
 	}
-	m, err := c.discovery.get(ctx)
+	m, err := c.discovery.metadata.Get(ctx)
 	if err != nil {
 		return connector.Redirect{}, err
 	}
@@ -222,7 +222,7 @@ func (c *connection) HandleCallback(ctx context.Context, r connector.Return) (co
 	if err := json.Unmarshal(r.Data, &t); err != nil {
 		return connector.Identity{}, fmt.Errorf("decode login: %w", err)
 	}
-	m, err := c.discovery.get(ctx)
+	m, err := c.discovery.metadata.Get(ctx)
 	if err != nil {
 		return connector.Identity{}, err
 	}

@@ -3,7 +3,6 @@ package oidc
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -11,9 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
-
-	"golang.org/x/sync/singleflight"
 
 	"dex/internal/connector"
 	"dex/internal/outbound"
@@ -45,76 +41,21 @@ func (m *metadata) tokenEndpoint() relyingparty.Endpoint {
 	return relyingparty.Endpoint{URL: m.TokenURL, Methods: m.AuthMethods}
 }
 
-// Bounds of the pause after the provider could not be read, which doubles each time.
-const (
-	firstPause   = time.Second
-	longestPause = time.Minute
-)
-
-// errNotNow says that the provider could not be read a moment ago.
-var errNotNow = errors.New("provider can't be read, and is tried again soon")
-
-// discovery knows what the provider says of itself. A provider that is down costs nobody but its own users, and those no
-// more than a wait.
+// discovery knows what the provider says of itself.
 type discovery struct {
-	cfg    *Config
-	client *http.Client
-	log    *slog.Logger
-	flight singleflight.Group
+	cfg      *Config
+	client   *http.Client
+	log      *slog.Logger
+	metadata *outbound.Fact[metadata]
 
-	mu    sync.Mutex // guards the rest, never held over I/O
-	known *metadata
-	err   error // of the last try
-	pause time.Duration
-	retry time.Time // no try before, but by probe
-	odd   string    // what was left out of the metadata, and told of
+	mu  sync.Mutex
+	odd string // what was left out of the metadata, and told of
 }
 
-// get returns what is known of the provider, and asks it first if that is nothing.
-func (d *discovery) get(ctx context.Context) (*metadata, error) {
-	d.mu.Lock()
-	known, err, soon := d.known, d.err, time.Now().Before(d.retry)
-	d.mu.Unlock()
-	switch {
-	case known != nil:
-		return known, nil
-	case err != nil && soon:
-		return nil, fmt.Errorf("%w: %w", errNotNow, err)
-	}
-	return d.read(ctx)
-}
-
-// read asks the provider. Those who ask at once share one answer, which comes even if the first of them goes away. What was
-// known stays if it fails.
-func (d *discovery) read(ctx context.Context) (*metadata, error) {
-	answer := d.flight.DoChan("", func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), outbound.Timeout)
-		defer cancel()
-		fresh, err := d.fetch(ctx)
-		d.keep(fresh, err)
-		return fresh, err
-	})
-	select {
-	case a := <-answer:
-		if a.Err != nil {
-			return nil, a.Err
-		}
-		return a.Val.(*metadata), nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-func (d *discovery) keep(fresh *metadata, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.err = err
-	if err != nil {
-		d.pause = min(max(2*d.pause, firstPause), longestPause)
-		d.retry = time.Now().Add(d.pause)
-		return
-	}
-	d.known, d.pause, d.retry = fresh, 0, time.Time{}
+func newDiscovery(cfg *Config, client *http.Client, log *slog.Logger) *discovery {
+	d := &discovery{cfg: cfg, client: client, log: log}
+	d.metadata = outbound.NewFact(d.fetch)
+	return d
 }
 
 func (d *discovery) fetch(ctx context.Context) (*metadata, error) {

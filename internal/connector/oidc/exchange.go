@@ -17,7 +17,7 @@ func (c *connection) TokenIdentity(ctx context.Context, _ connector.Scopes, t co
 	if !oauth.IsBearerToken(t.Token) {
 		return connector.Identity{}, &connector.BadToken{Reason: "it has characters that no token has (RFC 6750, section 2.1)"}
 	}
-	m, err := c.discovery.get(ctx)
+	m, err := c.discovery.metadata.Get(ctx)
 	if err != nil {
 		return connector.Identity{}, err
 	}

@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"golang.org/x/sync/singleflight"
 
 	"dex/internal/connector"
 	"dex/internal/outbound"
 	"dex/internal/relyingparty"
+	"dex/internal/wait"
 )
 
 const (
@@ -40,7 +40,7 @@ type keyset struct {
 	client    *http.Client
 	ignoreUse bool // take keys for other uses and algorithms than they say
 	maxAge    time.Duration
-	flight    singleflight.Group
+	asking    outbound.Shared[[]jose.JSONWebKey]
 
 	mu      sync.Mutex // guards the rest, never held over I/O
 	address string     // that the keys are from
@@ -89,26 +89,24 @@ func (k *keyset) fetch(ctx context.Context, address string) ([]jose.JSONWebKey, 
 	}
 	arrived := time.Now()
 	for {
-		keys, enough, wait := k.since(arrived, address)
+		keys, enough, due := k.since(arrived, address)
 		if enough {
 			return keys, nil
 		}
-		if wait <= 0 {
+		if due <= 0 {
 			if err := k.ask(ctx, address); err != nil {
 				return nil, err
 			}
 			continue // what somebody else has begun to ask before may be too old
 		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if err := wait.For(ctx, due); err != nil {
+			return nil, err
 		}
 	}
 }
 
 // since returns the keys if they were asked for after a time, or how long to wait before they may be.
-func (k *keyset) since(arrived time.Time, address string) (keys []jose.JSONWebKey, enough bool, wait time.Duration) {
+func (k *keyset) since(arrived time.Time, address string) (keys []jose.JSONWebKey, enough bool, due time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.address == address && !k.asked.Before(arrived) {
@@ -117,24 +115,17 @@ func (k *keyset) since(arrived time.Time, address string) (keys []jose.JSONWebKe
 	return nil, false, time.Until(k.spent.Add(-(keysBurst - 1) * keysEvery))
 }
 
-// ask asks the provider. Those who ask at once share one answer, which comes even if the first of them goes away.
+// ask asks the provider.
 func (k *keyset) ask(ctx context.Context, address string) error {
-	answer := k.flight.DoChan(address, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), outbound.Timeout)
-		defer cancel()
+	_, err := k.asking.Ask(ctx, address, func(ctx context.Context) ([]jose.JSONWebKey, error) {
 		asked := k.pay()
 		keys, err := k.load(ctx, address)
 		if err == nil {
 			k.keep(address, keys, asked)
 		}
-		return nil, err
+		return keys, err
 	})
-	select {
-	case a := <-answer:
-		return a.Err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return err
 }
 
 // pay counts a fetch, and returns when it began.

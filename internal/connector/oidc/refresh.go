@@ -22,7 +22,7 @@ func (c *connection) Refresh(ctx context.Context, _ connector.Scopes, last conne
 		return connector.Identity{}, fmt.Errorf("%w: the provider gave no refresh token at the login; "+
 			"the scope offline_access, or promptType, may be what it wants", connector.ErrGone)
 	}
-	m, err := c.discovery.get(ctx)
+	m, err := c.discovery.metadata.Get(ctx)
 	if err != nil {
 		return connector.Identity{}, err
 	}
