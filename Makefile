@@ -9,9 +9,9 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
 
 .PHONY: run
-run: ready build ## Start Dex and the example application; prints where to click and what to type
+run: ready build ## Start Dex and the example application; prints what to open and type
 	@mkdir -p var/sqlite
-	@# On a terminal in a job of its own, so that Ctrl-C reaches it and not make, which would make a failure of it.
+	@# On a terminal the script is a job of its own, so that Ctrl-C reaches only it: make would report a failure.
 	@if [ -t 0 ] && [ -t 2 ]; then bash -mc './dev/run.sh; exit $$?'; else ./dev/run.sh; fi
 
 .PHONY: ready
@@ -24,7 +24,7 @@ build: ## Build bin/dex and bin/example-app, both static
 	cd examples && go build -trimpath -o ../bin/example-app ./example-app
 
 .PHONY: test
-test: build ## Install what the tests need, and run all of them
+test: build ## Install what the tests need, and run them all
 	./test/install.sh
 	CGO_ENABLED=1 go test -race ./...
 	cd examples && CGO_ENABLED=1 go test -race ./...
@@ -43,7 +43,7 @@ lint: ## Check the code
 	cd test/servers/provider && go tool -modfile=../../../lint/go.mod golangci-lint run --config ../../../.golangci.yml ./...
 
 .PHONY: bench
-bench: build ## Measure each main operation on each storage beside its signatures alone
+bench: build ## Measure each main operation on each storage, and its signatures alone
 	./test/install.sh
 	cd test && go run ./withservers -C .. -- go run ./bench $(BENCH)
 

@@ -1,15 +1,15 @@
 #!/bin/bash
-# Starts Dex and the example application beside each other, and ends both together. With the word check it only says what
-# would keep it from that, and what to wait for.
+# Starts Dex and the example application, and stops both together. With the argument check it only says what would prevent
+# that, and what will take long.
 set -eu
 cd "$(dirname "$0")/.."
 
-# free fails when a program of this machine answers at one of the ports of config.dev.yaml.
+# free fails if a program on this machine answers at one of the ports in config.dev.yaml.
 free() {
 	local port
 	for port in $(grep -oE '127\.0\.0\.1:[0-9]+' config.dev.yaml | cut -d: -f2 | sort -u); do
 		if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-			echo "Port $port is taken, perhaps by another Dex. Stop that program first; this shows which it is: ss -ltnp 'sport = :$port'" >&2
+			echo "Port $port is taken, perhaps by another Dex. Stop that program first; this shows which one it is: ss -ltnp 'sport = :$port'" >&2
 			return 1
 		fi
 	done
@@ -19,12 +19,12 @@ free || exit 1
 if [[ ${1-} == check ]]; then
 	if [[ ! -x bin/dex || ! -x bin/example-app ]]; then
 		echo "Building Dex and the example application. The first time takes a few minutes and downloads about 70 MB of libraries,"
-		echo "and Go itself if yours is older than go.mod asks for."
+		echo "and Go itself if yours is older than go.mod requires."
 	fi
 	exit
 fi
 
-# Each is a job of its own, so that Ctrl-C reaches this script only, which then stops both: a second signal would end them
+# Each is a job of its own, so that Ctrl-C reaches only this script, which then stops both: a second signal would end them
 # at once.
 set -m
 bin/dex serve config.dev.yaml &
@@ -35,7 +35,7 @@ set +m
 
 running() { kill -0 "$dex" 2>/dev/null && kill -0 "$app" 2>/dev/null; }
 
-# stop ends both; it fails when one of them did not end well.
+# stop stops both; it fails if one of them failed.
 stop() {
 	trap '' INT TERM HUP
 	kill "$dex" "$app" 2>/dev/null || true
@@ -44,11 +44,11 @@ stop() {
 	wait "$app" || status=$?
 	return "$status"
 }
-# HUP is what a terminal sends when its window is closed.
+# A terminal sends HUP when its window is closed.
 trap 'stop; exit' INT TERM HUP
 
-# answers asks a port of this machine for a path until it gets an answer, for ten seconds at most, so that what is
-# printed below works at once.
+# answers requests a path from a local port until it gets an answer, for at most ten seconds, so that the addresses printed
+# below work at once.
 answers() {
 	local status
 	for _ in {1..100}; do
@@ -66,7 +66,7 @@ answers() {
 }
 
 if ! answers 5556 /dex/healthz || ! answers 5555 /; then
-	echo "Dex or the example application did not start; what they wrote above says why." >&2
+	echo "Dex or the example application did not start; see their output above." >&2
 	stop || true
 	exit 1
 fi
@@ -75,12 +75,12 @@ cat <<'TEXT'
 
   Open      http://127.0.0.1:5555/
   Sign in   with Email: admin@example.com, password: password
-            or with Example, which asks for nothing
+            or with Example, which needs no password
   End       with Ctrl-C
 
 TEXT
 
-# Ends when one of the two does, or whatever started this.
+# Ends when one of the two does, or the process that started this.
 while running && kill -0 "$PPID" 2>/dev/null; do
 	sleep 1 &
 	wait $! || true

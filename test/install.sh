@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need beyond Go: a browser, the servers that the storages and the connectors are tested against,
-# and Node.js for a client that is not ours. Does nothing when all of it is there.
+# Installs what the tests need besides Go: a browser, the servers that storages and connectors are tested against, and
+# Node.js for an independent client. Does nothing if everything is installed.
 set -eu
 
 missing=""
@@ -20,7 +20,7 @@ command -v ldapsearch >/dev/null 2>&1 || missing="$missing ldap-utils"
 [ -x /usr/sbin/krb5kdc ] || missing="$missing krb5-kdc"
 [ -x /usr/sbin/kadmin.local ] || missing="$missing krb5-admin-server"
 command -v kinit >/dev/null 2>&1 || missing="$missing krb5-user"
-# Since Debian 13 the domain controller and its tool are packages of their own.
+# Since Debian 13 the domain controller and its tool are separate packages.
 release=$(sed -n 's/^VERSION_ID="\([0-9]*\).*/\1/p' /etc/os-release)
 if [ "${release:-0}" -ge 13 ]; then
 	[ -x /usr/sbin/samba ] || missing="$missing samba-ad-dc"
@@ -44,8 +44,7 @@ if [ "$(id -u)" -ne 0 ]; then
 	exit 1
 fi
 
-# The packages would start servers of their own, which the tests have no use for: they start theirs. A policy that the
-# machine has already is left alone.
+# Keep the packages from starting their servers: the tests start their own. An existing policy is left alone.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
 	trap 'rm -f "$policy"' EXIT

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts an OpenLDAP server with the people of config-ldap.ldif, and runs it until it is told to end. What is changed in the
-# directory is lost then.
+# Starts an OpenLDAP server with the people in config-ldap.ldif, and runs it until it is stopped. Changes to the directory
+# are then lost.
 #
 # LDAP_ADDRESS (127.0.0.1), LDAP_PORT (389) and LDAPS_PORT (636) say where it listens. Ports below 1024 may need root.
 set -eu
@@ -19,7 +19,7 @@ done
 
 data=$(mktemp -d)
 server=
-# shellcheck disable=SC2329 # by the trap
+# shellcheck disable=SC2329 # called by the trap
 finish() {
 	trap '' INT TERM
 	[ -z "$server" ] || kill "$server" 2>/dev/null || true
@@ -29,8 +29,8 @@ finish() {
 trap finish EXIT
 trap 'exit 0' INT TERM
 
-# A certificate for localhost, and for the name ldap, which it has among containers. It stays, so that a server that is
-# started again is trusted. Its authority's key does not: nobody can make another certificate that is trusted.
+# A certificate for localhost, and for ldap, the server's name in a container network. It is kept, so that clients trust the
+# server after a restart too. Its authority's key is not: nobody can make another trusted certificate.
 if ! openssl x509 -checkend 86400 -noout -in tls/ldap.pem >/dev/null 2>&1; then
 	echo "making a certificate in $PWD/tls"
 	mkdir -p tls
@@ -84,6 +84,6 @@ slapd -d 0 -f "$data/slapd.conf" $as -h "ldap://$address:$ldap/ ldaps://$address
 server=$!
 sleep 0.2
 if kill -0 "$server" 2>/dev/null; then
-	echo "OpenLDAP listens on $address, ports $ldap (LDAP) and $ldaps (LDAPS); end it with Ctrl-C"
+	echo "OpenLDAP listens on $address, ports $ldap (LDAP) and $ldaps (LDAPS); stop it with Ctrl-C"
 fi
 wait "$server"
