@@ -8,12 +8,12 @@ import (
 	"dex/internal/config"
 	"dex/internal/device"
 	"dex/internal/discovery"
+	"dex/internal/grant"
 	"dex/internal/introspection"
 	"dex/internal/login"
 	"dex/internal/oauth"
 	"dex/internal/revocation"
 	"dex/internal/server"
-	"dex/internal/token"
 	"dex/internal/ui"
 	"dex/internal/userinfo"
 )
@@ -22,7 +22,7 @@ import (
 type rooms struct {
 	authorize     *authorize.Endpoint
 	login         *login.Flow
-	token         *token.Endpoint
+	token         *grant.Endpoint
 	device        *device.Endpoints
 	userinfo      *userinfo.Endpoint
 	revocation    *revocation.Endpoint

@@ -10,6 +10,7 @@ import (
 	"dex/internal/config"
 	"dex/internal/device"
 	"dex/internal/discovery"
+	"dex/internal/grant"
 	"dex/internal/introspection"
 	"dex/internal/limit"
 	"dex/internal/login"
@@ -90,9 +91,9 @@ func (a *App) furnish(with shared) rooms {
 	return r
 }
 
-func (a *App) tokenEndpoint(with shared) *token.Endpoint {
+func (a *App) tokenEndpoint(with shared) *grant.Endpoint {
 	compatible := a.compatible()
-	return token.NewEndpoint(token.Config{
+	return grant.NewEndpoint(grant.Config{
 		Clients:     with.clients,
 		Connectors:  a.connectors,
 		Policy:      with.policy,
@@ -119,7 +120,7 @@ type purposes struct {
 	device    *device.Purpose
 }
 
-func (a *App) purposes(with shared, tokens *token.Endpoint) purposes {
+func (a *App) purposes(with shared, tokens *grant.Endpoint) purposes {
 	compatible := a.compatible()
 	forDevices := device.NewPurpose(device.PurposeConfig{
 		IssuerURL: a.issuer,
@@ -178,7 +179,7 @@ func (a *App) loginFlow(with shared, p purposes) *login.Flow {
 	}, p.authorize, p.device)
 }
 
-func (a *App) deviceEndpoints(with shared, p *device.Purpose, flow *login.Flow, tokens *token.Endpoint) *device.Endpoints {
+func (a *App) deviceEndpoints(with shared, p *device.Purpose, flow *login.Flow, tokens *grant.Endpoint) *device.Endpoints {
 	compatible := a.compatible()
 	return device.New(device.Config{
 		IssuerURL: a.issuer,
@@ -228,7 +229,7 @@ func onlyGrants(c *config.Config) []string {
 
 // grantTypes returns the grants that are served anywhere. Tokens come from the authorization endpoint where a response type
 // has the word token.
-func grantTypes(c *config.Config, tokens *token.Endpoint) []string {
+func grantTypes(c *config.Config, tokens *grant.Endpoint) []string {
 	served := tokens.GrantTypes()
 	hasToken := func(responseType string) bool {
 		return slices.Contains(strings.Fields(responseType), oauth.ResponseToken)

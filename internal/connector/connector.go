@@ -7,13 +7,24 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
+
+	"dex/internal/oauth"
 )
 
 // Scopes is what the application asked for, as far as it matters to a source.
 type Scopes struct {
 	OfflineAccess bool // the identity will be refreshed without the user being there
 	Groups        bool // the groups are wanted
+}
+
+// ScopesOf returns what of an application's scopes matters to a source.
+func ScopesOf(scopes []string) Scopes {
+	return Scopes{
+		OfflineAccess: slices.Contains(scopes, oauth.ScopeOfflineAccess),
+		Groups:        slices.Contains(scopes, oauth.ScopeGroups),
+	}
 }
 
 // An Identity is who somebody is at the source.

@@ -58,7 +58,7 @@ func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
 		return f.goOn(v)
 	}
 	identity, err := provider.HandleCallback(r.Context(), connector.Return{
-		Scopes: v.connectorScopes(), State: v.ID, Data: v.ConnectorData, Request: r,
+		Scopes: connector.ScopesOf(v.ask.Scopes), State: v.ID, Data: v.ConnectorData, Request: r,
 		CallbackURL: f.cfg.Connectors.CallbackURL(r.PathValue("connector")),
 	})
 	if again, ok := errors.AsType[*connector.Again](err); ok && !v.AskedTwice {

@@ -80,7 +80,7 @@ func (f *Flow) leave(v *visit, name string, to connector.Redirect) {
 // loginRequest is what a source is told of a login.
 func (f *Flow) loginRequest(v *visit) connector.LoginRequest {
 	told := connector.LoginRequest{
-		Scopes:      v.connectorScopes(),
+		Scopes:      connector.ScopesOf(v.ask.Scopes),
 		CallbackURL: f.cfg.Connectors.CallbackURL(""),
 		State:       v.ID,
 	}
@@ -97,19 +97,6 @@ func (f *Flow) loginRequest(v *visit) connector.LoginRequest {
 		told.UserID = userID
 	}
 	return told
-}
-
-func (v *visit) connectorScopes() connector.Scopes {
-	var s connector.Scopes
-	for _, scope := range v.ask.Scopes {
-		switch scope {
-		case oauth.ScopeOfflineAccess:
-			s.OfflineAccess = true
-		case oauth.ScopeGroups:
-			s.Groups = true
-		}
-	}
-	return s
 }
 
 // notOpened is the error for a connector that could not be opened.

@@ -1,6 +1,8 @@
 package login
 
-import "testing"
+import (
+	"testing"
+)
 
 // The addresses of steps are upstream's, so that both can serve one user at the same time.
 func TestStepMAC(t *testing.T) {

@@ -16,7 +16,7 @@ func (f *Flow) negotiate(
 	v *visit, source *federation.Opened, negotiator connector.Negotiator, form ui.PasswordPage,
 ) error {
 	w, r := v.w, v.r
-	n := negotiator.Negotiate(r.Context(), v.connectorScopes(), r)
+	n := negotiator.Negotiate(r.Context(), connector.ScopesOf(v.ask.Scopes), r)
 	if n.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", n.Challenge)
 	}

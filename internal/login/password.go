@@ -46,7 +46,7 @@ func (f *Flow) checkPassword(
 		return err
 	}
 	form.Username = r.PostForm.Get("login")
-	identity, ok, err := f.cfg.Limits.CheckPassword(r.Context(), source.ID, checker, v.connectorScopes(),
+	identity, ok, err := f.cfg.Limits.CheckPassword(r.Context(), source.ID, checker, connector.ScopesOf(v.ask.Scopes),
 		form.Username, r.PostForm.Get("password"))
 	if exceeded, tooMany := errors.AsType[*limit.Exceeded](err); tooMany {
 		f.page.LogFailure(r, http.StatusTooManyRequests, err)

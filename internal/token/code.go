@@ -19,8 +19,9 @@ import (
 // replayMemory is how long after its use a code is remembered, so that a second use can end what the first one gave.
 const replayMemory = 10 * time.Minute
 
-// code is the record of an authorization code. Its key is the code's hash, so that whoever reads the storage can't redeem it.
-type code struct {
+// A Code is the record of an authorization code. Its key is the code's hash, so that anyone who reads the storage can't redeem
+// it.
+type Code struct {
 	Authorization
 	RedirectURI string         `json:"redirectURI"`
 	Challenge   pkce.Challenge `json:"challenge,omitzero"`
@@ -40,7 +41,7 @@ type code struct {
 
 // Codes are the authorization codes. They are safe for concurrent use.
 type Codes struct {
-	table    *store.Table[code]
+	table    *store.Table[Code]
 	lifetime time.Duration
 	reuse    time.Duration // how long after its use a code gets the same answer again
 	answers  *answer.Ledger
@@ -48,9 +49,9 @@ type Codes struct {
 	recent   recent
 }
 
-var codeKind = store.Declare(store.Declaration[code]{
+var codeKind = store.Declare(store.Declaration[Code]{
 	Name: "code", Quiet: true,
-	Expires: func(c *code) time.Time { return c.ValidUntil.Add(replayMemory) },
+	Expires: func(c *Code) time.Time { return c.ValidUntil.Add(replayMemory) },
 })
 
 // NewCodes returns the codes in a storage, each good for a lifetime. Within the reuse interval after its use a code gets the
@@ -85,7 +86,7 @@ func (c *Codes) Issue(
 	ctx context.Context, secret string, a Authorization, redirectURI string, challenge pkce.Challenge,
 ) error {
 	key := codeKey(secret)
-	issued := code{
+	issued := Code{
 		Authorization: a,
 		RedirectURI:   redirectURI,
 		Challenge:     challenge,
@@ -94,7 +95,7 @@ func (c *Codes) Issue(
 		FamilyID:      cmp.Or(a.GrantID, id.New()),
 	}
 	e, err := c.table.Create(ctx, key, issued)
-	same := func(stored *code) bool { return stored.FamilyID == issued.FamilyID }
+	same := func(stored *Code) bool { return stored.FamilyID == issued.FamilyID }
 	switch {
 	case err == nil:
 		c.recent.put(e)
@@ -112,13 +113,13 @@ func (c *Codes) Issue(
 	return nil
 }
 
-// errTooOld says that a code has expired.
-var errTooOld = errors.New("authorization code has expired")
+// ErrTooOld says that a code has expired.
+var ErrTooOld = errors.New("authorization code has expired")
 
-// read returns a client's code. What was issued here may be stale: who goes by it must find out by a write of their own
-// whether it was used. The error is answer.ErrReplayed or errTooOld, both with the code, or store.ErrNotFound for a code that is
+// Read returns a client's code. What was issued here may be stale: a caller that goes by it must find out by a write of its own
+// whether it was used. The error is answer.ErrReplayed or ErrTooOld, both with the code, or store.ErrNotFound for a code that is
 // not there or is another client's, or that the storage failed.
-func (c *Codes) read(ctx context.Context, secret, clientID string) (store.Entry[code], error) {
+func (c *Codes) Read(ctx context.Context, secret, clientID string) (store.Entry[Code], error) {
 	key := codeKey(secret)
 	e, ok := c.recent.get(key)
 	if !ok {
@@ -133,21 +134,21 @@ func (c *Codes) read(ctx context.Context, secret, clientID string) (store.Entry[
 	case e.Value.Used:
 		return e, c.recall(ctx, secret, &e.Value)
 	case c.now().After(e.Value.ValidUntil.Add(c.answers.Skew(e.Value.Process))):
-		return e, errTooOld
+		return e, ErrTooOld
 	}
 	return e, nil
 }
 
 // recall gives a code that was redeemed its identity back, if it may be used again.
-func (c *Codes) recall(ctx context.Context, secret string, used *code) error {
+func (c *Codes) recall(ctx context.Context, secret string, used *Code) error {
 	if len(used.Kept) == 0 {
 		return answer.ErrReplayed
 	}
-	if !c.mayRepeat(used.Redeemed) {
-		owed, err := c.answers.Owed(ctx, answer.Use{Stamp: used.Stamp, At: used.Redeemed}, c.now())
+	if !c.MayRepeat(used.Redeemed) {
+		owed, err := c.Owed(ctx, answer.Use{Stamp: used.Stamp, At: used.Redeemed})
 		switch {
 		case err != nil:
-			return fmt.Errorf("code was used, look for the answer: %w", err)
+			return err
 		case !owed:
 			return answer.ErrReplayed
 		}
@@ -155,22 +156,31 @@ func (c *Codes) recall(ctx context.Context, secret string, used *code) error {
 	return answer.Open(secret, used.Kept, &used.Identity)
 }
 
-// mayRepeat reports whether what was used at a time may be used once more.
-func (c *Codes) mayRepeat(used time.Time) bool {
+// Owed reports whether the answer to the use of a code got lost and is still due.
+func (c *Codes) Owed(ctx context.Context, u answer.Use) (bool, error) {
+	owed, err := c.answers.Owed(ctx, u, c.now())
+	if err != nil {
+		return false, fmt.Errorf("code was used, look for the answer: %w", err)
+	}
+	return owed, nil
+}
+
+// MayRepeat reports whether what was used at a time may be used once more.
+func (c *Codes) MayRepeat(used time.Time) bool {
 	return c.reuse > 0 && !used.IsZero() && !c.now().After(used.Add(c.reuse))
 }
 
-// mayHaveRepeated reports whether what was used is used once more by somebody who only comes a little too late, by the
+// MayHaveRepeated reports whether what was used is used once more by somebody who only comes a little too late, by the
 // clock of another replica perhaps.
-func (c *Codes) mayHaveRepeated(u answer.Use) bool {
-	return !u.At.IsZero() && c.mayRepeat(u.At.Add(max(store.UsualSkew, c.answers.Skew(u.Process))))
+func (c *Codes) MayHaveRepeated(u answer.Use) bool {
+	return !u.At.IsZero() && c.MayRepeat(u.At.Add(max(store.UsualSkew, c.answers.Skew(u.Process))))
 }
 
-// redeem marks a code as used, or as used once more where read has found that it may be. Of any number of callers one
+// Redeem marks a code as used, or as used once more where Read has found that it may be. Of any number of callers one
 // succeeds, the others get answer.ErrReplayed, but within the reuse interval, and where the one had no answer.
-func (c *Codes) redeem(ctx context.Context, secret string, e store.Entry[code]) error {
+func (c *Codes) Redeem(ctx context.Context, secret string, e store.Entry[Code]) error {
 	for {
-		if e.Value.Used && c.mayRepeat(e.Value.Redeemed) {
+		if e.Value.Used && c.MayRepeat(e.Value.Redeemed) {
 			return nil
 		}
 		err := c.use(ctx, secret, e)
@@ -187,13 +197,13 @@ func (c *Codes) redeem(ctx context.Context, secret string, e store.Entry[code]) 
 }
 
 // use marks a code as used after the use that the entry knows of, if any. The error is answer.ErrReplayed if there was another one.
-func (c *Codes) use(ctx context.Context, secret string, e store.Entry[code]) error {
+func (c *Codes) use(ctx context.Context, secret string, e store.Entry[Code]) error {
 	kept, err := answer.Seal(secret, e.Value.Identity)
 	if err != nil {
 		return err
 	}
-	_, err = answer.Write(ctx, c.answers, c.table, e.Key, stampOf, func(stamp answer.Stamp) (store.Entry[code], error) {
-		return c.table.UpdateEntry(ctx, e, func(stored *code) error {
+	_, err = answer.Write(ctx, c.answers, c.table, e.Key, stampOf, func(stamp answer.Stamp) (store.Entry[Code], error) {
+		return c.table.UpdateEntry(ctx, e, func(stored *Code) error {
 			if stored.Used != e.Value.Used || stored.Stamp != e.Value.Stamp {
 				return answer.ErrReplayed
 			}
@@ -205,11 +215,11 @@ func (c *Codes) use(ctx context.Context, secret string, e store.Entry[code]) err
 	return err
 }
 
-func stampOf(c *code) answer.Stamp { return c.Stamp }
+func stampOf(c *Code) answer.Stamp { return c.Stamp }
 
-// spoil marks a code as used, so that nobody can redeem it, and reports whether it was so marked before.
-func (c *Codes) spoil(ctx context.Context, e store.Entry[code]) (used bool, err error) {
-	_, err = c.table.UpdateEntry(ctx, e, func(stored *code) error {
+// Spoil marks a code as used, so that nobody can redeem it, and reports whether it was so marked before.
+func (c *Codes) Spoil(ctx context.Context, e store.Entry[Code]) (used bool, err error) {
+	_, err = c.table.UpdateEntry(ctx, e, func(stored *Code) error {
 		used = stored.Used
 		stored.Used, stored.Redeemed, stored.Stamp = true, time.Time{}, answer.Stamp{}
 		stored.Identity, stored.Kept = connector.Identity{}, nil

@@ -205,26 +205,55 @@ func (s *Devices) decide(ctx context.Context, name DeviceName, login string, how
 	return nil
 }
 
-// poll answers a device's question: the record of one that may have its tokens, or an *oauth.Error.
-func (s *Devices) poll(ctx context.Context, deviceCode, clientID string) (store.Entry[device], error) {
+// An ApprovedDevice is one that may have its tokens.
+type ApprovedDevice struct {
+	Authorization // its GrantID names the refresh tokens that the device gets
+	Challenge     pkce.Challenge
+
+	code  string
+	entry store.Entry[device]
+}
+
+// Poll answers a device's question: what its user has let it have, or an *oauth.Error.
+func (s *Devices) Poll(ctx context.Context, deviceCode, clientID string) (*ApprovedDevice, error) {
 	e, err := s.byDeviceCode(ctx, deviceCode)
-	if err != nil {
-		return e, err
+	if err == nil {
+		err = s.answer(ctx, deviceCode, clientID, &e)
 	}
+	if err != nil {
+		return nil, err
+	}
+	d := &ApprovedDevice{Authorization: *e.Value.Authorization, Challenge: e.Value.Challenge, code: deviceCode, entry: e}
+	d.GrantID = e.Value.FamilyID
+	return d, nil
+}
+
+// answer returns why a device may not have its tokens, or nothing; one that was redeemed has its authorization back then.
+func (s *Devices) answer(ctx context.Context, deviceCode, clientID string, e *store.Entry[device]) error {
 	d := &e.Value
 	switch {
 	case d.ClientID != clientID:
-		return e, oauth.Errorf(oauth.InvalidGrant, "The device_code belongs to another client.")
+		return oauth.Errorf(oauth.InvalidGrant, "The device_code belongs to another client.")
 	case d.State == deviceDenied:
-		return e, oauth.Errorf(oauth.AccessDenied, "The user refused.")
+		return oauth.Errorf(oauth.AccessDenied, "The user refused.")
 	case d.State == deviceRedeemed:
-		return e, s.recall(ctx, deviceCode, d)
+		return s.recall(ctx, deviceCode, d)
 	case s.expired(d):
-		return e, oauth.Errorf(oauth.ExpiredToken, "The user took too long; begin anew.")
+		return oauth.Errorf(oauth.ExpiredToken, "The user took too long; begin anew.")
 	case d.State == deviceGranted:
-		return e, nil
+		return nil
 	}
-	return e, s.wait(ctx, e)
+	return s.wait(ctx, *e)
+}
+
+// AuthenticatedClient returns the client that a device code belongs to, if it showed its secret when it asked for the code;
+// otherwise nothing. The error is an *oauth.Error for a code that nobody has.
+func (s *Devices) AuthenticatedClient(ctx context.Context, deviceCode string) (clientID string, err error) {
+	e, err := s.byDeviceCode(ctx, deviceCode)
+	if err != nil || !e.Value.Authenticated {
+		return "", err
+	}
+	return e.Value.ClientID, nil
 }
 
 // byDeviceCode finds a device by the code that only it has. The error is an *oauth.Error for one that nobody has.
@@ -267,12 +296,13 @@ func (s *Devices) wait(ctx context.Context, e store.Entry[device]) error {
 	case err != nil:
 		return fmt.Errorf("store device's question: %w", err)
 	case early:
-		return errSlowDown()
+		return SlowDown()
 	}
 	return oauth.Errorf(oauth.AuthorizationPending, "The user has not decided yet.")
 }
 
-func errSlowDown() error {
+// SlowDown tells a device that it asks too often (RFC 8628, section 3.5).
+func SlowDown() error {
 	return oauth.Errorf(oauth.SlowDown, "Wait 5 seconds longer between two requests from now on.")
 }
 
@@ -281,9 +311,10 @@ func (s *Devices) expired(d *device) bool {
 	return s.now().After(d.ValidUntil.Add(s.answers.Skew(d.Process)))
 }
 
-// redeem uses up a device code that gives no refresh token, or does so once more where poll has found that it may: of any
+// Redeem uses up a device code that gives no refresh token, or does so once more where Poll has found that it may: of any
 // number of callers one succeeds, and others where the one had no answer.
-func (s *Devices) redeem(ctx context.Context, deviceCode string, e store.Entry[device]) error {
+func (s *Devices) Redeem(ctx context.Context, approved *ApprovedDevice) error {
+	deviceCode, e := approved.code, approved.entry
 	for {
 		err := s.use(ctx, deviceCode, e)
 		if !errors.Is(err, answer.ErrReplayed) {
@@ -319,14 +350,25 @@ func (s *Devices) use(ctx context.Context, deviceCode string, e store.Entry[devi
 
 // recall gives a device that was redeemed its authorization back, if the answer got lost.
 func (s *Devices) recall(ctx context.Context, deviceCode string, d *device) error {
-	owed, err := s.answers.Owed(ctx, answer.Use{Stamp: d.Stamp, At: d.Redeemed}, s.now())
-	switch {
-	case err != nil:
-		return fmt.Errorf("device code was used, look for the answer: %w", err)
-	case !owed || len(d.Kept) == 0:
+	if err := s.Owed(ctx, answer.Use{Stamp: d.Stamp, At: d.Redeemed}); err != nil {
+		return err
+	}
+	if len(d.Kept) == 0 {
 		return errDeviceCodeUsed()
 	}
 	return answer.Open(deviceCode, d.Kept, &d.Authorization)
+}
+
+// Owed returns why the answer to the use of a device code is not given again, or nothing if it got lost and still may be.
+func (s *Devices) Owed(ctx context.Context, u answer.Use) error {
+	owed, err := s.answers.Owed(ctx, u, s.now())
+	switch {
+	case err != nil:
+		return fmt.Errorf("device code was used, look for the answer: %w", err)
+	case !owed:
+		return errDeviceCodeUsed()
+	}
+	return nil
 }
 
 func errDeviceCodeUsed() error {

@@ -34,7 +34,7 @@ var someone = Authorization{ClientID: "app", ConnectorID: "mock", Identity: conn
 
 func (b *bench) begin() string {
 	b.Helper()
-	token, err := b.Families.begin(b.Context(), "f", "code", someone)
+	token, err := b.Begin(b.Context(), "f", "code", someone)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func (b *bench) refresh(token string, arrived time.Time) (string, error) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return b.advance(b.Context(), e, useCurrent, readSecret(secret), arrived, e.Value.Authorization)
+	return b.Advance(b.Context(), &Presented{entry: e, secret: readSecret(secret), arrived: arrived}, e.Value.Identity)
 }
 
 func (b *bench) mustRefresh(token string) string {
@@ -89,11 +89,11 @@ func TestRaceIsNoReuse(t *testing.T) {
 	if _, err := b.refresh(token, arrived); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.refresh(token, arrived); !errors.Is(err, errRaced) {
-		t.Errorf("the second of two at once: got %v, want errRaced", err)
+	if _, err := b.refresh(token, arrived); !errors.Is(err, ErrRaced) {
+		t.Errorf("the second of two at once: got %v, want ErrRaced", err)
 	}
 	b.clock = b.clock.Add(time.Second)
-	b.wantRefused(token, errReused)
+	b.wantRefused(token, ErrReused)
 }
 
 func TestReuseWithinTheInterval(t *testing.T) {
@@ -115,12 +115,12 @@ func TestReuseWithinTheInterval(t *testing.T) {
 	b.clock = b.clock.Add(5 * time.Second)
 	third := b.mustRefresh(second)
 	b.clock = b.clock.Add(time.Second)
-	b.wantRefused(first, errReused)
+	b.wantRefused(first, ErrReused)
 	if again := b.mustRefresh(second); again != third {
 		t.Errorf("the token before: got %s, want %s", again, third)
 	}
 	b.clock = b.clock.Add(5 * time.Second)
-	b.wantRefused(second, errReused)
+	b.wantRefused(second, ErrReused)
 }
 
 func TestForgedRefreshTokens(t *testing.T) {
@@ -134,7 +134,7 @@ func TestForgedRefreshTokens(t *testing.T) {
 		"", "-", "--", "2", good + "x", good[:len(good)-1], "2-" + parts[1] + "-" + parts[2], "2--" + parts[2],
 		"0-" + parts[1] + "-" + parts[2], "z-" + parts[1] + "-" + parts[2], parts[1], strings.Repeat("a", 100),
 	} {
-		b.wantRefused(encodeRefreshToken("f", secret), errForged)
+		b.wantRefused(encodeRefreshToken("f", secret), ErrForged)
 	}
 }
 
@@ -157,7 +157,7 @@ func TestTheStorageHoldsNoRefreshToken(t *testing.T) {
 		}
 		// The thief can make tags, but not the secret below them.
 		for _, guess := range []string{string(e.Value.Secret), nextSecret("", e.Value.Salt), "guess"} {
-			b.wantRefused(encodeRefreshToken("f", e.Value.secretText("f", e.Value.Generation, guess)), errForged)
+			b.wantRefused(encodeRefreshToken("f", e.Value.secretText("f", e.Value.Generation, guess)), ErrForged)
 		}
 		token = b.mustRefresh(token)
 	}
@@ -172,19 +172,19 @@ func TestUpstreamsRefreshToken(t *testing.T) {
 	for range 2 { // the second time finds it there
 		b.adopt(legacy)
 	}
-	b.wantRefused(encodeRefreshToken("abc", "xyz"), errForged)
-	b.wantRefused(encodeRefreshToken("abc", ""), errForged)
-	b.wantRefused(encodeRefreshToken("abc", "before"), errReused)
+	b.wantRefused(encodeRefreshToken("abc", "xyz"), ErrForged)
+	b.wantRefused(encodeRefreshToken("abc", ""), ErrForged)
+	b.wantRefused(encodeRefreshToken("abc", "before"), ErrReused)
 	second := b.mustRefresh("CgNhYmMSA2RlZg")
 	if again := b.mustRefresh("CgNhYmMSA2RlZg"); again != second {
 		t.Errorf("within the reuse interval: got %s, want %s", again, second)
 	}
 	b.clock = b.clock.Add(time.Minute)
 	third := b.mustRefresh(second)
-	b.wantRefused("CgNhYmMSA2RlZg", errReused)
+	b.wantRefused("CgNhYmMSA2RlZg", ErrReused)
 	b.clock = b.clock.Add(time.Minute)
 	b.mustRefresh(third)
-	b.wantRefused("CgNhYmMSA2RlZg", errReused)
+	b.wantRefused("CgNhYmMSA2RlZg", ErrReused)
 }
 
 // Without rotation upstream's token stays good.
@@ -219,11 +219,11 @@ func TestEndedFamilyCantBeginAgain(t *testing.T) {
 		if err := b.End(t.Context(), "f"); err != nil {
 			t.Fatal(err)
 		}
-		b.wantRefused(token, errForged)
-		if _, err := b.Families.begin(t.Context(), "f", "code", someone); !errors.Is(err, store.ErrExists) {
+		b.wantRefused(token, ErrForged)
+		if _, err := b.Begin(t.Context(), "f", "code", someone); !errors.Is(err, store.ErrExists) {
 			t.Errorf("begin again: got error %v", err)
 		}
-		if begun, possible, err := b.begun(t.Context(), "f"); !begun.IsZero() || possible || err != nil {
+		if begun, possible, err := b.Begun(t.Context(), "f"); !begun.IsZero() || possible || err != nil {
 			t.Errorf("begun: got %v and error %v", begun, err)
 		}
 	}

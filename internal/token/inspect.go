@@ -22,19 +22,19 @@ type Inspected struct {
 // Inspect says what a refresh token is, without using it. The error is ErrRefused for one that we didn't give out or whose
 // login has ended.
 func (s *Families) Inspect(ctx context.Context, token string) (Inspected, error) {
-	familyID, secret := decodeRefreshToken(token)
-	if familyID == "" || len(familyID) > store.MaxKey {
+	t, ok := ReadToken(token)
+	if !ok {
 		return Inspected{}, fmt.Errorf("%w: not a refresh token", ErrRefused)
 	}
-	e, u, err := s.read(ctx, familyID, readSecret(secret), s.now())
+	e, u, err := s.read(ctx, t.FamilyID, t.secret, s.now())
 	switch {
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, errForged):
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, ErrForged):
 		return Inspected{}, fmt.Errorf("%w: %w", ErrRefused, err)
 	case e.Key == "":
 		return Inspected{}, fmt.Errorf("read refresh token: %w", err)
 	}
 	f := &e.Value
 	return Inspected{
-		FamilyID: familyID, Authorization: f.Authorization, Created: f.Created, End: s.end(f), Alive: err == nil && u != useLate,
+		FamilyID: t.FamilyID, Authorization: f.Authorization, Created: f.Created, End: s.end(f), Alive: err == nil && u != useLate,
 	}, nil
 }

@@ -34,12 +34,12 @@ var _ = faulttest.Add("O12", func(t *testing.T) {
 	token = b.mustRefresh(token)
 	behind := *b
 	behind.Families = NewFamilies(&lagging{b.store, map[string]store.Record{"f": before}}, b.policy, b.answers, b.now, b.log)
-	_, p := decodeRefreshToken(token)
-	e, u, err := behind.read(t.Context(), "f", readSecret(p), b.clock)
-	if err != nil || u != useCurrent {
-		t.Fatalf("the token of another replica: %v, %v", u, err)
+	read, _ := ReadToken(token)
+	p, err := behind.Present(t.Context(), read, someone.ClientID)
+	if err != nil || !p.Current {
+		t.Fatalf("the token of another replica: %+v, %v", p, err)
 	}
-	if _, err := behind.advance(t.Context(), e, u, readSecret(p), b.clock, e.Value.Authorization); err != nil {
+	if _, err := behind.Advance(t.Context(), p, p.Identity); err != nil {
 		t.Errorf("advance: %v", err)
 	}
 	inspected, err := behind.Inspect(t.Context(), token)

@@ -12,17 +12,19 @@ import (
 )
 
 const (
-	// loanTime is how long one question to a source may take. A replica that died with a loan costs the others so much.
-	loanTime = askTimeout + 5*time.Second
+	// AskTimeout bounds how long an identity source may take to say who a user is now.
+	AskTimeout = 30 * time.Second
+	// loanTime is how long one question to a source may take. If a replica dies with a loan, the others wait so long.
+	loanTime = AskTimeout + 5*time.Second
 	// loanPoll is how often a replica looks whether another has given the data back.
 	loanPoll = 50 * time.Millisecond
 )
 
-// A loan is the right to ask a source with a user's data, which only one replica may do at a time: a source whose refresh
+// A Loan is the right to ask a source with a user's data, which only one replica may do at a time: a source whose refresh
 // tokens work once may take the second of two questions for a thief's. Whoever has waited finds what the first has brought.
 // The zero value is of a user without data.
-type loan struct {
-	data   []byte
+type Loan struct {
+	Data   []byte
 	holder string // random; empty where there is nothing to give back
 }
 
@@ -32,18 +34,18 @@ type lent struct {
 	Since  time.Time `json:"since,omitzero"`
 }
 
-// borrow waits until nobody else asks the source with a user's data.
-func (o *OfflineSessions) borrow(ctx context.Context, userID, connectorID string) (loan, error) {
+// Borrow waits until nobody else asks the source with a user's data.
+func (o *OfflineSessions) Borrow(ctx context.Context, userID, connectorID string) (Loan, error) {
 	key, mine := subjectKey(userID, connectorID), lent{Holder: rand.Text()}
 	var other string
 	var seen time.Time // since when the other one has it, by this process's clock
 	for {
 		e, err := o.table.Get(store.Latest(ctx), key)
 		if errors.Is(err, store.ErrNotFound) {
-			return loan{}, nil
+			return Loan{}, nil
 		}
 		if err != nil {
-			return loan{}, err
+			return Loan{}, err
 		}
 		if h := e.Value.Lent.Holder; h != other {
 			other, seen = h, time.Now()
@@ -56,20 +58,20 @@ func (o *OfflineSessions) borrow(ctx context.Context, userID, connectorID string
 				o.prolong(&e.Value)
 			}
 			if e, err = o.table.Replace(ctx, e); err == nil {
-				return loan{data: e.Value.ConnectorData, holder: mine.Holder}, nil
+				return Loan{Data: e.Value.ConnectorData, holder: mine.Holder}, nil
 			}
 			if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {
-				return loan{}, fmt.Errorf("borrow connector data: %w", err)
+				return Loan{}, fmt.Errorf("borrow connector data: %w", err)
 			}
 		}
 		if err := wait.For(ctx, loanPoll); err != nil {
-			return loan{}, fmt.Errorf("another replica asks the source for this user: %w", err)
+			return Loan{}, fmt.Errorf("another replica asks the source for this user: %w", err)
 		}
 	}
 }
 
-// giveBack lets others ask the source. One that fails costs them loanTime.
-func (o *OfflineSessions) giveBack(ctx context.Context, userID, connectorID string, l loan) error {
+// GiveBack lets others ask the source. One that fails costs them loanTime.
+func (o *OfflineSessions) GiveBack(ctx context.Context, userID, connectorID string, l Loan) error {
 	if l.holder == "" {
 		return nil
 	}

@@ -36,11 +36,6 @@ func NewGrantID() string { return id.New() }
 // Has reports whether a scope was granted.
 func (a *Authorization) Has(scope string) bool { return slices.Contains(a.Scopes, scope) }
 
-// connectorScopes returns what of the scopes matters to a source.
-func (a *Authorization) connectorScopes() connector.Scopes {
-	return connector.Scopes{OfflineAccess: a.Has(oauth.ScopeOfflineAccess), Groups: a.Has(oauth.ScopeGroups)}
-}
-
 // A Signer gives the key that signs now.
 type Signer interface {
 	Key() *signing.Key

@@ -41,8 +41,8 @@ func NewOfflineSessions(s store.Store, p Policy, now func() time.Time) *OfflineS
 	return &OfflineSessions{table: store.In(s, offlineKind), needed: cmp.Or(p.ValidIfNotUsedFor, p.AbsoluteLifetime), now: now}
 }
 
-// data returns what the connector gave last; nil if nothing.
-func (o *OfflineSessions) data(ctx context.Context, userID, connectorID string) ([]byte, error) {
+// Data returns what the connector gave last; nil if nothing.
+func (o *OfflineSessions) Data(ctx context.Context, userID, connectorID string) ([]byte, error) {
 	e, err := o.table.Get(ctx, subjectKey(userID, connectorID))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
@@ -72,17 +72,21 @@ func (o *OfflineSessions) prolong(stored *offline) {
 	}
 }
 
-// keep stores what the connector gave, unless it gave nothing or the same as before. Before other data is lost by it,
+// Keep stores what the connector gave, unless it gave nothing or the same as before. Before other data is lost by it,
 // mayReplace is asked, unless it is nil; its error is returned as it is.
-func (o *OfflineSessions) keep(
+func (o *OfflineSessions) Keep(
 	ctx context.Context, userID, connectorID string, data []byte, mayReplace func(context.Context) error,
 ) error {
-	return o.keepFrom(ctx, userID, connectorID, data, loan{}, mayReplace)
+	return o.keep(ctx, userID, connectorID, data, Loan{}, mayReplace)
 }
 
-// keepFrom is keep for what a source gave for a loan, which ends by it.
-func (o *OfflineSessions) keepFrom(
-	ctx context.Context, userID, connectorID string, data []byte, from loan, mayReplace func(context.Context) error,
+// KeepFrom stores what a source gave for a loan, and so ends the loan.
+func (o *OfflineSessions) KeepFrom(ctx context.Context, userID, connectorID string, data []byte, from Loan) error {
+	return o.keep(ctx, userID, connectorID, data, from, nil)
+}
+
+func (o *OfflineSessions) keep(
+	ctx context.Context, userID, connectorID string, data []byte, from Loan, mayReplace func(context.Context) error,
 ) error {
 	if len(data) == 0 {
 		return nil
@@ -112,7 +116,7 @@ func (o *OfflineSessions) keepFrom(
 }
 
 // replace puts data into a record.
-func (o *OfflineSessions) replace(ctx context.Context, e store.Entry[offline], data []byte, from loan) error {
+func (o *OfflineSessions) replace(ctx context.Context, e store.Entry[offline], data []byte, from Loan) error {
 	_, err := o.table.UpdateEntry(ctx, e, func(stored *offline) error {
 		if bytes.Equal(stored.ConnectorData, data) && o.lastsLongEnough(stored) {
 			return store.ErrUnchanged

@@ -23,12 +23,12 @@ func TestConnectorDataOutlivesItsLogins(t *testing.T) {
 			clock := time.Now()
 			s := memory.New(memory.WithClock(func() time.Time { return clock }))
 			o := NewOfflineSessions(s, c.policy, func() time.Time { return clock })
-			if err := o.keep(t.Context(), "u", "c", []byte("data"), nil); err != nil {
+			if err := o.Keep(t.Context(), "u", "c", []byte("data"), nil); err != nil {
 				t.Fatal(err)
 			}
 			writes, last := 0, ""
 			for range 50 {
-				data, err := o.data(t.Context(), "u", "c")
+				data, err := o.Data(t.Context(), "u", "c")
 				if err != nil || string(data) != "data" {
 					t.Fatalf("got %q and error %v", data, err)
 				}
@@ -49,7 +49,7 @@ func TestConnectorDataOutlivesItsLogins(t *testing.T) {
 				t.Errorf("%d writes in 50 refreshes", writes)
 			}
 			clock = clock.Add(2 * idle)
-			data, err := o.data(t.Context(), "u", "c")
+			data, err := o.Data(t.Context(), "u", "c")
 			if ended := data == nil; err != nil || ended != c.ends {
 				t.Errorf("after the last login: got %q and error %v, want an end: %v", data, err, c.ends)
 			}

@@ -43,7 +43,7 @@ func TestCodeIsNotReadWhereItWasIssued(t *testing.T) {
 	}
 
 	use := func(codes *Codes, secret, client string) error {
-		e, err := codes.read(t.Context(), secret, client)
+		e, err := codes.Read(t.Context(), secret, client)
 		if err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func TestCodeIsNotReadWhereItWasIssued(t *testing.T) {
 			t.Errorf("got %+v", e.Value)
 		}
 		defer tellAll(t, codes.answers)
-		return codes.redeem(t.Context(), secret, e)
+		return codes.Redeem(t.Context(), secret, e)
 	}
 
 	secret := issue()
@@ -89,7 +89,7 @@ func TestCodeMayBeRepeatedWithinTheInterval(t *testing.T) {
 	codes := newCodes(s, 2*time.Second, func() time.Time { return clock })
 	elsewhere := newCodes(s, 2*time.Second, func() time.Time { return clock })
 	use := func(codes *Codes, secret string) error {
-		e, err := codes.read(t.Context(), secret, "app")
+		e, err := codes.Read(t.Context(), secret, "app")
 		if err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ func TestCodeMayBeRepeatedWithinTheInterval(t *testing.T) {
 			t.Errorf("got %+v", e.Value)
 		}
 		defer tellAll(t, codes.answers)
-		return codes.redeem(t.Context(), secret, e)
+		return codes.Redeem(t.Context(), secret, e)
 	}
 	secret := NewCode()
 	err := codes.Issue(t.Context(), secret, someone, "http://app.test/", pkce.Challenge{})
@@ -120,9 +120,9 @@ func TestCodeMayBeRepeatedWithinTheInterval(t *testing.T) {
 	if err = codes.Issue(t.Context(), secret, someone, "http://app.test/", pkce.Challenge{}); err != nil {
 		t.Fatal(err)
 	}
-	e, err := codes.read(t.Context(), secret, "app")
-	err = errors.Join(err, codes.redeem(t.Context(), secret, e))
-	if used, spoilErr := codes.spoil(t.Context(), e); err != nil || spoilErr != nil || !used {
+	e, err := codes.Read(t.Context(), secret, "app")
+	err = errors.Join(err, codes.Redeem(t.Context(), secret, e))
+	if used, spoilErr := codes.Spoil(t.Context(), e); err != nil || spoilErr != nil || !used {
 		t.Fatal(err, spoilErr, used)
 	}
 	for _, c := range []*Codes{codes, elsewhere} {
@@ -135,16 +135,16 @@ func TestCodeMayBeRepeatedWithinTheInterval(t *testing.T) {
 func TestFirstTokenIsGivenAgainToWhoHasTheCode(t *testing.T) {
 	b := newBench(t, Policy{Rotate: true})
 	token := b.begin()
-	again, begun, err := b.first(t.Context(), "f", "code")
+	again, begun, err := b.First(t.Context(), "f", "code")
 	if err != nil || again != token || !begun.At.Equal(b.clock) {
 		t.Errorf("got %s of %+v and error %v, want %s", again, begun, err, token)
 	}
-	if other, begun, err := b.first(t.Context(), "f", "another code"); err != nil || other != "" || !begun.At.IsZero() {
+	if other, begun, err := b.First(t.Context(), "f", "another code"); err != nil || other != "" || !begun.At.IsZero() {
 		t.Errorf("with another code: got %s of %+v and error %v", other, begun, err)
 	}
 	b.clock = b.clock.Add(time.Second)
 	b.mustRefresh(token)
-	if used, begun, err := b.first(t.Context(), "f", "code"); err != nil || used != "" || !begun.At.IsZero() {
+	if used, begun, err := b.First(t.Context(), "f", "code"); err != nil || used != "" || !begun.At.IsZero() {
 		t.Errorf("after its use: got %s of %+v and error %v", used, begun, err)
 	}
 }
@@ -152,7 +152,7 @@ func TestFirstTokenIsGivenAgainToWhoHasTheCode(t *testing.T) {
 func TestRecentCodesAreBounded(t *testing.T) {
 	var r recent
 	for i := range 3 * maxRecent {
-		r.put(store.Entry[code]{Key: fmt.Sprint(i)})
+		r.put(store.Entry[Code]{Key: fmt.Sprint(i)})
 	}
 	if len(r.byKey) != maxRecent {
 		t.Errorf("%d codes are remembered, want %d", len(r.byKey), maxRecent)

@@ -4,12 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"dex/internal/connector"
 	"dex/internal/faulttest"
-	"dex/internal/oauth"
-	"dex/internal/pkce"
-	"dex/internal/store"
-	"dex/internal/store/memory"
 )
 
 // The first token isn't given again when it was used, also where tokens don't rotate.
@@ -18,100 +13,7 @@ var _ = faulttest.Add("T-family-118", func(t *testing.T) {
 	token := b.begin()
 	b.clock = b.clock.Add(time.Second)
 	b.mustRefresh(token)
-	if again, begun, err := b.first(t.Context(), "f", "code"); again != "" || !begun.At.IsZero() || err != nil {
+	if again, begun, err := b.First(t.Context(), "f", "code"); again != "" || !begun.At.IsZero() || err != nil {
 		t.Errorf("after its use: got %q of %+v and error %v", again, begun, err)
-	}
-})
-
-// A code that was redeemed, and comes again with another redirect URI, takes back what it gave.
-var _ = faulttest.Add("T-grant_code-85", func(t *testing.T) {
-	for _, scopes := range [][]string{{oauth.ScopeOfflineAccess}, {oauth.ScopeOpenID}} {
-		r := newReplica(t, memory.New(), Policy{Rotate: true}, 0, same())
-		secret, grantID := NewCode(), NewGrantID()
-		a := Authorization{
-			ClientID: "app", ConnectorID: "src", Identity: connector.Identity{UserID: "u"}, Scopes: scopes, GrantID: grantID,
-		}
-		if err := r.codes.Issue(t.Context(), secret, a, "http://app.test/", pkce.Challenge{}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := r.redeem(secret); err != nil {
-			t.Fatal(err)
-		}
-		r.codes.recent = recent{} // at another replica it would be read
-		elsewhere := oauth.Form{"code": {secret}, "redirect_uri": {"http://thief.test/"}}
-		token, err := r.use(t.Context(), r.code, elsewhere)
-		r.wantRefused("a code with another redirect URI", token, err)
-		wantRevoked(t, r.code.revoked, &Claims{TokenID: tokenID(grantID)}, true)
-	}
-})
-
-// A source that answers for somebody else vouches for nobody.
-var _ = faulttest.Add("T-ask-151", func(t *testing.T) {
-	src := same()
-	r := newReplica(t, memory.New(), Policy{Rotate: true}, 0, src)
-	token := r.must(r.redeem(r.issue("")))
-	src.refresh = func() (connector.Identity, error) { return connector.Identity{UserID: "somebody else"}, nil }
-	got, err := r.renew(token)
-	r.wantRefused("a refresh that another user comes of", got, err)
-})
-
-// A source that gives what it gave before doesn't push out what another login of the user has brought meanwhile.
-var _ = faulttest.Add("T-ask-154", func(t *testing.T) {
-	src := same()
-	r := newReplica(t, memory.New(), Policy{Rotate: true}, 0, src)
-	token := r.must(r.redeem(r.issue("old")))
-	src.refresh = func() (connector.Identity, error) {
-		if err := r.offline.keep(t.Context(), "u", "src", []byte("new"), nil); err != nil {
-			t.Error(err)
-		}
-		return connector.Identity{UserID: "u", Data: []byte("old")}, nil
-	}
-	r.must(r.renew(token))
-	r.wantData("new")
-})
-
-// A rotation that was made by a clock two days ahead doesn't keep the next one away, and ends nobody's login.
-var _ = faulttest.Add("O6", func(t *testing.T) {
-	for _, interval := range []time.Duration{0, 5 * time.Second} {
-		r := newReplica(t, memory.New(), Policy{Rotate: true, ReuseInterval: interval}, 0, same())
-		token := r.must(r.redeem(r.issue("")))
-		r.clock = r.clock.Add(48 * time.Hour)
-		second := r.must(r.renew(token))
-		r.clock = r.clock.Add(-48 * time.Hour)
-		got, err := r.renew(token)
-		r.wantRefused("the token before", got, err)
-		third := r.must(r.renew(second))
-		if third == second {
-			t.Error("the token was not rotated")
-		}
-		r.clock = r.clock.Add(time.Minute)
-		got, err = r.renew(second)
-		r.wantRefused("a token that was used", got, err)
-		got, err = r.renew(third)
-		r.wantRefused("the token of the login that has ended", got, err)
-	}
-})
-
-// What a replica makes is good at another one whose clock is two minutes ahead.
-var _ = faulttest.Add("O5", func(t *testing.T) {
-	for _, ahead := range []time.Duration{-store.ClockSkew, store.ClockSkew} {
-		s := memory.New()
-		p := Policy{Rotate: true, ReuseInterval: 5 * time.Second}
-		here, there := newReplica(t, s, p, 0, same()), newReplica(t, s, p, 0, same())
-		there.clock = here.clock.Add(ahead)
-		token := there.must(there.redeem(here.issue("")))
-		next := here.must(here.renew(token))
-		if again, err := there.renew(token); again != next || err != nil {
-			t.Errorf("a refresh that is repeated where the clock is %v ahead: %q, %v", ahead, again, err)
-		}
-		devices := NewDevices(s, time.Minute, here.answers, func() time.Time { return here.clock })
-		elsewhere := NewDevices(s, time.Minute, there.answers, func() time.Time { return there.clock })
-		codes, err := devices.Begin(t.Context(), DeviceRequest{ClientID: "app"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := elsewhere.Find(t.Context(), codes.UserCode); err != nil {
-			t.Errorf("a device that waits, where the clock is %v ahead: %v", ahead, err)
-		}
 	}
 })

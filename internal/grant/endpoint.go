@@ -1,12 +1,11 @@
-// Package token is the token endpoint: a registry of grants, and the one pipeline around them that authenticates the
+// Package grant is the token endpoint: a registry of grants, and the one pipeline around them that authenticates the
 // client, asks the policy, makes the tokens and writes the log, so that no grant can forget one of these.
-package token
+package grant
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -18,6 +17,7 @@ import (
 	"dex/internal/limit"
 	"dex/internal/oauth"
 	"dex/internal/policy"
+	"dex/internal/token"
 )
 
 // A request is one at the token endpoint whose client has been authenticated.
@@ -38,14 +38,14 @@ type grant interface {
 
 // granted is what a grant has found out.
 type granted struct {
-	Authorization
-	connector *federation.Definition // where the user signed in; nil only for the client's own tokens
-	wanted    Wanted
+	token.Authorization
+	source *federation.Opened // where the user signed in; nil only for the client's own tokens
+	wanted token.Wanted
 	// issued is the token type of the one token of a token exchange; empty for all other grants.
 	issued string
-	// commit makes the refresh token that goes with the tokens, empty if there is none. It is called last, when nothing
-	// else can fail. Nil means that there is nothing to store.
-	commit func(ctx context.Context) (refreshToken string, err error)
+	// commit uses up what was presented, and makes the refresh token that goes with the tokens if one is due; empty if there
+	// is none. It is called last, when nothing else can fail. Nil means that there is nothing to store.
+	commit func(ctx context.Context, refreshDue bool) (refreshToken string, err error)
 }
 
 // Endpoint is the token endpoint.
@@ -53,7 +53,7 @@ type Endpoint struct {
 	grants  map[string]grant
 	clients *client.Registry
 	policy  *policy.Policy
-	minter  *Minter
+	minter  *token.Minter
 	log     *slog.Logger
 
 	bearerIDTokens bool
@@ -64,12 +64,12 @@ type Config struct {
 	Clients     *client.Registry
 	Connectors  *federation.Registry
 	Policy      *policy.Policy
-	Minter      *Minter
-	Codes       *Codes
-	Devices     *Devices
-	Families    *Families
-	Offline     *OfflineSessions
-	Revocations *Revocations
+	Minter      *token.Minter
+	Codes       *token.Codes
+	Devices     *token.Devices
+	Families    *token.Families
+	Offline     *token.OfflineSessions
+	Revocations *token.Revocations
 	GrantTypes  []string // the grants to serve; those that are not known are left out
 	Limits      *limit.Set
 	Log         *slog.Logger
@@ -82,14 +82,11 @@ type Config struct {
 
 // NewEndpoint returns the token endpoint.
 func NewEndpoint(cfg Config) *Endpoint {
-	devices := &deviceGrant{
-		devices: cfg.Devices, families: cfg.Families, offline: cfg.Offline, connectors: cfg.Connectors,
-		limits: cfg.Limits, log: cfg.Log,
-	}
+	logins := beginner{families: cfg.Families, offline: cfg.Offline}
+	devices := &deviceGrant{beginner: logins, devices: cfg.Devices, connectors: cfg.Connectors, limits: cfg.Limits}
 	all := map[string]grant{
 		oauth.GrantAuthorizationCode: &codeGrant{
-			codes: cfg.Codes, families: cfg.Families, offline: cfg.Offline, connectors: cfg.Connectors, revoked: cfg.Revocations,
-			log: cfg.Log,
+			beginner: logins, codes: cfg.Codes, connectors: cfg.Connectors, revoked: cfg.Revocations, log: cfg.Log,
 		},
 		oauth.GrantRefreshToken: &refreshGrant{
 			families: cfg.Families, offline: cfg.Offline, connectors: cfg.Connectors, revoked: cfg.Revocations, log: cfg.Log,
@@ -105,7 +102,7 @@ func NewEndpoint(cfg Config) *Endpoint {
 	}
 	if cfg.PasswordConnector != "" {
 		all[oauth.GrantPassword] = &passwordGrant{
-			connectorID: cfg.PasswordConnector, connectors: cfg.Connectors, families: cfg.Families, offline: cfg.Offline,
+			beginner: logins, connectorID: cfg.PasswordConnector, connectors: cfg.Connectors,
 			policy: cfg.Policy, limits: cfg.Limits, log: cfg.Log,
 		}
 	}
@@ -168,11 +165,9 @@ func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	refresh := ""
-	if found.commit != nil {
-		if refresh, err = found.commit(ctx); err != nil {
-			return nil, err
-		}
+	refresh, err := found.end(ctx)
+	if err != nil {
+		return nil, err
 	}
 	return e.encode(found, t, refresh)
 }
@@ -204,29 +199,13 @@ func (e *Endpoint) client(r *http.Request, f oauth.Form, g grant) (*client.Clien
 
 // checkConnector asks the policy about where a user comes from; who comes from nowhere must be the client itself.
 func (e *Endpoint) checkConnector(c *client.Client, found *granted, grantType string) error {
-	if found.connector == nil {
+	if found.source == nil {
 		if found.ConnectorID != "" || found.Identity.UserID != c.ID {
 			return errors.New("a grant named no connector for its user")
 		}
 		return nil
 	}
-	return e.policy.Connector(c, found.connector, grantType)
-}
-
-// notOpened returns what the client is told of a source that could not be opened.
-func notOpened(ctx context.Context, r *federation.Registry, connectorID string, op federation.Operation, err error) error {
-	if errors.Is(err, federation.ErrDown) {
-		return sourceFailed(r.Ended(ctx, connectorID, op, err))
-	}
-	return fmt.Errorf("open connector: %w", err)
-}
-
-// sourceFailed returns what the client is told of a source that did not say who the user is.
-func sourceFailed(err error) error {
-	if failure, ok := errors.AsType[*federation.Failure](err); ok {
-		return failure.Answer()
-	}
-	return err
+	return e.policy.Connector(c, found.source.Definition, grantType)
 }
 
 // grant finds the grant that a request asks for.
@@ -243,7 +222,7 @@ func (e *Endpoint) grant(f oauth.Form) (grant, error) {
 }
 
 // encode writes the answer of RFC 6749 (5.1), or of RFC 8693 (2.2.1) for a token exchange.
-func (e *Endpoint) encode(found *granted, t Tokens, refreshToken string) ([]byte, error) {
+func (e *Endpoint) encode(found *granted, t token.Tokens, refreshToken string) ([]byte, error) {
 	kind := "bearer"
 	if found.issued != "" && t.Access == "" {
 		// The one token of an exchange is always here, whatever it is.

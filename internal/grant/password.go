@@ -1,4 +1,4 @@
-package token
+package grant
 
 import (
 	"context"
@@ -12,14 +12,14 @@ import (
 	"dex/internal/limit"
 	"dex/internal/oauth"
 	"dex/internal/policy"
+	"dex/internal/token"
 )
 
 // passwordGrant lets clients show a user's name and password (RFC 6749, section 4.3).
 type passwordGrant struct {
+	beginner
 	connectorID string
 	connectors  *federation.Registry
-	families    *Families
-	offline     *OfflineSessions
 	policy      *policy.Policy
 	limits      *limit.Set
 	log         *slog.Logger
@@ -42,25 +42,25 @@ func (g *passwordGrant) verify(ctx context.Context, r *request) (*granted, error
 	if err := g.policy.Connector(r.client, source.Definition, oauth.GrantPassword); err != nil {
 		return nil, err
 	}
-	a := Authorization{
+	a := token.Authorization{
 		ClientID: r.client.ID, ConnectorID: source.ID, Scopes: scopes, Nonce: r.form.Get("nonce"),
 		Methods: []string{oauth.MethodPassword}, GrantID: id.New(),
 	}
-	if a.Identity, err = g.check(ctx, r, source.ID, checker, a.connectorScopes()); err != nil {
+	if a.Identity, err = g.check(ctx, r, source.ID, checker, connector.ScopesOf(a.Scopes)); err != nil {
 		return nil, err
 	}
 	return &granted{
 		Authorization: a,
-		connector:     source.Definition,
-		wanted:        Wanted{Access: true, ID: true},
-		commit: func(ctx context.Context) (string, error) {
-			if !a.Has(oauth.ScopeOfflineAccess) || !source.Refreshes() {
+		source:        source,
+		wanted:        token.Wanted{Access: true, ID: true},
+		commit: func(ctx context.Context, refreshDue bool) (string, error) {
+			if !refreshDue {
 				return "", nil
 			}
-			if err := g.offline.keep(ctx, a.Identity.UserID, a.ConnectorID, a.Identity.Data, nil); err != nil {
+			if err := g.offline.Keep(ctx, a.Identity.UserID, a.ConnectorID, a.Identity.Data, nil); err != nil {
 				return "", err
 			}
-			return g.families.begin(ctx, a.GrantID, id.NewSecret(), a)
+			return g.families.Begin(ctx, a.GrantID, id.NewSecret(), a)
 		},
 	}, nil
 }

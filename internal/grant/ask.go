@@ -1,4 +1,4 @@
-package token
+package grant
 
 import (
 	"bytes"
@@ -12,15 +12,14 @@ import (
 	"dex/internal/connector"
 	"dex/internal/federation"
 	"dex/internal/oauth"
+	"dex/internal/token"
 )
 
 const (
-	// askTimeout bounds how long an identity source may take to say who a user is now.
-	askTimeout = 30 * time.Second
 	// keepTimeout bounds how long the storage may take to keep what the source gave.
 	keepTimeout = 10 * time.Second
 	// turnTimeout bounds how long a login waits for the user's other logins.
-	turnTimeout = askTimeout + keepTimeout
+	turnTimeout = token.AskTimeout + keepTimeout
 )
 
 // turns lets one at a time go on with a key. The zero value is ready.
@@ -79,18 +78,18 @@ func (t *turns) leave(key string, mine *turn) {
 // which goes on when one of them hangs up. Logins of one user take turns: what one gets from the source may end what
 // another would show it.
 func (g *refreshGrant) ask(
-	ctx context.Context, familyID string, f *family, source *federation.Opened,
+	ctx context.Context, p *token.Presented, source *federation.Opened,
 ) (connector.Identity, error) {
 	refresher, ok := source.Instance.(connector.Refresher)
 	if !ok { // any more: it could when the login began
 		return connector.Identity{}, oauth.Errorf(oauth.InvalidGrant, "The connector of this login no longer prolongs logins.")
 	}
-	flight := familyID + "/" + strconv.FormatUint(f.Generation, 10)
+	flight := p.FamilyID + "/" + strconv.FormatUint(p.Generation, 10)
 	answer := g.asking.DoChan(flight, func() (any, error) {
 		var fresh connector.Identity
 		ctx := context.WithoutCancel(ctx)
 		err := federation.Shielded(ctx, g.log, func() (err error) { // nobody waits for it in whose request it could fail
-			fresh, err = g.askInTurn(ctx, f, refresher)
+			fresh, err = g.askInTurn(ctx, p, refresher)
 			return err
 		})
 		return fresh, err
@@ -107,64 +106,64 @@ func (g *refreshGrant) ask(
 }
 
 // askInTurn asks the source when it is the user's turn, and keeps what it gives.
-func (g *refreshGrant) askInTurn(ctx context.Context, f *family, source connector.Refresher) (connector.Identity, error) {
-	release, err := g.turns.take(ctx, subjectKey(f.Identity.UserID, f.ConnectorID))
+func (g *refreshGrant) askInTurn(ctx context.Context, p *token.Presented, source connector.Refresher) (connector.Identity, error) {
+	release, err := g.turns.take(ctx, token.Subject(p.Identity.UserID, p.ConnectorID))
 	if err != nil {
 		return connector.Identity{}, err
 	}
 	defer release()
-	l, err := g.borrow(ctx, f, source)
+	l, err := g.borrow(ctx, p, source)
 	if err != nil {
 		return connector.Identity{}, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be asked.").Because(err)
 	}
-	defer g.giveBack(ctx, f, l)
-	fresh, err := g.refresh(ctx, f, source, l)
+	defer g.giveBack(ctx, p, l)
+	fresh, err := g.refresh(ctx, p, source, l)
 	if err != nil {
 		return connector.Identity{}, err
 	}
-	return fresh, g.keep(ctx, f, fresh.Data, l)
+	return fresh, g.keep(ctx, p, fresh.Data, l)
 }
 
 // keep stores what the source gave at once, whether or not the request leads to tokens: the source may already refuse what
 // it gave before, and whoever asks next must not come with that.
-func (g *refreshGrant) keep(ctx context.Context, f *family, data []byte, l loan) error {
+func (g *refreshGrant) keep(ctx context.Context, p *token.Presented, data []byte, l token.Loan) error {
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()
-	return g.offline.keepFrom(ctx, f.Identity.UserID, f.ConnectorID, data, l, nil)
+	return g.offline.KeepFrom(ctx, p.Identity.UserID, p.ConnectorID, data, l)
 }
 
 // borrow reads what the source gave last, for one question. Other replicas wait, where that may be replaced by it.
-func (g *refreshGrant) borrow(ctx context.Context, f *family, source connector.Refresher) (loan, error) {
+func (g *refreshGrant) borrow(ctx context.Context, p *token.Presented, source connector.Refresher) (token.Loan, error) {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	if _, rotates := source.(connector.Rotating); rotates {
-		return g.offline.borrow(ctx, f.Identity.UserID, f.ConnectorID)
+		return g.offline.Borrow(ctx, p.Identity.UserID, p.ConnectorID)
 	}
-	data, err := g.offline.data(ctx, f.Identity.UserID, f.ConnectorID)
-	return loan{data: data}, err
+	data, err := g.offline.Data(ctx, p.Identity.UserID, p.ConnectorID)
+	return token.Loan{Data: data}, err
 }
 
-func (g *refreshGrant) giveBack(ctx context.Context, f *family, l loan) {
+func (g *refreshGrant) giveBack(ctx context.Context, p *token.Presented, l token.Loan) {
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()
-	if err := g.offline.giveBack(ctx, f.Identity.UserID, f.ConnectorID, l); err != nil {
-		g.log.WarnContext(ctx, "other replicas wait for an answer of the source that has come", "connector_id", f.ConnectorID, "err", err)
+	if err := g.offline.GiveBack(ctx, p.Identity.UserID, p.ConnectorID, l); err != nil {
+		g.log.WarnContext(ctx, "other replicas wait for an answer of the source that has come", "connector_id", p.ConnectorID, "err", err)
 	}
 }
 
 func (g *refreshGrant) refresh(
-	ctx context.Context, f *family, source connector.Refresher, l loan,
+	ctx context.Context, p *token.Presented, source connector.Refresher, l token.Loan,
 ) (connector.Identity, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, token.AskTimeout)
 	defer cancel()
-	last := f.Identity
-	last.Data = l.data
+	last := p.Identity
+	last.Data = l.Data
 	// The scopes of the login, not of this request: what is stored must not shrink when one answer is narrowed.
-	scopes := connector.Scopes{OfflineAccess: true, Groups: f.Has(oauth.ScopeGroups)}
+	scopes := connector.Scopes{OfflineAccess: true, Groups: p.Has(oauth.ScopeGroups)}
 	fresh, err := source.Refresh(ctx, scopes, last)
 	if errors.Is(err, connector.ErrGone) {
 		// Another replica may have been faster, and the source refuses what it has replaced.
-		newer, readErr := g.offline.data(ctx, last.UserID, f.ConnectorID)
+		newer, readErr := g.offline.Data(ctx, last.UserID, p.ConnectorID)
 		if readErr != nil {
 			return connector.Identity{}, readErr
 		}
@@ -174,12 +173,12 @@ func (g *refreshGrant) refresh(
 		}
 	}
 	if err != nil && len(fresh.Data) > 0 && !bytes.Equal(fresh.Data, last.Data) {
-		err = errors.Join(err, g.keep(ctx, f, fresh.Data, l))
+		err = errors.Join(err, g.keep(ctx, p, fresh.Data, l))
 	}
-	if err == nil && fresh.UserID != f.Identity.UserID {
+	if err == nil && fresh.UserID != p.Identity.UserID {
 		err = fmt.Errorf("%w: it answered for another user", connector.ErrGone)
 	}
-	if err := g.connectors.Ended(ctx, f.ConnectorID, federation.Refresh, err); err != nil {
+	if err := g.connectors.Ended(ctx, p.ConnectorID, federation.Refresh, err); err != nil {
 		return connector.Identity{}, sourceFailed(err)
 	}
 	if bytes.Equal(fresh.Data, last.Data) {

@@ -1,4 +1,4 @@
-package token
+package grant
 
 import (
 	"context"
@@ -7,21 +7,21 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/singleflight"
 
 	"dex/internal/federation"
 	"dex/internal/oauth"
 	"dex/internal/store"
+	"dex/internal/token"
 )
 
 // refreshGrant exchanges refresh tokens (RFC 6749, section 6).
 type refreshGrant struct {
-	families   *Families
-	offline    *OfflineSessions
+	families   *token.Families
+	offline    *token.OfflineSessions
 	connectors *federation.Registry
-	revoked    *Revocations
+	revoked    *token.Revocations
 	log        *slog.Logger
 
 	asking singleflight.Group // one question to a source for each family at a time
@@ -29,85 +29,67 @@ type refreshGrant struct {
 }
 
 func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error) {
-	familyID, p, err := g.present(r)
+	t, err := readRefreshToken(r)
 	if err != nil {
 		return nil, err
 	}
-	arrived := g.families.now()
-	e, u, err := g.judge(ctx, r.client.ID, familyID, p, arrived)
+	p, err := g.families.Present(ctx, t, r.client.ID)
+	if err != nil {
+		return nil, g.refused(ctx, t.FamilyID, err)
+	}
+	scopes, err := narrow(p.Scopes, r.form.Get("scope"))
 	if err != nil {
 		return nil, err
 	}
-	f := &e.Value
-	scopes, err := narrow(f.Scopes, r.form.Get("scope"))
-	if err != nil {
-		return nil, err
-	}
-	source, err := g.connectors.Open(ctx, f.ConnectorID)
+	source, err := g.connectors.Open(ctx, p.ConnectorID)
 	if errors.Is(err, federation.ErrUnknown) {
 		return nil, oauth.Errorf(oauth.InvalidGrant, "The connector of this login is gone.").Because(err)
 	}
 	if err != nil {
-		return nil, notOpened(ctx, g.connectors, f.ConnectorID, federation.Refresh, err)
+		return nil, notOpened(ctx, g.connectors, p.ConnectorID, federation.Refresh, err)
 	}
-	fresh := f.Authorization
-	if u == useCurrent {
-		if fresh.Identity, err = g.ask(ctx, familyID, f, source); err != nil {
+	a := p.Authorization
+	if p.Current {
+		if a.Identity, err = g.ask(ctx, p, source); err != nil {
 			return nil, err
 		}
 	}
-	a := fresh
 	a.Scopes = scopes // narrower for this answer only (RFC 6749, section 6)
-	a.GrantID = familyID
+	a.GrantID = t.FamilyID
 	return &granted{
 		Authorization: a,
-		connector:     source.Definition,
-		wanted:        Wanted{Access: true, ID: true},
-		commit: func(ctx context.Context) (string, error) {
-			next, err := g.families.advance(ctx, e, u, p, arrived, fresh)
+		source:        source,
+		wanted:        token.Wanted{Access: true, ID: true},
+		commit: func(ctx context.Context, _ bool) (string, error) { // whatever the scopes of this answer
+			next, err := g.families.Advance(ctx, p, a.Identity)
 			if err != nil {
-				return "", g.refused(ctx, familyID, err)
+				return "", g.refused(ctx, t.FamilyID, err)
 			}
 			return next, nil
 		},
 	}, nil
 }
 
-// present reads the refresh token of a request.
-func (g *refreshGrant) present(r *request) (familyID string, p presented, err error) {
-	token := r.form.Get("refresh_token")
-	if token == "" {
-		return "", presented{}, oauth.Errorf(oauth.InvalidRequest, "The parameter refresh_token is missing.")
+// readRefreshToken reads the refresh token of a request.
+func readRefreshToken(r *request) (token.Token, error) {
+	text := r.form.Get("refresh_token")
+	if text == "" {
+		return token.Token{}, oauth.Errorf(oauth.InvalidRequest, "The parameter refresh_token is missing.")
 	}
-	familyID, secret := decodeRefreshToken(token)
-	if familyID == "" || len(familyID) > store.MaxKey {
-		return "", presented{}, oauth.Errorf(oauth.InvalidGrant, "The refresh token is invalid.")
+	t, ok := token.ReadToken(text)
+	if !ok {
+		return token.Token{}, oauth.Errorf(oauth.InvalidGrant, "The refresh token is invalid.")
 	}
-	return familyID, readSecret(secret), nil
-}
-
-// judge finds the family of a token and says what presenting the token comes to.
-func (g *refreshGrant) judge(
-	ctx context.Context, clientID, familyID string, p presented, arrived time.Time,
-) (store.Entry[family], effect, error) {
-	e, u, err := g.families.read(ctx, familyID, p, arrived)
-	if f := &e.Value; e.Key != "" && !f.Ended && f.ClientID != clientID {
-		return e, 0, oauth.Errorf(oauth.InvalidGrant, "The refresh token belongs to another client.")
-	}
-	if err == nil {
-		u, err = g.families.settle(ctx, &e.Value, u, arrived)
-	}
-	if err != nil {
-		return e, 0, g.refused(ctx, familyID, err)
-	}
-	return e, u, nil
+	return t, nil
 }
 
 // refused returns what the client is told. A token that was used before is in two hands, so its family ends
 // (RFC 9700, section 4.14.2); the user's other logins live on.
 func (g *refreshGrant) refused(ctx context.Context, familyID string, err error) error {
 	switch {
-	case errors.Is(err, errReused):
+	case errors.Is(err, token.ErrOtherClient):
+		return oauth.Errorf(oauth.InvalidGrant, "The refresh token belongs to another client.")
+	case errors.Is(err, token.ErrReused):
 		if revokeErr := g.revoked.RevokeLogin(ctx, familyID); revokeErr != nil {
 			return revokeErr
 		}
@@ -116,12 +98,12 @@ func (g *refreshGrant) refused(ctx context.Context, familyID string, err error) 
 		}
 		g.log.ErrorContext(ctx, "refresh token claimed twice", "token_id", familyID)
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token was used before; the login has ended.")
-	case errors.Is(err, errRaced):
+	case errors.Is(err, token.ErrRaced):
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token was used by another request at the same time.")
-	case errors.Is(err, errExpired):
+	case errors.Is(err, token.ErrExpired):
 		g.log.InfoContext(ctx, "refresh token expired", "token_id", familyID)
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token has expired.")
-	case errors.Is(err, errForged), errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, token.ErrForged), errors.Is(err, store.ErrNotFound):
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token is invalid or has expired.").Because(err)
 	}
 	return err

@@ -1,4 +1,4 @@
-package token
+package grant
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"dex/internal/connector"
 	"dex/internal/oauth"
 	"dex/internal/policy"
+	"dex/internal/token"
 )
 
 // clientCredentialsGrant gives clients tokens of their own (RFC 6749, section 4.4).
@@ -22,11 +23,11 @@ func (g *clientCredentialsGrant) verify(ctx context.Context, r *request) (*grant
 	if err != nil {
 		return nil, err
 	}
-	a := Authorization{
+	a := token.Authorization{
 		ClientID: c.ID,
 		Identity: connector.Identity{UserID: c.ID, Username: c.Name, PreferredUsername: c.Name, Groups: c.OwnGroups()},
 		Scopes:   scopes,
 		Nonce:    r.form.Get("nonce"),
 	}
-	return &granted{Authorization: a, wanted: Wanted{Access: true, ID: a.Has(oauth.ScopeOpenID)}}, nil
+	return &granted{Authorization: a, wanted: token.Wanted{Access: true, ID: a.Has(oauth.ScopeOpenID)}}, nil
 }

@@ -1,4 +1,4 @@
-package token
+package grant
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"dex/internal/federation"
 	"dex/internal/store"
 	"dex/internal/store/memory"
+	"dex/internal/token"
 )
 
 // rotating is a source whose tokens work once; the next one comes with the answer.
@@ -48,12 +49,12 @@ func askRotating(s store.Store, src *rotating) *replica {
 	r := &replica{clock: time.Now()}
 	now, log := func() time.Time { return r.clock }, slog.New(slog.DiscardHandler)
 	r.answers = newAnswers(s, now)
-	r.codes, r.families = NewCodes(s, time.Minute, 0, r.answers, now), NewFamilies(s, Policy{Rotate: true}, r.answers, now, log)
-	r.offline = NewOfflineSessions(s, Policy{}, now)
+	r.codes, r.families = token.NewCodes(s, time.Minute, 0, r.answers, now), token.NewFamilies(s, token.Policy{Rotate: true}, r.answers, now, log)
+	r.offline = token.NewOfflineSessions(s, token.Policy{}, now)
 	connectors := federation.NewRegistry(
 		[]*federation.Definition{{ID: "src", Config: src}}, s, &url.URL{Scheme: "http", Host: "dex.test"}, log)
-	revoked := NewRevocations(s, time.Hour, now)
-	r.code = &codeGrant{codes: r.codes, families: r.families, offline: r.offline, connectors: connectors, revoked: revoked, log: log}
+	revoked := token.NewRevocations(s, time.Hour, now)
+	r.code = &codeGrant{beginner: beginner{r.families, r.offline}, codes: r.codes, connectors: connectors, revoked: revoked, log: log}
 	r.refresh = &refreshGrant{families: r.families, offline: r.offline, connectors: connectors, revoked: revoked, log: log}
 	return r
 }
@@ -69,9 +70,9 @@ func TestLoginsOfAUserShareARotatingSource(t *testing.T) {
 			tokens = append(tokens, r.must(r.redeem(r.issue("first"))))
 		}
 		var all sync.WaitGroup
-		for _, token := range tokens {
+		for _, tok := range tokens {
 			all.Go(func() {
-				if _, err := r.renew(token); err != nil {
+				if _, err := r.renew(tok); err != nil {
 					t.Error(err)
 				}
 			})
@@ -90,40 +91,40 @@ func TestReplicasShareARotatingSource(t *testing.T) {
 		s, src := memory.New(), &rotating{current: "first"}
 		r := askRotating(s, src)
 		r.t = t
-		token := r.must(r.redeem(r.issue("first")))
+		tok := r.must(r.redeem(r.issue("first")))
 		src.during = sync.OnceFunc(func() { // the other one
 			src.mu.Lock()
 			src.current = "second"
 			src.mu.Unlock()
-			if err := r.offline.keep(t.Context(), "u", "src", []byte("second"), nil); err != nil {
+			if err := r.offline.Keep(t.Context(), "u", "src", []byte("second"), nil); err != nil {
 				t.Error(err)
 			}
 		})
-		if _, err := r.renew(token); err != nil {
+		if _, err := r.renew(tok); err != nil {
 			t.Error(err)
 		}
 		r.wantData(src.current)
 
 		src.current = "changed behind our back"
-		token, err := r.renew(r.must(r.redeem(r.issue(""))))
-		r.wantRefused("a token that the source refuses for good", token, err)
+		tok, err := r.renew(r.must(r.redeem(r.issue(""))))
+		r.wantRefused("a token that the source refuses for good", tok, err)
 	})
 }
 
 // What the source gave in place of what it had given before is kept, whatever fails after that.
 func TestReplacedDataSurvivesAFailure(t *testing.T) {
 	src := same()
-	r := newReplica(t, memory.New(), Policy{Rotate: true}, 0, src)
-	token := r.must(r.redeem(r.issue("first")))
+	r := newReplica(t, memory.New(), token.Policy{Rotate: true}, 0, src)
+	tok := r.must(r.redeem(r.issue("first")))
 	src.refresh = func() (connector.Identity, error) {
 		return connector.Identity{Data: []byte("second")}, errors.New("userinfo is down")
 	}
-	if got, err := r.renew(token); err == nil {
+	if got, err := r.renew(tok); err == nil {
 		t.Errorf("got %q", got)
 	}
 	r.wantData("second")
 	src.refresh = func() (connector.Identity, error) { return connector.Identity{}, errors.New("all is down") }
-	if got, err := r.renew(token); err == nil {
+	if got, err := r.renew(tok); err == nil {
 		t.Errorf("got %q", got)
 	}
 	r.wantData("second")
@@ -132,12 +133,12 @@ func TestReplacedDataSurvivesAFailure(t *testing.T) {
 // A connector that could tell who users are and can't any more vouches for nobody.
 func TestConnectorThatNoLongerRefreshes(t *testing.T) {
 	s := memory.New()
-	r := newReplica(t, s, Policy{Rotate: true}, 0, same())
-	token := r.must(r.redeem(r.issue("data")))
-	later := newReplica(t, s, Policy{Rotate: true}, 0, same())
+	r := newReplica(t, s, token.Policy{Rotate: true}, 0, same())
+	tok := r.must(r.redeem(r.issue("data")))
+	later := newReplica(t, s, token.Policy{Rotate: true}, 0, same())
 	later.refresh.connectors = federation.NewRegistry([]*federation.Definition{{ID: "src", Config: silent{}}}, s,
 		&url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.DiscardHandler))
-	got, err := later.renew(token)
+	got, err := later.renew(tok)
 	later.wantRefused("after the change", got, err)
 }
 

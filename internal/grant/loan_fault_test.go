@@ -1,4 +1,4 @@
-package token
+package grant
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"dex/internal/federation"
 	"dex/internal/oauth"
 	"dex/internal/store/memory"
+	"dex/internal/token"
 )
 
 // A strict source ends the session when a refresh token comes twice, as Keycloak does with "Revoke Refresh Token".
@@ -49,7 +50,7 @@ func (s *strict) Refresh(_ context.Context, _ connector.Scopes, id connector.Ide
 var _ = faulttest.Add("K2", func(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, src := memory.New(), &strict{current: "first"}
-		p := Policy{Rotate: true}
+		p := token.Policy{Rotate: true}
 		var replicas []*replica
 		for range 2 {
 			r := newReplica(t, s, p, 0, same())
@@ -77,7 +78,7 @@ var _ = faulttest.Add("K2", func(t *testing.T) {
 			both.Wait()
 		}
 		// One that dies with the data costs the others a while.
-		if _, err := replicas[0].offline.borrow(t.Context(), "u", "src"); err != nil {
+		if _, err := replicas[0].offline.Borrow(t.Context(), "u", "src"); err != nil {
 			t.Fatal(err)
 		}
 		begun := time.Now()
@@ -90,13 +91,13 @@ var _ = faulttest.Add("K2", func(t *testing.T) {
 // A connector that panicked at a refresh ended the whole server, and not only the request.
 var _ = faulttest.Add("A-refresh-panic", func(t *testing.T) {
 	src := same()
-	r := newReplica(t, memory.New(), Policy{Rotate: true}, 0, src)
-	token := r.must(r.redeem(r.issue("data")))
+	r := newReplica(t, memory.New(), token.Policy{Rotate: true}, 0, src)
+	tok := r.must(r.redeem(r.issue("data")))
 	src.refresh = func() (connector.Identity, error) { panic("a bug") }
 	var refused *oauth.Error
-	if got, err := r.renew(token); got != "" || err == nil || errors.As(err, &refused) {
+	if got, err := r.renew(tok); got != "" || err == nil || errors.As(err, &refused) {
 		t.Errorf("got token %q and error %v, want a failure of our own", got, err)
 	}
 	src.refresh = same().refresh
-	r.must(r.renew(token))
+	r.must(r.renew(tok))
 })

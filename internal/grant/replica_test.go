@@ -1,10 +1,11 @@
-package token
+package grant
 
 import (
 	"context"
 	"errors"
 	"log/slog"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"dex/internal/pkce"
 	"dex/internal/store"
 	"dex/internal/store/memory"
+	"dex/internal/token"
 )
 
 // A source is a connector that does at a refresh what the test says.
@@ -32,27 +34,28 @@ func (s *source) Refresh(context.Context, connector.Scopes, connector.Identity) 
 // A replica is what the grants of one process are made of.
 type replica struct {
 	t        *testing.T
+	store    store.Store
 	clock    time.Time
 	answers  *answer.Ledger
 	untold   bool // the others are told nothing
-	codes    *Codes
-	families *Families
-	offline  *OfflineSessions
+	codes    *token.Codes
+	families *token.Families
+	offline  *token.OfflineSessions
 	code     *codeGrant
 	refresh  *refreshGrant
 }
 
-func newReplica(t *testing.T, s store.Store, p Policy, reuse time.Duration, src *source) *replica {
+func newReplica(t *testing.T, s store.Store, p token.Policy, reuse time.Duration, src *source) *replica {
 	t.Helper()
-	r := &replica{t: t, clock: time.Now()}
+	r := &replica{t: t, store: s, clock: time.Now()}
 	now, log := func() time.Time { return r.clock }, slog.New(slog.DiscardHandler)
 	connectors := federation.NewRegistry([]*federation.Definition{{ID: "src", Config: src}}, s, &url.URL{Scheme: "http", Host: "dex.test"}, log)
 	r.answers = newAnswers(s, now)
-	r.codes, r.families = NewCodes(s, time.Minute, reuse, r.answers, now), NewFamilies(s, p, r.answers, now, log)
-	r.offline = NewOfflineSessions(s, p, now)
-	revoked := NewRevocations(s, time.Hour, now)
+	r.codes, r.families = token.NewCodes(s, time.Minute, reuse, r.answers, now), token.NewFamilies(s, p, r.answers, now, log)
+	r.offline = token.NewOfflineSessions(s, p, now)
+	revoked := token.NewRevocations(s, time.Hour, now)
 	r.code = &codeGrant{
-		codes: r.codes, families: r.families, offline: r.offline, connectors: connectors, revoked: revoked, log: log,
+		beginner: beginner{r.families, r.offline}, codes: r.codes, connectors: connectors, revoked: revoked, log: log,
 	}
 	r.refresh = &refreshGrant{families: r.families, offline: r.offline, connectors: connectors, revoked: revoked, log: log}
 	return r
@@ -73,8 +76,8 @@ func tellAll(t *testing.T, l *answer.Ledger) {
 
 func (r *replica) issue(data string) string {
 	r.t.Helper()
-	secret := NewCode()
-	err := r.codes.Issue(r.t.Context(), secret, Authorization{
+	secret := token.NewCode()
+	err := r.codes.Issue(r.t.Context(), secret, token.Authorization{
 		ClientID: "app", ConnectorID: "src", Identity: connector.Identity{UserID: "u", Data: []byte(data)},
 		Scopes: []string{oauth.ScopeOfflineAccess},
 	}, "http://app.test/", pkce.Challenge{})
@@ -94,7 +97,7 @@ func (r *replica) use(ctx context.Context, g grant, f oauth.Form) (string, error
 	if !r.untold {
 		defer tellAll(r.t, r.answers)
 	}
-	return granted.commit(ctx)
+	return granted.end(ctx)
 }
 
 func (r *replica) redeem(secret string) (string, error) {
@@ -102,33 +105,51 @@ func (r *replica) redeem(secret string) (string, error) {
 	return r.use(r.t.Context(), r.code, oauth.Form{"code": {secret}, "redirect_uri": {"http://app.test/"}})
 }
 
-func (r *replica) renew(token string) (string, error) {
+func (r *replica) renew(tok string) (string, error) {
 	r.t.Helper()
-	return r.use(r.t.Context(), r.refresh, oauth.Form{"refresh_token": {token}})
+	return r.use(r.t.Context(), r.refresh, oauth.Form{"refresh_token": {tok}})
 }
 
 // must is for what has to succeed.
-func (r *replica) must(token string, err error) string {
+func (r *replica) must(tok string, err error) string {
 	r.t.Helper()
-	if err != nil || token == "" {
-		r.t.Fatalf("got token %q and error %v", token, err)
+	if err != nil || tok == "" {
+		r.t.Fatalf("got token %q and error %v", tok, err)
 	}
-	return token
+	return tok
 }
 
-func (r *replica) wantRefused(what, token string, err error) {
+func (r *replica) wantRefused(what, tok string, err error) {
 	r.t.Helper()
 	var refused *oauth.Error
-	if token != "" || !errors.As(err, &refused) || refused.Code != oauth.InvalidGrant {
-		r.t.Errorf("%s: got token %q and error %v, want invalid_grant", what, token, err)
+	if tok != "" || !errors.As(err, &refused) || refused.Code != oauth.InvalidGrant {
+		r.t.Errorf("%s: got token %q and error %v, want invalid_grant", what, tok, err)
 	}
 }
 
 func (r *replica) wantData(want string) {
 	r.t.Helper()
-	data, err := r.offline.data(r.t.Context(), "u", "src")
+	data, err := r.offline.Data(r.t.Context(), "u", "src")
 	if err != nil || string(data) != want {
 		r.t.Errorf("the connector's data is %q, error %v, want %q", data, err, want)
+	}
+}
+
+// record returns the only record of a kind.
+func (r *replica) record(kind string) store.Record {
+	r.t.Helper()
+	records, err := r.store.List(r.t.Context(), kind, store.Query{})
+	if err != nil || len(records) != 1 {
+		r.t.Fatalf("got %d records of the kind %s and error %v", len(records), kind, err)
+	}
+	return records[0]
+}
+
+// wantRevoked reports that the tokens of the only login were not revoked.
+func (r *replica) wantRevoked() {
+	r.t.Helper()
+	if data := string(r.record("revoked").Data); !strings.Contains(data, `"all":true`) {
+		r.t.Errorf("of the login is revoked: %s", data)
 	}
 }
 
@@ -141,19 +162,19 @@ func same() *source {
 func TestCodeOfALoginThatHasExpired(t *testing.T) {
 	var r *replica
 	s := memory.New(memory.WithClock(func() time.Time { return r.clock }))
-	r = newReplica(t, s, Policy{Rotate: true, AbsoluteLifetime: 10 * time.Second}, 0, same())
+	r = newReplica(t, s, token.Policy{Rotate: true, AbsoluteLifetime: 10 * time.Second}, 0, same())
 	secret := r.issue("")
-	token := r.must(r.redeem(secret))
+	tok := r.must(r.redeem(secret))
 	r.clock = r.clock.Add(30 * time.Second)
 	again, err := r.redeem(secret)
 	r.wantRefused("the code for the second time", again, err)
-	again, err = r.renew(token)
+	again, err = r.renew(tok)
 	r.wantRefused("the token that has expired", again, err)
 }
 
 // A code that comes again must not put the data of its login in the place of newer data, which others go on with.
 func TestReplayedCodeLeavesTheConnectorsDataAlone(t *testing.T) {
-	r := newReplica(t, memory.New(), Policy{Rotate: true}, 0, &source{refresh: func() (connector.Identity, error) {
+	r := newReplica(t, memory.New(), token.Policy{Rotate: true}, 0, &source{refresh: func() (connector.Identity, error) {
 		return connector.Identity{UserID: "u", Data: []byte("third")}, nil
 	}})
 	first, second := r.issue("first"), r.issue("second")
@@ -172,16 +193,16 @@ func TestReplayedCodeLeavesTheConnectorsDataAlone(t *testing.T) {
 // Who hangs up while the source answers does not lose what it gave: it may not take again what it gave before.
 func TestDataOfARefreshIsKeptWhenTheClientHangsUp(t *testing.T) {
 	asked, answer := make(chan struct{}), make(chan struct{})
-	r := newReplica(t, memory.New(), Policy{Rotate: true}, 0, &source{refresh: func() (connector.Identity, error) {
+	r := newReplica(t, memory.New(), token.Policy{Rotate: true}, 0, &source{refresh: func() (connector.Identity, error) {
 		close(asked)
 		<-answer
 		return connector.Identity{UserID: "u", Data: []byte("new")}, nil
 	}})
-	token := r.must(r.redeem(r.issue("old")))
+	tok := r.must(r.redeem(r.issue("old")))
 	ctx, hangUp := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		_, err := r.use(ctx, r.refresh, oauth.Form{"refresh_token": {token}})
+		_, err := r.use(ctx, r.refresh, oauth.Form{"refresh_token": {tok}})
 		done <- err
 	}()
 	<-asked
@@ -191,8 +212,7 @@ func TestDataOfARefreshIsKeptWhenTheClientHangsUp(t *testing.T) {
 	}
 	close(answer)
 	// The flight of the question ends when the data is there.
-	id, _ := decodeRefreshToken(token)
-	<-r.refresh.asking.DoChan(id+"/0", func() (any, error) { return nil, nil })
+	<-r.refresh.asking.DoChan(r.record("refresh").Key+"/0", func() (any, error) { return nil, nil })
 	r.wantData("new")
 }
 
@@ -202,12 +222,12 @@ func TestClocksThatDiffer(t *testing.T) {
 	for _, interval := range []time.Duration{0, 3 * time.Second} {
 		for _, ahead := range []time.Duration{-store.ClockSkew, -time.Second, time.Second, store.ClockSkew - time.Second} {
 			s := memory.New()
-			p := Policy{Rotate: true, ReuseInterval: interval}
+			p := token.Policy{Rotate: true, ReuseInterval: interval}
 			here, there := newReplica(t, s, p, 0, same()), newReplica(t, s, p, 0, same())
 			there.clock = here.clock.Add(ahead)
-			token := here.must(here.redeem(here.issue("")))
-			next := here.must(here.renew(token))
-			again, err := there.renew(token)
+			tok := here.must(here.redeem(here.issue("")))
+			next := here.must(here.renew(tok))
+			again, err := there.renew(tok)
 			if interval == 0 {
 				there.wantRefused("the token for the second time", again, err)
 			} else if again != next || err != nil {
@@ -225,11 +245,11 @@ func TestClocksThatDiffer(t *testing.T) {
 
 // By the clock that the token was rotated by, the reuse interval is what it says.
 func TestReuseIsSeenAtOnceWhereTheTokenWasRotated(t *testing.T) {
-	r := newReplica(t, memory.New(), Policy{Rotate: true, ReuseInterval: time.Second}, 0, same())
-	token := r.must(r.redeem(r.issue("")))
-	next := r.must(r.renew(token))
+	r := newReplica(t, memory.New(), token.Policy{Rotate: true, ReuseInterval: time.Second}, 0, same())
+	tok := r.must(r.redeem(r.issue("")))
+	next := r.must(r.renew(tok))
 	r.clock = r.clock.Add(time.Second + time.Millisecond)
-	again, err := r.renew(token)
+	again, err := r.renew(tok)
 	r.wantRefused("the token before", again, err)
 	again, err = r.renew(next)
 	r.wantRefused("the token of the login that has ended", again, err)
@@ -248,15 +268,15 @@ func TestCodeRepeatedALittleTooLate(t *testing.T) {
 		"long after its end":       {0, time.Minute + time.Second, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newReplica(t, memory.New(), Policy{Rotate: true}, reuse, same())
+			r := newReplica(t, memory.New(), token.Policy{Rotate: true}, reuse, same())
 			begin := r.clock
 			secret := r.issue("")
 			r.clock = begin.Add(c.used)
-			token := r.must(r.redeem(secret))
+			tok := r.must(r.redeem(secret))
 			r.clock = begin.Add(c.repeated)
 			again, err := r.redeem(secret)
 			r.wantRefused("the code for the second time", again, err)
-			if again, err = r.renew(token); c.ends {
+			if again, err = r.renew(tok); c.ends {
 				r.wantRefused("the token of the login that has ended", again, err)
 			} else {
 				r.must(again, err)
@@ -269,7 +289,7 @@ func TestCodeRepeatedALittleTooLate(t *testing.T) {
 func TestCodeOfAnotherClient(t *testing.T) {
 	for _, reuse := range []time.Duration{0, 5 * time.Second} {
 		s := memory.New()
-		here, there := newReplica(t, s, Policy{Rotate: true}, reuse, same()), newReplica(t, s, Policy{Rotate: true}, reuse, same())
+		here, there := newReplica(t, s, token.Policy{Rotate: true}, reuse, same()), newReplica(t, s, token.Policy{Rotate: true}, reuse, same())
 		secret := here.issue("")
 		for _, r := range []*replica{here, there} {
 			_, err := r.code.verify(t.Context(), &request{
@@ -277,12 +297,12 @@ func TestCodeOfAnotherClient(t *testing.T) {
 			})
 			r.wantRefused("another client", "", err)
 		}
-		token := there.must(there.redeem(secret)) // and that did no harm
+		tok := there.must(there.redeem(secret)) // and that did no harm
 		_, err := here.refresh.verify(t.Context(), &request{
-			form: oauth.Form{"refresh_token": {token}}, client: &client.Client{ID: "thief"},
+			form: oauth.Form{"refresh_token": {tok}}, client: &client.Client{ID: "thief"},
 		})
 		here.wantRefused("another client's refresh token", "", err)
-		here.must(here.renew(token))
+		here.must(here.renew(tok))
 
 		secret = here.issue("")
 		_, err = there.use(t.Context(), there.code, oauth.Form{"code": {secret}, "redirect_uri": {"http://evil.test/"}})

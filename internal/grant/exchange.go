@@ -1,4 +1,4 @@
-package token
+package grant
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"dex/internal/id"
 	"dex/internal/oauth"
 	"dex/internal/policy"
+	"dex/internal/token"
 )
 
 // exchangeGrant gives tokens of ours for those of an identity source (RFC 8693).
@@ -42,16 +43,16 @@ func (g *exchangeGrant) verify(ctx context.Context, r *request) (*granted, error
 	if err := g.policy.Connector(r.client, source.Definition, oauth.GrantTokenExchange); err != nil {
 		return nil, err
 	}
-	a := Authorization{ClientID: r.client.ID, ConnectorID: source.ID, Scopes: scopes, GrantID: id.New()}
+	a := token.Authorization{ClientID: r.client.ID, ConnectorID: source.ID, Scopes: scopes, GrantID: id.New()}
 	subject.AnyAudience = g.anyAudience
-	a.Identity, err = exchanger.TokenIdentity(ctx, a.connectorScopes(), subject)
+	a.Identity, err = exchanger.TokenIdentity(ctx, connector.ScopesOf(a.Scopes), subject)
 	if err = g.connectors.Ended(ctx, source.ID, federation.Exchange, err); err != nil {
 		return nil, sourceFailed(err)
 	}
 	return &granted{
 		Authorization: a,
-		connector:     source.Definition,
-		wanted:        Wanted{Access: requested == oauth.TokenTypeAccess, ID: requested == oauth.TokenTypeID},
+		source:        source,
+		wanted:        token.Wanted{Access: requested == oauth.TokenTypeAccess, ID: requested == oauth.TokenTypeID},
 		issued:        requested,
 	}, nil
 }

@@ -1,0 +1,9 @@
+package grant_test
+
+import (
+	"testing"
+
+	"dex/internal/faulttest"
+)
+
+func TestFault(t *testing.T) { faulttest.Run(t) }
