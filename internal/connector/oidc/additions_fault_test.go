@@ -10,6 +10,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"dex/internal/connector"
+	"dex/internal/connector/connectortest"
 	"dex/internal/faulttest"
 )
 
@@ -39,7 +40,7 @@ func (s *sensitive) signInAt(p *provider, c connection) error {
 		if err != nil {
 			return err
 		}
-		p.nonce = u.Query().Get("nonce")
+		p.Nonce = u.Query().Get("nonce")
 		answer := url.Values{"code": {"x"}}
 		name, value, _ := strings.Cut(s.refuses, "=")
 		if asked := u.Query().Get(name); asked != "" && strings.Contains(asked, value) {
@@ -58,21 +59,21 @@ func (s *sensitive) signInAt(p *provider, c connection) error {
 // Checks that upstream has not could not be switched off: each has a switch, and a provider here that needs it.
 var _ = faulttest.Add("additions", func(t *testing.T) {
 	providers := map[string]sensitive{
-		"nonce": {trips: func(p *provider) { p.idToken = object{"nonce": nil} }},
+		"nonce": {trips: func(p *provider) { p.IDToken = object{"nonce": nil} }},
 		"at_hash": {trips: func(p *provider) {
-			p.idToken = object{"at_hash": "AAAA"}
+			p.IDToken = object{"at_hash": "AAAA"}
 		}},
-		"iss": {trips: func(p *provider) { p.discovery = object{"authorization_response_iss_parameter_supported": true} }},
-		"iat": {trips: func(p *provider) { p.idToken = object{"iat": nil} }},
+		"iss": {trips: func(p *provider) { p.Discovery = object{"authorization_response_iss_parameter_supported": true} }},
+		"iat": {trips: func(p *provider) { p.IDToken = object{"iat": nil} }},
 		"key use": {trips: func(p *provider) {
-			p.keys = []any{jose.JSONWebKey{Key: signingKey().Public(), KeyID: "1", Use: "enc"}}
+			p.Keys = []any{jose.JSONWebKey{Key: connectortest.SigningKey().Public(), KeyID: "1", Use: "enc"}}
 		}},
 		"PKCE": {refuses: "code_challenge", trips: func(p *provider) {
-			p.discovery = object{"code_challenge_methods_supported": []string{"S256"}}
+			p.Discovery = object{"code_challenge_methods_supported": []string{"S256"}}
 		}},
 		"second try": {trips: func(p *provider) {
 			used := false
-			p.token = func(w http.ResponseWriter, r *http.Request) bool {
+			p.Token = func(w http.ResponseWriter, r *http.Request) bool {
 				if _, _, basic := r.BasicAuth(); basic || used {
 					used = true
 					http.Error(w, `{"error": "invalid_grant"}`, http.StatusBadRequest)
@@ -83,7 +84,7 @@ var _ = faulttest.Add("additions", func(t *testing.T) {
 		}},
 		"wishes": {elsewhere: true},
 		"pushed requests": {trips: func(p *provider) {
-			p.discovery = object{"require_pushed_authorization_requests": true, "pushed_authorization_request_endpoint": p.URL + "/nothing"}
+			p.Discovery = object{"require_pushed_authorization_requests": true, "pushed_authorization_request_endpoint": p.URL + "/nothing"}
 		}},
 		"without offline_access": {
 			refuses: "scope=offline_access", recovers: true, elsewhere: true, trips: func(*provider) {},

@@ -106,7 +106,7 @@ func TestRequestToTheProvider(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProvider(t)
-			p.discovery = c.discovery
+			p.Discovery = c.discovery
 			got, _ := p.begin(p.open(c.settings), c.request)
 			for key, want := range c.want {
 				if got.Get(key) != want {
@@ -142,11 +142,11 @@ func TestCodeIsBoundToUs(t *testing.T) {
 		if _, err := p.back(c, data, url.Values{"code": {"the code"}}); err != nil {
 			t.Fatal(err)
 		}
-		if got := p.form.Get("code_verifier"); len(got) != 43 || expected(got) != sent.Get("code_challenge") {
+		if got := p.Form.Get("code_verifier"); len(got) != 43 || expected(got) != sent.Get("code_challenge") {
 			t.Errorf("%s: verifier %q, challenge %q", method, got, sent.Get("code_challenge"))
 		}
-		if p.form.Get("code") != "the code" || p.form.Get("redirect_uri") != callbackURL {
-			t.Errorf("the token request is %v", p.form)
+		if p.Form.Get("code") != "the code" || p.Form.Get("redirect_uri") != callbackURL {
+			t.Errorf("the token request is %v", p.Form)
 		}
 	}
 }
@@ -167,7 +167,7 @@ func TestAnswersOfTheProvider(t *testing.T) {
 		"promised, missing": {url.Values{"code": {"x"}}, object{"authorization_response_iss_parameter_supported": true}, false, false},
 	} {
 		p := newProvider(t)
-		p.discovery = c.discovery
+		p.Discovery = c.discovery
 		conn := p.open(nil)
 		_, data := p.begin(conn, connector.LoginRequest{})
 		_, err := p.back(conn, data, c.answer)
@@ -214,12 +214,12 @@ func TestTokensThatAreRefused(t *testing.T) {
 		"no ID token":          {answer: object{"id_token": nil}},
 		"no access token":      {answer: object{"access_token": nil}},
 		"no subject":           {idToken: object{"sub": nil}},
-		"symmetric":            {setup: func(p *provider) { p.alg = jose.HS256 }},
-		"unknown key":          {setup: func(p *provider) { p.kid = "2" }},
+		"symmetric":            {setup: func(p *provider) { p.Algorithm = jose.HS256 }},
+		"unknown key":          {setup: func(p *provider) { p.KeyID = "2" }},
 		"ACR":                  {settings: object{"acrValues": []string{"gold"}, "verifyACR": true}, idToken: object{"acr": "tin"}},
 		"ACR as wanted":        {settings: object{"acrValues": []string{"gold"}, "verifyACR": true}, idToken: object{"acr": "gold"}, fine: true},
-		"userinfo of another":  {settings: object{"getUserInfo": true}, setup: func(p *provider) { p.userInfo = object{"sub": "sub-2"} }},
-		"userinfo of the same": {settings: object{"getUserInfo": true}, setup: func(p *provider) { p.userInfo = object{"sub": "sub-1"} }, fine: true},
+		"userinfo of another":  {settings: object{"getUserInfo": true}, setup: func(p *provider) { p.UserInfo = object{"sub": "sub-2"} }},
+		"userinfo of the same": {settings: object{"getUserInfo": true}, setup: func(p *provider) { p.UserInfo = object{"sub": "sub-1"} }, fine: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProvider(t)
@@ -227,7 +227,7 @@ func TestTokensThatAreRefused(t *testing.T) {
 			if name == "its access token" {
 				c.idToken["at_hash"] = base64.RawURLEncoding.EncodeToString(sum[:16])
 			}
-			p.idToken, p.answer = c.idToken, c.answer
+			p.IDToken, p.Answer = c.idToken, c.answer
 			if c.setup != nil {
 				c.setup(p)
 			}
@@ -276,7 +276,7 @@ func TestWhoWeAre(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProvider(t)
-			p.discovery, p.refuse = c.discovery, c.refuse
+			p.Discovery, p.Refuse = c.discovery, c.refuse
 			conn := p.open(c.settings)
 			for range 2 {
 				if _, err := p.signIn(conn); (err != nil) != (name == "all are refused") {
@@ -284,16 +284,16 @@ func TestWhoWeAre(t *testing.T) {
 				}
 			}
 			basic := ""
-			if p.user != nil {
-				basic, _ = p.user.Password()
+			if p.User != nil {
+				basic, _ = p.User.Password()
 			}
-			if basic != c.basic || p.form.Get("client_secret") != c.body || p.asked["/token"] != c.asked {
-				t.Errorf("header %q, body %q, asked %d times", basic, p.form.Get("client_secret"), p.asked["/token"])
+			if basic != c.basic || p.Form.Get("client_secret") != c.body || p.Asked["/token"] != c.asked {
+				t.Errorf("header %q, body %q, asked %d times", basic, p.Form.Get("client_secret"), p.Asked["/token"])
 			}
 			if name != "signed by a key" {
 				return
 			}
-			signed, err := jose.ParseSignedCompact(p.form.Get("client_assertion"), []jose.SignatureAlgorithm{jose.ES256})
+			signed, err := jose.ParseSignedCompact(p.Form.Get("client_assertion"), []jose.SignatureAlgorithm{jose.ES256})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -306,7 +306,7 @@ func TestWhoWeAre(t *testing.T) {
 
 func TestProviderThatIsDown(t *testing.T) {
 	p := newProvider(t)
-	p.down = true
+	p.Down = true
 	c := p.open(nil)
 	if err := c.Probe(t.Context()); err == nil {
 		t.Error("a provider that is down seems fine")
@@ -314,21 +314,21 @@ func TestProviderThatIsDown(t *testing.T) {
 	if _, err := c.Begin(t.Context(), connector.LoginRequest{CallbackURL: callbackURL}); err == nil {
 		t.Error("a login begins")
 	}
-	if n := p.asked["/.well-known/openid-configuration"]; n != 1 {
+	if n := p.Asked["/.well-known/openid-configuration"]; n != 1 {
 		t.Errorf("asked %d times, want once: the failure is remembered for a moment", n)
 	}
-	p.mu.Lock()
-	p.down = false
-	p.mu.Unlock()
+	p.Mu.Lock()
+	p.Down = false
+	p.Mu.Unlock()
 	if err := c.Probe(t.Context()); err != nil {
 		t.Errorf("it does not recover: %v", err)
 	}
 	if _, err := p.signIn(c); err != nil {
 		t.Error(err)
 	}
-	p.mu.Lock()
-	p.down = true
-	p.mu.Unlock()
+	p.Mu.Lock()
+	p.Down = true
+	p.Mu.Unlock()
 	if err := c.Probe(t.Context()); err == nil {
 		t.Error("a provider that went down seems fine")
 	}
@@ -339,7 +339,7 @@ func TestProviderThatIsDown(t *testing.T) {
 
 func TestAnotherIssuer(t *testing.T) {
 	p := newProvider(t)
-	p.discovery = object{"issuer": p.URL + "/"}
+	p.Discovery = object{"issuer": p.URL + "/"}
 	if err := p.open(nil).Probe(t.Context()); err == nil || !strings.Contains(err.Error(), "issuerAlias") {
 		t.Errorf("got %v", err)
 	}
@@ -363,8 +363,8 @@ func TestKeysAreFetchedSparingly(t *testing.T) {
 	if _, err := p.signIn(c); err != nil {
 		t.Fatal(err)
 	}
-	p.kid = "invented"
-	token := p.sign(nil)
+	p.KeyID = "invented"
+	token := p.Sign(nil)
 	var all sync.WaitGroup
 	for range 100 {
 		all.Go(func() {
@@ -375,7 +375,7 @@ func TestKeysAreFetchedSparingly(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n := p.asked["/keys"]; n > 10 {
+	if n := p.Asked["/keys"]; n > 10 {
 		t.Errorf("keys were fetched %d times", n)
 	}
 }
@@ -386,7 +386,7 @@ func TestLogout(t *testing.T) {
 	if to, err := p.open(nil).LogoutURL(t.Context(), r); err != nil || to.URL != "" {
 		t.Errorf("without an endpoint: %v, %v", to, err)
 	}
-	p.discovery = object{"end_session_endpoint": p.URL + "/end?x=1"}
+	p.Discovery = object{"end_session_endpoint": p.URL + "/end?x=1"}
 	c := p.open(nil)
 	to, err := c.LogoutURL(t.Context(), r)
 	if err != nil {
@@ -402,7 +402,7 @@ func TestLogout(t *testing.T) {
 			t.Errorf("state %s: %v", state, err)
 		}
 	}
-	p.discovery = object{"end_session_endpoint": "javascript:alert(1)"}
+	p.Discovery = object{"end_session_endpoint": "javascript:alert(1)"}
 	if to, err := p.open(nil).LogoutURL(t.Context(), r); err != nil || to.URL != "" {
 		t.Errorf("an address that is a script is taken: %v, %v", to, err)
 	}

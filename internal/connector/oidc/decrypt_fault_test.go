@@ -18,6 +18,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"dex/internal/connector"
+	"dex/internal/connector/connectortest"
 	"dex/internal/faulttest"
 	"dex/internal/oauth"
 )
@@ -67,8 +68,8 @@ var _ = faulttest.Add("K10", func(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	both := privateKeys(t, another, curve, signingKey())
-	rsa := signingKey().Public()
+	both := privateKeys(t, another, curve, connectortest.SigningKey())
+	rsa := connectortest.SigningKey().Public()
 	for name, c := range map[string]struct {
 		alg   jose.KeyAlgorithm
 		enc   jose.ContentEncryption
@@ -94,10 +95,10 @@ var _ = faulttest.Add("K10", func(t *testing.T) {
 		_, data := p.begin(connection, connector.LoginRequest{})
 		inner := c.inner
 		if inner == "" {
-			inner = p.sign(object{"at_hash": nil})
+			inner = p.Sign(object{"at_hash": nil})
 		}
 		token := encrypt(t, c.alg, c.enc, c.key, inner)
-		p.answer = object{"id_token": token}
+		p.Answer = object{"id_token": token}
 		id, err := p.back(connection, data, map[string][]string{"code": {"c"}})
 		if c.wrong == "" && (err != nil || id.UserID != "sub-1") || c.wrong != "" && (err == nil || !strings.Contains(err.Error(), c.wrong)) {
 			t.Errorf("%s: %+v, %v", name, id, err)
@@ -116,13 +117,13 @@ var _ = faulttest.Add("K10", func(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings := object{"getUserInfo": true, "exchangeAccessTokensBy": "userinfo", "decryptionKey": privateKeys(t, signingKey())}
+	settings := object{"getUserInfo": true, "exchangeAccessTokensBy": "userinfo", "decryptionKey": privateKeys(t, connectortest.SigningKey())}
 	for name, c := range map[string]struct {
 		content string
 		taken   bool
-	}{"signed": {p.sign(said), true}, "not signed": {string(text), true}, "forged": {unsigned(said), false}} {
-		token := encrypt(t, jose.RSA_OAEP_256, jose.A128GCM, signingKey().Public(), c.content)
-		p.info = func(w http.ResponseWriter, _ *http.Request) {
+	}{"signed": {p.Sign(said), true}, "not signed": {string(text), true}, "forged": {unsigned(said), false}} {
+		token := encrypt(t, jose.RSA_OAEP_256, jose.A128GCM, connectortest.SigningKey().Public(), c.content)
+		p.Info = func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/jwt")
 			_, _ = w.Write([]byte(token + "\n"))
 		}

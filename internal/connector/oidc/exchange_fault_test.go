@@ -12,6 +12,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"dex/internal/connector"
+	"dex/internal/connector/connectortest"
 	"dex/internal/faulttest"
 	"dex/internal/oauth"
 )
@@ -42,10 +43,10 @@ func unsigned(claims object) string {
 // An access token that was made for another application was taken where it could not be read here, but by the provider.
 var _ = faulttest.Add("R1", func(t *testing.T) {
 	p := newProvider(t)
-	p.userInfo = object{"sub": "victim", "email": "v@x", "email_verified": true}
+	p.UserInfo = object{"sub": "victim", "email": "v@x", "email_verified": true}
 	settings := object{"getUserInfo": true}
-	foreign := p.sign(object{"aud": "other"})
-	encrypter, err := jose.NewEncrypter(jose.A128GCM, jose.Recipient{Algorithm: jose.RSA_OAEP_256, Key: signingKey().Public()}, nil)
+	foreign := p.Sign(object{"aud": "other"})
+	encrypter, err := jose.NewEncrypter(jose.A128GCM, jose.Recipient{Algorithm: jose.RSA_OAEP_256, Key: connectortest.SigningKey().Public()}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,11 +65,11 @@ var _ = faulttest.Add("R1", func(t *testing.T) {
 		"HS256": unsigned(object{"aud": "other"}), "encrypted": jwe, "no audience": unsigned(object{"sub": "victim"}),
 		"padding": foreign + "=", "no claims": header + ".e30", "nonsense between dots": "a.b.c", "and more of it": "a.b.c.d.e",
 	} {
-		before := p.asked["/userinfo"]
+		before := p.Asked["/userinfo"]
 		if sub, refused := p.exchange(t, settings, oauth.TokenTypeAccess, token); sub != "" || refused == "" {
 			t.Errorf("%s: signs in %q", name, sub)
 		}
-		if p.asked["/userinfo"] != before {
+		if p.Asked["/userinfo"] != before {
 			t.Errorf("%s: the provider is asked", name)
 		}
 	}
@@ -77,7 +78,7 @@ var _ = faulttest.Add("R1", func(t *testing.T) {
 			t.Errorf("%s: refused: %s", name, refused)
 		}
 	}
-	if sub, _ := p.exchange(t, nil, oauth.TokenTypeID, p.sign(object{"nonce": nil})+" "); sub != "" {
+	if sub, _ := p.exchange(t, nil, oauth.TokenTypeID, p.Sign(object{"nonce": nil})+" "); sub != "" {
 		t.Error("an ID token with a blank is taken")
 	}
 	if sub, _ := p.exchange(t, merged(settings, object{"exchangeAccessTokensBy": "signature"}), oauth.TokenTypeAccess, "opaque"); sub != "" {
@@ -95,7 +96,7 @@ var _ = faulttest.Add("R1", func(t *testing.T) {
 		"by request": {knows: object{"aud": "api", "client_id": "dex"}, settings: object{"insecureExchangeByRequester": true}},
 		"listed":     {knows: object{"aud": "api"}, settings: object{"exchangeAudiences": []string{"api"}}},
 	} {
-		p.knows = merged(good, c.knows)
+		p.Knows = merged(good, c.knows)
 		if sub, refused := p.exchange(t, merged(settings, c.settings), oauth.TokenTypeAccess, "opaque"); sub != "u" {
 			t.Errorf("%s: %s", name, refused)
 		}
@@ -105,8 +106,8 @@ var _ = faulttest.Add("R1", func(t *testing.T) {
 		"without a user": {"sub": nil}, "another issuer's": {"iss": "https://evil.test"}, "by request": {"aud": "api", "client_id": "dex"},
 		"a refresh token": {"token_use": "refresh_token"},
 	} {
-		p.knows = merged(good, knows)
-		for _, token := range []string{"opaque", p.sign(nil)} {
+		p.Knows = merged(good, knows)
+		for _, token := range []string{"opaque", p.Sign(nil)} {
 			if sub, _ := p.exchange(t, settings, oauth.TokenTypeAccess, token); sub != "" {
 				t.Errorf("%s: signs in %q", name, sub)
 			}
@@ -133,10 +134,10 @@ var _ = faulttest.Add("R1", func(t *testing.T) {
 // Every API that got an access token could sign in here as its user, as it was taken for whoever had asked for it.
 var _ = faulttest.Add("R14", func(t *testing.T) {
 	p := newProvider(t)
-	p.userInfo = object{"sub": "u", "email": "v@x", "email_verified": true}
+	p.UserInfo = object{"sub": "u", "email": "v@x", "email_verified": true}
 	for _, settings := range []object{{}, {"getUserInfo": true}} {
 		for _, party := range []string{"azp", "client_id"} {
-			token := p.sign(object{"aud": "api", party: "dex"})
+			token := p.Sign(object{"aud": "api", party: "dex"})
 			if _, refused := p.exchange(t, settings, oauth.TokenTypeAccess, token); !strings.Contains(refused, "insecureExchangeByRequester") {
 				t.Errorf("by %s: %q", party, refused)
 			}
@@ -173,15 +174,15 @@ var _ = faulttest.Add("R17", func(t *testing.T) {
 	} {
 		for _, getUserInfo := range []bool{false, true} {
 			p := newProvider(t)
-			p.typ, p.userInfo = c.typ, object{"sub": "u", "email": "v@x", "email_verified": true}
+			p.TokenType, p.UserInfo = c.typ, object{"sub": "u", "email": "v@x", "email_verified": true}
 			for _, kind := range []string{oauth.TokenTypeID, oauth.TokenTypeAccess} {
 				wantRefused := strings.Contains(strings.Join(c.kinds, " "), kind)
-				sub, refused := p.exchange(t, object{"getUserInfo": getUserInfo}, kind, p.sign(merged(object{"nonce": nil}, c.claims)))
+				sub, refused := p.exchange(t, object{"getUserInfo": getUserInfo}, kind, p.Sign(merged(object{"nonce": nil}, c.claims)))
 				if (sub == "") != wantRefused {
 					t.Errorf("%s as %s: %q, %q", name, kind, sub, refused)
 				}
 			}
-			p.idToken = c.claims
+			p.IDToken = c.claims
 			if _, err := p.signIn(p.open(nil)); (err != nil) != (c.kinds != nil) {
 				t.Errorf("%s at a login: %v", name, err)
 			}
@@ -203,11 +204,11 @@ var _ = faulttest.Add("R18", func(t *testing.T) {
 		"no text, at the login":  {object{"aud": []string{"dex", "other"}, "azp": []string{"other"}}, false, false},
 		"listed for an exchange": {object{"aud": []string{"dex", "friend"}, "azp": "friend"}, true, false},
 	} {
-		sub, refused := p.exchange(t, object{"exchangeAudiences": []string{"friend"}}, oauth.TokenTypeID, p.sign(merged(c.claims, object{"nonce": nil})))
+		sub, refused := p.exchange(t, object{"exchangeAudiences": []string{"friend"}}, oauth.TokenTypeID, p.Sign(merged(c.claims, object{"nonce": nil})))
 		if (sub != "") != c.exchange {
 			t.Errorf("%s: exchange: %q %q", name, sub, refused)
 		}
-		p.idToken = maps.Clone(c.claims)
+		p.IDToken = maps.Clone(c.claims)
 		if _, err := p.signIn(p.open(nil)); (err == nil) != c.login {
 			t.Errorf("%s: login: %v", name, err)
 		}
@@ -228,7 +229,7 @@ var _ = faulttest.Add("K9", func(t *testing.T) {
 		"unauthorized": {401, `Bearer error="invalid_token"`, "", "it may have expired"},
 	} {
 		p := newProvider(t)
-		p.info = func(w http.ResponseWriter, _ *http.Request) {
+		p.Info = func(w http.ResponseWriter, _ *http.Request) {
 			if c.challenge != "" {
 				w.Header().Set("WWW-Authenticate", c.challenge)
 			}

@@ -41,7 +41,7 @@ var _ = faulttest.Add("C-08", func(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.token = func(w http.ResponseWriter, _ *http.Request) bool {
+		p.Token = func(w http.ResponseWriter, _ *http.Request) bool {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(c.status)
 			_, _ = w.Write([]byte(`{"error": "` + c.code + `", "error_description": "` + c.about + `"}`))
@@ -62,32 +62,32 @@ var _ = faulttest.Add("C-14", func(t *testing.T) {
 		"named":    {"userNameKey": "nick"},
 	} {
 		p := newProvider(t)
-		p.idToken = object{"mail": "jane@example.com", "nick": "Jane"}
+		p.IDToken = object{"mail": "jane@example.com", "nick": "Jane"}
 		c := p.open(settings)
 		last, err := p.signIn(c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.nonce = ""
-		p.idToken = object{"email": nil, "email_verified": nil, "name": nil}
+		p.Nonce = ""
+		p.IDToken = object{"email": nil, "email_verified": nil, "name": nil}
 		got, err := c.Refresh(t.Context(), offline, last)
 		if err != nil || got.Email != "jane@example.com" || !got.EmailVerified || got.Username != "Jane" {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
-		p.idToken = object{"email": "new@example.com", "mail": "new@example.com", "email_verified": false, "name": "New", "nick": "New"}
+		p.IDToken = object{"email": "new@example.com", "mail": "new@example.com", "email_verified": false, "name": "New", "nick": "New"}
 		got, err = c.Refresh(t.Context(), offline, last)
 		if err != nil || got.Email != "new@example.com" || got.EmailVerified || got.Username != "New" {
 			t.Errorf("%s: what is new: %+v, %v", name, got, err)
 		}
 	}
 	p := newProvider(t)
-	p.idToken = object{"groups": []string{"admins"}}
+	p.IDToken = object{"groups": []string{"admins"}}
 	c := p.open(object{"allowedGroups": []string{"admins"}})
 	last, err := p.signIn(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.nonce, p.idToken = "", nil
+	p.Nonce, p.IDToken = "", nil
 	if _, err := c.Refresh(t.Context(), offline, last); connector.OutcomeOf(err) != connector.Refused {
 		t.Errorf("a user who has left all groups: %v", err)
 	}
@@ -96,11 +96,11 @@ var _ = faulttest.Add("C-14", func(t *testing.T) {
 // An ID token of a refresh that can't be verified was a passing trouble, so that applications tried for ever.
 var _ = faulttest.Add("V6", func(t *testing.T) {
 	for name, spoil := range map[string]func(*provider){
-		"signature": func(p *provider) { p.kid = "another" },
-		"algorithm": func(p *provider) { p.alg = jose.PS512 },
-		"issuer":    func(p *provider) { p.idToken = object{"iss": "https://evil.test"} },
-		"audience":  func(p *provider) { p.idToken = object{"aud": "other"} },
-		"time":      func(p *provider) { p.idToken = object{"exp": time.Now().Add(-time.Hour).Unix()} },
+		"signature": func(p *provider) { p.KeyID = "another" },
+		"algorithm": func(p *provider) { p.Algorithm = jose.PS512 },
+		"issuer":    func(p *provider) { p.IDToken = object{"iss": "https://evil.test"} },
+		"audience":  func(p *provider) { p.IDToken = object{"aud": "other"} },
+		"time":      func(p *provider) { p.IDToken = object{"exp": time.Now().Add(-time.Hour).Unix()} },
 	} {
 		p := newProvider(t)
 		c := p.open(nil)
@@ -108,7 +108,7 @@ var _ = faulttest.Add("V6", func(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.nonce = ""
+		p.Nonce = ""
 		spoil(p)
 		_, err = c.Refresh(t.Context(), offline, last)
 		if connector.OutcomeOf(err) != connector.TokenRefused || !strings.Contains(err.Error(), "ID token") {

@@ -18,7 +18,7 @@ import (
 func as(t *testing.T, settings, idToken object) (connector.Identity, string, error) {
 	t.Helper()
 	p := newProvider(t)
-	p.idToken = idToken
+	p.IDToken = idToken
 	id, err := p.signIn(p.open(settings))
 	return id, p.log.String(), err
 }
@@ -168,13 +168,13 @@ var _ = faulttest.Add("K3", func(t *testing.T) {
 	} {
 		for _, getUserInfo := range []bool{false, true} {
 			p := newProvider(t)
-			p.userInfo = object{"sub": "sub-1", "email": "j@x", "email_verified": true, claim: nil}
+			p.UserInfo = object{"sub": "sub-1", "email": "j@x", "email_verified": true, claim: nil}
 			settings, kind := merged(object{"getUserInfo": getUserInfo}, settings), oauth.TokenTypeID
 			if getUserInfo {
 				kind = oauth.TokenTypeAccess
 			}
 			_, err := p.open(settings).TokenIdentity(t.Context(), connector.Scopes{}, connector.SubjectToken{
-				Type: kind, Token: p.sign(object{"nonce": nil, claim: nil}),
+				Type: kind, Token: p.Sign(object{"nonce": nil, claim: nil}),
 			})
 			var unusable *connector.Unusable
 			var bad *connector.BadToken
@@ -204,7 +204,7 @@ var _ = faulttest.Add("R19", func(t *testing.T) {
 	} {
 		p := newProvider(t)
 		c.claims["groups"], c.claims["nonce"] = []string{"many"}, nil
-		p.idToken = object{"_claim_names": object{"groups": "src1"}, "_claim_sources": object{"src1": object{"JWT": p.sign(c.claims)}}}
+		p.IDToken = object{"_claim_names": object{"groups": "src1"}, "_claim_sources": object{"src1": object{"JWT": p.Sign(c.claims)}}}
 		id, err := p.signIn(p.open(object{"insecureEnableGroups": true}))
 		if err != nil || !slices.Equal(id.Groups, c.want) {
 			t.Errorf("%s: %q, %v", name, id.Groups, err)

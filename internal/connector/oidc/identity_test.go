@@ -77,7 +77,7 @@ func TestIdentity(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProvider(t)
-			p.idToken, p.userInfo, p.answer = c.idToken, c.userInfo, object{"refresh_token": nil}
+			p.IDToken, p.UserInfo, p.Answer = c.idToken, c.userInfo, object{"refresh_token": nil}
 			got, err := p.signIn(p.open(c.settings))
 			var denied *connector.Denied
 			if (err != nil) != (c.fails || c.denied) || errors.As(err, &denied) != c.denied {
@@ -96,7 +96,7 @@ func TestIdentity(t *testing.T) {
 func TestWhenAndHowTheUserSignedIn(t *testing.T) {
 	p := newProvider(t)
 	at := time.Now().Add(-time.Hour).Truncate(time.Second)
-	p.idToken = object{"auth_time": at.Unix(), "amr": []string{"pwd", "otp"}}
+	p.IDToken = object{"auth_time": at.Unix(), "amr": []string{"pwd", "otp"}}
 	id, err := p.signIn(p.open(nil))
 	if err != nil || !id.AuthTime.Equal(at) || !cmp.Equal(id.Methods, []string{"pwd", "otp"}) {
 		t.Errorf("%v %v, %v", id.AuthTime, id.Methods, err)
@@ -126,7 +126,7 @@ func TestGroupsThatAreElsewhere(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProvider(t)
-			p.idToken = object{"_claim_names": object{"groups": "src1"}, "_claim_sources": object{"src1": c.source(p)}}
+			p.IDToken = object{"_claim_names": object{"groups": "src1"}, "_claim_sources": object{"src1": c.source(p)}}
 			id, err := p.signIn(p.open(merged(object{"insecureEnableGroups": true}, c.settings)))
 			if (err != nil) != c.fails || !cmp.Equal(id.Groups, c.want) {
 				t.Errorf("%v, %v", id.Groups, err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"dex/internal/connector/connectortest"
 	"dex/internal/faulttest"
 )
 
@@ -29,12 +30,12 @@ var _ = faulttest.Add("V2", func(t *testing.T) {
 // A time that the provider writes as a text counted as none.
 var _ = faulttest.Add("C-31", func(t *testing.T) {
 	p := newProvider(t)
-	p.idToken = object{"exp": "9999999999", "iat": "1700000000", "auth_time": "1700000000"}
+	p.IDToken = object{"exp": "9999999999", "iat": "1700000000", "auth_time": "1700000000"}
 	id, err := p.signIn(p.open(nil))
 	if err != nil || !id.AuthTime.Equal(time.Unix(1700000000, 0)) {
 		t.Errorf("%v, %v", id.AuthTime, err)
 	}
-	p.idToken = object{"exp": "1700000000"}
+	p.IDToken = object{"exp": "1700000000"}
 	if _, err := p.signIn(p.open(nil)); err == nil || !strings.Contains(err.Error(), "expired") {
 		t.Errorf("an old one: %v", err)
 	}
@@ -65,11 +66,11 @@ var _ = faulttest.Add("C-13", func(t *testing.T) {
 		"listed": {[]string{"ES256"}, true}, "nothing listed": {nil, true}, "another listed": {[]string{"RS256"}, false},
 	} {
 		p := newProvider(t)
-		p.discovery = object{"userinfo_signing_alg_values_supported": c.algorithms}
-		p.keys = []any{
-			jose.JSONWebKey{Key: signingKey().Public(), KeyID: "1"}, jose.JSONWebKey{Key: key.Public(), KeyID: "ec"},
+		p.Discovery = object{"userinfo_signing_alg_values_supported": c.algorithms}
+		p.Keys = []any{
+			jose.JSONWebKey{Key: connectortest.SigningKey().Public(), KeyID: "1"}, jose.JSONWebKey{Key: key.Public(), KeyID: "ec"},
 		}
-		p.info = func(w http.ResponseWriter, _ *http.Request) {
+		p.Info = func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/jwt")
 			_, _ = w.Write([]byte(token))
 		}
@@ -82,11 +83,11 @@ var _ = faulttest.Add("C-13", func(t *testing.T) {
 // Userinfo without a sub was called another user's.
 var _ = faulttest.Add("C-34", func(t *testing.T) {
 	p := newProvider(t)
-	p.userInfo = object{"name": "J"}
+	p.UserInfo = object{"name": "J"}
 	if _, err := p.signIn(p.open(object{"getUserInfo": true})); err == nil || !strings.Contains(err.Error(), `no text "sub"`) {
 		t.Error(err)
 	}
-	p.userInfo = object{"sub": "sub-2"}
+	p.UserInfo = object{"sub": "sub-2"}
 	if _, err := p.signIn(p.open(object{"getUserInfo": true})); err == nil || !strings.Contains(err.Error(), "another user") {
 		t.Error(err)
 	}
@@ -101,9 +102,9 @@ var _ = faulttest.Add("C-37", func(t *testing.T) {
 		"for another algorithm": {jose.JSONWebKey{Algorithm: "RS512"}, `"1" is for RS512, and the token has RS256`},
 		"for encryption":        {jose.JSONWebKey{Use: "enc"}, `"1" is for encryption`},
 	} {
-		c.key.Key, c.key.KeyID = signingKey().Public(), "1"
+		c.key.Key, c.key.KeyID = connectortest.SigningKey().Public(), "1"
 		p := newProvider(t)
-		p.keys = []any{c.key}
+		p.Keys = []any{c.key}
 		if _, err := p.signIn(p.open(nil)); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "insecureIgnoreKeyUse") {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -18,16 +18,16 @@ var _ = faulttest.Add("C-30", func(t *testing.T) {
 	if _, err := p.signIn(c); err != nil {
 		t.Fatal(err)
 	}
-	p.kid, p.published = "2", "2"
+	p.KeyID, p.Published = "2", "2"
 	if _, err := p.signIn(c); err != nil {
 		t.Errorf("right after the key has changed: %v", err)
 	}
-	if p.asked["/keys"] != 2 {
-		t.Errorf("the keys are asked for %d times, want 2", p.asked["/keys"])
+	if p.Asked["/keys"] != 2 {
+		t.Errorf("the keys are asked for %d times, want 2", p.Asked["/keys"])
 	}
 
-	p.kid = "invented"
-	forged := connector.SubjectToken{Type: oauth.TokenTypeID, Token: p.sign(nil)}
+	p.KeyID = "invented"
+	forged := connector.SubjectToken{Type: oauth.TokenTypeID, Token: p.Sign(nil)}
 	strangers, leave := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	for range 50 {
@@ -39,16 +39,16 @@ var _ = faulttest.Add("C-30", func(t *testing.T) {
 			}
 		})
 	}
-	p.mu.Lock()
-	p.kid, p.published = "3", "3"
-	p.mu.Unlock()
+	p.Mu.Lock()
+	p.KeyID, p.Published = "3", "3"
+	p.Mu.Unlock()
 	_, err := p.signIn(c)
 	leave()
 	all.Wait()
 	if err != nil {
 		t.Errorf("while strangers show invented tokens: %v", err)
 	}
-	if n := p.asked["/keys"]; n > 12 {
+	if n := p.Asked["/keys"]; n > 12 {
 		t.Errorf("the keys are asked for %d times", n)
 	}
 })

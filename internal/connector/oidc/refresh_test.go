@@ -49,7 +49,7 @@ func TestRefresh(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProvider(t)
-			p.idToken, p.userInfo, p.answer, p.refuse = merged(object{"nonce": nil}, c.idToken), c.userInfo, c.answer, c.refuse
+			p.IDToken, p.UserInfo, p.Answer, p.Refuse = merged(object{"nonce": nil}, c.idToken), c.userInfo, c.answer, c.refuse
 			got, err := p.open(c.settings).Refresh(t.Context(), connector.Scopes{}, c.last)
 			var denied *connector.Denied
 			if (err != nil) != (c.gone || c.denied || c.fails) || errors.Is(err, connector.ErrGone) != c.gone || errors.As(err, &denied) != c.denied {
@@ -57,15 +57,15 @@ func TestRefresh(t *testing.T) {
 			}
 			if err != nil { // what replaces the old token must not get lost
 				c.want = connector.Identity{}
-				if p.form != nil && c.refuse == nil {
+				if p.Form != nil && c.refuse == nil {
 					c.want.Data = kept("refresh 1")
 				}
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
 			}
-			if p.form != nil && p.form.Get("refresh_token") != "refresh 0" {
-				t.Errorf("shown is %q", p.form.Get("refresh_token"))
+			if p.Form != nil && p.Form.Get("refresh_token") != "refresh 0" {
+				t.Errorf("shown is %q", p.Form.Get("refresh_token"))
 			}
 		})
 	}
@@ -101,13 +101,13 @@ func TestExchange(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProvider(t)
-			p.userInfo = object{"sub": "sub-9", "name": "Info", "email": "i@x", "email_verified": true}
+			p.UserInfo = object{"sub": "sub-9", "name": "Info", "email": "i@x", "email_verified": true}
 			subject := connector.SubjectToken{Type: oauth.TokenTypeID, Token: c.token, AnyAudience: c.any}
 			if c.access {
 				subject.Type = oauth.TokenTypeAccess
 			}
 			if subject.Token == "" {
-				subject.Token = p.sign(c.idToken)
+				subject.Token = p.Sign(c.idToken)
 			}
 			id, err := p.open(c.settings).TokenIdentity(t.Context(), connector.Scopes{}, subject)
 			var bad *connector.BadToken
@@ -131,8 +131,8 @@ func TestExchange(t *testing.T) {
 	if err := c.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	p.down = true
-	_, err := c.TokenIdentity(t.Context(), connector.Scopes{}, connector.SubjectToken{Type: oauth.TokenTypeID, Token: p.sign(nil)})
+	p.Down = true
+	_, err := c.TokenIdentity(t.Context(), connector.Scopes{}, connector.SubjectToken{Type: oauth.TokenTypeID, Token: p.Sign(nil)})
 	var bad *connector.BadToken
 	if err == nil || errors.As(err, &bad) {
 		t.Errorf("a provider that is down makes the token bad: %v", err)

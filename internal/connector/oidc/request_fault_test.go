@@ -35,7 +35,7 @@ var _ = faulttest.Add("C-03", func(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProvider(t)
-			p.token = func(w http.ResponseWriter, r *http.Request) bool {
+			p.Token = func(w http.ResponseWriter, r *http.Request) bool {
 				_, _, basic := r.BasicAuth()
 				if basic {
 					w.Header().Set("Content-Type", "application/json")
@@ -50,7 +50,7 @@ var _ = faulttest.Add("C-03", func(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if n := p.asked["/token"]; refusal.want && n != 3 {
+			if n := p.Asked["/token"]; refusal.want && n != 3 {
 				t.Errorf("asked %d times for two codes, want 3: what has worked is remembered", n)
 			}
 		})
@@ -64,15 +64,15 @@ var _ = faulttest.Add("C-03", func(t *testing.T) {
 	if _, err := p.signIn(c); err != nil {
 		t.Fatal(err)
 	}
-	p.refuse = func(*http.Request) (int, string) { return http.StatusBadRequest, "invalid_grant" }
+	p.Refuse = func(*http.Request) (int, string) { return http.StatusBadRequest, "invalid_grant" }
 	_, err := p.signIn(c)
 	if bad, ok := errors.AsType[*connector.BadToken](err); !ok || !strings.Contains(bad.Reason, "code") {
 		t.Errorf("a code that is refused: %v", err)
 	}
-	if p.asked["/token"] != 2 {
-		t.Errorf("asked %d times, want 2", p.asked["/token"])
+	if p.Asked["/token"] != 2 {
+		t.Errorf("asked %d times, want 2", p.Asked["/token"])
 	}
-	p.refuse = func(r *http.Request) (int, string) { // its operator has changed the client
+	p.Refuse = func(r *http.Request) (int, string) { // its operator has changed the client
 		if _, _, basic := r.BasicAuth(); basic {
 			return http.StatusUnauthorized, "invalid_client"
 		}
@@ -86,7 +86,7 @@ var _ = faulttest.Add("C-03", func(t *testing.T) {
 // offline_access was asked for where the provider lists it, and some of those refuse it to this client.
 var _ = faulttest.Add("C-05", func(t *testing.T) {
 	p := newProvider(t)
-	p.discovery = object{"scopes_supported": []string{"openid", "offline_access"}}
+	p.Discovery = object{"scopes_supported": []string{"openid", "offline_access"}}
 	request := connector.LoginRequest{Scopes: offline}
 	if got, _ := p.begin(p.open(nil), request); got.Get("scope") != "openid profile email" {
 		t.Errorf("by default: scope %q", got.Get("scope"))
@@ -96,7 +96,7 @@ var _ = faulttest.Add("C-05", func(t *testing.T) {
 	if got.Get("scope") != "openid profile offline_access" {
 		t.Errorf("as configured: scope %q", got.Get("scope"))
 	}
-	p.refuse = func(*http.Request) (int, string) { return http.StatusBadRequest, "not_allowed" }
+	p.Refuse = func(*http.Request) (int, string) { return http.StatusBadRequest, "not_allowed" }
 	for name, answer := range map[string]url.Values{
 		"by the browser":        {"error": {"invalid_scope"}},
 		"at the token endpoint": {"code": {"x"}},
@@ -181,11 +181,11 @@ var _ = faulttest.Add("R4", func(t *testing.T) {
 		})
 		return err
 	}
-	if _, ok := errors.AsType[*connector.BadToken](at(callbackURL)); !ok || p.asked["/token"] != 0 {
+	if _, ok := errors.AsType[*connector.BadToken](at(callbackURL)); !ok || p.Asked["/token"] != 0 {
 		t.Error("an answer at the address of all connectors counts")
 	}
-	if err := at(ownCallbackURL); err != nil || p.form.Get("redirect_uri") != ownCallbackURL {
-		t.Errorf("an answer at the connector's own: %v, %v", err, p.form)
+	if err := at(ownCallbackURL); err != nil || p.Form.Get("redirect_uri") != ownCallbackURL {
+		t.Errorf("an answer at the connector's own: %v, %v", err, p.Form)
 	}
 })
 
@@ -193,32 +193,32 @@ var _ = faulttest.Add("R4", func(t *testing.T) {
 // refused.
 var _ = faulttest.Add("K10", func(t *testing.T) {
 	p := newProvider(t)
-	p.discovery = object{"require_pushed_authorization_requests": true, "pushed_authorization_request_endpoint": p.URL + "/par"}
+	p.Discovery = object{"require_pushed_authorization_requests": true, "pushed_authorization_request_endpoint": p.URL + "/par"}
 	c := p.open(object{"scopes": []string{"profile", "offline_access"}})
 	got, _ := p.begin(c, connector.LoginRequest{Scopes: offline})
 	if got.Get("request_uri") != "urn:pushed" || got.Get("client_id") != "dex" || got.Has("scope") || got.Has("state") || got.Get("own") != "1" {
 		t.Errorf("the browser takes along %v", got)
 	}
-	if p.pushed.Get("state") != "the state" || p.pushed.Get("nonce") == "" || p.pushed.Get("scope") != "openid profile offline_access" {
-		t.Errorf("pushed is %v", p.pushed)
+	if p.Pushed.Get("state") != "the state" || p.Pushed.Get("nonce") == "" || p.Pushed.Get("scope") != "openid profile offline_access" {
+		t.Errorf("pushed is %v", p.Pushed)
 	}
-	p.refusePush = func(form url.Values) string {
+	p.RefusePush = func(form url.Values) string {
 		if strings.Contains(form.Get("scope"), "offline_access") {
 			return "invalid_scope"
 		}
 		return ""
 	}
-	if p.begin(c, connector.LoginRequest{Scopes: offline}); p.pushed.Get("scope") != "openid profile" {
-		t.Errorf("pushed the second time is %v", p.pushed)
+	if p.begin(c, connector.LoginRequest{Scopes: offline}); p.Pushed.Get("scope") != "openid profile" {
+		t.Errorf("pushed the second time is %v", p.Pushed)
 	}
-	p.refusePush = func(url.Values) string { return "invalid_request" }
+	p.RefusePush = func(url.Values) string { return "invalid_request" }
 	if _, err := c.Begin(t.Context(), connector.LoginRequest{CallbackURL: callbackURL}); err == nil || !strings.Contains(err.Error(), "pushed") {
 		t.Errorf("a push that is refused: %v", err)
 	}
 	if got, _ := p.begin(p.open(object{"pushedRequests": "never"}), connector.LoginRequest{}); got.Has("request_uri") {
 		t.Errorf("pushed although it is switched off: %v", got)
 	}
-	p.refusePush, p.discovery = nil, object{"pushed_authorization_request_endpoint": p.URL + "/par"}
+	p.RefusePush, p.Discovery = nil, object{"pushed_authorization_request_endpoint": p.URL + "/par"}
 	if got, _ := p.begin(p.open(nil), connector.LoginRequest{}); got.Has("request_uri") {
 		t.Errorf("pushed although nobody requires it: %v", got)
 	}

@@ -13,7 +13,7 @@ import (
 // The nonce could not be switched off, though there are providers that don't send it back.
 var _ = faulttest.Add("C-04", func(t *testing.T) {
 	p := newProvider(t)
-	p.idToken = object{"nonce": nil}
+	p.IDToken = object{"nonce": nil}
 	if _, err := p.signIn(p.open(nil)); err == nil || !strings.Contains(err.Error(), "insecureSkipNonce") {
 		t.Errorf("the operator is not told of the switch: %v", err)
 	}
@@ -48,7 +48,7 @@ var _ = faulttest.Add("C-07", func(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProvider(t)
-			p.discovery = member
+			p.Discovery = member
 			c := p.open(nil)
 			for range 3 {
 				if err := c.Probe(t.Context()); err != nil {
@@ -67,7 +67,7 @@ var _ = faulttest.Add("C-07", func(t *testing.T) {
 	}
 	for _, member := range []string{"issuer", "authorization_endpoint", "token_endpoint", "jwks_uri"} {
 		p := newProvider(t)
-		p.discovery = object{member: 7}
+		p.Discovery = object{member: 7}
 		if err := p.open(nil).Probe(t.Context()); err == nil || !strings.Contains(err.Error(), member) {
 			t.Errorf("%s is a number: %v", member, err)
 		}
@@ -77,7 +77,7 @@ var _ = faulttest.Add("C-07", func(t *testing.T) {
 // A provider that says that its answers have iss, and sends none, let nobody in.
 var _ = faulttest.Add("C-10", func(t *testing.T) {
 	p := newProvider(t)
-	p.discovery = object{"authorization_response_iss_parameter_supported": true}
+	p.Discovery = object{"authorization_response_iss_parameter_supported": true}
 	for _, iss := range []string{"", p.URL + "/"} {
 		answer := url.Values{"code": {"x"}, "iss": {iss}}
 		c := p.open(nil)
