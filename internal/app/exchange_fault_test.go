@@ -1,21 +1,14 @@
 package app_test
 
 import (
-	"crypto/rand"
-	"crypto/rsa"
-	"encoding/json"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 
 	"dex/internal/app"
 	"dex/internal/config"
+	"dex/internal/connector/connectortest"
 	"dex/internal/faulttest"
 )
 
@@ -40,67 +33,21 @@ func testCIExample(t *testing.T) {
 			example = block
 		}
 	}
-	p := newPlatform(t)
+	// A platform runs everybody's jobs, and makes a token for each, for whatever audience the job asks for.
+	p := connectortest.New(t)
 	example = strings.Replace(example, platform, p.URL, 1)
 	s := startWith(t, "issuer: http://dex.test/dex\nstorage: {type: memory}\nweb: {http: 127.0.0.1:0}\n"+example)
 	exchange := func(owner string) answer {
 		return s.token(form("grant_type", grantExchange, "client_id", "ci-jobs", "connector_id", "ci", "scope", "openid",
-			"subject_token", p.token(owner), "subject_token_type", "urn:ietf:params:oauth:token-type:id_token"), noCredentials)
+			"subject_token", p.Sign(connectortest.Object{
+				"aud": "https://dex.example.com/dex", "sub": "repo:" + owner + "/app:ref:refs/heads/main", "repository_owner": owner,
+			}), "subject_token_type", "urn:ietf:params:oauth:token-type:id_token"), noCredentials)
 	}
 	exchange("example").wantStatus(http.StatusOK)
 	if a := exchange("stranger"); a.status == http.StatusOK {
 		t.Error("a stranger's job got a token")
 	}
 	s.get(authPath("client_id", "ci-jobs", "redirect_uri", "http://127.0.0.1:1/")).wantRedirectError("unauthorized_client")
-}
-
-// A platform runs everybody's jobs, and makes a token for each, for whatever audience the job asks for.
-type platform struct {
-	*httptest.Server
-	t   *testing.T
-	key *rsa.PrivateKey
-}
-
-func newPlatform(t *testing.T) *platform {
-	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &platform{t: t, key: key}
-	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var said any = jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "1", Use: "sig"}}}
-		if strings.HasPrefix(r.URL.Path, "/.well-known/") {
-			said = map[string]string{
-				"issuer": p.URL, "jwks_uri": p.URL + "/keys", "authorization_endpoint": p.URL + "/", "token_endpoint": p.URL + "/",
-			}
-		}
-		w.Header().Set("Content-Type", "application/json")
-		if err := json.NewEncoder(w).Encode(said); err != nil {
-			t.Error(err)
-		}
-	}))
-	t.Cleanup(p.Close)
-	return p
-}
-
-// token returns the token of a job in a repository of an owner.
-func (p *platform) token(owner string) string {
-	p.t.Helper()
-	signer, err := jose.NewSigner(jose.SigningKey{
-		Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: p.key, KeyID: "1"},
-	}, nil)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	token, err := jwt.Signed(signer).Claims(map[string]any{
-		"iss": p.URL, "aud": "https://dex.example.com/dex", "sub": "repo:" + owner + "/app:ref:refs/heads/main",
-		"repository_owner": owner, "iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix(),
-	}).Serialize()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return token
 }
 
 func testExchangeWarning(t *testing.T) {

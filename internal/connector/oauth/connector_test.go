@@ -17,6 +17,7 @@ import (
 
 	"dex/internal/config"
 	"dex/internal/connector"
+	"dex/internal/connector/connectortest"
 	"dex/internal/connector/oauth"
 )
 
@@ -25,54 +26,28 @@ const (
 	ownCallbackURL = callbackURL + "/oauth"
 )
 
-type object = map[string]any
+type object = connectortest.Object
 
-// A provider answers what the test wants.
+// A provider is what the connectors under test sign in at, and their log.
 type provider struct {
-	t *testing.T
-	*httptest.Server
-	answer       object // of the token endpoint
-	asForm       string // the same, as a form
-	refuse       func(*http.Request) (int, string)
-	userInfo     string // JSON
-	userInfoCode int
-
-	form  url.Values
-	asked int // the token endpoint
-	shown string
-	log   bytes.Buffer
+	*connectortest.Provider
+	t   *testing.T
+	log bytes.Buffer
 }
 
 func newProvider(t *testing.T) *provider {
-	p := &provider{t: t, answer: object{"access_token": "access", "refresh_token": "refresh"}, userInfo: `{"id": "u-1"}`, userInfoCode: 200}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/token", func(w http.ResponseWriter, r *http.Request) {
-		_ = r.ParseForm()
-		p.form = r.PostForm
-		p.asked++
-		w.Header().Set("Content-Type", "application/json")
-		if p.refuse != nil {
-			if status, code := p.refuse(r); code != "" {
-				w.WriteHeader(status)
-				_ = json.NewEncoder(w).Encode(object{"error": code})
-				return
-			}
-		}
-		if p.asForm != "" {
-			w.Header().Set("Content-Type", "application/x-www-form-urlencoded")
-			_, _ = w.Write([]byte(p.asForm))
-			return
-		}
-		_ = json.NewEncoder(w).Encode(p.answer)
-	})
-	mux.HandleFunc("/user", func(w http.ResponseWriter, r *http.Request) {
-		p.shown = r.Header.Get("Authorization")
-		w.WriteHeader(p.userInfoCode)
-		_, _ = w.Write([]byte(p.userInfo))
-	})
-	p.Server = httptest.NewServer(mux)
-	t.Cleanup(p.Close)
+	p := &provider{Provider: connectortest.New(t), t: t}
+	p.Answer = object{"refresh_token": "refresh"}
+	p.knows(`{"id": "u-1"}`)
 	return p
+}
+
+// knows makes the provider say something of the user, in JSON.
+func (p *provider) knows(user string) { p.UserInfo = json.RawMessage(user) }
+
+// fails makes the provider answer with a status when it is asked about the user.
+func (p *provider) fails(status int) {
+	p.Info = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
 }
 
 type connection interface {
@@ -99,7 +74,7 @@ func (p *provider) open(more object) connection {
 	p.t.Helper()
 	settings := object{
 		"clientID": "dex", "clientSecret": "secret", "redirectURI": callbackURL,
-		"authorizationURL": p.URL + "/auth?own=1", "tokenURL": p.URL + "/token", "userInfoURL": p.URL + "/user",
+		"authorizationURL": p.URL + "/auth?own=1", "tokenURL": p.URL + "/token", "userInfoURL": p.URL + "/userinfo",
 	}
 	maps.Copy(settings, more)
 	c, problems := decode(p.t, settings)
@@ -163,11 +138,11 @@ func TestRequest(t *testing.T) {
 	if _, err := p.signIn(c, connector.Scopes{}); err != nil {
 		t.Fatal(err)
 	}
-	if p.form.Get("code") != "the code" || p.form.Get("redirect_uri") != callbackURL || len(p.form.Get("code_verifier")) != len(data) {
-		t.Errorf("the token request is %v", p.form)
+	if p.Form.Get("code") != "the code" || p.Form.Get("redirect_uri") != callbackURL || len(p.Form.Get("code_verifier")) != len(data) {
+		t.Errorf("the token request is %v", p.Form)
 	}
-	if p.shown != "Bearer access" {
-		t.Errorf("userinfo is asked with %q", p.shown)
+	if p.Shown != "Bearer access" {
+		t.Errorf("userinfo is asked with %q", p.Shown)
 	}
 	plain, data := p.begin(p.open(object{"pkceChallenge": "none"}))
 	if plain.Has("code_challenge") || plain.Has("scope") || len(data) > 0 {
@@ -210,9 +185,9 @@ func TestIdentity(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProvider(t)
-			p.userInfo = c.userInfo
+			p.knows(c.userInfo)
 			if c.access != "" {
-				p.answer["access_token"] = c.access
+				p.Answer["access_token"] = c.access
 			}
 			got, err := p.signIn(p.open(c.settings), c.scopes)
 			var denied *connector.Denied
@@ -247,11 +222,15 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("what the provider said is lost: %v", err)
 		}
 	}
-	p.asForm = "access_token=by+form&token_type=bearer"
-	if _, err := p.signIn(c, connector.Scopes{}); err != nil || p.shown != "Bearer by form" {
-		t.Errorf("an answer as a form: %v, %q", err, p.shown)
+	p.Token = func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Content-Type", "application/x-www-form-urlencoded")
+		_, _ = w.Write([]byte("access_token=by+form&token_type=bearer"))
+		return true
 	}
-	p.userInfoCode = http.StatusTeapot
+	if _, err := p.signIn(c, connector.Scopes{}); err != nil || p.Shown != "Bearer by form" {
+		t.Errorf("an answer as a form: %v, %q", err, p.Shown)
+	}
+	p.fails(http.StatusTeapot)
 	if _, err := p.signIn(c, connector.Scopes{}); err == nil {
 		t.Error("userinfo that fails signs in")
 	}
@@ -260,7 +239,7 @@ func TestAnswers(t *testing.T) {
 // A provider that wants the secret in the body is not sent each code twice.
 func TestCodesAreNotBurnt(t *testing.T) {
 	p := newProvider(t)
-	p.refuse = func(r *http.Request) (int, string) {
+	p.Refuse = func(r *http.Request) (int, string) {
 		if _, _, basic := r.BasicAuth(); basic {
 			return http.StatusUnauthorized, "invalid_client"
 		}
@@ -272,50 +251,50 @@ func TestCodesAreNotBurnt(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if p.asked != 4 {
-		t.Errorf("asked %d times for three codes, want 4", p.asked)
+	if p.Asked["/token"] != 4 {
+		t.Errorf("asked %d times for three codes, want 4", p.Asked["/token"])
 	}
 }
 
 func TestRefresh(t *testing.T) {
 	offline := connector.Scopes{OfflineAccess: true, Groups: true}
 	p := newProvider(t)
-	p.userInfo = `{"id": "u", "user_name": "Old", "groups": ["a"]}`
+	p.knows(`{"id": "u", "user_name": "Old", "groups": ["a"]}`)
 	c := p.open(object{"allowedGroups": []string{"a"}})
 	id, err := p.signIn(c, offline)
 	if err != nil || string(id.Data) != `{"accessToken":"access","refreshToken":"refresh"}` {
 		t.Fatalf("%s, %v", id.Data, err)
 	}
-	p.answer = object{"access_token": "access 2"}
-	p.userInfo = `{"id": "u", "user_name": "New", "groups": ["a", "b"]}`
+	p.Answer = object{"access_token": "access 2", "refresh_token": nil}
+	p.knows(`{"id": "u", "user_name": "New", "groups": ["a", "b"]}`)
 	got, err := c.Refresh(t.Context(), offline, id)
 	want := connector.Identity{UserID: "u", Username: "New", Groups: []string{"a"}, Data: []byte(`{"accessToken":"access 2","refreshToken":"refresh"}`)}
-	if diff := cmp.Diff(want, got); err != nil || diff != "" || p.form.Get("refresh_token") != "refresh" {
-		t.Errorf("%v, %v: %s", p.form, err, diff)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" || p.Form.Get("refresh_token") != "refresh" {
+		t.Errorf("%v, %v: %s", p.Form, err, diff)
 	}
 	upstreams := connector.Identity{UserID: "u", Data: []byte(`{"AccessToken":"old"}`)}
-	if _, err := c.Refresh(t.Context(), offline, upstreams); err != nil || p.shown != "Bearer old" {
-		t.Errorf("without a refresh token: %v, %q", err, p.shown)
+	if _, err := c.Refresh(t.Context(), offline, upstreams); err != nil || p.Shown != "Bearer old" {
+		t.Errorf("without a refresh token: %v, %q", err, p.Shown)
 	}
 
 	var denied *connector.Denied
-	p.userInfo = `{"id": "u", "groups": ["b"]}`
+	p.knows(`{"id": "u", "groups": ["b"]}`)
 	if _, err := c.Refresh(t.Context(), connector.Scopes{}, id); !errors.As(err, &denied) {
 		t.Errorf("no longer allowed: %v", err)
 	}
-	p.userInfo = `{"id": "other", "groups": ["a"]}`
+	p.knows(`{"id": "other", "groups": ["a"]}`)
 	if _, err := c.Refresh(t.Context(), offline, id); !errors.Is(err, connector.ErrGone) {
 		t.Errorf("another user: %v", err)
 	}
-	p.userInfoCode = http.StatusUnauthorized
+	p.fails(http.StatusUnauthorized)
 	if _, err := c.Refresh(t.Context(), offline, upstreams); !errors.Is(err, connector.ErrGone) {
 		t.Errorf("access token is over: %v", err)
 	}
-	p.userInfoCode = http.StatusInternalServerError
+	p.fails(http.StatusInternalServerError)
 	if _, err := c.Refresh(t.Context(), offline, id); err == nil || errors.Is(err, connector.ErrGone) {
 		t.Errorf("provider is down: %v", err)
 	}
-	p.refuse = func(*http.Request) (int, string) { return http.StatusBadRequest, "invalid_grant" }
+	p.Refuse = func(*http.Request) (int, string) { return http.StatusBadRequest, "invalid_grant" }
 	if _, err := c.Refresh(t.Context(), offline, id); !errors.Is(err, connector.ErrGone) {
 		t.Errorf("refused: %v", err)
 	}

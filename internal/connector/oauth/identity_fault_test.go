@@ -14,7 +14,7 @@ import (
 func as(t *testing.T, settings object, userInfo string) (connector.Identity, string, error) {
 	t.Helper()
 	p := newProvider(t)
-	p.userInfo = userInfo
+	p.knows(userInfo)
 	id, err := p.signIn(p.open(settings), connector.Scopes{Groups: true})
 	return id, p.log.String(), err
 }

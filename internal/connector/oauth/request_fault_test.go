@@ -30,7 +30,7 @@ var _ = faulttest.Add("C-03", func(t *testing.T) {
 		{400, "invalid_request"}, {403, "access_denied"}, {200, "incorrect_client_credentials"}, {500, "oops"}, {400, "invalid_grant"},
 	} {
 		p := newProvider(t)
-		p.refuse = func(r *http.Request) (int, string) {
+		p.Refuse = func(r *http.Request) (int, string) {
 			if _, _, basic := r.BasicAuth(); basic {
 				return refusal.status, refusal.code
 			}
@@ -42,8 +42,8 @@ var _ = faulttest.Add("C-03", func(t *testing.T) {
 				t.Errorf("%d %s: %v", refusal.status, refusal.code, err)
 			}
 		}
-		if p.asked != 3 {
-			t.Errorf("%d %s: asked %d times for two codes, want 3", refusal.status, refusal.code, p.asked)
+		if p.Asked["/token"] != 3 {
+			t.Errorf("%d %s: asked %d times for two codes, want 3", refusal.status, refusal.code, p.Asked["/token"])
 		}
 	}
 })
@@ -66,7 +66,7 @@ var _ = faulttest.Add("C-08", func(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.refuse = func(*http.Request) (int, string) { return c.status, code }
+		p.Refuse = func(*http.Request) (int, string) { return c.status, code }
 		_, err = conn.Refresh(t.Context(), connector.Scopes{OfflineAccess: true}, last)
 		if got := connector.OutcomeOf(err); got != c.want {
 			t.Errorf("%s: %s, want %s: %v", code, got, c.want, err)
@@ -74,7 +74,7 @@ var _ = faulttest.Add("C-08", func(t *testing.T) {
 	}
 	p := newProvider(t)
 	c := p.open(nil)
-	p.userInfoCode = http.StatusBadGateway
+	p.fails(http.StatusBadGateway)
 	if _, err := p.signIn(c, connector.Scopes{}); connector.OutcomeOf(err) != connector.Unavailable {
 		t.Errorf("userinfo answers 502: %v", err)
 	}
@@ -89,13 +89,13 @@ var _ = faulttest.Add("R4", func(t *testing.T) {
 		t.Errorf("the provider is told %q", got.Get("redirect_uri"))
 	}
 	code := url.Values{"code": {"x"}}
-	if _, ok := errors.AsType[*connector.BadToken](p.back(c, callbackURL, data, code)); !ok || p.asked != 0 {
+	if _, ok := errors.AsType[*connector.BadToken](p.back(c, callbackURL, data, code)); !ok || p.Asked["/token"] != 0 {
 		t.Error("an answer at the address of all connectors counts")
 	}
-	if err := p.back(c, ownCallbackURL, data, code); err != nil || p.form.Get("redirect_uri") != ownCallbackURL {
-		t.Errorf("an answer at the connector's own: %v, %v", err, p.form)
+	if err := p.back(c, ownCallbackURL, data, code); err != nil || p.Form.Get("redirect_uri") != ownCallbackURL {
+		t.Errorf("an answer at the connector's own: %v, %v", err, p.Form)
 	}
-	asked := p.asked
+	asked := p.Asked["/token"]
 	c = p.open(object{"issuer": "https://idp.test"})
 	_, data = p.begin(c)
 	for _, iss := range []string{"https://evil.test", ""} {
@@ -103,7 +103,7 @@ var _ = faulttest.Add("R4", func(t *testing.T) {
 		if iss != "" {
 			answer.Set("iss", iss)
 		}
-		if _, ok := errors.AsType[*connector.BadToken](p.back(c, callbackURL, data, answer)); !ok || p.asked != asked {
+		if _, ok := errors.AsType[*connector.BadToken](p.back(c, callbackURL, data, answer)); !ok || p.Asked["/token"] != asked {
 			t.Errorf("an answer with the iss %q counts", iss)
 		}
 	}
