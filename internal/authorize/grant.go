@@ -16,7 +16,7 @@ import (
 	"dex/internal/ui"
 )
 
-// Check refuses what the client may not have any more, and answers nobody at a redirect URI that is no longer registered.
+// Check refuses what the client may not have any more, and shows a page if its redirect URI is no longer registered.
 func (req *Request) Check(_ context.Context, c *client.Client) error {
 	if !c.AllowsRedirect(req.RedirectURI, req.purpose.cfg.Redirects) {
 		return page.Errorf(http.StatusBadRequest,
@@ -26,8 +26,8 @@ func (req *Request) Check(_ context.Context, c *client.Client) error {
 	return req.checkGrants(c)
 }
 
-// Granted gives the application what it has asked for: a code, tokens, or both. The authorization's GrantID is what they can be
-// revoked by together.
+// Granted gives the application what it has asked for: a code, tokens, or both. All of them can be revoked together, by the
+// authorization's GrantID.
 func (req *Request) Granted(r *http.Request, g login.Grant) (login.End, error) {
 	a := g.Authorization
 	a.Nonce = req.Nonce
@@ -60,7 +60,7 @@ func (req *Request) issue(ctx context.Context, g login.Grant, a token.Authorizat
 	return nil
 }
 
-// mint adds the tokens that the application gets by the browser (OpenID Connect Core, 3.2.2.5 and 3.3.2.5).
+// mint adds the tokens that reach the application through the browser (OpenID Connect Core, 3.2.2.5 and 3.3.2.5).
 func (req *Request) mint(ctx context.Context, c *client.Client, a token.Authorization, params url.Values) error {
 	wanted := token.Wanted{
 		Access: req.wants(oauth.ResponseToken), ID: req.wants(oauth.ResponseIDToken), Code: params.Get("code"),

@@ -9,8 +9,8 @@ import (
 	"dex/internal/oauth"
 )
 
-// readObject takes from a request object (OpenID Connect Core, section 6) how the application wants to be answered, so that
-// the refusal of the object reaches it. Nothing verifies the object, and nothing else of it is read.
+// readObject takes from a request object (OpenID Connect Core, section 6) how the application wants to be answered, so that it
+// hears that the object is refused. Nothing verifies the object, and nothing else of it is read.
 func readObject(form url.Values) {
 	object := form.Get("request")
 	if object == "" || oauth.TooLong("request", object) {

@@ -29,8 +29,8 @@ func unsupported(form url.Values) error {
 	return nil
 }
 
-// readNonce demands a nonce where an ID token comes by the browser, which could otherwise be one from another login
-// (OpenID Connect Core, 3.2.2.1 and 3.3.2.11).
+// readNonce demands a nonce if an ID token comes through the browser, as it could otherwise be one from another login (OpenID
+// Connect Core, 3.2.2.1 and 3.3.2.11).
 func (req *Request) readNonce() error {
 	req.Nonce = req.form.Get("nonce")
 	optional := !req.wants(oauth.ResponseIDToken) || req.purpose.cfg.OptionalNonce && req.wants(oauth.ResponseCode)
@@ -73,7 +73,7 @@ func (req *Request) readPrompt() error {
 func (req *Request) silent() bool { return slices.Contains(req.Prompt, "none") }
 
 // readHint reads whom the ID token names that the application shows; it may have expired. One that can't be verified, perhaps
-// because its key is long gone, says nothing about who may sign in, but without being asked nobody passes for its user.
+// because its key is long gone, says nothing about who may sign in; but nobody passes for its user without being asked.
 func (req *Request) readHint(ctx context.Context) error {
 	hint := req.form.Get("id_token_hint")
 	if hint == "" {

@@ -31,7 +31,7 @@ func (req *Request) Refused(r *http.Request, refused login.Refusal) (login.End, 
 }
 
 // stillRegistered reports whether the redirect URI still belongs to the client, which may have changed since the request was
-// checked. While the client can't be read, that check stands.
+// checked. If the client can't be read, that check stands.
 func (req *Request) stillRegistered(ctx context.Context) bool {
 	c, err := req.purpose.cfg.Clients.Get(ctx, req.ClientID)
 	if err != nil {
@@ -80,8 +80,8 @@ func errorParams(e *oauth.Error) url.Values {
 	return params
 }
 
-// reply returns the way back to the application, whose redirect URI has been checked, with our name on the answer (RFC
-// 9207) so that it can't be taken for another provider's. It has fields where it must be posted.
+// reply returns the way back to the application, whose redirect URI has been checked. The answer names us (RFC 9207), so that it
+// can't be taken for another provider's. It has fields if it must be posted.
 func (req *Request) reply(params url.Values) ui.FormPostPage {
 	if req.State != "" {
 		params.Set("state", req.State)

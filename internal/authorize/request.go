@@ -84,13 +84,13 @@ func (p *Purpose) requestingClient(ctx context.Context, params url.Values) (*cli
 	return c, nil
 }
 
-// logged returns as much of what a stranger sent as a line of the log has room for.
+// logged cuts what a stranger sent to a length that suits a line of the log.
 func logged(value string) string {
 	const longest = 512
 	return value[:min(len(value), longest)]
 }
 
-// parameters that may be given once only (RFC 6749, section 3.1).
+// single are the parameters that may be given only once (RFC 6749, section 3.1).
 var single = []string{
 	"response_type", "scope", "state", "nonce", "code_challenge", "code_challenge_method", "prompt", "max_age",
 	"login_hint", "acr_values", "ui_locales", "approval_prompt", "connector_id", "id_token_hint", "response_mode",

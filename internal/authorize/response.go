@@ -12,8 +12,8 @@ import (
 // responseWords are the words of response types, in the order in which they are written.
 var responseWords = []string{oauth.ResponseCode, oauth.ResponseIDToken, oauth.ResponseToken}
 
-// readMode finds out how the application is to be answered, before anything else is checked: errors take the same way
-// (OAuth 2.0 Multiple Response Type Encoding Practices, section 2.1). The way is good even if there is an error.
+// readMode finds out how the application is to be answered. That comes first, as errors take the same way (OAuth 2.0 Multiple
+// Response Type Encoding Practices, section 2.1). The mode can be used even if there is an error.
 func (p *Purpose) readMode(form url.Values) (string, error) {
 	words := strings.Fields(form.Get("response_type"))
 	tokens := slices.Contains(words, oauth.ResponseToken) || slices.Contains(words, oauth.ResponseIDToken)
@@ -26,7 +26,7 @@ func (p *Purpose) readMode(form url.Values) (string, error) {
 		return usual, nil
 	case oauth.ModeQuery:
 		if tokens {
-			// A query is sent on to others, and ends up in logs and histories.
+			// A query gets passed on to others, and ends up in logs and histories.
 			return usual, oauth.Errorf(oauth.InvalidRequest, "Tokens are not sent in a query; response_mode must be another one.")
 		}
 		return mode, nil
@@ -39,7 +39,7 @@ func (p *Purpose) readMode(form url.Values) (string, error) {
 	return usual, oauth.Errorf(oauth.InvalidRequest, "The response_mode must be query, fragment or form_post.")
 }
 
-// readResponseType reads what the application wants to be answered (OpenID Connect Core, section 3).
+// readResponseType reads what the application wants (OpenID Connect Core, section 3).
 func (req *Request) readResponseType() error {
 	words := strings.Fields(req.form.Get("response_type"))
 	if len(words) == 0 {
@@ -64,8 +64,8 @@ func (req *Request) readResponseType() error {
 	return nil
 }
 
-// servesResponse reports whether the configuration allows the words together: each alone, or just this combination. An
-// access token without anything that says whom it is for is never given (RFC 9700, section 2.1.2).
+// servesResponse reports whether the configuration allows the words together: each alone, or just this combination. An access
+// token is never given alone, as nothing would say whom it is for (RFC 9700, section 2.1.2).
 func (p *Purpose) servesResponse(words []string) bool {
 	if slices.Equal(words, []string{oauth.ResponseToken}) {
 		return false

@@ -95,7 +95,7 @@ func (e *Endpoints) authorize(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Public || !authenticated { // so that anybody may be asking, and each request is a record in the storage
+	if c.Public || !authenticated { // anybody may be asking, and each request is a record in the storage
 		if err := e.cfg.Limits.DeviceRequest(r.Context()); err != nil {
 			return nil, limit.Refusal(err)
 		}
@@ -109,7 +109,7 @@ func (e *Endpoints) authorize(r *http.Request) ([]byte, error) {
 	return e.encode(codes)
 }
 
-// client finds out which client a device is of, and whether it has shown that it is. Some libraries don't send the secret
+// client finds the client that a device belongs to, and whether it has authenticated. Some libraries don't send the secret
 // here, but only when they ask for the tokens.
 func (e *Endpoints) client(r *http.Request, f oauth.Form) (c *client.Client, authenticated bool, err error) {
 	if !e.cfg.SecretLater || f.Has("client_secret") || r.Header.Get("Authorization") != "" {

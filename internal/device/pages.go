@@ -33,7 +33,7 @@ func (e *Endpoints) askCode(w http.ResponseWriter, r *http.Request, status int, 
 	e.page.Device(w, r, status, p)
 }
 
-// shown returns as much of what a link says as a code can be long.
+// shown cuts what a link or a form says to the length that a code can have.
 func shown(code string) string {
 	const longest = 32
 	return code[:min(len(code), longest)]

@@ -20,8 +20,8 @@ const (
 	fieldReposted = "dex_reposted"
 )
 
-// answerParameters are what providers answer by. None may be given twice (RFC 6749, section 3.1): we and the connector
-// might look at different ones.
+// answerParameters are the parameters of providers' answers. None may be given twice (RFC 6749, section 3.1): we and the
+// connector might look at different ones.
 var answerParameters = []string{
 	"state", "code", "error", "iss", "id_token", "access_token", "ticket", "oauth_token", relayState, samlResponse,
 }
@@ -70,8 +70,8 @@ func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
 	return f.signedIn(v, source.Definition, identity)
 }
 
-// readAnswer reads a provider's answer and returns the state in it. It comes from another site, so that the login that the
-// browser holds under the state is all that vouches for it.
+// readAnswer reads a provider's answer and returns the state in it. The answer comes from another site, so all that vouches
+// for it is the login that the browser holds under that state.
 func (f *Flow) readAnswer(r *http.Request) (state string, err error) {
 	if err := page.Parse(r, "The provider's answer can't be read."); err != nil {
 		return "", err
@@ -92,8 +92,8 @@ func (f *Flow) readAnswer(r *http.Request) (state string, err error) {
 	return cmp.Or(answer.Get(relayState), answer.Get("state")), nil
 }
 
-// repost lets a page of ours send a provider's form once more: with a form that comes from another site the browser leaves
-// out the cookies which hold the login (SameSite).
+// repost lets a page of ours send a provider's form once more: browsers send a form that comes from another site without the
+// cookies that hold the login (SameSite).
 func (f *Flow) repost(w http.ResponseWriter, r *http.Request, state string) bool {
 	if r.Method != http.MethodPost || !idForm.MatchString(state) || r.PostForm.Has(fieldReposted) {
 		return false

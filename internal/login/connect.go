@@ -36,8 +36,8 @@ func (f *Flow) askAgain(v *visit, source *federation.Opened, again *connector.Ag
 
 // depart sends the browser to where a connector's login takes place.
 func (f *Flow) depart(v *visit, source *federation.Opened, hint string) error {
-	// Each try has an id, and so a state, of its own: two tabs with one login for a device must not answer for each other,
-	// nor the answer of one source go to another (RFC 9700, section 4.4).
+	// Each try has an id, and so a state, of its own: two tabs with one login for a device must not answer for each other, and
+	// the answer of one source must not go to another (RFC 9700, section 4.4).
 	v.ID, v.ConnectorID, v.ConnectorData = newID(f.now()), source.ID, nil
 	to, err := f.departure(v, source, hint)
 	if err != nil {

@@ -22,7 +22,7 @@ const (
 	approvalTime = time.Hour
 	// repeatTime is how long afterwards the same answer may be given again, by a user who saw nothing of what it led to.
 	repeatTime = time.Minute
-	// lookAgainTimeout bounds how long an answer is looked for of which nobody knows whether it was stored.
+	// lookAgainTimeout bounds how long we look for an answer that may or may not have been stored.
 	lookAgainTimeout = 3 * time.Second
 )
 
@@ -45,7 +45,7 @@ var pendingKind = store.Declare(store.Declaration[pending]{
 	Expires: func(p *pending) time.Time { return p.Expires },
 })
 
-// consent asks the user for consent, unless nobody has to be asked.
+// consent asks the user for consent, unless the configuration skips that.
 func (f *Flow) consent(v *visit) (bool, error) {
 	switch {
 	case v.pending != nil && v.pending.Value.Approved:
@@ -81,7 +81,7 @@ func (f *Flow) askConsent(v *visit) error {
 			Hint("Try again in a moment.").Because(err)
 	}
 	v.Done, v.Expires = true, p.Expires
-	if !f.cfg.AnyBrowser { // where the login is stored, anyone who reads the storage could redeem what is derived from the secret
+	if !f.cfg.AnyBrowser { // else the login is stored, and anyone who reads the storage could use the secret
 		v.Secret = id.NewSecret()
 	}
 	if err := f.keep(v); err != nil {
@@ -97,8 +97,8 @@ func (f *Flow) toConsent(v *visit, key []byte) error {
 	return nil
 }
 
-// goOn leads the browser that holds a login, and has gone through it, back to the page that the login waits at: a source's
-// answer counts once.
+// goOn leads a browser whose user has already signed in back to the page that the login waits at: a source's answer counts
+// once.
 func (f *Flow) goOn(v *visit) error {
 	if err := f.loadPending(v); err != nil {
 		return err
@@ -190,8 +190,8 @@ func NotStored(cause error) error {
 		Hint("Go back, and answer again in a moment.").Because(cause)
 }
 
-// storeAnswer stores what the user has answered; store.ErrNotFound where there was another answer, or another user has
-// signed in since the page was shown.
+// storeAnswer stores what the user has answered. The error is store.ErrNotFound if there was another answer before, or if
+// another user has signed in since the page was shown.
 func (f *Flow) storeAnswer(ctx context.Context, e store.Entry[pending], approved bool) error {
 	_, err := f.pending.UpdateEntry(ctx, e, func(stored *pending) error {
 		switch {
@@ -209,7 +209,7 @@ func (f *Flow) storeAnswer(ctx context.Context, e store.Entry[pending], approved
 	if err == nil || errors.Is(err, store.ErrNotFound) || ctx.Err() != nil {
 		return err
 	}
-	// It may be stored all the same.
+	// It may have been stored all the same.
 	ctx, cancel := context.WithTimeout(ctx, lookAgainTimeout)
 	defer cancel()
 	stored, readErr := f.pending.Get(ctx, e.Key)
@@ -219,5 +219,5 @@ func (f *Flow) storeAnswer(ctx context.Context, e store.Entry[pending], approved
 	return err
 }
 
-// answered reports whether the user has answered so.
+// answered reports whether this is what the user has answered.
 func (p *pending) answered(approved bool) bool { return !p.Answered.IsZero() && p.Approved == approved }

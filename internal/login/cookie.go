@@ -41,9 +41,9 @@ var errNoLogin = errors.New("no such login under way in this browser")
 
 var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// newID names a login by the time at which it began, for finding the oldest, and 256 random bits, as it is the state that
-// a source brings back. It is a letter, as it also serves as an XML id, and 58 characters of base32; with them it fits into
-// the 80 bytes of a RelayState (SAML bindings, 3.4.3).
+// newID names a login by the time at which it began, by which the oldest are found, and by 256 random bits, as it is the state
+// that a source brings back. It is a letter, as it also serves as an XML id, and 58 characters of base32, which fits into the
+// 80 bytes of a RelayState (SAML bindings, 3.4.3).
 func newID(now time.Time) string {
 	var b [4 + id.SecretLen]byte
 	binary.BigEndian.PutUint32(b[:4], uint32(now.Unix())) //nolint:gosec // good until 2106
@@ -146,8 +146,8 @@ func (k *cookies) load(ctx context.Context, r *http.Request, id string) (*login,
 	}
 	prefix := k.prefix
 	if _, err := r.Cookie(partName(prefix, id, 0)); err != nil {
-		// A login that an earlier release has begun goes on. Nothing is sealed for this name any more where there is a
-		// prefix, so that nobody gets a new one to put into another's browser.
+		// A cookie of an earlier release is still taken. Where there is a prefix, nothing is sealed for this name any more, so
+		// nobody gets a new cookie to put into somebody else's browser.
 		prefix = ""
 	}
 	var sealed strings.Builder

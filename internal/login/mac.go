@@ -8,8 +8,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// stepMAC authenticates the address of a step, so that it can't be reached but by the step before. The message is a
-// protobuf message with the two values in field 1, as in upstream's addresses.
+// stepMAC authenticates the address of a step, so that only the step before it leads there. The message is a protobuf message
+// with both values in field 1, as in upstream's addresses.
 func stepMAC(key []byte, requestID, label string) string {
 	var message []byte
 	for _, value := range []string{requestID, label} {

@@ -10,8 +10,8 @@ import (
 	"dex/internal/ui"
 )
 
-// negotiate signs in a browser that has a ticket (RFC 4559). Where a password will do too, the form is the body of the
-// challenge: browsers without a ticket show it.
+// negotiate signs in a browser that has a ticket (RFC 4559). If a password will do too, the form is the body of the challenge,
+// and browsers without a ticket show it.
 func (f *Flow) negotiate(
 	v *visit, source *federation.Opened, negotiator connector.Negotiator, form ui.PasswordPage,
 ) error {

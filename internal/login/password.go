@@ -81,8 +81,8 @@ type formFailure struct {
 	lasting string // where it can't
 }
 
-// showFailure shows the form again where a source has failed: the user can try again, or choose another way to log in, and
-// the application could only give up. Any other error is returned.
+// showFailure shows the form again if a source has failed: the user can try again, or choose another way to log in, while the
+// application could only give up. Any other error is returned.
 func (f *Flow) showFailure(v *visit, form ui.PasswordPage, err error, says formFailure) error {
 	failure, ok := errors.AsType[*federation.Failure](err)
 	if !ok {

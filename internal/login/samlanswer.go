@@ -15,9 +15,9 @@ const (
 	relayState   = "RelayState"
 )
 
-// samlState returns the id of the login that a SAML response answers. The provider says it twice: as the state that it was to
-// give back, which some lose or change, and as the request that its response is to. It only says which login the browser has to
-// hold; that the response is to it is the connector's to check.
+// samlState returns the id of the login that a SAML response answers. The provider says it twice: as the state, which some lose
+// or change, and as the request that it responds to. The id only says which login the browser must hold; the connector checks
+// that the response belongs to it.
 func samlState(form url.Values) string {
 	if request, _ := saml.InResponseTo(form.Get(samlResponse)); idForm.MatchString(request) {
 		return request

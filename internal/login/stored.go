@@ -82,7 +82,7 @@ func (s *storedLogins) load(ctx context.Context, _ *http.Request, id string) (*l
 	return &e.Value, nil
 }
 
-// forget removes a login. One that stays behind can't be used for more than another login by whoever signs in.
+// forget removes a login. If one stays behind, it is only good for signing in once more.
 func (s *storedLogins) forget(_ http.ResponseWriter, r *http.Request, id string) {
 	err := s.table.Delete(r.Context(), id, "")
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
