@@ -1,5 +1,5 @@
 // Package seal encrypts state that travels through a browser, so that the browser can neither read nor change it, nor
-// use it for another purpose than it was made for. The keys are a ring in the storage that all replicas share.
+// use it for a purpose other than the one it was made for. The keys are a ring in the storage that all replicas share.
 package seal
 
 import (
@@ -81,7 +81,7 @@ func Open(ctx context.Context, s store.Store, lifetime time.Duration) (*Ring, er
 	return r, nil
 }
 
-// Maintain reads the ring again, and adds a key when the newest is old. It is to be called now and then.
+// Maintain reads the ring again, and adds a key when the newest is old. Call it now and then.
 func (r *Ring) Maintain(ctx context.Context) error {
 	if err := r.Reload(ctx); err == nil && !r.isDue(r.current.Load().created) {
 		return nil
@@ -110,7 +110,7 @@ func (r *Ring) Maintain(ctx context.Context) error {
 	return r.Reload(ctx)
 }
 
-// isDue reports whether a newest key is old. One from the future was made while a clock was wrong: nobody knows how old it is.
+// isDue reports whether the newest key is old. One from the future was made while a clock was wrong: nobody knows how old it is.
 func (r *Ring) isDue(created time.Time) bool {
 	age := r.now().Sub(created)
 	return age >= rotation || age < -clockLag
@@ -209,7 +209,7 @@ func prepare(stored ring) (*keys, error) {
 			return nil, fmt.Errorf("sealing key %q: %w", sk.ID, err)
 		}
 		if len(sk.ID) != keyIDLen {
-			return nil, fmt.Errorf("sealing key id %q has not %d characters", sk.ID, keyIDLen)
+			return nil, fmt.Errorf("sealing key id %q does not have %d characters", sk.ID, keyIDLen)
 		}
 		s := &sealer{id: []byte(sk.ID), aead: aead}
 		k.byID[sk.ID] = s

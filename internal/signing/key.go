@@ -18,7 +18,7 @@ import (
 	"dex/internal/id"
 )
 
-// rsaBits is what RFC 7518 (3.3) asks for at least; more would make every login slower for no attack known.
+// rsaBits is what RFC 7518 (3.3) asks for at least; more would slow down every login without preventing any known attack.
 const rsaBits = 2048
 
 // A Key signs tokens. It is immutable: sign all tokens of one answer with the same Key, since an ID token holds a hash of
@@ -49,7 +49,7 @@ func generate(algorithm string) (jose.JSONWebKey, error) {
 	case ES256:
 		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	default:
-		return jose.JSONWebKey{}, fmt.Errorf("no keys for algorithm %q, only RS256 and ES256", algorithm)
+		return jose.JSONWebKey{}, fmt.Errorf("no keys for algorithm %q; use RS256 or ES256", algorithm)
 	}
 	if err != nil {
 		return jose.JSONWebKey{}, fmt.Errorf("generate %s key: %w", algorithm, err)
@@ -86,7 +86,7 @@ func storedKey(jwk jose.JSONWebKey) (*Key, error) {
 }
 
 // encodeHeader returns the encoded JWS header and the dot after it. Members and order are what verifiers of deployed
-// tokens have always seen: no typ, but where somebody asks for one.
+// tokens have always seen: no typ, except where a caller asks for one.
 func (k *Key) encodeHeader(typ string) string {
 	header := fmt.Sprintf(`{"alg":%q,"kid":%q}`, k.algorithm, k.id)
 	if typ != "" {
@@ -99,7 +99,7 @@ func (k *Key) encodeHeader(typ string) string {
 func (k *Key) Algorithm() string { return k.algorithm }
 
 // Sign returns the payload as a JWS in compact form (RFC 7515, section 7.1), with typ in its header unless that is empty.
-// The context counts where the key is not in memory.
+// The context matters where the key is not in memory.
 func (k *Key) Sign(ctx context.Context, typ string, payload []byte) (string, error) {
 	enc := base64.RawURLEncoding
 	header := k.header

@@ -29,7 +29,7 @@ const (
 type Config struct {
 	Algorithm      string        // RS256 or ES256; a change takes effect with the next rotation
 	RotationPeriod time.Duration // how long a key signs
-	TokenLifetime  time.Duration // of the tokens that live longest: so long an old key stays published
+	TokenLifetime  time.Duration // of the longest-lived tokens: an old key stays published that long
 	// SignAtOnce makes a new key sign when it is made, and not after it was published for a while, as upstream does.
 	// Applications that keep the published keys as long as they may then meet tokens that they can't verify.
 	SignAtOnce bool
@@ -240,7 +240,7 @@ func (l *Local) update(ctx context.Context, e *store.Entry[Keyset], change func(
 	return nil
 }
 
-// isAhead says that times are further away than they were set by any clock that is right.
+// isAhead says that times are further away than any correct clock would have set them.
 func (l *Local) isAhead(k *Keyset, now time.Time) bool {
 	return k.RotateAt.After(now.Add(l.cfg.RotationPeriod+signLag)) || k.Next != nil && k.NextSince.After(now.Add(signLag))
 }

@@ -120,7 +120,7 @@ func (t *transit) call(ctx context.Context, method string, in, out any, path ...
 	}
 	if status != http.StatusOK {
 		var failed struct{ Errors []string }
-		_ = json.Unmarshal(answer, &failed) // something between here and Vault may have answered; then the status says it
+		_ = json.Unmarshal(answer, &failed) // a proxy may have answered; then the status says enough
 		return &refusal{status, failed.Errors}
 	}
 	if err := json.Unmarshal(answer, out); err != nil {

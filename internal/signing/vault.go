@@ -86,7 +86,7 @@ func (v *Vault) Verify(token string) ([]byte, error) {
 		return payload, err
 	}
 	if time.Since(time.Unix(0, v.readAt.Load())) >= readAgainAfter {
-		// All who wait share one answer, so it belongs to none of them; it is bounded by transitTimeout.
+		// All callers that wait share one answer, so it belongs to none of them; it is bounded by transitTimeout.
 		_ = v.read(context.Background()) // logged
 	}
 	return v.current.Load().verify(token)
@@ -115,7 +115,7 @@ func pause(token *tokenKeeper) time.Duration {
 	return max(min(readEvery, token.wait()), time.Second)
 }
 
-// read makes what Vault tells about the key current. Those who call it at the same time share one question.
+// read brings what is known of the key up to date. Concurrent callers share one question to Vault.
 func (v *Vault) read(ctx context.Context) error {
 	_, err, _ := v.reading.Do("", func() (any, error) {
 		defer func() { v.readAt.Store(time.Now().UnixNano()) }()

@@ -16,7 +16,7 @@ type tokenKeeper struct {
 	transit *transit
 	log     *slog.Logger
 	ends    time.Time // zero while it isn't known
-	next    time.Time // when to renew; zero if there is nothing to be done any more
+	next    time.Time // when to renew; zero if there is nothing left to do
 }
 
 // begin finds out how long the token is good for.
@@ -29,10 +29,10 @@ func (k *tokenKeeper) begin(ctx context.Context) {
 	case err != nil && !errors.As(err, new(*refusal)):
 		k.next = now.Add(readEvery) // Vault can't be reached
 	case err != nil:
-		k.log.WarnContext(ctx, "the Vault token won't be renewed, because it is not known how long it is good for", "err", err)
+		k.log.WarnContext(ctx, "the Vault token won't be renewed, because its remaining life is unknown", "err", err)
 	case life.left <= 0:
 	case !life.renewable:
-		k.log.WarnContext(ctx, "the Vault token ends and can't be renewed; nobody can sign in after that", "ends", now.Add(life.left))
+		k.log.WarnContext(ctx, "the Vault token expires and can't be renewed; nobody can sign in after that", "ends", now.Add(life.left))
 	default:
 		k.ends, k.next = now.Add(life.left), now.Add(life.left/2)
 	}

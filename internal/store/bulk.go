@@ -8,10 +8,10 @@ import (
 )
 
 const (
-	// bulkRecords and bulkBytes bound what is created at once: others wait for it, and servers take so much in a packet.
+	// bulkRecords and bulkBytes bound what is created at once: others wait meanwhile, and servers bound the size of a packet.
 	bulkRecords = 500
 	bulkBytes   = 2 * MaxData
-	// bulkWriters is how many records are created beside each other where a store knows nothing better.
+	// bulkWriters is how many records are created at once in a store that is no Bulk.
 	bulkWriters = 32
 )
 
@@ -23,9 +23,9 @@ type Bulk interface {
 	CreateAll(ctx context.Context, records []Record) error
 }
 
-// A Loader is a Store that takes many records sooner if it knows that they come.
+// A Loader is a Store that takes many records faster if it knows that they are coming.
 type Loader interface {
-	// Load does the work, which creates many records. Meanwhile other things may take longer, lists by owner above all.
+	// Load does work that creates many records. Everything else may take longer meanwhile, above all lists by owner.
 	Load(ctx context.Context, work func(context.Context) error) error
 }
 

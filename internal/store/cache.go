@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// cacheAge is how long something is remembered, should a change of it not be reported.
+	// cacheAge bounds how long a value is remembered if its change is not reported.
 	cacheAge = 30 * time.Second
 	// maxCached is how many keys of a kind are remembered, and how many that are not there.
 	maxCached = 10_000
@@ -36,7 +36,7 @@ type Cache[T any] struct {
 	listing singleflight.Group // by epoch
 }
 
-// remembered is the answer of the storage.
+// remembered is an answer of the storage.
 type remembered[V any] struct {
 	value V
 	until time.Time
@@ -91,8 +91,8 @@ func remember[V any](m map[string]V, key string, v V) {
 	m[key] = v
 }
 
-// Knows reports whether a key was there when it was last looked for, however long ago that is. Whoever asks for another one
-// may be a stranger who guesses.
+// Knows reports whether a key was there when it was last looked for, however long ago that is. Anyone who asks for another
+// key may be a guessing stranger.
 func (c *Cache[T]) Knows(key string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -100,15 +100,15 @@ func (c *Cache[T]) Knows(key string) bool {
 	return ok
 }
 
-// Has reports whether a key is there, by a list of all. So however many keys strangers ask for, and however seldom the right
-// one, the storage has a list to make now and then.
+// Has reports whether a key is there, by listing all. So however many keys strangers try, they cost the storage no more than
+// a list now and then.
 func (c *Cache[T]) Has(ctx context.Context, key string) (bool, error) {
 	all, err := c.All(ctx)
 	return slices.ContainsFunc(all, func(e Entry[T]) bool { return e.Key == key }), err
 }
 
-// All returns every value. It is for kinds of which there are few. Those who ask at once share one list, which comes even if
-// the first of them goes away.
+// All returns every value. It is for kinds with few records. Concurrent callers share one list, which completes even if the
+// first of them goes away.
 func (c *Cache[T]) All(ctx context.Context) ([]Entry[T], error) {
 	c.mu.Lock()
 	epoch, found := c.epoch, c.all

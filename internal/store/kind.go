@@ -16,8 +16,8 @@ type Declaration[T any] struct {
 	Name string
 	// Durable records outlive a login: they are exported, imported and sealed anew.
 	Durable bool
-	// Quiet records change with every login, and no process remembers them. So Watch does not tell of them, as to tell
-	// every replica would cost more than the change.
+	// Quiet records change with every login, and no process remembers them. So Watch doesn't report them:
+	// telling every replica would cost more than the change.
 	Quiet bool
 	// Open documents hold nothing secret and are never sealed.
 	Open bool
@@ -41,7 +41,7 @@ const (
 	EditedObject
 )
 
-// A Kind is one that was declared. Only [Declare] makes one.
+// A Kind is a declared kind. Only [Declare] makes one.
 type Kind[T any] struct {
 	name    string
 	owner   func(*T) string
@@ -55,7 +55,7 @@ func (k *Kind[T]) Name() string { return k.name }
 type Facts struct {
 	Name       string
 	Durable    bool // exported, imported and sealed anew
-	Quiet      bool // Watch does not tell of changes
+	Quiet      bool // Watch doesn't report changes
 	Open       bool // never sealed
 	Expires    bool // swept
 	Kubernetes Object
@@ -67,7 +67,7 @@ var declared struct {
 	facts map[string]Facts
 }
 
-// Declare makes a kind known. It belongs into a variable of the package whose records they are, as backends ask what is
+// Declare makes a kind known. It belongs in a package-level variable of the room that owns the records: backends look at what is
 // declared when they open. It panics if the name is taken, since two rooms would then share their records.
 func Declare[T any](d Declaration[T]) *Kind[T] {
 	if d.Name == "" || len(d.Name) > MaxKey {
@@ -87,8 +87,8 @@ func Declare[T any](d Declaration[T]) *Kind[T] {
 	return &Kind[T]{name: d.Name, owner: d.Owner, expires: d.Expires}
 }
 
-// FactsOf returns what is known of a kind; false when this program doesn't have it. A storage may hold such kinds all the
-// same: those of a newer release.
+// FactsOf returns what is known of a kind; false when this program doesn't have it. A storage may hold such records all the
+// same, from a newer release.
 func FactsOf(kind string) (Facts, bool) {
 	declared.RLock()
 	defer declared.RUnlock()
@@ -110,11 +110,11 @@ func DurableKinds() []string { return kindsThat(func(f Facts) bool { return f.Du
 // ExpiringKinds returns the names of the kinds that have to be swept.
 func ExpiringKinds() []string { return kindsThat(func(f Facts) bool { return f.Expires }) }
 
-// QuietKinds returns the names of the kinds that Watch doesn't tell of.
+// QuietKinds returns the names of the kinds whose changes Watch doesn't report.
 func QuietKinds() []string { return kindsThat(func(f Facts) bool { return f.Quiet }) }
 
-// OpenKinds returns the names of the kinds that are never sealed. Objects says that the storage makes objects of the records
-// that people and operators edit.
+// OpenKinds returns the names of the kinds that are never sealed. Objects says that the storage keeps records as objects
+// that people and operators may edit.
 func OpenKinds(objects bool) []string {
 	return kindsThat(func(f Facts) bool { return f.Open || objects && f.Kubernetes == EditedObject })
 }
@@ -129,8 +129,8 @@ func kindsThat(hold func(Facts) bool) []string {
 	return names
 }
 
-// Announced reports whether Watch tells of the changes of a kind. It does of kinds that nobody declared: those are a newer
-// release's, and what is told for nothing does no harm.
+// Announced reports whether Watch reports the changes of a kind. It does so for kinds that nobody declared: they are a newer
+// release's, and a needless report does no harm.
 func Announced(kind string) bool {
 	f, _ := FactsOf(kind)
 	return !f.Quiet

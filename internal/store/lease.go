@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// ErrLeaseLost says that a lease was not renewed in time, so that somebody else may have it by now.
+// ErrLeaseLost says that a lease was not renewed in time, so somebody else may have it by now.
 var ErrLeaseLost = errors.New("lease was lost")
 
 // longestPoll is how long Acquire waits at most between two tries.
@@ -22,12 +22,12 @@ var leaseKind = Declare(Declaration[leaseDocument]{
 })
 
 type leaseDocument struct {
-	Holder  string    `json:"holder"` // random, to know one's own record again
+	Holder  string    `json:"holder"` // random, to recognize one's own record
 	Expires time.Time `json:"expires"`
 }
 
 // A Lease is the right to do something that only one process may do at a time. It ends by itself when it isn't renewed,
-// so work under it must stand being done twice: a process that was stopped for a while learns too late that somebody else
+// so it must be safe to do the work twice: a process that was stopped for a while learns too late that somebody else
 // goes on in its place. Clocks that differ by as much as the lease is long make two holders.
 //
 // A Lease is not safe for concurrent use.

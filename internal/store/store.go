@@ -68,13 +68,13 @@ func (r *Record) Check() error {
 	}
 	switch {
 	case r.Kind == "" || len(r.Kind) > MaxKey:
-		return fmt.Errorf("kind of %d bytes, allowed are 1 to %d", len(r.Kind), MaxKey)
+		return fmt.Errorf("kind of %d bytes, must be 1 to %d", len(r.Kind), MaxKey)
 	case r.Key == "" || len(r.Key) > MaxKey:
-		return fmt.Errorf("key of %d bytes, allowed are 1 to %d", len(r.Key), MaxKey)
+		return fmt.Errorf("key of %d bytes, must be 1 to %d", len(r.Key), MaxKey)
 	case len(r.Owner) > MaxKey:
-		return fmt.Errorf("owner of %d bytes, allowed are up to %d", len(r.Owner), MaxKey)
+		return fmt.Errorf("owner of %d bytes, must be at most %d", len(r.Owner), MaxKey)
 	case len(r.Data) > maxData:
-		return fmt.Errorf("document of %d bytes, allowed are up to %d", len(r.Data), maxData)
+		return fmt.Errorf("document of %d bytes, must be at most %d", len(r.Data), maxData)
 	}
 	return nil
 }
@@ -106,8 +106,8 @@ type latest struct{}
 // Latest returns a context whose reads see every write that was answered before, whichever server of a cluster took it.
 //
 // Where servers of a cluster apply each other's writes a moment later, a Get without it may return a record as it was
-// before its last change; ErrNotFound, ErrExists and ErrConflict are never so. What refuses somebody because of what a
-// record says therefore reads it again with Latest. It costs nothing on other storages.
+// before its last change; ErrNotFound, ErrExists and ErrConflict are always up to date. Code that refuses somebody
+// because of what a record says therefore reads it again with Latest. It costs nothing on other storages.
 func Latest(ctx context.Context) context.Context { return context.WithValue(ctx, latest{}, true) }
 
 // WantsLatest reports whether the context is one of Latest's.
@@ -134,7 +134,7 @@ type Store interface {
 	// removes a record whose expiry was moved meanwhile.
 	Sweep(ctx context.Context, kind string, before time.Time, limit int) (int, error)
 	// Watch reports changes of the kinds that are Announced, those by other processes included, until its context ends;
-	// then the channel is closed. It is best effort: a slow reader gets one Change{} in place of those that it missed.
+	// then the channel is closed. It is best effort: a slow reader gets one Change{} for all that it missed.
 	// Writers never wait for it.
 	Watch(ctx context.Context) (<-chan Change, error)
 	// Ping reports whether the storage can be reached, without writing.

@@ -116,8 +116,8 @@ var ErrUnchanged = errors.New("leave the record as it is")
 
 // Update changes the value of a key: it reads, lets change edit the value, and writes if nobody else wrote meanwhile;
 // otherwise it begins again. So change may run several times and must not depend on how often. It gets no context, so
-// that it can't do I/O between the read and the write. An error of change ends the update, nothing is written, and the
-// error is returned as it is, but ErrUnchanged, which returns the value that was read.
+// that it can't do I/O between the read and the write. An error from change ends the update: nothing is written, and the
+// error is returned as it is. ErrUnchanged is the exception: it returns the value that was read, without an error.
 func (t *Table[T]) Update(ctx context.Context, key string, change func(*T) error) (Entry[T], error) {
 	e, err := t.Get(ctx, key)
 	if err != nil {

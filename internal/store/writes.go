@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// probeTTL is how long the record lives that a probe leaves.
+// probeTTL is how long the record of a probe lives.
 const probeTTL = time.Second
 
 // Writes is a store that remembers how its last write went, since one that can be read may not take writes: its disk is
@@ -27,8 +27,8 @@ func WatchWrites(s Store) *Writes { return &Writes{Store: s} }
 // Unwrap returns the store below.
 func (w *Writes) Unwrap() Store { return w.Store }
 
-// Check reports why nothing can be written. It writes only if the last write has failed: whatever failed for another
-// reason then passes, and a storage that takes writes again is known without anybody being sent here.
+// Check reports why nothing can be written. It writes only if the last write has failed: a failure with
+// another reason then passes, and a storage that takes writes again is noticed before any user is.
 func (w *Writes) Check(ctx context.Context) error {
 	if w.lastFailure() == nil {
 		return nil
@@ -46,8 +46,8 @@ func (w *Writes) lastFailure() error {
 	return w.failure
 }
 
-// noted remembers how a write went, and returns its error. A caller that has left says nothing of the storage, and neither
-// does an answer: it comes without a write.
+// noted remembers how a write went, and returns its error. A caller that has left says nothing about the storage, and
+// neither does an answer that came without a write.
 func (w *Writes) noted(ctx context.Context, err error) error {
 	answer := errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) || errors.Is(err, ErrConflict)
 	if answer || errors.Is(err, ErrClosed) || err != nil && errors.Is(ctx.Err(), context.Canceled) {
@@ -85,7 +85,7 @@ func (w *Writes) Sweep(ctx context.Context, kind string, before time.Time, limit
 	return n, w.noted(ctx, err)
 }
 
-// CreateAll is part of Bulk. What the store below makes of it is its own.
+// CreateAll is part of Bulk. How the store below does it is its own affair.
 func (w *Writes) CreateAll(ctx context.Context, records []Record) error {
 	return w.noted(ctx, CreateAll(ctx, w.Store, records))
 }

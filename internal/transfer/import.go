@@ -148,7 +148,7 @@ func (j *importing) pass(ctx context.Context, step string, do func(ctx context.C
 		})
 	})
 	if failed := group.Wait(); failed != nil {
-		return failed // each, where it ended too, ended because of it
+		return failed // if each ended too, it did so because of this
 	}
 	return err
 }
@@ -179,7 +179,7 @@ func (j *importing) findEmpty(ctx context.Context) error {
 	j.empty = map[string]bool{}
 	for kind := range j.records {
 		if !slices.Contains(j.opts.Kinds, kind) {
-			return fmt.Errorf("the export file has records of kind %q, which is not one that is exported", kind)
+			return fmt.Errorf("the export file has records of kind %q, which is not an exported kind", kind)
 		}
 		some, err := j.store.List(ctx, kind, store.Query{Limit: 1})
 		if err != nil {

@@ -30,7 +30,7 @@ func newReader(in io.Reader) (*reader, error) {
 		return nil, err
 	}
 	if err := json.Unmarshal(text, &r.head); err != nil || r.head.Format != formatName {
-		return nil, errors.New("the file is not an export: its first line is another")
+		return nil, errors.New("the file is not an export: it has another first line")
 	}
 	if r.head.Version != formatVersion {
 		return nil, fmt.Errorf("the export file has version %d of the format, and this program reads version %d",
@@ -64,7 +64,7 @@ func (r *reader) finish(e end) error {
 		return fmt.Errorf("%w: a line before the last was changed, moved, added or removed", ErrDamaged)
 	}
 	if !maps.Equal(e.Counts, r.counts) {
-		return fmt.Errorf("%w: it has not as many records as its end says", ErrDamaged)
+		return fmt.Errorf("%w: the number of records is not the one that its last line gives", ErrDamaged)
 	}
 	switch _, err := r.in.ReadByte(); {
 	case err == nil:

@@ -1,8 +1,8 @@
 // Package transfer moves the durable records of a storage into a file and from a file into a storage of any type, so
 // that nobody is signed out by the move. A file is checked whole before the first record of it is written.
 //
-// A record is copied as it is at the moment when it is read. While a server writes to the storage, the file is no
-// picture of one moment.
+// A record is copied as it is at the moment when it is read. While a server writes to the storage, the file is not
+// a snapshot of one moment.
 package transfer
 
 import (
@@ -24,7 +24,7 @@ type Count struct {
 	Created   int
 	Same      int // were in the storage already
 	Replaced  int
-	Conflicts int // are another record in the storage, which stays
+	Conflicts int // differ from a record in the storage, which stays
 	Expired   int // since the file was written; left out
 }
 
@@ -63,12 +63,12 @@ type ConflictError struct {
 
 func (e *ConflictError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d records of the file are in the storage already, and differ", e.Count)
+	fmt.Fprintf(&b, "%d records of the file are in the storage already, with different content", e.Count)
 	if e.Written {
 		b.WriteString("; somebody else writes to the storage, and some records of the file have been written: " +
 			"stop the servers and import again")
 	} else {
-		b.WriteString("; nothing was written. Overwriting replaces them by those of the file")
+		b.WriteString("; nothing was written. Overwriting replaces them with those of the file")
 	}
 	for _, r := range e.Records {
 		b.WriteString("\n  " + r)

@@ -18,7 +18,7 @@ type Config struct {
 	// Endpoints are the members, such as https://10.0.0.1:2379. Without a scheme the connection has TLS if SSL asks for
 	// it.
 	Endpoints []string `key:"endpoints"`
-	// Namespace stands before every key, as it is: one that shall end with a slash has to have one.
+	// Namespace is put before every key as it is: no slash is added to it.
 	Namespace string `key:"namespace"`
 	Username  string `key:"username"`
 	Password  string `key:"password"`

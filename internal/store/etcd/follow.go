@@ -10,12 +10,12 @@ import (
 	"dex/internal/store"
 )
 
-// Every write of a kind that is announced writes the same key, dex/changed, in its transaction, and one watch of that key
-// tells of all changes, in order, our own included. Those are also told at once, so that who has written need not wait for
-// the cluster to read what it wrote. A watch of the records themselves would bring every code, login and refresh token
+// Every write of an announced kind writes the same key, dex/changed, in its transaction, and one watch of that key
+// tells of all changes, in order, our own included. Ours are also reported at once, so that a writer need not wait
+// for the cluster to see what it wrote. A watch of the records themselves would bring every code, login and refresh token
 // with its document to every process that watches.
 
-// Watch is part of store.Store. The first one waits until the cluster has begun to tell of changes.
+// Watch is part of store.Store. The first one waits until the cluster has begun to report changes.
 func (s *Store) Watch(ctx context.Context) (<-chan store.Change, error) {
 	if err := s.startFollowing(ctx); err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func (s *Store) startFollowing(ctx context.Context) error {
 	return nil
 }
 
-// follow publishes changes until Close. The client takes a watch up again by itself where it stopped when a connection
+// follow publishes changes until Close. The client resumes a watch by itself where it stopped when a connection
 // is lost. When it can't, because that part of the history was compacted meanwhile or the cluster has no leader, a new
 // one is begun, and watchers are told to forget everything.
 func (s *Store) follow() {
@@ -77,7 +77,7 @@ func (s *Store) follow() {
 	}
 }
 
-// beginning is called when the cluster begins to tell of changes, again if heard.
+// beginning is called when the cluster begins to report changes, again if heard.
 func (s *Store) beginning(heard bool) {
 	if heard {
 		s.changes.Publish(store.Change{})

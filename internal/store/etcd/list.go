@@ -81,8 +81,8 @@ func (s *Store) pick(_ context.Context, kind string, page []keyed) ([]store.Reco
 	return records, nil
 }
 
-// pickOwned returns the live records that a page of the index by owner tells of, and sees to those of its entries that
-// have no record.
+// pickOwned returns the live records that a page of the index by owner names, and removes its entries without a
+// record.
 func (s *Store) pickOwned(ctx context.Context, kind, owner string, page []keyed) ([]store.Record, error) {
 	var records []store.Record
 	for chunk := range slices.Chunk(page, maxOps) {

@@ -154,7 +154,7 @@ func (s *Store) announce(kind, key string) clientv3.Op {
 	return clientv3.OpPut(s.keys.changed(), announcement(kind, key))
 }
 
-// written tells our own watchers of a record that was put, sees to what the one before it has left, and returns its
+// written reports a record that was put to our own watchers, has what its predecessor left behind removed, and returns its
 // revision.
 func (s *Store) written(done *clientv3.TxnResponse, r *store.Record) string {
 	s.changes.Publish(store.Change{Kind: r.Kind, Key: r.Key})
@@ -164,8 +164,7 @@ func (s *Store) written(done *clientv3.TxnResponse, r *store.Record) string {
 	return formatRevision(done.Header.Revision)
 }
 
-// leave hands over for removal the entries in the indexes of a record that is no more, but those that its successor has
-// too.
+// leave hands over for removal the index entries of a record that is gone, except those that its successor has too.
 func (s *Store) leave(kind, key string, before *mvccpb.KeyValue, successors []string) {
 	h, _, err := decode(before.Value)
 	if err != nil {

@@ -89,7 +89,7 @@ func into(v any) func(io.Reader) error {
 	}
 }
 
-// send sends a request, and again where that can't do it twice.
+// send sends a request, and sends it again where that can't do its work twice.
 func (c *client) send(ctx context.Context, r request) error {
 	body, err := encodeBody(r.body)
 	if err != nil {
@@ -116,7 +116,7 @@ func encodeBody(v any) ([]byte, error) {
 	return json.Marshal(v)
 }
 
-// retryIn returns how long to wait before a request is sent once more, if it shall be. A write is sent again only if the
+// retryIn returns how long to wait before a request is sent once more, if at all. A write is sent again only if the
 // server says that it did not begin with it.
 func retryIn(method string, err error, try int) (time.Duration, bool) {
 	e, ok := errors.AsType[*statusError](err)
@@ -204,7 +204,7 @@ func (c *client) roundTrip(ctx context.Context, r request, body []byte, authoriz
 	return c.http.Do(q)
 }
 
-// timedOut tells the end of our own time from the end of the caller's, who must not take the one for the other.
+// timedOut tells the end of our own time from the end of the caller's, which callers must not mistake for each other.
 func timedOut(ctx context.Context, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) && errors.Is(context.Cause(ctx), errNoAnswer) {
 		return errNoAnswer

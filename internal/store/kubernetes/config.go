@@ -37,7 +37,7 @@ func (c *Config) Mistakes() map[string]string {
 	switch c.CRDHandling {
 	case "", CRDEnsure, CRDCheck:
 	default:
-		found["crdHandling"] = fmt.Sprintf("unknown value %q; allowed are %s and %s", c.CRDHandling, CRDEnsure, CRDCheck)
+		found["crdHandling"] = fmt.Sprintf("unknown value %q; must be %s or %s", c.CRDHandling, CRDEnsure, CRDCheck)
 	}
 	return found
 }
@@ -56,7 +56,7 @@ func (c *Config) check() error {
 	return errors.Join(errs...)
 }
 
-// An Option changes what a program that embeds or tests the store wants different.
+// An Option changes something for a program that embeds or tests the store.
 type Option func(*options)
 
 type options struct {

@@ -81,7 +81,7 @@ func (c *connection) client(wrap func(http.RoundTripper) http.RoundTripper) (*cl
 	return &client{
 		http: &http.Client{
 			Transport: way,
-			// The API server does not redirect. Who does must not get our credentials.
+			// The API server does not redirect, and no other server may get our credentials.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		base: c.server, namespace: c.namespace, credentials: c.credentials,

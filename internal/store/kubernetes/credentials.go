@@ -40,7 +40,7 @@ func basic(username, password string) fixedHeader {
 // the old one ends.
 const tokenAge = 30 * time.Second
 
-// A tokenFile is a token in a file that somebody renews. If the file can't be read, the last token is used on.
+// A tokenFile is a token in a file that somebody renews. If the file can't be read, the last token stays in use.
 type tokenFile struct {
 	path string
 	log  *slog.Logger
@@ -96,7 +96,7 @@ func (f *tokenFile) refused(header string) bool {
 func (f *tokenFile) renew(last string) string {
 	token, err := readToken(f.path)
 	if err != nil {
-		f.log.Warn("the token for the Kubernetes API can't be read again; the last one is used on", "err", err)
+		f.log.Warn("the token for the Kubernetes API can't be read again; the last one stays in use", "err", err)
 		return last
 	}
 	f.mu.Lock()

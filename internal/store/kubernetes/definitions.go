@@ -17,7 +17,7 @@ const (
 	servedPoll   = 100 * time.Millisecond
 )
 
-// define sees to it that all resources are served, and returns the version that each has now.
+// define makes sure that all resources are served, and returns the version that each has now.
 func (s *Store) define(ctx context.Context, create bool) (map[resource]string, error) {
 	both, free, err := s.begin(ctx)
 	if err != nil {

@@ -26,7 +26,7 @@ const (
 
 var (
 	errWatchTooLong = errors.New("the watch did not end in time")
-	errGone         = errors.New("the server does not know any more what has changed since")
+	errGone         = errors.New("the server no longer knows what has changed since")
 )
 
 // A follower learns of the changes of one resource that others make.
@@ -34,7 +34,7 @@ type follower struct {
 	*Store
 	resource resource
 	labels   string
-	kinds    []string // that it tells of where nothing says which; empty stands for any
+	kinds    []string // whose changes it reports; empty stands for any
 	version  string   // up to which it knows of the changes
 }
 
@@ -69,7 +69,7 @@ func announcedRecords() string {
 	return selector
 }
 
-// run follows until the store is closed.
+// run follows the resource until the store is closed.
 func (f *follower) run() {
 	for failed := 0; f.life.Err() == nil; {
 		began := f.now()

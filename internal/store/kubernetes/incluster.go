@@ -24,7 +24,7 @@ func inCluster(folder string, log *slog.Logger) (*connection, error) {
 	}
 	host, port := os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")
 	if host == "" || port == "" {
-		return nil, errors.New("inCluster: this is not a pod of a cluster, as the variables KUBERNETES_SERVICE_HOST and " +
+		return nil, errors.New("inCluster: this is not a pod in a cluster, as the variables KUBERNETES_SERVICE_HOST and " +
 			"KUBERNETES_SERVICE_PORT are not both set; use kubeConfigFile elsewhere")
 	}
 	token, err := newTokenFile(filepath.Join(folder, "token"), log)
@@ -69,7 +69,7 @@ func podNamespace(folder, token string) (string, error) {
 }
 
 // namespaceOf returns the namespace that an old kind of token names, a JWT; empty where there is none. Nobody checks
-// the signature, because who could write the token could write any.
+// the signature, because whoever can write the token can write any.
 func namespaceOf(token string) string {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

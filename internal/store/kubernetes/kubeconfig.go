@@ -54,7 +54,7 @@ type user struct {
 	Username  string
 	Password  string
 
-	// What would need a program of its own, or rights on other users.
+	// Not supported: these need a program of their own, or rights over other users.
 	Exec         any
 	AuthProvider any `yaml:"auth-provider"`
 	As           any
@@ -84,7 +84,7 @@ func readKubeConfig(path string) (*kubeConfig, error) {
 	k := &kubeConfig{folder: filepath.Dir(path)}
 	if yaml.Unmarshal(data, k) != nil {
 		// What the parser says may quote a token.
-		return nil, fmt.Errorf("%s is not a configuration of kubectl in YAML", path)
+		return nil, fmt.Errorf("%s is not a kubectl configuration in YAML", path)
 	}
 	return k, nil
 }
@@ -108,7 +108,7 @@ func (k *kubeConfig) connection(log *slog.Logger) (*connection, error) {
 	}
 	if cluster.Insecure {
 		log.Warn("the certificate of the Kubernetes API server is not checked, as insecure-skip-tls-verify is set: "+
-			"anybody between can read and change everything", "server", c.server.Redacted())
+			"anyone on the network path can read and change everything", "server", c.server.Redacted())
 	}
 	c.credentials, err = k.credentials(user, log)
 	return c, err
@@ -154,7 +154,7 @@ func (k *kubeConfig) cluster(name string) (cluster, error) {
 	return cluster{}, fmt.Errorf("there is no cluster %q", name)
 }
 
-// user returns the user of a name; nobody has none.
+// user returns the user of a name; the empty name is a user without credentials.
 func (k *kubeConfig) user(name string) (user, error) {
 	if name == "" {
 		return user{}, nil
@@ -181,7 +181,7 @@ func (u *user) supported(name string) error {
 		{"as-user-extra", u.AsUserExtra},
 	} {
 		if setting.value != nil {
-			return fmt.Errorf("user %q has %s, which is not supported; allowed are token, tokenFile, client-certificate "+
+			return fmt.Errorf("user %q has %s, which is not supported; use token, tokenFile, client-certificate "+
 				"with client-key, and username with password", name, setting.name)
 		}
 	}
@@ -190,7 +190,7 @@ func (u *user) supported(name string) error {
 
 func (k *kubeConfig) credentials(u user, log *slog.Logger) (credentials, error) {
 	switch {
-	case u.TokenFile != "": // as kubectl: before the token, which may be of yesterday
+	case u.TokenFile != "": // like kubectl: before the token, which may be out of date
 		return newTokenFile(k.path(u.TokenFile), log)
 	case u.Token != "":
 		return bearer(u.Token), nil

@@ -97,7 +97,7 @@ func TestKubeConfigMistakes(t *testing.T) {
 		`namespace "../x"`:                      strings.Replace(twoContexts, "namespace: team", "namespace: ../x", 1),
 		"want https://host:port":                strings.Replace(twoContexts, "https://two.example:6443/prefix", "two.example", 1),
 		"neither a user nor a query":            strings.Replace(twoContexts, "https://two", "https://user:hidden@two", 1),
-		"not a configuration of kubectl":        "a: b: hidden",
+		"not a kubectl configuration":           "a: b: hidden",
 	} {
 		_, _, err := parse(t, text)
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -2,9 +2,9 @@
 //
 // Clients, users, connectors and signing keys are upstream's own objects, with upstream's names and members, so that
 // kubectl, charts and operators go on working with them. All other records live in objects of our own within upstream's
-// other resources, so that neither new definitions nor new rights are needed. What is upstream's there is never touched.
+// other resources, so that neither new definitions nor new rights are needed. Upstream's own objects there are never touched.
 //
-// There is no client library behind it. What we need is a dozen of requests with a few types; the library would make the
+// There is no client library behind it. We need a dozen requests with a few types; the library would make the
 // program half as large again, and keep copies of objects that we never ask for.
 package kubernetes
 
@@ -40,7 +40,7 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open connects to the API server and sees to it that the definitions of the custom resources are there. An error says
+// Open connects to the API server and makes sure that the definitions of the custom resources are there. An error says
 // which server can't be used and why; Open tries once.
 func Open(ctx context.Context, c Config, log *slog.Logger, opts ...Option) (*Store, error) {
 	var o options
@@ -79,7 +79,7 @@ func (s *Store) begin(ctx context.Context) (context.Context, func(), error) {
 	return both, func() { stop(); cancel() }, nil
 }
 
-// failure returns an error as the caller with the context shall see it.
+// failure returns an error as the caller with the context should see it.
 func (s *Store) failure(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
@@ -147,8 +147,8 @@ func (s *Store) write(ctx context.Context, r store.Record, shared, own writer) (
 		}
 		at, ok := placeOf(r.Kind, r.Key)
 		if !ok {
-			return fmt.Errorf("a %s can't have the key %q, which makes no valid name of an object of Kubernetes: it is too "+
-				"long, or has characters that don't go there", r.Kind, r.Key)
+			return fmt.Errorf("a %s can't have the key %q, which makes no valid name for a Kubernetes object: it is too "+
+				"long, or has characters that are not allowed there", r.Kind, r.Key)
 		}
 		write := own
 		if at.shared != nil {

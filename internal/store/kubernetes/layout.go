@@ -85,7 +85,7 @@ func checkKinds() error {
 	return nil
 }
 
-// expiring reports whether upstream reads the member "expiry" of a resource's objects, and deletes those that are over.
+// expiring reports whether upstream reads the member "expiry" of a resource's objects, and deletes those that have expired.
 func (r resource) expiring() bool { return r == authCodes || r == authRequests }
 
 // A sharedKind is a kind whose records are upstream's own objects, under upstream's names and with upstream's members,

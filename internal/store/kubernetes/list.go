@@ -143,7 +143,7 @@ func (l *listing) add(object json.RawMessage) error {
 	switch r, live, err := l.decode(object); {
 	case err != nil:
 		l.warned.do(l.resource.plural+"/"+name+"@"+head.Metadata.ResourceVersion, func() {
-			l.log.Warn("an object in Kubernetes is left out, as it holds no record that could be asked for by its key",
+			l.log.Warn("an object in Kubernetes is left out, as it holds no record that can be asked for by its key",
 				"resource", l.resource.plural, "name", name, "kind", l.kind, "err", err)
 		})
 	case live:

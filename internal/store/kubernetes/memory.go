@@ -48,7 +48,7 @@ func (m *pageMemory) put(at pagePlace, start pageStart, now time.Time) {
 	m.starts[at] = start
 }
 
-// take returns where to go on, and forgets it: who reads the same page again wants to see what has changed.
+// take returns where to go on, and forgets it: a caller that reads the same page again wants to see what has changed.
 func (m *pageMemory) take(at pagePlace, now time.Time) (pageStart, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

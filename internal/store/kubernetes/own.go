@@ -89,7 +89,7 @@ func (s *Store) getOwn(ctx context.Context, at place, kind, key string) (*record
 	return &o, o.checkHead(kind, key)
 }
 
-// getLive is getOwn without those that have expired, or have been deleted but for a finalizer.
+// getLive is getOwn without objects that have expired, or are deleted and waiting for a finalizer.
 func (s *Store) getLive(ctx context.Context, at place, kind, key string) (*recordObject, error) {
 	o, err := s.getOwn(ctx, at, kind, key)
 	if err != nil {

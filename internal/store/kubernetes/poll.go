@@ -17,7 +17,7 @@ const (
 // poll looks for changes where the server forbids to watch, for some minutes.
 func (f *follower) poll(forbidden error) {
 	f.warned.do("watch "+f.resource.plural, func() {
-		f.log.Warn("Kubernetes does not allow to watch a resource, so that changes by others are seen later; allow the verb watch",
+		f.log.Warn("Kubernetes does not allow watching a resource, so changes by others are seen later; allow the verb watch",
 			"resource", definitionName(f.resource), "polled_every", pollEvery, "err", forbidden)
 	})
 	// What has changed since the last version that is known of: nobody can tell.

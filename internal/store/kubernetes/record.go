@@ -49,7 +49,7 @@ type recordObject struct {
 	// RecordWrite differs with each write. The server does nothing where a write changes nothing, so that of several
 	// equal ones at once each would seem to have won.
 	RecordWrite string `json:"recordWrite"`
-	// Expiry is a member of upstream's, which deletes the objects that are over.
+	// Expiry is upstream's member. Upstream deletes the objects that have expired by it.
 	Expiry time.Time `json:"expiry,omitzero"`
 }
 

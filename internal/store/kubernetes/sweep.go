@@ -70,15 +70,15 @@ func (s *Store) sweep(ctx context.Context, r resource, kind string, before time.
 	}
 }
 
-// over reports whether the record that an object holds expired before a time, and is not deleted already but for a
-// finalizer.
+// over reports whether the record that an object holds expired before a time, and is not already deleted and waiting for
+// a finalizer.
 func (e *expiring) over(before time.Time) bool {
 	return e.Metadata.Name == recordName(e.RecordKind, string(e.RecordKey)) && !e.Metadata.deleted() &&
 		!e.RecordExpires.IsZero() && e.RecordExpires.Before(before)
 }
 
-// removeAll deletes objects in the versions that were read, and returns how many it did. A version that is no more there
-// was extended, or swept by somebody else.
+// removeAll deletes objects in the versions that were read, and returns how many it did. A version that is gone was
+// extended, or swept by somebody else.
 func (s *Store) removeAll(ctx context.Context, r resource, expired []expiring) (int, error) {
 	var removed atomic.Int64
 	work, ctx := errgroup.WithContext(ctx)

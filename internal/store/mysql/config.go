@@ -227,7 +227,7 @@ func (c *Config) forDriver(at address, log *slog.Logger) (*driver.Config, error)
 	d := driver.NewConfig()
 	d.Net, d.Addr = at.network, at.dial
 	d.User, d.Passwd, d.DBName = c.User, c.Password, c.Database
-	d.Loc, d.ParseTime = time.UTC, true // for who reads the tables that upstream left
+	d.Loc, d.ParseTime = time.UTC, true // for reading the tables that upstream left
 	d.MaxAllowedPacket = 0              // asks the server
 	// One round trip for a statement, and none before it; and no prepared statements, which cost memory on the server
 	// for each connection and which some proxies can't pass on.

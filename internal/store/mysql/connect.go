@@ -186,7 +186,7 @@ func (c *connection) BeginTx(ctx context.Context, options sqldriver.TxOptions) (
 // IsValid is part of driver.Validator.
 func (c *connection) IsValid() bool { return !c.useless && c.driverConn.IsValid() }
 
-// driverLog keeps what the driver has to say, which comes as an error too.
+// driverLog logs what the driver says at level debug, as it comes as an error too.
 type driverLog struct{ log *slog.Logger }
 
 // Print is part of driver.Logger.
@@ -219,7 +219,7 @@ var advice = map[uint16]string{
 	errDatabaseDenied:     "the user may not use the database; see database and user, or grant the rights",
 	errAccessDenied: "the server refuses the user or the password, or wants an encrypted connection;" +
 		" see user, password and ssl.mode",
-	errNotInCluster:   "the server is cut off from its cluster, or joins it just now; see its wsrep_cluster_status",
+	errNotInCluster:   "the server is cut off from its cluster, or is just joining it; see its wsrep_cluster_status",
 	errDuringCommit:   "the server could not commit; in a cluster, it was cut off in the middle of it",
 	errNotInGroup:     "the server is configured for Group Replication, but is no member of its group that is online",
 	errNoDatabase:     "there is no such database; see database, or create it",
@@ -237,7 +237,8 @@ func advised(err error) error {
 	var unverified *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &unverified):
-		text = "the server's certificate can't be verified; set ssl.caFile to who issued it, and host to a name that it has"
+		text = "the server's certificate can't be verified; set ssl.caFile to the authority that issued it, and host to a name" +
+			" in it"
 	case errors.Is(err, driver.ErrInvalidConn):
 		text = "the connection broke"
 	case errors.Is(err, driver.ErrPktTooLarge), longData(err):

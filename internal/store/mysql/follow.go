@@ -18,7 +18,7 @@ const (
 type counters map[string]uint64
 
 // follow tells watchers what other replicas change, until its context ends. Known is the state of the counters before
-// anybody could watch; while nobody does, it only gets older, and the first look after that tells too much rather than
+// anybody could watch; while nobody does, it only gets older, and the first look after that reports too much rather than
 // too little.
 func (s *Store) follow(ctx context.Context, known counters) {
 	defer close(s.stopped)
@@ -82,7 +82,7 @@ func (s *Store) readCounters(ctx context.Context) (counters, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // what it could say, Err says
+	defer func() { _ = rows.Close() }() // Err has said it already
 	current := make(counters)
 	for rows.Next() {
 		var kind string

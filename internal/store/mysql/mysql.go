@@ -41,7 +41,7 @@ type Store struct {
 	closeErr  error
 
 	stopFollowing context.CancelFunc
-	stopped       chan struct{} // closed when nobody follows the other replicas any more
+	stopped       chan struct{} // closed when the other replicas are no longer followed
 }
 
 var _ store.Store = (*Store)(nil)

@@ -22,7 +22,7 @@ const schemaLock = 20 * time.Second
 // format allows, and all that it allows with pages of 8 KiB. For a look by hand:
 // SELECT CONVERT(`key` USING utf8mb4), ... FROM dex_record WHERE kind = 'client'.
 //
-// Of dex_change there is a row for each kind that is announced. Its counter grows in the transaction of every write of
+// In dex_change there is a row for each announced kind. Its counter grows in the transaction of every write of
 // the kind; that is what other replicas look for.
 var layout = []string{
 	`CREATE TABLE IF NOT EXISTS dex_record (

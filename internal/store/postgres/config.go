@@ -55,8 +55,8 @@ type SSL struct {
 	// Mode is one of libpq's: disable, allow, prefer, require, verify-ca and verify-full. Empty means verify-full.
 	// Require behaves as verify-ca when there is a CA file.
 	Mode string `key:"mode"`
-	// CAFile holds the certificates, as PEM, of who may have issued the server's. Empty means ~/.postgresql/root.crt if
-	// there is one, or else the authorities that the system trusts.
+	// CAFile holds the certificates, as PEM, of the authorities that may have issued the server's. Empty means
+	// ~/.postgresql/root.crt if there is one, or else the authorities that the system trusts.
 	CAFile string `key:"caFile"`
 	// CertFile and KeyFile are a certificate to show to the server, and its key, as PEM.
 	CertFile string `key:"certFile"`
@@ -84,7 +84,7 @@ const (
 func (c *Config) Mistakes() map[string]string {
 	found := map[string]string{}
 	if c.SSL.Mode != "" && !slices.Contains(sslModes, c.SSL.Mode) {
-		found["ssl.mode"] = fmt.Sprintf("unknown mode %q; allowed are %s", c.SSL.Mode, strings.Join(sslModes, ", "))
+		found["ssl.mode"] = fmt.Sprintf("unknown mode %q; must be one of %s", c.SSL.Mode, strings.Join(sslModes, ", "))
 	}
 	if n := c.ConnectionTimeout; n < 0 || n > maxNumber {
 		found["connectionTimeout"] = fmt.Sprintf("must be 0, which means the default, or a number up to %d, not %d", maxNumber, n)

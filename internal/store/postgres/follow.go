@@ -51,7 +51,7 @@ func tryNotifications(ctx context.Context, config *pgx.ConnConfig) (sent, heard 
 	defer cancel()
 	sender, err := pgx.ConnectConfig(ctx, plainly(config))
 	if err != nil {
-		return nil, nil // the listener will tell of it, and can wait
+		return nil, nil // the listener will report it, and can wait
 	}
 	defer func() { _ = sender.Close(ctx) }()
 	receiver, err := pgx.ConnectConfig(ctx, plainly(config))

@@ -25,7 +25,7 @@ const (
 	longestPause  = 10 * time.Second
 )
 
-// A listener passes on what other processes tell of their changes. It has a connection of its own, because notifications
+// A listener passes on the changes that other processes report. It has a connection of its own, because notifications
 // come to the connection that asked for them.
 type listener struct {
 	config  *pgx.ConnConfig

@@ -6,7 +6,7 @@
 // but no failures.
 //
 // A pooler such as PgBouncer may stand between, also one that gives each transaction another connection: prepared
-// statements are given up when they turn out not to work, and changes are polled where no notifications come.
+// statements are abandoned when they turn out not to work, and changes are polled where no notifications come.
 package postgres
 
 import (
@@ -114,7 +114,7 @@ func prepareSession(ctx context.Context, conn *pgx.Conn) error {
 	return conn.PgConn().Exec(ctx, text).Close()
 }
 
-// limitIdle makes the pool drop connections that nobody needs, if it shall keep fewer than it may have.
+// limitIdle makes the pool drop connections that nobody needs, if it is set to keep fewer than it may open.
 func (s *Store) limitIdle(c *pgxpool.Config, limit int) {
 	if limit == 0 || int64(limit) >= int64(c.MaxConns) {
 		return
@@ -221,7 +221,7 @@ func (s *Store) Delete(ctx context.Context, kind, key, revision string) error {
 // whose caller has left before its end.
 func (s *Store) write(ctx context.Context, w write, kind, key string, args ...any) (bool, error) {
 	text := w.plain
-	switch told := store.Announced(kind); { // to tell of a change makes commits wait for each other, so not for all
+	switch told := store.Announced(kind); { // a notification makes commits wait for each other, so not every kind has one
 	case told && s.notifies:
 		text, args = w.announced, append(args, newRevision(), payload(kind, key))
 	case told:

@@ -20,8 +20,8 @@ const schemaVersion = 1
 //
 // The fill factor leaves room for new versions of a row on the page of the old one. An update that leaves the expiry and
 // the owner alone then touches no index, and one that moves the expiry, as each refresh does, still writes fewer pages.
-// Documents that are replaced all the time make dead rows at the same rate, so that autovacuum shall not wait for a
-// fifth of the table.
+// Documents that are replaced all the time make dead rows at the same rate, so autovacuum must not wait until they
+// are a fifth of the table.
 const layout = `
 CREATE TABLE dex_schema (version integer NOT NULL);
 CREATE TABLE dex_record (

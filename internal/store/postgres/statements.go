@@ -48,8 +48,8 @@ const (
 	sweepText = "DELETE FROM dex_record WHERE kind = $1 AND expires < $2 AND key = ANY (ARRAY(" +
 		"SELECT key FROM dex_record WHERE kind = $1 AND expires < $2 ORDER BY expires LIMIT $3 FOR UPDATE SKIP LOCKED))"
 
-	// For who can't be told of changes there is a record for each kind that is announced, whose revision changes with
-	// every write of the kind. Its own kind is one that nobody else has.
+	// For replicas that hear no notifications there is a record for each announced kind, whose revision changes with
+	// every write of the kind. No other record has its own kind.
 	changesKind = "\\x006368616e676573" // NUL, "changes"
 	changesText = "SELECT key, revision FROM dex_record WHERE kind = '" + changesKind + "'::bytea"
 )

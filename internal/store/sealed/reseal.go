@@ -151,7 +151,7 @@ func (j *resealing) fail(err error) {
 	}
 }
 
-// pause lets who won a race finish.
+// pause lets the winner of a race finish.
 func pause(ctx context.Context) error {
 	const longest = 20 * time.Millisecond
 	timer := time.NewTimer(rand.N(longest)) //nolint:gosec // jitter, not a secret

@@ -1,8 +1,8 @@
 // Package sealed encrypts documents before another store keeps them, so that a copy of the database is worth nothing
 // without the operator's key. What the store needs to find a record stays in clear: kind, key, owner and expiry.
 //
-// It keeps secrets, and not the database, from who is not meant to have them: documents in clear are read as they are,
-// so that a key can be given to a storage that is in use, and who can write to the database can write those.
+// It protects secrets from people who read the database, not the database from people who write to it: documents in clear
+// are read as they are, so that a key can be given to a storage that is in use, and whoever can write can put some there.
 package sealed
 
 import (
@@ -28,9 +28,9 @@ type sealing struct {
 	open map[string]bool
 }
 
-// New returns a store that keeps documents in another one, encrypted but for the kinds that are open. Documents in clear
+// New returns a store that keeps documents in another one, encrypted except for the kinds that are open. Documents in clear
 // are read as they are and encrypted when they are next written. Without keys documents are kept in clear, and reading an
-// encrypted one is ErrSealed. The other store is to be had by Unwrap.
+// encrypted one is ErrSealed. Unwrap returns the other store.
 func New(s store.Store, keys Keys, open []string) store.Store {
 	w := &sealing{Store: s, keys: keys, open: make(map[string]bool, len(open))}
 	for _, kind := range open {
@@ -43,7 +43,7 @@ func New(s store.Store, keys Keys, open []string) store.Store {
 func (s *sealing) Unwrap() store.Store { return s.Store }
 
 // KeysOf returns the keys of the store that New returned, also when it is wrapped by others that have an Unwrap method;
-// false when it is none, and nobody knows whether it should have keys.
+// false when there is no such store, so that nobody knows whether it should have keys.
 func KeysOf(s store.Store) (Keys, bool) {
 	if w := find(s); w != nil {
 		return w.keys, true
@@ -106,7 +106,7 @@ func (s *sealing) Replace(ctx context.Context, r store.Record) (string, error) {
 	return s.Store.Replace(ctx, r)
 }
 
-// CreateAll is part of store.Bulk. What the store below makes of it is its own.
+// CreateAll is part of store.Bulk. How the store below does it is its own affair.
 func (s *sealing) CreateAll(ctx context.Context, records []store.Record) error {
 	closed := make([]store.Record, len(records))
 	for i, r := range records {
@@ -134,13 +134,13 @@ func (s *sealing) opened(r store.Record) (store.Record, error) {
 	return r, nil
 }
 
-// sealed returns a record as the store below shall keep it.
+// sealed returns a record as the store below has to keep it.
 func (s *sealing) sealed(r store.Record) (store.Record, error) {
 	if err := r.Check(); err != nil {
 		return r, err
 	}
 	if !s.seals(r.Kind) {
-		if _, ok, _ := parse(r.Data); ok { // it would be taken for one when it is read
+		if _, ok, _ := parse(r.Data); ok { // it would be taken for sealed when it is read
 			return r, fmt.Errorf("record %s %q: the document looks like a sealed one", r.Kind, r.Key)
 		}
 		return r, nil
@@ -153,7 +153,7 @@ func (s *sealing) sealed(r store.Record) (store.Record, error) {
 	// It becomes a member of an object.
 	r.Data = sealer.sealJSON(r.Kind, r.Key, r.Data)
 	if len(r.Data) > store.MaxData {
-		return r, fmt.Errorf("document of %d bytes takes %d when it is sealed, allowed are up to %d",
+		return r, fmt.Errorf("document of %d bytes takes %d when it is sealed, must be at most %d",
 			size, len(r.Data), store.MaxData)
 	}
 	return r, nil

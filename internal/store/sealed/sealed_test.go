@@ -177,7 +177,7 @@ func TestAnObjectTooLargeToSealIsRefused(t *testing.T) {
 	s := sealed.New(newMemory(t), keys(t, firstText), nil)
 	large := bytes.Repeat([]byte("x"), store.MaxData)
 	_, err := s.Create(t.Context(), store.Record{Kind: "keys", Key: "a", Data: large})
-	if err == nil || !strings.Contains(err.Error(), "allowed are up to") {
+	if err == nil || !strings.Contains(err.Error(), "must be at most") {
 		t.Errorf("got error %v", err)
 	}
 	put(t, s, "keys", "b", string(large[:700<<10]))

@@ -138,7 +138,7 @@ func sortedKeys(params url.Values) []string {
 	return names
 }
 
-// create makes an empty file, readable by its owner only, if there is none. A file that is there is not opened:
+// create makes an empty file, readable by its owner only, if there is none. A file that exists is not opened:
 // closing it would drop the locks that another connection of this process holds on it.
 func (l location) create() error {
 	if l.inMemory() {

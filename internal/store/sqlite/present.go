@@ -15,7 +15,7 @@ import (
 var suffixes = []string{"", "-wal", "-shm"}
 
 // A presence watches over the files of a database. Its connections go on with a file that was removed or replaced, and
-// what they write is gone with the last of them.
+// what they write is lost when the last of them ends.
 type presence struct {
 	opened []databaseFile // none for a database in memory
 	lost   atomic.Pointer[error]
@@ -62,7 +62,7 @@ func (p *presence) find() error {
 		case errors.Is(err, fs.ErrNotExist):
 			return fmt.Errorf("the database file %s was removed while it is in use; put it back, or restart Dex", f.path)
 		case err != nil:
-			return fmt.Errorf("the database can't be looked at: %w", err)
+			return fmt.Errorf("the database file can't be examined: %w", err)
 		case !os.SameFile(f.info, now):
 			return fmt.Errorf("the database file %s was replaced by another while it is in use; restart Dex", f.path)
 		}
@@ -89,7 +89,7 @@ func (l location) readers() string {
 		return ""
 	}
 	if dir, err := os.Stat(filepath.Dir(l.path)); err == nil && dir.Mode().Perm()&othersEnter == 0 {
-		return "" // nobody else comes to it
+		return "" // nobody else can reach it
 	}
 	return fmt.Sprintf("every user of this machine can read or write the SQLite database, which holds the signing keys: its mode is "+
 		"%04o; run chmod 600 %s*", file.Mode().Perm(), l.path)

@@ -213,8 +213,8 @@ func (s *Store) Load(ctx context.Context, work func(context.Context) error) erro
 	return errors.Join(err, s.makeOwnerIndex(context.WithoutCancel(ctx)))
 }
 
-// makeOwnerIndex sorts the owners in a file, as they are too many for the memory of a small container; but in memory where
-// no file can be made.
+// makeOwnerIndex sorts the owners in a file, as they are too many for the memory of a small container. Where no file can be
+// made it sorts them in memory.
 func (s *Store) makeOwnerIndex(ctx context.Context) error {
 	err := s.schema(ctx, "PRAGMA temp_store = FILE; "+makeOwnerIndex+"; PRAGMA temp_store = MEMORY")
 	if err != nil {
@@ -257,7 +257,7 @@ func list(ctx context.Context, kind string, stmt *sql.Stmt, args []any) ([]store
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // what it could say, Err says
+	defer func() { _ = rows.Close() }() // Err has said it already
 	var page []store.Record
 	for rows.Next() {
 		r := store.Record{Kind: kind}

@@ -128,7 +128,7 @@ func (w *writer) drain(ctx context.Context) {
 	}
 }
 
-// gather adds to the first write what else waits. Who is ready to run goes first, as it may be about to write too: that
+// gather adds to the first write what else waits. Goroutines that are ready to run go first, as it may be about to write too: that
 // costs nothing on an idle machine, and on a busy one it makes fewer and larger transactions.
 func (w *writer) gather(first *write) []*write {
 	batch := []*write{first}
@@ -167,7 +167,7 @@ func (w *writer) handle(ctx context.Context, batch []*write) {
 	}
 }
 
-// refuse answers a batch for which there was no lock, and those writes that have waited with it: they shall not wait once
+// refuse answers a batch for which there was no lock, and those writes that have waited with it: they must not wait once
 // more.
 func (w *writer) refuse(batch []*write, err error) {
 	w.answer(batch, err)

@@ -48,7 +48,7 @@ func (h *Hub) Subscribe(ctx context.Context) (<-chan store.Change, error) {
 	return w.changes, nil
 }
 
-// Publish tells every watcher of a change, if it is of a kind that is announced. It never waits.
+// Publish reports a change to every watcher, if its kind is announced. It never waits.
 func (h *Hub) Publish(c store.Change) {
 	if !store.Announced(c.Kind) {
 		return
