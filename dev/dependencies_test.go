@@ -24,7 +24,7 @@ func TestDependenciesAreExplained(t *testing.T) {
 		}
 	}
 	ofServer := directRequirements(t, "../go.mod")
-	table, _, _ := strings.Cut(string(document), "\nIn modules of their own")
+	table, _, _ := strings.Cut(string(document), "\nIn separate modules")
 	for _, path := range modulePaths(table) {
 		if !slices.Contains(ofServer, path) {
 			t.Errorf("docs/dependencies.md explains %s, which the server does not require", path)

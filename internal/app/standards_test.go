@@ -163,7 +163,7 @@ func TestEveryFeatureIsDocumented(t *testing.T) {
 			}
 		}
 	}
-	there := section(t, page, "What there is")
+	there := section(t, page, "What is implemented")
 	for _, feature := range features {
 		if !strings.Contains(there, "`"+feature+"`") {
 			t.Errorf("%s is not in docs/standards.md", feature)
