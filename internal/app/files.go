@@ -71,8 +71,7 @@ func checkFiles(section config.Section, settings any) config.Problems {
 
 // reason words what is wrong with a file, below its key.
 func reason(key string, err error) string {
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Sprintf("can't %s %s: %v", path.Op, path.Path, path.Err)
 	}
 	return strings.TrimPrefix(err.Error(), key+": ")

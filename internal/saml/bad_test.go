@@ -338,8 +338,8 @@ func TestStatusError(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := reader(p).Read(t.Context(), []byte(inTurn(refuse, test.sign)(t, plainResponse)), request)
-			var status *saml.StatusError
-			if !errors.As(err, &status) {
+			status, isStatus := errors.AsType[*saml.StatusError](err)
+			if !isStatus {
 				t.Fatalf("the error is %v", err)
 			}
 			if text := err.Error(); !strings.HasPrefix(text, "the provider answered Responder (AuthnFailed): wrong") {

@@ -56,8 +56,7 @@ func (r *refusal) Error() string {
 
 // reasonOf returns the reason of a refusal; empty for other errors.
 func reasonOf(err error) string {
-	var r *refusal
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[*refusal](err); ok {
 		return r.reason
 	}
 	return ""

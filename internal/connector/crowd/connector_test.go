@@ -126,8 +126,8 @@ func TestDenied(t *testing.T) {
 			_, ok, err := c.Login(t.Context(), connector.Scopes{}, name, "secret")
 			_, refreshErr := c.Refresh(t.Context(), connector.Scopes{}, last)
 			for when, err := range map[string]error{"login": err, "refresh": refreshErr} {
-				var denied *connector.Denied
-				if ok || !errors.As(err, &denied) || !strings.Contains(denied.Reason, tt.told) {
+				denied, isDenied := errors.AsType[*connector.Denied](err)
+				if ok || !isDenied || !strings.Contains(denied.Reason, tt.told) {
 					t.Errorf("%s: %v, want a denial: %s", when, err, tt.told)
 				}
 			}
@@ -223,8 +223,8 @@ func TestFailures(t *testing.T) {
 			s := newServer(t)
 			s.status, s.body = tt.status, tt.body
 			_, ok, err := s.open(tt.settings).Login(t.Context(), connector.Scopes{}, name, "secret")
-			var denied *connector.Denied
-			if ok || err == nil || errors.As(err, &denied) || !strings.Contains(err.Error(), tt.want) {
+			_, isDenied := errors.AsType[*connector.Denied](err)
+			if ok || err == nil || isDenied || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("%v, %v, want %q", ok, err, tt.want)
 			}
 			if strings.Contains(err.Error(), "jane") || strings.Contains(err.Error(), "secret") {

@@ -192,8 +192,8 @@ func TestLogin(t *testing.T) {
 				c.edit(k)
 			}
 			got, ok, err := k.open(t, c.settings).Login(t.Context(), c.scopes, "JANE", c.password)
-			var denied *connector.Denied
-			if (err != nil) != (c.fails || c.denied) || errors.As(err, &denied) != c.denied || ok != (err == nil && !c.wrong) {
+			_, isDenied := errors.AsType[*connector.Denied](err)
+			if (err != nil) != (c.fails || c.denied) || isDenied != c.denied || ok != (err == nil && !c.wrong) {
 				t.Fatalf("%+v, %t, %v", got, ok, err)
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
@@ -309,8 +309,8 @@ func TestAdministratorWhoNeedsAFactor(t *testing.T) {
 	k := newCloud(t)
 	k.receipt = true
 	_, err := k.open(t, nil).(connector.Refresher).Refresh(t.Context(), connector.Scopes{}, connector.Identity{UserID: "u/1"})
-	var denied *connector.Denied
-	if err == nil || errors.As(err, &denied) || errors.Is(err, connector.ErrGone) {
+	_, isDenied := errors.AsType[*connector.Denied](err)
+	if err == nil || isDenied || errors.Is(err, connector.ErrGone) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -66,8 +66,8 @@ var _ = faulttest.Add("C-14", func(t *testing.T) {
 				if got := connector.OutcomeOf(err); got != test.want {
 					t.Errorf("%s: %s (%v), want %s", what, got, err, test.want)
 				}
-				var unusable *connector.Unusable
-				if errors.As(err, &unusable) && unusable.Reason != test.reason {
+				unusable, isUnusable := errors.AsType[*connector.Unusable](err)
+				if isUnusable && unusable.Reason != test.reason {
 					t.Errorf("%s: %q, want %q", what, unusable.Reason, test.reason)
 				}
 			}

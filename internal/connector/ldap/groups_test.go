@@ -206,8 +206,8 @@ func TestAllowedGroups(t *testing.T) {
 		for allowed, in := range map[string]bool{"child": true, "x, parent": true, "x": false, "Child": false} {
 			c := open(t, users(s)+groupSearch(recursive)+"allowedGroups: ["+allowed+"]")
 			id, ok, err := c.Login(t.Context(), scopes, "jane", "foo")
-			var denied *connector.Denied
-			if ok != in || errors.As(err, &denied) == in {
+			_, isDenied := errors.AsType[*connector.Denied](err)
+			if ok != in || isDenied == in {
 				t.Errorf("%s, %+v: login: %t, %v", allowed, scopes, ok, err)
 			}
 			if in && (len(id.Groups) > 0) != scopes.Groups {
@@ -221,8 +221,8 @@ func TestAllowedGroups(t *testing.T) {
 		id := mustLogin(t, c, scopes, "jane", "foo")
 		s.change(user, group("child", user.dn))
 		_, err := c.Refresh(t.Context(), scopes, id)
-		var denied *connector.Denied
-		if !errors.As(err, &denied) {
+		_, isDenied := errors.AsType[*connector.Denied](err)
+		if !isDenied {
 			t.Errorf("%+v: refresh: %v", scopes, err)
 		}
 		s.change(user, group("child", user.dn), group("parent", unit("child")))

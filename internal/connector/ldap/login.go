@@ -97,8 +97,8 @@ func (d *directory) bindNobody(ctx context.Context, password string) error {
 
 // refusedBind returns what Login returns for a bind that failed.
 func refusedBind(err error) (connector.Identity, bool, error) {
-	var refused *pool.Refused
-	if !errors.As(err, &refused) {
+	refused, ok := errors.AsType[*pool.Refused](err)
+	if !ok {
 		return connector.Identity{}, false, err
 	}
 	sentence := refusal(refused.Reason)

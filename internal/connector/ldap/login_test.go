@@ -281,8 +281,8 @@ func TestRefusals(t *testing.T) {
 		u.refusal = "80090308: LdapErr: DSID-0C090439, comment: AcceptSecurityContext error, data " + code + ", v4563"
 		s := serve(t, nil, u)
 		_, ok, err := open(t, users(s)).Login(t.Context(), connector.Scopes{}, "jane", "foo")
-		var denied *connector.Denied
-		if ok || !errors.As(err, &denied) || !strings.Contains(denied.Reason, word) || strings.Contains(denied.Reason, "DSID") {
+		denied, isDenied := errors.AsType[*connector.Denied](err)
+		if ok || !isDenied || !strings.Contains(denied.Reason, word) || strings.Contains(denied.Reason, "DSID") {
 			t.Errorf("%s: %t, %v", code, ok, err)
 		}
 	}

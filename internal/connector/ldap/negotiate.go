@@ -88,11 +88,11 @@ func (n *negotiating) Negotiate(ctx context.Context, s connector.Scopes, r *http
 		from = peer.Addr()
 	}
 	ticket, err := n.acceptor.Accept(ctx, r.Header.Get("Authorization"), from)
-	var refused *kerberos.RefusedError
+	refused, isRefused := errors.AsType[*kerberos.RefusedError](err)
 	switch {
 	case errors.Is(err, kerberos.ErrNoTicket):
 		return none
-	case errors.As(err, &refused):
+	case isRefused:
 		n.log.InfoContext(ctx, "Kerberos ticket is refused", "err", err)
 		none.Challenge = refused.Answer
 		return none

@@ -190,8 +190,8 @@ func TestIdentity(t *testing.T) {
 				p.Answer["access_token"] = c.access
 			}
 			got, err := p.signIn(p.open(c.settings), c.scopes)
-			var denied *connector.Denied
-			if (err != nil) != (c.fails || c.denied) || errors.As(err, &denied) != c.denied {
+			_, isDenied := errors.AsType[*connector.Denied](err)
+			if (err != nil) != (c.fails || c.denied) || isDenied != c.denied {
 				t.Fatalf("%+v, %v", got, err)
 			}
 			if err != nil {
@@ -214,8 +214,8 @@ func TestAnswers(t *testing.T) {
 		"error=access_denied&error_description=no": true, "error=server_error&error_description=oops": false, "": false,
 	} {
 		_, err := c.HandleCallback(t.Context(), connector.Return{CallbackURL: callbackURL, Request: httptest.NewRequest(http.MethodGet, callbackURL+"?"+query, nil)})
-		var denied *connector.Denied
-		if err == nil || errors.As(err, &denied) != wantDenied {
+		_, isDenied := errors.AsType[*connector.Denied](err)
+		if err == nil || isDenied != wantDenied {
 			t.Errorf("%q: %v", query, err)
 		}
 		if strings.Contains(query, "oops") && !strings.Contains(err.Error(), `"server_error" "oops"`) {

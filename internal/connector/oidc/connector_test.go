@@ -171,8 +171,8 @@ func TestAnswersOfTheProvider(t *testing.T) {
 		conn := p.open(nil)
 		_, data := p.begin(conn, connector.LoginRequest{})
 		_, err := p.back(conn, data, c.answer)
-		var denied *connector.Denied
-		if (err == nil) != c.fine || errors.As(err, &denied) != c.denied {
+		_, isDenied := errors.AsType[*connector.Denied](err)
+		if (err == nil) != c.fine || isDenied != c.denied {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -204,10 +204,10 @@ func (c *connection) checkAudience(said relyingparty.Claims, t connector.Subject
 
 // unacceptable says what is wrong with a token, and what to do. Errors that are not the token's stay as they are.
 func (c *connection) unacceptable(t connector.SubjectToken, err error) error {
-	var useless *invalid
-	switch {
-	case errors.As(err, &useless):
+	if useless, ok := errors.AsType[*invalid](err); ok {
 		return &connector.BadToken{Reason: useless.reason}
+	}
+	switch {
 	case !errors.Is(err, errForged):
 		return err
 	case t.Type == oauth.TokenTypeAccess && strings.Count(t.Token, ".") != signedParts-1:

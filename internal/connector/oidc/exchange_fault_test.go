@@ -21,8 +21,8 @@ import (
 func (p *provider) exchange(t *testing.T, settings object, kind, token string) (sub, refused string) {
 	t.Helper()
 	id, err := p.open(settings).TokenIdentity(t.Context(), connector.Scopes{}, connector.SubjectToken{Type: kind, Token: token})
-	var bad *connector.BadToken
-	if err != nil && !errors.As(err, &bad) {
+	bad, isBad := errors.AsType[*connector.BadToken](err)
+	if err != nil && !isBad {
 		t.Fatalf("neither taken nor refused: %v", err)
 	}
 	if bad != nil {
@@ -115,8 +115,8 @@ var _ = faulttest.Add("R1", func(t *testing.T) {
 	}
 	_, err := p.open(merged(settings, object{"clientSecret": "wrong"})).TokenIdentity(t.Context(), connector.Scopes{},
 		connector.SubjectToken{Type: oauth.TokenTypeAccess, Token: "opaque"})
-	var bad *connector.BadToken
-	if err == nil || errors.As(err, &bad) {
+	_, isBad := errors.AsType[*connector.BadToken](err)
+	if err == nil || isBad {
 		t.Errorf("a provider that does not know us makes the token bad: %v", err)
 	}
 	for name, more := range map[string]object{

@@ -150,8 +150,8 @@ var _ = faulttest.Add("K12", func(t *testing.T) {
 		"id":           {object{"userIDKey": "oid"}, nil, "oid"},
 	} {
 		_, _, err := as(t, c.settings, c.idToken)
-		var unusable *connector.Unusable
-		if !errors.As(err, &unusable) || !strings.HasSuffix(unusable.Reason, ".") || unusable.Claim != c.claim {
+		unusable, isUnusable := errors.AsType[*connector.Unusable](err)
+		if !isUnusable || !strings.HasSuffix(unusable.Reason, ".") || unusable.Claim != c.claim {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -176,9 +176,9 @@ var _ = faulttest.Add("K3", func(t *testing.T) {
 			_, err := p.open(settings).TokenIdentity(t.Context(), connector.Scopes{}, connector.SubjectToken{
 				Type: kind, Token: p.Sign(object{"nonce": nil, claim: nil}),
 			})
-			var unusable *connector.Unusable
 			var bad *connector.BadToken
-			named := errors.As(err, &unusable) && unusable.Claim == claim || errors.As(err, &bad) && strings.Contains(bad.Reason, claim)
+			unusable, isUnusable := errors.AsType[*connector.Unusable](err)
+			named := isUnusable && unusable.Claim == claim || errors.As(err, &bad) && strings.Contains(bad.Reason, claim)
 			if !named {
 				t.Errorf("%s, userinfo %v: %v", claim, getUserInfo, err)
 			}

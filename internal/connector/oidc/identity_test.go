@@ -79,8 +79,8 @@ func TestIdentity(t *testing.T) {
 			p := newProvider(t)
 			p.IDToken, p.UserInfo, p.Answer = c.idToken, c.userInfo, object{"refresh_token": nil}
 			got, err := p.signIn(p.open(c.settings))
-			var denied *connector.Denied
-			if (err != nil) != (c.fails || c.denied) || errors.As(err, &denied) != c.denied {
+			_, isDenied := errors.AsType[*connector.Denied](err)
+			if (err != nil) != (c.fails || c.denied) || isDenied != c.denied {
 				t.Fatalf("%+v, %v", got, err)
 			}
 			if err != nil {

@@ -51,8 +51,8 @@ func TestRefresh(t *testing.T) {
 			p := newProvider(t)
 			p.IDToken, p.UserInfo, p.Answer, p.Refuse = merged(object{"nonce": nil}, c.idToken), c.userInfo, c.answer, c.refuse
 			got, err := p.open(c.settings).Refresh(t.Context(), connector.Scopes{}, c.last)
-			var denied *connector.Denied
-			if (err != nil) != (c.gone || c.denied || c.fails) || errors.Is(err, connector.ErrGone) != c.gone || errors.As(err, &denied) != c.denied {
+			_, isDenied := errors.AsType[*connector.Denied](err)
+			if (err != nil) != (c.gone || c.denied || c.fails) || errors.Is(err, connector.ErrGone) != c.gone || isDenied != c.denied {
 				t.Fatalf("%+v, %v", got, err)
 			}
 			if err != nil { // what replaces the old token must not get lost
@@ -133,8 +133,8 @@ func TestExchange(t *testing.T) {
 	}
 	p.Down = true
 	_, err := c.TokenIdentity(t.Context(), connector.Scopes{}, connector.SubjectToken{Type: oauth.TokenTypeID, Token: p.Sign(nil)})
-	var bad *connector.BadToken
-	if err == nil || errors.As(err, &bad) {
+	_, isBad := errors.AsType[*connector.BadToken](err)
+	if err == nil || isBad {
 		t.Errorf("a provider that is down makes the token bad: %v", err)
 	}
 }

@@ -181,8 +181,8 @@ func TestRefusedLogin(t *testing.T) {
 			if err == nil {
 				t.Fatalf("signed in as %+v", got)
 			}
-			var denied *connector.Denied
-			if errors.As(err, &denied) != c.denied {
+			_, isDenied := errors.AsType[*connector.Denied](err)
+			if isDenied != c.denied {
 				t.Errorf("denied: %t, want %t", !c.denied, c.denied)
 			}
 			if !strings.Contains(err.Error(), c.want) {
@@ -202,8 +202,8 @@ func TestReasonOfADenial(t *testing.T) {
 	a := jane()
 	a.Status, a.SubStatus = "Responder", "AuthnFailed"
 	_, err := login(t, open(t, usual+people().idp.caData()), withGroups, a)
-	var denied *connector.Denied
-	if !errors.As(err, &denied) || denied.Reason != "The identity provider could not sign you in." {
+	denied, isDenied := errors.AsType[*connector.Denied](err)
+	if !isDenied || denied.Reason != "The identity provider could not sign you in." {
 		t.Errorf("error %v", err)
 	}
 	if !strings.Contains(err.Error(), "the provider answered Responder (AuthnFailed)") {

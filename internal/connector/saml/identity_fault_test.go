@@ -14,8 +14,8 @@ var _ = faulttest.Add("K12", func(t *testing.T) {
 		a := jane()
 		a.Attributes[1].Values = values
 		_, err := login(t, open(t, usual+people().idp.caData()), withGroups, a)
-		var unusable *connector.Unusable
-		if !errors.As(err, &unusable) || unusable.Claim != "email" {
+		unusable, isUnusable := errors.AsType[*connector.Unusable](err)
+		if !isUnusable || unusable.Claim != "email" {
 			t.Errorf("%q: %v", values, err)
 		}
 		a = jane()

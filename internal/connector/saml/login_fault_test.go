@@ -90,8 +90,8 @@ var _ = faulttest.Add("K16", func(t *testing.T) {
 		a := jane()
 		a.Context = c.did
 		_, err := s.HandleCallback(t.Context(), connector.Return{State: state, Data: to.Data, Request: post(a.sign(t, people().idp, ""))})
-		var denied *connector.Denied
-		if errors.As(err, &denied) != c.refused || err != nil && !c.refused {
+		_, isDenied := errors.AsType[*connector.Denied](err)
+		if isDenied != c.refused || err != nil && !c.refused {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -32,8 +32,8 @@ func TestRefreshOfUpstreamsLogin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, usual+"maxAge: 0s\n"+c.settings+people().idp.caData())
 			got, err := s.Refresh(t.Context(), c.scopes, connector.Identity{UserID: "jane-id", Data: []byte(upstreamData)})
-			var denied *connector.Denied
-			if errors.As(err, &denied) != c.denied || err != nil && !c.denied {
+			_, isDenied := errors.AsType[*connector.Denied](err)
+			if isDenied != c.denied || err != nil && !c.denied {
 				t.Fatalf("error %v", err)
 			}
 			if c.denied {

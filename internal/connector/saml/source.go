@@ -140,8 +140,7 @@ func (s *source) read(ctx context.Context, response []byte, request string) (*sa
 		return nil, err
 	}
 	assertion, err := s.reader(known).Read(ctx, response, request)
-	var badly *saml.SignatureError
-	if errors.As(err, &badly) && s.provider.renew(ctx, known) {
+	if _, ok := errors.AsType[*saml.SignatureError](err); ok && s.provider.renew(ctx, known) {
 		if known, err = s.provider.now(ctx); err != nil {
 			return nil, err
 		}
@@ -204,8 +203,8 @@ var refusals = map[string]string{
 // refusal makes a *connector.Denied of a provider's answer that it did not sign the user in. Other answers are our fault, or
 // the provider's.
 func refusal(err error) error {
-	var status *saml.StatusError
-	if !errors.As(err, &status) {
+	status, ok := errors.AsType[*saml.StatusError](err)
+	if !ok {
 		return err
 	}
 	reason := refusals[status.SubCode]

@@ -119,16 +119,16 @@ func (c *conn) bindAccount(dn, password string) error {
 	request.AllowEmptyPassword = dn == "" && password == ""
 	answer, err := c.ldap.SimpleBind(request)
 	err = verdict(answer, err)
-	var refused *Refused
+	refused, isRefused := errors.AsType[*Refused](err)
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &refused) && refused.Reason != WrongPassword:
+	case isRefused && refused.Reason != WrongPassword:
 		// Without the type, which would blame the user who logs in.
 		err = fmt.Errorf("%v: %w", refused.Reason, refused.Err)
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultUnwillingToPerform), outageOf(elsewhere(err, bindFailures)) != nil:
 		return fmt.Errorf("bind as the service account: %w", err)
-	case refused != nil:
+	case isRefused:
 		err = refused.Err
 	}
 	return &accountRefused{dn: dn, err: err}

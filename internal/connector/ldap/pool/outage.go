@@ -23,13 +23,15 @@ func (o *outage) Unwrap() error { return o.err }
 
 // outageOf returns nil where the server has answered, and where there was nothing to ask it.
 func outageOf(err error) *outage {
-	var known *outage
-	var refused *Refused
-	switch {
-	case err == nil, errors.As(err, &refused):
+	if _, ok := errors.AsType[*Refused](err); ok {
 		return nil
-	case errors.As(err, &known):
+	}
+	if known, ok := errors.AsType[*outage](err); ok {
 		return known
+	}
+	switch {
+	case err == nil:
+		return nil
 	case ldap.IsErrorAnyOf(err, ldap.LDAPResultBusy, ldap.LDAPResultUnavailable), errors.Is(err, errSlow):
 		return &outage{err: err}
 	case ldap.IsErrorAnyOf(err, ldap.ErrorFilterCompile, ldap.ErrorEmptyPassword):
@@ -43,8 +45,8 @@ func outageOf(err error) *outage {
 
 // isAnswer reports whether an error is a server's, other than one of the library's own, whose codes are higher.
 func isAnswer(err error) bool {
-	var answer *ldap.Error
-	return errors.As(err, &answer) && answer.ResultCode < ldap.ErrorNetwork
+	answer, ok := errors.AsType[*ldap.Error](err)
+	return ok && answer.ResultCode < ldap.ErrorNetwork
 }
 
 // Answers by which a host says no more than that it can't do it.
@@ -67,10 +69,10 @@ func elsewhere(err error, codes []uint16) error {
 
 // passes reports whether an outage may be over at the next try, without anybody changing anything.
 func (o *outage) passes() bool {
-	var account *accountRefused
-	switch {
-	case errors.As(o.err, &account):
+	if _, ok := errors.AsType[*accountRefused](o.err); ok {
 		return false
+	}
+	switch {
 	// A *tls.CertificateVerificationError, of which the library keeps only the text where it does the handshake.
 	case strings.Contains(o.err.Error(), "failed to verify certificate"):
 		return false

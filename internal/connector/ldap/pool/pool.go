@@ -147,8 +147,8 @@ func (p *Pool) run(ctx context.Context, as role, do operation) error {
 			p.settings.Log.WarnContext(ctx, "the next LDAP server is asked", "host", h.address, "err", failures.all)
 		}
 		err := p.tryHost(ctx, h, as, do)
-		var outage *outage
-		if !errors.As(err, &outage) {
+		outage, ok := errors.AsType[*outage](err)
+		if !ok {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -171,8 +171,8 @@ func (p *Pool) run(ctx context.Context, as role, do operation) error {
 func (p *Pool) tryHost(ctx context.Context, h *host, as role, do operation) error {
 	if c := p.kept[as].take(h, as); c != nil {
 		err := p.use(ctx, c, do)
-		var outage *outage
-		if !errors.As(err, &outage) || !outage.lost || ctx.Err() != nil {
+		outage, ok := errors.AsType[*outage](err)
+		if !ok || !outage.lost || ctx.Err() != nil {
 			return err
 		}
 	}

@@ -271,8 +271,8 @@ func TestServiceAccount(t *testing.T) {
 			f, g := newFake(), newFake()
 			p := newPool(t, func(s *Settings) { s.BindPW = "wrong" }, f, g)
 			_, err := p.Search(t.Context(), people())
-			var refused *Refused
-			if err == nil || errors.As(err, &refused) {
+			_, isRefused := errors.AsType[*Refused](err)
+			if err == nil || isRefused {
 				t.Fatalf("error %v, want one that does not blame the user", err)
 			}
 			for _, want := range []string{"service account", accountDN, "bindDN"} {
@@ -294,8 +294,8 @@ func TestServiceAccount(t *testing.T) {
 			f.binds[accountDN] = bindAnswer{code: ldap.LDAPResultInvalidCredentials, message: adMessage("775")}
 			p := newPool(t, nil, f)
 			err := p.Probe(t.Context())
-			var refused *Refused
-			if err == nil || errors.As(err, &refused) || !strings.Contains(err.Error(), "account is locked") {
+			_, isRefused := errors.AsType[*Refused](err)
+			if err == nil || isRefused || !strings.Contains(err.Error(), "account is locked") {
 				t.Errorf("error %v", err)
 			}
 		})

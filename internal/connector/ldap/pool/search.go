@@ -52,7 +52,8 @@ func (p *Pool) search(ctx context.Context, c *conn, r *ldap.SearchRequest) (*lda
 		if err == nil && size != known {
 			p.learn(ctx, c.host, size, refused)
 		}
-		if !errors.As(err, &refused) {
+		isRefused := false
+		if refused, isRefused = errors.AsType[*pagesRefused](err); !isRefused {
 			return result, err
 		}
 	}

@@ -38,8 +38,8 @@ var _ = faulttest.Add("C-15", func(t *testing.T) {
 				f, g := newFake(), newFake()
 				f.binds[userDN] = bindAnswer{code: c.code, message: c.message}
 				err := newPool(t, nil, f, g).Bind(t.Context(), userDN, userPW)
-				var refused *Refused
-				if !errors.As(err, &refused) || refused.Reason != c.want || g.dialed > 0 {
+				refused, isRefused := errors.AsType[*Refused](err)
+				if !isRefused || refused.Reason != c.want || g.dialed > 0 {
 					t.Errorf("error %v, want %q", err, c.want)
 				}
 			})
