@@ -112,7 +112,8 @@ func (f *Flow) Resume(w http.ResponseWriter, r *http.Request, id, connectorID st
 		if v.request.Repeat() != nil {
 			return errLost(errNoLogin)
 		}
-		v.wanted, v.ConnectorID, v.Done = connectorID, "", false // it may become somebody else, from another source
+		v.wanted = connectorID
+		v.ConnectorID, v.Done, v.Secret = "", false, "" // it may become somebody else, from another source
 		return f.advance(v)
 	}).ServeHTTP(w, r)
 }
