@@ -219,10 +219,7 @@ func startCounted(t testing.TB) (*server, *counting, map[string]int64) {
 		stored = &counting{Store: s}
 		return stored
 	})
-	h, err := a.Handler()
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := a.Handler()
 	return &server{t: t, handler: h}, stored, a.MaxBodies()
 }
 

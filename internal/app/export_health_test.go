@@ -21,16 +21,16 @@ func (p *Plan) ReplaceConnector(id string, with connector.Config) {
 }
 
 // Telemetry returns what the listener for operators serves.
-func (a *App) Telemetry() http.Handler { return a.telemetry() }
+func (c *Core) Telemetry() http.Handler { return c.telemetry() }
 
 // RunChecks is what Run does about the checks of health, for tests in which time is fake.
-func (a *App) RunChecks(ctx context.Context) {
-	a.health.SetReady(true)
-	a.health.Run(ctx)
+func (c *Core) RunChecks(ctx context.Context) {
+	c.health.SetReady(true)
+	c.health.Run(ctx)
 }
 
 // RunWithoutListeners is what Run does about connectors and readiness, for tests in which time is fake.
-func (a *App) RunWithoutListeners(ctx context.Context) {
-	a.health.SetReady(true)
-	a.connectors.Run(ctx)
+func (c *Core) RunWithoutListeners(ctx context.Context) {
+	c.health.SetReady(true)
+	c.edition.Load().connectors.Run(ctx)
 }

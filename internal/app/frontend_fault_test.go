@@ -62,10 +62,7 @@ var _ = faulttest.Add("N4", func(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			h, err := a.Handler()
-			if err != nil {
-				t.Fatal(err)
-			}
+			h := a.Handler()
 			checked := plan.CheckFiles()
 			for where, text := range map[string]string{"log": log.String(), "check": app.Report(checked)} {
 				for _, warning := range warnings {

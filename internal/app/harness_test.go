@@ -72,15 +72,12 @@ func startWith(t testing.TB, yaml string) *server {
 // startOn runs a server with a configuration, with something around its storage.
 func startOn(t testing.TB, yaml string, wrap func(store.Store) store.Store) *server {
 	t.Helper()
-	h, err := open(t, yaml, wrap).Handler()
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := open(t, yaml, wrap).Handler()
 	return &server{t: t, handler: h}
 }
 
 // open returns a server that does not run yet.
-func open(t testing.TB, yaml string, wrap func(store.Store) store.Store) *app.App {
+func open(t testing.TB, yaml string, wrap func(store.Store) store.Store) *app.Core {
 	t.Helper()
 	plan, problems := app.Check(config.Source{Name: "test.yaml", Data: []byte(yaml), Env: environment})
 	if plan == nil {

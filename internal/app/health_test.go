@@ -58,7 +58,7 @@ func (d *directory) Close() error {
 }
 
 // openWith returns a server that does not run yet, with a source of type ldap called dir beside its own; and its log.
-func openWith(t *testing.T, yaml string, d *directory, env config.Environment) (*app.App, *bytes.Buffer, error) {
+func openWith(t *testing.T, yaml string, d *directory, env config.Environment) (*app.Core, *bytes.Buffer, error) {
 	t.Helper()
 	plan, problems := app.Check(config.Source{Name: "test.yaml", Data: []byte(yaml), Env: env})
 	if plan == nil {
@@ -73,12 +73,9 @@ func openWith(t *testing.T, yaml string, d *directory, env config.Environment) (
 }
 
 // run lets the server look after its connectors until the test ends, which must be in a bubble.
-func run(t *testing.T, a *app.App) (web, operators *server) {
+func run(t *testing.T, a *app.Core) (web, operators *server) {
 	t.Helper()
-	h, err := a.Handler()
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := a.Handler()
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { a.RunWithoutListeners(ctx) })

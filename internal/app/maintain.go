@@ -20,32 +20,32 @@ const (
 )
 
 // maintain removes what has expired and renews sealing keys, until the context ends.
-func (a *App) maintain(ctx context.Context) {
+func (c *Core) maintain(ctx context.Context) {
 	for wait := firstSweep; ; wait = sweepEvery {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(wait + rand.N(wait/10)): //nolint:gosec // jitter, not a secret
 		}
-		if err := a.sweep(ctx); err != nil && ctx.Err() == nil {
-			a.log.ErrorContext(ctx, "garbage collection failed", "err", err)
+		if err := c.sweep(ctx); err != nil && ctx.Err() == nil {
+			c.log.ErrorContext(ctx, "garbage collection failed", "err", err)
 		}
-		if err := a.ring.Maintain(ctx); err != nil && ctx.Err() == nil {
-			a.log.ErrorContext(ctx, "sealing keys could not be renewed", "err", err)
+		if err := c.ring.Maintain(ctx); err != nil && ctx.Err() == nil {
+			c.log.ErrorContext(ctx, "sealing keys could not be renewed", "err", err)
 		}
 	}
 }
 
 // sweep removes the expired records of all kinds, unless another replica does or has just done so. The lease is not
 // given back: it ends before the next sweep is due.
-func (a *App) sweep(ctx context.Context) error {
-	lease, ok, err := store.TryAcquire(ctx, a.store, "sweep", sweepLease)
+func (c *Core) sweep(ctx context.Context) error {
+	lease, ok, err := store.TryAcquire(ctx, c.store, "sweep", sweepLease)
 	if err != nil || !ok {
 		return err
 	}
 	var failures []error
 	for _, kind := range store.ExpiringKinds() {
-		if err := a.sweepKind(ctx, lease, kind); err != nil {
+		if err := c.sweepKind(ctx, lease, kind); err != nil {
 			failures = append(failures, err) // the others can be swept all the same
 		}
 	}
@@ -53,16 +53,16 @@ func (a *App) sweep(ctx context.Context) error {
 }
 
 // sweepKind removes the expired records of a kind, a page at a time.
-func (a *App) sweepKind(ctx context.Context, lease *store.Lease, kind string) error {
+func (c *Core) sweepKind(ctx context.Context, lease *store.Lease, kind string) error {
 	began, renewed, removed := time.Now(), time.Now(), 0
 	defer func() {
 		if removed > 0 {
-			a.log.InfoContext(ctx, "garbage collection run", "kind", kind, "removed", removed,
+			c.log.InfoContext(ctx, "garbage collection run", "kind", kind, "removed", removed,
 				"took", time.Since(began).Round(time.Millisecond))
 		}
 	}()
 	for {
-		n, err := a.store.Sweep(ctx, kind, time.Now(), sweepPage)
+		n, err := c.store.Sweep(ctx, kind, time.Now(), sweepPage)
 		removed += n
 		if err != nil || n < sweepPage {
 			return err

@@ -130,10 +130,7 @@ oauth2: {passwordConnector: "odd id/%", skipApprovalScreen: true, compatibility:
 			t.Error(err)
 		}
 	})
-	h, err := a.Handler()
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := a.Handler()
 	s.server, s.telemetry = &server{t: t, handler: h}, a.Telemetry()
 	return s
 }

@@ -5,7 +5,6 @@ import (
 	"path"
 
 	"dex/internal/authorize"
-	"dex/internal/config"
 	"dex/internal/device"
 	"dex/internal/discovery"
 	"dex/internal/grant"
@@ -31,12 +30,12 @@ type rooms struct {
 }
 
 // route returns every path of the web listeners.
-func (a *App) route(in rooms) []server.Route {
+func (e *Edition) route(in rooms) []server.Route {
 	const metadata = "/.well-known/oauth-authorization-server"
 	read := []string{http.MethodGet}
 	post, both := []string{http.MethodPost}, []string{http.MethodGet, http.MethodPost}
 	routes := []server.Route{
-		{Pattern: "/", Handler: a.home(), CORS: true, Methods: read},
+		{Pattern: "/", Handler: e.home(), CORS: true, Methods: read},
 		{Pattern: "/.well-known/openid-configuration", Handler: in.discovery.Metadata(), CORS: true, Methods: read},
 		{Pattern: metadata, Handler: in.discovery.Metadata(), CORS: true, Methods: read},
 		{Pattern: "/keys", Handler: in.discovery.JWKS(), CORS: true, Methods: read},
@@ -62,13 +61,13 @@ func (a *App) route(in rooms) []server.Route {
 			MaxBody: oauth.MaxTokenForm, MaxHeader: server.LargestHeader,
 		},
 
-		{Pattern: "/healthz", Handler: a.health.WebHandler(http.HandlerFunc(a.unhealthy))},
-		{Pattern: "/robots.txt", Handler: a.pages.Robots(), Methods: read},
-		{Pattern: "/static/{file...}", Handler: a.pages.Static(), Methods: read, Asset: true},
-		{Pattern: "/theme/{file...}", Handler: a.pages.Theme(), Methods: read, Asset: true},
+		{Pattern: "/healthz", Handler: e.core.health.WebHandler(http.HandlerFunc(e.unhealthy))},
+		{Pattern: "/robots.txt", Handler: e.pages.Robots(), Methods: read},
+		{Pattern: "/static/{file...}", Handler: e.pages.Static(), Methods: read, Asset: true},
+		{Pattern: "/theme/{file...}", Handler: e.pages.Theme(), Methods: read, Asset: true},
 	}
 	// RFC 8414 (3.1) inserts the well-known path before the issuer's; some clients append it, as OpenID does.
-	if below := path.Clean("/" + a.issuer.EscapedPath()); below != "/" {
+	if below := path.Clean("/" + e.core.issuer.EscapedPath()); below != "/" {
 		routes = append(routes, server.Route{
 			Pattern: metadata + below, Root: true, Handler: in.discovery.Metadata(), CORS: true, Methods: read,
 		})
@@ -76,51 +75,13 @@ func (a *App) route(in rooms) []server.Route {
 	return routes
 }
 
-func (a *App) home() http.Handler {
-	discoveryURL := a.issuer.JoinPath(".well-known", "openid-configuration").String()
+func (e *Edition) home() http.Handler {
+	discoveryURL := e.core.issuer.JoinPath(".well-known", "openid-configuration").String()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.pages.Home(w, r, ui.HomePage{DiscoveryURL: discoveryURL})
+		e.pages.Home(w, r, ui.HomePage{DiscoveryURL: discoveryURL})
 	})
 }
 
-func (a *App) unhealthy(w http.ResponseWriter, r *http.Request) {
-	a.errorPage(w, r, http.StatusInternalServerError)
-}
-
-// Handler returns what both web listeners serve.
-func (a *App) Handler() (http.Handler, error) {
-	addresses, err := clientAddress(a.cfg.Web.ClientRemoteIP)
-	if err != nil {
-		return nil, err
-	}
-	return server.New(server.Options{
-		Issuer:  a.issuer,
-		Log:     a.log,
-		Metrics: a.metrics,
-		Headers: headers(a.cfg.Web.Headers),
-		CORS: server.CORS{
-			AllowedOrigins: a.cfg.Web.AllowedOrigins,
-			AllowedHeaders: a.cfg.Web.AllowedHeaders,
-		},
-		ClientAddress: addresses,
-		MaxBody:       oauth.MaxForm,
-		NotFound:      http.HandlerFunc(a.pages.NotFound),
-		ErrorPage:     a.errorPage,
-	}, a.routes), nil
-}
-
-func headers(h config.ResponseHeaders) map[string]string {
-	set := map[string]string{}
-	for name, value := range map[string]*string{
-		"Content-Security-Policy":   h.ContentSecurityPolicy,
-		"X-Frame-Options":           h.XFrameOptions,
-		"X-Content-Type-Options":    h.XContentTypeOptions,
-		"X-XSS-Protection":          h.XXSSProtection,
-		"Strict-Transport-Security": h.StrictTransportSecurity,
-	} {
-		if value != nil {
-			set[name] = *value
-		}
-	}
-	return set
+func (e *Edition) unhealthy(w http.ResponseWriter, r *http.Request) {
+	e.errorPage(w, r, http.StatusInternalServerError)
 }

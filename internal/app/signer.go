@@ -20,27 +20,27 @@ type signer interface {
 	Run(ctx context.Context)
 }
 
-func (a *App) openSigner(ctx context.Context) (signer, error) {
-	atOnce := a.cfg.OAuth2.Compatibility.KeyPublication == config.Upstream
-	if vault, ok := a.cfg.VaultSigning(); ok {
-		return a.openVault(ctx, vault, atOnce)
+func (c *Core) openSigner(ctx context.Context) (signer, error) {
+	atOnce := c.cfg.OAuth2.Compatibility.KeyPublication == config.Upstream
+	if vault, ok := c.cfg.VaultSigning(); ok {
+		return c.openVault(ctx, vault, atOnce)
 	}
-	local := a.cfg.LocalSigning()
-	a.log.InfoContext(ctx, "signer configured", "type", "local", "keys_rotation_period", local.KeysRotationPeriod)
-	s, err := signing.Open(ctx, a.store, signing.Config{
+	local := c.cfg.LocalSigning()
+	c.log.InfoContext(ctx, "signer configured", "type", "local", "keys_rotation_period", local.KeysRotationPeriod)
+	s, err := signing.Open(ctx, c.store, signing.Config{
 		Algorithm:      local.Algorithm,
 		RotationPeriod: local.KeysRotationPeriod,
-		TokenLifetime:  a.cfg.Expiry.IDTokens,
+		TokenLifetime:  c.cfg.Expiry.IDTokens,
 		SignAtOnce:     atOnce,
-	}, a.log)
+	}, c.log)
 	if err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}
 	return s, nil
 }
 
-func (a *App) openVault(ctx context.Context, vault config.VaultSigner, atOnce bool) (signer, error) {
-	a.log.InfoContext(ctx, "signer configured", "type", "vault", "addr", vault.Addr, "key_name", vault.KeyName)
+func (c *Core) openVault(ctx context.Context, vault config.VaultSigner, atOnce bool) (signer, error) {
+	c.log.InfoContext(ctx, "signer configured", "type", "vault", "addr", vault.Addr, "key_name", vault.KeyName)
 	s, err := signing.OpenVault(ctx, signing.VaultConfig{
 		Addr:       vault.Addr,
 		Token:      vault.Token,
@@ -48,7 +48,7 @@ func (a *App) openVault(ctx context.Context, vault config.VaultSigner, atOnce bo
 		Namespace:  vault.Namespace,
 		CAFile:     vault.CAFile,
 		SignAtOnce: atOnce,
-	}, a.log)
+	}, c.log)
 	if err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}

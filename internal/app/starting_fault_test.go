@@ -24,7 +24,7 @@ var _ = faulttest.Add("O2", func(t *testing.T) {
 		t.Fatal(app.Report(problems))
 	}
 	bound, opening, open := make(chan string, 1), make(chan struct{}), make(chan struct{})
-	var a *app.App
+	var a *app.Core
 	var log bytes.Buffer
 	started := make(chan error, 1)
 	go func() {

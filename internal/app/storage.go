@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"dex/internal/answer"
 	"dex/internal/config"
 	"dex/internal/store"
 	"dex/internal/store/etcd"
@@ -89,6 +90,34 @@ func opener[C any, S store.Store](
 		}
 		return &storage{Store: s, upstream: upstream(s)}, nil
 	}
+}
+
+// openStorage opens the storage and imports what upstream has there. The signing keys come after it: upstream's go on.
+func (c *Core) openStorage(ctx context.Context, p *Plan) error {
+	c.health.Starting("opening the storage")
+	s, err := p.openStorage(ctx, c.log)
+	if err != nil {
+		return err
+	}
+	c.store = s.Store
+	if c.opts.WrapStore != nil {
+		c.store = c.opts.WrapStore(c.store)
+	}
+	c.writes = store.WatchWrites(c.store)
+	c.store = c.writes
+	c.log.InfoContext(ctx, "config storage", "storage_type", c.cfg.Storage.Type)
+	c.answers = answer.New(c.store, time.Now, c.log)
+	if s.upstream != nil {
+		err = takeover.Run(ctx, s.upstream, takeover.Target{
+			Store: c.store, Families: c.families(c.cfg), Offline: c.offline(c.cfg),
+			TokenLifetime: c.cfg.Expiry.IDTokens, Progress: c.health.Starting,
+		}, c.log)
+	}
+	if err != nil {
+		return err
+	}
+	c.upstream, err = takeover.Tokens(ctx, c.store)
+	return err
 }
 
 func (p *Plan) checkStorage() config.Problems {

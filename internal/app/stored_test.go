@@ -288,10 +288,7 @@ func TestChangeWhileTheServerRuns(t *testing.T) {
 			stored := &unwatched{}
 			stored.failures.Store(failures)
 			a := open(t, configuration, func(inner store.Store) store.Store { stored.Store = inner; return stored })
-			h, err := a.Handler()
-			if err != nil {
-				t.Fatal(err)
-			}
+			h := a.Handler()
 			s := &server{t: t, handler: h}
 			ctx, stop := context.WithCancel(t.Context())
 			var running sync.WaitGroup

@@ -129,10 +129,7 @@ connectors:
 		t.Fatal(err)
 	}
 	defer a.Close() //nolint:errcheck // memory
-	h, err := a.Handler()
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := a.Handler()
 	s := &server{t: t, handler: h}
 	if body := s.get(authPath()).wantStatus(http.StatusOK).body; strings.Contains(body, "Directory") {
 		t.Error("the connector is offered")

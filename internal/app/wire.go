@@ -12,7 +12,6 @@ import (
 	"dex/internal/discovery"
 	"dex/internal/grant"
 	"dex/internal/introspection"
-	"dex/internal/limit"
 	"dex/internal/login"
 	"dex/internal/oauth"
 	"dex/internal/pkce"
@@ -26,88 +25,111 @@ import (
 type shared struct {
 	clients     *client.Registry
 	policy      *policy.Policy
-	limits      *limit.Set
 	minter      *token.Minter
 	verifier    *token.Verifier
 	codes       *token.Codes
 	devices     *token.Devices
+	families    *token.Families
+	offline     *token.OfflineSessions
 	revocations *token.Revocations
 }
 
 // share makes what several rooms need.
-func (a *App) share(p *Plan) shared {
-	limits := limit.NewSet(time.Now)
-	clients := client.NewRegistry(p.clients, a.store, limits, a.log)
-	a.caches = append(a.caches, clients.Forget)
+func (e *Edition) share() shared {
+	core, expiry := e.core, e.cfg.Expiry
+	clients := core.clients.With(e.plan.clients)
 	rules := policy.New(clients, policy.Options{
-		RefuseUnknownScopes: a.compatible().UnknownScopes == config.Upstream, SecondFactors: factors(a.cfg),
+		RefuseUnknownScopes: e.compatible().UnknownScopes == config.Upstream, SecondFactors: factors(e.cfg),
 	})
-	revocations := token.NewRevocations(a.store, a.cfg.Expiry.IDTokens, time.Now)
+	revocations := token.NewRevocations(core.store, expiry.IDTokens, time.Now)
 	return shared{
 		clients: clients,
 		policy:  rules,
-		limits:  limits,
 		minter: &token.Minter{
-			Issuer: a.cfg.Issuer, Lifetime: a.cfg.Expiry.IDTokens, Signer: a.signer, Policy: rules, Now: time.Now,
-			Profile: a.compatible().TokenProfile == config.Strict,
+			Issuer: e.cfg.Issuer, Lifetime: expiry.IDTokens, Signer: core.signer, Policy: rules, Now: time.Now,
+			Profile: e.compatible().TokenProfile == config.Strict,
 		},
-		verifier:    &token.Verifier{Issuer: a.cfg.Issuer, Keys: a.signer, Revocations: revocations, Now: time.Now, Upstream: a.upstream},
-		codes:       token.NewCodes(a.store, a.cfg.Expiry.AuthCodes, a.cfg.Expiry.AuthCodeReuseInterval, a.answers, time.Now),
-		devices:     token.NewDevices(a.store, a.cfg.Expiry.DeviceRequests, a.answers, time.Now),
+		verifier: &token.Verifier{
+			Issuer: e.cfg.Issuer, Keys: core.signer, Revocations: revocations, Now: time.Now, Upstream: core.upstream,
+		},
+		codes:       token.NewCodes(core.store, expiry.AuthCodes, expiry.AuthCodeReuseInterval, core.answers, time.Now),
+		devices:     token.NewDevices(core.store, expiry.DeviceRequests, core.answers, time.Now),
+		families:    core.families(e.cfg),
+		offline:     core.offline(e.cfg),
 		revocations: revocations,
 	}
 }
 
-func (a *App) compatible() config.Compatibility { return a.cfg.OAuth2.Compatibility }
+// families returns the refresh tokens that a configuration gives.
+func (c *Core) families(cfg *config.Config) *token.Families {
+	return token.NewFamilies(c.store, refreshPolicy(cfg), c.answers, time.Now, c.log)
+}
+
+// offline returns what sources gave to be asked again.
+func (c *Core) offline(cfg *config.Config) *token.OfflineSessions {
+	return token.NewOfflineSessions(c.store, refreshPolicy(cfg), time.Now)
+}
+
+func refreshPolicy(c *config.Config) token.Policy {
+	r := c.Expiry.RefreshTokens
+	return token.Policy{
+		Rotate:            !r.DisableRotation,
+		ReuseInterval:     r.ReuseInterval,
+		ValidIfNotUsedFor: r.ValidIfNotUsedFor,
+		AbsoluteLifetime:  r.AbsoluteLifetime,
+	}
+}
+
+func (e *Edition) compatible() config.Compatibility { return e.cfg.OAuth2.Compatibility }
 
 // furnish makes the rooms that serve the routes.
-func (a *App) furnish(with shared) rooms {
+func (e *Edition) furnish(with shared) rooms {
 	r := rooms{
-		token: a.tokenEndpoint(with),
+		token: e.tokenEndpoint(with),
 		userinfo: userinfo.New(userinfo.Config{
-			Verifier: with.verifier, Log: a.log, Strict: a.compatible().TokenProfile == config.Strict,
+			Verifier: with.verifier, Log: e.core.log, Strict: e.compatible().TokenProfile == config.Strict,
 		}),
 		revocation: revocation.New(revocation.Config{
-			Clients: with.clients, Families: a.families, Revocations: with.revocations, Verifier: with.verifier, Log: a.log,
+			Clients: with.clients, Families: with.families, Revocations: with.revocations, Verifier: with.verifier, Log: e.core.log,
 		}),
 		introspection: introspection.New(introspection.Config{
-			Issuer: a.cfg.Issuer, Clients: with.clients, Families: a.families, Verifier: with.verifier, Log: a.log,
-			Open: a.compatible().Introspection == config.Upstream,
+			Issuer: e.cfg.Issuer, Clients: with.clients, Families: with.families, Verifier: with.verifier, Log: e.core.log,
+			Open: e.compatible().Introspection == config.Upstream,
 		}),
 	}
-	purposes := a.purposes(with, r.token)
-	r.login = a.loginFlow(with, purposes)
+	purposes := e.purposes(with, r.token)
+	r.login = e.loginFlow(with, purposes)
 	r.authorize = authorize.NewEndpoint(purposes.authorize, r.login)
-	r.device = a.deviceEndpoints(with, purposes.device, r.login, r.token)
+	r.device = e.deviceEndpoints(with, purposes.device, r.login, r.token)
 	r.discovery = discovery.New(discovery.Config{
-		Issuer:           a.cfg.Issuer,
-		IssuerURL:        a.issuer,
-		NoIssuer:         a.compatible().IssuerParameter == config.Upstream,
-		Keys:             a.signer,
-		GrantTypes:       grantTypes(a.cfg, r.token),
+		Issuer:           e.cfg.Issuer,
+		IssuerURL:        e.core.issuer,
+		NoIssuer:         e.compatible().IssuerParameter == config.Upstream,
+		Keys:             e.core.signer,
+		GrantTypes:       grantTypes(e.cfg, r.token),
 		ResponseTypes:    r.authorize.ResponseTypes(),
-		ChallengeMethods: a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
+		ChallengeMethods: e.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
 	})
 	return r
 }
 
-func (a *App) tokenEndpoint(with shared) *grant.Endpoint {
-	compatible := a.compatible()
+func (e *Edition) tokenEndpoint(with shared) *grant.Endpoint {
+	compatible := e.compatible()
 	return grant.NewEndpoint(grant.Config{
 		Clients:     with.clients,
-		Connectors:  a.connectors,
+		Connectors:  e.connectors,
 		Policy:      with.policy,
 		Minter:      with.minter,
 		Codes:       with.codes,
 		Devices:     with.devices,
-		Families:    a.families,
-		Offline:     a.offline,
+		Families:    with.families,
+		Offline:     with.offline,
 		Revocations: with.revocations,
-		GrantTypes:  a.cfg.OAuth2.GrantTypes,
-		Limits:      with.limits,
-		Log:         a.log,
+		GrantTypes:  e.cfg.OAuth2.GrantTypes,
+		Limits:      e.core.limits,
+		Log:         e.core.log,
 
-		PasswordConnector:   a.cfg.OAuth2.PasswordConnector,
+		PasswordConnector:   e.cfg.OAuth2.PasswordConnector,
 		AnonymousDevices:    compatible.ClientChecks == config.Upstream,
 		AnyExchangeAudience: compatible.ExchangeAudience == config.Upstream,
 		BearerIDTokens:      compatible.TokenProfile == config.Upstream,
@@ -120,28 +142,28 @@ type purposes struct {
 	device    *device.Purpose
 }
 
-func (a *App) purposes(with shared, tokens *grant.Endpoint) purposes {
-	compatible := a.compatible()
+func (e *Edition) purposes(with shared, tokens *grant.Endpoint) purposes {
+	compatible := e.compatible()
 	forDevices := device.NewPurpose(device.PurposeConfig{
-		IssuerURL: a.issuer,
+		IssuerURL: e.core.issuer,
 		Policy:    with.policy,
 		Devices:   with.devices,
-		Pages:     a.pages,
-		Log:       a.log,
+		Pages:     e.pages,
+		Log:       e.core.log,
 		Enabled:   slices.Contains(tokens.GrantTypes(), oauth.GrantDeviceCode),
 	})
 	return purposes{device: forDevices, authorize: authorize.New(authorize.Config{
-		Issuer:         a.cfg.Issuer,
-		IssuerURL:      a.issuer,
+		Issuer:         e.cfg.Issuer,
+		IssuerURL:      e.core.issuer,
 		Clients:        with.clients,
 		Policy:         with.policy,
 		Codes:          with.codes,
 		Minter:         with.minter,
 		Hints:          with.verifier,
-		Pages:          a.pages,
-		Log:            a.log,
-		ResponseTypes:  a.cfg.OAuth2.ResponseTypes,
-		PKCE:           a.challengeRules(),
+		Pages:          e.pages,
+		Log:            e.core.log,
+		ResponseTypes:  e.cfg.OAuth2.ResponseTypes,
+		PKCE:           e.challengeRules(),
 		DeviceRedirect: forDevices.Redirect,
 
 		Redirects: client.RedirectRules{
@@ -152,24 +174,24 @@ func (a *App) purposes(with shared, tokens *grant.Endpoint) purposes {
 		OptionalNonce:   compatible.ClientChecks == config.Upstream,
 		SilentLoginAsks: compatible.SilentLogin == config.Upstream,
 		NoIssuer:        compatible.IssuerParameter == config.Upstream,
-		OnlyGrants:      onlyGrants(a.cfg),
+		OnlyGrants:      onlyGrants(e.cfg),
 	})}
 }
 
-func (a *App) loginFlow(with shared, p purposes) *login.Flow {
-	compatible, oauth2 := a.compatible(), a.cfg.OAuth2
+func (e *Edition) loginFlow(with shared, p purposes) *login.Flow {
+	compatible, oauth2 := e.compatible(), e.cfg.OAuth2
 	return login.New(login.Config{
-		IssuerURL:        a.issuer,
+		IssuerURL:        e.core.issuer,
 		Clients:          with.clients,
-		Connectors:       a.connectors,
+		Connectors:       e.connectors,
 		Policy:           with.policy,
-		Limits:           with.limits,
-		Ring:             a.ring,
-		Store:            a.store,
-		Pages:            a.pages,
-		Log:              a.log,
+		Limits:           e.core.limits,
+		Ring:             e.core.ring,
+		Store:            e.core.store,
+		Pages:            e.pages,
+		Log:              e.core.log,
 		Now:              time.Now,
-		RequestLifetime:  a.cfg.Expiry.AuthRequests,
+		RequestLifetime:  e.cfg.Expiry.AuthRequests,
 		SkipApproval:     oauth2.SkipApprovalScreen,
 		AlwaysShowChoice: oauth2.AlwaysShowLoginScreen,
 
@@ -179,34 +201,34 @@ func (a *App) loginFlow(with shared, p purposes) *login.Flow {
 	}, p.authorize, p.device)
 }
 
-func (a *App) deviceEndpoints(with shared, p *device.Purpose, flow *login.Flow, tokens *grant.Endpoint) *device.Endpoints {
-	compatible := a.compatible()
+func (e *Edition) deviceEndpoints(with shared, p *device.Purpose, flow *login.Flow, tokens *grant.Endpoint) *device.Endpoints {
+	compatible := e.compatible()
 	return device.New(device.Config{
-		IssuerURL: a.issuer,
+		IssuerURL: e.core.issuer,
 		Clients:   with.clients,
 		Policy:    with.policy,
 		Devices:   with.devices,
 		Purpose:   p,
 		Login:     flow,
 		Token:     tokens,
-		Limits:    with.limits,
-		Pages:     a.pages,
-		Log:       a.log,
+		Limits:    e.core.limits,
+		Pages:     e.pages,
+		Log:       e.core.log,
 
 		Enabled:          slices.Contains(tokens.GrantTypes(), oauth.GrantDeviceCode),
-		PKCE:             a.challengeRules(),
+		PKCE:             e.challengeRules(),
 		SecretLater:      compatible.ClientChecks != config.Strict,
 		SkipConfirmation: compatible.DeviceConfirm == config.Upstream,
 	})
 }
 
 // challengeRules returns the code challenges that clients must send.
-func (a *App) challengeRules() pkce.Rules {
-	checks := a.compatible().ClientChecks
+func (e *Edition) challengeRules() pkce.Rules {
+	checks := e.compatible().ClientChecks
 	return pkce.Rules{
-		Enforce:       a.cfg.OAuth2.PKCE.Enforce,
+		Enforce:       e.cfg.OAuth2.PKCE.Enforce,
 		EnforcePublic: checks == config.Strict,
-		Methods:       a.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
+		Methods:       e.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
 		AnyForm:       checks == config.Upstream,
 	}
 }

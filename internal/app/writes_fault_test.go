@@ -38,10 +38,7 @@ var _ = faulttest.Add("O3", func(t *testing.T) {
 			stored.Store = s
 			return stored
 		})
-		h, err := a.Handler()
-		if err != nil {
-			t.Fatal(err)
-		}
+		h := a.Handler()
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { a.RunChecks(ctx) })

@@ -47,6 +47,11 @@ func NewRegistry(configured []*Client, s store.Store, limits *limit.Set, log *sl
 	}
 }
 
+// With returns other configured clients over the same stored ones. What is remembered of secrets is shared.
+func (r *Registry) With(configured []*Client) *Registry {
+	return &Registry{clients: r.clients.With(configured), secrets: r.secrets, limits: r.limits}
+}
+
 // Forget makes the registry read a client again that was changed in the storage.
 func (r *Registry) Forget(c store.Change) { r.clients.Forget(c) }
 

@@ -29,6 +29,9 @@ func NewUsers(configured []*User, s store.Store, log *slog.Logger) *Users {
 	return &Users{store.NewLayered(configured, NewCatalog(s, log))}
 }
 
+// With returns other configured users over the same stored ones.
+func (u *Users) With(configured []*User) *Users { return &Users{u.users.With(configured)} }
+
 // ByEmail returns the user of an e-mail address in any case; ErrUnknown when there is none.
 func (u *Users) ByEmail(ctx context.Context, email string) (*User, error) {
 	e, err := u.users.Get(ctx, Key(email))

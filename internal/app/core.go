@@ -1,0 +1,138 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"dex/internal/answer"
+	"dex/internal/client"
+	"dex/internal/config"
+	"dex/internal/connector/local"
+	"dex/internal/limit"
+	"dex/internal/seal"
+	"dex/internal/server"
+	"dex/internal/store"
+	"dex/internal/telemetry"
+	"dex/internal/token"
+)
+
+// Options are what does not come from the configuration.
+type Options struct {
+	Version string
+	Log     *slog.Logger
+	// Reload makes the TLS certificate be read again at once; nil for none.
+	Reload <-chan struct{}
+	// Bound is told where each listener listens; nil for nobody.
+	Bound func(listener string, address net.Addr)
+	// WrapStore puts something around the storage, such as faults; nil leaves it as it is.
+	WrapStore func(store.Store) store.Store
+}
+
+// A Core is what lives as long as the process: storage, keys, telemetry and listeners, what this process has counted and
+// answered, and what it remembers of the storage. What depends on the rest of the configuration is an Edition.
+type Core struct {
+	cfg    *config.Config // of the start
+	opts   Options
+	log    *slog.Logger
+	issuer *url.URL
+
+	store    store.Store
+	writes   *store.Writes // the same
+	answers  *answer.Ledger
+	upstream token.Upstream
+	signer   signer
+	ring     *seal.Ring
+	limits   *limit.Set
+	clients  *client.Registry // of the storage alone
+	users    *local.Users     // likewise
+	caches   []func(store.Change)
+
+	metrics   *telemetry.Metrics
+	health    *telemetry.Health
+	web       *server.Certificate // of the HTTPS listener; nil if there is none
+	operators *operators          // nil where telemetry has no listener
+
+	edition atomic.Pointer[Edition] // in force
+}
+
+// New opens what a plan needs. Close must be called at the end.
+func New(ctx context.Context, p *Plan, opts Options) (*Core, error) {
+	c := &Core{cfg: p.Config, opts: opts, log: opts.Log}
+	c.metrics = telemetry.NewMetrics(c.opts.Version)
+	c.health = telemetry.NewHealth(c.log)
+	// Operators are answered first: to open the storage, and to import what upstream has there, may take minutes.
+	err := c.listenForOperators(ctx)
+	if err == nil {
+		err = c.open(ctx, p)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+func (c *Core) open(ctx context.Context, p *Plan) error {
+	var err error
+	if c.issuer, err = url.Parse(c.cfg.Issuer); err != nil {
+		return fmt.Errorf("issuer: %w", err)
+	}
+	c.log.InfoContext(ctx, "config issuer", "issuer", c.cfg.Issuer)
+	if c.web, err = c.openCertificate(); err != nil {
+		return err
+	}
+	c.showCertificate()
+	pages, err := c.openPages(p.Config)
+	if err != nil {
+		return err
+	}
+	if err := c.openStorage(ctx, p); err != nil {
+		return err
+	}
+	if c.signer, err = c.openSigner(ctx); err != nil {
+		return err
+	}
+	if c.ring, err = seal.Open(ctx, c.store, c.cfg.Expiry.AuthRequests); err != nil {
+		return err
+	}
+	c.limits = limit.NewSet(time.Now)
+	c.clients = client.NewRegistry(nil, c.store, c.limits, c.log)
+	c.users = local.NewUsers(nil, c.store, c.log)
+	c.caches = append(c.caches, c.clients.Forget, c.users.Forget)
+	c.showHealth()
+	e, err := newEdition(ctx, c, p, pages)
+	if err != nil {
+		return err
+	}
+	c.edition.Store(e)
+	c.metrics.Registry().MustRegister(e.connectors.Metrics())
+	return e.announce(ctx)
+}
+
+// Handler returns what both web listeners serve.
+func (c *Core) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.edition.Load().handler.ServeHTTP(w, r) })
+}
+
+// Close frees what New opened. It is called once nobody sends requests any more.
+func (c *Core) Close() error {
+	var errs []error
+	if e := c.edition.Load(); e != nil {
+		errs = append(errs, e.connectors.Close())
+	}
+	if c.store != nil {
+		if err := c.store.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close storage: %w", err))
+		}
+	}
+	if c.operators != nil {
+		errs = append(errs, c.operators.stop())
+	}
+	return errors.Join(errs...)
+}

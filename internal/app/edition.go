@@ -1,0 +1,88 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"dex/internal/config"
+	"dex/internal/connector/local"
+	"dex/internal/federation"
+	"dex/internal/server"
+	"dex/internal/ui"
+)
+
+// An Edition is what one configuration makes of the Core: the configured clients, users and connectors, the policy, the
+// pages, the rooms and their routes. It is never changed once it is made, and cheap to make.
+type Edition struct {
+	core *Core
+	plan *Plan
+	cfg  *config.Config // of the plan
+	made time.Time
+
+	pages      *ui.UI
+	connectors *federation.Registry
+	routes     []server.Route
+	handler    http.Handler
+}
+
+// newEdition makes what a plan describes, to be served by these pages.
+func newEdition(ctx context.Context, c *Core, p *Plan, pages *ui.UI) (*Edition, error) {
+	e := &Edition{core: c, plan: p, cfg: p.Config, made: time.Now(), pages: pages}
+	addresses, err := clientAddress(e.cfg.Web.ClientRemoteIP)
+	if err != nil {
+		return nil, err
+	}
+	e.connectors = federation.NewRegistry(e.definitions(), c.store, c.issuer, c.log)
+	if err := e.checkConnectors(ctx); err != nil {
+		return nil, errors.Join(err, e.connectors.Close())
+	}
+	e.routes = e.route(e.furnish(e.share()))
+	e.handler = e.serve(addresses)
+	return e, nil
+}
+
+// definitions returns the configured connectors, with that of the users who sign in with a password of ours.
+func (e *Edition) definitions() []*federation.Definition {
+	definitions := slices.Clone(e.plan.connectors)
+	if !e.cfg.EnablePasswordDB {
+		return definitions
+	}
+	return append(definitions, &federation.Definition{
+		ID: "local", Type: "local", Name: "Email", Config: &local.Config{
+			Users: e.core.users.With(e.plan.users),
+			Cost:  local.HashCost(e.cfg.PasswordHashCost, e.plan.users),
+			Lower: e.cfg.PasswordHashCost != 0,
+		},
+	})
+}
+
+// checkConnectors returns an error if there is no connector, or if one of them doesn't work and all have to.
+func (e *Edition) checkConnectors(ctx context.Context) error {
+	all, err := e.connectors.List(ctx)
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		return errors.New("connectors: " + noConnector)
+	}
+	if e.cfg.Flags.ContinueOnConnectorFailure {
+		return nil // they are opened beside serving
+	}
+	return e.connectors.CheckAll(ctx)
+}
+
+// announce logs what there is at the start, in upstream's words.
+func (e *Edition) announce(ctx context.Context) error {
+	log := e.core.log
+	for _, c := range e.plan.clients {
+		log.InfoContext(ctx, "config static client", "client_name", c.Name)
+	}
+	all, err := e.connectors.List(ctx)
+	for _, d := range all {
+		log.InfoContext(ctx, "config connector", "connector_id", d.ID)
+	}
+	return err
+}

@@ -1,0 +1,77 @@
+package app
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+
+	"dex/internal/config"
+	"dex/internal/oauth"
+	"dex/internal/server"
+	"dex/internal/telemetry"
+	"dex/internal/ui"
+)
+
+// serve returns the handler of the routes, with what all of them have in common.
+func (e *Edition) serve(addresses server.ClientAddress) http.Handler {
+	return server.New(server.Options{
+		Issuer:  e.core.issuer,
+		Log:     e.core.log,
+		Metrics: e.core.metrics,
+		Headers: headers(e.cfg.Web.Headers),
+		CORS: server.CORS{
+			AllowedOrigins: e.cfg.Web.AllowedOrigins,
+			AllowedHeaders: e.cfg.Web.AllowedHeaders,
+		},
+		ClientAddress: addresses,
+		MaxBody:       oauth.MaxForm,
+		NotFound:      http.HandlerFunc(e.pages.NotFound),
+		ErrorPage:     e.errorPage,
+	}, e.routes)
+}
+
+func headers(h config.ResponseHeaders) map[string]string {
+	set := map[string]string{}
+	for name, value := range map[string]*string{
+		"Content-Security-Policy":   h.ContentSecurityPolicy,
+		"X-Frame-Options":           h.XFrameOptions,
+		"X-Content-Type-Options":    h.XContentTypeOptions,
+		"X-XSS-Protection":          h.XXSSProtection,
+		"Strict-Transport-Security": h.StrictTransportSecurity,
+	} {
+		if value != nil {
+			set[name] = *value
+		}
+	}
+	return set
+}
+
+func clientAddress(c config.ClientRemoteIP) (server.ClientAddress, error) {
+	address := server.ClientAddress{Header: c.Header}
+	for _, prefix := range c.TrustedProxies {
+		p, err := netip.ParsePrefix(prefix)
+		if err != nil {
+			return server.ClientAddress{}, fmt.Errorf("web.clientRemoteIP.trustedProxies: %w", err)
+		}
+		address.TrustedProxies = append(address.TrustedProxies, p)
+	}
+	return address, nil
+}
+
+// errorPage shows what goes wrong outside of the rooms.
+func (e *Edition) errorPage(w http.ResponseWriter, r *http.Request, status int) {
+	page := ui.ErrorPage{RequestID: telemetry.RequestID(r.Context())}
+	switch status {
+	case http.StatusMethodNotAllowed:
+		page.ErrMsg = "This address does not take such a request."
+	case http.StatusRequestEntityTooLarge:
+		page.ErrMsg = "The request is too large."
+	case http.StatusRequestHeaderFieldsTooLarge:
+		page.ErrMsg = "The request has a header that is too large."
+		page.Hint = "Delete the cookies of this site, then try again."
+	default:
+		page.ErrMsg = "Something went wrong on our side."
+		page.Hint = "Try again in a moment."
+	}
+	e.pages.Error(w, r, status, page)
+}

@@ -1,0 +1,85 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"dex/internal/seal"
+	"dex/internal/server"
+	"dex/internal/store"
+)
+
+// Run listens and serves until the context ends, then lets what is under way finish. It returns nil after a clean end.
+func (c *Core) Run(ctx context.Context) error {
+	listeners, err := c.listeners()
+	if err != nil {
+		return err
+	}
+	// What runs beside the listeners goes on while they drain.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var group errgroup.Group
+	group.Go(func() error { c.signer.Run(background); return nil })
+	group.Go(func() error { c.health.Run(background); return nil })
+	group.Go(func() error { c.maintain(background); return nil })
+	group.Go(func() error { c.edition.Load().connectors.Run(background); return nil })
+	group.Go(func() error { c.forget(background); return nil })
+	group.Go(func() error { c.answers.Run(background); return nil })
+	if c.web != nil {
+		group.Go(func() error { c.web.Watch(background, server.WatchInterval); return nil })
+		group.Go(func() error { c.reloadCertificate(background); return nil })
+	}
+	c.health.SetReady(true)
+	all := server.Group{
+		Log: c.log, Listeners: listeners, OnDrain: func() { c.health.SetReady(false) },
+	}
+	err = all.Serve(c.whileOperatorsAreServed(ctx))
+	stop()
+	err = errors.Join(err, group.Wait())
+	if c.operators != nil {
+		err = errors.Join(err, c.operators.stop())
+	}
+	return err
+}
+
+// forget makes the caches forget what this or another replica has changed.
+func (c *Core) forget(ctx context.Context) {
+	changes, ok := c.watch(ctx)
+	if !ok {
+		return
+	}
+	change := store.Change{} // what changed before the watch began
+	for open := true; open; change, open = <-changes {
+		for _, forget := range c.caches {
+			forget(change)
+		}
+		c.edition.Load().connectors.Forget(change)
+		if change.Kind != "" && change.Kind != seal.Kind.Name() {
+			continue
+		}
+		if err := c.ring.Reload(ctx); err != nil && ctx.Err() == nil {
+			c.log.ErrorContext(ctx, "sealing keys could not be read again", "err", err)
+		}
+	}
+}
+
+// watch begins to watch the storage, as soon as it can be reached; false when the context ends first. Until then the
+// caches forget by their age.
+func (c *Core) watch(ctx context.Context) (<-chan store.Change, bool) {
+	for {
+		changes, err := c.store.Watch(ctx)
+		if err == nil {
+			return changes, true
+		}
+		if ctx.Err() == nil {
+			c.log.ErrorContext(ctx, "storage can't be watched", "retry_in", longestWait, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, false
+		case <-time.After(longestWait):
+		}
+	}
+}
