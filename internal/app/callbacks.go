@@ -17,9 +17,8 @@ func (p *Plan) checkCallbacks() config.Problems {
 	shared := issuer.JoinPath("callback").String()
 	first := "" // of those that share it
 	var found config.Problems
-	for _, c := range p.Config.Connectors {
-		d := p.definition(c.ID)
-		if d == nil || !d.BeginsLogins() {
+	for _, d := range p.connectors {
+		if !d.BeginsLogins() {
 			continue
 		}
 		returning, ok := d.Config.(connector.Returning)
@@ -27,11 +26,11 @@ func (p *Plan) checkCallbacks() config.Problems {
 			continue
 		}
 		warn := func(consequence, format string, args ...any) {
-			problem := c.Config.Problem("redirectURI", format, args...)
+			problem := d.Problem("redirectURI", format, args...)
 			problem.Warning, problem.Consequence = true, consequence
 			found = append(found, problem)
 		}
-		env := connector.Env{CallbackURL: shared, OwnCallbackURL: issuer.JoinPath("callback", url.PathEscape(c.ID)).String()}
+		env := connector.Env{CallbackURL: shared, OwnCallbackURL: issuer.JoinPath("callback", url.PathEscape(d.ID)).String()}
 		to := returning.ReturnsTo()
 		address, ours := env.ReturnURL(to.URI)
 		switch {
@@ -41,7 +40,7 @@ func (p *Plan) checkCallbacks() config.Problems {
 			warn("nobody can log in through this connector", "is %s, and must be %s, or %s", address, env.OwnCallbackURL, shared)
 		case to.Signed, address == env.OwnCallbackURL:
 		case first == "":
-			first = c.ID
+			first = d.ID
 		default:
 			warn("", "is that of connector %q too: a provider that turns bad may get the codes of another; set it to %s here and at the provider",
 				first, env.OwnCallbackURL)

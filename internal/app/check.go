@@ -38,13 +38,7 @@ func Check(src config.Source) (*Plan, config.Problems) {
 	}
 	p := &Plan{Config: cfg}
 	problems = append(problems, p.checkStorage()...)
-	for _, c := range cfg.Connectors {
-		problems = append(problems, p.checkConnector(c)...)
-	}
-	clients, found := client.Read(cfg)
-	p.clients, problems = clients, append(problems, found...)
-	users, found := local.Read(cfg)
-	p.users, problems = users, append(problems, found...)
+	problems = append(problems, p.readEntries()...)
 	problems = append(problems, p.checkRisks()...)
 	if !p.anyConnector() && !cfg.EnablePasswordDB && cfg.Storage.Type == "memory" {
 		problems = append(problems, cfg.File.Problem("connectors", noConnector))
@@ -59,39 +53,13 @@ func Check(src config.Source) (*Plan, config.Problems) {
 	return p, problems
 }
 
-// checkConnector decodes the settings of a connector. One of a type that is not to be had yet is left out, so that the
-// others can be used.
-func (p *Plan) checkConnector(c config.Connector) config.Problems {
-	settings, ok := federation.NewConfig(c.Type)
-	if !ok && !slices.Contains(config.ConnectorTypes, c.Type) {
-		return nil // was reported already
-	}
-	d := &federation.Definition{ID: c.ID, Type: c.Type, Name: c.Name, GrantTypes: c.GrantTypes}
-	p.connectors = append(p.connectors, d)
-	if !ok {
-		problem := c.Config.Problem("", "connector %q is left out: type %s is not available yet", c.ID, c.Type)
-		problem.Warning = true
-		problems := config.Problems{problem}
-		if planned, known := federation.NewPlanned(c.Type); known {
-			problems = append(problems, c.Config.Decode(planned)...)
-		}
-		return problems
-	}
-	problems := c.Config.Decode(settings)
-	if d.Broken = problems.Err(); d.Broken == nil {
-		d.Config = settings
-		return problems
-	}
-	flags := p.Config.Flags
-	if flags.DisallowUnknownFields || !flags.ContinueOnConnectorFailure {
-		return problems
-	}
-	for i := range problems {
-		if !problems[i].Warning {
-			problems[i].Consequence = fmt.Sprintf("connector %q is left out", c.ID)
-		}
-	}
-	return problems
+// readEntries reads the connectors, the clients and the users of the file.
+func (p *Plan) readEntries() config.Problems {
+	var connectors, clients, users config.Problems
+	p.connectors, connectors = federation.Read(p.Config)
+	p.clients, clients = client.Read(p.Config, federation.Known(p.Config, p.connectors))
+	p.users, users = local.Read(p.Config)
+	return slices.Concat(connectors, clients, users)
 }
 
 func (p *Plan) anyConnector() bool {

@@ -21,7 +21,7 @@ func TestOverviewOfConnectors(t *testing.T) {
 	}
 	overview := string(text)
 	link := regexp.MustCompile(`\]\(([a-z-]+\.md)\)`)
-	for _, kind := range append([]string{"local"}, config.ConnectorTypes...) {
+	for _, kind := range append([]string{"local"}, federation.Types()...) {
 		row := regexp.MustCompile("(?m)^\\| `" + kind + "`.*$|^.*\\(`" + kind + "`\\).*$").FindString(overview)
 		if row == "" {
 			t.Errorf("no row for type %s", kind)

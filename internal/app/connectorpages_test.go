@@ -5,14 +5,13 @@ import (
 	"strings"
 	"testing"
 
-	"dex/internal/config"
 	"dex/internal/federation"
 )
 
 // The page of each type begins with a configuration, which another test reads, and names every key.
 func TestPagesOfConnectors(t *testing.T) {
 	all := docs(t)
-	for _, kind := range config.ConnectorTypes {
+	for _, kind := range federation.Types() {
 		settings, available := federation.NewConfig(kind)
 		if !available || kind == "samlExperimental" || strings.HasPrefix(kind, "mock") {
 			continue

@@ -51,7 +51,7 @@ func (e *Edition) definitions() []*federation.Definition {
 		return definitions
 	}
 	return append(definitions, &federation.Definition{
-		ID: "local", Type: "local", Name: "Email", Config: &local.Config{
+		ID: federation.LocalID, Type: federation.LocalID, Name: "Email", Config: &local.Config{
 			Users: e.core.users.With(e.plan.users),
 			Cost:  local.HashCost(e.cfg.PasswordHashCost, e.plan.users),
 			Lower: e.cfg.PasswordHashCost != 0,

@@ -38,14 +38,14 @@ type fileWarner interface {
 // the server runs on has them.
 func (p *Plan) CheckFiles() config.Problems {
 	found := slices.Concat(p.checkPages(), p.checkCertificate(), p.checkKeyFile(), p.checkVaultCA())
-	found = append(found, checkFiles(p.Config.Storage.Config, p.backend.settings)...)
-	for _, c := range p.Config.Connectors {
-		found = append(found, checkFiles(c.Config, p.settings(c.ID))...)
+	found = append(found, checkFiles(p.Config.Storage.Config.Problem, p.backend.settings)...)
+	for _, d := range p.connectors {
+		found = append(found, checkFiles(d.Problem, d.Config)...)
 	}
 	return found
 }
 
-func checkFiles(section config.Section, settings any) config.Problems {
+func checkFiles(problem func(key, format string, args ...any) config.Problem, settings any) config.Problems {
 	checker, ok := settings.(fileChecker)
 	if !ok {
 		return nil
@@ -54,15 +54,15 @@ func checkFiles(section config.Section, settings any) config.Problems {
 	mistakes := checker.CheckFiles()
 	for _, key := range slices.Sorted(maps.Keys(mistakes)) {
 		if err := mistakes[key]; err != nil {
-			found = append(found, section.Problem(key, "%s", reason(key, err)))
+			found = append(found, problem(key, "%s", reason(key, err)))
 		}
 	}
 	if warner, ok := settings.(fileWarner); ok {
 		for key, warning := range warner.WarnFiles() {
 			if warning != "" {
-				problem := section.Problem(key, "%s", warning)
-				problem.Warning = true
-				found = append(found, problem)
+				p := problem(key, "%s", warning)
+				p.Warning = true
+				found = append(found, p)
 			}
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"dex/internal/client"
 	"dex/internal/config"
 	"dex/internal/connector"
-	"dex/internal/federation"
 	"dex/internal/oauth"
 )
 
@@ -45,16 +44,16 @@ func (p *Plan) checkExchange() config.Problems {
 		return nil
 	}
 	var found config.Problems
-	for _, c := range p.Config.Connectors {
-		open, ok := p.settings(c.ID).(connector.OpenExchange)
-		if !ok || open.ExchangesForAll() == "" || !allows(c.GrantTypes, oauth.GrantTokenExchange) {
+	for _, d := range p.connectors {
+		open, ok := d.Config.(connector.OpenExchange)
+		if !ok || open.ExchangesForAll() == "" || !d.Serves(oauth.GrantTokenExchange) {
 			continue
 		}
 		for _, app := range p.clients {
-			if !app.Public || !app.AllowsGrant(oauth.GrantTokenExchange) || !app.AllowsConnector(c.ID) {
+			if !app.Public || !app.AllowsGrant(oauth.GrantTokenExchange) || !app.AllowsConnector(d.ID) {
 				continue
 			}
-			problem := c.Config.Problem(open.ExchangesForAll(), "whoever has a token that the provider made for one of these is signed in, "+
+			problem := d.Problem(open.ExchangesForAll(), "whoever has a token that the provider made for one of these is signed in, "+
 				"because client %q needs no secret for that; if the provider serves strangers too, say by allowedGroups who is meant", app.ID)
 			problem.Warning = true
 			found = append(found, problem)
@@ -63,23 +62,3 @@ func (p *Plan) checkExchange() config.Problems {
 	}
 	return found
 }
-
-// settings returns the settings of the connector of an id, nil where it has none that can be used.
-func (p *Plan) settings(id string) connector.Config {
-	if d := p.definition(id); d != nil {
-		return d.Config
-	}
-	return nil
-}
-
-// definition returns the connector of an id; nil for none.
-func (p *Plan) definition(id string) *federation.Definition {
-	i := slices.IndexFunc(p.connectors, func(d *federation.Definition) bool { return d.ID == id })
-	if i < 0 {
-		return nil
-	}
-	return p.connectors[i]
-}
-
-// allows reports whether a list of what is allowed has a name; an empty one allows everything.
-func allows(list []string, name string) bool { return len(list) == 0 || slices.Contains(list, name) }

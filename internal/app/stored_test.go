@@ -190,16 +190,16 @@ func (b *browser) signIn(form string, who url.Values, want map[string]any) {
 }
 
 func TestStoredConnector(t *testing.T) {
-	source := func(id, password string) federation.Document {
-		return federation.Document{
+	source := func(id, password string) federation.Definition {
+		return federation.Definition{
 			ID: id, Type: "mockPassword", Name: "From " + id,
-			Config: []byte(`{"username": "bee", "password": "` + password + `"}`),
+			Settings: []byte(`{"username": "bee", "password": "` + password + `"}`),
 		}
 	}
 	s := startOn(t, configuration, func(inner store.Store) store.Store {
 		put(t, inner, federation.Kind, "hive", source("hive", "honey"))
 		put(t, inner, federation.Kind, "mock", source("mock", "honey")) // the configured one counts
-		put(t, inner, federation.Kind, "broken", federation.Document{ID: "broken", Type: "telepathy", Name: "From broken"})
+		put(t, inner, federation.Kind, "broken", federation.Definition{ID: "broken", Type: "telepathy", Name: "From broken"})
 		return inner
 	})
 	page := s.get(authPath()).wantStatus(http.StatusOK).body

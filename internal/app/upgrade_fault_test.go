@@ -20,7 +20,7 @@ var _ = faulttest.Add("N12", func(t *testing.T) {
 	if missing == nil {
 		t.Fatal("no list of types that are missing")
 	}
-	for _, kind := range config.ConnectorTypes {
+	for _, kind := range federation.Types() {
 		_, available := federation.NewConfig(kind)
 		if listed := strings.Contains(missing[1], "`"+kind+"`"); listed == available {
 			t.Errorf("type %s is available: %v; listed as missing: %v", kind, available, listed)

@@ -18,8 +18,9 @@ type written struct {
 	PreviousSecretEnv string `key:"previousSecretEnv"`
 }
 
-// Read returns the clients of a configuration file and what is wrong with them. Of those with the same id the last one counts.
-func Read(cfg *config.Config) ([]*Client, config.Problems) {
+// Read returns the clients of a configuration file and what is wrong with them. Of those with the same id the last one counts. Connectors
+// reports whether the file has the connector of an id.
+func Read(cfg *config.Config, connectors func(id string) bool) ([]*Client, config.Problems) {
 	var list []written
 	on := cfg.StaticClients.Check(&list)
 	seen := map[string]int{}
@@ -39,7 +40,8 @@ func Read(cfg *config.Config) ([]*Client, config.Problems) {
 	clients := make([]*Client, 0, len(list))
 	for i := range list { // only now every id is known
 		w := &list[i]
-		w.checkReferences(on, config.Item("", i), cfg, seen)
+		w.checkReferences(on, config.Item("", i), seen, connectors)
+		cfg.CheckMFAChain(on, config.Item("", i)+".mfaChain", w.MFAChain)
 		clients = append(clients, &w.Client)
 	}
 	return config.LastOfEach(clients, func(c *Client) string { return c.ID }), on.Problems()
@@ -109,10 +111,10 @@ func envSuffix(variable string) string {
 }
 
 // checkReferences reports what the client names and the file doesn't have.
-func (w *written) checkReferences(on *config.Checker, key string, cfg *config.Config, clients map[string]int) {
+func (w *written) checkReferences(on *config.Checker, key string, clients map[string]int, connectors func(string) bool) {
 	known := func(key, id string) {
 		if _, ok := clients[id]; !ok {
-			on.Warnf(key, "there is no client %q in this file; it works only if one is in the storage", id)
+			on.Absent(key, "client", id)
 		}
 	}
 	for i, id := range w.TrustedPeers {
@@ -124,9 +126,10 @@ func (w *written) checkReferences(on *config.Checker, key string, cfg *config.Co
 		}
 	}
 	for i, id := range w.AllowedConnectors {
-		cfg.CheckConnector(on, config.Item(key+".allowedConnectors", i), id)
+		if !connectors(id) {
+			on.Absent(config.Item(key+".allowedConnectors", i), "connector", id)
+		}
 	}
-	cfg.CheckMFAChain(on, key+".mfaChain", w.MFAChain)
 }
 
 // checkRedirectURIs warns of a client that no browser can come back to. Public ones may always use a loopback address.

@@ -24,7 +24,7 @@ func read(t *testing.T, settings string, env map[string]string) ([]*Client, conf
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}
-	return Read(cfg)
+	return Read(cfg, func(string) bool { return true })
 }
 
 func TestRead(t *testing.T) {

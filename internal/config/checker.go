@@ -147,6 +147,11 @@ func (c *Checker) FromVariable(key, name string) (value string, ok bool) {
 	return value, true
 }
 
+// Absent warns that the file doesn't have what is named at a key.
+func (c *Checker) Absent(key, what, id string) {
+	c.Warnf(key, "there is no %s %q in this file; it works only if one is in the storage", what, id)
+}
+
 // Item returns the key of an item of a list.
 func Item(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
 

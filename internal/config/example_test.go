@@ -40,7 +40,7 @@ oauth2: {responseTypes: [code], skipApprovalScreen: true, pkce: {enforce: true, 
 logger: {level: info, format: json, excludeFields: [email, groups]}
 frontend: {issuer: Example SSO, theme: dark, extra: {support: "mailto:help@example.net"}}
 connectors:
-- {type: ldap, id: corp, name: Corporate login, config: {host: ldap.internal:636}}
+- {type: ldap, id: corp, name: Corporate login, config: {host: "ldap.internal:636", userSearch: {baseDN: "dc=example,dc=net", username: uid}}}
 staticClients:
 - {id: shop, name: Shop, secretEnv: SHOP_SECRET, redirectURIs: ["https://shop.example.net/cb"]}
 enablePasswordDB: true
@@ -99,7 +99,6 @@ func wholeConfig(checked *bool) *config.Config {
 		Signer: &config.Signer{
 			Type: "local", Local: config.LocalSigner{KeysRotationPeriod: 12 * time.Hour, Algorithm: "RS256"},
 		},
-		Connectors:       []config.Connector{{Type: "ldap", ID: "corp", Name: "Corporate login"}},
 		EnablePasswordDB: true,
 		Sessions: &config.Sessions{
 			CookieName: "dex_session", AbsoluteLifetime: 12 * time.Hour, ValidIfNotUsedFor: time.Hour,

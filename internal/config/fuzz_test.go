@@ -40,7 +40,7 @@ func FuzzLoad(f *testing.F) {
 		if problems.HasErrors() {
 			return
 		}
-		for _, c := range cfg.Connectors {
+		for _, c := range connectors(cfg) {
 			fuzzSection(t, c.Config)
 		}
 		fuzzSection(t, cfg.Storage.Config)

@@ -13,6 +13,7 @@ import (
 	"dex/internal/client"
 	"dex/internal/config"
 	"dex/internal/connector/local"
+	"dex/internal/federation"
 )
 
 var update = flag.Bool("update", false, "write what the tests get to the files of testdata/problems")
@@ -85,9 +86,10 @@ func check(s config.Source) (*config.Config, config.Problems) {
 	if cfg == nil {
 		return nil, problems
 	}
-	_, clients := client.Read(cfg)
+	definitions, connectors := federation.Read(cfg)
+	_, clients := client.Read(cfg, federation.Known(cfg, definitions))
 	_, users := local.Read(cfg)
-	return cfg, slices.Concat(problems, clients, users).InOrder()
+	return cfg, slices.Concat(problems, connectors, clients, users).InOrder()
 }
 
 // source makes a source of the configuration of a case.

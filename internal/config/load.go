@@ -45,7 +45,6 @@ func (s Source) Load() (*Config, Problems) {
 	cfg.File = file
 	given := s.Overrides.apply(cfg)
 	found = append(found, validate(cfg, file, s.Env, given, decoded)...)
-	cfg.dropOverridden()
 	cfg.setDefaults(s.Env)
 	return cfg, found.InOrder()
 }

@@ -14,7 +14,7 @@ import (
 // load returns a configuration that must not have errors. What the input doesn't mention is added.
 func load(t *testing.T, input string) *config.Config {
 	t.Helper()
-	cfg, problems := check(source(input))
+	cfg, problems := source(input).Load()
 	if err := problems.Err(); err != nil {
 		t.Fatalf("load: %v", err)
 	}

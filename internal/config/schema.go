@@ -20,11 +20,12 @@ type Config struct {
 	Frontend Frontend `key:"frontend"`
 	Signer   *Signer  `key:"signer"` // nil when the section is absent
 
-	Connectors       []Connector `key:"connectors"`
-	StaticClients    List        `key:"staticClients"` // read by the room client
-	EnablePasswordDB bool        `key:"enablePasswordDB"`
-	StaticPasswords  List        `key:"staticPasswords"`  // read by the room local
-	PasswordHashCost int         `key:"passwordHashCost"` // 0: what most users have
+	// Other rooms know what the items of the lists are, and read them: federation, client and connector/local.
+	Connectors       List `key:"connectors"`
+	StaticClients    List `key:"staticClients"`
+	EnablePasswordDB bool `key:"enablePasswordDB"`
+	StaticPasswords  List `key:"staticPasswords"`
+	PasswordHashCost int  `key:"passwordHashCost"` // 0: what most users have
 
 	Sessions *Sessions `key:"sessions" later:"browser sessions"`
 	MFA      *MFA      `key:"mfa" later:"multi-factor authentication"`
@@ -198,15 +199,6 @@ type LocalSigner struct {
 	Algorithm          string        `key:"algorithm"`          // RS256 or ES256; RS256 when absent
 }
 
-// A Connector is the envelope of a connector; its config is decoded by the connector's kind.
-type Connector struct {
-	Type       string   `key:"type"` // one of ConnectorTypes
-	ID         string   `key:"id"`
-	Name       string   `key:"name"`
-	GrantTypes []string `key:"grantTypes"`
-	Config     Section  `key:"config" expand:"env"`
-}
-
 // Sessions is the settings of browser sessions.
 type Sessions struct {
 	CookieName                 string        `key:"cookieName"`
@@ -226,8 +218,8 @@ type MFA struct {
 // An Authenticator is one kind of second factor.
 type Authenticator struct {
 	ID             string   `key:"id"`
-	Type           string   `key:"type"` // TOTP or WebAuthn
-	ConnectorTypes []string `key:"connectorTypes"`
+	Type           string   `key:"type"`           // TOTP or WebAuthn
+	ConnectorTypes []string `key:"connectorTypes"` // federation knows them
 	Config         Section  `key:"config"`
 }
 

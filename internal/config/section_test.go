@@ -14,7 +14,18 @@ import (
 // section returns the config of a connector, written as a flow mapping that begins at dex.yaml:2:10.
 func section(t *testing.T, env, text string) config.Section {
 	t.Helper()
-	return load(t, "connectors: [{type: ldap, id: a, name: A,\n config: "+text+"}]\n"+env).Connectors[0].Config
+	return settings(load(t, "connectors: [{type: ldap, id: a, name: A,\n config: "+text+"}]\n"+env))
+}
+
+// settings returns the config of the first connector.
+func settings(cfg *config.Config) config.Section { return connectors(cfg)[0].Config }
+
+// connectors returns what there is of the connectors in this room.
+func connectors(cfg *config.Config) (list []struct {
+	Config config.Section `key:"config" expand:"env"`
+}) {
+	cfg.Connectors.Decode(&list)
+	return list
 }
 
 type names []string
@@ -201,7 +212,7 @@ func TestAbsentSection(t *testing.T) {
 		"\n- {type: ldap, id: a, name: A}":              "dex.yaml:2:3: connectors[0].config.host: is required",
 		" [{type: ldap, id: a, name: A,\n  config: ~}]": "dex.yaml:1:14: connectors[0].config.host: is required",
 	} {
-		s := load(t, "connectors:"+text+"\n").Connectors[0].Config
+		s := settings(load(t, "connectors:"+text+"\n"))
 		if got := s.Problem("host", "is required").String(); got != want {
 			t.Errorf("problem of an absent section: got %q, want %q", got, want)
 		}

@@ -48,9 +48,6 @@ func (v *validator) oauth2() {
 	v.EachOf("oauth2.grantTypes", o.GrantTypes, GrantTypes)
 	v.EachOf("oauth2.responseTypes", o.ResponseTypes, responseTypes)
 	v.EachOf("oauth2.pkce.codeChallengeMethodsSupported", o.PKCE.CodeChallengeMethodsSupported, pkceMethods)
-	if o.PasswordConnector != "" {
-		v.cfg.CheckConnector(v.Checker, "oauth2.passwordConnector", o.PasswordConnector)
-	}
 	v.compatibility()
 }
 

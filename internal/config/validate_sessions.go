@@ -118,12 +118,6 @@ type webAuthnSettings struct {
 }
 
 func (v *validator) authenticator(key string, a Authenticator) {
-	for i, kind := range a.ConnectorTypes {
-		if kind != localConnector && !slices.Contains(ConnectorTypes, kind) {
-			v.Warnf(Item(key+".connectorTypes", i), "%q is no type of connector; known are %q, %s",
-				kind, localConnector, Quoted(ConnectorTypes))
-		}
-	}
 	if v.Required(key+".type", a.Type, "one of "+Quoted(authenticatorTypes)) {
 		v.OneOf(key+".type", a.Type, authenticatorTypes)
 	}

@@ -7,13 +7,6 @@ var (
 	// StorageTypes are the values of storage.type.
 	StorageTypes = []string{"memory", "sqlite3", "postgres", "mysql", "etcd", "kubernetes"}
 
-	// ConnectorTypes are the values of connectors[].type. The password database is a connector of the type local,
-	// which enablePasswordDB makes and nobody can write.
-	ConnectorTypes = []string{
-		"ldap", "github", "gitlab", "google", "oidc", "oauth", "saml", "samlExperimental", "authproxy", "linkedin",
-		"microsoft", "bitbucket-cloud", "openshift", "atlassian-crowd", "gitea", "keystone", "mockCallback", "mockPassword",
-	}
-
 	// GrantTypes are the values of oauth2.grantTypes.
 	GrantTypes = append(slices.Clone(DefaultGrantTypes), clientCredentials)
 
@@ -27,9 +20,6 @@ var (
 
 const (
 	clientCredentials = "client_credentials"
-
-	// localConnector is the ID and the type of the password database among the connectors.
-	localConnector = "local"
 
 	signerLocal = "local"
 	signerVault = "vault"

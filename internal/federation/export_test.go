@@ -1,14 +1,16 @@
 package federation
 
 import (
+	"slices"
 	"testing"
 
 	"dex/internal/connector"
 )
 
 // Register adds a type of connector for the time of a test.
-func Register(t *testing.T, kind string, settings connector.Config) {
+func Register(t *testing.T, name string, settings connector.Config) {
 	t.Helper()
-	kinds[kind] = func() connector.Config { return settings }
-	t.Cleanup(func() { delete(kinds, kind) })
+	before := kinds
+	kinds = append(slices.Clone(before), kind{name: name, settings: func() connector.Config { return settings }})
+	t.Cleanup(func() { kinds = before })
 }

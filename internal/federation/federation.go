@@ -15,8 +15,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"dex/internal/connector"
-	"dex/internal/oauth"
 	"dex/internal/store"
 )
 
@@ -26,45 +24,13 @@ var ErrUnknown = errors.New("unknown connector")
 // ErrDown says that a connector is known but can't be used now.
 var ErrDown = errors.New("connector can't be used")
 
-// A Definition is a connector as it is configured.
-type Definition struct {
-	ID, Type, Name string
-	GrantTypes     []string         // the flows that it may serve; empty means all
-	Config         connector.Config // nil for a type that is not available: the connector is known, but of no use
-	Broken         error            // what is wrong with the settings; nil if they can be used
-}
-
-// Serves reports whether the connector may be used for a grant.
-func (d *Definition) Serves(grant string) bool {
-	return len(d.GrantTypes) == 0 || slices.Contains(d.GrantTypes, grant)
-}
-
-// BeginsLogins reports whether users may be sent to the connector. One that is broken, or not there yet, says so to those who are.
-func (d *Definition) BeginsLogins() bool {
-	c, ok := d.Config.(connector.ExchangeOnly)
-	return !ok || !c.ExchangesOnly()
-}
-
-// An Opened connector is ready for use. Instance has one or more of the capabilities of package connector.
-type Opened struct {
-	*Definition
-	Instance any
-}
-
-// Refreshes reports whether a login through the connector may be prolonged by refresh tokens.
-func (o *Opened) Refreshes() bool {
-	_, ok := o.Instance.(connector.Refresher)
-	return ok && o.Serves(oauth.GrantRefreshToken)
-}
-
 // A Registry finds and opens connectors: those of the configuration, and those of the storage that no configured one
 // hides. It is safe for concurrent use.
 type Registry struct {
 	issuer *url.URL
 	log    *slog.Logger
-	static []*source
-	byID   map[string]*source // of static
-	cache  *store.Cache[Document]
+	known  *store.Layered[Definition]
+	static []*source // the configured ones that can be used
 	seen   *store.Table[seen]
 
 	// changed wakes who watches the stored connectors.
@@ -72,27 +38,26 @@ type Registry struct {
 	// attempts counts how the attempts at sources ended.
 	attempts *prometheus.CounterVec
 
-	mu          sync.Mutex         // never held over I/O
-	fromStorage map[string]*source // the latest of each id
-	retired     []retired          // to be closed
+	mu      sync.Mutex         // never held over I/O
+	sources map[string]*source // the latest of each id
+	retired []retired          // to be closed
 }
 
 // NewRegistry returns a registry of the connectors of the configuration, whose ids differ, and of the storage. Nothing is
 // opened yet.
 func NewRegistry(definitions []*Definition, s store.Store, issuer *url.URL, log *slog.Logger) *Registry {
 	r := &Registry{
-		issuer:      issuer,
-		log:         log,
-		byID:        make(map[string]*source, len(definitions)),
-		cache:       store.NewCache(store.In(s, Kind)),
-		seen:        store.In(s, seenKind),
-		changed:     make(chan struct{}, 1),
-		attempts:    newAttempts(),
-		fromStorage: make(map[string]*source),
+		issuer:   issuer,
+		log:      log,
+		known:    store.NewLayered(definitions, NewCatalog(s, nil)),
+		seen:     store.In(s, seenKind),
+		changed:  make(chan struct{}, 1),
+		attempts: newAttempts(),
+		sources:  make(map[string]*source, len(definitions)),
 	}
 	for _, d := range definitions {
 		s := newSource(d)
-		r.byID[d.ID] = s
+		r.sources[d.ID] = s
 		switch {
 		case d.Broken != nil:
 			s.breakDown(d.Broken)
@@ -108,7 +73,7 @@ func NewRegistry(definitions []*Definition, s store.Store, issuer *url.URL, log 
 
 // Forget makes the registry read connectors again that were changed in the storage.
 func (r *Registry) Forget(c store.Change) {
-	r.cache.Forget(c)
+	r.known.Forget(c)
 	if c.Kind != "" && c.Kind != Kind.Name() {
 		return
 	}
@@ -121,7 +86,7 @@ func (r *Registry) Forget(c store.Change) {
 // List returns the connectors in the order in which the login page shows them: by name, without regard to case. An error
 // means that the storage failed.
 func (r *Registry) List(ctx context.Context) ([]*Definition, error) {
-	sources, err := r.sources(ctx)
+	sources, err := r.usable(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -135,8 +100,8 @@ func (r *Registry) List(ctx context.Context) ([]*Definition, error) {
 	return list, nil
 }
 
-// sources returns all that are usable, the stored ones first.
-func (r *Registry) sources(ctx context.Context) ([]*source, error) {
+// usable returns the sources that can be used, the stored ones first.
+func (r *Registry) usable(ctx context.Context) ([]*source, error) {
 	stored, err := r.stored(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list connectors: %w", err)
@@ -148,14 +113,11 @@ func (r *Registry) sources(ctx context.Context) ([]*source, error) {
 // the storage nothing. Of one that another replica has just stored, it may not know yet. An error means that the storage
 // failed.
 func (r *Registry) Knows(ctx context.Context, id string) (bool, error) {
-	if _, ok := r.byID[id]; ok {
-		return true, nil
-	}
-	entries, err := r.cache.All(ctx)
+	known, err := r.known.Has(ctx, id)
 	if err != nil {
 		return false, fmt.Errorf("list connectors: %w", err)
 	}
-	return slices.ContainsFunc(entries, func(e store.Entry[Document]) bool { return e.Key == id }), nil
+	return known, nil
 }
 
 // Open returns a connector ready for use; ErrUnknown when there is none of the id, and ErrDown when it does not work now: it
@@ -170,7 +132,7 @@ func (r *Registry) Open(ctx context.Context, id string) (*Opened, error) {
 
 // CheckAll opens all connectors at once and asks each how it is. Its error says which fail, or that the storage does.
 func (r *Registry) CheckAll(ctx context.Context) error {
-	sources, err := r.sources(ctx)
+	sources, err := r.usable(ctx)
 	if err != nil {
 		return err
 	}
@@ -186,8 +148,7 @@ func (r *Registry) CheckAll(ctx context.Context) error {
 // Close closes all connectors. It is called once nobody uses them any more.
 func (r *Registry) Close() error {
 	r.mu.Lock()
-	all := slices.Collect(maps.Values(r.byID))
-	all = slices.AppendSeq(all, maps.Values(r.fromStorage))
+	all := slices.Collect(maps.Values(r.sources))
 	for _, old := range r.retired {
 		all = append(all, old.source)
 	}

@@ -35,9 +35,8 @@ type SourceHealth struct {
 // nobody.
 func (r *Registry) Health() []SourceHealth {
 	r.mu.Lock()
-	sources := slices.Collect(maps.Values(r.fromStorage))
+	sources := slices.Collect(maps.Values(r.sources))
 	r.mu.Unlock()
-	sources = slices.AppendSeq(sources, maps.Values(r.byID))
 	all := make([]SourceHealth, 0, len(sources))
 	for _, s := range sources {
 		all = append(all, s.fares())
@@ -48,12 +47,9 @@ func (r *Registry) Health() []SourceHealth {
 
 // Failing reports whether a connector could not be used when it was last looked at.
 func (r *Registry) Failing(id string) bool {
-	s, ok := r.byID[id]
-	if !ok {
-		r.mu.Lock()
-		s, ok = r.fromStorage[id]
-		r.mu.Unlock()
-	}
+	r.mu.Lock()
+	s, ok := r.sources[id]
+	r.mu.Unlock()
 	return ok && s.fares().Err != nil
 }
 

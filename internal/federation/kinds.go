@@ -1,6 +1,8 @@
 package federation
 
 import (
+	"slices"
+
 	"dex/internal/connector"
 	"dex/internal/connector/authproxy"
 	"dex/internal/connector/crowd"
@@ -13,41 +15,70 @@ import (
 	"dex/internal/connector/saml"
 )
 
-// kinds is every type of connector that can be configured, with its settings.
-var kinds = map[string]func() connector.Config{
-	"atlassian-crowd": func() connector.Config { return &crowd.Config{} },
-	"authproxy":       func() connector.Config { return &authproxy.Config{} },
-	"keystone":        func() connector.Config { return &keystone.Config{} },
-	"ldap":            func() connector.Config { return &ldap.Config{} },
-	"mockCallback":    func() connector.Config { return &mock.CallbackConfig{} },
-	"oauth":           func() connector.Config { return &oauth.Config{} },
-	"oidc":            func() connector.Config { return &oidc.Config{} },
-	"mockPassword":    func() connector.Config { return &mock.PasswordConfig{} },
-	"saml":            func() connector.Config { return &saml.Config{} },
-	// upstream's older name of it
-	"samlExperimental": func() connector.Config { return &saml.Config{} },
+// A kind is a type of connector that can be configured.
+type kind struct {
+	name string
+	// settings returns empty settings to decode into; nil while the type is not available.
+	settings func() connector.Config
+	// planned is settings that are checked though the type is not available yet; nil for none.
+	planned func() any
 }
 
-// planned is the types that are not to be had yet, and whose settings are checked all the same.
-var planned = map[string]func() any{
-	"microsoft": func() any { return &microsoft.Config{} },
+// kinds is every type that upstream has, in the order in which messages list them.
+var kinds = []kind{
+	{name: "ldap", settings: func() connector.Config { return &ldap.Config{} }},
+	{name: "github"},
+	{name: "gitlab"},
+	{name: "google"},
+	{name: "oidc", settings: func() connector.Config { return &oidc.Config{} }},
+	{name: "oauth", settings: func() connector.Config { return &oauth.Config{} }},
+	{name: "saml", settings: func() connector.Config { return &saml.Config{} }},
+	{name: "samlExperimental", settings: func() connector.Config { return &saml.Config{} }}, // upstream's older name of it
+	{name: "authproxy", settings: func() connector.Config { return &authproxy.Config{} }},
+	{name: "linkedin"},
+	{name: "microsoft", planned: func() any { return &microsoft.Config{} }},
+	{name: "bitbucket-cloud"},
+	{name: "openshift"},
+	{name: "atlassian-crowd", settings: func() connector.Config { return &crowd.Config{} }},
+	{name: "gitea"},
+	{name: "keystone", settings: func() connector.Config { return &keystone.Config{} }},
+	{name: "mockCallback", settings: func() connector.Config { return &mock.CallbackConfig{} }},
+	{name: "mockPassword", settings: func() connector.Config { return &mock.PasswordConfig{} }},
 }
 
-// NewPlanned returns what the settings of a type that is not to be had yet are decoded into; false when nothing is known of
-// them.
-func NewPlanned(kind string) (any, bool) {
-	make, ok := planned[kind]
-	if !ok {
-		return nil, false
+// Types returns the names of all types. The password database is a connector of the type [LocalID], which enablePasswordDB
+// makes and nobody can write.
+func Types() []string {
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		names[i] = k.name
 	}
-	return make(), true
+	return names
 }
 
-// NewConfig returns empty settings for a type of connector, to be decoded into; false when the type is not to be had.
+func kindNamed(name string) kind {
+	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == name })
+	if i < 0 {
+		return kind{}
+	}
+	return kinds[i]
+}
+
+// NewConfig returns empty settings for a type of connector, to be decoded into; false when the type is not available.
 func NewConfig(kind string) (connector.Config, bool) {
-	make, ok := kinds[kind]
-	if !ok {
+	k := kindNamed(kind)
+	if k.settings == nil {
 		return nil, false
 	}
-	return make(), true
+	return k.settings(), true
+}
+
+// newPlanned returns what the settings of a type that is not available yet are decoded into; false when nothing is known of
+// them.
+func newPlanned(kind string) (any, bool) {
+	k := kindNamed(kind)
+	if k.planned == nil {
+		return nil, false
+	}
+	return k.planned(), true
 }

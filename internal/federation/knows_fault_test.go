@@ -33,7 +33,7 @@ func (r *reads) List(ctx context.Context, kind string, q store.Query) ([]store.R
 var _ = faulttest.Add("R27", func(t *testing.T) {
 	s := &reads{Store: memory.New()}
 	r := federation.NewRegistry([]*federation.Definition{{ID: "configured"}}, s, &url.URL{Scheme: "https", Host: "dex.test"}, slog.New(slog.DiscardHandler))
-	if _, err := store.In(s, federation.Kind).Create(t.Context(), "stored", federation.Document{ID: "stored", Type: "mockCallback"}); err != nil {
+	if _, err := store.In(s, federation.Kind).Create(t.Context(), "stored", federation.Definition{ID: "stored", Type: "mockCallback"}); err != nil {
 		t.Fatal(err)
 	}
 	known := func(id string) bool {

@@ -17,13 +17,13 @@ import (
 	"dex/internal/store/memory"
 )
 
-func storedPatient(name string) federation.Document {
-	return federation.Document{ID: "p", Type: "patient", Name: name}
+func storedPatient(name string) federation.Definition {
+	return federation.Definition{ID: "p", Type: "patient", Name: name}
 }
 
 func rename(t *testing.T, s store.Store, name string) {
 	t.Helper()
-	_, err := store.In(s, federation.Kind).Update(t.Context(), "p", func(d *federation.Document) error {
+	_, err := store.In(s, federation.Kind).Update(t.Context(), "p", func(d *federation.Definition) error {
 		d.Name = name
 		return nil
 	})
@@ -95,7 +95,7 @@ func TestSourceThatIsReplacedByAnotherOneIsForgotten(t *testing.T) {
 		federation.Register(t, "patient", &patient{})
 		table := store.In(s, federation.Kind)
 		create := func(id string) {
-			if _, err := table.Create(t.Context(), id, federation.Document{ID: id, Type: "patient", Name: id}); err != nil {
+			if _, err := table.Create(t.Context(), id, federation.Definition{ID: id, Type: "patient", Name: id}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -121,7 +121,7 @@ func TestSourceThatIsReplacedByAnotherOneIsForgotten(t *testing.T) {
 func TestStoredSourceThatCantBeUsedIsShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memory.New()
-		d := federation.Document{ID: "p", Type: "telepathy", Name: "P"}
+		d := federation.Definition{ID: "p", Type: "telepathy", Name: "P"}
 		if _, err := store.In(s, federation.Kind).Create(t.Context(), "p", d); err != nil {
 			t.Fatal(err)
 		}

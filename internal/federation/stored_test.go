@@ -14,9 +14,9 @@ import (
 	"dex/internal/store/memory"
 )
 
-func passwordSource(id, name, password string) federation.Document {
-	return federation.Document{
-		ID: id, Type: "mockPassword", Name: name, Config: []byte(`{"username":"u","password":"` + password + `"}`),
+func passwordSource(id, name, password string) federation.Definition {
+	return federation.Definition{
+		ID: id, Type: "mockPassword", Name: name, Settings: []byte(`{"username":"u","password":"` + password + `"}`),
 	}
 }
 
@@ -36,11 +36,11 @@ func names(t *testing.T, r *federation.Registry) []string {
 func TestStoredConnectors(t *testing.T) {
 	s := memory.New()
 	table := store.In(s, federation.Kind)
-	for key, d := range map[string]federation.Document{
+	for key, d := range map[string]federation.Definition{
 		"b":       passwordSource("b", "Bees", "secret"),
 		"static":  passwordSource("static", "Hidden", "secret"),
 		"unknown": {ID: "unknown", Type: "telepathy", Name: "Unknown"},
-		"broken":  {ID: "broken", Type: "mockPassword", Name: "Broken", Config: []byte(`{"username": []}`)},
+		"broken":  {ID: "broken", Type: "mockPassword", Name: "Broken", Settings: []byte(`{"username": []}`)},
 		"other":   passwordSource("b", "Other", "secret"),
 	} {
 		if _, err := table.Create(t.Context(), key, d); err != nil {
@@ -92,7 +92,7 @@ func TestChangedConnectorIsOpenedAgain(t *testing.T) {
 	if again, err := r.Open(t.Context(), "b"); err != nil || again.Instance != first.Instance {
 		t.Errorf("opened twice, error %v", err)
 	}
-	_, err = table.Update(t.Context(), "b", func(d *federation.Document) error {
+	_, err = table.Update(t.Context(), "b", func(d *federation.Definition) error {
 		*d = passwordSource("b", "Wasps", "second")
 		return nil
 	})

@@ -84,9 +84,9 @@ type etcdConnector struct {
 }
 
 // Connectors is part of Source.
-func (e *etcdSource) Connectors(ctx context.Context, after string, each func(Item[federation.Document]) error) error {
-	return eachValue(ctx, e, etcdConnectors, after, func(key string, c etcdConnector) (federation.Document, error) {
-		return federation.Document(c), sameID(key, c.ID)
+func (e *etcdSource) Connectors(ctx context.Context, after string, each func(Item[federation.Definition]) error) error {
+	return eachValue(ctx, e, etcdConnectors, after, func(key string, c etcdConnector) (federation.Definition, error) {
+		return federation.Definition{ID: c.ID, Type: c.Type, Name: c.Name, Settings: c.Config, GrantTypes: c.GrantTypes}, sameID(key, c.ID)
 	}, each)
 }
 

@@ -30,7 +30,7 @@ type shared struct{}
 
 func (shared) Keys(context.Context) (*signing.Keyset, error)                          { return nil, nil }
 func (shared) Clients(context.Context, string, func(Item[client.Client]) error) error { return nil }
-func (shared) Connectors(context.Context, string, func(Item[federation.Document]) error) error {
+func (shared) Connectors(context.Context, string, func(Item[federation.Definition]) error) error {
 	return nil
 }
 func (shared) Passwords(context.Context, string, func(Item[local.User]) error) error { return nil }

@@ -30,7 +30,7 @@ func (many) Keys(context.Context) (*signing.Keyset, error) { return nil, nil }
 func (many) Clients(context.Context, string, func(takeover.Item[client.Client]) error) error {
 	return nil
 }
-func (many) Connectors(context.Context, string, func(takeover.Item[federation.Document]) error) error {
+func (many) Connectors(context.Context, string, func(takeover.Item[federation.Definition]) error) error {
 	return nil
 }
 func (many) Passwords(context.Context, string, func(takeover.Item[local.User]) error) error {

@@ -18,7 +18,7 @@ func (r *run) putClient(ctx context.Context, i Item[client.Client]) error {
 	return err
 }
 
-func (r *run) putConnector(ctx context.Context, i Item[federation.Document]) error {
+func (r *run) putConnector(ctx context.Context, i Item[federation.Definition]) error {
 	_, err := create(ctx, store.In(r.Store, federation.Kind), i.Value.ID, i.Value)
 	return err
 }

@@ -32,7 +32,7 @@ type Source interface {
 	// Keys returns the signing keys; nil if there are none. Keys that can't be read are an error.
 	Keys(ctx context.Context) (*signing.Keyset, error)
 	Clients(ctx context.Context, after string, each func(Item[client.Client]) error) error
-	Connectors(ctx context.Context, after string, each func(Item[federation.Document]) error) error
+	Connectors(ctx context.Context, after string, each func(Item[federation.Definition]) error) error
 	Passwords(ctx context.Context, after string, each func(Item[local.User]) error) error
 	OfflineSessions(ctx context.Context, after string, each func(Item[OfflineSession]) error) error
 	RefreshTokens(ctx context.Context, after string, each func(Item[RefreshToken]) error) error

@@ -164,11 +164,11 @@ func (d *database) Clients(ctx context.Context, after string, each func(Item[cli
 }
 
 // Connectors is part of Source.
-func (d *database) Connectors(ctx context.Context, after string, each func(Item[federation.Document]) error) error {
+func (d *database) Connectors(ctx context.Context, after string, each func(Item[federation.Definition]) error) error {
 	return eachItem(ctx, d, d.tables.connectors, after, []string{"type", "name", "config", "grant_types"},
-		func(r *row) federation.Document {
-			return federation.Document{
-				ID: r.text("id"), Type: r.text("type"), Name: r.text("name"), Config: r.bytes("config"),
+		func(r *row) federation.Definition {
+			return federation.Definition{
+				ID: r.text("id"), Type: r.text("type"), Name: r.text("name"), Settings: r.bytes("config"),
 				GrantTypes: r.list("grant_types"),
 			}
 		}, each)

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"dex/internal/client"
+	"dex/internal/config"
 	"dex/internal/connector"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
@@ -27,7 +29,7 @@ func verified(v bool) *bool { return &v }
 
 func mustBe[T any](t *testing.T, what string, got, want []T, unreadable []string, wantUnreadable ...string) {
 	t.Helper()
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreTypes(config.Section{})); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 	if diff := cmp.Diff(wantUnreadable, unreadable); diff != "" {
@@ -49,8 +51,8 @@ func TestReadRelease(t *testing.T) {
 	}, bad, "broken")
 
 	connectors, bad := readable(t, src.Connectors)
-	mustBe(t, "connectors", connectors, []federation.Document{
-		{ID: "ldap", Type: "ldap", Name: "Staff", Config: []byte(`{"host":"ldap.example:636"}`)},
+	mustBe(t, "connectors", connectors, []federation.Definition{
+		{ID: "ldap", Type: "ldap", Name: "Staff", Settings: []byte(`{"host":"ldap.example:636"}`)},
 		{ID: "mock", Type: "mockCallback", Name: "Mock"},
 	}, bad)
 
@@ -185,8 +187,8 @@ func TestReadDevelopment(t *testing.T) {
 		{ID: "unset too", Secret: "secret", RedirectURIs: []string{}, TrustedPeers: []string{}},
 	}, bad)
 	connectors, bad := readable(t, src.Connectors)
-	mustBe(t, "connectors", connectors, []federation.Document{
-		{ID: "ldap", Type: "ldap", Name: "Staff", Config: []byte("{}"), GrantTypes: []string{"authorization_code"}},
+	mustBe(t, "connectors", connectors, []federation.Definition{
+		{ID: "ldap", Type: "ldap", Name: "Staff", Settings: []byte("{}"), GrantTypes: []string{"authorization_code"}},
 		{ID: "mock", Type: "mockCallback", Name: "Mock"},
 	}, bad)
 	k, err := src.Keys(t.Context())
@@ -210,8 +212,8 @@ func TestReadEnt(t *testing.T) {
 		{Email: "Mixed@Example.com", Hash: []byte("$2a$10$mixed"), Username: "mixed", UserID: "user-2"},
 	}, bad)
 	connectors, bad := readable(t, src.Connectors)
-	mustBe(t, "connectors", connectors, []federation.Document{
-		{ID: "c", Type: "mockCallback", Name: "C", Config: []byte("{}"), GrantTypes: []string{"authorization_code"}},
+	mustBe(t, "connectors", connectors, []federation.Definition{
+		{ID: "c", Type: "mockCallback", Name: "C", Settings: []byte("{}"), GrantTypes: []string{"authorization_code"}},
 	}, bad)
 	sessions, bad := readable(t, src.OfflineSessions)
 	mustBe(t, "offline sessions", sessions, []takeover.OfflineSession{

@@ -316,7 +316,7 @@ func TestConnectorSettings(t *testing.T) {
 	s := memory.New()
 	run(t, takeover.SQLite(openDatabase(t, newDatabase(t, "step13"))), s, discard)
 	e, err := store.In(s, federation.Kind).Get(t.Context(), "ldap")
-	if err != nil || string(e.Value.Config) != `{"host":"ldap.example:636"}` || e.Value.Type != "ldap" || e.Value.Name != "Staff" {
+	if err != nil || string(e.Value.Settings) != `{"host":"ldap.example:636"}` || e.Value.Type != "ldap" || e.Value.Name != "Staff" {
 		t.Errorf("connector is %+v (%v)", e.Value, err)
 	}
 }

@@ -228,7 +228,7 @@ func checkKeys(t *testing.T, s store.Store) {
 func checkConnector(t *testing.T, s store.Store) {
 	t.Helper()
 	e, err := store.In(s, federation.Kind).Get(t.Context(), upstream.ConnectorID)
-	if err != nil || e.Value.Type != "mockCallback" || e.Value.Name != upstream.ConnectorName || string(e.Value.Config) != "{}" {
+	if err != nil || e.Value.Type != "mockCallback" || e.Value.Name != upstream.ConnectorName || string(e.Value.Settings) != "{}" {
 		t.Errorf("connector is %+v, %v", e.Value, err)
 	}
 }

@@ -26,7 +26,11 @@ func settings(t *testing.T, text string) (*ldap.Config, config.Problems) {
 		t.Fatal(problems)
 	}
 	c := &ldap.Config{}
-	return c, loaded.Connectors[0].Config.Decode(c)
+	var list []struct {
+		Config config.Section `key:"config" expand:"env"`
+	}
+	loaded.Connectors.Decode(&list)
+	return c, list[0].Config.Decode(c)
 }
 
 // source is what the connector can do.

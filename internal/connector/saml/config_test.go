@@ -276,14 +276,8 @@ func TestDocumentedConfiguration(t *testing.T) {
 		if problems.HasErrors() {
 			t.Fatalf("block %d: %v", i, problems)
 		}
-		for _, c := range loaded.Connectors {
-			kind, ok := federation.NewConfig(c.Type)
-			if !ok {
-				t.Fatalf("block %d: no connectors of type %q", i, c.Type)
-			}
-			if problems := c.Config.Decode(kind); len(problems) > 0 {
-				t.Errorf("block %d: %v", i, problems)
-			}
+		if definitions, problems := federation.Read(loaded); len(definitions) == 0 || len(problems) > 0 {
+			t.Errorf("block %d: %v", i, problems)
 		}
 	}
 }

@@ -136,7 +136,11 @@ func settings(t *testing.T, text string) (*saml.Config, config.Problems) {
 		t.Fatal(problems)
 	}
 	c := &saml.Config{}
-	return c, loaded.Connectors[0].Config.Decode(c)
+	var list []struct {
+		Config config.Section `key:"config" expand:"env"`
+	}
+	loaded.Connectors.Decode(&list)
+	return c, list[0].Config.Decode(c)
 }
 
 // usual is settings of a provider, without its certificate.

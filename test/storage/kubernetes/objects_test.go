@@ -48,7 +48,7 @@ func TestUpstreamsObjectsAreRead(t *testing.T) {
 		t.Errorf("password: got %+v, %v", p.Value, err)
 	}
 	f, err := store.In(s, federation.Kind).Get(t.Context(), "my-ldap")
-	if err != nil || f.Value.Type != "ldap" || string(f.Value.Config) != "{}" {
+	if err != nil || f.Value.Type != "ldap" || string(f.Value.Settings) != "{}" {
 		t.Errorf("connector: got %+v, %v", f.Value, err)
 	}
 	k, err := s.Get(t.Context(), "keys", "openid-connect-keys")
@@ -71,7 +71,7 @@ func TestObjectsAreUpstreams(t *testing.T) {
 	document := client.Client{ID: "example-app", Secret: "s", RedirectURIs: []string{"http://a"}, Name: "Example"}
 	create(t, s, "client", "example-app", document)
 	create(t, s, "password", "admin@example.com", local.User{Email: "admin@example.com", Hash: []byte("hash"), UserID: "1"})
-	create(t, s, "connector", "my-ldap", federation.Document{ID: "my-ldap", Type: "ldap", Config: []byte("{}")})
+	create(t, s, "connector", "my-ldap", federation.Definition{ID: "my-ldap", Type: "ldap", Settings: []byte("{}")})
 	create(t, s, "keys", "openid-connect-keys", object{"nextRotation": "2030-01-02T03:04:05Z"})
 	for _, c := range []struct {
 		plural, kind, name string

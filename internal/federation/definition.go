@@ -1,0 +1,120 @@
+package federation
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"dex/internal/config"
+	"dex/internal/connector"
+	"dex/internal/oauth"
+	"dex/internal/store"
+)
+
+// A Definition is a connector as the configuration file has it (the tags key) and as it is stored (json) under its id. The
+// members are those of upstream's custom resource Connector.
+type Definition struct {
+	ID   string `key:"id" json:"id,omitempty"`
+	Type string `key:"type" json:"type,omitempty"` // one of Types
+	Name string `key:"name" json:"name,omitempty"`
+	// Settings is JSON. Of a stored connector variables in it are not expanded, of a configured one they have been.
+	Settings   []byte   `json:"config,omitempty"`
+	GrantTypes []string `key:"grantTypes" json:"grantTypes,omitempty"` // the flows that it may serve; empty means all
+
+	Config connector.Config `json:"-"` // Settings, decoded; nil for a type that is not available: the connector is known, but of no use
+	Broken error            `json:"-"` // what is wrong with the settings; nil if they can be used
+
+	section config.Section // where the settings stand in the file
+}
+
+// Kind is the kind of the stored connectors.
+var Kind = store.Declare(store.Declaration[Definition]{
+	Name: "connector", Durable: true, Kubernetes: store.EditedObject,
+})
+
+// NewCatalog returns the stored connectors. The log is told of those that are not valid; nil for nobody.
+func NewCatalog(s store.Store, log *slog.Logger) *store.Catalog[Definition] {
+	return store.NewCatalog(s, store.Rules[Definition]{
+		Kind: Kind, Key: func(d *Definition) string { return d.ID }, Validate: (*Definition).Validate,
+	}, log)
+}
+
+// Serves reports whether the connector may be used for a grant.
+func (d *Definition) Serves(grant string) bool {
+	return len(d.GrantTypes) == 0 || slices.Contains(d.GrantTypes, grant)
+}
+
+// BeginsLogins reports whether users may be sent to the connector. One that is broken, or not there yet, says so to those who are.
+func (d *Definition) BeginsLogins() bool {
+	c, ok := d.Config.(connector.ExchangeOnly)
+	return !ok || !c.ExchangesOnly()
+}
+
+// Problem returns an error about one of the connector's own settings, with its place in the file.
+func (d *Definition) Problem(key, format string, args ...any) config.Problem {
+	return d.section.Problem(key, format, args...)
+}
+
+// Validate returns what is wrong with a connector in its stored form, wherever it comes from.
+func (d *Definition) Validate() error {
+	on := config.Section{}.Checker()
+	d.check(on, "")
+	found := on.Problems()
+	if err := found.Err(); err != nil {
+		return err
+	}
+	_, found, err := d.decode()
+	if err != nil {
+		return err
+	}
+	return found.Err()
+}
+
+// decode reads the settings in their stored form.
+func (d *Definition) decode() (connector.Config, config.Problems, error) {
+	settings, ok := NewConfig(d.Type)
+	if !ok {
+		return nil, nil, errUnavailable(d.Type)
+	}
+	var section config.Section
+	if len(d.Settings) > 0 {
+		var err error
+		if section, err = config.SectionFromJSON("connector "+d.ID, d.Settings); err != nil {
+			return nil, nil, err
+		}
+	}
+	found := section.Decode(settings)
+	return settings, found, found.Err()
+}
+
+// open decodes the settings of a connector of the storage, and tells of what is odd about it.
+func (d *Definition) open(ctx context.Context, log *slog.Logger) error {
+	settings, found, err := d.decode()
+	if err != nil {
+		return err
+	}
+	d.Config = settings
+	on := config.Section{}.Checker()
+	d.check(on, "")
+	for _, p := range slices.Concat(on.Problems(), found) {
+		log.WarnContext(ctx, "setting of a stored connector", "connector_id", d.ID, "problem", p.String())
+	}
+	return nil
+}
+
+func errUnavailable(kind string) error {
+	return fmt.Errorf("connectors of type %q are not available", kind)
+}
+
+// An Opened connector is ready for use. Instance has one or more of the capabilities of package connector.
+type Opened struct {
+	*Definition
+	Instance any
+}
+
+// Refreshes reports whether a login through the connector may be prolonged by refresh tokens.
+func (o *Opened) Refreshes() bool {
+	_, ok := o.Instance.(connector.Refresher)
+	return ok && o.Serves(oauth.GrantRefreshToken)
+}

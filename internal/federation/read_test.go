@@ -1,0 +1,118 @@
+package federation
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"dex/internal/config"
+	"dex/internal/connector/mock"
+)
+
+// read returns the connectors of a configuration with some settings.
+func read(t *testing.T, settings string) []*Definition {
+	t.Helper()
+	src := config.Source{
+		Name: "dex.yaml", Data: []byte("issuer: https://dex.test\nstorage: {type: memory}\nweb: {http: ':80'}\n" + settings),
+		Env: func(name string) (string, bool) { return "s3cret", name == "PASSWORD" },
+	}
+	cfg, problems := src.Load()
+	definitions, found := Read(cfg)
+	if err := append(problems, found...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	return definitions
+}
+
+// Every member of a connector is read from the file, stored, and read again: one that is forgotten anywhere is missed here.
+func TestEveryMember(t *testing.T) {
+	const settings = `{"password":"s3cret","username":"u"}`
+	decoded := &mock.PasswordConfig{Username: "u", Password: "s3cret"}
+	var want Definition
+	var file strings.Builder
+	special := map[string]string{"type": "mockPassword", "grantTypes": "implicit"}
+	for field, value := range reflect.ValueOf(&want).Elem().Fields() {
+		key := field.Tag.Get("key")
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "-" || !field.IsExported() {
+			continue
+		}
+		word := name
+		if other, ok := special[name]; ok {
+			word = other
+		}
+		written := word
+		switch v := value.Addr().Interface().(type) {
+		case *string:
+			*v = word
+		case *[]string:
+			*v, written = []string{word}, "["+word+"]"
+		case *[]byte: // the file has settings where the storage has JSON
+			*v, written, key = []byte(settings), "{username: u, password: $PASSWORD}", "config"
+		default:
+			t.Fatalf("%s has the type %s: say how it is written", field.Name, field.Type)
+		}
+		if key != name {
+			t.Errorf("%s is %q in the file and %q in the storage", field.Name, key, name)
+		}
+		fmt.Fprintf(&file, "  %s: %s\n", key, written)
+	}
+	definitions := read(t, "connectors:\n- # all\n"+file.String())
+	unstored := cmpopts.IgnoreTypes(config.Section{})
+	configured := want
+	configured.Config = decoded
+	if diff := cmp.Diff([]*Definition{&configured}, definitions, unstored); diff != "" {
+		t.Errorf("from the file (-want +got):\n%s", diff)
+	}
+	document, err := json.Marshal(definitions[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stored Definition
+	if err := json.Unmarshal(document, &stored); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, stored, unstored); diff != "" {
+		t.Errorf("from the storage (-want +got):\n%s", diff)
+	}
+	if again, _, err := stored.decode(); err != nil || cmp.Diff(decoded, again) != "" {
+		t.Errorf("its settings are %+v, %v", again, err)
+	}
+}
+
+// The members of upstream's objects, as they are stored.
+func TestStoredForm(t *testing.T) {
+	got, err := json.Marshal(Definition{ID: "i", Type: "oidc", Name: "n", Settings: []byte("{}"), Config: &mock.CallbackConfig{}})
+	if want := `{"id":"i","type":"oidc","name":"n","config":"e30="}`; err != nil || string(got) != want {
+		t.Errorf("got %s, want %s, error %v", got, want, err)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	for _, test := range []struct {
+		connector Definition
+		want      string
+	}{
+		{Definition{ID: "a", Type: "mockCallback"}, ""},
+		{Definition{Type: "mockCallback"}, "id: is required: it is part of addresses and of what applications know their users by"},
+		{Definition{ID: "a", Type: "local"}, `type: "local" is the password database, which enablePasswordDB: true switches on`},
+		{Definition{ID: "a", Type: "odic"}, `type: "odic" is not allowed; did you mean "oidc"?`},
+		{Definition{ID: "a", Type: "github"}, `connectors of type "github" are not available`},
+		{Definition{ID: "a", Type: "mockCallback", GrantTypes: []string{"any"}}, `grantTypes[0]: "any" is not allowed; allowed are `},
+		{Definition{ID: "a", Type: "mockPassword", Settings: []byte(`{"username": []}`)}, "connector a: username: must be text, not a list"},
+		{Definition{ID: "a", Type: "mockCallback", Settings: []byte(`x`)}, "connector a: not a JSON object: "},
+	} {
+		got := ""
+		if err := test.connector.Validate(); err != nil {
+			got = err.Error()
+		}
+		if !strings.HasPrefix(got, test.want) || (got == "") != (test.want == "") {
+			t.Errorf("%+v:\ngot  %s\nwant %s", test.connector, got, test.want)
+		}
+	}
+}
