@@ -81,8 +81,8 @@ func importTogether[T any](
 }
 
 func isUnusable(err error) bool {
-	var reason *unusable
-	return errors.As(err, &reason)
+	_, ok := errors.AsType[*store.InvalidError](err)
+	return ok
 }
 
 func (f *flow[T]) importAll(ctx context.Context, read reader[T], after string) error {

@@ -2,8 +2,6 @@ package takeover
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 
 	"dex/internal/client"
@@ -12,26 +10,37 @@ import (
 	"dex/internal/store"
 )
 
+// owners are the catalogs of what the import stores one by one, in whose rooms it is known how. They tell nobody of what is
+// not valid: that comes when it is used.
+type owners struct {
+	clients    *store.Catalog[client.Client]
+	connectors *store.Catalog[federation.Definition]
+	users      *store.Catalog[local.User]
+}
+
+func newOwners(s store.Store) owners {
+	return owners{
+		clients: client.NewCatalog(s, nil), connectors: federation.NewCatalog(s, nil), users: local.NewCatalog(s, nil),
+	}
+}
+
 func (r *run) putClient(ctx context.Context, i Item[client.Client]) error {
-	i.Value.Secret = client.HashSecret(i.Value.Secret)
-	_, err := create(ctx, store.In(r.Store, client.Kind), i.Value.ID, i.Value)
+	_, err := r.owners.clients.Adopt(ctx, i.Value)
 	return err
 }
 
 func (r *run) putConnector(ctx context.Context, i Item[federation.Definition]) error {
-	_, err := create(ctx, store.In(r.Store, federation.Kind), i.Value.ID, i.Value)
+	_, err := r.owners.connectors.Adopt(ctx, i.Value)
 	return err
 }
 
 // putPassword stores a user, unless there is one whose address differs only in case.
 func (r *run) putPassword(ctx context.Context, i Item[local.User]) error {
-	table := store.In(r.Store, local.Kind)
-	key := local.Key(i.Value.Email)
-	created, err := create(ctx, table, key, i.Value)
+	created, err := r.owners.users.Adopt(ctx, i.Value)
 	if err != nil || created {
 		return err
 	}
-	there, err := table.Get(ctx, key)
+	there, err := r.owners.users.Get(ctx, local.Key(i.Value.Email))
 	if err != nil {
 		return fmt.Errorf("compare with the user that is there: %w", err)
 	}
@@ -64,39 +73,9 @@ func (r *run) refreshRecords(i Item[RefreshToken]) ([]store.Record, error) {
 // usable reports records that are too large, which must not end the import of all the others.
 func usable(records []store.Record, err error) ([]store.Record, error) {
 	for _, r := range records {
-		if len(r.Data) > largest {
-			return nil, unusablef("it has %d bytes, allowed are %d", len(r.Data), largest)
+		if len(r.Data) > store.MaxDocument {
+			return nil, unusablef("it has %d bytes; it must have at most %d", len(r.Data), store.MaxDocument)
 		}
 	}
 	return records, err
-}
-
-// create stores a document unless there is one already, and reports whether it did.
-func create[T any](ctx context.Context, table *store.Table[T], key string, v T) (bool, error) {
-	if err := checkKey(key); err != nil {
-		return false, err
-	}
-	if err := checkSize(v); err != nil {
-		return false, err
-	}
-	_, err := table.Create(ctx, key, v)
-	if errors.Is(err, store.ErrExists) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// largest is how large a document may be, in bytes, before it is sealed.
-const largest = store.MaxData - 4<<10
-
-// checkSize reports whether something is too large for a record, which must not end the import of all the others.
-func checkSize(v any) error {
-	document, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encode: %w", err)
-	}
-	if len(document) > largest {
-		return unusablef("it has %d bytes, allowed are %d", len(document), largest)
-	}
-	return nil
 }

@@ -60,19 +60,15 @@ type RefreshToken struct {
 	Data []byte
 }
 
-// An unusable says why an entity is left out.
-type unusable struct{ reason string }
-
-func (u *unusable) Error() string { return u.reason }
-
+// unusablef says why an entity is left out.
 func unusablef(format string, args ...any) error {
-	return &unusable{fmt.Sprintf(format, args...)}
+	return &store.InvalidError{Err: fmt.Errorf(format, args...)}
 }
 
-// checkKey reports why something can't be the key of a record, if it can't.
+// checkKey returns why something can't be the key of a record, or nil.
 func checkKey(key string) error {
 	if key == "" || len(key) > store.MaxKey {
-		return unusablef("its id has %d bytes, allowed are 1 to %d", len(key), store.MaxKey)
+		return unusablef("its id has %d bytes; it must have 1 to %d", len(key), store.MaxKey)
 	}
 	return nil
 }

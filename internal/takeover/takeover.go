@@ -85,6 +85,7 @@ func Run(ctx context.Context, src Source, to Target, log *slog.Logger) error {
 	r := &run{
 		Target: to, src: src, log: log,
 		markers: store.In(to.Store, markerKind),
+		owners:  newOwners(to.Store),
 		counts:  make(map[string]count),
 	}
 	if err := r.unlessDone(ctx, r.underLease); err != nil {
@@ -99,6 +100,7 @@ type run struct {
 	src     Source
 	log     *slog.Logger
 	markers *store.Table[marker]
+	owners  owners
 	layout  string
 	counts  map[string]count // by entity
 	keyIDs  []string
