@@ -206,7 +206,8 @@ func (b *tab) leave(step chromedp.Action[chromedp.Void], then string) {
 // fill types into a field, in place of what is there.
 func (b *tab) fill(selector, text string) {
 	b.t.Helper()
-	b.do(chromedp.Clear(chromedp.CSS(selector)), chromedp.SendKeys(chromedp.CSS(selector), text))
+	// SendKeys would race in chromedp with the page's own changes of the field.
+	b.do(chromedp.Clear(chromedp.CSS(selector)), chromedp.Focus(chromedp.CSS(selector)), chromedp.KeyEvent(text))
 }
 
 // text returns what is to be read in an element.

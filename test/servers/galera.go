@@ -2,9 +2,11 @@ package servers
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // galeraLibrary is where Debian's package galera-4 has what makes a cluster of MariaDB servers.
@@ -91,9 +93,34 @@ func (g *Galera) NewDatabase(ctx context.Context) ([]MariaDBDatabase, error) {
 	var all []MariaDBDatabase
 	for _, m := range g.Nodes {
 		db.Port = m.Port
+		if err := db.await(ctx); err != nil {
+			return nil, err
+		}
 		all = append(all, db)
 	}
 	return all, nil
+}
+
+// await waits until a node lets the user in: it learns of users and their rights a moment after the node that made them.
+func (d MariaDBDatabase) await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	db, err := sql.Open("mysql", d.DSN())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	for {
+		err := db.PingContext(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("a node of the cluster does not let a new user in: %w", err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // Close stops all servers and removes their files.

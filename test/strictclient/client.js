@@ -12,6 +12,12 @@ const client = { id: "strict app", secret: "s+%cret: of /the app" };
 
 const step = (name) => console.log("ok", name);
 
+/** The lines of Set-Cookie. Debian 12's Node.js gives them as one, joined by commas. */
+function cookieLines(headers) {
+  if (headers.getSetCookie) return headers.getSetCookie();
+  return (headers.get("set-cookie") ?? "").split(/, (?=[^ ;,]+=)/).filter((line) => line !== "");
+}
+
 /** A browser that keeps cookies and follows redirects as far as the application's address. */
 class Browser {
   cookies = new Map();
@@ -19,7 +25,7 @@ class Browser {
   async send(url, init = {}) {
     const cookie = [...this.cookies].map(([name, value]) => `${name}=${value}`).join("; ");
     const answer = await fetch(url, { ...init, redirect: "manual", headers: { ...init.headers, cookie } });
-    for (const line of answer.headers.getSetCookie()) {
+    for (const line of cookieLines(answer.headers)) {
       const [, name, value] = /^([^=]+)=([^;]*)/.exec(line);
       this.cookies.set(name, value);
     }
