@@ -55,8 +55,8 @@ type LoginRequest struct {
 	ACRValues string
 	UILocales string
 	MaxAge    *time.Duration
-	// UserID is whom the application expects to sign in, as the source names them; empty if it doesn't say, or if they are
-	// another source's. It comes from a token of ours.
+	// UserID is the user that the application expects to sign in, by their id at the source; empty if it doesn't say, or if
+	// the user is another source's. It comes from a token of ours.
 	UserID string
 	// Again is the Hint of an *Again, where the source is asked for the second time in one login.
 	Again string

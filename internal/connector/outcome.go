@@ -96,7 +96,7 @@ func isErrno(err error) bool {
 	return ok
 }
 
-// isUntrusted reports whether somebody answered with whom no TLS connection can be made: a certificate or a setting has to
+// isUntrusted reports whether something answered, and no TLS connection can be made with it: a certificate or a setting has to
 // be changed. To the net package these are failures of the network.
 func isUntrusted(err error) bool {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {

@@ -67,7 +67,7 @@ func (k *keys) current(ctx context.Context) *keytab.Keytab {
 	return k.parsed
 }
 
-// due reports whether it is time to look, and it is the caller who does.
+// due reports whether it is time to look, which is then the caller's turn.
 func (k *keys) due() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

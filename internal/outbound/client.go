@@ -1,5 +1,5 @@
-// Package outbound is the HTTP client for identity sources: it trusts whom the operator says, gives up in time, and reads
-// no more than a source has reason to send.
+// Package outbound is the HTTP client for identity sources: it trusts the authorities that the operator names, gives up in time,
+// and reads no more than a source has reason to send.
 package outbound
 
 import (
@@ -172,7 +172,7 @@ func (a *Answer) MediaType() string {
 
 // Do makes a request and reads the answer.
 func Do(c *http.Client, r *http.Request) (*Answer, error) {
-	answer, err := c.Do(r) //nolint:gosec // G704: the address is the operator's, or was checked by who calls
+	answer, err := c.Do(r) //nolint:gosec // G704: the address is the operator's, or the caller has checked it
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func children(el *etree.Element, namespace, name string) []*etree.Element {
 }
 
 // child returns the only child of a name, nil if there is none, and an error if there are several: which of them is meant
-// must never depend on who reads.
+// must never depend on the reader.
 func child(el *etree.Element, namespace, name string) (*etree.Element, error) {
 	found := children(el, namespace, name)
 	switch len(found) {

@@ -28,7 +28,7 @@ const (
 	storedKey          = "testdata/encryption.pem"
 )
 
-// writeStored makes the documents of the tables, but for what a provider itself gets wrong.
+// writeStored makes the documents of the tables, except for what a provider itself gets wrong.
 func writeStored(t *testing.T) {
 	t.Helper()
 	p := newPeople(t)

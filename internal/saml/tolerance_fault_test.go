@@ -118,7 +118,7 @@ var _ = faulttest.Add("K8", func(t *testing.T) {
 	}
 })
 
-// Responses of upstream's sizes were refused.
+// Responses of a size that upstream takes were refused.
 var _ = faulttest.Add("C-24", func(t *testing.T) {
 	var groups strings.Builder
 	const n = 11_000

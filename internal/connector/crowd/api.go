@@ -92,7 +92,7 @@ func (a *api) end(ctx context.Context, s session) error {
 	return a.call(ctx, request{"end session", http.MethodDelete, "/session/" + url.PathEscape(s.Token), nil, http.StatusNoContent}, nil)
 }
 
-// ping asks for something small, which Crowd tells to applications only that may ask.
+// ping asks for something small that Crowd tells only to applications that it knows.
 func (a *api) ping(ctx context.Context) error {
 	return a.call(ctx, request{"read settings", http.MethodGet, "/config/cookie", nil, http.StatusOK}, nil)
 }
@@ -115,7 +115,7 @@ const (
 	maxGroups = 20_000
 )
 
-// groups returns the names of the groups that a user is in, be it by another group.
+// groups returns the names of the groups that a user is in, directly or through another group.
 func (a *api) groups(ctx context.Context, name string) ([]string, error) {
 	var names []string
 	for len(names) <= maxGroups {
@@ -179,7 +179,7 @@ func (a *api) call(ctx context.Context, q request, into any) error {
 	return nil
 }
 
-// refused returns what an answer means that was not hoped for. Two of Crowd's are about us, not about the user.
+// refused returns what an unexpected answer means. Two of Crowd's are about us, not about the user.
 func (a *api) refused(call string, answer *outbound.Answer) error {
 	body := string(answer.Body)
 	switch {

@@ -117,7 +117,7 @@ func denial(err error) error {
 
 const inactive = "Your account is not active. Ask your administrator."
 
-// identify makes an identity of what is on record, with the groups. A user in none of those that are let in is denied,
+// identify makes an identity from the record, with the groups. A user in none of those that are let in is denied,
 // whatever the application asks for.
 func (c *connection) identify(ctx context.Context, s connector.Scopes, u *user) (connector.Identity, error) {
 	if u.Active != nil && !*u.Active {

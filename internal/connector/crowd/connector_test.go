@@ -32,7 +32,7 @@ func TestSettings(t *testing.T) {
 		"preferredUsernameField": "email", "usernamePrompt": "Name",
 	})
 	if len(problems) > 0 {
-		t.Errorf("settings of upstream's: %v", problems)
+		t.Errorf("upstream's settings: %v", problems)
 	}
 }
 

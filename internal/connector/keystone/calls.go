@@ -16,12 +16,12 @@ import (
 	"dex/internal/outbound"
 )
 
-// What Keystone answers.
+// Answers of Keystone.
 var (
 	errUnauthorized = errors.New("keystone knows nobody of this name and password, or token")
 	errForbidden    = errors.New("keystone does not allow it")
 	errNotFound     = errors.New("keystone does not know the user")
-	errElsewhere    = errors.New("keystone: it leads elsewhere, where passwords are not sent: set keystoneHost to where it is")
+	errElsewhere    = errors.New("keystone: it redirects elsewhere, where passwords are not sent: set keystoneHost to that address")
 )
 
 // A user is a record of Keystone's.
@@ -123,7 +123,7 @@ func (s *source) authenticate(ctx context.Context, identity object) (*token, err
 	return t, nil
 }
 
-// passwordExpired reports whether Keystone says so, which it does only to who knows the password.
+// passwordExpired reports whether Keystone says so, which it does only to those who know the password.
 func passwordExpired(body []byte) bool {
 	var e struct {
 		Error struct {
@@ -200,7 +200,7 @@ func (s *source) Probe(ctx context.Context) error {
 	return nil
 }
 
-// admin keeps the token of who asks about users.
+// admin keeps the token of the account that asks about users.
 type admin struct {
 	mu    sync.Mutex // never held over I/O
 	token *token

@@ -20,7 +20,7 @@ type Config struct {
 	Host   string `key:"keystoneHost"` // base URL, without /v3
 	Domain string `key:"domain"`       // of the users: an id or a name
 
-	// Who asks about users at refresh: a user, or an application credential.
+	// The account that asks about users at a refresh: a user, or an application credential.
 	AdminUsername               string `key:"keystoneUsername"`
 	AdminPassword               string `key:"keystonePassword"`
 	AdminDomain                 string `key:"adminDomain"` // Domain when empty

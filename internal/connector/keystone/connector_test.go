@@ -288,7 +288,7 @@ func TestWhoAsksAboutUsers(t *testing.T) {
 	}
 }
 
-// Passwords and tokens are not sent on to where Keystone, or who is in between, leads.
+// Passwords and tokens are not sent to where Keystone, or somebody in between, redirects to.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	asked := 0
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))

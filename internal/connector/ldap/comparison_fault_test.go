@@ -9,7 +9,7 @@ import (
 	"dex/internal/faulttest"
 )
 
-// A key that only goes into a filter was held to the syntax of an attribute's name, so that a server with the usual recipe
+// A key that only goes into a filter had to have the syntax of an attribute's name, so that a server with the usual recipe
 // for nested groups of Active Directory did not start.
 var _ = faulttest.Add("C-01", func(t *testing.T) {
 	const rule = "1.2.840.113556.1.4.1941"

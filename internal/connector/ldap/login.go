@@ -85,8 +85,8 @@ func (d *directory) inTime(ctx context.Context) (context.Context, context.Cancel
 	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v (loginTimeout): %w", limit, context.DeadlineExceeded))
 }
 
-// bindNobody has a server check a password of nobody's, so that the time of an answer tells less about who is in the
-// directory. The error says that no server could be asked, as it would for those who are.
+// bindNobody has a server check the password of an entry that does not exist, so that response times tell less about who is in
+// the directory. The error says that no server could be asked, as it would for those who are.
 func (d *directory) bindNobody(ctx context.Context, password string) error {
 	err := d.pool.Bind(ctx, "cn="+id.New()+","+d.config.UserSearch.BaseDN, password)
 	if connector.OutcomeOf(err).RetryHelps() {
@@ -108,8 +108,8 @@ func refusedBind(err error) (connector.Identity, bool, error) {
 	return connector.Identity{}, false, &connector.Denied{Reason: sentence, Cause: refused}
 }
 
-// refusal is what a user is told, empty for no more than that name or password are wrong. But for a lock, servers give
-// these reasons to those only who know the password; a lock may be told to everybody, or else its owner would try on and
+// refusal is what a user is told; empty for no more than that name or password are wrong. Except for a lock, servers give
+// these reasons only to those who know the password. A lock is told to everybody: otherwise the owner would keep trying and
 // prolong it.
 func refusal(r pool.Reason) string {
 	switch r {

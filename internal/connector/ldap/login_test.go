@@ -75,7 +75,7 @@ const (
 	units  = "ou=Groups,dc=example,dc=org"
 )
 
-// plain is settings for a test server, but for the searches.
+// plain is settings for a test server, without the searches.
 func plain(s *server) string { return "host: " + s.host() + "\ninsecureNoSSL: true\n" }
 
 func users(s *server) string {

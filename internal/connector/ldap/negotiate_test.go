@@ -50,7 +50,7 @@ func TestTickets(t *testing.T) {
 		header    string
 		down      bool
 		challenge string
-		id        string // of who signs in
+		id        string // of the user who signs in
 		fails     bool
 		denied    bool
 	}{
@@ -85,7 +85,7 @@ func TestTickets(t *testing.T) {
 				}
 				n := negotiator.Negotiate(t.Context(), connector.Scopes{}, r)
 				var denied *connector.Denied
-				wantErr := c.fails && (!c.denied || !form) // who is nobody may type another name
+				wantErr := c.fails && (!c.denied || !form) // a stranger may type another name
 				if n.Challenge != c.challenge || (n.Err != nil) != wantErr || errors.As(n.Err, &denied) != (c.denied && wantErr) {
 					t.Errorf("got %+v", n)
 				}

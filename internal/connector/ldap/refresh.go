@@ -37,8 +37,8 @@ func readData(encoded []byte) (data, error) {
 	return d, nil
 }
 
-// Refresh implements connector.Refresher. The user is searched by the name that they logged in with. Who has it now is the
-// same if the id is, wherever the entry has moved to; else the name has been given to somebody else.
+// Refresh implements connector.Refresher. The user is searched by the name that they logged in with. If the entry that has the
+// name now has the same id, it is the same user, wherever the entry has moved; otherwise the name was given to somebody else.
 func (d *directory) Refresh(ctx context.Context, s connector.Scopes, id connector.Identity) (connector.Identity, error) {
 	last, err := readData(id.Data)
 	if err != nil {

@@ -84,8 +84,8 @@ type Config struct {
 // Values of exchangeAccessTokensBy: what an access token is known by when it is exchanged.
 const (
 	bySignature     = "signature"     // a JWT that the provider's keys verify
-	byUserInfo      = "userinfo"      // the provider tells its holder
-	byIntrospection = "introspection" // the provider tells its holder, and for whom it was made (RFC 7662)
+	byUserInfo      = "userinfo"      // the provider says whose it is
+	byIntrospection = "introspection" // the provider says whose it is, and for whom it was made (RFC 7662)
 )
 
 // ClaimMapping names claims to be read where the standard one is missing.
@@ -183,7 +183,7 @@ func (c *Config) checkExchange(check *settings.Check) {
 	switch c.ExchangeAccessTokensBy {
 	case byIntrospection:
 		if c.ClientID == "" {
-			check.Fail(key, "introspection needs a clientID, by which the provider knows who asks")
+			check.Fail(key, "introspection needs a clientID, by which the provider knows us")
 		}
 	case byUserInfo:
 		if !c.GetUserInfo {

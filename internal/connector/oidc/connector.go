@@ -264,7 +264,7 @@ func (c *connection) checkAnswer(m *metadata, answer url.Values) error {
 	return relyingparty.CheckAnswer(answer)
 }
 
-// checkSender holds an answer to the provider that was asked (RFC 9207): one of another must not be taken for one of this.
+// checkSender checks that the answer is from the provider that was asked, and not from another (RFC 9207).
 func (c *connection) checkSender(m *metadata, iss string) error {
 	if c.cfg.InsecureSkipIss || iss != "" && (iss == m.Issuer || iss == c.cfg.expectedIssuer()) || iss == "" && !m.AnswersWithIss {
 		return nil

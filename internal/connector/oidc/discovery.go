@@ -73,7 +73,7 @@ func (d *discovery) fetch(ctx context.Context) (*metadata, error) {
 	}
 	if d.cfg.IssuerAlias == "" && m.Issuer != d.cfg.Issuer {
 		return nil, fmt.Errorf("discovery: the provider says that its issuer is %q, and the configuration %q; "+
-			"they must be equal, be it for a slash, or issuerAlias be set", m.Issuer, d.cfg.Issuer)
+			"they must be equal to the last slash, unless issuerAlias is set", m.Issuer, d.cfg.Issuer)
 	}
 	m.override(&d.cfg.Overrides)
 	d.warn(ctx, append(odd, m.dropOdd()...))

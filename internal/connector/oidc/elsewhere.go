@@ -77,8 +77,8 @@ func (c *connection) signedClaim(ctx context.Context, m *metadata, said relyingp
 	return signed[name], nil
 }
 
-// mayAsk reports whether our access token may be shown at an address that a token names: to the provider itself, and to
-// whom the operator trusts.
+// mayAsk reports whether our access token may be sent to an address that a token names: it must be the provider's, or one that
+// the operator trusts.
 func (c *connection) mayAsk(m *metadata, endpoint string) error {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "https" {

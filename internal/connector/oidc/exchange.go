@@ -52,8 +52,8 @@ func (c *connection) verifySubject(ctx context.Context, m *metadata, t connector
 	return said, err
 }
 
-// holder asks the provider who holds an access token. One that says for whom it was made is held to that first. If it says
-// so truly is for the provider to know, which takes no token that somebody else has changed.
+// holder asks the provider whose an access token is. Where the token says for whom it was made, that is checked first; it can be
+// believed because the provider accepts no token that somebody else has changed.
 func (c *connection) holder(ctx context.Context, m *metadata, t connector.SubjectToken) (connector.Identity, error) {
 	if len(c.audiences(t)) > 0 {
 		inside, opaque, err := readUnverified(t.Token)
@@ -83,7 +83,7 @@ func notTaken(err error) error {
 	return &connector.BadToken{Reason: "the provider's userinfo endpoint does not take it: " + refusal.Error(), Cause: err}
 }
 
-// introspected asks the provider who holds an access token and for whom it was made (RFC 7662).
+// introspected asks the provider whose an access token is, and for whom it was made (RFC 7662).
 func (c *connection) introspected(ctx context.Context, m *metadata, t connector.SubjectToken) (connector.Identity, error) {
 	if m.IntrospectionURL == "" {
 		return connector.Identity{}, errors.New("the provider's metadata have no introspection_endpoint")

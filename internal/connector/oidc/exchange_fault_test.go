@@ -86,7 +86,7 @@ var _ = faulttest.Add("R1", func(t *testing.T) {
 	}
 })
 
-// Nobody can tell for whom an opaque token was made, but the provider, which nobody asked.
+// Only the provider can tell for whom an opaque token was made, and nobody asked it.
 var _ = faulttest.Add("R1", func(t *testing.T) {
 	p := newProvider(t)
 	settings := object{"exchangeAccessTokensBy": "introspection"}

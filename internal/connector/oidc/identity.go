@@ -119,7 +119,7 @@ func (c *connection) mapped(ctx context.Context, said relyingparty.Claims, stand
 	return said.Text(mapping)
 }
 
-// emailVerified reports whether the address is the user's. It holds the provider to addresses where they are asked for.
+// emailVerified reports whether the address is the user's. Where addresses are asked for, the provider must send one.
 func (c *connection) emailVerified(ctx context.Context, said relyingparty.Claims, email string) (bool, error) {
 	wanted := slices.Contains(c.cfg.scopes(), "email")
 	if email == "" {

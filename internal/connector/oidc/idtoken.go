@@ -19,7 +19,7 @@ import (
 	"dex/internal/relyingparty"
 )
 
-// An invalid token is one that its issuer has signed and that is of no use here. The text is for who showed it.
+// An invalid token is one that its issuer has signed and that is of no use here. The text is for whoever presented it.
 type invalid struct{ reason string }
 
 // Error implements error.

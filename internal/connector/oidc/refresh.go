@@ -129,7 +129,7 @@ func (c *connection) subjectOf(id connector.Identity) string {
 	return ""
 }
 
-// allowAgain holds a user of whom nothing new is known to the groups that may log in now.
+// allowAgain checks a user, about whom the provider said nothing new, against the groups that may log in now.
 func (c *connection) allowAgain(last connector.Identity) (connector.Identity, error) {
 	rename := c.cfg.ClaimModifications.ModifyGroupNames
 	var allowed []string

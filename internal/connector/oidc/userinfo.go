@@ -45,7 +45,7 @@ func (c *connection) userInfo(ctx context.Context, m *metadata, accessToken stri
 		return nil, fmt.Errorf("userinfo: %w", err)
 	}
 	if said.Text("sub") == "" {
-		return nil, fmt.Errorf("userinfo: %w", lacks("sub", noID, "so that nobody can tell whom it is about"))
+		return nil, fmt.Errorf("userinfo: %w", lacks("sub", noID, "so nobody can tell which user it is about"))
 	}
 	return said, nil
 }

@@ -27,7 +27,7 @@ type watched[T any] struct {
 
 	mu     sync.Mutex // never held over I/O
 	looked time.Time
-	seen   [sha256.Size]byte // what was found then, be it good or not
+	seen   [sha256.Size]byte // what was found then, good or not
 	value  T
 }
 

@@ -17,7 +17,7 @@ import (
 // minRSABits is the least size of an RSA key of ours.
 const minRSABits = 2048
 
-// certificates are those that a provider, or who vouches for its metadata, may sign with.
+// certificates are those that a provider, or the signer of its metadata, may sign with.
 type certificates []*x509.Certificate
 
 // parseCertificates reads PEM blocks, which must all be certificates, with nothing behind the last.

@@ -40,7 +40,7 @@ type metadata struct {
 	accept   saml.Tolerance
 	log      *slog.Logger
 
-	turn chan struct{} // held by the one who reads
+	turn chan struct{} // held by the reader
 
 	mu      sync.Mutex // guards the rest, never held over I/O
 	current *description
@@ -164,8 +164,7 @@ func (m *metadata) renew(ctx context.Context, used *description) bool {
 	return err == nil && m.valid(time.Now()) != used
 }
 
-// read reads the document if due says so, which is called with the lock held. One reads, the others wait for what comes of
-// it.
+// read reads the document if due says so, which is called with the lock held. One caller reads, the others wait for the result.
 func (m *metadata) read(ctx context.Context, due func(now time.Time) bool) error {
 	select {
 	case m.turn <- struct{}{}:
@@ -185,7 +184,7 @@ func (m *metadata) read(ctx context.Context, due func(now time.Time) bool) error
 	}
 	document, err := m.load(ctx)
 	if ctx.Err() != nil {
-		return context.Cause(ctx) // who stops to ask says nothing about the provider
+		return context.Cause(ctx) // a caller that gives up says nothing about the provider
 	}
 	if err != nil {
 		return m.failed(err)
@@ -201,7 +200,7 @@ func (m *metadata) read(ctx context.Context, due func(now time.Time) bool) error
 // parse reads a document; it returns the current description for the document that it was made of.
 func (m *metadata) parse(ctx context.Context, document []byte) (*description, error) {
 	sum := sha256.Sum256(document)
-	// Also if the document is the same: who may sign it can have changed.
+	// Even if the document is the same: the certificates that may sign it can have changed.
 	document, err := m.verified(ctx, document)
 	if err != nil {
 		return nil, err

@@ -30,7 +30,7 @@ func begin(t *testing.T, s source, r connector.LoginRequest) (connector.Redirect
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(to.Data) > 200 { // what the answer is held to
+	if len(to.Data) > 200 { // what the answer is checked against
 		t.Errorf("the login keeps %q", to.Data)
 	}
 	if to.Form == nil {

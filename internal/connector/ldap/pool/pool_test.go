@@ -181,7 +181,7 @@ func TestWaitingForAConnection(t *testing.T) {
 		if time.Since(began) != maxWait {
 			t.Errorf("waited %v", time.Since(began))
 		}
-		// Who comes first is served first: the server knows the order.
+		// First come, first served: the server knows the order.
 		f.requests()
 		for i := range 5 {
 			wg.Go(func() {
@@ -351,7 +351,7 @@ func TestClose(t *testing.T) {
 			t.Errorf("the busy connection ended with %v, want its own time-out", err)
 		}
 		f.set(func() { f.silent = false })
-		mustSearch(t, p, 0) // by who began before
+		mustSearch(t, p, 0) // by callers that began before
 		synctest.Wait()
 		if f.openNow() != 0 {
 			t.Errorf("%d connections are open after Close", f.openNow())
