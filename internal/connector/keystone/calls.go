@@ -21,7 +21,7 @@ var (
 	errUnauthorized = errors.New("keystone knows nobody of this name and password, or token")
 	errForbidden    = errors.New("keystone does not allow it")
 	errNotFound     = errors.New("keystone does not know the user")
-	errElsewhere    = errors.New("keystone: it redirects elsewhere, where passwords are not sent: set keystoneHost to that address")
+	errElsewhere    = errors.New("keystone: it leads elsewhere, where passwords are not sent: set keystoneHost to that address")
 )
 
 // A user is a record of Keystone's.
