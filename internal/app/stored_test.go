@@ -20,6 +20,7 @@ import (
 	"dex/internal/connector"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
+	"dex/internal/refresh"
 	"dex/internal/store"
 	"dex/internal/token"
 )
@@ -53,15 +54,15 @@ func as(id, secret string) func(*http.Request) {
 // Upstream's refresh tokens go on, once, and as their clients' only.
 func TestUpstreamsRefreshTokens(t *testing.T) {
 	const upstreams, before = "CgNhYmMSA2RlZg", "CgNhYmMSBmJlZm9yZQ" // {abc, def}, {abc, before}
-	legacy := token.Legacy{
+	legacy := refresh.Legacy{
 		ID: "abc", Token: "def", ObsoleteToken: "before", CreatedAt: time.Now().Add(-time.Hour), LastUsed: time.Now().Add(-time.Hour),
 		ClientID: "app", ConnectorID: "mock", Nonce: "old", Scopes: []string{"openid", "offline_access", "email"},
 		Identity: connector.Identity{UserID: "0-385-28089-0", Email: "kilgore@kilgore.trout"},
 	}
-	adopt := func(t *testing.T, stored store.Store, legacy token.Legacy) {
+	adopt := func(t *testing.T, stored store.Store, legacy refresh.Legacy) {
 		t.Helper()
 		log := slog.New(slog.DiscardHandler)
-		families := token.NewFamilies(stored, token.Policy{Rotate: true}, ledger.New(stored, time.Now, log), time.Now, log)
+		families := refresh.New(stored, refresh.Lifetimes{Rotate: true}, ledger.New(stored, time.Now, log), time.Now, log)
 		records, err := families.Adopted(legacy)
 		if err == nil {
 			err = store.CreateAll(t.Context(), stored, records)

@@ -7,6 +7,7 @@ import (
 
 	"dex/internal/authorize"
 	"dex/internal/client"
+	"dex/internal/code"
 	"dex/internal/config"
 	"dex/internal/device"
 	"dex/internal/discovery"
@@ -16,6 +17,7 @@ import (
 	"dex/internal/oauth"
 	"dex/internal/pkce"
 	"dex/internal/policy"
+	"dex/internal/refresh"
 	"dex/internal/revocation"
 	"dex/internal/token"
 	"dex/internal/userinfo"
@@ -27,10 +29,10 @@ type shared struct {
 	policy      *policy.Policy
 	minter      *token.Minter
 	verifier    *token.Verifier
-	codes       *token.Codes
-	devices     *token.Devices
-	families    *token.Families
-	offline     *token.OfflineSessions
+	codes       *code.Codes
+	devices     *device.Codes
+	families    *refresh.Families
+	offline     *refresh.OfflineSessions
 	revocations *token.Revocations
 }
 
@@ -52,8 +54,8 @@ func (e *Edition) share() shared {
 		verifier: &token.Verifier{
 			Issuer: e.cfg.Issuer, Keys: core.signer, Revocations: revocations, Now: time.Now, Upstream: core.upstream,
 		},
-		codes:       token.NewCodes(core.store, expiry.AuthCodes, expiry.AuthCodeReuseInterval, core.answers, time.Now),
-		devices:     token.NewDevices(core.store, expiry.DeviceRequests, core.answers, time.Now),
+		codes:       code.New(core.store, expiry.AuthCodes, expiry.AuthCodeReuseInterval, core.answers, time.Now),
+		devices:     device.NewCodes(core.store, expiry.DeviceRequests, core.answers, time.Now),
 		families:    core.families(e.cfg),
 		offline:     core.offline(e.cfg),
 		revocations: revocations,
@@ -61,18 +63,18 @@ func (e *Edition) share() shared {
 }
 
 // families returns the refresh tokens that a configuration gives.
-func (c *Core) families(cfg *config.Config) *token.Families {
-	return token.NewFamilies(c.store, refreshPolicy(cfg), c.answers, time.Now, c.log)
+func (c *Core) families(cfg *config.Config) *refresh.Families {
+	return refresh.New(c.store, lifetimes(cfg), c.answers, time.Now, c.log)
 }
 
 // offline returns what sources gave to be asked again.
-func (c *Core) offline(cfg *config.Config) *token.OfflineSessions {
-	return token.NewOfflineSessions(c.store, refreshPolicy(cfg), time.Now)
+func (c *Core) offline(cfg *config.Config) *refresh.OfflineSessions {
+	return refresh.NewOfflineSessions(c.store, lifetimes(cfg), time.Now)
 }
 
-func refreshPolicy(c *config.Config) token.Policy {
+func lifetimes(c *config.Config) refresh.Lifetimes {
 	r := c.Expiry.RefreshTokens
-	return token.Policy{
+	return refresh.Lifetimes{
 		Rotate:            !r.DisableRotation,
 		ReuseInterval:     r.ReuseInterval,
 		ValidIfNotUsedFor: r.ValidIfNotUsedFor,

@@ -10,6 +10,7 @@ import (
 	"net/url"
 
 	"dex/internal/client"
+	"dex/internal/code"
 	"dex/internal/login"
 	"dex/internal/oauth"
 	"dex/internal/page"
@@ -31,7 +32,7 @@ type Config struct {
 	IssuerURL *url.URL
 	Clients   *client.Registry
 	Policy    *policy.Policy
-	Codes     *token.Codes
+	Codes     *code.Codes
 	Minter    *token.Minter
 	Hints     Hints
 	Pages     *ui.UI

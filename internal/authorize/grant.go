@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"dex/internal/client"
+	"dex/internal/code"
 	"dex/internal/login"
 	"dex/internal/oauth"
 	"dex/internal/page"
@@ -49,7 +50,7 @@ func (req *Request) Granted(r *http.Request, g login.Grant) (login.End, error) {
 
 // issue adds a code: the secret of the login if it has one, so that an answer that is given again gets the same code.
 func (req *Request) issue(ctx context.Context, g login.Grant, a token.Authorization, params url.Values) error {
-	params.Set("code", cmp.Or(g.Secret, token.NewCode()))
+	params.Set("code", cmp.Or(g.Secret, code.NewSecret()))
 	err := req.purpose.cfg.Codes.Issue(ctx, params.Get("code"), a, req.RedirectURI, req.Challenge)
 	switch {
 	case err != nil && g.Secret != "":

@@ -18,7 +18,6 @@ import (
 	"dex/internal/page"
 	"dex/internal/pkce"
 	"dex/internal/policy"
-	"dex/internal/token"
 	"dex/internal/ui"
 )
 
@@ -27,7 +26,7 @@ type Config struct {
 	IssuerURL *url.URL
 	Clients   *client.Registry
 	Policy    *policy.Policy
-	Devices   *token.Devices
+	Devices   *Codes
 	Purpose   *Purpose
 	Login     *login.Flow
 	Token     http.Handler // the token endpoint
@@ -100,7 +99,7 @@ func (e *Endpoints) authorize(r *http.Request) ([]byte, error) {
 			return nil, limit.Refusal(err)
 		}
 	}
-	codes, err := e.cfg.Devices.Begin(r.Context(), token.DeviceRequest{
+	codes, err := e.cfg.Devices.Begin(r.Context(), Request{
 		ClientID: c.ID, Authenticated: authenticated, Scopes: scopes, Challenge: challenge,
 	})
 	if err != nil {
@@ -127,7 +126,7 @@ func (e *Endpoints) client(r *http.Request, f oauth.Form) (c *client.Client, aut
 }
 
 // encode writes the answer of RFC 8628 (3.2).
-func (e *Endpoints) encode(codes token.DeviceCodes) ([]byte, error) {
+func (e *Endpoints) encode(codes Issued) ([]byte, error) {
 	page := e.cfg.IssuerURL.JoinPath("device")
 	complete := *page
 	complete.RawQuery = url.Values{"user_code": {codes.UserCode}}.Encode()

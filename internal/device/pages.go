@@ -8,7 +8,6 @@ import (
 	"dex/internal/client"
 	"dex/internal/limit"
 	"dex/internal/page"
-	"dex/internal/token"
 	"dex/internal/ui"
 )
 
@@ -54,7 +53,7 @@ func (e *Endpoints) verify(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	switch {
-	case errors.Is(err, token.ErrNoDevice):
+	case errors.Is(err, ErrUnknown):
 		e.askCode(w, r, http.StatusBadRequest, ui.DevicePage{UserCode: shown(typed), Invalid: true})
 		return nil
 	case err != nil:
@@ -75,11 +74,11 @@ func (e *Endpoints) verify(w http.ResponseWriter, r *http.Request) error {
 
 // decide goes on with the user's answer; without one it asks (RFC 8628, section 5.4): somebody may have sent the user a
 // link with the code of a device of their own.
-func (e *Endpoints) decide(w http.ResponseWriter, r *http.Request, d token.WaitingDevice, c *client.Client) error {
+func (e *Endpoints) decide(w http.ResponseWriter, r *http.Request, d Waiting, c *client.Client) error {
 	decision := r.PostForm.Get("decision")
 	switch {
 	case decision == "deny":
-		if err := e.cfg.Devices.Deny(r.Context(), d.DeviceName); err != nil {
+		if err := e.cfg.Devices.Deny(r.Context(), d.Name); err != nil {
 			return failed(http.StatusInternalServerError, "Your answer can't be stored.", err)
 		}
 		d.Denied = true
@@ -95,14 +94,14 @@ func (e *Endpoints) decide(w http.ResponseWriter, r *http.Request, d token.Waiti
 }
 
 // tryCode finds the device of a code. Wrong ones count.
-func (e *Endpoints) tryCode(r *http.Request, typed string) (token.WaitingDevice, error) {
+func (e *Endpoints) tryCode(r *http.Request, typed string) (Waiting, error) {
 	try, err := e.cfg.Limits.UserCode(r.Context())
 	if err != nil {
-		return token.WaitingDevice{}, err
+		return Waiting{}, err
 	}
 	defer try.End()
 	d, err := e.cfg.Devices.Find(r.Context(), typed)
-	if errors.Is(err, token.ErrNoDevice) {
+	if errors.Is(err, ErrUnknown) {
 		try.Failed()
 	}
 	return d, err
@@ -117,7 +116,7 @@ func (e *Endpoints) result(w http.ResponseWriter, r *http.Request) error {
 		return page.TooMany(exceeded)
 	}
 	switch {
-	case errors.Is(err, token.ErrNoDevice), err == nil && !d.Approved && !d.Denied:
+	case errors.Is(err, ErrUnknown), err == nil && !d.Approved && !d.Denied:
 		return failed(http.StatusBadRequest, "No login has ended here, or it is too long ago.", err)
 	case err != nil:
 		return failed(http.StatusInternalServerError, "The device can't be looked up.", err)
@@ -126,7 +125,7 @@ func (e *Endpoints) result(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (e *Endpoints) showResult(w http.ResponseWriter, r *http.Request, d token.WaitingDevice) {
+func (e *Endpoints) showResult(w http.ResponseWriter, r *http.Request, d Waiting) {
 	shown := ui.DeviceResultPage{ClientName: d.ClientID, Denied: d.Denied}
 	if c, err := e.cfg.Clients.Get(r.Context(), d.ClientID); err == nil {
 		shown.ClientName = c.DisplayName()

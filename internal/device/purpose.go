@@ -16,7 +16,6 @@ import (
 	"dex/internal/oauth"
 	"dex/internal/page"
 	"dex/internal/policy"
-	"dex/internal/token"
 	"dex/internal/ui"
 )
 
@@ -24,7 +23,7 @@ import (
 type PurposeConfig struct {
 	IssuerURL *url.URL
 	Policy    *policy.Policy
-	Devices   *token.Devices
+	Devices   *Codes
 	Pages     *ui.UI
 	Log       *slog.Logger
 	Enabled   bool // whether devices may ask for codes
@@ -72,12 +71,12 @@ type request struct {
 	purpose *Purpose
 }
 
-func (p *Purpose) request(d token.WaitingDevice) *request {
+func (p *Purpose) request(d Waiting) *request {
 	return &request{ClientID: d.ClientID, Scopes: d.Scopes, UserCode: d.UserCode, DeviceID: d.ID, purpose: p}
 }
 
-func (req *request) device() token.DeviceName {
-	return token.DeviceName{UserCode: req.UserCode, ID: req.DeviceID}
+func (req *request) device() Name {
+	return Name{UserCode: req.UserCode, ID: req.DeviceID}
 }
 
 // Ask implements login.Request.

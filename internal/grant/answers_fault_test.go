@@ -8,9 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"dex/internal/answer/answertest"
+	"dex/internal/code"
 	"dex/internal/connector"
 	"dex/internal/faulttest"
 	"dex/internal/pkce"
+	"dex/internal/refresh"
 	"dex/internal/store"
 	"dex/internal/store/memory"
 	"dex/internal/token"
@@ -57,7 +60,7 @@ var _ = faulttest.Add("O1", func(t *testing.T) {
 	for _, told := range []bool{true, false} {
 		for _, interval := range []time.Duration{0, 5 * time.Second} {
 			m := &muted{Store: memory.New()}
-			p := token.Policy{Rotate: true, ReuseInterval: interval}
+			p := refresh.Lifetimes{Rotate: true, ReuseInterval: interval}
 			here, there := newReplica(t, m, p, 0, same()), newReplica(t, m.Store, p, 0, same())
 			pass := func(d time.Duration) { here.clock, there.clock = here.clock.Add(d), there.clock.Add(d) }
 			lose := func(use func() (string, error)) {
@@ -69,7 +72,7 @@ var _ = faulttest.Add("O1", func(t *testing.T) {
 				m.mute.Store(false)
 				pass(30 * time.Second)
 				if told {
-					tellAll(t, here.answers)
+					answertest.Tell(t, here.answers)
 				}
 			}
 			code := here.issue("")
@@ -88,7 +91,7 @@ var _ = faulttest.Add("O1", func(t *testing.T) {
 			pass(time.Minute)
 			last := here.must(here.renew(next))
 			pass(interval + store.UsualSkew + time.Second)
-			tellAll(t, here.answers)
+			answertest.Tell(t, here.answers)
 			again, err := there.renew(next)
 			there.wantRefused("a thief", again, err)
 			again, err = there.renew(last)
@@ -107,7 +110,7 @@ var _ = faulttest.Add("O1", func(t *testing.T) {
 // What a replica has not answered is nobody's for ever, even if nothing is heard of it.
 var _ = faulttest.Add("O1", func(t *testing.T) {
 	s := memory.New()
-	p := token.Policy{Rotate: true, ReuseInterval: time.Second}
+	p := refresh.Lifetimes{Rotate: true, ReuseInterval: time.Second}
 	here, there := newReplica(t, s, p, 0, same()), newReplica(t, s, p, 0, same())
 	here.untold = true
 	tok := here.must(here.redeem(here.issue("")))
@@ -120,8 +123,8 @@ var _ = faulttest.Add("O1", func(t *testing.T) {
 // The code record of a code that was used keeps no identity that the storage could read.
 var _ = faulttest.Add("T-code-139", func(t *testing.T) {
 	for _, reuse := range []time.Duration{0, time.Second} {
-		r := newReplica(t, memory.New(), token.Policy{}, reuse, same())
-		secret := token.NewCode()
+		r := newReplica(t, memory.New(), refresh.Lifetimes{}, reuse, same())
+		secret := code.NewSecret()
 		a := token.Authorization{
 			ClientID: "app", ConnectorID: "src", Identity: connector.Identity{UserID: "jane-id", Email: "jane@example.com"},
 		}

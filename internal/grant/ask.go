@@ -12,6 +12,7 @@ import (
 	"dex/internal/connector"
 	"dex/internal/federation"
 	"dex/internal/oauth"
+	"dex/internal/refresh"
 	"dex/internal/token"
 )
 
@@ -19,7 +20,7 @@ const (
 	// keepTimeout bounds how long the storage may take to keep what the source gave.
 	keepTimeout = 10 * time.Second
 	// turnTimeout bounds how long a login waits for the user's other logins.
-	turnTimeout = token.AskTimeout + keepTimeout
+	turnTimeout = refresh.AskTimeout + keepTimeout
 )
 
 // turns lets one at a time go on with a key. The zero value is ready.
@@ -78,7 +79,7 @@ func (t *turns) leave(key string, mine *turn) {
 // which goes on when one of them hangs up. Logins of one user take turns: what one gets from the source may end what
 // another would show it.
 func (g *refreshGrant) ask(
-	ctx context.Context, p *token.Presented, source *federation.Opened,
+	ctx context.Context, p *refresh.Presented, source *federation.Opened,
 ) (connector.Identity, error) {
 	refresher, ok := source.Instance.(connector.Refresher)
 	if !ok { // any more: it could when the login began
@@ -106,7 +107,7 @@ func (g *refreshGrant) ask(
 }
 
 // askInTurn asks the source when it is the user's turn, and keeps what it gives.
-func (g *refreshGrant) askInTurn(ctx context.Context, p *token.Presented, source connector.Refresher) (connector.Identity, error) {
+func (g *refreshGrant) askInTurn(ctx context.Context, p *refresh.Presented, source connector.Refresher) (connector.Identity, error) {
 	release, err := g.turns.take(ctx, token.Subject(p.Identity.UserID, p.ConnectorID))
 	if err != nil {
 		return connector.Identity{}, err
@@ -126,24 +127,24 @@ func (g *refreshGrant) askInTurn(ctx context.Context, p *token.Presented, source
 
 // keep stores what the source gave at once, whether or not the request leads to tokens: the source may already refuse what
 // it gave before, and whoever asks next must not come with that.
-func (g *refreshGrant) keep(ctx context.Context, p *token.Presented, data []byte, l token.Loan) error {
+func (g *refreshGrant) keep(ctx context.Context, p *refresh.Presented, data []byte, l refresh.Loan) error {
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()
 	return g.offline.KeepFrom(ctx, p.Identity.UserID, p.ConnectorID, data, l)
 }
 
 // borrow reads what the source gave last, for one question. Other replicas wait, where that may be replaced by it.
-func (g *refreshGrant) borrow(ctx context.Context, p *token.Presented, source connector.Refresher) (token.Loan, error) {
+func (g *refreshGrant) borrow(ctx context.Context, p *refresh.Presented, source connector.Refresher) (refresh.Loan, error) {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	if _, rotates := source.(connector.Rotating); rotates {
 		return g.offline.Borrow(ctx, p.Identity.UserID, p.ConnectorID)
 	}
 	data, err := g.offline.Data(ctx, p.Identity.UserID, p.ConnectorID)
-	return token.Loan{Data: data}, err
+	return refresh.Loan{Data: data}, err
 }
 
-func (g *refreshGrant) giveBack(ctx context.Context, p *token.Presented, l token.Loan) {
+func (g *refreshGrant) giveBack(ctx context.Context, p *refresh.Presented, l refresh.Loan) {
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()
 	if err := g.offline.GiveBack(ctx, p.Identity.UserID, p.ConnectorID, l); err != nil {
@@ -152,9 +153,9 @@ func (g *refreshGrant) giveBack(ctx context.Context, p *token.Presented, l token
 }
 
 func (g *refreshGrant) refresh(
-	ctx context.Context, p *token.Presented, source connector.Refresher, l token.Loan,
+	ctx context.Context, p *refresh.Presented, source connector.Refresher, l refresh.Loan,
 ) (connector.Identity, error) {
-	ctx, cancel := context.WithTimeout(ctx, token.AskTimeout)
+	ctx, cancel := context.WithTimeout(ctx, refresh.AskTimeout)
 	defer cancel()
 	last := p.Identity
 	last.Data = l.Data

@@ -11,8 +11,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"dex/internal/answer/answertest"
+	"dex/internal/code"
 	"dex/internal/connector"
 	"dex/internal/federation"
+	"dex/internal/refresh"
 	"dex/internal/store"
 	"dex/internal/store/memory"
 	"dex/internal/token"
@@ -48,9 +51,9 @@ func (*rotating) Rotates() {}
 func askRotating(s store.Store, src *rotating) *replica {
 	r := &replica{clock: time.Now()}
 	now, log := func() time.Time { return r.clock }, slog.New(slog.DiscardHandler)
-	r.answers = newAnswers(s, now)
-	r.codes, r.families = token.NewCodes(s, time.Minute, 0, r.answers, now), token.NewFamilies(s, token.Policy{Rotate: true}, r.answers, now, log)
-	r.offline = token.NewOfflineSessions(s, token.Policy{}, now)
+	r.answers = answertest.New(s, now)
+	r.codes, r.families = code.New(s, time.Minute, 0, r.answers, now), refresh.New(s, refresh.Lifetimes{Rotate: true}, r.answers, now, log)
+	r.offline = refresh.NewOfflineSessions(s, refresh.Lifetimes{}, now)
 	connectors := federation.NewRegistry(
 		[]*federation.Definition{{ID: "src", Config: src}}, s, &url.URL{Scheme: "http", Host: "dex.test"}, log)
 	revoked := token.NewRevocations(s, time.Hour, now)
@@ -114,7 +117,7 @@ func TestReplicasShareARotatingSource(t *testing.T) {
 // What the source gave in place of what it had given before is kept, whatever fails after that.
 func TestReplacedDataSurvivesAFailure(t *testing.T) {
 	src := same()
-	r := newReplica(t, memory.New(), token.Policy{Rotate: true}, 0, src)
+	r := newReplica(t, memory.New(), refresh.Lifetimes{Rotate: true}, 0, src)
 	tok := r.must(r.redeem(r.issue("first")))
 	src.refresh = func() (connector.Identity, error) {
 		return connector.Identity{Data: []byte("second")}, errors.New("userinfo is down")
@@ -133,9 +136,9 @@ func TestReplacedDataSurvivesAFailure(t *testing.T) {
 // A connector that could tell who users are and can't any more vouches for nobody.
 func TestConnectorThatNoLongerRefreshes(t *testing.T) {
 	s := memory.New()
-	r := newReplica(t, s, token.Policy{Rotate: true}, 0, same())
+	r := newReplica(t, s, refresh.Lifetimes{Rotate: true}, 0, same())
 	tok := r.must(r.redeem(r.issue("data")))
-	later := newReplica(t, s, token.Policy{Rotate: true}, 0, same())
+	later := newReplica(t, s, refresh.Lifetimes{Rotate: true}, 0, same())
 	later.refresh.connectors = federation.NewRegistry([]*federation.Definition{{ID: "src", Config: silent{}}}, s,
 		&url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.DiscardHandler))
 	got, err := later.renew(tok)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"dex/internal/answer"
+	"dex/internal/code"
 	"dex/internal/federation"
 	"dex/internal/oauth"
 	"dex/internal/store"
@@ -16,7 +17,7 @@ import (
 // codeGrant redeems authorization codes (RFC 6749, section 4.1.3).
 type codeGrant struct {
 	beginner
-	codes      *token.Codes
+	codes      *code.Codes
 	connectors *federation.Registry
 	revoked    *token.Revocations
 	log        *slog.Logger
@@ -29,13 +30,13 @@ func (g *codeGrant) verify(ctx context.Context, r *request) (*granted, error) {
 	}
 	e, err := g.codes.Read(ctx, secret, r.client.ID)
 	c := e.Value
-	if errors.Is(err, token.ErrTooOld) {
+	if errors.Is(err, code.ErrExpired) {
 		err = g.tooOld(ctx, &c, secret)
 	}
 	switch {
 	case errors.Is(err, answer.ErrReplayed):
 		return nil, g.endReplayed(ctx, &c, answer.Use{Stamp: c.Stamp, At: c.Redeemed})
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, token.ErrTooOld):
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, code.ErrExpired):
 		return nil, oauth.Errorf(oauth.InvalidGrant, "The code is invalid or has expired.").Because(err)
 	case err != nil:
 		return nil, err
@@ -64,7 +65,7 @@ func (g *codeGrant) verify(ctx context.Context, r *request) (*granted, error) {
 }
 
 // check compares a request with that of the authorization endpoint.
-func check(c *token.Code, f oauth.Form) error {
+func check(c *code.Issued, f oauth.Form) error {
 	if err := c.Challenge.Check(f.Get("code_verifier")); err != nil {
 		return err
 	}
@@ -76,7 +77,7 @@ func check(c *token.Code, f oauth.Form) error {
 
 // spoil makes a code useless after a request that does not fit it, and returns why it does not: whoever has stolen a code
 // gets no second guess.
-func (g *codeGrant) spoil(ctx context.Context, e store.Entry[token.Code], why error) error {
+func (g *codeGrant) spoil(ctx context.Context, e store.Entry[code.Issued], why error) error {
 	used, err := g.codes.Spoil(ctx, e)
 	if err != nil {
 		return fmt.Errorf("spoil code: %w", err)
@@ -97,7 +98,7 @@ func (g *codeGrant) spoil(ctx context.Context, e store.Entry[token.Code], why er
 }
 
 // redeem uses up a code that gives no refresh token.
-func (g *codeGrant) redeem(ctx context.Context, secret string, e store.Entry[token.Code]) error {
+func (g *codeGrant) redeem(ctx context.Context, secret string, e store.Entry[code.Issued]) error {
 	err := g.codes.Redeem(ctx, secret, e)
 	if errors.Is(err, answer.ErrReplayed) {
 		return g.endReplayed(ctx, &e.Value, answer.Use{})
@@ -107,7 +108,7 @@ func (g *codeGrant) redeem(ctx context.Context, secret string, e store.Entry[tok
 
 // again returns the refresh token that a code gave, if it may be given once more: within the reuse interval, or where the
 // answer to the first request got lost. Otherwise what the code gave ends.
-func (g *codeGrant) again(ctx context.Context, c *token.Code, secret string) (first, error) {
+func (g *codeGrant) again(ctx context.Context, c *code.Issued, secret string) (first, error) {
 	refresh, begun, err := g.families.First(ctx, c.FamilyID, secret)
 	if err != nil {
 		return first{}, err
@@ -130,7 +131,7 @@ func (g *codeGrant) again(ctx context.Context, c *token.Code, secret string) (fi
 
 // endReplayed ends what the first use of a code gave, as one of the two users has stolen it (RFC 9700, section 4.5).
 // Where codes may be repeated, a client that does so a little too late is refused, and nothing ends.
-func (g *codeGrant) endReplayed(ctx context.Context, c *token.Code, used answer.Use) error {
+func (g *codeGrant) endReplayed(ctx context.Context, c *code.Issued, used answer.Use) error {
 	if g.codes.MayHaveRepeated(used) {
 		return oauth.Errorf(oauth.InvalidGrant, "The code was used before.")
 	}
@@ -147,13 +148,13 @@ func (g *codeGrant) endReplayed(ctx context.Context, c *token.Code, used answer.
 
 // tooOld says what becomes of an expired code. It gives once more what it gave while it was good, if that answer got lost;
 // otherwise what it gave ends.
-func (g *codeGrant) tooOld(ctx context.Context, c *token.Code, secret string) error {
+func (g *codeGrant) tooOld(ctx context.Context, c *code.Issued, secret string) error {
 	at, _, err := g.families.Begun(ctx, c.FamilyID)
 	switch {
 	case err != nil:
 		return err
 	case at.IsZero():
-		return token.ErrTooOld
+		return code.ErrExpired
 	}
 	refresh, begun, err := g.families.First(ctx, c.FamilyID, secret)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"dex/internal/device"
 	"dex/internal/federation"
 	"dex/internal/limit"
 	"dex/internal/oauth"
@@ -13,7 +14,7 @@ import (
 // deviceGrant gives devices the tokens that their users have let them have (RFC 8628, section 3.4).
 type deviceGrant struct {
 	beginner
-	devices    *token.Devices
+	devices    *device.Codes
 	connectors *federation.Registry
 	limits     *limit.Set
 }
@@ -50,13 +51,13 @@ func (g *deviceGrant) verify(ctx context.Context, r *request) (*granted, error) 
 }
 
 // poll answers a device's question within the limits. Those that bring tokens don't count.
-func (g *deviceGrant) poll(ctx context.Context, deviceCode, clientID string) (*token.ApprovedDevice, error) {
+func (g *deviceGrant) poll(ctx context.Context, deviceCode, clientID string) (*device.Approved, error) {
 	try, tooOften, err := g.limits.Poll(ctx, deviceCode)
 	switch {
 	case err != nil:
 		return nil, limit.Refusal(err)
 	case tooOften:
-		return nil, token.SlowDown()
+		return nil, device.SlowDown()
 	}
 	defer try.End()
 	d, err := g.devices.Poll(ctx, deviceCode, clientID)

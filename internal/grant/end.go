@@ -6,6 +6,7 @@ import (
 
 	"dex/internal/answer"
 	"dex/internal/oauth"
+	"dex/internal/refresh"
 	"dex/internal/store"
 	"dex/internal/token"
 )
@@ -26,8 +27,8 @@ func (g *granted) end(ctx context.Context) (refreshToken string, err error) {
 
 // A beginner begins the refresh tokens of logins.
 type beginner struct {
-	families *token.Families
-	offline  *token.OfflineSessions
+	families *refresh.Families
+	offline  *refresh.OfflineSessions
 }
 
 // A first is the first refresh token of a login, given again to whoever has the code that it was given for.

@@ -13,10 +13,13 @@ import (
 	"strings"
 
 	"dex/internal/client"
+	"dex/internal/code"
+	"dex/internal/device"
 	"dex/internal/federation"
 	"dex/internal/limit"
 	"dex/internal/oauth"
 	"dex/internal/policy"
+	"dex/internal/refresh"
 	"dex/internal/token"
 )
 
@@ -65,10 +68,10 @@ type Config struct {
 	Connectors  *federation.Registry
 	Policy      *policy.Policy
 	Minter      *token.Minter
-	Codes       *token.Codes
-	Devices     *token.Devices
-	Families    *token.Families
-	Offline     *token.OfflineSessions
+	Codes       *code.Codes
+	Devices     *device.Codes
+	Families    *refresh.Families
+	Offline     *refresh.OfflineSessions
 	Revocations *token.Revocations
 	GrantTypes  []string // the grants to serve; those that are not known are left out
 	Limits      *limit.Set

@@ -8,11 +8,15 @@ import (
 	"time"
 
 	"dex/internal/answer"
+	"dex/internal/answer/answertest"
+	"dex/internal/code"
 	"dex/internal/connector"
+	"dex/internal/device"
 	"dex/internal/faulttest"
 	"dex/internal/limit"
 	"dex/internal/oauth"
 	"dex/internal/pkce"
+	"dex/internal/refresh"
 	"dex/internal/store"
 	"dex/internal/store/memory"
 	"dex/internal/token"
@@ -60,12 +64,12 @@ var _ = faulttest.Add("A-hangup-code", func(t *testing.T) {
 	for _, scope := range []string{oauth.ScopeOfflineAccess, oauth.ScopeOpenID} {
 		for _, elsewhere := range []bool{false, true} {
 			c := &cut{Store: memory.New()}
-			r := newReplica(t, c, token.Policy{Rotate: true}, 0, same())
+			r := newReplica(t, c, refresh.Lifetimes{Rotate: true}, 0, same())
 			comesTo := r
 			if elsewhere {
-				comesTo = newReplica(t, c, token.Policy{Rotate: true}, 0, same())
+				comesTo = newReplica(t, c, refresh.Lifetimes{Rotate: true}, 0, same())
 			}
-			grantID, secret := token.NewGrantID(), token.NewCode()
+			grantID, secret := token.NewGrantID(), code.NewSecret()
 			a := token.Authorization{
 				ClientID: "app", ConnectorID: "src", Identity: connector.Identity{UserID: "u", Email: "jane@example.com"},
 				Scopes: []string{scope}, GrantID: grantID,
@@ -84,7 +88,7 @@ var _ = faulttest.Add("A-hangup-code", func(t *testing.T) {
 				t.Errorf("the storage can read whose the code was: %s", data)
 			}
 			r.clock, comesTo.clock = r.clock.Add(10*time.Second), comesTo.clock.Add(10*time.Second)
-			tellAll(t, comesTo.answers)
+			answertest.Tell(t, comesTo.answers)
 			tok, err := r.redeem(secret)
 			r.wantRefused("a code that was answered at last", tok, err)
 			r.wantRevoked()
@@ -95,12 +99,12 @@ var _ = faulttest.Add("A-hangup-code", func(t *testing.T) {
 // So it was with refresh tokens.
 var _ = faulttest.Add("A-hangup-refresh", func(t *testing.T) {
 	c := &cut{Store: memory.New()}
-	p := token.Policy{Rotate: true, ReuseInterval: 3 * time.Second}
+	p := refresh.Lifetimes{Rotate: true, ReuseInterval: 3 * time.Second}
 	r, there := newReplica(t, c, p, 0, same()), newReplica(t, c, p, 0, same())
 	pass := func(d time.Duration) {
 		r.clock, there.clock = r.clock.Add(d), there.clock.Add(d)
-		tellAll(t, r.answers)
-		tellAll(t, there.answers)
+		answertest.Tell(t, r.answers)
+		answertest.Tell(t, there.answers)
 	}
 	tok := r.must(r.redeem(r.issue("")))
 	pass(time.Minute)
@@ -124,13 +128,13 @@ var _ = faulttest.Add("A-hangup-refresh", func(t *testing.T) {
 var _ = faulttest.Add("A-hangup-device", func(t *testing.T) {
 	for _, scope := range []string{oauth.ScopeOfflineAccess, oauth.ScopeOpenID} {
 		c := &cut{Store: memory.New()}
-		r := newReplica(t, c, token.Policy{Rotate: true}, 0, same())
-		devices := token.NewDevices(c, time.Minute, r.answers, func() time.Time { return r.clock })
+		r := newReplica(t, c, refresh.Lifetimes{Rotate: true}, 0, same())
+		devices := device.NewCodes(c, time.Minute, r.answers, func() time.Time { return r.clock })
 		g := &deviceGrant{
 			beginner: r.code.beginner, devices: devices, connectors: r.code.connectors,
 			limits: limit.NewSet(func() time.Time { return r.clock }),
 		}
-		codes, err := devices.Begin(t.Context(), token.DeviceRequest{ClientID: "app"})
+		codes, err := devices.Begin(t.Context(), device.Request{ClientID: "app"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +142,7 @@ var _ = faulttest.Add("A-hangup-device", func(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = devices.Approve(t.Context(), waiting.DeviceName, token.Authorization{
+		err = devices.Approve(t.Context(), waiting.Name, token.Authorization{
 			ClientID: "app", ConnectorID: "src", Identity: connector.Identity{UserID: "u"}, Scopes: []string{scope}, GrantID: "g",
 		})
 		if err != nil {
@@ -161,7 +165,7 @@ var _ = faulttest.Add("A-hangup-device", func(t *testing.T) {
 // given again by the others.
 var _ = faulttest.Add("A-hangup-flood", func(t *testing.T) {
 	s := memory.New()
-	here, there := newReplica(t, s, token.Policy{Rotate: true}, 0, same()), newReplica(t, s, token.Policy{Rotate: true}, 0, same())
+	here, there := newReplica(t, s, refresh.Lifetimes{Rotate: true}, 0, same()), newReplica(t, s, refresh.Lifetimes{Rotate: true}, 0, same())
 	gone, hangUp := context.WithCancel(t.Context())
 	hangUp()
 	table := store.In(s, store.Declare(store.Declaration[string]{Name: "anything"}))
@@ -173,7 +177,7 @@ var _ = faulttest.Add("A-hangup-flood", func(t *testing.T) {
 	tok := here.must(here.redeem(code))
 	here.must(here.renew(tok))
 	here.clock, there.clock = here.clock.Add(10*time.Second), there.clock.Add(10*time.Second)
-	tellAll(t, here.answers)
+	answertest.Tell(t, here.answers)
 	again, err := there.renew(tok)
 	there.wantRefused("a token that was answered", again, err)
 })
@@ -183,7 +187,7 @@ var _ = faulttest.Add("A-hangup-flood", func(t *testing.T) {
 var _ = faulttest.Add("A-long-interval", func(t *testing.T) {
 	s := memory.New()
 	for _, interval := range []time.Duration{3 * time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute} {
-		p := token.Policy{Rotate: true, ReuseInterval: interval}
+		p := refresh.Lifetimes{Rotate: true, ReuseInterval: interval}
 		here, there := newReplica(t, s, p, 0, same()), newReplica(t, s, p, 0, same())
 		here.untold, there.untold = true, true
 		tok := here.must(here.redeem(here.issue("")))
@@ -209,7 +213,7 @@ var _ = faulttest.Add("A-long-interval", func(t *testing.T) {
 
 // A rotation that an earlier release has made, and nobody tells of, was taken for one without an answer.
 var _ = faulttest.Add("A-no-stamp", func(t *testing.T) {
-	r := newReplica(t, memory.New(), token.Policy{Rotate: true}, 0, same())
+	r := newReplica(t, memory.New(), refresh.Lifetimes{Rotate: true}, 0, same())
 	tok := r.must(r.redeem(r.issue("")))
 	r.must(r.renew(tok))
 	unstamped, fields := r.record("refresh"), map[string]json.RawMessage{}
@@ -233,7 +237,7 @@ var _ = faulttest.Add("A-no-stamp", func(t *testing.T) {
 // been used and replaced meanwhile: sources that take their refresh tokens once end the session then.
 var _ = faulttest.Add("A-old-data", func(t *testing.T) {
 	c := &cut{Store: memory.New()}
-	r := newReplica(t, c, token.Policy{Rotate: true}, 0, same())
+	r := newReplica(t, c, refresh.Lifetimes{Rotate: true}, 0, same())
 	code := r.issue("old")
 	c.hangsUp(r, r.code, oauth.Form{"code": {code}, "redirect_uri": {"http://app.test/"}})
 	if err := r.offline.Keep(t.Context(), "u", "src", []byte("new"), nil); err != nil {

@@ -15,8 +15,8 @@ import (
 	"dex/internal/faulttest"
 	"dex/internal/federation"
 	"dex/internal/oauth"
+	"dex/internal/refresh"
 	"dex/internal/store/memory"
-	"dex/internal/token"
 )
 
 // A strict source ends the session when a refresh token comes twice, as Keycloak does with "Revoke Refresh Token".
@@ -50,7 +50,7 @@ func (s *strict) Refresh(_ context.Context, _ connector.Scopes, id connector.Ide
 var _ = faulttest.Add("K2", func(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, src := memory.New(), &strict{current: "first"}
-		p := token.Policy{Rotate: true}
+		p := refresh.Lifetimes{Rotate: true}
 		var replicas []*replica
 		for range 2 {
 			r := newReplica(t, s, p, 0, same())
@@ -91,7 +91,7 @@ var _ = faulttest.Add("K2", func(t *testing.T) {
 // A connector that panicked at a refresh ended the whole server, and not only the request.
 var _ = faulttest.Add("A-refresh-panic", func(t *testing.T) {
 	src := same()
-	r := newReplica(t, memory.New(), token.Policy{Rotate: true}, 0, src)
+	r := newReplica(t, memory.New(), refresh.Lifetimes{Rotate: true}, 0, src)
 	tok := r.must(r.redeem(r.issue("data")))
 	src.refresh = func() (connector.Identity, error) { panic("a bug") }
 	var refused *oauth.Error

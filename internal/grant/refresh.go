@@ -12,14 +12,15 @@ import (
 
 	"dex/internal/federation"
 	"dex/internal/oauth"
+	"dex/internal/refresh"
 	"dex/internal/store"
 	"dex/internal/token"
 )
 
 // refreshGrant exchanges refresh tokens (RFC 6749, section 6).
 type refreshGrant struct {
-	families   *token.Families
-	offline    *token.OfflineSessions
+	families   *refresh.Families
+	offline    *refresh.OfflineSessions
 	connectors *federation.Registry
 	revoked    *token.Revocations
 	log        *slog.Logger
@@ -71,14 +72,14 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 }
 
 // readRefreshToken reads the refresh token of a request.
-func readRefreshToken(r *request) (token.Token, error) {
+func readRefreshToken(r *request) (refresh.Token, error) {
 	text := r.form.Get("refresh_token")
 	if text == "" {
-		return token.Token{}, oauth.Errorf(oauth.InvalidRequest, "The parameter refresh_token is missing.")
+		return refresh.Token{}, oauth.Errorf(oauth.InvalidRequest, "The parameter refresh_token is missing.")
 	}
-	t, ok := token.ReadToken(text)
+	t, ok := refresh.Read(text)
 	if !ok {
-		return token.Token{}, oauth.Errorf(oauth.InvalidGrant, "The refresh token is invalid.")
+		return refresh.Token{}, oauth.Errorf(oauth.InvalidGrant, "The refresh token is invalid.")
 	}
 	return t, nil
 }
@@ -87,9 +88,9 @@ func readRefreshToken(r *request) (token.Token, error) {
 // (RFC 9700, section 4.14.2); the user's other logins live on.
 func (g *refreshGrant) refused(ctx context.Context, familyID string, err error) error {
 	switch {
-	case errors.Is(err, token.ErrOtherClient):
+	case errors.Is(err, refresh.ErrOtherClient):
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token belongs to another client.")
-	case errors.Is(err, token.ErrReused):
+	case errors.Is(err, refresh.ErrReused):
 		if revokeErr := g.revoked.RevokeLogin(ctx, familyID); revokeErr != nil {
 			return revokeErr
 		}
@@ -98,12 +99,12 @@ func (g *refreshGrant) refused(ctx context.Context, familyID string, err error) 
 		}
 		g.log.ErrorContext(ctx, "refresh token claimed twice", "token_id", familyID)
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token was used before; the login has ended.")
-	case errors.Is(err, token.ErrRaced):
+	case errors.Is(err, refresh.ErrRaced):
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token was used by another request at the same time.")
-	case errors.Is(err, token.ErrExpired):
+	case errors.Is(err, refresh.ErrExpired):
 		g.log.InfoContext(ctx, "refresh token expired", "token_id", familyID)
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token has expired.")
-	case errors.Is(err, token.ErrForged), errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, refresh.ErrForged), errors.Is(err, store.ErrNotFound):
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token is invalid or has expired.").Because(err)
 	}
 	return err

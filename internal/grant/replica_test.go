@@ -10,11 +10,14 @@ import (
 	"time"
 
 	"dex/internal/answer"
+	"dex/internal/answer/answertest"
 	"dex/internal/client"
+	"dex/internal/code"
 	"dex/internal/connector"
 	"dex/internal/federation"
 	"dex/internal/oauth"
 	"dex/internal/pkce"
+	"dex/internal/refresh"
 	"dex/internal/store"
 	"dex/internal/store/memory"
 	"dex/internal/token"
@@ -38,21 +41,21 @@ type replica struct {
 	clock    time.Time
 	answers  *answer.Ledger
 	untold   bool // the others are told nothing
-	codes    *token.Codes
-	families *token.Families
-	offline  *token.OfflineSessions
+	codes    *code.Codes
+	families *refresh.Families
+	offline  *refresh.OfflineSessions
 	code     *codeGrant
 	refresh  *refreshGrant
 }
 
-func newReplica(t *testing.T, s store.Store, p token.Policy, reuse time.Duration, src *source) *replica {
+func newReplica(t *testing.T, s store.Store, p refresh.Lifetimes, reuse time.Duration, src *source) *replica {
 	t.Helper()
 	r := &replica{t: t, store: s, clock: time.Now()}
 	now, log := func() time.Time { return r.clock }, slog.New(slog.DiscardHandler)
 	connectors := federation.NewRegistry([]*federation.Definition{{ID: "src", Config: src}}, s, &url.URL{Scheme: "http", Host: "dex.test"}, log)
-	r.answers = newAnswers(s, now)
-	r.codes, r.families = token.NewCodes(s, time.Minute, reuse, r.answers, now), token.NewFamilies(s, p, r.answers, now, log)
-	r.offline = token.NewOfflineSessions(s, p, now)
+	r.answers = answertest.New(s, now)
+	r.codes, r.families = code.New(s, time.Minute, reuse, r.answers, now), refresh.New(s, p, r.answers, now, log)
+	r.offline = refresh.NewOfflineSessions(s, p, now)
 	revoked := token.NewRevocations(s, time.Hour, now)
 	r.code = &codeGrant{
 		beginner: beginner{r.families, r.offline}, codes: r.codes, connectors: connectors, revoked: revoked, log: log,
@@ -61,22 +64,9 @@ func newReplica(t *testing.T, s store.Store, p token.Policy, reuse time.Duration
 	return r
 }
 
-// newAnswers returns the ledger of a process that doesn't wait for others: tellAll has to be called before they are asked.
-func newAnswers(s store.Store, now func() time.Time) *answer.Ledger {
-	return answer.New(s, now, slog.New(slog.DiscardHandler), answer.Impatient())
-}
-
-// tellAll tells other processes of all that was answered.
-func tellAll(t *testing.T, l *answer.Ledger) {
-	t.Helper()
-	if _, err := l.Tell(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func (r *replica) issue(data string) string {
 	r.t.Helper()
-	secret := token.NewCode()
+	secret := code.NewSecret()
 	err := r.codes.Issue(r.t.Context(), secret, token.Authorization{
 		ClientID: "app", ConnectorID: "src", Identity: connector.Identity{UserID: "u", Data: []byte(data)},
 		Scopes: []string{oauth.ScopeOfflineAccess},
@@ -95,7 +85,7 @@ func (r *replica) use(ctx context.Context, g grant, f oauth.Form) (string, error
 		return "", err
 	}
 	if !r.untold {
-		defer tellAll(r.t, r.answers)
+		defer answertest.Tell(r.t, r.answers)
 	}
 	return granted.end(ctx)
 }
@@ -162,7 +152,7 @@ func same() *source {
 func TestCodeOfALoginThatHasExpired(t *testing.T) {
 	var r *replica
 	s := memory.New(memory.WithClock(func() time.Time { return r.clock }))
-	r = newReplica(t, s, token.Policy{Rotate: true, AbsoluteLifetime: 10 * time.Second}, 0, same())
+	r = newReplica(t, s, refresh.Lifetimes{Rotate: true, AbsoluteLifetime: 10 * time.Second}, 0, same())
 	secret := r.issue("")
 	tok := r.must(r.redeem(secret))
 	r.clock = r.clock.Add(30 * time.Second)
@@ -174,7 +164,7 @@ func TestCodeOfALoginThatHasExpired(t *testing.T) {
 
 // A code that comes again must not put the data of its login in the place of newer data, which others go on with.
 func TestReplayedCodeLeavesTheConnectorsDataAlone(t *testing.T) {
-	r := newReplica(t, memory.New(), token.Policy{Rotate: true}, 0, &source{refresh: func() (connector.Identity, error) {
+	r := newReplica(t, memory.New(), refresh.Lifetimes{Rotate: true}, 0, &source{refresh: func() (connector.Identity, error) {
 		return connector.Identity{UserID: "u", Data: []byte("third")}, nil
 	}})
 	first, second := r.issue("first"), r.issue("second")
@@ -193,7 +183,7 @@ func TestReplayedCodeLeavesTheConnectorsDataAlone(t *testing.T) {
 // Who hangs up while the source answers does not lose what it gave: it may not take again what it gave before.
 func TestDataOfARefreshIsKeptWhenTheClientHangsUp(t *testing.T) {
 	asked, answer := make(chan struct{}), make(chan struct{})
-	r := newReplica(t, memory.New(), token.Policy{Rotate: true}, 0, &source{refresh: func() (connector.Identity, error) {
+	r := newReplica(t, memory.New(), refresh.Lifetimes{Rotate: true}, 0, &source{refresh: func() (connector.Identity, error) {
 		close(asked)
 		<-answer
 		return connector.Identity{UserID: "u", Data: []byte("new")}, nil
@@ -222,7 +212,7 @@ func TestClocksThatDiffer(t *testing.T) {
 	for _, interval := range []time.Duration{0, 3 * time.Second} {
 		for _, ahead := range []time.Duration{-store.ClockSkew, -time.Second, time.Second, store.ClockSkew - time.Second} {
 			s := memory.New()
-			p := token.Policy{Rotate: true, ReuseInterval: interval}
+			p := refresh.Lifetimes{Rotate: true, ReuseInterval: interval}
 			here, there := newReplica(t, s, p, 0, same()), newReplica(t, s, p, 0, same())
 			there.clock = here.clock.Add(ahead)
 			tok := here.must(here.redeem(here.issue("")))
@@ -245,7 +235,7 @@ func TestClocksThatDiffer(t *testing.T) {
 
 // By the clock that the token was rotated by, the reuse interval is what it says.
 func TestReuseIsSeenAtOnceWhereTheTokenWasRotated(t *testing.T) {
-	r := newReplica(t, memory.New(), token.Policy{Rotate: true, ReuseInterval: time.Second}, 0, same())
+	r := newReplica(t, memory.New(), refresh.Lifetimes{Rotate: true, ReuseInterval: time.Second}, 0, same())
 	tok := r.must(r.redeem(r.issue("")))
 	next := r.must(r.renew(tok))
 	r.clock = r.clock.Add(time.Second + time.Millisecond)
@@ -268,7 +258,7 @@ func TestCodeRepeatedALittleTooLate(t *testing.T) {
 		"long after its end":       {0, time.Minute + time.Second, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newReplica(t, memory.New(), token.Policy{Rotate: true}, reuse, same())
+			r := newReplica(t, memory.New(), refresh.Lifetimes{Rotate: true}, reuse, same())
 			begin := r.clock
 			secret := r.issue("")
 			r.clock = begin.Add(c.used)
@@ -289,7 +279,7 @@ func TestCodeRepeatedALittleTooLate(t *testing.T) {
 func TestCodeOfAnotherClient(t *testing.T) {
 	for _, reuse := range []time.Duration{0, 5 * time.Second} {
 		s := memory.New()
-		here, there := newReplica(t, s, token.Policy{Rotate: true}, reuse, same()), newReplica(t, s, token.Policy{Rotate: true}, reuse, same())
+		here, there := newReplica(t, s, refresh.Lifetimes{Rotate: true}, reuse, same()), newReplica(t, s, refresh.Lifetimes{Rotate: true}, reuse, same())
 		secret := here.issue("")
 		for _, r := range []*replica{here, there} {
 			_, err := r.code.verify(t.Context(), &request{

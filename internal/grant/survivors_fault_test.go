@@ -4,10 +4,13 @@ import (
 	"testing"
 	"time"
 
+	"dex/internal/code"
 	"dex/internal/connector"
+	"dex/internal/device"
 	"dex/internal/faulttest"
 	"dex/internal/oauth"
 	"dex/internal/pkce"
+	"dex/internal/refresh"
 	"dex/internal/store"
 	"dex/internal/store/memory"
 	"dex/internal/token"
@@ -16,8 +19,8 @@ import (
 // A code that was redeemed, and comes again with another redirect URI, takes back what it gave.
 var _ = faulttest.Add("T-grant_code-85", func(t *testing.T) {
 	for _, scopes := range [][]string{{oauth.ScopeOfflineAccess}, {oauth.ScopeOpenID}} {
-		r := newReplica(t, memory.New(), token.Policy{Rotate: true}, 0, same())
-		secret, grantID := token.NewCode(), token.NewGrantID()
+		r := newReplica(t, memory.New(), refresh.Lifetimes{Rotate: true}, 0, same())
+		secret, grantID := code.NewSecret(), token.NewGrantID()
 		a := token.Authorization{
 			ClientID: "app", ConnectorID: "src", Identity: connector.Identity{UserID: "u"}, Scopes: scopes, GrantID: grantID,
 		}
@@ -27,7 +30,7 @@ var _ = faulttest.Add("T-grant_code-85", func(t *testing.T) {
 		if _, err := r.redeem(secret); err != nil {
 			t.Fatal(err)
 		}
-		r = newReplica(t, r.store, token.Policy{Rotate: true}, 0, same()) // that reads it
+		r = newReplica(t, r.store, refresh.Lifetimes{Rotate: true}, 0, same()) // that reads it
 		elsewhere := oauth.Form{"code": {secret}, "redirect_uri": {"http://thief.test/"}}
 		tok, err := r.use(t.Context(), r.code, elsewhere)
 		r.wantRefused("a code with another redirect URI", tok, err)
@@ -38,7 +41,7 @@ var _ = faulttest.Add("T-grant_code-85", func(t *testing.T) {
 // A source that answers for somebody else vouches for nobody.
 var _ = faulttest.Add("T-ask-151", func(t *testing.T) {
 	src := same()
-	r := newReplica(t, memory.New(), token.Policy{Rotate: true}, 0, src)
+	r := newReplica(t, memory.New(), refresh.Lifetimes{Rotate: true}, 0, src)
 	tok := r.must(r.redeem(r.issue("")))
 	src.refresh = func() (connector.Identity, error) { return connector.Identity{UserID: "somebody else"}, nil }
 	got, err := r.renew(tok)
@@ -48,7 +51,7 @@ var _ = faulttest.Add("T-ask-151", func(t *testing.T) {
 // A source that gives what it gave before doesn't push out what another login of the user has brought meanwhile.
 var _ = faulttest.Add("T-ask-154", func(t *testing.T) {
 	src := same()
-	r := newReplica(t, memory.New(), token.Policy{Rotate: true}, 0, src)
+	r := newReplica(t, memory.New(), refresh.Lifetimes{Rotate: true}, 0, src)
 	tok := r.must(r.redeem(r.issue("old")))
 	src.refresh = func() (connector.Identity, error) {
 		if err := r.offline.Keep(t.Context(), "u", "src", []byte("new"), nil); err != nil {
@@ -63,7 +66,7 @@ var _ = faulttest.Add("T-ask-154", func(t *testing.T) {
 // A rotation that was made by a clock two days ahead doesn't keep the next one away, and ends nobody's login.
 var _ = faulttest.Add("O6", func(t *testing.T) {
 	for _, interval := range []time.Duration{0, 5 * time.Second} {
-		r := newReplica(t, memory.New(), token.Policy{Rotate: true, ReuseInterval: interval}, 0, same())
+		r := newReplica(t, memory.New(), refresh.Lifetimes{Rotate: true, ReuseInterval: interval}, 0, same())
 		tok := r.must(r.redeem(r.issue("")))
 		r.clock = r.clock.Add(48 * time.Hour)
 		second := r.must(r.renew(tok))
@@ -86,7 +89,7 @@ var _ = faulttest.Add("O6", func(t *testing.T) {
 var _ = faulttest.Add("O5", func(t *testing.T) {
 	for _, ahead := range []time.Duration{-store.ClockSkew, store.ClockSkew} {
 		s := memory.New()
-		p := token.Policy{Rotate: true, ReuseInterval: 5 * time.Second}
+		p := refresh.Lifetimes{Rotate: true, ReuseInterval: 5 * time.Second}
 		here, there := newReplica(t, s, p, 0, same()), newReplica(t, s, p, 0, same())
 		there.clock = here.clock.Add(ahead)
 		tok := there.must(there.redeem(here.issue("")))
@@ -94,9 +97,9 @@ var _ = faulttest.Add("O5", func(t *testing.T) {
 		if again, err := there.renew(tok); again != next || err != nil {
 			t.Errorf("a refresh that is repeated where the clock is %v ahead: %q, %v", ahead, again, err)
 		}
-		devices := token.NewDevices(s, time.Minute, here.answers, func() time.Time { return here.clock })
-		elsewhere := token.NewDevices(s, time.Minute, there.answers, func() time.Time { return there.clock })
-		codes, err := devices.Begin(t.Context(), token.DeviceRequest{ClientID: "app"})
+		devices := device.NewCodes(s, time.Minute, here.answers, func() time.Time { return here.clock })
+		elsewhere := device.NewCodes(s, time.Minute, there.answers, func() time.Time { return there.clock })
+		codes, err := devices.Begin(t.Context(), device.Request{ClientID: "app"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"dex/internal/client"
 	"dex/internal/oauth"
+	"dex/internal/refresh"
 	"dex/internal/token"
 )
 
@@ -18,7 +19,7 @@ import (
 type Config struct {
 	Issuer   string
 	Clients  *client.Registry
-	Families *token.Families
+	Families *refresh.Families
 	Verifier *token.Verifier
 	Log      *slog.Logger
 	// Open lets anyone ask about any token, and accepts ID tokens as access tokens, as upstream does.

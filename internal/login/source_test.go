@@ -15,6 +15,7 @@ import (
 	"dex/internal/answer"
 	"dex/internal/authorize"
 	"dex/internal/client"
+	"dex/internal/code"
 	"dex/internal/connector"
 	"dex/internal/federation"
 	"dex/internal/limit"
@@ -80,7 +81,7 @@ func newFlow(t *testing.T, s connector.Config, edit func(*login.Config)) http.Ha
 	}
 	purpose := authorize.New(authorize.Config{
 		Issuer: cfg.IssuerURL.String(), IssuerURL: cfg.IssuerURL, Clients: clients, Policy: cfg.Policy, Hints: hints{},
-		Codes: token.NewCodes(cfg.Store, time.Minute, 0, answer.New(cfg.Store, time.Now, log), time.Now),
+		Codes: code.New(cfg.Store, time.Minute, 0, answer.New(cfg.Store, time.Now, log), time.Now),
 		Pages: pages, Log: cfg.Log, ResponseTypes: []string{"code", "id_token"},
 		DeviceRedirect: func(string, string) (string, bool) { return "", false },
 	})

@@ -9,13 +9,14 @@ import (
 
 	"dex/internal/client"
 	"dex/internal/oauth"
+	"dex/internal/refresh"
 	"dex/internal/token"
 )
 
 // Config is what the endpoint needs.
 type Config struct {
 	Clients     *client.Registry
-	Families    *token.Families
+	Families    *refresh.Families
 	Revocations *token.Revocations
 	Verifier    *token.Verifier
 	Log         *slog.Logger

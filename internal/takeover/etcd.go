@@ -13,8 +13,8 @@ import (
 	"dex/internal/client"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
+	"dex/internal/refresh"
 	"dex/internal/signing"
-	"dex/internal/token"
 )
 
 // The prefixes of upstream's keys, below the namespace, and the one key that is no prefix.
@@ -129,7 +129,7 @@ type etcdRefreshToken struct {
 func (e *etcdSource) RefreshTokens(ctx context.Context, after string, each func(Item[RefreshToken]) error) error {
 	return eachValue(ctx, e, etcdRefreshTokens, after, func(key string, t etcdRefreshToken) (RefreshToken, error) {
 		return RefreshToken{
-			Legacy: token.Legacy{
+			Legacy: refresh.Legacy{
 				ID: t.ID, Token: t.Token, ObsoleteToken: t.ObsoleteToken, CreatedAt: t.CreatedAt, LastUsed: t.LastUsed,
 				ClientID: t.ClientID, ConnectorID: t.ConnectorID, Nonce: t.Nonce, Scopes: t.Scopes,
 				Identity: t.Claims.identity(),

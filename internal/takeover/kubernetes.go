@@ -10,8 +10,8 @@ import (
 	"dex/internal/connector"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
+	"dex/internal/refresh"
 	"dex/internal/signing"
-	"dex/internal/token"
 )
 
 // Resources that upstream keeps what is imported in.
@@ -91,7 +91,7 @@ type refreshTokenObject struct {
 func (k kubernetes) RefreshTokens(ctx context.Context, _ string, each func(Item[RefreshToken]) error) error {
 	return eachObject(ctx, k, refreshTokensResource, func(name string, t refreshTokenObject) RefreshToken {
 		return RefreshToken{
-			Legacy: token.Legacy{
+			Legacy: refresh.Legacy{
 				ID: name, Token: t.Token, ObsoleteToken: t.ObsoleteToken, CreatedAt: t.CreatedAt, LastUsed: t.LastUsed,
 				ClientID: t.ClientID, ConnectorID: t.ConnectorID, Nonce: t.Nonce, Scopes: t.Scopes,
 				Identity: t.Claims.identity(),

@@ -15,11 +15,11 @@ import (
 	"dex/internal/connector/local"
 	"dex/internal/faulttest"
 	"dex/internal/federation"
+	"dex/internal/refresh"
 	"dex/internal/signing"
 	"dex/internal/store"
 	"dex/internal/store/memory"
 	"dex/internal/takeover"
-	"dex/internal/token"
 )
 
 // many is a storage of upstream's with a number of refresh tokens and nothing else.
@@ -46,7 +46,7 @@ func (n many) RefreshTokens(_ context.Context, after string, each func(takeover.
 		if id <= after {
 			continue
 		}
-		t := takeover.RefreshToken{Legacy: token.Legacy{
+		t := takeover.RefreshToken{Legacy: refresh.Legacy{
 			ID: id, Token: "secret", ClientID: "app", ConnectorID: "mock", CreatedAt: time.Now(),
 			Identity: connector.Identity{UserID: id},
 		}}

@@ -11,9 +11,9 @@ import (
 	"dex/internal/client"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
+	"dex/internal/refresh"
 	"dex/internal/signing"
 	"dex/internal/store"
-	"dex/internal/token"
 )
 
 const (
@@ -56,7 +56,7 @@ type OfflineSession struct {
 // A RefreshToken is one of upstream's. Data is what it keeps for the connector; it is out of date where the offline
 // session has some too.
 type RefreshToken struct {
-	token.Legacy
+	refresh.Legacy
 	Data []byte
 }
 

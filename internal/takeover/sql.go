@@ -11,8 +11,8 @@ import (
 	"dex/internal/connector"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
+	"dex/internal/refresh"
 	"dex/internal/signing"
-	"dex/internal/token"
 )
 
 // A tables is one of the two forms that upstream's tables have.
@@ -221,7 +221,7 @@ func readClient(r *row) client.Client {
 func readRefreshToken(r *row) RefreshToken {
 	verified := r.flag("claims_email_verified")
 	return RefreshToken{
-		Legacy: token.Legacy{
+		Legacy: refresh.Legacy{
 			ID: r.text("id"), Token: r.text("token"), ObsoleteToken: r.text("obsolete_token"),
 			CreatedAt: r.time("created_at"), LastUsed: r.time("last_used"),
 			ClientID: r.text("client_id"), ConnectorID: r.text("connector_id"), Nonce: r.text("nonce"),

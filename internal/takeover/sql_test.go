@@ -14,8 +14,8 @@ import (
 	"dex/internal/connector"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
+	"dex/internal/refresh"
 	"dex/internal/takeover"
-	"dex/internal/token"
 )
 
 // Layouts that the databases in testdata have.
@@ -85,7 +85,7 @@ func TestReadReleasesRefreshTokens(t *testing.T) {
 	tokens, bad := readable(t, src.RefreshTokens)
 	mustBe(t, "refresh tokens", tokens, []takeover.RefreshToken{
 		{
-			Legacy: token.Legacy{
+			Legacy: refresh.Legacy{
 				ID: "token-a", Token: "secret-a", ObsoleteToken: "before-a",
 				CreatedAt: morning, LastUsed: used.Add(120 * time.Millisecond),
 				ClientID: "gate", ConnectorID: "ldap", Nonce: "nonce-a", Scopes: []string{"openid", "offline_access"},
@@ -96,13 +96,13 @@ func TestReadReleasesRefreshTokens(t *testing.T) {
 			},
 			Data: []byte("stale data of Abc"),
 		},
-		{Legacy: token.Legacy{
+		{Legacy: refresh.Legacy{
 			ID: "token-b", Token: "secret-b", CreatedAt: morning, LastUsed: used, ClientID: "tool", ConnectorID: "ldap",
 			Scopes:   []string{"openid"},
 			Identity: connector.Identity{UserID: "Abc", Username: "Abc Name", Email: "abc@example.com"},
 		}},
 		{
-			Legacy: token.Legacy{
+			Legacy: refresh.Legacy{
 				ID: "token-c", Token: "secret-c", CreatedAt: day, LastUsed: used.Add(500 * time.Millisecond),
 				ClientID: "gate", ConnectorID: "ldap", Scopes: []string{"openid"},
 				Identity: connector.Identity{
@@ -111,11 +111,11 @@ func TestReadReleasesRefreshTokens(t *testing.T) {
 			},
 			Data: []byte("data of late"),
 		},
-		{Legacy: token.Legacy{
+		{Legacy: refresh.Legacy{
 			ID: "token-d", Token: "secret-d", CreatedAt: morning, LastUsed: used, ClientID: "gone", ConnectorID: "gone",
 			Scopes: []string{"openid"}, Identity: connector.Identity{UserID: "orphan", Groups: []string{}},
 		}},
-		{Legacy: token.Legacy{
+		{Legacy: refresh.Legacy{
 			ID: "token-f", ClientID: "gate", ConnectorID: "ldap", Scopes: []string{"openid"},
 			Identity: connector.Identity{UserID: "ancient", EmailVerified: true, Groups: []string{}},
 		}},
@@ -220,7 +220,7 @@ func TestReadEnt(t *testing.T) {
 		{UserID: "u", ConnectorID: "c", Data: []byte("data of u")},
 	}, bad)
 	tokens, bad := readable(t, src.RefreshTokens)
-	mustBe(t, "refresh tokens", tokens, []takeover.RefreshToken{{Legacy: token.Legacy{
+	mustBe(t, "refresh tokens", tokens, []takeover.RefreshToken{{Legacy: refresh.Legacy{
 		ID: "token-u", Token: "secret-u", CreatedAt: at(t, "2026-08-01T10:00:00Z"), LastUsed: at(t, "2026-08-06T10:00:00Z"),
 		ClientID: "gate", ConnectorID: "c", Nonce: "n", Scopes: []string{"openid"},
 		Identity: connector.Identity{

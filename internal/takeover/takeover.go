@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dex/internal/connector/local"
+	"dex/internal/refresh"
 	"dex/internal/signing"
 	"dex/internal/store"
 	"dex/internal/token"
@@ -69,8 +70,8 @@ type count struct {
 // A Target is where the import goes.
 type Target struct {
 	Store    store.Store
-	Families *token.Families
-	Offline  *token.OfflineSessions
+	Families *refresh.Families
+	Offline  *refresh.OfflineSessions
 	// TokenLifetime is how long tokens live that upstream's keys have signed. It matters only where there are keys of
 	// ours already.
 	TokenLifetime time.Duration

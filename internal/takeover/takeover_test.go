@@ -18,12 +18,12 @@ import (
 	"dex/internal/connector/local"
 	"dex/internal/federation"
 	"dex/internal/limit"
+	"dex/internal/refresh"
 	"dex/internal/signing"
 	"dex/internal/store"
 	"dex/internal/store/memory"
 	"dex/internal/store/sqlite"
 	"dex/internal/takeover"
-	"dex/internal/token"
 )
 
 // tokenLifetime is how long tokens live that upstream's keys have signed.
@@ -34,8 +34,8 @@ var discard = slog.New(slog.DiscardHandler)
 func target(s store.Store) takeover.Target {
 	return takeover.Target{
 		Store:         s,
-		Families:      token.NewFamilies(s, token.Policy{}, answer.New(s, time.Now, discard), time.Now, discard),
-		Offline:       token.NewOfflineSessions(s, token.Policy{}, time.Now),
+		Families:      refresh.New(s, refresh.Lifetimes{}, answer.New(s, time.Now, discard), time.Now, discard),
+		Offline:       refresh.NewOfflineSessions(s, refresh.Lifetimes{}, time.Now),
 		TokenLifetime: tokenLifetime,
 	}
 }

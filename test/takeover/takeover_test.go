@@ -24,10 +24,10 @@ import (
 	"dex/internal/connector/local"
 	"dex/internal/federation"
 	"dex/internal/limit"
+	"dex/internal/refresh"
 	"dex/internal/signing"
 	"dex/internal/store"
 	"dex/internal/takeover"
-	"dex/internal/token"
 	"dex/test/servers"
 	"dex/test/upstream"
 )
@@ -78,8 +78,8 @@ func TestMain(m *testing.M) {
 func target(s store.Store) takeover.Target {
 	return takeover.Target{
 		Store:         s,
-		Families:      token.NewFamilies(s, token.Policy{}, answer.New(s, time.Now, discard), time.Now, discard),
-		Offline:       token.NewOfflineSessions(s, token.Policy{}, time.Now),
+		Families:      refresh.New(s, refresh.Lifetimes{}, answer.New(s, time.Now, discard), time.Now, discard),
+		Offline:       refresh.NewOfflineSessions(s, refresh.Lifetimes{}, time.Now),
 		TokenLifetime: 24 * time.Hour,
 	}
 }

@@ -1,4 +1,4 @@
-package token
+package refresh
 
 import (
 	"context"
@@ -7,29 +7,30 @@ import (
 	"time"
 
 	"dex/internal/store"
+	"dex/internal/token"
 )
 
 // Inspected is a refresh token of ours.
 type Inspected struct {
 	FamilyID string
-	Authorization
+	token.Authorization
 	Created time.Time
 	End     time.Time // when it ends if it isn't used before; zero for never
 	// Alive says that it can be used. One that is not was given out all the same, to the same login.
 	Alive bool
 }
 
-// Inspect says what a refresh token is, without using it. The error is ErrRefused for one that we didn't give out or whose
+// Inspect says what a refresh token is, without using it. The error is token.ErrRefused for one that we didn't give out or whose
 // login has ended.
-func (s *Families) Inspect(ctx context.Context, token string) (Inspected, error) {
-	t, ok := ReadToken(token)
+func (s *Families) Inspect(ctx context.Context, text string) (Inspected, error) {
+	t, ok := Read(text)
 	if !ok {
-		return Inspected{}, fmt.Errorf("%w: not a refresh token", ErrRefused)
+		return Inspected{}, fmt.Errorf("%w: not a refresh token", token.ErrRefused)
 	}
 	e, u, err := s.read(ctx, t.FamilyID, t.secret, s.now())
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, ErrForged):
-		return Inspected{}, fmt.Errorf("%w: %w", ErrRefused, err)
+		return Inspected{}, fmt.Errorf("%w: %w", token.ErrRefused, err)
 	case e.Key == "":
 		return Inspected{}, fmt.Errorf("read refresh token: %w", err)
 	}

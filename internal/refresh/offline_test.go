@@ -1,4 +1,4 @@
-package token
+package refresh
 
 import (
 	"testing"
@@ -12,12 +12,12 @@ func TestConnectorDataOutlivesItsLogins(t *testing.T) {
 	const idle = 10 * time.Hour
 	for _, c := range []struct {
 		name   string
-		policy Policy
+		policy Lifetimes
 		ends   bool
 	}{
-		{"idle", Policy{ValidIfNotUsedFor: idle, AbsoluteLifetime: 100 * idle}, true},
-		{"absolute", Policy{AbsoluteLifetime: idle}, true},
-		{"for ever", Policy{}, false},
+		{"idle", Lifetimes{ValidIfNotUsedFor: idle, AbsoluteLifetime: 100 * idle}, true},
+		{"absolute", Lifetimes{AbsoluteLifetime: idle}, true},
+		{"for ever", Lifetimes{}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			clock := time.Now()

@@ -1,10 +1,12 @@
-package token
+package refresh
 
 import (
 	"time"
 
 	"dex/internal/connector"
+	"dex/internal/id"
 	"dex/internal/store"
+	"dex/internal/token"
 )
 
 // A Legacy is a refresh token that upstream issued.
@@ -27,17 +29,17 @@ type upstreams struct {
 // others do. None is left of one that has expired.
 func (s *Families) Adopted(l Legacy) ([]store.Record, error) {
 	f := family{
-		Authorization: Authorization{
+		Authorization: token.Authorization{
 			ClientID: l.ClientID, ConnectorID: l.ConnectorID, Identity: l.Identity, Scopes: l.Scopes, Nonce: l.Nonce,
 		},
-		Key:      randomBytes(secretLen),
-		Secret:   hashSecret(l.Token),
+		Key:      id.Random(secretLen),
+		Secret:   id.Hash(l.Token),
 		Created:  l.CreatedAt,
 		LastUsed: l.LastUsed,
-		Upstream: &upstreams{Token: hashSecret(l.Token)},
+		Upstream: &upstreams{Token: id.Hash(l.Token)},
 	}
 	if l.ObsoleteToken != "" {
-		f.Upstream.Obsolete = hashSecret(l.ObsoleteToken)
+		f.Upstream.Obsolete = id.Hash(l.ObsoleteToken)
 	}
 	f.Identity.Data = nil
 	s.setExpiry(&f)
@@ -65,9 +67,9 @@ func (f *family) legacyGeneration(secret string) (uint64, bool) {
 	switch {
 	case f.Upstream == nil:
 		return 0, false
-	case isHashOf(f.Upstream.Token, secret):
+	case id.IsHashOf(f.Upstream.Token, secret):
 		return 0, true
-	case isHashOf(f.Upstream.Obsolete, secret):
+	case id.IsHashOf(f.Upstream.Obsolete, secret):
 		return beforeUpstreams, true
 	}
 	return 0, false

@@ -1,4 +1,6 @@
-package token
+// Package refresh keeps logins alive: refresh tokens in families, what connectors need to say later who a user is, and
+// upstream's refresh tokens.
+package refresh
 
 import (
 	"cmp"
@@ -10,13 +12,15 @@ import (
 	"time"
 
 	"dex/internal/answer"
+	"dex/internal/id"
 	"dex/internal/store"
+	"dex/internal/token"
 )
 
 // family is the record of a login that can be prolonged: all the refresh tokens that one device gets one after the other
 // (RFC 9700, section 4.14.2). It holds no token and nothing to make one from; see secret.go.
 type family struct {
-	Authorization
+	token.Authorization
 	Key        []byte    `json:"key,omitempty"`
 	Generation uint64    `json:"generation"`         // of the token that is current
 	Secret     []byte    `json:"secret,omitempty"`   // hash of the current token's
@@ -37,8 +41,8 @@ type family struct {
 	Expires time.Time `json:"expires,omitzero"`
 }
 
-// Policy is how long refresh tokens live and what happens when one is used.
-type Policy struct {
+// Lifetimes is how long refresh tokens live and what happens when one is used.
+type Lifetimes struct {
 	Rotate            bool
 	ReuseInterval     time.Duration // how long after a rotation the token before is answered with the same next one
 	ValidIfNotUsedFor time.Duration // 0 means for ever
@@ -47,11 +51,11 @@ type Policy struct {
 
 // Families are the refresh tokens. They are safe for concurrent use.
 type Families struct {
-	table   *store.Table[family]
-	policy  Policy
-	answers *answer.Ledger
-	now     func() time.Time
-	log     *slog.Logger
+	table     *store.Table[family]
+	lifetimes Lifetimes
+	answers   *answer.Ledger
+	now       func() time.Time
+	log       *slog.Logger
 
 	created atomic.Uint64
 }
@@ -62,23 +66,23 @@ var familyKind = store.Declare(store.Declaration[family]{
 	Expires: func(f *family) time.Time { return f.Expires },
 })
 
-// NewFamilies returns the families in a storage.
-func NewFamilies(s store.Store, p Policy, answers *answer.Ledger, now func() time.Time, log *slog.Logger) *Families {
-	answers.TellAfter(p.ReuseInterval)
+// New returns the families in a storage.
+func New(s store.Store, l Lifetimes, answers *answer.Ledger, now func() time.Time, log *slog.Logger) *Families {
+	answers.TellAfter(l.ReuseInterval)
 	return &Families{
-		table:   store.In(s, familyKind),
-		policy:  p,
-		answers: answers,
-		now:     now,
-		log:     log,
+		table:     store.In(s, familyKind),
+		lifetimes: l,
+		answers:   answers,
+		now:       now,
+		log:       log,
 	}
 }
 
 // Begin starts a family and returns its first token, which is derived from the code that it is for.
-func (s *Families) Begin(ctx context.Context, familyID, code string, a Authorization) (string, error) {
-	f := family{Authorization: a, Key: randomBytes(secretLen), Salt: randomBytes(secretLen), Created: s.now()}
+func (s *Families) Begin(ctx context.Context, familyID, code string, a token.Authorization) (string, error) {
+	f := family{Authorization: a, Key: id.Random(secretLen), Salt: id.Random(secretLen), Created: s.now()}
 	first := nextSecret(code, f.Salt)
-	f.Secret = hashSecret(first)
+	f.Secret = id.Hash(first)
 	f.Identity.Data = nil // has its own record, which all families of the user share
 	f.LastUsed = f.Created
 	s.setExpiry(&f)
@@ -131,7 +135,7 @@ func (s *Families) First(ctx context.Context, familyID, code string) (token stri
 	}
 	f := &e.Value
 	secret := nextSecret(code, f.Salt)
-	if f.Ended || !f.LastUsed.Equal(f.Created) || f.Generation != 0 || !isHashOf(f.Secret, secret) {
+	if f.Ended || !f.LastUsed.Equal(f.Created) || f.Generation != 0 || !id.IsHashOf(f.Secret, secret) {
 		return "", answer.Use{}, nil
 	}
 	return encodeRefreshToken(familyID, f.secretText(familyID, 0, secret)), answer.Use{Stamp: f.Stamp, At: cmp.Or(f.Repeated, f.Created)}, nil
@@ -179,11 +183,11 @@ func (s *Families) expired(f *family, at time.Time) bool {
 // one in the configuration holds for old families too.
 func (s *Families) end(f *family) time.Time {
 	var end time.Time
-	if s.policy.AbsoluteLifetime > 0 {
-		end = f.Created.Add(s.policy.AbsoluteLifetime)
+	if s.lifetimes.AbsoluteLifetime > 0 {
+		end = f.Created.Add(s.lifetimes.AbsoluteLifetime)
 	}
-	if s.policy.ValidIfNotUsedFor > 0 {
-		if idle := f.LastUsed.Add(s.policy.ValidIfNotUsedFor); end.IsZero() || idle.Before(end) {
+	if s.lifetimes.ValidIfNotUsedFor > 0 {
+		if idle := f.LastUsed.Add(s.lifetimes.ValidIfNotUsedFor); end.IsZero() || idle.Before(end) {
 			end = idle
 		}
 	}

@@ -1,4 +1,4 @@
-package token
+package device
 
 import (
 	"context"
@@ -14,9 +14,12 @@ import (
 	"dex/internal/oauth"
 	"dex/internal/pkce"
 	"dex/internal/store"
+	"dex/internal/token"
 )
 
 const (
+	// replayMemory is how long a device is remembered after its time, so that its code isn't used twice.
+	replayMemory = 10 * time.Minute
 	// userCodeLetters has no vowels, so that no words come out, and nothing that looks like a digit (RFC 8628, 6.1).
 	userCodeLetters = "BCDFGHJKLMNPQRSTVWXZ"
 	userCodeLength  = 8
@@ -31,33 +34,33 @@ const (
 	beginTries = 5
 )
 
-// A deviceState is how far the login for a device has come.
-type deviceState string
+// A state is how far the login for a device has come.
+type state string
 
 const (
-	devicePending  deviceState = "pending"
-	deviceGranted  deviceState = "granted"
-	deviceDenied   deviceState = "denied"
-	deviceRedeemed deviceState = "redeemed"
+	pending  state = "pending"
+	granted  state = "granted"
+	denied   state = "denied"
+	redeemed state = "redeemed"
 )
 
 // device is the record of a device that waits for its user. Its key is the user code, whose letters are part of the device
 // code too, so that one record answers the browser and the device.
-type device struct {
+type record struct {
 	ClientID string   `json:"clientID"`
 	Scopes   []string `json:"scopes"`
 	Secret   []byte   `json:"secret"` // hash of the device code
 	// Authenticated is set where the client has shown its secret, if it has one, when it asked for the code.
 	Authenticated bool           `json:"authenticated"`
 	Challenge     pkce.Challenge `json:"challenge,omitzero"`
-	State         deviceState    `json:"state"`
+	State         state          `json:"state"`
 	// Authorization is there from when the user has signed in until the device has its tokens.
-	Authorization *Authorization `json:"authorization,omitempty"`
-	FamilyID      string         `json:"familyID"` // of the refresh tokens that the device gets, and the device's own id
-	Interval      time.Duration  `json:"interval"` // that the device must keep between two questions
-	Polled        time.Time      `json:"polled,omitzero"`
-	ValidUntil    time.Time      `json:"validUntil"`
-	Process       string         `json:"process,omitempty"` // whose clock says so
+	Authorization *token.Authorization `json:"authorization,omitempty"`
+	FamilyID      string               `json:"familyID"` // of the refresh tokens that the device gets, and the device's own id
+	Interval      time.Duration        `json:"interval"` // that the device must keep between two questions
+	Polled        time.Time            `json:"polled,omitzero"`
+	ValidUntil    time.Time            `json:"validUntil"`
+	Process       string               `json:"process,omitempty"` // whose clock says so
 	// Redeemed is when a device code without refresh tokens was redeemed, Stamp names the write, and Kept is the
 	// authorization, for whoever has the device code and may use it again.
 	Redeemed time.Time `json:"redeemed,omitzero"`
@@ -67,37 +70,37 @@ type device struct {
 	Kept     []byte       `json:"kept,omitempty"`
 }
 
-// Devices are the devices that wait for their users (RFC 8628). They are safe for concurrent use.
-type Devices struct {
-	table    *store.Table[device]
+// Codes are the devices that wait for their users (RFC 8628). They are safe for concurrent use.
+type Codes struct {
+	table    *store.Table[record]
 	lifetime time.Duration
 	answers  *answer.Ledger
 	now      func() time.Time
 }
 
-var deviceKind = store.Declare(store.Declaration[device]{
+var kind = store.Declare(store.Declaration[record]{
 	Name: "device", Quiet: true,
-	Expires: func(d *device) time.Time { return d.ValidUntil.Add(replayMemory) },
+	Expires: func(d *record) time.Time { return d.ValidUntil.Add(replayMemory) },
 })
 
-// NewDevices returns the devices in a storage; a lifetime is how long a user may take.
-func NewDevices(s store.Store, lifetime time.Duration, answers *answer.Ledger, now func() time.Time) *Devices {
-	return &Devices{
-		table:    store.In(s, deviceKind),
+// NewCodes returns the devices in a storage; a lifetime is how long a user may take.
+func NewCodes(s store.Store, lifetime time.Duration, answers *answer.Ledger, now func() time.Time) *Codes {
+	return &Codes{
+		table:    store.In(s, kind),
 		lifetime: lifetime,
 		answers:  answers,
 		now:      now,
 	}
 }
 
-// DeviceCodes is what a device gets to show its user, and to ask with.
-type DeviceCodes struct {
+// Issued is what a device gets to show its user, and to ask with.
+type Issued struct {
 	DeviceCode, UserCode string
 	Lifetime, Interval   time.Duration
 }
 
-// A DeviceRequest is what a device asks for.
-type DeviceRequest struct {
+// A Request is what a device asks for.
+type Request struct {
 	ClientID      string
 	Authenticated bool // the client has shown its secret, if it has one; otherwise it has to when it asks for the tokens
 	Scopes        []string
@@ -105,70 +108,70 @@ type DeviceRequest struct {
 }
 
 // Begin makes a device wait for its user.
-func (s *Devices) Begin(ctx context.Context, r DeviceRequest) (DeviceCodes, error) {
+func (s *Codes) Begin(ctx context.Context, r Request) (Issued, error) {
 	for range beginTries {
 		userCode := newUserCode()
 		deviceCode := id.NewSecret() + strings.ToLower(strings.ReplaceAll(userCode, "-", ""))
-		_, err := s.table.Create(ctx, userCode, device{
+		_, err := s.table.Create(ctx, userCode, record{
 			ClientID: r.ClientID, Authenticated: r.Authenticated, Scopes: r.Scopes, Challenge: r.Challenge,
-			Secret: hashSecret(deviceCode), State: devicePending,
+			Secret: id.Hash(deviceCode), State: pending,
 			FamilyID: id.New(), Interval: pollInterval, ValidUntil: s.now().Add(s.lifetime), Process: s.answers.Self(),
 		})
 		if errors.Is(err, store.ErrExists) {
 			continue
 		}
 		if err != nil {
-			return DeviceCodes{}, fmt.Errorf("store device: %w", err)
+			return Issued{}, fmt.Errorf("store device: %w", err)
 		}
-		return DeviceCodes{deviceCode, userCode, s.lifetime, pollInterval}, nil
+		return Issued{deviceCode, userCode, s.lifetime, pollInterval}, nil
 	}
-	return DeviceCodes{}, errors.New("found no free user code")
+	return Issued{}, errors.New("found no free user code")
 }
 
-// ErrNoDevice says that no device waits with a user code, or that its time is over.
-var ErrNoDevice = errors.New("no device waits with this code")
+// ErrUnknown says that no device waits with a user code, or that its time is over.
+var ErrUnknown = errors.New("no device waits with this code")
 
-// A DeviceName names one device: its user code may be another one's later.
-type DeviceName struct {
+// A Name names one device: its user code may be another one's later.
+type Name struct {
 	UserCode string // as it is stored
 	ID       string
 }
 
-// A WaitingDevice is what its user is asked about.
-type WaitingDevice struct {
-	DeviceName
+// A Waiting is what its user is asked about.
+type Waiting struct {
+	Name
 	ClientID string
 	Scopes   []string
 	Approved bool // its user has signed in
 	Denied   bool
 }
 
-// Find returns the device of a user code, in whatever form the user has typed it. The error is ErrNoDevice, or that the
+// Find returns the device of a user code, in whatever form the user has typed it. The error is ErrUnknown, or that the
 // storage failed.
-func (s *Devices) Find(ctx context.Context, typed string) (WaitingDevice, error) {
+func (s *Codes) Find(ctx context.Context, typed string) (Waiting, error) {
 	userCode, ok := readUserCode(typed)
 	if !ok {
-		return WaitingDevice{}, ErrNoDevice
+		return Waiting{}, ErrUnknown
 	}
 	e, err := s.table.Get(ctx, userCode)
 	switch {
 	case errors.Is(err, store.ErrNotFound), err == nil && s.expired(&e.Value):
-		return WaitingDevice{}, ErrNoDevice
+		return Waiting{}, ErrUnknown
 	case err != nil:
-		return WaitingDevice{}, fmt.Errorf("read device: %w", err)
+		return Waiting{}, fmt.Errorf("read device: %w", err)
 	}
 	d := e.Value
-	return WaitingDevice{
-		DeviceName: DeviceName{UserCode: userCode, ID: d.FamilyID}, ClientID: d.ClientID, Scopes: d.Scopes,
-		Approved: d.State == deviceGranted || d.State == deviceRedeemed, Denied: d.State == deviceDenied,
+	return Waiting{
+		Name: Name{UserCode: userCode, ID: d.FamilyID}, ClientID: d.ClientID, Scopes: d.Scopes,
+		Approved: d.State == granted || d.State == redeemed, Denied: d.State == denied,
 	}, nil
 }
 
 // Approve gives a device what its user has let it have, once; the login that did so may say it again. The error is an
 // *oauth.Error where the device doesn't wait any more.
-func (s *Devices) Approve(ctx context.Context, name DeviceName, a Authorization) error {
-	return s.decide(ctx, name, a.GrantID, func(d *device) {
-		d.State, d.Authorization, d.Approved = deviceGranted, &a, a.GrantID
+func (s *Codes) Approve(ctx context.Context, name Name, a token.Authorization) error {
+	return s.decide(ctx, name, a.GrantID, func(d *record) {
+		d.State, d.Authorization, d.Approved = granted, &a, a.GrantID
 		if end := s.now().Add(grantedTime); end.Before(d.ValidUntil) {
 			d.ValidUntil, d.Process = end, s.answers.Self()
 		}
@@ -176,8 +179,8 @@ func (s *Devices) Approve(ctx context.Context, name DeviceName, a Authorization)
 }
 
 // Deny tells a device that it was refused. Nothing happens to one that doesn't wait any more.
-func (s *Devices) Deny(ctx context.Context, name DeviceName) error {
-	err := s.decide(ctx, name, "", func(d *device) { d.State = deviceDenied })
+func (s *Codes) Deny(ctx context.Context, name Name) error {
+	err := s.decide(ctx, name, "", func(d *record) { d.State = denied })
 	var late *oauth.Error
 	if errors.As(err, &late) {
 		return nil
@@ -185,12 +188,12 @@ func (s *Devices) Deny(ctx context.Context, name DeviceName) error {
 	return err
 }
 
-func (s *Devices) decide(ctx context.Context, name DeviceName, login string, how func(*device)) error {
-	_, err := s.table.Update(ctx, name.UserCode, func(d *device) error {
+func (s *Codes) decide(ctx context.Context, name Name, login string, how func(*record)) error {
+	_, err := s.table.Update(ctx, name.UserCode, func(d *record) error {
 		if d.FamilyID == name.ID && d.Approved != "" && d.Approved == login {
 			return store.ErrUnchanged
 		}
-		if d.FamilyID != name.ID || d.State != devicePending || s.expired(d) {
+		if d.FamilyID != name.ID || d.State != pending || s.expired(d) {
 			return store.ErrNotFound
 		}
 		how(d)
@@ -205,17 +208,17 @@ func (s *Devices) decide(ctx context.Context, name DeviceName, login string, how
 	return nil
 }
 
-// An ApprovedDevice is one that may have its tokens.
-type ApprovedDevice struct {
-	Authorization // its GrantID names the refresh tokens that the device gets
-	Challenge     pkce.Challenge
+// An Approved is one that may have its tokens.
+type Approved struct {
+	token.Authorization // its GrantID names the refresh tokens that the device gets
+	Challenge           pkce.Challenge
 
 	code  string
-	entry store.Entry[device]
+	entry store.Entry[record]
 }
 
 // Poll answers a device's question: what its user has let it have, or an *oauth.Error.
-func (s *Devices) Poll(ctx context.Context, deviceCode, clientID string) (*ApprovedDevice, error) {
+func (s *Codes) Poll(ctx context.Context, deviceCode, clientID string) (*Approved, error) {
 	e, err := s.byDeviceCode(ctx, deviceCode)
 	if err == nil {
 		err = s.answer(ctx, deviceCode, clientID, &e)
@@ -223,24 +226,24 @@ func (s *Devices) Poll(ctx context.Context, deviceCode, clientID string) (*Appro
 	if err != nil {
 		return nil, err
 	}
-	d := &ApprovedDevice{Authorization: *e.Value.Authorization, Challenge: e.Value.Challenge, code: deviceCode, entry: e}
+	d := &Approved{Authorization: *e.Value.Authorization, Challenge: e.Value.Challenge, code: deviceCode, entry: e}
 	d.GrantID = e.Value.FamilyID
 	return d, nil
 }
 
 // answer returns why a device may not have its tokens, or nothing; one that was redeemed has its authorization back then.
-func (s *Devices) answer(ctx context.Context, deviceCode, clientID string, e *store.Entry[device]) error {
+func (s *Codes) answer(ctx context.Context, deviceCode, clientID string, e *store.Entry[record]) error {
 	d := &e.Value
 	switch {
 	case d.ClientID != clientID:
 		return oauth.Errorf(oauth.InvalidGrant, "The device_code belongs to another client.")
-	case d.State == deviceDenied:
+	case d.State == denied:
 		return oauth.Errorf(oauth.AccessDenied, "The user refused.")
-	case d.State == deviceRedeemed:
+	case d.State == redeemed:
 		return s.recall(ctx, deviceCode, d)
 	case s.expired(d):
 		return oauth.Errorf(oauth.ExpiredToken, "The user took too long; begin anew.")
-	case d.State == deviceGranted:
+	case d.State == granted:
 		return nil
 	}
 	return s.wait(ctx, *e)
@@ -248,7 +251,7 @@ func (s *Devices) answer(ctx context.Context, deviceCode, clientID string, e *st
 
 // AuthenticatedClient returns the client that a device code belongs to, if it showed its secret when it asked for the code;
 // otherwise nothing. The error is an *oauth.Error for a code that nobody has.
-func (s *Devices) AuthenticatedClient(ctx context.Context, deviceCode string) (clientID string, err error) {
+func (s *Codes) AuthenticatedClient(ctx context.Context, deviceCode string) (clientID string, err error) {
 	e, err := s.byDeviceCode(ctx, deviceCode)
 	if err != nil || !e.Value.Authenticated {
 		return "", err
@@ -257,14 +260,14 @@ func (s *Devices) AuthenticatedClient(ctx context.Context, deviceCode string) (c
 }
 
 // byDeviceCode finds a device by the code that only it has. The error is an *oauth.Error for one that nobody has.
-func (s *Devices) byDeviceCode(ctx context.Context, deviceCode string) (store.Entry[device], error) {
+func (s *Codes) byDeviceCode(ctx context.Context, deviceCode string) (store.Entry[record], error) {
 	unknown := oauth.Errorf(oauth.InvalidGrant, "The device_code is unknown or has expired.")
 	if len(deviceCode) <= userCodeLength {
-		return store.Entry[device]{}, unknown
+		return store.Entry[record]{}, unknown
 	}
 	userCode, ok := readUserCode(deviceCode[len(deviceCode)-userCodeLength:])
 	if !ok {
-		return store.Entry[device]{}, unknown
+		return store.Entry[record]{}, unknown
 	}
 	e, err := s.table.Get(ctx, userCode)
 	if errors.Is(err, store.ErrNotFound) {
@@ -273,7 +276,7 @@ func (s *Devices) byDeviceCode(ctx context.Context, deviceCode string) (store.En
 	if err != nil {
 		return e, fmt.Errorf("read device: %w", err)
 	}
-	if !isHashOf(e.Value.Secret, deviceCode) {
+	if !id.IsHashOf(e.Value.Secret, deviceCode) {
 		return e, unknown
 	}
 	return e, nil
@@ -281,9 +284,9 @@ func (s *Devices) byDeviceCode(ctx context.Context, deviceCode string) (store.En
 
 // wait tells a device to ask again. What comes too early is not stored: it costs no write, and doesn't delay the next
 // question that comes in time.
-func (s *Devices) wait(ctx context.Context, e store.Entry[device]) error {
+func (s *Codes) wait(ctx context.Context, e store.Entry[record]) error {
 	early := false
-	_, err := s.table.UpdateEntry(ctx, e, func(d *device) error {
+	_, err := s.table.UpdateEntry(ctx, e, func(d *record) error {
 		now := s.now()
 		since := now.Sub(d.Polled)
 		if early = !d.Polled.IsZero() && since >= 0 && since < d.Interval-pollLeeway; early {
@@ -307,13 +310,13 @@ func SlowDown() error {
 }
 
 // expired reports whether a device has waited too long, by whichever clock is later.
-func (s *Devices) expired(d *device) bool {
+func (s *Codes) expired(d *record) bool {
 	return s.now().After(d.ValidUntil.Add(s.answers.Skew(d.Process)))
 }
 
 // Redeem uses up a device code that gives no refresh token, or does so once more where Poll has found that it may: of any
 // number of callers one succeeds, and others where the one had no answer.
-func (s *Devices) Redeem(ctx context.Context, approved *ApprovedDevice) error {
+func (s *Codes) Redeem(ctx context.Context, approved *Approved) error {
 	deviceCode, e := approved.code, approved.entry
 	for {
 		err := s.use(ctx, deviceCode, e)
@@ -330,18 +333,18 @@ func (s *Devices) Redeem(ctx context.Context, approved *ApprovedDevice) error {
 }
 
 // use uses up a device code after the use that the entry knows of, if any. The error is answer.ErrReplayed if there was another one.
-func (s *Devices) use(ctx context.Context, deviceCode string, e store.Entry[device]) error {
+func (s *Codes) use(ctx context.Context, deviceCode string, e store.Entry[record]) error {
 	kept, err := answer.Seal(deviceCode, e.Value.Authorization)
 	if err != nil {
 		return err
 	}
-	stampOf := func(d *device) answer.Stamp { return d.Stamp }
-	_, err = answer.Write(ctx, s.answers, s.table, e.Key, stampOf, func(stamp answer.Stamp) (store.Entry[device], error) {
-		return s.table.UpdateEntry(ctx, e, func(d *device) error {
+	stampOf := func(d *record) answer.Stamp { return d.Stamp }
+	_, err = answer.Write(ctx, s.answers, s.table, e.Key, stampOf, func(stamp answer.Stamp) (store.Entry[record], error) {
+		return s.table.UpdateEntry(ctx, e, func(d *record) error {
 			if d.State != e.Value.State || d.Stamp != e.Value.Stamp {
 				return answer.ErrReplayed
 			}
-			d.State, d.Authorization, d.Kept, d.Redeemed, d.Stamp = deviceRedeemed, nil, kept, s.now(), stamp
+			d.State, d.Authorization, d.Kept, d.Redeemed, d.Stamp = redeemed, nil, kept, s.now(), stamp
 			return nil
 		})
 	})
@@ -349,7 +352,7 @@ func (s *Devices) use(ctx context.Context, deviceCode string, e store.Entry[devi
 }
 
 // recall gives a device that was redeemed its authorization back, if the answer got lost.
-func (s *Devices) recall(ctx context.Context, deviceCode string, d *device) error {
+func (s *Codes) recall(ctx context.Context, deviceCode string, d *record) error {
 	if err := s.Owed(ctx, answer.Use{Stamp: d.Stamp, At: d.Redeemed}); err != nil {
 		return err
 	}
@@ -360,7 +363,7 @@ func (s *Devices) recall(ctx context.Context, deviceCode string, d *device) erro
 }
 
 // Owed returns why the answer to the use of a device code is not given again, or nothing if it got lost and still may be.
-func (s *Devices) Owed(ctx context.Context, u answer.Use) error {
+func (s *Codes) Owed(ctx context.Context, u answer.Use) error {
 	owed, err := s.answers.Owed(ctx, u, s.now())
 	switch {
 	case err != nil:

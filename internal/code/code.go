@@ -1,9 +1,10 @@
-package token
+// Package code keeps authorization codes (RFC 6749, section 4.1) from when they are issued until they are redeemed, and for a
+// while after that.
+package code
 
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -14,15 +15,16 @@ import (
 	"dex/internal/oauth"
 	"dex/internal/pkce"
 	"dex/internal/store"
+	"dex/internal/token"
 )
 
 // replayMemory is how long after its use a code is remembered, so that a second use can end what the first one gave.
 const replayMemory = 10 * time.Minute
 
-// A Code is the record of an authorization code. Its key is the code's hash, so that anyone who reads the storage can't redeem
+// Issued is the record of an authorization code. Its key is the code's hash, so that anyone who reads the storage can't redeem
 // it.
-type Code struct {
-	Authorization
+type Issued struct {
+	token.Authorization
 	RedirectURI string         `json:"redirectURI"`
 	Challenge   pkce.Challenge `json:"challenge,omitzero"`
 	ValidUntil  time.Time      `json:"validUntil"`
@@ -41,7 +43,7 @@ type Code struct {
 
 // Codes are the authorization codes. They are safe for concurrent use.
 type Codes struct {
-	table    *store.Table[Code]
+	table    *store.Table[Issued]
 	lifetime time.Duration
 	reuse    time.Duration // how long after its use a code gets the same answer again
 	answers  *answer.Ledger
@@ -49,16 +51,16 @@ type Codes struct {
 	recent   recent
 }
 
-var codeKind = store.Declare(store.Declaration[Code]{
+var kind = store.Declare(store.Declaration[Issued]{
 	Name: "code", Quiet: true,
-	Expires: func(c *Code) time.Time { return c.ValidUntil.Add(replayMemory) },
+	Expires: func(c *Issued) time.Time { return c.ValidUntil.Add(replayMemory) },
 })
 
-// NewCodes returns the codes in a storage, each good for a lifetime. Within the reuse interval after its use a code gets the
+// New returns the codes in a storage, each good for a lifetime. Within the reuse interval after its use a code gets the
 // same answer again, for who lost it; RFC 6749 (4.1.2) wants 0, which means never.
-func NewCodes(s store.Store, lifetime, reuse time.Duration, answers *answer.Ledger, now func() time.Time) *Codes {
+func New(s store.Store, lifetime, reuse time.Duration, answers *answer.Ledger, now func() time.Time) *Codes {
 	return &Codes{
-		table:    store.In(s, codeKind),
+		table:    store.In(s, kind),
 		lifetime: lifetime,
 		reuse:    reuse,
 		answers:  answers,
@@ -77,16 +79,16 @@ func (c *Codes) Lifetime(redirectURI string) time.Duration {
 	return c.lifetime
 }
 
-// NewCode returns an authorization code that stands for nothing yet.
-func NewCode() string { return id.NewSecret() }
+// NewSecret returns an authorization code that stands for nothing yet.
+func NewSecret() string { return id.NewSecret() }
 
 // Issue stores an authorization under a new code. What the code gives later belongs to the login that its GrantID names, or
 // to a new one. A code that was issued before, for the same login, stays as it is.
 func (c *Codes) Issue(
-	ctx context.Context, secret string, a Authorization, redirectURI string, challenge pkce.Challenge,
+	ctx context.Context, secret string, a token.Authorization, redirectURI string, challenge pkce.Challenge,
 ) error {
-	key := codeKey(secret)
-	issued := Code{
+	key := keyOf(secret)
+	issued := Issued{
 		Authorization: a,
 		RedirectURI:   redirectURI,
 		Challenge:     challenge,
@@ -95,7 +97,7 @@ func (c *Codes) Issue(
 		FamilyID:      cmp.Or(a.GrantID, id.New()),
 	}
 	e, err := c.table.Create(ctx, key, issued)
-	same := func(stored *Code) bool { return stored.FamilyID == issued.FamilyID }
+	same := func(stored *Issued) bool { return stored.FamilyID == issued.FamilyID }
 	switch {
 	case err == nil:
 		c.recent.put(e)
@@ -113,14 +115,14 @@ func (c *Codes) Issue(
 	return nil
 }
 
-// ErrTooOld says that a code has expired.
-var ErrTooOld = errors.New("authorization code has expired")
+// ErrExpired says that a code has expired.
+var ErrExpired = errors.New("authorization code has expired")
 
 // Read returns a client's code. What was issued here may be stale: a caller that goes by it must find out by a write of its own
-// whether it was used. The error is answer.ErrReplayed or ErrTooOld, both with the code, or store.ErrNotFound for a code that is
+// whether it was used. The error is answer.ErrReplayed or ErrExpired, both with the code, or store.ErrNotFound for a code that is
 // not there or is another client's, or that the storage failed.
-func (c *Codes) Read(ctx context.Context, secret, clientID string) (store.Entry[Code], error) {
-	key := codeKey(secret)
+func (c *Codes) Read(ctx context.Context, secret, clientID string) (store.Entry[Issued], error) {
+	key := keyOf(secret)
 	e, ok := c.recent.get(key)
 	if !ok {
 		var err error
@@ -134,13 +136,13 @@ func (c *Codes) Read(ctx context.Context, secret, clientID string) (store.Entry[
 	case e.Value.Used:
 		return e, c.recall(ctx, secret, &e.Value)
 	case c.now().After(e.Value.ValidUntil.Add(c.answers.Skew(e.Value.Process))):
-		return e, ErrTooOld
+		return e, ErrExpired
 	}
 	return e, nil
 }
 
 // recall gives a code that was redeemed its identity back, if it may be used again.
-func (c *Codes) recall(ctx context.Context, secret string, used *Code) error {
+func (c *Codes) recall(ctx context.Context, secret string, used *Issued) error {
 	if len(used.Kept) == 0 {
 		return answer.ErrReplayed
 	}
@@ -178,7 +180,7 @@ func (c *Codes) MayHaveRepeated(u answer.Use) bool {
 
 // Redeem marks a code as used, or as used once more where Read has found that it may be. Of any number of callers one
 // succeeds, the others get answer.ErrReplayed, but within the reuse interval, and where the one had no answer.
-func (c *Codes) Redeem(ctx context.Context, secret string, e store.Entry[Code]) error {
+func (c *Codes) Redeem(ctx context.Context, secret string, e store.Entry[Issued]) error {
 	for {
 		if e.Value.Used && c.MayRepeat(e.Value.Redeemed) {
 			return nil
@@ -197,13 +199,13 @@ func (c *Codes) Redeem(ctx context.Context, secret string, e store.Entry[Code]) 
 }
 
 // use marks a code as used after the use that the entry knows of, if any. The error is answer.ErrReplayed if there was another one.
-func (c *Codes) use(ctx context.Context, secret string, e store.Entry[Code]) error {
+func (c *Codes) use(ctx context.Context, secret string, e store.Entry[Issued]) error {
 	kept, err := answer.Seal(secret, e.Value.Identity)
 	if err != nil {
 		return err
 	}
-	_, err = answer.Write(ctx, c.answers, c.table, e.Key, stampOf, func(stamp answer.Stamp) (store.Entry[Code], error) {
-		return c.table.UpdateEntry(ctx, e, func(stored *Code) error {
+	_, err = answer.Write(ctx, c.answers, c.table, e.Key, stampOf, func(stamp answer.Stamp) (store.Entry[Issued], error) {
+		return c.table.UpdateEntry(ctx, e, func(stored *Issued) error {
 			if stored.Used != e.Value.Used || stored.Stamp != e.Value.Stamp {
 				return answer.ErrReplayed
 			}
@@ -215,11 +217,11 @@ func (c *Codes) use(ctx context.Context, secret string, e store.Entry[Code]) err
 	return err
 }
 
-func stampOf(c *Code) answer.Stamp { return c.Stamp }
+func stampOf(c *Issued) answer.Stamp { return c.Stamp }
 
 // Spoil marks a code as used, so that nobody can redeem it, and reports whether it was so marked before.
-func (c *Codes) Spoil(ctx context.Context, e store.Entry[Code]) (used bool, err error) {
-	_, err = c.table.UpdateEntry(ctx, e, func(stored *Code) error {
+func (c *Codes) Spoil(ctx context.Context, e store.Entry[Issued]) (used bool, err error) {
+	_, err = c.table.UpdateEntry(ctx, e, func(stored *Issued) error {
 		used = stored.Used
 		stored.Used, stored.Redeemed, stored.Stamp = true, time.Time{}, answer.Stamp{}
 		stored.Identity, stored.Kept = connector.Identity{}, nil
@@ -228,7 +230,4 @@ func (c *Codes) Spoil(ctx context.Context, e store.Entry[Code]) (used bool, err 
 	return used, err
 }
 
-func codeKey(secret string) string {
-	sum := sha256.Sum256([]byte(secret))
-	return id.Lower(sum[:])
-}
+func keyOf(secret string) string { return id.Lower(id.Hash(secret)) }

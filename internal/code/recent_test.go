@@ -1,4 +1,4 @@
-package token
+package code
 
 import (
 	"context"
@@ -8,9 +8,12 @@ import (
 	"time"
 
 	"dex/internal/answer"
+	"dex/internal/answer/answertest"
+	"dex/internal/connector"
 	"dex/internal/pkce"
 	"dex/internal/store"
 	"dex/internal/store/memory"
+	"dex/internal/token"
 )
 
 // countReads counts the reads of codes.
@@ -27,14 +30,16 @@ func (c *countReads) Get(ctx context.Context, kind, key string) (store.Record, e
 }
 
 func newCodes(s store.Store, reuse time.Duration, now func() time.Time) *Codes {
-	return NewCodes(s, time.Minute, reuse, newAnswers(s, now), now)
+	return New(s, time.Minute, reuse, answertest.New(s, now), now)
 }
+
+var someone = token.Authorization{ClientID: "app", ConnectorID: "mock", Identity: connector.Identity{UserID: "u"}}
 
 func TestCodeIsNotReadWhereItWasIssued(t *testing.T) {
 	s := &countReads{Store: memory.New()}
 	here, there := newCodes(s, 0, time.Now), newCodes(s, 0, time.Now)
 	issue := func() string {
-		secret := NewCode()
+		secret := NewSecret()
 		err := here.Issue(t.Context(), secret, someone, "http://app.test/", pkce.Challenge{})
 		if err != nil {
 			t.Fatal(err)
@@ -50,7 +55,7 @@ func TestCodeIsNotReadWhereItWasIssued(t *testing.T) {
 		if e.Value.Identity.UserID != "u" {
 			t.Errorf("got %+v", e.Value)
 		}
-		defer tellAll(t, codes.answers)
+		defer answertest.Tell(t, codes.answers)
 		return codes.Redeem(t.Context(), secret, e)
 	}
 
@@ -96,10 +101,10 @@ func TestCodeMayBeRepeatedWithinTheInterval(t *testing.T) {
 		if e.Value.Identity.UserID != "u" {
 			t.Errorf("got %+v", e.Value)
 		}
-		defer tellAll(t, codes.answers)
+		defer answertest.Tell(t, codes.answers)
 		return codes.Redeem(t.Context(), secret, e)
 	}
-	secret := NewCode()
+	secret := NewSecret()
 	err := codes.Issue(t.Context(), secret, someone, "http://app.test/", pkce.Challenge{})
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +121,7 @@ func TestCodeMayBeRepeatedWithinTheInterval(t *testing.T) {
 		}
 	}
 
-	secret = NewCode()
+	secret = NewSecret()
 	if err = codes.Issue(t.Context(), secret, someone, "http://app.test/", pkce.Challenge{}); err != nil {
 		t.Fatal(err)
 	}
@@ -132,27 +137,10 @@ func TestCodeMayBeRepeatedWithinTheInterval(t *testing.T) {
 	}
 }
 
-func TestFirstTokenIsGivenAgainToWhoHasTheCode(t *testing.T) {
-	b := newBench(t, Policy{Rotate: true})
-	token := b.begin()
-	again, begun, err := b.First(t.Context(), "f", "code")
-	if err != nil || again != token || !begun.At.Equal(b.clock) {
-		t.Errorf("got %s of %+v and error %v, want %s", again, begun, err, token)
-	}
-	if other, begun, err := b.First(t.Context(), "f", "another code"); err != nil || other != "" || !begun.At.IsZero() {
-		t.Errorf("with another code: got %s of %+v and error %v", other, begun, err)
-	}
-	b.clock = b.clock.Add(time.Second)
-	b.mustRefresh(token)
-	if used, begun, err := b.First(t.Context(), "f", "code"); err != nil || used != "" || !begun.At.IsZero() {
-		t.Errorf("after its use: got %s of %+v and error %v", used, begun, err)
-	}
-}
-
 func TestRecentCodesAreBounded(t *testing.T) {
 	var r recent
 	for i := range 3 * maxRecent {
-		r.put(store.Entry[Code]{Key: fmt.Sprint(i)})
+		r.put(store.Entry[Issued]{Key: fmt.Sprint(i)})
 	}
 	if len(r.byKey) != maxRecent {
 		t.Errorf("%d codes are remembered, want %d", len(r.byKey), maxRecent)

@@ -1,4 +1,4 @@
-package token
+package refresh
 
 import (
 	"context"
@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"dex/internal/answer/answertest"
 	"dex/internal/connector"
 	"dex/internal/store"
 	"dex/internal/store/memory"
+	"dex/internal/token"
 )
 
 // A bench is families with a clock that the test moves.
@@ -22,23 +24,23 @@ type bench struct {
 	clock time.Time
 }
 
-func newBench(t *testing.T, p Policy) *bench {
+func newBench(t *testing.T, p Lifetimes) *bench {
 	b := &bench{T: t, store: memory.New(), clock: time.Now()}
 	now := func() time.Time { return b.clock }
-	b.Families = NewFamilies(b.store, p, newAnswers(b.store, now), now,
+	b.Families = New(b.store, p, answertest.New(b.store, now), now,
 		slog.New(slog.NewTextHandler(io.Discard, nil)))
 	return b
 }
 
-var someone = Authorization{ClientID: "app", ConnectorID: "mock", Identity: connector.Identity{UserID: "u"}}
+var someone = token.Authorization{ClientID: "app", ConnectorID: "mock", Identity: connector.Identity{UserID: "u"}}
 
 func (b *bench) begin() string {
 	b.Helper()
-	token, err := b.Begin(b.Context(), "f", "code", someone)
+	shown, err := b.Begin(b.Context(), "f", "code", someone)
 	if err != nil {
 		b.Fatal(err)
 	}
-	return token
+	return shown
 }
 
 // adopt stores a refresh token of upstream's.
@@ -54,9 +56,9 @@ func (b *bench) adopt(l Legacy) {
 }
 
 // refresh presents a token that arrived at a time.
-func (b *bench) refresh(token string, arrived time.Time) (string, error) {
+func (b *bench) refresh(shown string, arrived time.Time) (string, error) {
 	b.Helper()
-	id, secret := decodeRefreshToken(token)
+	id, secret := decodeRefreshToken(shown)
 	e, err := b.table.Get(b.Context(), id)
 	if err != nil {
 		b.Fatal(err)
@@ -64,40 +66,40 @@ func (b *bench) refresh(token string, arrived time.Time) (string, error) {
 	return b.Advance(b.Context(), &Presented{entry: e, secret: readSecret(secret), arrived: arrived}, e.Value.Identity)
 }
 
-func (b *bench) mustRefresh(token string) string {
+func (b *bench) mustRefresh(shown string) string {
 	b.Helper()
-	next, err := b.refresh(token, b.clock)
+	next, err := b.refresh(shown, b.clock)
 	if err != nil {
 		b.Fatal(err)
 	}
 	return next
 }
 
-func (b *bench) wantRefused(token string, want error) {
+func (b *bench) wantRefused(shown string, want error) {
 	b.Helper()
-	if next, err := b.refresh(token, b.clock); !errors.Is(err, want) {
+	if next, err := b.refresh(shown, b.clock); !errors.Is(err, want) {
 		b.Errorf("got token %q and error %v, want %v", next, err, want)
 	}
 }
 
 // Without a reuse interval only one of several requests at once gets the next token, and the login goes on.
 func TestRaceIsNoReuse(t *testing.T) {
-	b := newBench(t, Policy{Rotate: true})
-	token := b.begin()
+	b := newBench(t, Lifetimes{Rotate: true})
+	shown := b.begin()
 	arrived := b.clock // both requests
 	b.clock = b.clock.Add(time.Second)
-	if _, err := b.refresh(token, arrived); err != nil {
+	if _, err := b.refresh(shown, arrived); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.refresh(token, arrived); !errors.Is(err, ErrRaced) {
+	if _, err := b.refresh(shown, arrived); !errors.Is(err, ErrRaced) {
 		t.Errorf("the second of two at once: got %v, want ErrRaced", err)
 	}
 	b.clock = b.clock.Add(time.Second)
-	b.wantRefused(token, ErrReused)
+	b.wantRefused(shown, ErrReused)
 }
 
 func TestReuseWithinTheInterval(t *testing.T) {
-	b := newBench(t, Policy{Rotate: true, ReuseInterval: 5 * time.Second})
+	b := newBench(t, Lifetimes{Rotate: true, ReuseInterval: 5 * time.Second})
 	first := b.begin()
 	second := b.mustRefresh(first)
 	if second == first {
@@ -124,7 +126,7 @@ func TestReuseWithinTheInterval(t *testing.T) {
 }
 
 func TestForgedRefreshTokens(t *testing.T) {
-	b := newBench(t, Policy{Rotate: true})
+	b := newBench(t, Lifetimes{Rotate: true})
 	first := b.begin()
 	second := b.mustRefresh(first)
 	b.mustRefresh(second)
@@ -140,10 +142,10 @@ func TestForgedRefreshTokens(t *testing.T) {
 
 // Who has read the whole storage still can't refresh: not even with an old token as well.
 func TestTheStorageHoldsNoRefreshToken(t *testing.T) {
-	b := newBench(t, Policy{Rotate: true})
-	token := b.begin()
+	b := newBench(t, Lifetimes{Rotate: true})
+	shown := b.begin()
 	for range 3 {
-		_, secret := decodeRefreshToken(token)
+		_, secret := decodeRefreshToken(shown)
 		r, err := b.store.Get(t.Context(), "refresh", "f")
 		if err != nil {
 			t.Fatal(err)
@@ -159,12 +161,12 @@ func TestTheStorageHoldsNoRefreshToken(t *testing.T) {
 		for _, guess := range []string{string(e.Value.Secret), nextSecret("", e.Value.Salt), "guess"} {
 			b.wantRefused(encodeRefreshToken("f", e.Value.secretText("f", e.Value.Generation, guess)), ErrForged)
 		}
-		token = b.mustRefresh(token)
+		shown = b.mustRefresh(shown)
 	}
 }
 
 func TestUpstreamsRefreshToken(t *testing.T) {
-	b := newBench(t, Policy{Rotate: true, ReuseInterval: 5 * time.Second})
+	b := newBench(t, Lifetimes{Rotate: true, ReuseInterval: 5 * time.Second})
 	legacy := Legacy{
 		ID: "abc", Token: "def", ObsoleteToken: "before", CreatedAt: b.clock.Add(-time.Hour), LastUsed: b.clock.Add(-time.Hour),
 		ClientID: "app", ConnectorID: "mock", Identity: connector.Identity{UserID: "u"},
@@ -189,7 +191,7 @@ func TestUpstreamsRefreshToken(t *testing.T) {
 
 // Without rotation upstream's token stays good.
 func TestUpstreamsRefreshTokenWithoutRotation(t *testing.T) {
-	b := newBench(t, Policy{})
+	b := newBench(t, Lifetimes{})
 	for _, l := range []Legacy{{ID: "abc", Token: "def"}, {ID: "bare"}} {
 		l.CreatedAt = b.clock
 		b.adopt(l)
@@ -204,7 +206,7 @@ func TestUpstreamsRefreshTokenWithoutRotation(t *testing.T) {
 }
 
 func TestUpstreamsExpiredRefreshTokenIsLeft(t *testing.T) {
-	b := newBench(t, Policy{AbsoluteLifetime: time.Hour})
+	b := newBench(t, Lifetimes{AbsoluteLifetime: time.Hour})
 	b.adopt(Legacy{ID: "old", Token: "t", CreatedAt: b.clock.Add(-2 * time.Hour)})
 	if _, err := b.table.Get(context.Background(), "old"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("got %v", err)
@@ -213,18 +215,35 @@ func TestUpstreamsExpiredRefreshTokenIsLeft(t *testing.T) {
 
 // A code may still be good when the login that it gave has ended; it must not begin that login again.
 func TestEndedFamilyCantBeginAgain(t *testing.T) {
-	b := newBench(t, Policy{Rotate: true})
-	token := b.begin()
+	b := newBench(t, Lifetimes{Rotate: true})
+	shown := b.begin()
 	for range 2 {
 		if err := b.End(t.Context(), "f"); err != nil {
 			t.Fatal(err)
 		}
-		b.wantRefused(token, ErrForged)
+		b.wantRefused(shown, ErrForged)
 		if _, err := b.Begin(t.Context(), "f", "code", someone); !errors.Is(err, store.ErrExists) {
 			t.Errorf("begin again: got error %v", err)
 		}
 		if begun, possible, err := b.Begun(t.Context(), "f"); !begun.IsZero() || possible || err != nil {
 			t.Errorf("begun: got %v and error %v", begun, err)
 		}
+	}
+}
+
+func TestFirstTokenIsGivenAgainToWhoHasTheCode(t *testing.T) {
+	b := newBench(t, Lifetimes{Rotate: true})
+	shown := b.begin()
+	again, begun, err := b.First(t.Context(), "f", "code")
+	if err != nil || again != shown || !begun.At.Equal(b.clock) {
+		t.Errorf("got %s of %+v and error %v, want %s", again, begun, err, shown)
+	}
+	if other, begun, err := b.First(t.Context(), "f", "another code"); err != nil || other != "" || !begun.At.IsZero() {
+		t.Errorf("with another code: got %s of %+v and error %v", other, begun, err)
+	}
+	b.clock = b.clock.Add(time.Second)
+	b.mustRefresh(shown)
+	if used, begun, err := b.First(t.Context(), "f", "code"); err != nil || used != "" || !begun.At.IsZero() {
+		t.Errorf("after its use: got %s of %+v and error %v", used, begun, err)
 	}
 }

@@ -1,8 +1,7 @@
-package token
+package refresh
 
 import (
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"strconv"
@@ -51,15 +50,6 @@ func nextSecret(before string, salt []byte) string {
 	return id.Lower(mac.Sum(nil)[:min(len(salt), secretLen)])
 }
 
-func hashSecret(secret string) []byte {
-	sum := sha256.Sum256([]byte(secret))
-	return sum[:]
-}
-
-func isHashOf(hash []byte, secret string) bool {
-	return len(hash) > 0 && subtle.ConstantTimeCompare(hash, hashSecret(secret)) == 1
-}
-
 // secretText returns a secret as the client gets it.
 func (f *family) secretText(familyID string, generation uint64, secret string) string {
 	number := strconv.FormatUint(generation, 36)
@@ -83,9 +73,9 @@ func (f *family) generationOf(familyID string, p presented) (uint64, bool) {
 	}
 	switch {
 	case p.generation == f.Generation:
-		return p.generation, isHashOf(f.Secret, p.secret)
+		return p.generation, id.IsHashOf(f.Secret, p.secret)
 	case p.generation+1 == f.Generation:
-		return p.generation, isHashOf(f.Previous, p.secret)
+		return p.generation, id.IsHashOf(f.Previous, p.secret)
 	}
 	return p.generation, p.generation < f.Generation
 }
@@ -101,13 +91,7 @@ func (f *family) successor(familyID string, p presented) string {
 // rotate makes the secret that follows the presented one the current one.
 func (f *family) rotate(p presented) {
 	f.Generation++
-	f.Salt = randomBytes(secretLen)
+	f.Salt = id.Random(secretLen)
 	f.Previous = f.Secret
-	f.Secret = hashSecret(nextSecret(p.secret, f.Salt))
-}
-
-func randomBytes(n int) []byte {
-	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails
-	return b
+	f.Secret = id.Hash(nextSecret(p.secret, f.Salt))
 }

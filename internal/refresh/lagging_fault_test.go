@@ -1,4 +1,4 @@
-package token
+package refresh
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 
 	"dex/internal/faulttest"
 	"dex/internal/store"
+	"dex/internal/token"
 )
 
 // lagging is a server of a cluster that has not applied the last change of any record yet.
@@ -25,16 +26,16 @@ func (l *lagging) Get(ctx context.Context, kind, key string) (store.Record, erro
 // A replica at a server that was a moment behind refused the refresh token that another replica had just given out, since
 // the record that it read did not know it.
 var _ = faulttest.Add("O12", func(t *testing.T) {
-	b := newBench(t, Policy{Rotate: true})
-	token := b.begin()
+	b := newBench(t, Lifetimes{Rotate: true})
+	shown := b.begin()
 	before, err := b.store.Get(t.Context(), "refresh", "f")
 	if err != nil {
 		t.Fatal(err)
 	}
-	token = b.mustRefresh(token)
+	shown = b.mustRefresh(shown)
 	behind := *b
-	behind.Families = NewFamilies(&lagging{b.store, map[string]store.Record{"f": before}}, b.policy, b.answers, b.now, b.log)
-	read, _ := ReadToken(token)
+	behind.Families = New(&lagging{b.store, map[string]store.Record{"f": before}}, b.lifetimes, b.answers, b.now, b.log)
+	read, _ := Read(shown)
 	p, err := behind.Present(t.Context(), read, someone.ClientID)
 	if err != nil || !p.Current {
 		t.Fatalf("the token of another replica: %+v, %v", p, err)
@@ -42,8 +43,8 @@ var _ = faulttest.Add("O12", func(t *testing.T) {
 	if _, err := behind.Advance(t.Context(), p, p.Identity); err != nil {
 		t.Errorf("advance: %v", err)
 	}
-	inspected, err := behind.Inspect(t.Context(), token)
-	if errors.Is(err, ErrRefused) {
+	inspected, err := behind.Inspect(t.Context(), shown)
+	if errors.Is(err, token.ErrRefused) {
 		t.Errorf("Inspect: %+v, %v", inspected, err)
 	}
 })

@@ -1,4 +1,4 @@
-package token_test
+package refresh_test
 
 import (
 	"testing"

@@ -1,4 +1,4 @@
-package token
+package code
 
 import (
 	"sync"
@@ -13,16 +13,16 @@ const maxRecent = 1024
 // is a round trip less. What is remembered may be stale.
 type recent struct {
 	mu    sync.Mutex
-	byKey map[string]store.Entry[Code]
+	byKey map[string]store.Entry[Issued]
 	order [maxRecent]string // a ring
 	next  int
 }
 
-func (r *recent) put(e store.Entry[Code]) {
+func (r *recent) put(e store.Entry[Issued]) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.byKey == nil {
-		r.byKey = make(map[string]store.Entry[Code])
+		r.byKey = make(map[string]store.Entry[Issued])
 	}
 	delete(r.byKey, r.order[r.next])
 	r.byKey[e.Key] = e
@@ -30,7 +30,7 @@ func (r *recent) put(e store.Entry[Code]) {
 	r.next = (r.next + 1) % maxRecent
 }
 
-func (r *recent) get(key string) (store.Entry[Code], bool) {
+func (r *recent) get(key string) (store.Entry[Issued], bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e, ok := r.byKey[key]

@@ -1,4 +1,4 @@
-package token
+package refresh
 
 import (
 	"bytes"
@@ -37,7 +37,7 @@ var offlineKind = store.Declare(store.Declaration[offline]{
 
 // NewOfflineSessions returns the connectors' data in a storage. The policy is that of the refresh tokens, which the data
 // outlives.
-func NewOfflineSessions(s store.Store, p Policy, now func() time.Time) *OfflineSessions {
+func NewOfflineSessions(s store.Store, p Lifetimes, now func() time.Time) *OfflineSessions {
 	return &OfflineSessions{table: store.In(s, offlineKind), needed: cmp.Or(p.ValidIfNotUsedFor, p.AbsoluteLifetime), now: now}
 }
 

@@ -1,4 +1,4 @@
-package token
+package refresh
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"dex/internal/answer"
 	"dex/internal/connector"
 	"dex/internal/store"
+	"dex/internal/token"
 )
 
 // An effect is what presenting a token comes to.
@@ -39,8 +40,8 @@ type Token struct {
 	secret   presented
 }
 
-// ReadToken takes a refresh token apart; false if it can't be one of ours.
-func ReadToken(text string) (Token, bool) {
+// Read takes a refresh token apart; false if it can't be one of ours.
+func Read(text string) (Token, bool) {
 	familyID, secret := decodeRefreshToken(text)
 	if familyID == "" || len(familyID) > store.MaxKey {
 		return Token{}, false
@@ -50,9 +51,9 @@ func ReadToken(text string) (Token, bool) {
 
 // A Presented token is one that a client may use.
 type Presented struct {
-	Authorization        // of the login, without the data that only the connector understands
-	FamilyID      string // of the token
-	Generation    uint64 // likewise
+	token.Authorization        // of the login, without the data that only the connector understands
+	FamilyID            string // of the token
+	Generation          uint64 // likewise
 	// Current is set where the next token takes the place of this one, so that the source must be asked before. Otherwise
 	// the answer is one that was given before.
 	Current bool
@@ -126,10 +127,10 @@ func (s *Families) read(
 // inWindow reports whether a request arrived within the reuse interval. A rotation that seems to lie far ahead was made by a
 // clock that was wrong, and has no window.
 func (s *Families) inWindow(f *family, arrived time.Time) bool {
-	if f.Rotated.IsZero() || s.policy.ReuseInterval <= 0 || arrived.Before(f.Rotated.Add(-store.ClockSkew)) {
+	if f.Rotated.IsZero() || s.lifetimes.ReuseInterval <= 0 || arrived.Before(f.Rotated.Add(-store.ClockSkew)) {
 		return false
 	}
-	end := f.Rotated.Add(s.policy.ReuseInterval)
+	end := f.Rotated.Add(s.lifetimes.ReuseInterval)
 	if f.Stamp.Process != s.answers.Self() {
 		end = end.Add(store.UsualSkew)
 	}
@@ -142,7 +143,7 @@ func (s *Families) settle(ctx context.Context, f *family, e effect, arrived time
 	if e != useLate {
 		return e, nil
 	}
-	u := answer.Use{Stamp: f.Stamp, At: f.Rotated, GoodFor: s.policy.ReuseInterval}
+	u := answer.Use{Stamp: f.Stamp, At: f.Rotated, GoodFor: s.lifetimes.ReuseInterval}
 	o, err := s.answers.Of(ctx, u, arrived)
 	switch {
 	case err != nil:
@@ -211,7 +212,7 @@ func (s *Families) swap(
 // renew makes the token that follows the presented one current.
 func (s *Families) renew(f *family, p presented, fresh connector.Identity) {
 	f.LastUsed = s.now()
-	if s.policy.Rotate {
+	if s.lifetimes.Rotate {
 		f.rotate(p)
 		f.Rotated = f.LastUsed
 	}

@@ -1,0 +1,25 @@
+package refresh
+
+import (
+	"dex/internal/id"
+	"dex/internal/token"
+)
+
+// subjectKey names a user of a connector in the storage, however long the user's id and the connector's are.
+func subjectKey(userID, connectorID string) string {
+	return id.Lower(id.Hash(token.Subject(userID, connectorID)))
+}
+
+// encodeRefreshToken returns the refresh token as clients see it: {1: family id, 2: secret}.
+func encodeRefreshToken(familyID, secret string) string {
+	return id.Pair(familyID, secret)
+}
+
+// decodeRefreshToken takes a refresh token apart. Very old releases of upstream gave out the id alone.
+func decodeRefreshToken(s string) (familyID, secret string) {
+	familyID, secret, err := id.ReadPair(s)
+	if err != nil {
+		return s, ""
+	}
+	return familyID, secret
+}
