@@ -48,7 +48,7 @@ func (e *Edition) share() shared {
 		clients: clients,
 		policy:  rules,
 		minter: &token.Minter{
-			Issuer: e.cfg.Issuer, Lifetime: expiry.IDTokens, Signer: core.signer, Policy: rules, Now: time.Now,
+			Issuer: e.cfg.Issuer, Lifetime: expiry.IDTokens, Signer: core.signer, Now: time.Now,
 			Profile: e.compatible().TokenProfile == config.Strict,
 		},
 		verifier: &token.Verifier{

@@ -69,7 +69,11 @@ func (req *Request) mint(ctx context.Context, c *client.Client, a token.Authoriz
 	if !wanted.Access && !wanted.ID {
 		return nil
 	}
-	t, err := req.purpose.cfg.Minter.Mint(ctx, c, &a, wanted)
+	var t token.Tokens
+	audience, err := req.purpose.cfg.Policy.Audience(ctx, c, a.Scopes)
+	if err == nil {
+		t, err = req.purpose.cfg.Minter.Mint(ctx, &a, audience, wanted)
+	}
 	if err != nil {
 		return oauth.Errorf(oauth.ServerError, "The tokens can't be made. Try again in a moment.").Because(err)
 	}

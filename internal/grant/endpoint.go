@@ -164,7 +164,11 @@ func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 	if err := e.checkConnector(c, found, f.Get("grant_type")); err != nil {
 		return nil, err
 	}
-	t, err := e.minter.Mint(ctx, c, &found.Authorization, found.wanted)
+	audience, err := e.policy.Audience(ctx, c, found.Scopes)
+	if err != nil {
+		return nil, err
+	}
+	t, err := e.minter.Mint(ctx, &found.Authorization, audience, found.wanted)
 	if err != nil {
 		return nil, err
 	}

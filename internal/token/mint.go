@@ -8,11 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"dex/internal/client"
 	"dex/internal/connector"
 	"dex/internal/id"
 	"dex/internal/oauth"
-	"dex/internal/policy"
 	"dex/internal/signing"
 )
 
@@ -46,7 +44,6 @@ type Minter struct {
 	Issuer   string
 	Lifetime time.Duration
 	Signer   Signer
-	Policy   *policy.Policy
 	Now      func() time.Time
 	// Profile makes access tokens as RFC 9068 has them: with a type of their own, and nothing that belongs to ID tokens.
 	Profile bool
@@ -107,18 +104,14 @@ func (a audience) MarshalJSON() ([]byte, error) {
 	return json.Marshal([]string(a))
 }
 
-// Mint makes the tokens of an authorization for a client. The error is an *oauth.Error.
-func (m *Minter) Mint(ctx context.Context, c *client.Client, a *Authorization, w Wanted) (Tokens, error) {
-	aud, err := m.Policy.Audience(ctx, c, a.Scopes)
-	if err != nil {
-		return Tokens{}, err
-	}
+// Mint makes the tokens of an authorization for an audience, as the policy has decided. The error is an *oauth.Error.
+func (m *Minter) Mint(ctx context.Context, a *Authorization, aud []string, w Wanted) (t Tokens, err error) {
 	key := m.Signer.Key()
 	now := m.Now()
-	t := Tokens{ExpiresIn: int64(m.Lifetime / time.Second)}
+	t.ExpiresIn = int64(m.Lifetime / time.Second)
 	if w.Access {
-		access := m.claims(c, a, aud, now)
-		access.ClientID, access.Scope = c.ID, strings.Join(a.Scopes, " ")
+		access := m.claims(a, aud, now)
+		access.ClientID, access.Scope = a.ClientID, strings.Join(a.Scopes, " ")
 		// Means nothing in an access token, but verifiers that take it for an ID token have always seen one.
 		access.AccessTokenHash = key.HalfHash(id.New())
 		typ := ""
@@ -130,7 +123,7 @@ func (m *Minter) Mint(ctx context.Context, c *client.Client, a *Authorization, w
 		}
 	}
 	if w.ID {
-		identity := m.claims(c, a, aud, now)
+		identity := m.claims(a, aud, now)
 		if t.Access != "" {
 			identity.AccessTokenHash = key.HalfHash(t.Access)
 		}
@@ -157,7 +150,7 @@ func sign(ctx context.Context, key *signing.Key, typ string, p payload) (string,
 }
 
 // claims returns what ID and access token have in common.
-func (m *Minter) claims(c *client.Client, a *Authorization, aud []string, now time.Time) payload {
+func (m *Minter) claims(a *Authorization, aud []string, now time.Time) payload {
 	who := a.Identity
 	p := payload{
 		Issuer:   m.Issuer,
@@ -173,7 +166,7 @@ func (m *Minter) claims(c *client.Client, a *Authorization, aud []string, now ti
 		p.AuthTime = a.AuthTime.Unix()
 	}
 	if len(aud) > 1 {
-		p.AuthorizedParty = c.ID
+		p.AuthorizedParty = a.ClientID
 	}
 	for _, scope := range a.Scopes {
 		switch scope {
