@@ -11,17 +11,17 @@ import (
 	"dex/internal/oauth"
 )
 
-// credentials are what a request presents; the forms are alternatives of the same thing.
+// credentials are what a request presents, form-decoded and raw.
 type credentials struct {
 	id, secret       string
 	rawID, rawSecret string // as written, before form decoding; only from a Basic header
 	basic            bool
 }
 
-// Authenticate finds out which client sends a request whose form has been parsed, by HTTP Basic or by client_id and
-// client_secret in the body (RFC 6749, section 2.3.1). Its error is an *oauth.Error: invalid_client, invalid_request when
-// both ways are used at once and differ, temporarily_unavailable with status 429 when there were too many wrong secrets, or
-// server_error when the storage failed.
+// Authenticate returns the client that sends a request, whose form has been parsed: by HTTP Basic, or by client_id and
+// client_secret in the body (RFC 6749, section 2.3.1). Its error is an *oauth.Error: invalid_client, invalid_request if
+// both ways are used and differ, temporarily_unavailable with status 429 after too many wrong secrets, or server_error if
+// the storage failed.
 func (r *Registry) Authenticate(req *http.Request, log *slog.Logger) (*Client, error) {
 	cred, err := readCredentials(req)
 	if err != nil {
@@ -54,13 +54,12 @@ func (r *Registry) Authenticate(req *http.Request, log *slog.Logger) (*Client, e
 	return nil, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.")
 }
 
-// tryLimited says which of the client's secrets was presented, unless there were too many wrong ones. Its error is that of a
-// limit or of the storage.
+// tryLimited says which of the client's secrets was presented, unless there were too many wrong ones. Its error comes from
+// the limit or the storage.
 //
-// Whoever shares an address with a client, as everybody does behind a proxy that is not believed, can use up its tries. If
-// the right secret passed nevertheless, who guesses would learn from that which it is; if it did not, they could lock the
-// client out. So it passes if it can't be guessed anyway, and has to wait if it is a short one. Where there is no secret,
-// or none comes, nobody guesses.
+// Anyone who shares an address with a client, as everyone does behind an untrusted proxy, can use up its attempts. If the
+// right secret still passed then, guessers would learn which it is; if it didn't, they could lock the client out. So a
+// secret that can't be guessed passes, and a short one has to wait. Without a secret on either side nobody is guessing.
 func (r *Registry) tryLimited(ctx context.Context, c *Client, cred credentials) (matched, error) {
 	if c.Secret == "" || cred.secret == "" {
 		return r.whichSecret(ctx, c, cred)
@@ -107,7 +106,7 @@ func readCredentials(req *http.Request) (credentials, error) {
 		return credentials{id: formID, secret: formSecret}, nil
 	}
 	cred := credentials{id: formDecode(user), secret: formDecode(password), rawID: user, rawSecret: password, basic: true}
-	// Some libraries send the same twice, in the body as well, which is one way for RFC 6749 (2.3).
+	// Some libraries send the same credentials in the body as well, which RFC 6749 (2.3) counts as one way.
 	sameID := formID == "" || formID == cred.id || formID == cred.rawID
 	sameSecret := formSecret == "" || formSecret == cred.secret || formSecret == cred.rawSecret
 	if !sameID || !sameSecret {
@@ -117,8 +116,8 @@ func readCredentials(req *http.Request) (credentials, error) {
 	return cred, nil
 }
 
-// formDecode undoes the form encoding that RFC 6749 (2.3.1) prescribes below Basic. Many clients leave it out, so what
-// does not decode is taken as it is.
+// formDecode undoes the form encoding that RFC 6749 (2.3.1) requires inside Basic. Many clients don't encode, so a value
+// that doesn't decode is taken as it is.
 func formDecode(s string) string {
 	decoded, err := url.QueryUnescape(s)
 	if err != nil {

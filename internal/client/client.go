@@ -1,4 +1,4 @@
-// Package client is the registered applications: who they are, how they prove it, and where answers to them may go.
+// Package client is the registered applications: which there are, how they authenticate, and where answers to them may go.
 package client
 
 import (
@@ -8,21 +8,21 @@ import (
 	"dex/internal/store"
 )
 
-// A Client is a registered application, as the configuration file has it (the tags key) and as it is stored (json) under its
-// id. The members are those of upstream's custom resource OAuth2Client, so that on Kubernetes people and operators go on with
-// the objects that they have; previousSecret and grantTypes are ours.
+// A Client is a registered application. The tags key name the keys of the configuration file, and the tags json the members
+// of the stored document, whose key is the id. They are those of upstream's custom resource OAuth2Client, so that people on
+// Kubernetes keep the objects they have; previousSecret and grantTypes are ours.
 type Client struct {
 	ID string `key:"id" json:"id,omitempty"`
 	// Secret is empty for a public client without one. A public client that has a secret must present it. In the storage it
-	// is a hash made by HashSecret, or in clear as upstream and people write it.
+	// is a hash made by HashSecret, or plain text as upstream and people write it.
 	Secret string `key:"secret" json:"secret,omitempty"`
-	// PreviousSecret is accepted beside the secret, while applications change from one to the other; usually empty.
+	// PreviousSecret is accepted too, while applications change to the new secret; usually empty.
 	PreviousSecret string `key:"previousSecret" json:"previousSecret,omitempty"`
 
 	Name         string   `key:"name" json:"name,omitempty"` // shown to users
 	RedirectURIs []string `key:"redirectURIs" json:"redirectURIs,omitempty"`
-	Public       bool     `key:"public" json:"public"`                       // can't keep a secret: installed on people's devices or running in their browsers
-	TrustedPeers []string `key:"trustedPeers" json:"trustedPeers,omitempty"` // the clients that may ask for tokens that this client accepts too
+	Public       bool     `key:"public" json:"public"`                       // can't keep a secret, as it runs on people's devices or in their browsers
+	TrustedPeers []string `key:"trustedPeers" json:"trustedPeers,omitempty"` // the clients that may ask for tokens with this client in their audience
 	LogoURL      string   `key:"logoURL" json:"logoURL,omitempty"`
 
 	AllowedConnectors []string `key:"allowedConnectors" json:"allowedConnectors,omitempty"` // empty means all
@@ -30,17 +30,17 @@ type Client struct {
 
 	PostLogoutRedirectURIs []string `key:"postLogoutRedirectURIs" json:"postLogoutRedirectURIs,omitempty" later:"logout"`
 	BackchannelLogoutURI   string   `key:"backchannelLogoutURI" json:"backchannelLogoutURI,omitempty" later:"logout"`
-	// RefreshTokenLifetime is standalone, as is an empty one, or session.
+	// RefreshTokenLifetime is standalone or session; empty means standalone.
 	RefreshTokenLifetime string `key:"refreshTokenLifetime" json:"refreshTokenLifetime,omitempty" later:"browser sessions"`
-	// MFAChain is the second factors of its users; nil means the server's default, empty none.
+	// MFAChain is the second factors that users need; nil means the server's default, empty none.
 	MFAChain []string `key:"mfaChain" json:"mfaChain,omitempty" later:"multi-factor authentication"`
-	// SSOSharedWith is the clients that share its users' sessions; nil means the server's default, empty nobody.
+	// SSOSharedWith is the clients that its sessions are shared with; nil means the server's default, empty none.
 	SSOSharedWith []string `key:"ssoSharedWith" json:"ssoSharedWith" later:"browser sessions"`
 
 	ClientCredentialsClaims *OwnClaims `key:"clientCredentialsClaims" json:"clientCredentialsClaims,omitempty"`
 }
 
-// OwnClaims are the claims of tokens that a client gets for itself.
+// OwnClaims are the claims of tokens that a client gets for itself, without a user.
 type OwnClaims struct {
 	Groups []string `key:"groups" json:"groups"`
 }

@@ -9,7 +9,7 @@ import (
 	"dex/internal/oauth"
 )
 
-// A written client is one as the configuration file has it, where the environment may have its id and its secrets.
+// written is a client as the configuration file has it: its id and secrets may come from environment variables.
 type written struct {
 	Client
 
@@ -18,8 +18,8 @@ type written struct {
 	PreviousSecretEnv string `key:"previousSecretEnv"`
 }
 
-// Read returns the clients of a configuration file and what is wrong with them. Of those with the same id the last one counts. Connectors
-// reports whether the file has the connector of an id.
+// Read returns the clients of a configuration file and what is wrong with them. Of clients with the same id the last one
+// counts. connectors reports whether the file has a connector with an id.
 func Read(cfg *config.Config, connectors func(id string) bool) ([]*Client, config.Problems) {
 	var list []written
 	on := cfg.StaticClients.Check(&list)
@@ -47,7 +47,7 @@ func Read(cfg *config.Config, connectors func(id string) bool) ([]*Client, confi
 	return config.LastOfEach(clients, func(c *Client) string { return c.ID }), on.Problems()
 }
 
-// resolve looks up what the environment has.
+// resolve looks up the environment variables.
 func (w *written) resolve(on *config.Checker, key string) {
 	for _, m := range []struct {
 		name     string
@@ -63,7 +63,7 @@ func (w *written) resolve(on *config.Checker, key string) {
 		case m.variable != "":
 			var ok bool
 			if *m.value, ok = on.FromVariable(env, m.variable); !ok {
-				on.Break(member) // was reported, and is not absent
+				on.Break(member) // it was given, and has been reported
 			}
 		case on.IsBroken(env):
 			on.Break(member)
@@ -71,14 +71,14 @@ func (w *written) resolve(on *config.Checker, key string) {
 	}
 }
 
-// Validate returns what is wrong with a client, wherever it comes from, as a [*config.InvalidError].
+// Validate returns what is wrong with a client in its stored form, as a [*config.InvalidError], or nil.
 func (c *Client) Validate() error {
 	on := config.Section{}.Checker()
 	(&written{Client: *c}).check(on, "", false)
 	return on.Problems().Err()
 }
 
-// check reports mistakes in the client itself. In a file the environment may have what is missing.
+// check reports mistakes in the client itself. In a file, messages mention that variables may give values.
 func (w *written) check(on *config.Checker, key string, inFile bool) {
 	orEnv := func(name string) string {
 		if !inFile {
@@ -110,7 +110,7 @@ func envSuffix(variable string) string {
 	return ""
 }
 
-// checkReferences reports what the client names and the file doesn't have.
+// checkReferences warns of clients and connectors that the file doesn't have.
 func (w *written) checkReferences(on *config.Checker, key string, clients map[string]int, connectors func(string) bool) {
 	known := func(key, id string) {
 		if _, ok := clients[id]; !ok {
@@ -132,7 +132,7 @@ func (w *written) checkReferences(on *config.Checker, key string, clients map[st
 	}
 }
 
-// checkRedirectURIs warns of a client that no browser can come back to. Public ones may always use a loopback address.
+// checkRedirectURIs also warns of a client that no browser can return to. Public ones may always use a loopback address.
 func (w *written) checkRedirectURIs(on *config.Checker, key string) {
 	serves := len(w.TrustedPeers) > 0 || w.ClientCredentialsClaims != nil // an API or a program
 	browser := w.AllowsGrant(oauth.GrantAuthorizationCode) || w.AllowsGrant(oauth.GrantImplicit)
@@ -145,8 +145,8 @@ func (w *written) checkRedirectURIs(on *config.Checker, key string) {
 	}
 }
 
-// checkRedirectURI reports a redirect URI that is none, and warns of one that no request can match: it never was a mistake,
-// and does no harm.
+// checkRedirectURI reports a redirect URI that nothing may be sent to. It only warns of one that no request can match, which
+// does no harm and was always accepted.
 func checkRedirectURI(on *config.Checker, key, uri string) {
 	const device = "/device/callback"
 	if uri == oauth.RedirectOutOfBand || strings.HasPrefix(uri, "/") && strings.HasSuffix(uri, device) {

@@ -17,8 +17,8 @@ type RedirectRules struct {
 	NoOutOfBand    bool // codes are never shown to the user
 }
 
-// CheckRedirectURI returns why no answer can be sent to a URI, or nil. Whatever a browser would run instead of going there, it
-// would run as a page of this server's.
+// CheckRedirectURI returns why no answer can be sent to a URI, or nil. A script in a URI would run as one of this server's
+// pages.
 func CheckRedirectURI(uri string) error {
 	if strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 		return errors.New("has spaces or control characters")
@@ -37,9 +37,9 @@ func CheckRedirectURI(uri string) error {
 
 // AllowsRedirect reports whether answers for the client may be sent to a redirect URI.
 //
-// A registered URI matches character by character (RFC 9700, section 4.1.3), but that the port of a loopback address is
-// free: native applications listen on whatever port they get (RFC 8252, section 7.3). A public client without any
-// registration may use every loopback address and the out-of-band form.
+// A registered URI matches character by character (RFC 9700, section 4.1.3). Only the port of a loopback address is
+// free: native applications listen on whatever port they get (RFC 8252, section 7.3). A public client without registered
+// URIs may use any loopback address and the out-of-band form.
 func (c *Client) AllowsRedirect(uri string, rules RedirectRules) bool {
 	if uri == oauth.RedirectOutOfBand && rules.NoOutOfBand || CheckRedirectURI(uri) != nil {
 		return false
@@ -70,8 +70,8 @@ type loopback struct {
 	rest  string
 }
 
-// parseLoopback takes http URIs whose host is localhost or a loopback address. User info and fragments have no business
-// in a redirect URI (RFC 6749, section 3.1.2) and make it refused.
+// parseLoopback accepts http URIs whose host is localhost or a loopback address. It refuses user info and fragments, which
+// don't belong in a redirect URI (RFC 6749, section 3.1.2).
 func parseLoopback(uri string) (loopback, bool) {
 	u, err := url.Parse(uri)
 	if err != nil || u.Scheme != "http" || u.User != nil || u.Opaque != "" || strings.Contains(uri, "#") {

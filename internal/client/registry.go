@@ -12,14 +12,14 @@ import (
 // ErrUnknown says that no client has the id.
 var ErrUnknown = errors.New("unknown client")
 
-// NewCatalog returns the stored clients. A client is created and updated with secrets in clear.
+// NewCatalog returns the stored clients. Create, Adopt and Update take new secrets as plain text and hash them.
 func NewCatalog(s store.Store, log *slog.Logger) *store.Catalog[Client] {
 	return store.NewCatalog(s, store.Rules[Client]{
 		Kind: Kind, Key: func(c *Client) string { return c.ID }, Validate: (*Client).Validate, Conceal: conceal,
 	}, log)
 }
 
-// conceal hashes secrets that are new.
+// conceal hashes new secrets. A secret that becomes the previous one has been hashed already.
 func conceal(before, c *Client) {
 	if c.Secret != before.Secret {
 		c.Secret = HashSecret(c.Secret)
@@ -29,16 +29,15 @@ func conceal(before, c *Client) {
 	}
 }
 
-// A Registry finds clients: those of the configuration, and those of the storage that no configured one hides. It is safe
-// for concurrent use.
+// A Registry finds clients, configured and stored; a configured one hides a stored one with the same id. It is safe for
+// concurrent use.
 type Registry struct {
 	clients *store.Layered[Client]
 	secrets *secrets
 	limits  *limit.Set
 }
 
-// NewRegistry returns a registry of the clients of the configuration and of the storage. The limits are for those who guess
-// secrets.
+// NewRegistry returns a registry of configured and stored clients. The limits bound guesses at ids and secrets.
 func NewRegistry(configured []*Client, s store.Store, limits *limit.Set, log *slog.Logger) *Registry {
 	return &Registry{
 		clients: store.NewLayered(configured, NewCatalog(s, log)),
@@ -52,12 +51,12 @@ func (r *Registry) With(configured []*Client) *Registry {
 	return &Registry{clients: r.clients.With(configured), secrets: r.secrets, limits: r.limits}
 }
 
-// Forget makes the registry read a client again that was changed in the storage.
+// Forget makes the registry read again a client that has changed in the storage.
 func (r *Registry) Forget(c store.Change) { r.clients.Forget(c) }
 
-// Find returns the client of an id that somebody names who may be a stranger. Those who name ids that no client has must wait
-// after some of them, so that nobody keeps the storage busy by that: then it is a *[limit.Exceeded]. Else it is as Get. Whoever
-// shares their address, as everybody does behind a proxy that is not believed, still finds the clients that there are.
+// Find is Get for an id from a stranger. After some ids that no client has, it fails with a *[limit.Exceeded] for a while, so
+// that guesses can't keep the storage busy. Others who share the address, as everyone does behind an untrusted proxy, still
+// find the clients that exist.
 func (r *Registry) Find(ctx context.Context, id string) (*Client, error) {
 	if r.clients.Knows(id) {
 		return r.Get(ctx, id)
@@ -79,8 +78,8 @@ func (r *Registry) Find(ctx context.Context, id string) (*Client, error) {
 	return c, err
 }
 
-// Get returns the client of an id; ErrUnknown if there is none. Every other error means that the storage failed, or that the
-// record is another client's.
+// Get returns the client with an id, or ErrUnknown. Any other error means that the storage failed, or that the record has
+// another client's id.
 func (r *Registry) Get(ctx context.Context, id string) (*Client, error) {
 	e, err := r.clients.Get(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {

@@ -18,10 +18,10 @@ import (
 const (
 	// hashPrefix begins a hashed secret, which is prefix, iterations, salt and hash, with dollar signs between them.
 	hashPrefix = "$pbkdf2-sha256$"
-	// iterations is how often a new secret is hashed, some 20 ms, because people choose secrets too.
+	// iterations is for new secrets, and takes some 20 ms: people choose secrets too.
 	iterations = 100_000
-	// A secret of so many characters was made by a program, and nobody guesses it, however fast they try. There may be
-	// very many of them to hash when upstream's clients are taken over.
+	// A secret of generatedLength characters was made by a program and can't be guessed, however fast the hash. There may
+	// be very many of them to hash when upstream's clients are taken over.
 	generatedLength, generatedIterations = 32, 1000
 	// maxIterations bounds what a stored hash may ask for.
 	maxIterations = 10_000_000
@@ -29,7 +29,7 @@ const (
 	maxRemembered = 10_000
 )
 
-// HashSecret returns what is stored of a client's secret; of none, nothing.
+// HashSecret returns the stored form of a client's secret; empty for an empty one.
 func HashSecret(secret string) string {
 	if secret == "" {
 		return ""
@@ -53,7 +53,7 @@ func (c *Client) unguessable() bool {
 	return isGenerated(c.Secret) && (c.PreviousSecret == "" || isGenerated(c.PreviousSecret))
 }
 
-// isGenerated reports whether a secret is so long that a program has made it. Of a hashed one the iterations tell.
+// isGenerated reports whether a secret is so long that a program must have made it. For a hash the iterations tell.
 func isGenerated(stored string) bool {
 	rest, hashed := strings.CutPrefix(stored, hashPrefix)
 	if !hashed {
@@ -66,12 +66,12 @@ func isGenerated(stored string) bool {
 func pbkdf2SHA256(secret string, salt []byte, n int) []byte {
 	sum, err := pbkdf2.Key(sha256.New, secret, salt, n, sha256.Size)
 	if err != nil {
-		panic(err) // only for a length that no hash has
+		panic(err) // only for a key length that SHA-256 doesn't have
 	}
 	return sum
 }
 
-// matchesHash hashes a presented secret as a stored one was.
+// matchesHash reports whether a presented secret has the stored hash.
 func matchesHash(stored, presented string) (bool, error) {
 	parts := strings.Split(strings.TrimPrefix(stored, hashPrefix), "$")
 	if len(parts) != 3 {
@@ -79,7 +79,7 @@ func matchesHash(stored, presented string) (bool, error) {
 	}
 	n, err := strconv.Atoi(parts[0])
 	if err != nil || n < 1 || n > maxIterations {
-		return false, fmt.Errorf("stored secret: %q iterations, allowed are 1 to %d", parts[0], maxIterations)
+		return false, fmt.Errorf("stored secret: %q iterations; must be 1 to %d", parts[0], maxIterations)
 	}
 	salt, err := base64.RawStdEncoding.DecodeString(parts[1])
 	if err != nil {
@@ -92,8 +92,8 @@ func matchesHash(stored, presented string) (bool, error) {
 	return subtle.ConstantTimeCompare(hash, pbkdf2SHA256(presented, salt, n)) == 1, nil
 }
 
-// secrets checks clients' secrets. A hash takes long, so each that was right is remembered, as a MAC by a key that ends
-// with the process. A client that was seen before doesn't wait behind those who guess.
+// secrets checks clients' secrets. Hashing is slow, so a secret that was right is remembered, as a MAC by a key that only
+// this process has. A client seen before doesn't queue behind guessers.
 type secrets struct {
 	key     []byte
 	hashing chan struct{} // bounds how many hashes are computed at once
@@ -112,12 +112,11 @@ func newSecrets() *secrets {
 	return s
 }
 
-// match says which of the client's secrets was presented, in constant time, the lengths included. Ids of clients are no
-// secret, so it may take longer where there is a hash. What is hashed in the storage was made by HashSecret; the
-// configuration has secrets in clear.
+// match says which of the client's secrets was presented. It compares in constant time, whatever the lengths. A hash takes
+// longer than plain text, which tells nothing secret: client ids are public.
 func (s *secrets) match(ctx context.Context, c *Client, presented string) (matched, error) {
 	if c.Secret == "" {
-		// The configuration allows this for public clients only; in the storage somebody may have forgotten the secret.
+		// The configuration allows this only for public clients; a stored client may lack its secret by mistake.
 		if c.Public && presented == "" {
 			return matchedCurrent, nil
 		}
@@ -151,7 +150,7 @@ const (
 	matchedPrevious
 )
 
-// equal compares a presented secret with a stored one, hashed or in clear.
+// equal compares a presented secret with a stored one, hashed or plain.
 func (s *secrets) equal(ctx context.Context, stored, presented string) (bool, error) {
 	if !IsHashed(stored) {
 		want, got := sha256.Sum256([]byte(stored)), sha256.Sum256([]byte(presented))
@@ -179,7 +178,7 @@ func (s *secrets) equal(ctx context.Context, stored, presented string) (bool, er
 
 func (s *secrets) mac(stored, presented string) (sum [sha256.Size]byte) {
 	mac := hmac.New(sha256.New, s.key)
-	mac.Write([]byte(stored)) // has always as many dollar signs, so its end is known
+	mac.Write([]byte(stored)) // always has the same number of dollar signs, so its end is unambiguous
 	mac.Write([]byte{'$'})
 	mac.Write([]byte(presented))
 	mac.Sum(sum[:0])

@@ -11,10 +11,10 @@ import (
 	"dex/internal/oauth"
 )
 
-// An Operation is what a source is needed for; its text is the value in logs and metrics.
+// An Operation is what a source is asked to do; its text is the value in logs and metrics.
 type Operation string
 
-// What sources are needed for.
+// What sources are asked to do.
 const (
 	Login         Operation = "login"          // a browser goes to another provider and comes back
 	PasswordForm  Operation = "password"       // our form, with a password or a ticket
@@ -33,8 +33,8 @@ var refusals = map[Operation]string{
 	Exchange:      oauth.InvalidRequest,
 }
 
-// A Failure is an attempt at a source that gave no identity. What the application is told of it depends on nothing else, so
-// that the same cause looks the same wherever it is met.
+// A Failure is an attempt at a source that gave no identity. It alone decides what the application is told, so that the same
+// cause looks the same everywhere.
 type Failure struct {
 	ConnectorID string
 	Operation   Operation
@@ -48,7 +48,7 @@ func (f *Failure) Error() string { return f.cause.Error() }
 // Unwrap returns the cause.
 func (f *Failure) Unwrap() error { return f.cause }
 
-// LogAttrs returns what belongs into the log line beside the cause.
+// LogAttrs returns what belongs in the log line beside the cause.
 func (f *Failure) LogAttrs() []any {
 	return []any{
 		"connector_id", f.ConnectorID, "operation", string(f.Operation), "outcome", string(f.Outcome),
@@ -56,7 +56,7 @@ func (f *Failure) LogAttrs() []any {
 	}
 }
 
-// Reason returns why a user is refused, in a sentence for them; empty where it is not the user who is refused.
+// Reason returns a sentence that tells the user why they are refused; empty if it isn't the user who is refused.
 func (f *Failure) Reason() string {
 	if denied, ok := errors.AsType[*connector.Denied](f.cause); ok {
 		return denied.Reason
@@ -84,7 +84,7 @@ func (f *Failure) code() string {
 		}
 		return refusals[f.Operation]
 	case connector.TokenRefused:
-		// At a login it is the source itself that has brought the token.
+		// At a login the source itself brought the token.
 		if f.Operation == Refresh || f.Operation == Exchange {
 			return refusals[f.Operation]
 		}
@@ -133,10 +133,10 @@ func (f *Failure) tokenRefused() string {
 	return "What the identity source has sent is refused; the user has to log in again."
 }
 
-// Ended counts how an attempt at a source has ended that returned an error, or nil. It returns a *Failure, or nil.
+// Ended counts how an attempt at a source ended, given its error or nil. It returns a *Failure, or nil.
 func (r *Registry) Ended(ctx context.Context, connectorID string, op Operation, err error) error {
 	outcome := connector.OutcomeOf(err)
-	if !errors.Is(context.Cause(ctx), context.Canceled) { // whoever asked has gone, which says nothing of the source
+	if !errors.Is(context.Cause(ctx), context.Canceled) { // the caller has gone, which says nothing about the source
 		r.Count(connectorID, op, outcome)
 	}
 	if err == nil {

@@ -12,20 +12,20 @@ import (
 	"dex/internal/store"
 )
 
-// A Definition is a connector as the configuration file has it (the tags key) and as it is stored (json) under its id. The
-// members are those of upstream's custom resource Connector.
+// A Definition is a connector. The tags key name the keys of the configuration file, and the tags json the members of the
+// stored document, whose key is the id. They are those of upstream's custom resource Connector.
 type Definition struct {
 	ID   string `key:"id" json:"id,omitempty"`
 	Type string `key:"type" json:"type,omitempty"` // one of Types
 	Name string `key:"name" json:"name,omitempty"`
-	// Settings is JSON. Of a stored connector variables in it are not expanded, of a configured one they have been.
+	// Settings is JSON. Variables have been expanded if the connector is configured, and are never expanded if it is stored.
 	Settings   []byte   `json:"config,omitempty"`
-	GrantTypes []string `key:"grantTypes" json:"grantTypes,omitempty"` // the flows that it may serve; empty means all
+	GrantTypes []string `key:"grantTypes" json:"grantTypes,omitempty"` // the grants that it may serve; empty means all
 
-	Config connector.Config `json:"-"` // Settings, decoded; nil for a type that is not available: the connector is known, but of no use
+	Config connector.Config `json:"-"` // Settings, decoded; nil if the connector can't be used
 	Broken error            `json:"-"` // what is wrong with the settings; nil if they can be used
 
-	section config.Section // where the settings stand in the file
+	section config.Section // where the settings are in the file
 }
 
 // Kind is the kind of the stored connectors.
@@ -45,7 +45,7 @@ func (d *Definition) Serves(grant string) bool {
 	return len(d.GrantTypes) == 0 || slices.Contains(d.GrantTypes, grant)
 }
 
-// BeginsLogins reports whether users may be sent to the connector. One that is broken, or not there yet, says so to those who are.
+// BeginsLogins reports whether users may be sent to the connector. A broken or unavailable one tells them so.
 func (d *Definition) BeginsLogins() bool {
 	c, ok := d.Config.(connector.ExchangeOnly)
 	return !ok || !c.ExchangesOnly()
@@ -56,7 +56,7 @@ func (d *Definition) Problem(key, format string, args ...any) config.Problem {
 	return d.section.Problem(key, format, args...)
 }
 
-// Validate returns what is wrong with a connector in its stored form, wherever it comes from.
+// Validate returns what is wrong with a connector in its stored form, or nil.
 func (d *Definition) Validate() error {
 	on := config.Section{}.Checker()
 	d.check(on, "")
@@ -88,7 +88,7 @@ func (d *Definition) decode() (connector.Config, config.Problems, error) {
 	return settings, found, found.Err()
 }
 
-// open decodes the settings of a connector of the storage, and tells of what is odd about it.
+// open decodes the settings of a stored connector, and logs what is wrong but doesn't keep it from being used.
 func (d *Definition) open(ctx context.Context, log *slog.Logger) error {
 	settings, found, err := d.decode()
 	if err != nil {
@@ -113,7 +113,7 @@ type Opened struct {
 	Instance any
 }
 
-// Refreshes reports whether a login through the connector may be prolonged by refresh tokens.
+// Refreshes reports whether refresh tokens may extend a login through the connector.
 func (o *Opened) Refreshes() bool {
 	_, ok := o.Instance.(connector.Refresher)
 	return ok && o.Serves(oauth.GrantRefreshToken)

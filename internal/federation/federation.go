@@ -1,5 +1,5 @@
-// Package federation is the configured connectors: which there are, and which of them work. A connector is opened in the
-// background, or when it is first needed, and then asked again and again how it is; one that fails stops nobody else.
+// Package federation is the connectors, configured and stored: which there are, and which of them work. A connector is opened
+// in the background or when it is first needed, and then probed regularly; one that fails doesn't affect the others.
 package federation
 
 import (
@@ -24,8 +24,8 @@ var ErrUnknown = errors.New("unknown connector")
 // ErrDown says that a connector is known but can't be used now.
 var ErrDown = errors.New("connector can't be used")
 
-// A Registry finds and opens connectors: those of the configuration, and those of the storage that no configured one
-// hides. It is safe for concurrent use.
+// A Registry finds and opens connectors; a configured one hides a stored one with the same id. It is safe for concurrent
+// use.
 type Registry struct {
 	issuer *url.URL
 	log    *slog.Logger
@@ -33,18 +33,17 @@ type Registry struct {
 	static []*source // the configured ones that can be used
 	seen   *store.Table[seen]
 
-	// changed wakes who watches the stored connectors.
+	// changed wakes the goroutine that watches the stored connectors.
 	changed chan struct{}
-	// attempts counts how the attempts at sources ended.
+	// attempts counts the attempts at sources by how they ended.
 	attempts *prometheus.CounterVec
 
 	mu      sync.Mutex         // never held over I/O
 	sources map[string]*source // the latest of each id
-	retired []retired          // to be closed
+	retired []retired          // to be closed later
 }
 
-// NewRegistry returns a registry of the connectors of the configuration, whose ids differ, and of the storage. Nothing is
-// opened yet.
+// NewRegistry returns a registry of configured and stored connectors. Nothing is opened yet.
 func NewRegistry(definitions []*Definition, s store.Store, issuer *url.URL, log *slog.Logger) *Registry {
 	r := &Registry{
 		issuer:   issuer,
@@ -71,7 +70,7 @@ func NewRegistry(definitions []*Definition, s store.Store, issuer *url.URL, log 
 	return r
 }
 
-// Forget makes the registry read connectors again that were changed in the storage.
+// Forget makes the registry read again connectors that have changed in the storage.
 func (r *Registry) Forget(c store.Change) {
 	r.known.Forget(c)
 	if c.Kind != "" && c.Kind != Kind.Name() {
@@ -79,7 +78,7 @@ func (r *Registry) Forget(c store.Change) {
 	}
 	select {
 	case r.changed <- struct{}{}:
-	default: // who watches will look anyway
+	default: // it has been told already
 	}
 }
 
@@ -109,9 +108,8 @@ func (r *Registry) usable(ctx context.Context) ([]*source, error) {
 	return slices.Concat(stored, r.static), nil
 }
 
-// Knows reports whether there is a connector of the id, by the list of them, which is in memory: whoever makes ids up costs
-// the storage nothing. Of one that another replica has just stored, it may not know yet. An error means that the storage
-// failed.
+// Knows reports whether there is a connector with an id. It looks at the list of them in memory, so that made-up ids cost the
+// storage nothing, and may miss one that another replica has just stored. An error means that the storage failed.
 func (r *Registry) Knows(ctx context.Context, id string) (bool, error) {
 	known, err := r.known.Has(ctx, id)
 	if err != nil {
@@ -120,8 +118,8 @@ func (r *Registry) Knows(ctx context.Context, id string) (bool, error) {
 	return known, nil
 }
 
-// Open returns a connector ready for use; ErrUnknown when there is none of the id, and ErrDown when it does not work now: it
-// is tried again, at the earliest after a pause. Any other error says that the storage failed, or that the context ended.
+// Open returns a connector ready for use; ErrUnknown if there is none with the id, and ErrDown if it doesn't work now, in
+// which case it is tried again after a pause. Any other error means that the storage failed or the context ended.
 func (r *Registry) Open(ctx context.Context, id string) (*Opened, error) {
 	s, err := r.find(ctx, id)
 	if err != nil {
@@ -130,7 +128,7 @@ func (r *Registry) Open(ctx context.Context, id string) (*Opened, error) {
 	return s.open(ctx, r)
 }
 
-// CheckAll opens all connectors at once and asks each how it is. Its error says which fail, or that the storage does.
+// CheckAll opens and probes all connectors at once. Its error says which fail, or that the storage does.
 func (r *Registry) CheckAll(ctx context.Context) error {
 	sources, err := r.usable(ctx)
 	if err != nil {
@@ -145,7 +143,7 @@ func (r *Registry) CheckAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Close closes all connectors. It is called once nobody uses them any more.
+// Close closes all connectors. Nobody may use them any more.
 func (r *Registry) Close() error {
 	r.mu.Lock()
 	all := slices.Collect(maps.Values(r.sources))

@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	// probeEvery and retryEvery are how often a source is asked that works, and one that fails.
+	// probeEvery and retryEvery are how often a source is probed that works, and one that fails.
 	probeEvery = 30 * time.Second
 	retryEvery = 5 * time.Second
-	// probeTimeout is what an answer may take.
+	// probeTimeout bounds one probe.
 	probeTimeout = 10 * time.Second
 )
 
-// A SourceHealth is how a connector fares.
+// A SourceHealth is what the last look at a connector found.
 type SourceHealth struct {
 	ID, Type string
 	Checked  time.Time     // zero before the first time
@@ -31,8 +31,8 @@ type SourceHealth struct {
 	Since    time.Time     // of the first of these failures
 }
 
-// Health returns how each connector fares, in the order of their ids. Stored ones that can't be used are among them. It asks
-// nobody.
+// Health returns what the last look at each connector found, in the order of their ids, unusable stored ones included. It
+// doesn't look again.
 func (r *Registry) Health() []SourceHealth {
 	r.mu.Lock()
 	sources := slices.Collect(maps.Values(r.sources))
@@ -53,7 +53,7 @@ func (r *Registry) Failing(id string) bool {
 	return ok && s.fares().Err != nil
 }
 
-// fares returns how the source fares.
+// fares returns what the last look at the source found.
 func (s *source) fares() SourceHealth {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,7 +63,7 @@ func (s *source) fares() SourceHealth {
 	}
 }
 
-// health is what came of looking at a source last; the members are those of SourceHealth.
+// health is the result of the last look at a source; the members are those of SourceHealth.
 type health struct {
 	checked  time.Time
 	took     time.Duration
@@ -72,7 +72,7 @@ type health struct {
 	since    time.Time
 }
 
-// keep notes what came of a look that began at a time.
+// keep notes the result of a look that began at a time.
 func (h *health) keep(began time.Time, err error) {
 	h.checked, h.took = time.Now(), time.Since(began)
 	if h.err = err; err == nil {
@@ -84,7 +84,7 @@ func (h *health) keep(began time.Time, err error) {
 	}
 }
 
-// report notes what came of a look at a source, and logs it when the source begins to fail, and when it recovers.
+// report notes the result of a look at a source, and logs when the source begins to fail and when it recovers.
 func (r *Registry) report(ctx context.Context, s *source, began time.Time, err error) {
 	s.mu.Lock()
 	before := s.health
@@ -103,7 +103,7 @@ func (r *Registry) report(ctx context.Context, s *source, began time.Time, err e
 	}
 }
 
-// failureMessage is what the log says of a failure. Those at opening are in upstream's words, which alerts look for.
+// failureMessage is the log message for a failure. Failures to open have upstream's words, which alerts look for.
 func failureMessage(err error) string {
 	if errors.Is(err, ErrDown) {
 		return "server: Failed to open connector"
@@ -115,7 +115,7 @@ func (r *Registry) anyWorks() bool {
 	return slices.ContainsFunc(r.Health(), func(h SourceHealth) bool { return h.Err == nil })
 }
 
-// check opens the source if it is not open, and asks it how it is if it can be asked.
+// check opens the source if it isn't open, and probes it if it can be probed.
 func (r *Registry) check(ctx context.Context, s *source) error {
 	opened, err := s.open(ctx, r) // which reports
 	if err != nil {
@@ -126,7 +126,7 @@ func (r *Registry) check(ctx context.Context, s *source) error {
 		err = s.probe(ctx, r, p)
 	}
 	if ctx.Err() != nil {
-		return context.Cause(ctx) // who stops to ask says nothing about the source
+		return context.Cause(ctx) // the caller stopped, which says nothing about the source
 	}
 	r.report(ctx, s, began, err)
 	if err != nil {
@@ -135,8 +135,8 @@ func (r *Registry) check(ctx context.Context, s *source) error {
 	return nil
 }
 
-// probe asks an opened source how it is, and gives up in time, even if the source does not heed its context. Until that
-// question ends there is no other.
+// probe probes an opened source, and gives up in time even if the source ignores its context. Until that probe ends, no other
+// begins.
 func (s *source) probe(ctx context.Context, r *Registry, p connector.Prober) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()

@@ -20,7 +20,7 @@ type kind struct {
 	name string
 	// settings returns empty settings to decode into; nil while the type is not available.
 	settings func() connector.Config
-	// planned is settings that are checked though the type is not available yet; nil for none.
+	// planned returns settings that are only checked, as the type is not available yet; nil for none.
 	planned func() any
 }
 
@@ -46,8 +46,7 @@ var kinds = []kind{
 	{name: "mockPassword", settings: func() connector.Config { return &mock.PasswordConfig{} }},
 }
 
-// Types returns the names of all types. The password database is a connector of the type [LocalID], which enablePasswordDB
-// makes and nobody can write.
+// Types returns the names of all types. The password database has the type [LocalID], which only enablePasswordDB makes.
 func Types() []string {
 	names := make([]string, len(kinds))
 	for i, k := range kinds {
@@ -64,7 +63,7 @@ func kindNamed(name string) kind {
 	return kinds[i]
 }
 
-// NewConfig returns empty settings for a type of connector, to be decoded into; false when the type is not available.
+// NewConfig returns empty settings of a type of connector, to decode into; false if the type is not available.
 func NewConfig(kind string) (connector.Config, bool) {
 	k := kindNamed(kind)
 	if k.settings == nil {
@@ -73,8 +72,7 @@ func NewConfig(kind string) (connector.Config, bool) {
 	return k.settings(), true
 }
 
-// newPlanned returns what the settings of a type that is not available yet are decoded into; false when nothing is known of
-// them.
+// newPlanned returns what to decode the settings of a type into that isn't available yet; false if nothing is known of them.
 func newPlanned(kind string) (any, bool) {
 	k := kindNamed(kind)
 	if k.planned == nil {

@@ -16,7 +16,7 @@ var (
 		"When a connector was last looked at.", metricLabels, nil)
 )
 
-// Metrics returns the metrics of the connectors that there are, those that were looked at, and counts the attempts at them.
+// Metrics returns the metrics of all connectors that were looked at, and the counts of attempts.
 func (r *Registry) Metrics() prometheus.Collector { return metrics{r} }
 
 type metrics struct{ registry *Registry }
@@ -30,7 +30,7 @@ func (m metrics) Describe(to chan<- *prometheus.Desc) {
 func (m metrics) Collect(to chan<- prometheus.Metric) {
 	m.registry.attempts.Collect(to)
 	for _, h := range m.registry.Health() {
-		if h.Checked.IsZero() || !utf8.ValidString(h.ID) { // no label can hold that, and all metrics would be missing
+		if h.Checked.IsZero() || !utf8.ValidString(h.ID) { // such an id can't be a label, and all metrics would fail
 			continue
 		}
 		up := 1.0

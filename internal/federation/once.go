@@ -21,19 +21,19 @@ var seenKind = store.Declare(store.Declaration[seen]{
 	Expires: func(s *seen) time.Time { return s.Expires },
 })
 
-// clocksApart is how much the clocks of replicas may differ: what one of them still takes, another must not have forgotten.
+// clocksApart is how much the clocks of replicas may differ: one must not forget what another still accepts.
 const clocksApart = 5 * time.Minute
 
-// once reports whether a key is seen for the first time. All connectors share the keys: two of them may be of one source, and
-// take the same thing.
+// once reports whether a key is seen for the first time. All connectors share the keys, as two of them may have the same
+// source and accept the same assertion.
 func (r *Registry) once(ctx context.Context, key string, until time.Time) (bool, error) {
-	sum := sha256.Sum256([]byte(key)) // keys are strangers' and of any length
+	sum := sha256.Sum256([]byte(key)) // keys come from strangers and have any length
 	_, err := r.seen.Create(ctx, base64.RawURLEncoding.EncodeToString(sum[:]), seen{Expires: until.Add(clocksApart)})
 	if errors.Is(err, store.ErrExists) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("remember what counts once: %w", err)
+		return false, fmt.Errorf("remember what counts only once: %w", err)
 	}
 	return true, nil
 }

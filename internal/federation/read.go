@@ -10,15 +10,15 @@ import (
 // LocalID is the id and the type of the password database among the connectors.
 const LocalID = "local"
 
-// A written connector is one as the configuration file has it: its settings stand below config, and may hold variables.
+// written is a connector as the configuration file has it: its settings are a section, and may have variables.
 type written struct {
 	Definition
 
 	Settings config.Section `key:"config" expand:"env"`
 }
 
-// Read returns the connectors of a configuration file and what is wrong with them. Of those with the same id the last one
-// counts, and of the password database and a connector with its id the former.
+// Read returns the connectors of a configuration file and what is wrong with them. Of connectors with the same id the last
+// one counts, and the password database takes precedence over a connector with its id.
 func Read(cfg *config.Config) ([]*Definition, config.Problems) {
 	var list []written
 	on, file := cfg.Connectors.Check(&list), cfg.File.Checker()
@@ -68,7 +68,7 @@ func reserved(on *config.Checker, key string, enabled bool) {
 	})
 }
 
-// checkNames warns of connectors, and types of them, that the rest of the file names and that there are not.
+// checkNames warns of connectors and connector types that the rest of the file names and that don't exist.
 func checkNames(file *config.Checker, cfg *config.Config, known func(id string) bool) {
 	if id := cfg.OAuth2.PasswordConnector; id != "" && !known(id) {
 		file.Absent("oauth2.passwordConnector", "connector", id)
@@ -94,7 +94,7 @@ func Known(cfg *config.Config, definitions []*Definition) func(id string) bool {
 	}
 }
 
-// check reports mistakes in what all connectors have.
+// check reports mistakes in what connectors of all types have.
 func (d *Definition) check(on *config.Checker, key string) {
 	on.Required(key+".id", d.ID, "it is part of addresses and of what applications know their users by")
 	switch kind := key + ".type"; {

@@ -8,22 +8,21 @@ import (
 )
 
 const (
-	// lookEvery is how often the stored connectors are listed, should a change of them not be reported.
+	// lookEvery is how often the stored connectors are listed, in case a change wasn't reported.
 	lookEvery = 30 * time.Second
-	// listTimeout bounds that.
+	// listTimeout bounds one listing.
 	listTimeout = 30 * time.Second
-	// retirement is how long a connector stays open after it was replaced or removed: longer than a request that has it
-	// may take.
+	// retirement is how long a connector stays open after it was replaced or removed: longer than any request that uses it.
 	retirement = 2 * time.Minute
 )
 
-// retired is a source that nobody finds any more.
+// retired is a source that was replaced or removed.
 type retired struct {
 	source *source
 	since  time.Time
 }
 
-// Run opens all connectors and asks each again and again how it is, until the context ends. None waits for another.
+// Run opens all connectors and keeps probing each until the context ends. None waits for another.
 func (r *Registry) Run(ctx context.Context) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
@@ -35,7 +34,7 @@ func (r *Registry) Run(ctx context.Context) {
 	})
 }
 
-// watch looks at a source again and again.
+// watch looks at a source regularly.
 func (r *Registry) watch(ctx context.Context, s *source) {
 	for {
 		err := r.check(ctx, s)
@@ -47,7 +46,7 @@ func (r *Registry) watch(ctx context.Context, s *source) {
 	}
 }
 
-// follow has the stored connectors watched, as they come and go.
+// follow keeps the stored connectors watched as they come and go.
 func (r *Registry) follow(ctx context.Context, watch func(context.Context, *source)) {
 	watched := make(map[*source]context.CancelFunc)
 	listed := true

@@ -14,7 +14,7 @@ import (
 	"dex/internal/connector"
 )
 
-// openTimeout bounds one try to open a connector.
+// openTimeout bounds one attempt to open a connector.
 const openTimeout = 30 * time.Second
 
 // Bounds of the pause after a connector failed to open, which doubles with each failure.
@@ -31,16 +31,16 @@ type source struct {
 	definition *Definition
 	revision   string        // of the record; empty for a configured one
 	broken     error         // why it can't be used until it is changed
-	turn       chan struct{} // held by the one who opens
+	turn       chan struct{} // held while the source is being opened
 
-	// asked has the answer to a probe that did not end in time. Only who checks the source uses it.
+	// asked gets the answer to a probe that didn't end in time. Only check uses it.
 	asked chan error
 
 	mu     sync.Mutex // guards the rest, never held over I/O
 	opened *Opened
-	err    error // of the last try
+	err    error // of the last attempt
 	pause  time.Duration
-	retry  time.Time // no try before
+	retry  time.Time // no attempt before
 	closed bool
 	health health
 }
@@ -49,13 +49,13 @@ func newSource(d *Definition) *source {
 	return &source{definition: d, turn: make(chan struct{}, 1)}
 }
 
-// breakDown makes a new source one that can't be used.
+// breakDown marks a new source as one that can't be used.
 func (s *source) breakDown(err error) {
 	s.broken = fmt.Errorf("%w: %w", ErrDown, err)
 	s.health.keep(time.Now(), s.broken)
 }
 
-// state returns what is known without opening; false when it is time for a try.
+// state returns what is known without opening; false if it is time for an attempt.
 func (s *source) state(now time.Time) (*Opened, error, bool) { // the error is a remembered one, not this call's
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +72,7 @@ func (s *source) open(ctx context.Context, r *Registry) (*Opened, error) {
 	if o, err, known := s.state(time.Now()); known {
 		return o, err
 	}
-	select { // one opens, the others wait for what comes of it
+	select { // one opens, the others wait for the result
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
@@ -84,7 +84,7 @@ func (s *source) open(ctx context.Context, r *Registry) (*Opened, error) {
 	return s.try(ctx, r)
 }
 
-// try opens the connector. A visitor who goes away does not end the try, others wait for it.
+// try opens the connector. The attempt goes on if the visitor goes away, since others may wait for it.
 func (s *source) try(ctx context.Context, r *Registry) (*Opened, error) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), openTimeout)
 	defer cancel()
@@ -105,13 +105,12 @@ func (s *source) try(ctx context.Context, r *Registry) (*Opened, error) {
 		return nil, errors.Join(errClosed, opened.close())
 	}
 	if _, ok := instance.(connector.Prober); !ok {
-		r.report(ctx, s, began, nil) // it can't be asked for more
+		r.report(ctx, s, began, nil) // it can't be probed
 	}
 	return opened, nil
 }
 
-// CallbackURL is where a source sends the browser back: to an address of its own, or, without an id, to the one that all
-// share.
+// CallbackURL is where a source sends the browser back: the connector's own address, or the shared one for an empty id.
 func (r *Registry) CallbackURL(connectorID string) string {
 	if connectorID == "" {
 		return r.issuer.JoinPath("callback").String()
@@ -119,7 +118,7 @@ func (r *Registry) CallbackURL(connectorID string) string {
 	return r.issuer.JoinPath("callback", url.PathEscape(connectorID)).String()
 }
 
-// env is what a connector gets from its surroundings.
+// env is what a connector gets from the server.
 func (r *Registry) env(d *Definition) connector.Env {
 	return connector.Env{
 		ID:             d.ID,
@@ -131,7 +130,7 @@ func (r *Registry) env(d *Definition) connector.Env {
 	}
 }
 
-// postpone sets the time of the next try after one that failed.
+// postpone sets the time of the next attempt after one that failed.
 func (s *source) postpone(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,7 +173,7 @@ func (o *Opened) close() error {
 	return nil
 }
 
-// Shielded calls into a connector where nobody else would catch a panic, so that one source can't end the program.
+// Shielded calls into a connector and turns a panic into an error, so that one source can't end the program.
 func Shielded(ctx context.Context, log *slog.Logger, call func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

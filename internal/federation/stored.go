@@ -7,8 +7,7 @@ import (
 	"dex/internal/store"
 )
 
-// stored returns the sources of the storage that no configured one hides. One that can't be used is left out, and told of
-// once.
+// stored returns the usable stored sources that no configured one hides. Each unusable one is left out and logged once.
 func (r *Registry) stored(ctx context.Context) ([]*source, error) {
 	entries, err := r.known.Stored(ctx)
 	if err != nil {
@@ -26,7 +25,7 @@ func (r *Registry) stored(ctx context.Context) ([]*source, error) {
 	return usable, nil
 }
 
-// find returns the source of an id; ErrUnknown when there is none.
+// find returns the source with an id, or ErrUnknown.
 func (r *Registry) find(ctx context.Context, id string) (*source, error) {
 	e, err := r.known.Get(ctx, id)
 	switch {
@@ -39,7 +38,7 @@ func (r *Registry) find(ctx context.Context, id string) (*source, error) {
 	return s, s.broken
 }
 
-// sourceOf returns the source of a connector: a new one each time that a stored one has changed.
+// sourceOf returns the source of a connector, a new one whenever a stored connector has changed.
 func (r *Registry) sourceOf(ctx context.Context, e store.Entry[Definition]) *source {
 	r.mu.Lock()
 	before, ok := r.sources[e.Key]
@@ -48,7 +47,7 @@ func (r *Registry) sourceOf(ctx context.Context, e store.Entry[Definition]) *sou
 		return before
 	}
 	d := e.Value
-	d.ID = e.Key // whatever it says itself
+	d.ID = e.Key // even if its own is another one
 	s := newSource(&d)
 	s.revision = e.Revision
 	if err := r.known.Catalog().Misplaced(e); err != nil {
@@ -67,7 +66,7 @@ func (r *Registry) sourceOf(ctx context.Context, e store.Entry[Definition]) *sou
 	return s
 }
 
-// prune forgets the sources of connectors that are no longer there.
+// prune retires the sources of stored connectors that are gone.
 func (r *Registry) prune(there map[string]bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

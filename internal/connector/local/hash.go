@@ -12,20 +12,19 @@ import (
 	"dex/internal/config"
 )
 
-// The cost of a hash is bounded below, because cheap hashes can be guessed, and above, because each login would take
-// seconds of a processor, and a hash that has begun can't be stopped.
+// Bounds of bcrypt. A cheaper hash is guessed too fast, and a dearer one takes a core for longer than anybody waits for a
+// login; once begun it can't be stopped.
 const (
-	MinCost = 10 // also the usual one
-	MaxCost = 16
-	// MaxPassword is how much of a password bcrypt looks at, in bytes.
-	MaxPassword = 72
+	MinCost     = 10 // also the usual one
+	MaxCost     = 16
+	MaxPassword = 72 // bytes; bcrypt ignores the rest
 )
 
-// A Hash is a bcrypt hash. Files may have it as it is or in base64.
+// A Hash is a bcrypt hash. The configuration file has it as it is or in base64.
 type Hash []byte
 
-// noPassword is a hash that no password has. It stands for one that can't be used, so that its user can't sign in, and
-// nobody else takes the user's place.
+// noPassword is a hash that no password has. It replaces one that can't be used: the user can't sign in, and still hides a
+// stored user with the same address.
 var noPassword = Hash(decoy(MinCost))
 
 // CheckCost returns what is wrong with a cost for hashes, or nil.
@@ -36,7 +35,7 @@ func CheckCost(cost int) error {
 	return nil
 }
 
-// UnmarshalConfig implements config.Unmarshaler. What is no hash in either form stays as it is, for check to find.
+// UnmarshalConfig implements config.Unmarshaler. Text that is no hash in either form is kept for check to find.
 func (h *Hash) UnmarshalConfig(s config.Section) config.Problems {
 	var text string
 	found := s.Decode(&text)
@@ -44,8 +43,8 @@ func (h *Hash) UnmarshalConfig(s config.Section) config.Problems {
 	return found
 }
 
-// parseHash returns the hash that a text is or holds in base64. Line ends are removed: the tools that make hashes
-// print one, and a hash with a line end matches no password.
+// parseHash reads a hash, plain or in base64. It trims line ends: tools that make hashes print one, and a hash with a line
+// end matches no password.
 func parseHash(text string) Hash {
 	text = strings.TrimSpace(text)
 	if bcryptSyntax.MatchString(text) {

@@ -12,11 +12,11 @@ import (
 	"dex/internal/connector"
 )
 
-// Config is the settings of the connector: its users. There is nothing to write in its own section of the configuration.
+// Config is the settings of the connector. None of them come from a config section of its own.
 type Config struct {
 	Users *Users `key:"-"`
 	Cost  int    `key:"-"` // the bcrypt cost of a wrong password
-	// Lower has hashes that cost more replaced, too.
+	// Lower says that hashes that cost more are replaced too.
 	Lower bool `key:"-"`
 }
 
@@ -39,7 +39,7 @@ var (
 	_ connector.Refresher = (*Database)(nil)
 )
 
-// New returns the connector over some users. Cost is the bcrypt cost of a wrong password, whoever's it is.
+// New returns the connector. Cost is the bcrypt cost of a wrong password, whether or not the user exists.
 func New(users *Users, cost int) *Database {
 	return &Database{
 		users: users, log: slog.New(slog.DiscardHandler),
@@ -67,8 +67,8 @@ func (d *Database) Login(ctx context.Context, _ connector.Scopes, email, passwor
 	return u.identity(), true, nil
 }
 
-// renew replaces a hash of another cost than the configured one, once its password is known. A failure costs nobody their
-// login.
+// renew replaces a hash whose cost is not the configured one, now that the password is known. If that fails, the login still
+// succeeds.
 func (d *Database) renew(ctx context.Context, u *User, password string) {
 	cost, err := bcrypt.Cost(u.Hash)
 	if err != nil || cost == d.cost {

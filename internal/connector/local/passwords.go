@@ -11,29 +11,29 @@ import (
 	"dex/internal/telemetry"
 )
 
-// passwords checks passwords, at the same cost for everybody.
+// passwords checks passwords, at the same cost for every user.
 type passwords struct {
 	cost  int  // of a wrong password, as bcrypt counts: each step doubles it
-	lower bool // hashes that cost more are replaced, too
-	// hashing bounds how many hashes are computed at once. Each takes a core for some 50 ms and more: a crowd at the
-	// login page waits in line, instead of sharing the cores with everybody who is signed in already.
+	lower bool // hashes that cost more are replaced too
+	// hashing bounds how many hashes are computed at once. Each takes a core for 50 ms or more, so a crowd at the login
+	// page waits in line instead of slowing down everybody who is signed in.
 	hashing *turns
 	compare func(hash, password []byte) error // bcrypt's
 }
 
-// decoy returns a hash that no password has, to compare one with where there is no user.
+// decoy returns a hash that no password has, to compare with if there is no user.
 func decoy(cost int) []byte { return fmt.Appendf(nil, "$2a$%02d$%s", cost, strings.Repeat("X", 22+31)) }
 
-// networkBits is how much of an IPv6 address tells who waits for a hash: the largest network that a subscriber gets.
+// networkBits is how much of an IPv6 address tells waiting networks apart: the largest one that a subscriber gets.
 const networkBits = 48
 
-// turn waits for the turn to compute a hash. done must be called after it.
+// turn waits until a hash may be computed. The caller must call done afterwards.
 func (p *passwords) turn(ctx context.Context) (done func(), err error) {
 	return p.hashing.take(ctx, telemetry.Network(telemetry.ClientAddress(ctx), networkBits))
 }
 
-// check checks a password, waiting its turn. A wrong one costs what the settings say, even if the hash costs less, so that the
-// time doesn't tell who exists.
+// check checks a password when its turn comes. A wrong one costs what the settings say, even if the hash is cheaper, so that
+// the time doesn't tell which users exist.
 func (p *passwords) check(ctx context.Context, hash []byte, password string) (bool, error) {
 	cost, err := bcrypt.Cost(hash)
 	if err == nil && cost > MaxCost {
@@ -57,7 +57,7 @@ func (p *passwords) check(ctx context.Context, hash []byte, password string) (bo
 	return true, nil
 }
 
-// hash returns a hash of a password that is right, waiting its turn.
+// hash returns a new hash of a password that was right, when its turn comes.
 func (p *passwords) hash(ctx context.Context, password string) ([]byte, error) {
 	done, err := p.turn(ctx)
 	if err != nil {

@@ -9,14 +9,14 @@ import (
 	"dex/internal/config"
 )
 
-// A written user is one as the configuration file has it, where the environment may have its hash.
+// written is a user as the configuration file has it: the hash may come from an environment variable.
 type written struct {
 	User
 
 	HashFromEnv string `key:"hashFromEnv"`
 }
 
-// Read returns the users of a configuration file and what is wrong with them and the settings beside them. Of those with the
+// Read returns the users of a configuration file, and what is wrong with them or with passwordHashCost. Of users with the
 // same e-mail address the last one counts.
 func Read(cfg *config.Config) ([]*User, config.Problems) {
 	var list []written
@@ -44,8 +44,8 @@ func Read(cfg *config.Config) ([]*User, config.Problems) {
 	return config.LastOfEach(users, func(u *User) string { return Key(u.Email) }), append(on.Problems(), file.Problems()...)
 }
 
-// check reports mistakes in the user itself. Of a file it also looks up what the environment has, and keeps a user whose hash
-// can't be used from signing in.
+// check reports mistakes in the user itself, after looking up an environment variable. A user in a file whose hash has a bad
+// cost is kept, but can't sign in.
 func (w *written) check(on *config.Checker, key string, inFile bool) {
 	on.Required(key+".email", w.Email, "users log in with it")
 	at := key + ".hash"
@@ -71,7 +71,7 @@ func (w *written) check(on *config.Checker, key string, inFile bool) {
 	}
 }
 
-// checkUserID warns of users whom applications can't tell apart. An empty id is one, too.
+// checkUserID warns of users whom applications can't tell apart. An empty id counts as an id.
 func (w *written) checkUserID(on *config.Checker, key string, i int, list []written, seen map[string]int) {
 	first, twice := seen[w.UserID]
 	switch {
@@ -86,8 +86,8 @@ func (w *written) checkUserID(on *config.Checker, key string, i int, list []writ
 	seen[w.UserID] = i
 }
 
-// HashCost returns the bcrypt cost that a wrong password has for every name, whether or not there is such a user: what is
-// configured, or what most of the configured users have.
+// HashCost returns the bcrypt cost of a wrong password, whether or not the user exists: the configured cost if it isn't 0,
+// and otherwise that of most configured users.
 func HashCost(configured int, users []*User) int {
 	if configured != 0 {
 		return configured

@@ -6,19 +6,18 @@ import (
 	"sync"
 )
 
-// turns bounds how many hashes are computed at once, and lets those who wait for one take turns by where they come from:
-// however many tries come from one network, the next one from another waits for one of them at most. It is safe for
-// concurrent use.
+// turns bounds how many hashes are computed at once. Networks take turns: however many attempts come from one network, an
+// attempt from another waits for at most one of them. It is safe for concurrent use.
 type turns struct {
 	mu      sync.Mutex
 	free    int
 	waiting map[string]*list.List // of chan struct{}, closed when it is the waiter's turn; by network, never empty
-	order   list.List             // of networks that wait, the next one first
+	order   list.List             // the waiting networks, the next one first
 }
 
 func newTurns(n int) *turns { return &turns{free: n, waiting: map[string]*list.List{}} }
 
-// take waits for a turn. done must be called once it is over. The error is the end of the context.
+// take waits for a turn, and the caller must call done at its end. The error is the context's.
 func (t *turns) take(ctx context.Context, network string) (done func(), err error) {
 	mine, place := t.enter(network)
 	if mine == nil {

@@ -9,13 +9,14 @@ import (
 	"dex/internal/store"
 )
 
-// A User is an entry of the password database, as the configuration file has it (the tags key) and as it is stored (json)
-// under the e-mail address in lower case. The members are those of upstream's custom resource Password.
+// A User is an entry of the password database. The tags key name the keys of the configuration file, and the tags json the
+// members of the stored document, whose key is the e-mail address in lower case. They are those of upstream's custom
+// resource Password.
 type User struct {
-	Email             string   `key:"email" json:"email,omitempty"` // the login name, compared without regard to case
+	Email             string   `key:"email" json:"email,omitempty"` // the login name, case-insensitive
 	Hash              Hash     `key:"hash" json:"hash,omitempty"`
 	Username          string   `key:"username" json:"username,omitempty"`
-	Name              string   `key:"name" json:"name,omitempty"` // for the claim name; Username where it is empty
+	Name              string   `key:"name" json:"name,omitempty"` // the claim name; empty means Username
 	PreferredUsername string   `key:"preferredUsername" json:"preferredUsername,omitempty"`
 	EmailVerified     *bool    `key:"emailVerified" json:"emailVerified,omitempty"` // nil means true
 	UserID            string   `key:"userID" json:"userID,omitempty"`
@@ -30,7 +31,7 @@ var Kind = store.Declare(store.Declaration[User]{
 // Key returns the key of a user's record.
 func Key(email string) string { return strings.ToLower(email) }
 
-// Validate returns what is wrong with a user, wherever it comes from, as a [*config.InvalidError].
+// Validate returns what is wrong with a user in its stored form, as a [*config.InvalidError], or nil.
 func (u *User) Validate() error {
 	on := config.Section{}.Checker()
 	(&written{User: *u}).check(on, "", false)

@@ -20,11 +20,11 @@ func NewCatalog(s store.Store, log *slog.Logger) *store.Catalog[User] {
 	}, log)
 }
 
-// Users finds users: those of the configuration, and those of the storage that no configured one hides. It is safe for
+// Users finds users, configured and stored; a configured one hides a stored one with the same address. It is safe for
 // concurrent use.
 type Users struct{ users *store.Layered[User] }
 
-// NewUsers returns the users of the configuration and of the storage.
+// NewUsers returns configured and stored users.
 func NewUsers(configured []*User, s store.Store, log *slog.Logger) *Users {
 	return &Users{store.NewLayered(configured, NewCatalog(s, log))}
 }
@@ -32,7 +32,7 @@ func NewUsers(configured []*User, s store.Store, log *slog.Logger) *Users {
 // With returns other configured users over the same stored ones.
 func (u *Users) With(configured []*User) *Users { return &Users{u.users.With(configured)} }
 
-// ByEmail returns the user of an e-mail address in any case; ErrUnknown when there is none.
+// ByEmail returns the user with an e-mail address, whatever its case, or ErrUnknown.
 func (u *Users) ByEmail(ctx context.Context, email string) (*User, error) {
 	e, err := u.users.Get(ctx, Key(email))
 	switch {
@@ -40,16 +40,16 @@ func (u *Users) ByEmail(ctx context.Context, email string) (*User, error) {
 		return nil, ErrUnknown
 	case errors.Is(err, store.ErrMisplaced):
 		return nil, err
-	case err != nil: // the storage: which serves everything else here too, and is waited for
+	case err != nil: // the storage, which nothing works without: the client should try again
 		return nil, &connector.Temporary{Cause: err}
 	}
 	return &e.Value, nil
 }
 
-// Forget makes the users be read again that were changed in the storage.
+// Forget makes users be read again that have changed in the storage.
 func (u *Users) Forget(c store.Change) { u.users.Forget(c) }
 
-// configured reports whether a user is one of the configuration, whose hash can't be replaced.
+// configured reports whether a user is a configured one, whose hash can't be replaced.
 func (u *Users) configured(email string) bool { return u.users.Configured(Key(email)) }
 
 // replaceHash stores another hash of a user's password, unless the password has changed meanwhile.
