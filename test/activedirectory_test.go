@@ -18,8 +18,8 @@ const (
 	adPassword = "Passw0rd!of-a-user" // of everybody
 )
 
-// startDomain starts a domain with users, and groups in groups: test is in developers, developers in staff, staff and
-// everybody in each other.
+// startDomain starts a domain with users and nested groups: test is in developers, developers in staff, staff and everybody
+// in each other.
 func startDomain(t *testing.T) *servers.Samba {
 	t.Helper()
 	s, err := servers.StartSamba(t.Context())
@@ -55,7 +55,7 @@ func adTool(t *testing.T, s *servers.Samba, command ...string) {
 	}
 }
 
-// adConnector returns the connector of the sample for Active Directory, with the host and the account of a domain.
+// adConnector returns the connector from the Active Directory sample, with a domain's host and account.
 func adConnector(t *testing.T, id string, more section) section {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(repository, "examples/config-ad-kubelogin.yaml"))
@@ -78,8 +78,8 @@ func adConnector(t *testing.T, id string, more section) section {
 	return connector
 }
 
-// TestActiveDirectory signs people in through Samba's domain controller. It is not parallel, because the controller wants
-// the ports of LDAP.
+// TestActiveDirectory signs people in through Samba's domain controller. It is not parallel, because the controller needs
+// LDAP's ports.
 func TestActiveDirectory(t *testing.T) {
 	s := startDomain(t)
 	groupSearch := func(more section) section {

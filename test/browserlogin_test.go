@@ -10,7 +10,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// What pages are recognized by.
+// Selectors that identify the pages.
 const (
 	approveButton = ".dex-btn.theme-btn--success"
 	denyButton    = ".dex-choice .theme-btn-provider"
@@ -18,7 +18,7 @@ const (
 	loginChoice   = ".dex-providers"
 )
 
-// startPrograms starts the server and the example application, and returns the address of the latter.
+// startPrograms starts the server and the example application, and returns the latter's address.
 func startPrograms(t *testing.T) (d *dex, app string) {
 	t.Helper()
 	address := freeAddress(t)
@@ -180,7 +180,7 @@ func TestLoginWithTheKeyboardOnly(t *testing.T) {
 	b.wantSignedIn()
 }
 
-// tabTo presses Tab until an element has the focus, which must be plain to see.
+// tabTo presses Tab until an element has the focus, which must be visible.
 func (b *tab) tabTo(selector string) {
 	b.t.Helper()
 	quoted := "`" + selector + "`"
@@ -201,7 +201,7 @@ func (b *tab) tabTo(selector string) {
 	b.t.Fatalf("Tab never comes to %s", selector)
 }
 
-// oobRequest is an authorization request of a command line program that is told the code by its user.
+// oobRequest is an authorization request of a command line program whose user types in the code.
 func oobRequest(d *dex) string {
 	return d.authURL("/auth/mock", url.Values{
 		"client_id": {publicClientID}, "redirect_uri": {"urn:ietf:wg:oauth:2.0:oob"},

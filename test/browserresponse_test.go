@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestBrowserFormPost lets a page of ours carry the answer to an application by itself, as its policy allows one script.
+// TestBrowserFormPost checks that our page submits the answer to an application by itself: its policy allows one script.
 func TestBrowserFormPost(t *testing.T) {
 	t.Parallel()
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -31,7 +31,7 @@ func TestBrowserFormPost(t *testing.T) {
 	b.wantText("#got", "POST a-state with code")
 }
 
-// beginDevice asks for codes as a device does.
+// beginDevice requests codes as a device does.
 func beginDevice(t *testing.T, d *dex) (userCode, deviceCode string) {
 	t.Helper()
 	form := url.Values{"client_id": {publicClientID}, "scope": {"openid email profile offline_access"}}

@@ -50,7 +50,7 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// pool is what trusts the authority and nobody else.
+// pool trusts only the authority.
 func (a *authority) pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
@@ -82,7 +82,7 @@ func (a *authority) issue(t *testing.T, serial int64) (cert, key string) {
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
 }
 
-// withTLS makes the server listen for HTTPS only, with the certificate in two files.
+// withTLS makes the server listen only for HTTPS, with a certificate and key in two files.
 func (c *configuration) withTLS(t *testing.T, certFile, keyFile string) *configuration {
 	t.Helper()
 	address := freeAddress(t)

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// An outcome is what a command that ended left behind.
+// An outcome is the output and status of a command.
 type outcome struct {
 	status         int
 	stdout, stderr string
@@ -40,7 +40,7 @@ func (o outcome) want(t *testing.T, status int) {
 	}
 }
 
-// flawedConfiguration has a mistake in each of the places below.
+// flawedConfiguration has a mistake in each of the places checked below.
 const flawedConfiguration = `issuer: http://127.0.0.1:5556/dex
 storage:
   type: sqlite4

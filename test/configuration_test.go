@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// The people and applications that every configuration of the tests knows.
+// The people and applications in every configuration of the tests.
 const (
 	adminEmail    = "admin@example.com"
 	adminPassword = "password"
@@ -24,7 +24,7 @@ const (
 
 	clientID     = "example-app"
 	clientSecret = "ZXhhbXBsZS1hcHAtc2VjcmV0"
-	// callbackURL is where the applications of the tests are told the outcome. Nobody needs to listen there.
+	// callbackURL is where the tests' applications get answers. Nothing needs to listen there.
 	callbackURL = "http://127.0.0.1:5555/callback"
 
 	otherClientID     = "other-app"
@@ -35,7 +35,7 @@ const (
 // A section is a mapping in a configuration file.
 type section = map[string]any
 
-// A configuration is what a server of the tests is told. It is written as JSON, which is YAML.
+// A configuration is for one of the tests' servers. It is written as JSON, which is YAML.
 type configuration struct {
 	issuer    string
 	telemetry string // base URL
@@ -74,7 +74,7 @@ func newConfiguration(t *testing.T) *configuration {
 	return c
 }
 
-// with sets a section at the top level, or merges it into the one that is there.
+// with sets a section at the top level, or merges it into the existing one.
 func (c *configuration) with(key string, value any) *configuration {
 	was, mapping := c.root[key].(section)
 	more, alsoMapping := value.(section)
@@ -87,13 +87,13 @@ func (c *configuration) with(key string, value any) *configuration {
 	return c
 }
 
-// withIssuer makes another URL the issuer.
+// withIssuer changes the issuer.
 func (c *configuration) withIssuer(issuer string) *configuration {
 	c.issuer = issuer
 	return c.with("issuer", issuer)
 }
 
-// withReuseInterval sets how long a refresh token may be presented again.
+// withReuseInterval sets how long a refresh token may be reused.
 func (c *configuration) withReuseInterval(d string) *configuration {
 	return c.with("expiry", section{"refreshTokens": section{"reuseInterval": d}})
 }
@@ -103,7 +103,7 @@ func (c *configuration) withoutConsent() *configuration {
 	return c.with("oauth2", section{"skipApprovalScreen": true})
 }
 
-// write writes the configuration to a file of its own.
+// write writes the configuration to a new file.
 func (c *configuration) write(t *testing.T) string {
 	t.Helper()
 	text, err := json.MarshalIndent(c.root, "", "  ")
@@ -129,13 +129,13 @@ func (c *configuration) authURL(path string, more url.Values) string {
 	return c.endpoint(path) + "?" + params.Encode()
 }
 
-// nextPort walks through ports below those that the kernel gives to outgoing connections, which would otherwise take a
-// port between its choice and its use. It starts anywhere, for test runs side by side.
+// nextPort iterates over ports below those that the kernel gives to outgoing connections, which could otherwise take a port
+// between its choice and its use. It starts at a random one, for parallel test runs.
 var nextPort atomic.Uint32
 
 func init() { nextPort.Store(rand.Uint32N(8000)) }
 
-// freeAddress returns an address on which nobody listens.
+// freeAddress returns an address where nothing listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 1000 {

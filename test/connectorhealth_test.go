@@ -23,8 +23,8 @@ func (c *configuration) withDirectory(s *servers.Slapd) *configuration {
 	})
 }
 
-// TestDirectoryThatIsDownAtTheStart shows what operators and users see of a real directory that is down, that the others'
-// users sign in all the same, and that it recovers by itself.
+// TestDirectoryThatIsDownAtTheStart shows what operators and users see if a real directory is down, that users of other
+// connectors can still sign in, and that it recovers by itself.
 func TestDirectoryThatIsDownAtTheStart(t *testing.T) {
 	t.Parallel()
 	directory, err := servers.StartSlapd(t.Context(), servers.SlapdOptions{LDIF: `
@@ -104,7 +104,7 @@ var (
 	markup     = regexp.MustCompile(`<[^>]*>`)
 )
 
-// choices returns what the links of the login page say, by the connector that they lead to.
+// choices returns the texts of the login page's links, by connector.
 func (d *dex) choices(t *testing.T) map[string]string {
 	t.Helper()
 	_, body := d.fetch(t, d.authURL("/auth", nil))

@@ -11,21 +11,21 @@ import (
 	"testing"
 )
 
-// A device holds a login, as the newest refresh token that it has received.
+// A device has a login: the newest refresh token that it has received.
 type device struct{ token string }
 
-// A fleet is devices that sign in and refresh while the server is killed.
+// A fleet is a number of devices that sign in and refresh while the server is killed.
 type fleet struct {
 	dex    *dex
-	killed atomic.Bool // from now on no answer is to be expected
+	killed atomic.Bool // no answers are expected any more
 
 	mu      sync.Mutex
 	devices []*device
 	cut     int // requests that the kill left without an answer
 }
 
-// TestKillLosesNoLogin kills the server in the middle of logins and refreshes, several times over on the same file. No
-// device may lose what it was given, and a refresh whose answer got lost can be asked for again.
+// TestKillLosesNoLogin kills the server in the middle of logins and refreshes, several times with the same file. No device
+// may lose what it received, and a refresh whose answer got lost can be repeated.
 func TestKillLosesNoLogin(t *testing.T) {
 	t.Parallel()
 	const rounds, loginsPerRound = 3, 60
@@ -50,7 +50,7 @@ func TestKillLosesNoLogin(t *testing.T) {
 	}
 }
 
-// runUntilKilled lets devices sign in until there are so many, then kills the server under them.
+// runUntilKilled lets devices sign in until there are enough, then kills the server.
 func (f *fleet) runUntilKilled(t *testing.T, enough int) {
 	t.Helper()
 	f.killed.Store(false)
@@ -70,7 +70,7 @@ func (f *fleet) runUntilKilled(t *testing.T, enough int) {
 	}
 }
 
-// keepComing signs in one device after the other, with a refresh each, until the server is killed.
+// keepComing signs in devices one after the other, with one refresh each, until the server is killed.
 func (f *fleet) keepComing(ctx context.Context) error {
 	for !f.killed.Load() {
 		err := f.signInDevice(ctx)
@@ -98,7 +98,7 @@ func (f *fleet) signInDevice(ctx context.Context) error {
 	return f.refreshDevice(ctx, d)
 }
 
-// refreshDevice refreshes a device, which keeps its token when no answer comes.
+// refreshDevice refreshes a device, which keeps its token if no answer comes.
 func (f *fleet) refreshDevice(ctx context.Context, d *device) error {
 	next, err := f.dex.refresh(ctx, d.token)
 	if err != nil {
@@ -111,7 +111,7 @@ func (f *fleet) refreshDevice(ctx context.Context, d *device) error {
 	return nil
 }
 
-// checkAll presents every device's newest token. Whether the one before the kill was rotated or not, nobody knows.
+// checkAll presents every device's newest token. It may or may not have been rotated before the kill.
 func (f *fleet) checkAll(t *testing.T) {
 	t.Helper()
 	err := crowd(t.Context(), len(f.devices), func(ctx context.Context, i int) error {
@@ -125,7 +125,7 @@ func (f *fleet) checkAll(t *testing.T) {
 	}
 }
 
-// keyIDs returns the ids of the keys that applications find at jwks_uri, sorted.
+// keyIDs returns the sorted ids of the keys at jwks_uri.
 func (d *dex) keyIDs(t *testing.T) []string {
 	t.Helper()
 	status, body := d.fetch(t, d.endpoint("/keys"))

@@ -15,7 +15,7 @@ import (
 type dex struct {
 	*process
 	*configuration
-	transport http.RoundTripper // for requests to it; trusts its certificate
+	transport http.RoundTripper // trusts its certificate
 }
 
 // startDex starts the race-detecting server and waits until it answers.
@@ -24,20 +24,20 @@ func startDex(t *testing.T, c *configuration) *dex {
 	return startServer(t, binaries.dex, c, nil)
 }
 
-// startServer starts a server of some build and waits until it answers. Its certificate must come from the roots; nil
-// stands for those of the system.
+// startServer starts a server from a binary and waits until it answers. Its certificate must come from the roots; nil means
+// the system's.
 func startServer(t *testing.T, binary string, c *configuration, roots *x509.CertPool) *dex {
 	t.Helper()
 	transport := newTransport(roots)
 	d := &dex{process: startProcess(t, "dex", binary, "serve", c.write(t)), configuration: c, transport: transport}
-	// Registered after the process, so run before it is stopped: a connection that was opened and never used would hold
-	// up the end for some seconds.
+	// Registered after the process, so it runs before the process is stopped: an unused open connection would delay the end
+	// for some seconds.
 	t.Cleanup(transport.CloseIdleConnections)
 	d.waitReady(t)
 	return d
 }
 
-// newTransport returns a transport for the requests of many clients.
+// newTransport returns a transport for many clients' requests.
 func newTransport(roots *x509.CertPool) *http.Transport {
 	return &http.Transport{
 		MaxIdleConnsPerHost: 64,
@@ -62,7 +62,7 @@ func (d *dex) waitReady(t *testing.T) {
 	})
 }
 
-// metric returns the value of a metric that has no labels.
+// metric returns the value of a metric without labels.
 func (d *dex) metric(t *testing.T, name string) float64 {
 	t.Helper()
 	status, body := d.fetch(t, d.telemetry+"/metrics")

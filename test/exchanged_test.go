@@ -30,8 +30,8 @@ type exchanged struct {
 	Description string `json:"error_description"`
 }
 
-// exchange exchanges a token, as an ID token of my-upstream for an access token if the more parameters don't say otherwise;
-// an empty one leaves its parameter out.
+// exchange exchanges a token: an ID token from my-upstream for an access token, unless the additional parameters say
+// otherwise. An empty one leaves its parameter out.
 func (d *dex) exchange(t *testing.T, token string, more ...string) *exchanged {
 	t.Helper()
 	return d.exchangeAs(t, "my-app", "my-secret", token, more...)
@@ -73,7 +73,7 @@ func readExchanged(t *testing.T, status int, body string) *exchanged {
 	return answer
 }
 
-// want wants a token, and returns its claims.
+// want expects a token, and returns its claims.
 func (a *exchanged) want(t *testing.T) map[string]any {
 	t.Helper()
 	if a.status != http.StatusOK {
@@ -82,7 +82,7 @@ func (a *exchanged) want(t *testing.T) map[string]any {
 	return payloadOf(t, a.Access)
 }
 
-// wantError wants a refusal, and words in it.
+// wantError expects a refusal with some words in it.
 func (a *exchanged) wantError(t *testing.T, status int, code, words string) {
 	t.Helper()
 	if a.status != status || a.Error != code || !strings.Contains(a.Description, words) || a.Access != "" {
@@ -90,7 +90,7 @@ func (a *exchanged) wantError(t *testing.T, status int, code, words string) {
 	}
 }
 
-// payloadOf reads the claims of a token. Its signature is the business of others.
+// payloadOf reads the claims of a token without checking its signature.
 func payloadOf(t *testing.T, token string) (claims map[string]any) {
 	t.Helper()
 	parts := strings.Split(token, ".")
@@ -107,7 +107,7 @@ func payloadOf(t *testing.T, token string) (claims map[string]any) {
 	return claims
 }
 
-// wantPart wants claims among others.
+// wantPart expects these claims among others.
 func wantPart(t *testing.T, claims, want map[string]any) {
 	t.Helper()
 	got := map[string]any{}

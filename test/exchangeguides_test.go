@@ -11,7 +11,7 @@ import (
 	"dex/test/servers"
 )
 
-// machineGuide is the configuration of the users' guide to tokens for machines.
+// machineGuide is the configuration in the users' guide to tokens for machines.
 const machineGuide = `issuer: https://dex.example.com
 
 storage:
@@ -45,7 +45,7 @@ staticClients:
   public: true
 `
 
-// machineRequest is the request of the guide.
+// machineRequest is the guide's request.
 const machineRequest = `curl https://dex.example.com/token \
   --user my-app:my-secret \
   --data-urlencode connector_id=my-upstream \
@@ -56,7 +56,7 @@ const machineRequest = `curl https://dex.example.com/token \
   --data-urlencode subject_token_type=urn:ietf:params:oauth:token-type:access_token
 `
 
-// actionsGuide is the configuration that the guide has for jobs of GitHub Actions.
+// actionsGuide is the guide's configuration for GitHub Actions jobs.
 const actionsGuide = `issuer: http://127.0.0.1:5556/
 
 storage:
@@ -85,7 +85,7 @@ staticClients:
   public: true
 `
 
-// actionsStep is what the job of the guide runs, with the type that its token has.
+// actionsStep is what the guide's job runs, with its token's type.
 const actionsStep = `set -euo pipefail
 IDTOKEN=$(curl -sSf -X POST -H "Authorization: bearer $TOKEN" -d '' "$IDTOKENURL" | jq -er .value)
 DEXTOKEN=$(curl -sSf http://127.0.0.1/token \
@@ -99,8 +99,8 @@ DEXTOKEN=$(curl -sSf http://127.0.0.1/token \
 echo "$DEXTOKEN"
 `
 
-// startGuide starts a server with a configuration of a guide, from an empty folder, after replacements of old by new texts.
-// It is reached at base.
+// startGuide starts a server with a guide's configuration in an empty folder, after replacing old texts by new ones. It is
+// reached at base.
 func startGuide(t *testing.T, base, guide string, replacements ...string) (d *dex, dir string) {
 	t.Helper()
 	for i := 0; i < len(replacements); i += 2 {
@@ -120,7 +120,7 @@ func startGuide(t *testing.T, base, guide string, replacements ...string) (d *de
 	return d, dir
 }
 
-// startMachineGuide starts the server of the guide with an issuer of tokens.
+// startMachineGuide starts the guide's server with a token issuer.
 func startMachineGuide(t *testing.T, i *tokenIssuer, replacements ...string) (d *dex, dir string) {
 	t.Helper()
 	web := freeAddress(t)
@@ -130,7 +130,7 @@ func startMachineGuide(t *testing.T, i *tokenIssuer, replacements ...string) (d 
 	}, replacements...)...)
 }
 
-// bash runs a script, and returns what it prints.
+// bash runs a script, and returns its output.
 func bash(t *testing.T, script string, env ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", script)
@@ -144,7 +144,7 @@ func bash(t *testing.T, script string, env ...string) string {
 	return string(out)
 }
 
-// curl runs a request that prints the status in a line of its own.
+// curl runs a request that prints the status on a line of its own.
 func curl(t *testing.T, request string, env ...string) (status string, answer *exchanged) {
 	t.Helper()
 	out := bash(t, request, env...)
@@ -152,8 +152,8 @@ func curl(t *testing.T, request string, env ...string) (status string, answer *e
 	return out[end+1:], readExchanged(t, 0, out[:end])
 }
 
-// actions is the server of the guide to GitHub Actions: in a container whose port 8080 is another one outside, which is not
-// that of its issuer either.
+// actions is the server in the guide to GitHub Actions: in a container whose port 8080 is mapped to another one outside, which
+// is not the issuer's either.
 type actions struct {
 	*dex
 	issuer *tokenIssuer

@@ -12,7 +12,7 @@ import (
 	"dex/test/servers"
 )
 
-// janeEntry is the user of all sources, as the directory has her.
+// janeEntry is all sources' user, as the directory has her.
 const janeEntry = `dn: uid=jane,ou=People,dc=example,dc=org
 objectClass: inetOrgPerson
 uid: jane
@@ -39,7 +39,7 @@ var jane = section{
 	"userID": "jane", "groups": []string{"staff", "admins"},
 }
 
-// startProvider starts a second server of ours, which is an identity source for a first one.
+// startProvider starts a second Dex, as an identity source for the first one.
 func startProvider(t *testing.T, of *configuration) *dex {
 	t.Helper()
 	c := newConfiguration(t).withoutConsent()
@@ -51,7 +51,7 @@ func startProvider(t *testing.T, of *configuration) *dex {
 	return startDex(t, c)
 }
 
-// One server has a source of each kind. A browser signs in through each, and the application gets the same claims.
+// One server has a source of each kind. A browser signs in through each, and the application always gets the same claims.
 func TestFiveSources(t *testing.T) {
 	t.Parallel()
 	app := "http://" + freeAddress(t)
@@ -161,7 +161,7 @@ func TestFiveSources(t *testing.T) {
 	})
 }
 
-// claimsOf reads the claims of an ID token, without those that each token has for itself.
+// claimsOf reads the claims of an ID token, without those that differ from token to token.
 func claimsOf(t *testing.T, text string) map[string]any {
 	t.Helper()
 	var claims map[string]any

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-// TestGrantsOfGoPrograms uses each grant that x/oauth2 knows, and verifies with go-oidc what comes of it.
+// TestGrantsOfGoPrograms uses each grant that x/oauth2 supports, and verifies the tokens with go-oidc.
 func TestGrantsOfGoPrograms(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range []string{"RS256", "ES256"} {
@@ -32,7 +32,7 @@ func TestGrantsOfGoPrograms(t *testing.T) {
 
 // device signs in for a device, whose user types its code into a browser without JavaScript.
 func (g *goProgram) device(t *testing.T) {
-	// The library sends no secret here by itself, which RFC 8628 (3.1) wants of a client that has one.
+	// The library doesn't send the secret here, although RFC 8628 (3.1) requires it.
 	begun, err := g.config.DeviceAuth(g.ctx, oauth2.SetAuthURLParam("client_secret", clientSecret))
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func (g *goProgram) device(t *testing.T) {
 	}
 }
 
-// linkTo returns the first link of a page to a path of the server.
+// linkTo returns the first link on a page to a path of the server.
 func linkTo(t *testing.T, d *dex, page, path string) string {
 	t.Helper()
 	issuer, err := url.Parse(d.issuer)
@@ -123,7 +123,7 @@ func (g *goProgram) clientCredentials(t *testing.T) {
 	}
 }
 
-// verify checks the ID token with its at_hash, and UserInfo for tokens of a user.
+// verify checks the ID token and its at_hash, and UserInfo for a user's tokens.
 func (g *goProgram) verify(t *testing.T, tokens *oauth2.Token) *oidc.IDToken {
 	t.Helper()
 	raw, _ := tokens.Extra("id_token").(string)

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// TestGuessingTellsNobodyWhoExists compares how long a wrong password takes for a user and for nobody. It is not
-// parallel, so that it measures the server rather than the other tests, and has a few tries because the machine may be
-// shared with more than them.
+// TestGuessingTellsNobodyWhoExists compares how long a wrong password takes for an existing and a non-existing user. It is
+// not parallel, so that it measures the server rather than the other tests, and tries a few times because other programs may
+// use the machine too.
 func TestGuessingTellsNobodyWhoExists(t *testing.T) {
 	const (
 		tries     = 3
@@ -33,7 +33,7 @@ func TestGuessingTellsNobodyWhoExists(t *testing.T) {
 	t.Errorf("a wrong password takes %v for a user that exists and %v for one that doesn't", known, unknown)
 }
 
-// medianTimes guesses for both users in turns.
+// medianTimes guesses for both users alternately.
 func medianTimes(t *testing.T, d *dex) (known, unknown time.Duration) {
 	t.Helper()
 	const guesses = 15
@@ -63,7 +63,7 @@ func medianTimes(t *testing.T, d *dex) (known, unknown time.Duration) {
 
 const forwardedFor = "X-Forwarded-For"
 
-// everywhere sends each request as a proxy does, in the name of another client, because one may not guess so often.
+// everywhere sends each request as a proxy would, for a different client, because one client may not guess so often.
 type everywhere struct {
 	http.RoundTripper
 	clients byte

@@ -13,14 +13,14 @@ import (
 
 const (
 	gigabyte = 1 << 30
-	// earlyEnough is how much of a body may have left the client when it is refused, in bytes: what fits into the
-	// buffers of a connection, with room to spare.
+	// earlyEnough is how much of a body the client may have sent when it is refused, in bytes: what fits into a connection's
+	// buffers, with room to spare.
 	earlyEnough = 32 << 20
-	// maxMemory is what the server may need at its peak, in bytes. The race detector multiplies what it uses.
+	// maxMemory is the server's maximum peak memory, in bytes. The race detector multiplies what the server uses.
 	maxMemory = 200 << 20
 )
 
-// TestTooMuchIsRefused sends more than anybody needs to, and looks at what it costs the server.
+// TestTooMuchIsRefused sends far too much, and checks what that costs the server.
 func TestTooMuchIsRefused(t *testing.T) {
 	t.Parallel()
 	d := startDex(t, newConfiguration(t))
@@ -47,7 +47,7 @@ func TestTooMuchIsRefused(t *testing.T) {
 	}
 }
 
-// checkLargeBody posts a gigabyte; the length is what the request says, -1 for nothing.
+// checkLargeBody posts a gigabyte; length is the Content-Length, -1 for none.
 func checkLargeBody(t *testing.T, v *visitor, address string, length int64) {
 	t.Helper()
 	body := &endless{}

@@ -14,7 +14,7 @@ import (
 	"dex/test/servers"
 )
 
-// A workstation is curl on the computer of somebody who has a Kerberos login.
+// A workstation is curl on the computer of somebody with a Kerberos login.
 type workstation struct {
 	login servers.KerberosLogin
 	jar   string
@@ -28,7 +28,7 @@ func newWorkstation(t *testing.T, login servers.KerberosLogin) *workstation {
 
 var authorization = regexp.MustCompile(`(?m)^> Authorization: (.*?)\r?$`)
 
-// get asks for one page; flags are curl's.
+// get fetches one page; flags are curl's.
 func (w *workstation) get(t *testing.T, address string, flags ...string) *page {
 	t.Helper()
 	body := filepath.Join(t.TempDir(), "body")

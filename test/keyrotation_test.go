@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestDepartureDiscoveryFollows changes the algorithm of a running deployment: what is published changes with the key that
-// signs.
+// TestDepartureDiscoveryFollows changes the algorithm of a running deployment: discovery changes together with the signing
+// key.
 func TestDepartureDiscoveryFollows(t *testing.T) {
 	t.Parallel()
 	t.Run("B-06 discovery follows the signer", func(t *testing.T) {

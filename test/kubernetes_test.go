@@ -12,13 +12,13 @@ import (
 	"dex/test/servers"
 )
 
-// A cluster is the namespace that a server's storage is in, as people see it who use kubectl.
+// A cluster is the namespace of a server's storage, as users of kubectl see it.
 type cluster struct {
 	server    *servers.Kubernetes
 	namespace string
 }
 
-// cluster returns the namespace of a configuration with that storage.
+// cluster returns the namespace of a configuration's storage.
 func (c *configuration) cluster(t *testing.T) *cluster {
 	t.Helper()
 	server, err := pool.Kubernetes(t.Context())
@@ -53,8 +53,8 @@ func (c *cluster) do(t *testing.T, method, resource string, object any) []byte {
 	return answer
 }
 
-// TestObjectsEditedByHandTakeEffect shows that what somebody does to the objects with kubectl, as upstream's users do, is
-// seen by a server that runs.
+// TestObjectsEditedByHandTakeEffect shows that a running server notices when somebody edits objects with kubectl, as
+// upstream's users do.
 func TestObjectsEditedByHandTakeEffect(t *testing.T) {
 	t.Parallel()
 	c := newConfiguration(t).withoutConsent().withStorage(t, "kubernetes")
@@ -110,7 +110,7 @@ func TestObjectsEditedByHandTakeEffect(t *testing.T) {
 	wantPage("the deleted client is refused", func(p *page) bool { return p.status != http.StatusOK })
 }
 
-// objectName returns the name that upstream gives the object of an id: its bytes and eight more, in base32.
+// objectName returns upstream's name for the object with an id: the id's bytes and eight more, in base32.
 func objectName(id string) string {
 	encoding := base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 	return encoding.EncodeToString([]byte(id + "\xcb\xf2\x9c\xe4\x84\x22\x23\x25"))

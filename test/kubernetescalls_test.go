@@ -17,7 +17,7 @@ import (
 	"dex/test/servers"
 )
 
-// A calls counts the requests to the API server that are made for somebody, and not in the background.
+// A calls counts the requests to the API server, except those made in the background.
 type calls struct {
 	mu            sync.Mutex
 	reads, writes int
@@ -36,8 +36,8 @@ func (c *calls) count(r *http.Request) {
 	}
 }
 
-// take returns the counts since the last time, and how many of the writes may have been done beside: once a second replicas
-// tell each other what they have answered, a lease is renewed, what has expired is looked for.
+// take returns the counts since the last time, and how many of the writes may have been background work: once a second
+// replicas tell each other what they have answered, a lease is renewed, and expired records are looked for.
 func (c *calls) take() (reads, writes, beside int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,7 +46,7 @@ func (c *calls) take() (reads, writes, beside int) {
 	return reads, writes, beside
 }
 
-// TestFewCallsToKubernetes counts what a login and a refresh cost the API server: calls there are dear, for the cluster too.
+// TestFewCallsToKubernetes counts the API server calls of a login and a refresh: they are expensive, for the cluster too.
 func TestFewCallsToKubernetes(t *testing.T) {
 	t.Parallel()
 	c := newConfiguration(t).withoutConsent().withStorage(t, "kubernetes")
@@ -77,7 +77,7 @@ func TestFewCallsToKubernetes(t *testing.T) {
 	}
 }
 
-// countCalls puts a proxy before the API server.
+// countCalls puts a proxy in front of the API server.
 func (c *configuration) countCalls(t *testing.T) *calls {
 	t.Helper()
 	server, err := pool.Kubernetes(t.Context())

@@ -7,7 +7,7 @@ import (
 	"dex/test/servers"
 )
 
-// OpenLDAP lists pages, and refuses them to accounts whose administrator says so.
+// OpenLDAP announces paging, but refuses it to accounts if configured so.
 var _ = faulttest.Add("C-02", func(t *testing.T) {
 	const nobody, few = "uid=nobody," + ldapPeople, "uid=few," + ldapPeople
 	s := startSlapd(t, servers.SlapdOptions{

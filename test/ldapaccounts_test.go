@@ -9,8 +9,7 @@ import (
 	"dex/test/servers"
 )
 
-// policyPeople are users of a directory with a password policy. The passwords of two have an age; those of the others don't
-// expire.
+// policyPeople are users in a directory with a password policy. Only two users' passwords expire.
 func policyPeople() string {
 	var all strings.Builder
 	for _, uid := range []string{"kim", "locked", "reset", "moved", "removed", "disabled", "member"} {
@@ -23,12 +22,12 @@ func policyPeople() string {
 	return all.String() + ldapGroup("staff", "uid=member,"+ldapPeople, kimDN)
 }
 
-// modify returns LDIF that sets an attribute of somebody.
+// modify returns LDIF that sets an attribute of a user.
 func modify(uid, attribute, value string) string {
 	return "dn: uid=" + uid + "," + ldapPeople + "\nchangetype: modify\nreplace: " + attribute + "\n" + attribute + ": " + value + "\n"
 }
 
-// TestPasswordPolicy shows people why they can't log in, in plain words.
+// TestPasswordPolicy checks that people are told in plain words why they can't log in.
 func TestPasswordPolicy(t *testing.T) {
 	t.Parallel()
 	s := startSlapd(t, servers.SlapdOptions{LDIF: policyPeople(), PasswordPolicy: true})
@@ -60,7 +59,7 @@ func TestPasswordPolicy(t *testing.T) {
 	})
 }
 
-// TestRefreshAfterChanges refreshes logins of people whose entries have changed since.
+// TestRefreshAfterChanges refreshes logins of people whose entries have changed since the login.
 func TestRefreshAfterChanges(t *testing.T) {
 	t.Parallel()
 	s := startSlapd(t, servers.SlapdOptions{LDIF: policyPeople(), PasswordPolicy: true})
@@ -125,7 +124,7 @@ func TestDirectoryFailsOver(t *testing.T) {
 	t.Run("S2-02 all are down", func(t *testing.T) {
 		second.Kill()
 		wantPage(t, d.passwordLogin(t, "ldap", "kim", passwordOf("kim")), http.StatusServiceUnavailable, "can't be checked")
-		// The login is not over, only not to be had for now.
+		// The login is still valid, but can't be refreshed for now.
 		if answer := d.mustRefresh(t, tokens.RefreshToken); answer.status < 500 {
 			t.Errorf("refresh: status %d, error %q, want a server's error", answer.status, answer.Error)
 		}

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestSignalDrains shows that a server that is told to end answers what it has begun to read, takes nothing new, says so
-// to probes, and ends with status 0.
+// TestSignalDrains shows that after a signal the server answers requests that it has begun to read, accepts no new ones,
+// tells probes, and ends with status 0.
 func TestSignalDrains(t *testing.T) {
 	t.Parallel()
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
@@ -49,7 +49,7 @@ type halfRequest struct {
 	rest    string
 }
 
-// beginTokenRequest redeems a code up to half of the request's body.
+// beginTokenRequest sends a request to redeem a code, but only half of its body.
 func beginTokenRequest(t *testing.T, d *dex) *halfRequest {
 	t.Helper()
 	answer, err := newVisitor(d.transport).signIn(t.Context(), d.authURL("/auth/mock", nil))

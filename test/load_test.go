@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// crowdSize is how many clients come at once.
+// crowdSize is the number of concurrent clients.
 const crowdSize = 24
 
-// crowd does something n times, by crowdSize clients at once, until one fails.
+// crowd does something n times with crowdSize concurrent clients, until one fails.
 func crowd(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
 	clients, ctx := errgroup.WithContext(ctx)
 	clients.SetLimit(crowdSize)

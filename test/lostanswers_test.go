@@ -21,17 +21,17 @@ import (
 )
 
 const (
-	// hang is longer than any write is waited for but Kubernetes', and than a reuse interval.
+	// hang is longer than the timeout of any write except Kubernetes's, and longer than a reuse interval.
 	hang = 12 * time.Second
-	// retriesFor is how long after the first a request is good that had no answer.
+	// retriesFor is how long an unanswered request can be repeated.
 	retriesFor = time.Minute
-	// stormers is how many devices use their tokens all the time.
+	// stormers is the number of devices that use their tokens all the time.
 	stormers = 16
 )
 
-// An application or a replica whose storage hung, or whose storage's answer got lost, lost the login: the write had happened,
-// and the same request again was taken for a thief's. Two replicas are under load while the answers of the storage of one get
-// lost, and while the server stops and goes on. What fails is sent again, to either of them.
+// An application lost its login if a replica's storage hung, or the storage's answer got lost: the write had happened, and the
+// repeated request was taken for a thief's. Two replicas are under load while one's storage answers get lost, and while the
+// storage's server stops and continues. Requests that fail are repeated at either of them.
 var _ = faulttest.Add("O1", func(t *testing.T) {
 	onEach(t, sharedStorages, func(t *testing.T, kind string) {
 		s := startStorm(t, kind)
@@ -75,7 +75,7 @@ var _ = faulttest.Add("O1", func(t *testing.T) {
 	})
 })
 
-// A storm is two replicas on one storage, each behind a relay, and what devices have had from them.
+// A storm is two replicas on one storage, each behind a relay, and what devices got from them.
 type storm struct {
 	*dex
 	relays   []*servers.Relay
@@ -112,7 +112,7 @@ func startStorm(t *testing.T, kind string) *storm {
 	return s
 }
 
-// throughRelay puts a relay before the server of a storage.
+// throughRelay puts a relay in front of a storage's server.
 func (c *configuration) throughRelay(t *testing.T, kind string) *servers.Relay {
 	t.Helper()
 	text, err := json.Marshal(c.root["storage"])
@@ -144,7 +144,7 @@ func (c *configuration) throughRelay(t *testing.T, kind string) *servers.Relay {
 	return relay
 }
 
-// moved returns an address with another port.
+// moved changes the port of an address.
 func moved(t *testing.T, address string, before func(port int) int) string {
 	t.Helper()
 	u, err := url.Parse(address)
@@ -159,7 +159,7 @@ func moved(t *testing.T, address string, before func(port int) int) string {
 	return u.String()
 }
 
-// movedCluster writes a kubeconfig file whose server has another port.
+// movedCluster writes a kubeconfig file whose server has a different port.
 func movedCluster(t *testing.T, file string, before func(port int) int) string {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -185,7 +185,7 @@ func (s *storm) weather(ctx context.Context, i int) error {
 		at := s.replicas[(i+n)%len(s.replicas)]
 		code, err := newVisitor(at.transport).signIn(ctx, at.authURL("/auth/mock", nil))
 		if err != nil || code.Get("code") == "" {
-			continue // the login has not been, and is begun anew
+			continue // the login didn't happen, and is started again
 		}
 		token, err := s.insist(ctx, i, "code", func(d *dex) (*tokenAnswer, error) { return d.redeem(ctx, code.Get("code")) })
 		if err != nil {
@@ -205,7 +205,7 @@ func (s *storm) weather(ctx context.Context, i int) error {
 	return ctx.Err()
 }
 
-// insist sends a request to one replica after the other until it has an answer.
+// insist sends a request to the replicas in turn until it gets an answer.
 func (s *storm) insist(ctx context.Context, i int, what string, send func(*dex) (*tokenAnswer, error)) (string, error) {
 	begun := time.Now()
 	for try := 0; ; try++ {
@@ -250,20 +250,20 @@ func (s *storm) answers() int {
 	return s.answered
 }
 
-// quiet waits until the devices get answers, or one of them has lost its login.
+// quiet waits until the devices get answers again, or one of them has lost its login.
 func (s *storm) quiet(ctx context.Context, t *testing.T) {
 	t.Helper()
 	enough := s.answers() + 10*stormers
 	eventually(t, 2*patience, "devices have answers", func() bool { return ctx.Err() != nil || s.answers() >= enough })
 }
 
-// catchThief shows that a token that was answered is none for anybody else, at either replica.
+// catchThief shows that a token that was answered works for nobody else, at either replica.
 func (s *storm) catchThief(t *testing.T) {
 	t.Helper()
 	for i := range s.replicas {
 		stolen := s.replicas[0].mustLogin(t, "mock").RefreshToken
 		newest := s.replicas[0].mustRefresh(t, stolen).RefreshToken
-		time.Sleep(8 * time.Second) // the reuse interval, and what replicas' clocks usually differ by
+		time.Sleep(8 * time.Second) // the reuse interval, and the usual difference between replicas' clocks
 		wantRefused(t, "a stolen token", s.replicas[i].mustRefresh(t, stolen))
 		wantRefused(t, "the newest token of the login that has ended", s.replicas[0].mustRefresh(t, newest))
 	}

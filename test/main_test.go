@@ -1,5 +1,5 @@
-// Package e2e tests the programs as operators, applications and people at a browser meet them: the real binaries, over
-// real connections, on real files. Nothing is skipped; what is missing on the machine fails the test that needs it.
+// Package e2e tests the programs as operators, applications and people in a browser use them: the real binaries, over real
+// connections, with real files. Nothing is skipped: if something is missing on the machine, the tests that need it fail.
 package e2e
 
 import (
@@ -17,10 +17,10 @@ const repository = ".."
 // releaseVersion is what the release binary calls itself.
 const releaseVersion = "v0.0.0-e2e"
 
-// binaries are the programs under test, built once from the source as it is.
+// binaries are the programs under test, built once from the current source.
 var binaries struct {
 	dex        string // with the race detector
-	release    string // as it is shipped: static; for what must be measured
+	release    string // as shipped: static; for measurements
 	exampleApp string // with the race detector
 }
 

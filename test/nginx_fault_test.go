@@ -25,7 +25,7 @@ type proxy struct {
 	address string
 }
 
-// startNginx starts nginx with a server block, in which LISTEN and DEX stand for addresses.
+// startNginx starts nginx with a server block. LISTEN and DEX in it are replaced by addresses.
 func startNginx(t *testing.T, d *dex, block string) *proxy {
 	t.Helper()
 	dir, address := t.TempDir(), freeAddress(t)
@@ -34,7 +34,7 @@ func startNginx(t *testing.T, d *dex, block string) *proxy {
 		t.Fatal(err)
 	}
 	block = strings.NewReplacer("LISTEN", address, "DEX", inner.Host).Replace(block)
-	var folders strings.Builder // nginx's own are for root only
+	var folders strings.Builder // nginx's default ones are for root only
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		fmt.Fprintf(&folders, "%s_temp_path %s;\n", kind, filepath.Join(dir, kind))
 	}
@@ -77,7 +77,7 @@ func documentedProxy(t *testing.T) string {
 	return block
 }
 
-// signInThrough signs in with a password, as somebody who comes by the proxy, and returns what the application is told.
+// signInThrough signs in with a password through the proxy, and returns the answer to the application.
 func (p *proxy) signInThrough(t *testing.T, d *dex, state string) url.Values {
 	t.Helper()
 	address := strings.Replace(d.authURL("/auth", url.Values{"connector_id": {"local"}, "state": {state}}),
@@ -91,7 +91,7 @@ func (p *proxy) signInThrough(t *testing.T, d *dex, state string) url.Values {
 	return answer
 }
 
-// A state of 2.4 kB made an answer that nginx has no room for by default.
+// A state of 2.4 kB made an answer too large for nginx's default buffers.
 var _ = faulttest.Add("N6", func(t *testing.T) {
 	d := startDex(t, newConfiguration(t))
 	long := func(length int) string {
@@ -114,10 +114,10 @@ var _ = faulttest.Add("N6", func(t *testing.T) {
 	}
 })
 
-// Where nginx passes on the host without the port, and browsers see another address than the issuer's, no form was accepted
+// If nginx passed on the host without its port, and browsers used an address other than the issuer's, no form was accepted
 // over plain HTTP.
 var _ = faulttest.Add("P19", func(t *testing.T) {
-	const host = "dex.outside.test" // unlike 127.0.0.1, no browser trusts it, and none says where forms come from
+	const host = "dex.outside.test" // unlike 127.0.0.1, browsers don't trust it, and don't say where forms come from
 	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `<!DOCTYPE html><link rel="icon" href="data:,"><p id="arrived">Welcome</p>`)
 	}))

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// oidcConnector is the settings of a connector to a provider, at which it is the client dex.
+// oidcConnector returns a connector to a provider, where it is the client dex.
 func oidcConnector(c *configuration, issuer string, more section) section {
 	settings := section{
 		"issuer": issuer, "clientID": "dex", "clientSecret": "dex-secret", "redirectURI": c.endpoint("/callback"),
@@ -23,8 +23,7 @@ func oidcConnector(c *configuration, issuer string, more section) section {
 	return section{"type": "oidc", "id": "provider", "name": "Provider", "config": settings}
 }
 
-// newProvider returns the configuration of a server of ours that is the provider of another one. Its refresh tokens are good
-// for one use, without a second try.
+// newProvider returns the configuration of a Dex that is another one's provider. Its refresh tokens can be used only once.
 func newProvider(t *testing.T, of *configuration) *configuration {
 	t.Helper()
 	c := newConfiguration(t).withReuseInterval("0s")
@@ -34,7 +33,7 @@ func newProvider(t *testing.T, of *configuration) *configuration {
 	})
 }
 
-// administrator is what the provider says of its user.
+// administrator has the provider's claims about its user.
 var administrator = personClaims{
 	Name: adminName, PreferredUsername: "admin", Email: adminEmail, EmailVerified: true, Groups: []string{"team-a", "team-a/admins"},
 }
@@ -70,7 +69,7 @@ func TestProviderOfOthers(t *testing.T) {
 	})
 	provider = startDex(t, theirs)
 	t.Run("S2-05 the provider is back", func(t *testing.T) {
-		answer := d.mustRefresh(t, left) // with the token that was presented in vain
+		answer := d.mustRefresh(t, left) // with the token that failed before
 		if answer.status != http.StatusOK {
 			t.Fatalf("refresh: status %d, error %q", answer.status, answer.Error)
 		}
@@ -81,8 +80,8 @@ func TestProviderOfOthers(t *testing.T) {
 	t.Run("S2-05 the user is gone", func(t *testing.T) { wantRefused(t, "the token of a user who is gone", d.mustRefresh(t, stays)) })
 }
 
-// testDevicesAtOnce refreshes several logins of a user at once. All of them share what the provider gave, which is good for
-// one use.
+// testDevicesAtOnce refreshes several logins of a user concurrently. They share the provider's refresh token, which can be
+// used only once.
 func testDevicesAtOnce(t *testing.T, d *dex) {
 	tokens := make([]string, 6)
 	for i := range tokens {
@@ -106,7 +105,7 @@ func testDevicesAtOnce(t *testing.T, d *dex) {
 	}
 }
 
-// TestProviderThatIsDownAtTheStart costs only its own users something, and those no longer than it is down.
+// TestProviderThatIsDownAtTheStart shows that it affects only its own users, and only while it is down.
 func TestProviderThatIsDownAtTheStart(t *testing.T) {
 	t.Parallel()
 	c := newConfiguration(t).withoutConsent()
@@ -136,7 +135,7 @@ func TestProviderThatIsDownAtTheStart(t *testing.T) {
 	})
 }
 
-// TestProviderRefusals shows what becomes of logins that end badly at the provider.
+// TestProviderRefusals shows what happens to logins that fail at the provider.
 func TestProviderRefusals(t *testing.T) {
 	t.Parallel()
 	c := newConfiguration(t).withoutConsent().withReuseInterval("0s") // to ask at each refresh
@@ -187,12 +186,12 @@ func TestProviderRefusals(t *testing.T) {
 	theirs.root["staticPasswords"].([]section)[0]["groups"] = []string{"team-b"}
 	startDex(t, theirs)
 	t.Run("S2-05 members who have left their group", func(t *testing.T) {
-		wantRefused(t, "the token of who has left the group", d.mustRefresh(t, member.RefreshToken))
+		wantRefused(t, "the token of a user who has left the group", d.mustRefresh(t, member.RefreshToken))
 		d.mustLogin(t, "others")
 	})
 }
 
-// visitProvider logs in at the provider, and answers when it asks for consent.
+// visitProvider logs in at the provider, and gives consent if asked.
 func (d *dex) visitProvider(t *testing.T, connector, consent string) *page {
 	t.Helper()
 	v := newVisitor(d.transport)
@@ -209,13 +208,13 @@ func (d *dex) visitProvider(t *testing.T, connector, consent string) *page {
 	return p
 }
 
-// eventuallyLogs waits until the log has a text: what the server writes takes a moment to be read.
+// eventuallyLogs waits until the log has a text: the server's output takes a moment to arrive.
 func (d *dex) eventuallyLogs(t *testing.T, text string) {
 	t.Helper()
 	eventually(t, patience, "the log says "+text, func() bool { return strings.Contains(d.log.String(), text) })
 }
 
-// wantFailure wants a login that ends at the application, which is told whether trying again helps, and no more.
+// wantFailure expects a login that ends at the application, which is told only whether trying again helps.
 func wantFailure(t *testing.T, p *page, code string) {
 	t.Helper()
 	delete(p.answer, "iss")

@@ -7,8 +7,8 @@ import (
 	"dex/test/servers"
 )
 
-// TestProviderThatIsNotOurs signs jane in at a provider of another make, which wants a proof key and the secret in the body,
-// and ends a login whose refresh token is used twice.
+// TestProviderThatIsNotOurs signs jane in at an independent provider, which requires PKCE and the secret in the body, and
+// ends a login whose refresh token is used twice.
 func TestProviderThatIsNotOurs(t *testing.T) {
 	t.Parallel()
 	c := newConfiguration(t).withoutConsent().withReuseInterval("0s")
@@ -23,7 +23,7 @@ func TestProviderThatIsNotOurs(t *testing.T) {
 	unproved["config"].(section)["pkceChallenge"] = "none"
 	c.with("connectors", []section{oidcConnector(c, provider.URL, settings), unproved})
 	d := startDex(t, c)
-	browser := provider.Transport() // goes to both
+	browser := provider.Transport() // for both servers
 	t.Cleanup(browser.CloseIdleConnections)
 	d.transport = browser
 

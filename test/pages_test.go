@@ -12,13 +12,13 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// screenshots names the environment variable with the folder that the pictures of all pages go to.
+// screenshots is the environment variable with the folder for pictures of all pages.
 const screenshots = "DEX_SCREENSHOTS"
 
 // narrow is the narrowest window that pages must fit into, in CSS pixels (WCAG 2.2, 1.4.10).
 const narrow = 320
 
-// A survey looks at pages in the ways that people do, and takes pictures for them to look at.
+// A survey checks pages in all looks, and takes pictures of them.
 type survey struct {
 	*tab
 	dir string
@@ -74,7 +74,7 @@ func TestPagesOfTheServer(t *testing.T) {
 	s.look("dex-oob")
 }
 
-// TestPagesWithLongNames shows what names that nobody thought of do to the pages.
+// TestPagesWithLongNames checks the pages with unexpectedly long names.
 func TestPagesWithLongNames(t *testing.T) {
 	t.Parallel()
 	word := strings.Repeat("Donaudampfschifffahrt", 6)
@@ -127,8 +127,7 @@ func TestPagesOfTheExampleApplication(t *testing.T) {
 	s.look("app-userinfo")
 }
 
-// look checks the page that is open, with all that can be unfolded, and takes a picture of it in light,
-// in dark, and narrow.
+// look checks the open page with everything unfolded, and takes pictures of it in light, dark, and narrow.
 func (s *survey) look(name string) {
 	s.t.Helper()
 	s.see("h1")
@@ -155,7 +154,7 @@ func (s *survey) look(name string) {
 	call(s.tab, emulation.ClearDeviceMetricsOverride, cdp.Empty{})
 }
 
-// prefer makes light or dark the color scheme that the user prefers.
+// prefer sets the user's preferred color scheme to light or dark.
 func (s *survey) prefer(scheme string) {
 	s.t.Helper()
 	call(s.tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
@@ -172,7 +171,7 @@ func (s *survey) picture(name string) {
 	}
 }
 
-// checkOverflow looks for what is wider than the window.
+// checkOverflow looks for elements that are wider than the window.
 func (s *survey) checkOverflow(name string) {
 	s.t.Helper()
 	if width := evaluate[int](s.tab, `innerWidth`); width != narrow {
@@ -183,7 +182,7 @@ func (s *survey) checkOverflow(name string) {
 	}
 }
 
-// checkLabels looks for fields that a screen reader can't name.
+// checkLabels looks for fields without a name for screen readers.
 func (s *survey) checkLabels(name string) {
 	s.t.Helper()
 	nameless := evaluate[[]string](s.tab, `[...document.querySelectorAll("input, select, textarea")]

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// patience bounds every wait for something that takes a moment on an idle machine: the suite may share two cores with
-// the race detector and a browser.
+// patience bounds waits for things that take a moment on an idle machine: the suite may share two cores with the race
+// detector and a browser.
 const patience = 30 * time.Second
 
 // shutdownPatience is more than the 30 seconds that a stopping server gives its last requests.
@@ -27,14 +27,14 @@ type process struct {
 	ended chan struct{} // closed when it has
 }
 
-// startProcess starts a program that the end of the test stops with SIGTERM. Its exit status must then be 0, as must it
-// be whenever the test itself ends it in an orderly way, and its log must be free of races and panics.
+// startProcess starts a program and stops it with SIGTERM at the end of the test. Its exit status must be 0, then or
+// whenever the test itself stops it, and its log must be free of races and panics.
 func startProcess(t *testing.T, name, path string, args ...string) *process {
 	t.Helper()
 	return startCommand(t, name, exec.Command(path, args...))
 }
 
-// startCommand is startProcess for a command that is prepared; where its output goes is kept, if that has been said.
+// startCommand is startProcess for a prepared command. If the command's output is set already, it stays.
 func startCommand(t *testing.T, name string, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{name: name, cmd: cmd, log: &transcript{}, ended: make(chan struct{})}
@@ -55,12 +55,12 @@ func startCommand(t *testing.T, name string, cmd *exec.Cmd) *process {
 	return p
 }
 
-// cleanEnvironment keeps the feature flags of whoever runs the tests from the programs.
+// cleanEnvironment has only PATH and HOME, so that feature flags in the tests' environment don't reach the programs.
 func cleanEnvironment() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
 }
 
-// finish stops the process if it still runs, and looks at what it left.
+// finish stops the process if it is still running, and checks its log.
 func (p *process) finish(t *testing.T) {
 	t.Helper()
 	if p.running() {
@@ -86,7 +86,7 @@ func (p *process) running() bool {
 	}
 }
 
-// stop asks the process to end, and wants a clean end.
+// stop asks the process to end, and expects a clean end.
 func (p *process) stop(t *testing.T) {
 	t.Helper()
 	p.signal(t, syscall.SIGTERM)
@@ -107,7 +107,7 @@ func (p *process) kill(t *testing.T) {
 	<-p.ended
 }
 
-// wantStatus waits for the end of the process, and kills it when it takes too long.
+// wantStatus waits for the end of the process, and kills it if that takes too long.
 func (p *process) wantStatus(t *testing.T, want int) {
 	t.Helper()
 	select {
@@ -122,7 +122,7 @@ func (p *process) wantStatus(t *testing.T, want int) {
 	}
 }
 
-// A transcript is what a process wrote, readable while it writes.
+// A transcript is a process's output, readable while the process writes.
 type transcript struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -140,7 +140,7 @@ func (l *transcript) String() string {
 	return l.text.String()
 }
 
-// eventually waits for a condition, and fails the test when it does not come true in time.
+// eventually waits for a condition, and fails the test if it does not come true in time.
 func eventually(t *testing.T, within time.Duration, what string, condition func() bool) {
 	t.Helper()
 	for end := time.Now().Add(within); !condition(); time.Sleep(10 * time.Millisecond) {

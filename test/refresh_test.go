@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// refreshAtOnce presents one refresh token n times at once.
+// refreshAtOnce presents one refresh token n times concurrently.
 func refreshAtOnce(t *testing.T, d *dex, token string, n int) []*tokenAnswer {
 	t.Helper()
 	answers := make([]*tokenAnswer, n)
@@ -30,8 +30,8 @@ func refreshAtOnce(t *testing.T, d *dex, token string, n int) []*tokenAnswer {
 	return answers
 }
 
-// TestRefreshesAtOnceGetOneSuccessor shows that tabs and retries that present a token at the same time all live on, with
-// one and the same next token.
+// TestRefreshesAtOnceGetOneSuccessor shows that tabs and retries that present a token at the same time all stay signed in,
+// with the same next token.
 func TestRefreshesAtOnceGetOneSuccessor(t *testing.T) {
 	t.Parallel()
 	d := startDex(t, newConfiguration(t).withoutConsent().withReuseInterval("60s"))
@@ -60,7 +60,7 @@ func TestRefreshesAtOnceGetOneSuccessor(t *testing.T) {
 	}
 }
 
-// TestReuseEndsTheFamily shows what becomes of a stolen token: the login that it came from ends, and no other.
+// TestReuseEndsTheFamily shows what happens to a stolen token: the login that it came from ends, and no other.
 func TestReuseEndsTheFamily(t *testing.T) {
 	t.Parallel()
 	const interval = time.Second
@@ -72,7 +72,7 @@ func TestReuseEndsTheFamily(t *testing.T) {
 	if newest == "" || newest == stolen {
 		t.Fatal("the token was not rotated")
 	}
-	time.Sleep(interval + 200*time.Millisecond) // the interval must pass; nothing tells when it has
+	time.Sleep(interval + 200*time.Millisecond) // the interval must pass; there is nothing to wait for
 	wantRefused(t, "the reused token", d.mustRefresh(t, stolen))
 	wantRefused(t, "the newest token of the family that ended", d.mustRefresh(t, newest))
 	if other := d.mustRefresh(t, otherDevice); other.status != http.StatusOK {
@@ -80,7 +80,7 @@ func TestReuseEndsTheFamily(t *testing.T) {
 	}
 }
 
-// TestReuseIntervalOfZero shows that an explicit 0 means that no token is taken twice.
+// TestReuseIntervalOfZero shows that with an explicit 0 no token is accepted twice.
 func TestReuseIntervalOfZero(t *testing.T) {
 	t.Parallel()
 	d := startDex(t, newConfiguration(t).withoutConsent().withReuseInterval("0s"))
@@ -91,7 +91,7 @@ func TestReuseIntervalOfZero(t *testing.T) {
 	}
 	wantRefused(t, "the token before", d.mustRefresh(t, newest))
 
-	// At once: one is the first, and the others end what it got.
+	// Concurrently: one is first, and the others end its login.
 	accepted := 0
 	for _, a := range refreshAtOnce(t, d, d.mustLogin(t, "mock").RefreshToken, 10) {
 		if a.status == http.StatusOK {
@@ -103,7 +103,7 @@ func TestReuseIntervalOfZero(t *testing.T) {
 	}
 }
 
-// TestSecondLoginNeverEndsTheFirst shows that a user may stay signed in on as many devices as they like.
+// TestSecondLoginNeverEndsTheFirst shows that a user may stay signed in on any number of devices.
 func TestSecondLoginNeverEndsTheFirst(t *testing.T) {
 	t.Parallel()
 	d := startDex(t, newConfiguration(t).withoutConsent())
@@ -118,7 +118,7 @@ func TestSecondLoginNeverEndsTheFirst(t *testing.T) {
 	}
 }
 
-// TestCodeIsUsedOnce shows that of many redemptions of one code at most one gets tokens, and that the replay ends them.
+// TestCodeIsUsedOnce shows that at most one of many redemptions of a code gets tokens, and that a replay revokes them.
 func TestCodeIsUsedOnce(t *testing.T) {
 	t.Parallel()
 	d := startDex(t, newConfiguration(t).withoutConsent())

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestReleaseIsStatic shows that the binary that is shipped needs nothing of the system that it runs on.
+// TestReleaseIsStatic shows that the shipped binary needs nothing from the system.
 func TestReleaseIsStatic(t *testing.T) {
 	t.Parallel()
 	file, err := elf.Open(binaries.release)
@@ -29,8 +29,8 @@ func TestReleaseIsStatic(t *testing.T) {
 	}
 }
 
-// TestStartIsFast measures the start on a database that is there. It is not parallel, so that other tests don't count,
-// and takes the best of a few starts because the machine may be shared.
+// TestStartIsFast measures the start with an existing database. It is not parallel, so that other tests don't disturb it, and
+// takes the best of a few starts because the machine may be shared.
 func TestStartIsFast(t *testing.T) {
 	const (
 		starts = 5
@@ -72,9 +72,9 @@ func timeToFirstAnswer(t *testing.T, c *configuration) time.Duration {
 	}
 }
 
-// TestIdleServerIsSmall measures the resident memory of a server that has had a login and rests.
+// TestIdleServerIsSmall measures the resident memory of an idle server after a login.
 func TestIdleServerIsSmall(t *testing.T) {
-	const limit = 28 << 20 // bytes; some 6 MiB are the program's own, the rest is the part of its file that was needed
+	const limit = 28 << 20 // bytes; some 6 MiB are the program's own, the rest is the part of its file that was used
 	d := startServer(t, binaries.release, newConfiguration(t), nil)
 	started := d.memory(t, "VmRSS")
 	d.mustLogin(t, "local")

@@ -15,8 +15,8 @@ import (
 )
 
 // TestKilledReplicasAreNotNoticed kills one of three replicas each second while 2,000 people sign in and refresh. A step
-// whose answer the kill cuts off is tried again at another replica, as applications and browsers do, and that must do. Nobody
-// may lose a refresh token that they were given.
+// whose answer is cut off is tried again at another replica, as applications and browsers do, and must then succeed. Nobody
+// may lose a refresh token that they received.
 func TestKilledReplicasAreNotNoticed(t *testing.T) {
 	const logins, every = 2000, time.Second
 	r := startMortals(t, 3)
@@ -58,7 +58,7 @@ type mortals struct {
 func startMortals(t *testing.T, n int) *mortals {
 	t.Helper()
 	one := newConfiguration(t).withoutConsent().withStorage(t, "postgres").
-		with("expiry", section{"authCodeReuseInterval": "5s"}) // a code whose answer got lost must do once more
+		with("expiry", section{"authCodeReuseInterval": "5s"}) // a code whose answer got lost must work once more
 	direct := newTransport(nil)
 	r := &mortals{balancer: &persistent{next: direct}}
 	for range n {
@@ -71,7 +71,7 @@ func startMortals(t *testing.T, n int) *mortals {
 	for i := range n {
 		r.running = append(r.running, r.start(t, i))
 	}
-	t.Cleanup(direct.CloseIdleConnections) // before the ends of the processes, which it would hold up
+	t.Cleanup(direct.CloseIdleConnections) // before the processes end, which it would delay
 	return r
 }
 
@@ -83,7 +83,7 @@ func (r *mortals) start(t *testing.T, i int) *process {
 	return p
 }
 
-// A killer kills one replica after the other.
+// A killer kills the replicas one after the other.
 type killer struct {
 	end    chan struct{}
 	ended  chan struct{}
@@ -109,7 +109,7 @@ func (r *mortals) killOne(t *testing.T, every time.Duration) *killer {
 	return k
 }
 
-// stop ends the killing when all replicas run again, and returns how many died.
+// stop ends the killing once all replicas run again, and returns how many died.
 func (k *killer) stop() int {
 	close(k.end)
 	<-k.ended
@@ -128,7 +128,7 @@ func (r *mortals) refresh(ctx context.Context, d *device) error {
 	return nil
 }
 
-// persistent is a load balancer that gives each request to the next replica, and again to others until one answers.
+// persistent is a load balancer that sends each request to the next replica, and then to others until one answers.
 type persistent struct {
 	next     http.RoundTripper
 	replicas []string // host:port
@@ -156,7 +156,7 @@ func (p *persistent) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errors.Join(failures...)
 }
 
-// try sends a request to one replica and reads the answer whole.
+// try sends a request to one replica and reads the whole answer.
 func (p *persistent) try(r *http.Request) (*http.Response, error) {
 	routed := r.Clone(r.Context())
 	routed.Host = r.URL.Host

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// alternating is a load balancer at its worst: each request reaches another replica than the one before.
+// alternating is the worst load balancer: each request reaches a different replica than the one before.
 type alternating struct {
 	next     http.RoundTripper
 	replicas []string // host:port
@@ -24,9 +24,8 @@ func (a *alternating) RoundTrip(r *http.Request) (*http.Response, error) {
 	return a.next.RoundTrip(routed)
 }
 
-// TestLoginMayChangeReplicaAtEachStep shows that two servers on one storage, both started at the same moment on an
-// empty one, are one provider: no step of a login, of a refresh or of a verification needs to return to the replica of
-// the step before.
+// TestLoginMayChangeReplicaAtEachStep shows that two servers on one storage, both started at the same moment on an empty
+// one, act as one provider: no step of a login, refresh or verification needs the replica of the step before.
 func TestLoginMayChangeReplicaAtEachStep(t *testing.T) {
 	t.Parallel()
 	onEach(t, append([]string{"sqlite3"}, sharedStorages...), testChangingReplicas)
@@ -53,7 +52,7 @@ func testChangingReplicas(t *testing.T, kind string) {
 	}
 }
 
-// startReplicas starts two servers and returns them as the one that their balancer makes of them.
+// startReplicas starts two servers and returns them as one server behind a load balancer.
 func startReplicas(t *testing.T, kind string) *dex {
 	t.Helper()
 	one := newConfiguration(t).withReuseInterval("60s").withStorage(t, kind)
@@ -74,7 +73,7 @@ func startReplicas(t *testing.T, kind string) *dex {
 	return &dex{configuration: one, transport: &alternating{next: direct, replicas: []string{issuer.Host, web}}}
 }
 
-// replica returns the configuration of another server on the same storage, and where it listens.
+// replica returns the configuration of another server on the same storage, and its address.
 func (c *configuration) replica(t *testing.T) (other *configuration, web string) {
 	t.Helper()
 	web = freeAddress(t)
@@ -85,7 +84,7 @@ func (c *configuration) replica(t *testing.T) (other *configuration, web string)
 	return replica.with("web", section{"http": web}).with("telemetry", section{"http": telemetry}), web
 }
 
-// waitUntilReady waits until the server of the configuration says that it is ready.
+// waitUntilReady waits until the configuration's server is ready.
 func (c *configuration) waitUntilReady(t *testing.T) {
 	t.Helper()
 	eventually(t, patience, "the server at "+c.telemetry+" is ready", func() bool {
@@ -98,7 +97,7 @@ func (c *configuration) waitUntilReady(t *testing.T) {
 	})
 }
 
-// userInfo shows an access token to the UserInfo endpoint.
+// userInfo sends an access token to the UserInfo endpoint.
 func (d *dex) userInfo(t *testing.T, accessToken string) (status int, subject string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.endpoint("/userinfo"), nil)

@@ -18,7 +18,7 @@ import (
 	"dex/test/servers"
 )
 
-// samlConnector returns a connector for a provider that is configured by keys, with more of them.
+// samlConnector returns a connector for a provider that is configured by keys, with additional ones.
 func samlConnector(c *configuration, p *samlProvider, id string, more section) section {
 	keys := section{
 		"entityIssuer": c.endpoint("/" + id), "ssoURL": p.ssoURL(), "ca": p.current.certificateFile,
@@ -34,8 +34,8 @@ func samlConnector(c *configuration, p *samlProvider, id string, more section) s
 	return section{"type": "saml", "id": id, "name": id, "config": keys}
 }
 
-// comeBack follows a login over forms that submit themselves, until the way leads to the application or no further. It
-// returns where that is, and the provider's response.
+// comeBack follows a login through self-submitting forms, until it reaches the application or ends. It returns where that is,
+// and the provider's response.
 func (v *visitor) comeBack(t *testing.T, p *page, typed url.Values) (end *page, response string) {
 	t.Helper()
 	for range 8 {
@@ -53,7 +53,7 @@ func (v *visitor) comeBack(t *testing.T, p *page, typed url.Values) (end *page, 
 			}
 			response = string(document)
 		}
-		if fields.Has("username") { // a form to be filled in
+		if fields.Has("username") { // a form to fill in
 			maps.Copy(fields, typed)
 		}
 		var err error
@@ -72,7 +72,7 @@ func (d *dex) samlLogin(t *testing.T, connector string, typed url.Values) (map[s
 	if end.answer.Get("code") == "" {
 		t.Fatalf("%s ends with status %d at %s, told %v\n%s\n%s", connector, end.status, end.url, end.answer, end.body, d.log)
 	}
-	// Those that know our key encrypt for it.
+	// Providers that know our key encrypt for it.
 	if wanted := slices.Contains([]string{"signed", "replaced", "encrypted", "query"}, connector); strings.Contains(response, "EncryptedAssertion") != wanted {
 		t.Errorf("the response of %s is encrypted: %t", connector, !wanted)
 	}
@@ -128,7 +128,7 @@ func janesClaims() map[string]any {
 	}
 }
 
-// A provider of another make, which knows us by our metadata.
+// An independent provider, which knows us from our metadata.
 func TestSAML(t *testing.T) {
 	t.Parallel()
 	p := startSAMLProvider(t)
@@ -139,7 +139,7 @@ func TestSAML(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// As a guide has it: nothing but these keys, and a path in the issuer.
+	// As in a guide: only these keys, and a path in the issuer.
 	guide := samlConnector(c, p, "guide", section{
 		"entityIssuer": c.endpoint("/callback"), "caData": base64.StdEncoding.EncodeToString(caData), "ca": nil, "groupsAttr": nil,
 	})
@@ -243,7 +243,7 @@ func (p *samlProvider) setAudience(audience string) {
 	p.audience = audience
 }
 
-// wantLoginRefused is a login that ends with an error at the application, and its reason in the log.
+// wantLoginRefused expects a login that ends with an error at the application, and its reason in the log.
 func (d *dex) wantLoginRefused(t *testing.T, connector, reason string) {
 	t.Helper()
 	before := strings.Count(d.log.String(), reason)
@@ -254,7 +254,7 @@ func (d *dex) wantLoginRefused(t *testing.T, connector, reason string) {
 	eventually(t, patience, "the log says "+reason, func() bool { return strings.Count(d.log.String(), reason) == before+1 })
 }
 
-// wantOneUse sends a response twice, from the browser that it is for.
+// wantOneUse sends a response twice from the same browser.
 func (d *dex) wantOneUse(t *testing.T) {
 	t.Helper()
 	v := newVisitor(d.transport)
@@ -273,7 +273,7 @@ func (d *dex) wantOneUse(t *testing.T) {
 	}
 	cookies := v.http.Jar.Cookies(target)
 	for i := range answers {
-		browser := newVisitor(d.transport) // as it was, with the login under way
+		browser := newVisitor(d.transport) // as it was, with the login in progress
 		browser.http.Jar.SetCookies(target, cookies)
 		if answers[i], err = browser.post(t.Context(), action, fields); err != nil {
 			t.Fatal(err)
@@ -291,7 +291,7 @@ func (d *dex) wantOneUse(t *testing.T) {
 	})
 }
 
-// pysaml2 signs and encrypts in each way that it has, and checks our signatures.
+// pysaml2 signs and encrypts in each way that it supports, and checks our signatures.
 func TestPySAML2(t *testing.T) {
 	t.Parallel()
 	own := newSigningKey(t)

@@ -20,8 +20,8 @@ import (
 	"dex/internal/saml"
 )
 
-// SAML responses that a program with its own XML, signatures and encryption made: xmlsec1, of the library that many
-// identity providers use.
+// SAML responses made by a program with its own implementation of XML, signatures and encryption: xmlsec1, from the library
+// that many identity providers use.
 
 const (
 	samlRequest  = "_request1"
@@ -79,7 +79,7 @@ func newRSAKey(t *testing.T) *rsa.PrivateKey {
 	return key
 }
 
-// xmlsec runs xmlsec1 on a document and returns what it writes.
+// xmlsec runs xmlsec1 on a document and returns its output.
 func xmlsec(t *testing.T, document string, args ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -105,7 +105,7 @@ func (s *xmlSigner) sign(t *testing.T, document, element string) string {
 		"--node-xpath", "//*[local-name()='"+element+"']/*[local-name()='Signature']")
 }
 
-// xmlSignature is a signature that xmlsec1 fills in.
+// xmlSignature is a signature template for xmlsec1.
 func xmlSignature(id, canonicalization, method string) string {
 	const dsig = "http://www.w3.org/2000/09/xmldsig#"
 	return `<ds:Signature xmlns:ds="` + dsig + `"><ds:SignedInfo>
@@ -117,8 +117,8 @@ func xmlSignature(id, canonicalization, method string) string {
 </ds:SignedInfo><ds:SignatureValue/><ds:KeyInfo><ds:X509Data/></ds:KeyInfo></ds:Signature>`
 }
 
-// samlResponse is a response with the signatures given, for now. White space, an umlaut, entities, a comment and unused
-// namespaces are what canonical forms are for.
+// samlResponse is a currently valid response with the given signatures. It has white space, an umlaut, entities, a comment
+// and unused namespaces, to exercise canonicalization.
 func samlResponse(ofResponse, ofAssertion string) string {
 	instant := func(d time.Duration) string { return time.Now().Add(d).UTC().Format("2006-01-02T15:04:05.000Z") }
 	return `<?xml version='1.0'?>
@@ -238,7 +238,7 @@ func TestSAMLSignedByXMLSec(t *testing.T) {
 	})
 }
 
-// xmlEncryption is encrypted data that xmlsec1 fills in.
+// xmlEncryption is a template of encrypted data for xmlsec1.
 func xmlEncryption(cipher string) string {
 	return `<xenc:EncryptedData xmlns:xenc="http://www.w3.org/2001/04/xmlenc#" Type="http://www.w3.org/2001/04/xmlenc#Element">
 <xenc:EncryptionMethod Algorithm="` + cipher + `"/><ds:KeyInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><xenc:EncryptedKey>

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// slowClients is how many connections each kind of slow client holds.
+// slowClients is how many connections each kind of slow client keeps open.
 const slowClients = 25
 
-// A slowKind is a way to hold a connection without using it.
+// A slowKind is a way to keep a connection open without using it.
 type slowKind struct {
 	name  string
 	limit time.Duration // after which the server drops the connection
 	send  func(net.Conn) error
 }
 
-// TestSlowClientsAreDropped holds connections in the ways that attackers know. The server must drop them by itself, have
-// time for others meanwhile, and be left with what it had before.
+// TestSlowClientsAreDropped holds connections open as attackers do. The server must drop them by itself, serve others
+// meanwhile, and not leak anything.
 func TestSlowClientsAreDropped(t *testing.T) {
 	t.Parallel()
 	d := startDex(t, newConfiguration(t))
@@ -65,7 +65,7 @@ func TestSlowClientsAreDropped(t *testing.T) {
 	})
 }
 
-// holdConnections lets slow clients loose. Each of them reports when its connection has been dropped.
+// holdConnections starts slow clients. Each of them reports when its connection was dropped.
 func holdConnections(t *testing.T, address string, kind slowKind) chan struct{} {
 	t.Helper()
 	dropped := make(chan struct{}, slowClients)
@@ -76,7 +76,7 @@ func holdConnections(t *testing.T, address string, kind slowKind) chan struct{} 
 		}
 		t.Cleanup(func() { _ = conn.Close() }) // ends the sender, too
 		go func() {
-			_ = kind.send(conn) // that there is an error is what it waits for
+			_ = kind.send(conn) // it waits for the error
 			dropped <- struct{}{}
 		}()
 	}
@@ -101,7 +101,7 @@ func sendSlowBody(c net.Conn) error {
 	return trickle(c)
 }
 
-// trickle sends a byte now and then, as long as somebody takes it.
+// trickle sends a byte now and then until that fails.
 func trickle(c net.Conn) error {
 	for {
 		if _, err := c.Write([]byte("a")); err != nil {
@@ -111,7 +111,7 @@ func trickle(c net.Conn) error {
 	}
 }
 
-// sendWithoutReading asks for pages, one request after the other, and takes none of the answers.
+// sendWithoutReading requests pages one after the other without reading the answers.
 func sendWithoutReading(c net.Conn) error {
 	if tcp, ok := c.(*net.TCPConn); ok {
 		if err := tcp.SetReadBuffer(4096); err != nil {

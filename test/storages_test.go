@@ -12,20 +12,20 @@ import (
 	"dex/test/servers"
 )
 
-// pool is the servers of the storages, which all tests share. TestMain closes it.
+// pool is the storages' servers, which all tests share. TestMain closes it.
 var pool servers.Pool
 
-// storages are all types of storage.
+// storages are all storage types.
 var storages = append([]string{"memory", "sqlite3"}, servers.Kinds...)
 
 // sharedStorages are those that replicas on several machines can share.
 var sharedStorages = servers.Kinds
 
-// withStorage makes the server keep its state in an empty storage of a type.
+// withStorage gives the server an empty storage of a type.
 func (c *configuration) withStorage(t *testing.T, kind string) *configuration {
 	t.Helper()
 	if kind == "sqlite3" {
-		return c // what it has already
+		return c // the default
 	}
 	storage := section{"type": kind}
 	if kind != "memory" {
@@ -50,7 +50,7 @@ func onEach(t *testing.T, kinds []string, test func(t *testing.T, kind string)) 
 	}
 }
 
-// TestManyLoginsOfOneUserAtOnce shows that devices of one user, however many, don't get into each other's way.
+// TestManyLoginsOfOneUserAtOnce shows that any number of one user's devices don't get in each other's way.
 func TestManyLoginsOfOneUserAtOnce(t *testing.T) {
 	t.Parallel()
 	onEach(t, storages, func(t *testing.T, kind string) {
@@ -84,7 +84,7 @@ func TestManyLoginsOfOneUserAtOnce(t *testing.T) {
 	})
 }
 
-// TestStateSurvivesTheServer shows that a server that is started again goes on with the keys and logins that it had.
+// TestStateSurvivesTheServer shows that a restarted server continues with its keys and logins.
 func TestStateSurvivesTheServer(t *testing.T) {
 	t.Parallel()
 	onEach(t, slices.DeleteFunc(slices.Clone(storages), func(kind string) bool { return kind == "memory" }),

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestStrictClient lets an independent client, which takes nothing that the standards don't say, go through all flows.
+// TestStrictClient runs all flows with an independent client, which accepts only what the standards allow.
 func TestStrictClient(t *testing.T) {
 	t.Parallel()
 	dir := strictClient(t)
@@ -57,7 +57,7 @@ func everyGrant(c *configuration) *configuration {
 	})
 }
 
-// strictClient installs the client in a folder of its own, as its lock file says, and returns the folder.
+// strictClient installs the client in a new folder, as its lock file says, and returns the folder.
 func strictClient(t *testing.T) string {
 	t.Helper()
 	for _, program := range []string{"node", "npm"} {

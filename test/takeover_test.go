@@ -15,15 +15,15 @@ import (
 	"dex/test/upstream"
 )
 
-// TestUpstreamsStorageIsTakenOver starts the server on storages that upstream wrote: its keys stay published and go on
-// signing, its refresh tokens refresh, and those who were made through its API sign in.
+// TestUpstreamsStorageIsTakenOver starts the server on storages that upstream wrote: its keys stay published and keep signing,
+// its refresh tokens work, and users created through its API can sign in.
 func TestUpstreamsStorageIsTakenOver(t *testing.T) {
 	t.Parallel()
 	onEach(t, slices.DeleteFunc(slices.Clone(storages), func(kind string) bool { return kind == "memory" }), testTakeover)
 }
 
 func testTakeover(t *testing.T, kind string) {
-	if kind == "kubernetes" { // makes the definitions of the resources, in another namespace
+	if kind == "kubernetes" { // creates the resource definitions, in another namespace
 		startDex(t, newConfiguration(t).withStorage(t, kind)).stop(t)
 	}
 	c := newConfiguration(t).withoutConsent().withStorage(t, kind)
@@ -42,7 +42,7 @@ func testTakeover(t *testing.T, kind string) {
 	checkTakenOver(t, d, tokens)
 }
 
-// checkTakenOver checks what upstream's users and applications notice, and returns jane's next refresh token.
+// checkTakenOver checks what upstream's users and applications would notice, and returns jane's next refresh token.
 func checkTakenOver(t *testing.T, d *dex, janes string) (next string) {
 	t.Helper()
 	if ids := d.keyIDs(t); !slices.Contains(ids, upstream.KeyID) || !slices.Contains(ids, upstream.RetiredKeyID) {
@@ -75,7 +75,7 @@ func checkTakenOver(t *testing.T, d *dex, janes string) (next string) {
 	return answer.RefreshToken
 }
 
-// refreshOf refreshes as another client than the usual one.
+// refreshOf refreshes as a client other than the usual one.
 func (d *dex) refreshOf(t *testing.T, id, secret, token string) *tokenAnswer {
 	t.Helper()
 	p, err := newVisitor(d.transport).post(t.Context(), d.endpoint("/token"), url.Values{
@@ -108,7 +108,7 @@ func signedBy(t *testing.T, token string) string {
 	return h.KeyID
 }
 
-// fillAsUpstream writes to the storage of a configuration what upstream v2.45 would have left there.
+// fillAsUpstream fills a configuration's storage as upstream v2.45 would.
 func fillAsUpstream(t *testing.T, c *configuration) {
 	t.Helper()
 	storage := c.root["storage"].(section)

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// secretVolume is a folder as Kubernetes mounts a secret: the files are links through ..data, which is replaced whole.
+// secretVolume is a folder as Kubernetes mounts a secret: the files are links through ..data, which is replaced as a whole.
 type secretVolume struct {
 	dir     string
 	version int
@@ -57,7 +57,7 @@ func startSecured(t *testing.T, ca *authority, v *secretVolume) *dex {
 	return startServer(t, binaries.dex, newConfiguration(t).withTLS(t, v.certFile(), v.keyFile()), ca.pool())
 }
 
-// serial returns the serial number of the certificate that a new client is shown.
+// serial returns the serial number of the certificate that a new client gets.
 func (d *dex) serial(t *testing.T, ca *authority) int64 {
 	t.Helper()
 	issuer, err := url.Parse(d.issuer)
@@ -72,8 +72,8 @@ func (d *dex) serial(t *testing.T, ca *authority) int64 {
 	return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
 }
 
-// TestCertificateIsReplacedWhileServing shows that a secret that Kubernetes renews is served without a restart, and that
-// a broken one does no harm.
+// TestCertificateIsReplacedWhileServing shows that a secret renewed by Kubernetes is served without a restart, and that a
+// broken one does no harm.
 func TestCertificateIsReplacedWhileServing(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
@@ -103,8 +103,7 @@ func TestCertificateIsReplacedWhileServing(t *testing.T) {
 	eventually(t, patience, "the repaired pair is served", func() bool { return d.serial(t, ca) == 11 })
 }
 
-// TestHangupReloadsTheCertificate shows that SIGHUP makes the files be read at once, and does so with a broken pair
-// without an end of the process.
+// TestHangupReloadsTheCertificate shows that SIGHUP reloads the files at once, and that a broken pair doesn't end the process.
 func TestHangupReloadsTheCertificate(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
@@ -113,7 +112,7 @@ func TestHangupReloadsTheCertificate(t *testing.T) {
 	d := startSecured(t, ca, volume)
 	loads := func() int { return strings.Count(d.log.String(), "TLS certificate loaded") }
 
-	// The files haven't changed, so that nothing but the signal can be the reason of a reload.
+	// The files haven't changed, so only the signal can be the reason for a reload.
 	before := loads()
 	d.signal(t, syscall.SIGHUP)
 	eventually(t, patience, "the certificate is loaded again", func() bool { return loads() > before })
@@ -130,7 +129,7 @@ func TestHangupReloadsTheCertificate(t *testing.T) {
 	}
 }
 
-// TestHangupWithoutTLSIsHarmless sends the signal that ends a process that doesn't expect it.
+// TestHangupWithoutTLSIsHarmless sends SIGHUP, which would end a process that doesn't handle it.
 func TestHangupWithoutTLSIsHarmless(t *testing.T) {
 	t.Parallel()
 	d := startDex(t, newConfiguration(t))
@@ -140,7 +139,7 @@ func TestHangupWithoutTLSIsHarmless(t *testing.T) {
 	}
 }
 
-// TestOldTLSIsRefused shows that nothing below TLS 1.2 is spoken, and HTTP/2 is.
+// TestOldTLSIsRefused shows that the server refuses versions below TLS 1.2, and speaks HTTP/2.
 func TestOldTLSIsRefused(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)

@@ -14,12 +14,12 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 )
 
-// job is what the tokens of the tests say.
+// job has the claims of the tests' tokens.
 func job() section {
 	return section{"sub": "job:build", "aud": "https://dex.example.com", "groups": []string{"builders"}}
 }
 
-// TestMachines gives tokens of ours to machines that have some of another issuer, as the users' guide shows.
+// TestMachines gives our tokens to machines that have another issuer's, as in the users' guide.
 func TestMachines(t *testing.T) {
 	t.Parallel()
 	issuer := startTokenIssuer(t)
@@ -133,7 +133,7 @@ func testExchangeAnswers(t *testing.T, d *dex, token string) {
 		wantError(t, http.StatusBadRequest, "invalid_request", "requested_token_type")
 }
 
-// testProtected shows a token to a program that lets in only who has one of ours, and to the userinfo endpoint.
+// testProtected sends a token to a program that accepts only ours, and to the userinfo endpoint.
 func testProtected(t *testing.T, d *dex, token string) {
 	provider, err := oidc.NewProvider(t.Context(), d.issuer)
 	if err != nil {
@@ -191,7 +191,7 @@ func TestMachinesWithUserInfo(t *testing.T) {
 	})
 }
 
-// TestMachinesForWhom shows the keys by which a connector takes no token that was made for somebody else.
+// TestMachinesForWhom shows the keys that make a connector refuse tokens made for others.
 func TestMachinesForWhom(t *testing.T) {
 	t.Parallel()
 	issuer := startTokenIssuer(t)
@@ -211,7 +211,7 @@ func TestMachinesForWhom(t *testing.T) {
 	}
 }
 
-// TestPlatforms exchanges tokens of platforms whose claims have little in common.
+// TestPlatforms exchanges tokens from platforms whose claims have little in common.
 func TestPlatforms(t *testing.T) {
 	t.Parallel()
 	platforms := map[string]section{
@@ -264,7 +264,7 @@ func TestPlatforms(t *testing.T) {
 	}
 }
 
-// TestPeopleAndMachines has a client for each, and tokens of the machines that the application of the people takes.
+// TestPeopleAndMachines has a client for each, and tokens for the machines that the people's application accepts.
 func TestPeopleAndMachines(t *testing.T) {
 	t.Parallel()
 	issuer := startTokenIssuer(t)

@@ -9,7 +9,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Etcd fills etcd below a namespace, which stands in front of each key as it is.
+// Etcd fills etcd below a namespace, which is put before each key unchanged.
 func Etcd(ctx context.Context, client *clientv3.Client, namespace string) error {
 	for key, value := range etcdValues() {
 		if _, err := client.Put(ctx, namespace+key, string(encode(value))); err != nil {
@@ -46,7 +46,7 @@ func etcdValues() map[string]object {
 			"SigningKey": key, "SigningKeyPub": key.Public(), "VerificationKeys": verificationKeys(), "NextRotation": NextRotation,
 		},
 		"auth_req/something": {"id": "something", "expiry": time.Now().Add(time.Hour)},
-		// What an update leaves of a session that was deleted meanwhile.
+		// What an update leaves of a session that was concurrently deleted.
 		"offline_session/gone|local": {"refresh": object{}},
 	}
 	for _, o := range []struct {

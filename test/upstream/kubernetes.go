@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// alphabet is that of the names of objects.
+// alphabet is used for the names of objects.
 var alphabet = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// name returns the name of an object whose id may not be one.
+// name returns the name of an object whose id may not be a valid name.
 func name(id string) string {
 	return alphabet.EncodeToString([]byte(id + "\xcb\xf2\x9c\xe4\x84\x22\x23\x25"))
 }
@@ -24,8 +24,8 @@ func hashedName(first, second string) string {
 	return alphabet.EncodeToString(sum.Sum(nil))
 }
 
-// Kubernetes makes upstream's objects in a namespace by a function that posts one to a resource, such as "passwords". The
-// definitions of the resources must be there.
+// Kubernetes creates upstream's objects in a namespace with a function that posts one to a resource, such as "passwords".
+// The resource definitions must exist.
 func Kubernetes(ctx context.Context, post func(ctx context.Context, plural string, object json.RawMessage) error) error {
 	for plural, objects := range kubernetesObjects() {
 		for name, o := range objects {

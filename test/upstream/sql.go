@@ -17,7 +17,7 @@ import (
 	_ "modernc.org/sqlite" // the driver
 )
 
-// A Layout is a form of upstream's tables.
+// A Layout is a version of upstream's tables.
 type Layout int
 
 // The layouts.
@@ -27,7 +27,7 @@ const (
 	Ent                       // where DEX_ENT_ENABLED is set
 )
 
-// Layouts are all of them.
+// Layouts are all layouts.
 var Layouts = []Layout{Release, Development, Ent}
 
 // String returns a name for messages.
@@ -48,7 +48,7 @@ type dialect struct {
 	placeholder func(n int) string
 	time        func(time.Time) any
 	quote       string
-	ahead       int // how many steps more than in the others the tables have
+	ahead       int // how many more migrations the tables have than in the others
 }
 
 var (
@@ -79,7 +79,7 @@ var (
 	}
 )
 
-// SQLite fills a SQLite database, which is made if it is not there.
+// SQLite fills a SQLite database, and creates it if necessary.
 func SQLite(ctx context.Context, path string, l Layout) error {
 	db, err := sql.Open("sqlite", path+"?_pragma=busy_timeout(10000)")
 	if err != nil {
@@ -154,7 +154,7 @@ func (f *filler) insert(ctx context.Context, table string, v values) error {
 	return nil
 }
 
-// json returns what a column with JSON holds.
+// json returns the content of a JSON column.
 func (f *filler) json(v any) any {
 	if f.layout == Ent {
 		return string(encode(v))

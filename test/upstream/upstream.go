@@ -1,5 +1,5 @@
-// Package upstream fills storages as upstream does: the same clients, users, connectors, keys and refresh tokens in each
-// of its forms. It is for tests, and for trying out how they are taken over.
+// Package upstream fills storages as upstream does: the same clients, users, connectors, keys and refresh tokens in each of
+// its formats. It is for tests, and for trying out the takeover.
 package upstream
 
 import (
@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// What is in each of the storages.
+// The content of each storage.
 const (
 	// ClientID is a client with a secret, made through the API.
 	ClientID     = "gate"
@@ -26,7 +26,7 @@ const (
 	// PublicClientID is a client without a secret.
 	PublicClientID = "tool"
 
-	// UserEmail is a user of the password database, with two sessions: one of each client.
+	// UserEmail is a user of the password database, with two sessions: one for each client.
 	UserEmail    = "jane@example.com"
 	UserPassword = "jane's password"
 	UserHash     = "$2a$10$prN9coYQiUXzGxjJioOgvO9P.R83KtR3aaGnYGNhPEJT3aILKgEvW" // bcrypt, cost 10
@@ -37,12 +37,12 @@ const (
 	// ConnectorID is a stored connector, of type mockCallback.
 	ConnectorID   = "stored-mock"
 	ConnectorName = "Stored mock"
-	// MockUserID is who everybody is at that connector, with one session, of the client with a secret.
+	// MockUserID is everybody's id at that connector, with one session for the client with a secret.
 	MockUserID    = "0-385-28089-0"
 	MockUserEmail = "kilgore@kilgore.trout"
 	ConnectorData = "foobar" // of the mock user
 
-	// KeyID is the key that signs, of algorithm RS256; RetiredKeyID one that verifies, of algorithm ES256.
+	// KeyID is the signing key, for RS256; RetiredKeyID is a verification key, for ES256.
 	KeyID        = "5b3b1f2c8f7b6a5d4e3f2a1b0c9d8e7f6a5b4c3d"
 	RetiredKeyID = "0c9d8e7f6a5b4c3d5b3b1f2c8f7b6a5d4e3f2a1b"
 )
@@ -67,8 +67,8 @@ const (
 // RefreshTokenIDs are the ids of the refresh tokens, in order.
 var RefreshTokenIDs = []string{userTokenID, mockTokenID, publicTokenID}
 
-// When the refresh tokens were issued and used last, when the keys are to be rotated, and until when the retired one
-// verifies. In milliseconds, which all databases keep.
+// When the refresh tokens were issued and last used, when the keys should be rotated, and until when the retired one
+// verifies. In milliseconds, which all databases preserve.
 var (
 	CreatedAt    = time.Now().Add(-48 * time.Hour).UTC().Truncate(time.Millisecond)
 	LastUsed     = time.Now().Add(-time.Hour).UTC().Truncate(time.Millisecond)
@@ -76,7 +76,7 @@ var (
 	RetiredUntil = time.Now().Add(24 * time.Hour).UTC().Truncate(time.Millisecond)
 )
 
-// SigningKey returns the private key that signs. It is another one in each process.
+// SigningKey returns the private key that signs. Each process has its own.
 var SigningKey = sync.OnceValue(func() jose.JSONWebKey {
 	k, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -105,7 +105,7 @@ func verificationKeys() []verificationKey {
 	return []verificationKey{{retired.Public(), RetiredUntil}}
 }
 
-// A session is a refresh token with what belongs to it.
+// A session is a refresh token and its data.
 type session struct {
 	id, secret, obsolete  string
 	clientID, connectorID string
@@ -113,7 +113,7 @@ type session struct {
 	scopes                []string
 }
 
-// claims have the names that they have in JSON everywhere.
+// claims has upstream's JSON names.
 type claims struct {
 	UserID            string   `json:"userID"`
 	Username          string   `json:"username"`
@@ -137,13 +137,13 @@ func sessions() []session {
 	}
 }
 
-// reference is what an offline session has of a refresh token.
+// reference is an offline session's entry for a refresh token.
 type reference struct {
 	ID, ClientID        string
 	CreatedAt, LastUsed time.Time
 }
 
-// references returns the references of a user's offline session at a connector.
+// references returns the references in a user's offline session at a connector.
 func references(userID, connectorID string) map[string]reference {
 	found := map[string]reference{}
 	for _, s := range sessions() {
@@ -163,7 +163,7 @@ func encode(v any) []byte {
 	return b
 }
 
-// encodePair returns a refresh token of its id and secret: a protobuf message of two strings.
+// encodePair encodes a refresh token's id and secret: a protobuf message with two strings.
 func encodePair(first, second string) string {
 	var b []byte
 	for i, s := range []string{first, second} {
@@ -173,7 +173,7 @@ func encodePair(first, second string) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// Split returns the id and the secret of a refresh token; nothing for none.
+// Split returns the id and the secret of a refresh token; empty for an empty one.
 func Split(refreshToken string) (id, secret string) {
 	parts := make([]string, 2)
 	b, err := base64.RawURLEncoding.DecodeString(refreshToken)

@@ -1,6 +1,6 @@
-// Command withservers starts the servers that storages run on, and a command with empty storages there in its environment:
-// DEX_BENCH_POSTGRES_1, DEX_BENCH_POSTGRES_2 and so on, each the storage section of a configuration. When the command ends,
-// the servers do.
+// Command withservers starts the storages' servers, and runs a command with empty storages on them in its environment:
+// DEX_BENCH_POSTGRES_1, DEX_BENCH_POSTGRES_2 and so on, each the storage section of a configuration. The servers stop when
+// the command ends.
 package main
 
 import (
