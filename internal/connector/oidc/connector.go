@@ -27,7 +27,7 @@ type connection struct {
 	log       *slog.Logger
 	client    *http.Client
 	discovery *discovery
-	keys      *keyset
+	keys      *relyingparty.Keys
 	tokens    *relyingparty.Client
 }
 
@@ -57,7 +57,7 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 	return &connection{
 		cfg: c, callback: relyingparty.NewCallback(ctx, c.RedirectURI, env), log: env.Log, client: client,
 		discovery: newDiscovery(c, client, env.Log),
-		keys:      &keyset{client: client, ignoreUse: c.InsecureIgnoreKeyUse, maxAge: c.maxKeyAge()},
+		keys:      &relyingparty.Keys{Client: client, MaxAge: c.maxKeyAge(), IgnoreUse: c.InsecureIgnoreKeyUse},
 		tokens:    us,
 	}, nil
 }

@@ -59,7 +59,7 @@ func (c *connection) fetchClaim(
 // signedClaim returns a claim of a token that the provider has signed, which must be about the same user: else a claim of one
 // user could be shown as another's.
 func (c *connection) signedClaim(ctx context.Context, m *metadata, said relyingparty.Claims, token, name string) (any, error) {
-	signed, err := c.keys.verify(ctx, m, token, m.algorithms())
+	signed, err := c.keys.Verify(ctx, m.JWKSURL, token, m.algorithms())
 	if err == nil {
 		err = c.checkIssuer(signed)
 	}

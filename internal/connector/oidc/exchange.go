@@ -208,7 +208,7 @@ func (c *connection) unacceptable(t connector.SubjectToken, err error) error {
 		return &connector.BadToken{Reason: useless.reason}
 	}
 	switch {
-	case !errors.Is(err, errForged):
+	case !errors.Is(err, relyingparty.ErrForged):
 		return err
 	case t.Type == oauth.TokenTypeAccess && strings.Count(t.Token, ".") != signedParts-1:
 		return &connector.BadToken{Cause: err, Reason: "it is an opaque access token, which only the provider can read: " +

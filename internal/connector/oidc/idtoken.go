@@ -31,9 +31,9 @@ func invalidf(format string, args ...any) error { return &invalid{fmt.Sprintf(fo
 const notBeforeLeeway = 5 * time.Minute
 
 // verifySigned returns the claims of a token of the provider that is valid now and says who somebody is. Whom it is for is not
-// checked. An error that is errForged or an *invalid is the token's fault.
+// checked. An error that is relyingparty.ErrForged or an *invalid is the token's fault.
 func (c *connection) verifySigned(ctx context.Context, m *metadata, token string) (relyingparty.Claims, error) {
-	said, err := c.keys.verify(ctx, m, token, m.algorithms())
+	said, err := c.keys.Verify(ctx, m.JWKSURL, token, m.algorithms())
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +149,7 @@ func (c *connection) checkLogin(said relyingparty.Claims, nonce string, given *r
 // tokenHash returns what an ID token has as at_hash (OpenID Connect Core, section 3.1.3.6); false for an algorithm whose
 // hash is not settled.
 func tokenHash(idToken, accessToken string) (string, bool) {
-	signed, err := jose.ParseSignedCompact(idToken, algorithms)
+	signed, err := jose.ParseSignedCompact(idToken, relyingparty.Algorithms)
 	if err != nil {
 		return "", false
 	}

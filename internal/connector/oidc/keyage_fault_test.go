@@ -16,6 +16,7 @@ import (
 
 	"dex/internal/config"
 	"dex/internal/faulttest"
+	"dex/internal/relyingparty"
 )
 
 type transport func(*http.Request) *http.Response
@@ -55,16 +56,15 @@ var _ = faulttest.Add("K7", func(t *testing.T) {
 			if len(problems) > 0 {
 				t.Fatal(problems)
 			}
-			k := &keyset{maxAge: c.maxKeyAge(), client: &http.Client{Transport: transport(func(*http.Request) *http.Response {
+			k := &relyingparty.Keys{MaxAge: c.maxKeyAge(), Client: &http.Client{Transport: transport(func(*http.Request) *http.Response {
 				text, err := json.Marshal(published)
 				if err != nil {
 					t.Error(err)
 				}
 				return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(string(text)))}
 			})}}
-			m := &metadata{JWKSURL: "https://idp.test/keys"}
 			verify := func() error {
-				_, err := k.verify(t.Context(), m, token, algorithms)
+				_, err := k.Verify(t.Context(), "https://idp.test/keys", token, relyingparty.Algorithms)
 				return err
 			}
 			if err := verify(); err != nil {

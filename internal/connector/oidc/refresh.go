@@ -82,8 +82,8 @@ func asRefreshed(err error) error {
 	if useless, ok := errors.AsType[*invalid](err); ok {
 		return &connector.BadToken{Reason: useless.reason, Cause: err}
 	}
-	if errors.Is(err, errForged) {
-		return &connector.BadToken{Reason: errForged.Error(), Cause: err}
+	if errors.Is(err, relyingparty.ErrForged) {
+		return &connector.BadToken{Reason: relyingparty.ErrForged.Error(), Cause: err}
 	}
 	return relyingparty.GoneIfUnknown(err)
 }

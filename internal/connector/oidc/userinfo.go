@@ -64,5 +64,5 @@ func (c *connection) readUserInfo(ctx context.Context, m *metadata, answer *outb
 			return relyingparty.ReadClaims([]byte(token))
 		}
 	}
-	return c.keys.verify(ctx, m, token, m.userInfoAlgorithms())
+	return c.keys.Verify(ctx, m.JWKSURL, token, m.userInfoAlgorithms())
 }

@@ -1,4 +1,4 @@
-package oidc
+package relyingparty
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,7 +14,6 @@ import (
 
 	"dex/internal/connector"
 	"dex/internal/outbound"
-	"dex/internal/relyingparty"
 	"dex/internal/wait"
 )
 
@@ -27,20 +27,32 @@ const (
 	maxKeys = 100
 )
 
-// algorithms are those that are taken at all: nothing symmetric, and never none.
-var algorithms = []jose.SignatureAlgorithm{
+// Algorithms are those that are taken at all: nothing symmetric, and never none.
+var Algorithms = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512, jose.ES256, jose.ES384, jose.ES512, jose.PS256, jose.PS384, jose.PS512, jose.EdDSA,
 }
 
-// errForged says that none of the provider's keys has signed a token.
-var errForged = errors.New("no key of the provider has signed it")
+// ErrForged says that none of the provider's keys has signed a token.
+var ErrForged = errors.New("no key of the provider has signed it")
 
-// keyset is the provider's keys.
-type keyset struct {
-	client    *http.Client
-	ignoreUse bool // take keys for other uses and algorithms than they say
-	maxAge    time.Duration
-	asking    outbound.Shared[[]jose.JSONWebKey]
+// KnownAlgorithms returns those of Algorithms that are among the names.
+func KnownAlgorithms(names []string) []jose.SignatureAlgorithm {
+	var known []jose.SignatureAlgorithm
+	for _, alg := range Algorithms {
+		if slices.Contains(names, string(alg)) {
+			known = append(known, alg)
+		}
+	}
+	return known
+}
+
+// Keys are those that a provider signs tokens with. They are safe for concurrent use.
+type Keys struct {
+	Client    *http.Client
+	MaxAge    time.Duration // how long a key counts after the provider has withdrawn it
+	IgnoreUse bool          // take keys for other uses and algorithms than they say
+
+	asking outbound.Shared[[]jose.JSONWebKey]
 
 	mu      sync.Mutex // guards the rest, never held over I/O
 	address string     // that the keys are from
@@ -49,19 +61,17 @@ type keyset struct {
 	spent   time.Time // until when the fetches so far are paid for, one by each keysEvery
 }
 
-// verify returns the claims of a token that the provider has signed. An error that is errForged means that it has not; every
-// other one that the keys could not be had.
-func (k *keyset) verify(
-	ctx context.Context, m *metadata, token string, allowed []jose.SignatureAlgorithm,
-) (relyingparty.Claims, error) {
+// Verify returns the claims of a token that one of the keys at an address has signed. The error is ErrForged if none has; any other
+// error means that the keys could not be read.
+func (k *Keys) Verify(ctx context.Context, address, token string, allowed []jose.SignatureAlgorithm) (Claims, error) {
 	signed, err := jose.ParseSignedCompact(token, allowed)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errForged, err)
+		return nil, fmt.Errorf("%w: %w", ErrForged, err)
 	}
-	keys, fresh := k.cached(m.JWKSURL)
+	keys, fresh := k.cached(address)
 	payload, err := k.try(signed, keys)
 	if err != nil || !fresh {
-		if keys, err = k.fetch(ctx, m.JWKSURL); err != nil {
+		if keys, err = k.fetch(ctx, address); err != nil {
 			return nil, err
 		}
 		payload, err = k.try(signed, keys)
@@ -69,21 +79,21 @@ func (k *keyset) verify(
 	if err != nil {
 		return nil, err
 	}
-	return relyingparty.ReadClaims(payload)
+	return ReadClaims(payload)
 }
 
 // cached returns the keys that are known, and whether they are young enough.
-func (k *keyset) cached(address string) ([]jose.JSONWebKey, bool) {
+func (k *Keys) cached(address string) ([]jose.JSONWebKey, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.address != address {
 		return nil, false
 	}
-	return k.keys, time.Since(k.asked) < k.maxAge
+	return k.keys, time.Since(k.asked) < k.MaxAge
 }
 
 // fetch gets the keys as they are now, or as somebody else gets them from now on.
-func (k *keyset) fetch(ctx context.Context, address string) ([]jose.JSONWebKey, error) {
+func (k *Keys) fetch(ctx context.Context, address string) ([]jose.JSONWebKey, error) {
 	if address == "" {
 		return nil, errors.New("the provider's metadata have no jwks_uri")
 	}
@@ -106,7 +116,7 @@ func (k *keyset) fetch(ctx context.Context, address string) ([]jose.JSONWebKey, 
 }
 
 // since returns the keys if they were asked for after a time, or how long to wait before they may be.
-func (k *keyset) since(arrived time.Time, address string) (keys []jose.JSONWebKey, enough bool, due time.Duration) {
+func (k *Keys) since(arrived time.Time, address string) (keys []jose.JSONWebKey, enough bool, due time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.address == address && !k.asked.Before(arrived) {
@@ -116,7 +126,7 @@ func (k *keyset) since(arrived time.Time, address string) (keys []jose.JSONWebKe
 }
 
 // ask asks the provider.
-func (k *keyset) ask(ctx context.Context, address string) error {
+func (k *Keys) ask(ctx context.Context, address string) error {
 	_, err := k.asking.Ask(ctx, address, func(ctx context.Context) ([]jose.JSONWebKey, error) {
 		asked := k.pay()
 		keys, err := k.load(ctx, address)
@@ -129,7 +139,7 @@ func (k *keyset) ask(ctx context.Context, address string) error {
 }
 
 // pay counts a fetch, and returns when it began.
-func (k *keyset) pay() time.Time {
+func (k *Keys) pay() time.Time {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Now()
@@ -140,15 +150,15 @@ func (k *keyset) pay() time.Time {
 	return now
 }
 
-func (k *keyset) keep(address string, keys []jose.JSONWebKey, asked time.Time) {
+func (k *Keys) keep(address string, keys []jose.JSONWebKey, asked time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.address, k.keys, k.asked = address, keys, asked
 }
 
 // load reads the key set, without keys that can't be used: providers have some of kinds to come.
-func (k *keyset) load(ctx context.Context, address string) ([]jose.JSONWebKey, error) {
-	status, body, err := outbound.Get(ctx, k.client, address, nil)
+func (k *Keys) load(ctx context.Context, address string) ([]jose.JSONWebKey, error) {
+	status, body, err := outbound.Get(ctx, k.Client, address, nil)
 	if err != nil {
 		return nil, fmt.Errorf("keys: %w", err)
 	}
@@ -169,4 +179,35 @@ func (k *keyset) load(ctx context.Context, address string) ([]jose.JSONWebKey, e
 		}
 	}
 	return keys, nil
+}
+
+// try returns the payload of a token that one of the keys has signed. Its error is ErrForged.
+func (k *Keys) try(token *jose.JSONWebSignature, keys []jose.JSONWebKey) ([]byte, error) {
+	header, err := token.Signatures[0].Header, ErrForged
+	for i := range keys {
+		key := &keys[i]
+		if header.KeyID != "" && key.KeyID != header.KeyID {
+			continue
+		}
+		if unfit := unfit(key, header.Algorithm); unfit != nil && !k.IgnoreUse {
+			err = fmt.Errorf("%w: %w", ErrForged, unfit)
+			continue
+		}
+		if payload, err := token.Verify(key.Key); err == nil {
+			return payload, nil
+		}
+	}
+	return nil, err
+}
+
+// unfit returns why a key may not have signed a token (RFC 7517, sections 4.2 and 4.4); nil if it may.
+func unfit(key *jose.JSONWebKey, alg string) error {
+	const way = "insecureIgnoreKeyUse takes it all the same"
+	switch {
+	case key.Use == "enc":
+		return fmt.Errorf("the provider's key %q is for encryption (use); %s", key.KeyID, way)
+	case key.Algorithm != "" && key.Algorithm != alg:
+		return fmt.Errorf("the provider's key %q is for %s, and the token has %s; %s", key.KeyID, key.Algorithm, alg, way)
+	}
+	return nil
 }
