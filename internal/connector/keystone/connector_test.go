@@ -236,13 +236,12 @@ func TestRefresh(t *testing.T) {
 	if len(k.tokens) != 1 {
 		t.Errorf("%d tokens for three questions", len(k.tokens))
 	}
-	var denied *connector.Denied
 	k.groups = nil
-	if _, err := s.Refresh(t.Context(), connector.Scopes{}, last); !errors.As(err, &denied) {
+	if _, err := s.Refresh(t.Context(), connector.Scopes{}, last); connector.OutcomeOf(err) != connector.Refused {
 		t.Errorf("no longer allowed: %v", err)
 	}
 	k.user["enabled"] = false
-	if _, err := s.Refresh(t.Context(), connector.Scopes{}, last); !errors.As(err, &denied) {
+	if _, err := s.Refresh(t.Context(), connector.Scopes{}, last); connector.OutcomeOf(err) != connector.Refused {
 		t.Errorf("disabled: %v", err)
 	}
 	k.user = nil

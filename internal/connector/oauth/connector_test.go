@@ -277,9 +277,8 @@ func TestRefresh(t *testing.T) {
 		t.Errorf("without a refresh token: %v, %q", err, p.Shown)
 	}
 
-	var denied *connector.Denied
 	p.knows(`{"id": "u", "groups": ["b"]}`)
-	if _, err := c.Refresh(t.Context(), connector.Scopes{}, id); !errors.As(err, &denied) {
+	if _, err := c.Refresh(t.Context(), connector.Scopes{}, id); connector.OutcomeOf(err) != connector.Refused {
 		t.Errorf("no longer allowed: %v", err)
 	}
 	p.knows(`{"id": "other", "groups": ["a"]}`)

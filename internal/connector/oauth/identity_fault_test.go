@@ -28,9 +28,9 @@ var _ = faulttest.Add("R3", func(t *testing.T) {
 		"1.00000000000000000001": "", "0.1000000000000000000001": "",
 	} {
 		id, _, err := as(t, nil, `{"id": `+number+`}`)
-		var unusable *connector.Unusable
+		unusable, isUnusable := errors.AsType[*connector.Unusable](err)
 		switch {
-		case want == "" && (!errors.As(err, &unusable) || !strings.Contains(err.Error(), "exactNumericIDs") || unusable.Reason == ""):
+		case want == "" && (!isUnusable || !strings.Contains(err.Error(), "exactNumericIDs") || unusable.Reason == ""):
 			t.Errorf("%s: %q, %v", number, id.UserID, err)
 		case want != "" && (err != nil || id.UserID != want):
 			t.Errorf("%s: %q, %v", number, id.UserID, err)

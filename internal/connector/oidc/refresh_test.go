@@ -110,15 +110,13 @@ func TestExchange(t *testing.T) {
 				subject.Token = p.Sign(c.idToken)
 			}
 			id, err := p.open(c.settings).TokenIdentity(t.Context(), connector.Scopes{}, subject)
-			var bad *connector.BadToken
-			var denied *connector.Denied
 			switch {
 			case c.refused == "denied":
-				if !errors.As(err, &denied) {
+				if connector.OutcomeOf(err) != connector.Refused {
 					t.Errorf("%+v, %v", id, err)
 				}
 			case c.refused != "":
-				if !errors.As(err, &bad) || !strings.Contains(bad.Reason, c.refused) {
+				if bad, ok := errors.AsType[*connector.BadToken](err); !ok || !strings.Contains(bad.Reason, c.refused) {
 					t.Errorf("%+v, %v", id, err)
 				}
 			case err != nil || id.UserID != c.sub:

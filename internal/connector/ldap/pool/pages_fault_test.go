@@ -161,8 +161,8 @@ var _ = faulttest.Add("C-16", func(t *testing.T) {
 				if err := p.Bind(t.Context(), userDN, userPW); err != nil {
 					t.Errorf("right password: %v", err)
 				}
-				var refused *Refused
-				if err := p.Bind(t.Context(), userDN, "not hers"); !errors.As(err, &refused) {
+				err := p.Bind(t.Context(), userDN, "not hers")
+				if _, ok := errors.AsType[*Refused](err); !ok {
 					t.Errorf("wrong password: %v", err)
 				}
 			})

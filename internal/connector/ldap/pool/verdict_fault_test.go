@@ -49,8 +49,8 @@ var _ = faulttest.Add("C-15", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFake()
 			f.binds[userDN] = bindAnswer{code: unwilling, message: "NDS error: unknown (-6000)"}
-			var refused *Refused
-			if err := newPool(t, nil, f).Bind(t.Context(), userDN, userPW); err == nil || errors.As(err, &refused) {
+			err := newPool(t, nil, f).Bind(t.Context(), userDN, userPW)
+			if _, isRefused := errors.AsType[*Refused](err); err == nil || isRefused {
 				t.Errorf("error %v", err)
 			}
 		})

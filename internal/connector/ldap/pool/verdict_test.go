@@ -92,17 +92,17 @@ func TestReasons(t *testing.T) {
 				if g.dialed > 0 || f.openNow() != 1 {
 					t.Error("the answer is taken for that of a server that fails")
 				}
-				var refused *Refused
+				refused, isRefused := errors.AsType[*Refused](err)
 				switch {
 				case c.want == accepted:
 					if err != nil {
 						t.Errorf("error %v", err)
 					}
 				case c.want == noReason:
-					if err == nil || errors.As(err, &refused) {
+					if err == nil || isRefused {
 						t.Errorf("error %v, want one without a reason", err)
 					}
-				case !errors.As(err, &refused):
+				case !isRefused:
 					t.Errorf("error %v, want %q", err, c.want)
 				case refused.Reason != c.want:
 					t.Errorf("reason %q, want %q", refused.Reason, c.want)
@@ -119,8 +119,8 @@ func TestUnaskable(t *testing.T) {
 		f.binds[userDN], f.binds[""], f.binds[" "] = bindAnswer{}, bindAnswer{}, bindAnswer{}
 		p := newPool(t, nil, f)
 		for _, password := range []string{"", "\x00", "\x00abc"} {
-			var refused *Refused
-			if err := p.Bind(t.Context(), userDN, password); !errors.As(err, &refused) || refused.Reason != WrongPassword {
+			err := p.Bind(t.Context(), userDN, password)
+			if refused, ok := errors.AsType[*Refused](err); !ok || refused.Reason != WrongPassword {
 				t.Errorf("password %q: error %v", password, err)
 			}
 		}
