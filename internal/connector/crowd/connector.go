@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"time"
 	"unicode/utf8"
 
@@ -32,8 +31,6 @@ func (c *Config) Open(_ context.Context, env connector.Env) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A redirect would take the user's password, and ours, to another address.
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &connection{
 		cfg: c, log: env.Log, api: api{base: c.BaseURL, id: c.ClientID, password: c.ClientSecret, client: client},
 	}, nil
