@@ -106,7 +106,7 @@ func NewEndpoint(cfg Config) *Endpoint {
 	if cfg.PasswordConnector != "" {
 		all[oauth.GrantPassword] = &passwordGrant{
 			beginner: logins, connectorID: cfg.PasswordConnector, connectors: cfg.Connectors,
-			policy: cfg.Policy, limits: cfg.Limits, log: cfg.Log,
+			policy: cfg.Policy, limits: cfg.Limits,
 		}
 	}
 	maps.DeleteFunc(all, func(name string, _ grant) bool { return !slices.Contains(cfg.GrantTypes, name) })

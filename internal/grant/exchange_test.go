@@ -71,7 +71,7 @@ func sourceGrants(src *fickle, connectorID string, s store.Store, anyAudience bo
 	}
 	return map[string]func(context.Context) error{
 		"password": use(
-			&passwordGrant{connectorID: connectorID, connectors: connectors, policy: rules, limits: limits, log: log},
+			&passwordGrant{connectorID: connectorID, connectors: connectors, policy: rules, limits: limits},
 			oauth.Form{"username": {"u"}, "password": {"p"}, "scope": {"openid"}},
 		),
 		"exchange": use(

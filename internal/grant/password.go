@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"dex/internal/connector"
 	"dex/internal/federation"
@@ -22,7 +21,6 @@ type passwordGrant struct {
 	connectors  *federation.Registry
 	policy      *policy.Policy
 	limits      *limit.Set
-	log         *slog.Logger
 }
 
 func (g *passwordGrant) verify(ctx context.Context, r *request) (*granted, error) {
@@ -42,13 +40,15 @@ func (g *passwordGrant) verify(ctx context.Context, r *request) (*granted, error
 	if err := g.policy.Connector(r.client, source.Definition, oauth.GrantPassword); err != nil {
 		return nil, err
 	}
-	a := token.Authorization{
-		ClientID: r.client.ID, ConnectorID: source.ID, Scopes: scopes, Nonce: r.form.Get("nonce"),
-		Methods: []string{oauth.MethodPassword}, GrantID: id.New(),
-	}
-	if a.Identity, err = g.check(ctx, r, source.ID, checker, connector.ScopesOf(a.Scopes)); err != nil {
+	identity, err := g.check(ctx, r, source.ID, checker, scopes)
+	if err != nil {
 		return nil, err
 	}
+	a := token.Authorization{
+		ClientID: r.client.ID, ConnectorID: source.ID, Scopes: scopes, Nonce: r.form.Get("nonce"),
+		Identity: identity, Methods: identity.Methods, GrantID: id.New(),
+	}
+	a.Identity.Methods = nil // belongs to this login only
 	return &granted{
 		Authorization: a,
 		source:        source,
@@ -81,19 +81,19 @@ func (g *passwordGrant) source(ctx context.Context) (*federation.Opened, connect
 	return source, checker, nil
 }
 
-// check asks the source about a name and a password.
+// check asks the source about the name and the password of a request.
 func (g *passwordGrant) check(
-	ctx context.Context, r *request, connectorID string, checker connector.Password, scopes connector.Scopes,
+	ctx context.Context, r *request, connectorID string, checker connector.Password, scopes []string,
 ) (connector.Identity, error) {
-	username := r.form.Get("username")
-	identity, ok, err := g.limits.CheckPassword(ctx, connectorID, checker, scopes, username, r.form.Get("password"))
-	if exceeded, tooMany := errors.AsType[*limit.Exceeded](err); tooMany {
-		return identity, limit.Refusal(exceeded)
+	identity, ok, err := g.connectors.CheckPassword(ctx, g.limits, checker, federation.Attempt{
+		Operation: federation.PasswordGrant, ConnectorID: connectorID, Scopes: scopes,
+		Username: r.form.Get("username"), Password: r.form.Get("password"),
+	})
+	if _, tooMany := errors.AsType[*limit.Exceeded](err); tooMany {
+		return identity, limit.Refusal(err)
 	}
 	if err == nil && !ok {
-		g.connectors.Count(connectorID, federation.PasswordGrant, connector.WrongPassword)
-		g.log.ErrorContext(ctx, "failed login attempt: Invalid credentials.", "connector_id", connectorID, "user", username)
 		return identity, oauth.Errorf(oauth.InvalidGrant, "The username or the password is wrong.")
 	}
-	return identity, sourceFailed(g.connectors.Ended(ctx, connectorID, federation.PasswordGrant, err))
+	return identity, sourceFailed(err)
 }

@@ -46,8 +46,10 @@ func (f *Flow) checkPassword(
 		return err
 	}
 	form.Username = r.PostForm.Get("login")
-	identity, ok, err := f.cfg.Limits.CheckPassword(r.Context(), source.ID, checker, connector.ScopesOf(v.ask.Scopes),
-		form.Username, r.PostForm.Get("password"))
+	identity, ok, err := f.cfg.Connectors.CheckPassword(r.Context(), f.cfg.Limits, checker, federation.Attempt{
+		Operation: federation.PasswordForm, ConnectorID: source.ID, Scopes: v.ask.Scopes,
+		Username: form.Username, Password: r.PostForm.Get("password"),
+	})
 	if exceeded, tooMany := errors.AsType[*limit.Exceeded](err); tooMany {
 		f.page.LogFailure(r, http.StatusTooManyRequests, err)
 		page.RetryAfter(w, exceeded)
@@ -56,21 +58,15 @@ func (f *Flow) checkPassword(
 		return nil
 	}
 	if err == nil && !ok {
-		f.cfg.Connectors.Count(source.ID, federation.PasswordForm, connector.WrongPassword)
-		f.log.ErrorContext(r.Context(), "failed login attempt: Invalid credentials.",
-			"connector_id", source.ID, "user", form.Username)
 		form.Invalid = true
 		f.page.Password(w, r, http.StatusUnauthorized, form)
 		return nil
 	}
-	if err := f.ended(v, federation.PasswordForm, err); err != nil {
+	if err := f.refusedBy(v, err); err != nil {
 		return f.showFailure(v, form, err, formFailure{
 			passing: "Your password can't be checked at the moment. Please try again.",
 			lasting: "Your password can't be checked. Trying again does not help: tell the people who run this login.",
 		})
-	}
-	if identity.Methods == nil {
-		identity.Methods = []string{oauth.MethodPassword}
 	}
 	return f.signedIn(v, source.Definition, identity)
 }

@@ -53,10 +53,15 @@ func (f *Flow) serve(s page.Step) http.Handler {
 	})
 }
 
-// ended counts how an attempt at a source has ended, and returns what comes of it: nil, or a refusal. As upstream has it, the
-// user can be told instead of the application that the source failed.
+// ended counts how an attempt at a source has ended, and returns what comes of it: nil, or a refusal.
 func (f *Flow) ended(v *visit, op federation.Operation, err error) error {
-	failure, ok := errors.AsType[*federation.Failure](f.cfg.Connectors.Ended(v.r.Context(), v.ConnectorID, op, err))
+	return f.refusedBy(v, f.cfg.Connectors.Ended(v.r.Context(), v.ConnectorID, op, err))
+}
+
+// refusedBy returns what comes of an attempt at a source that has been counted: nil, or a refusal. As upstream has it, the user
+// can be told instead of the application that the source failed.
+func (f *Flow) refusedBy(v *visit, err error) error {
+	failure, ok := errors.AsType[*federation.Failure](err)
 	if !ok {
 		return nil
 	}

@@ -17,9 +17,8 @@ const (
 	InsufficientScope        = "insufficient_scope"
 	UnauthorizedClient       = "unauthorized_client"
 	UnsupportedGrantType     = "unsupported_grant_type"
-	UnsupportedTokenType     = "unsupported_token_type" // RFC 7009, 2.2.1
-	InvalidTarget            = "invalid_target"         // RFC 8707, 2; RFC 8693, 2.2.2
-	AuthorizationPending     = "authorization_pending"  // this and the next two: RFC 8628, 3.5
+	InvalidTarget            = "invalid_target"        // RFC 8707, 2; RFC 8693, 2.2.2
+	AuthorizationPending     = "authorization_pending" // this and the next two: RFC 8628, 3.5
 	SlowDown                 = "slow_down"
 	ExpiredToken             = "expired_token"
 	UnsupportedResponseType  = "unsupported_response_type"

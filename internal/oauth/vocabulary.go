@@ -31,10 +31,9 @@ const (
 
 // Token types (RFC 8693, section 3).
 const (
-	TokenTypeAccess  = "urn:ietf:params:oauth:token-type:access_token"  //nolint:gosec // G101: a name
-	TokenTypeRefresh = "urn:ietf:params:oauth:token-type:refresh_token" //nolint:gosec // G101: a name
-	TokenTypeID      = "urn:ietf:params:oauth:token-type:id_token"      //nolint:gosec // G101: a name
-	TokenTypeJWT     = "urn:ietf:params:oauth:token-type:jwt"           //nolint:gosec // G101: a name
+	TokenTypeAccess = "urn:ietf:params:oauth:token-type:access_token" //nolint:gosec // G101: a name
+	TokenTypeID     = "urn:ietf:params:oauth:token-type:id_token"     //nolint:gosec // G101: a name
+	TokenTypeJWT    = "urn:ietf:params:oauth:token-type:jwt"          //nolint:gosec // G101: a name
 )
 
 // Authentication methods for the claim amr (RFC 8176).

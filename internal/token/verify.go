@@ -85,11 +85,6 @@ func (c *Claims) Client() string {
 	return c.AuthorizedParty
 }
 
-// IsFor reports whether a client is to accept the token, or asked for it.
-func (c *Claims) IsFor(clientID string) bool {
-	return clientID == c.Client() || slices.Contains(c.Audience, clientID)
-}
-
 // IsAccessToken reports whether the token is an access token, as far as it tells: those of upstream's don't.
 func (c *Claims) IsAccessToken() bool { return c.ClientID != "" }
 
