@@ -8,15 +8,15 @@ import (
 	"sync"
 )
 
-// Rules are what the owner of a kind says about its records: clients, users and connectors, which people administer.
+// Rules are what a room says about records that people administer: clients, users and connectors.
 type Rules[T any] struct {
 	Kind *Kind[T]
 	// Key returns the key of a value's record.
 	Key func(*T) string
 	// Validate returns what is wrong with a value and which of its members it is about, or nil.
 	Validate func(*T) error
-	// Conceal puts a value that is about to be stored into its stored form, such as a hash in place of a secret. What
-	// equals the value before is in that form already; before is the zero value for a new record. Nil changes nothing.
+	// Conceal replaces secrets by their stored form, such as a hash, before a value is stored. Members that equal those of
+	// before, the zero value for a new record, are in that form already. Nil means that there are no secrets.
 	Conceal func(before, v *T)
 }
 
@@ -33,7 +33,7 @@ func invalidf(format string, args ...any) error { return &InvalidError{fmt.Error
 // MaxDocument is how large the document of a catalog's record may be, in bytes: sealing adds to it.
 const MaxDocument = MaxData - 4<<10
 
-// A Catalog is all stored records of a kind, and what all writes of them go through. It reads from memory. It is safe for
+// A Catalog holds the stored records of a kind. All writes go through it, and it reads through a cache. It is safe for
 // concurrent use.
 type Catalog[T any] struct {
 	rules Rules[T]
@@ -45,14 +45,13 @@ type Catalog[T any] struct {
 	validated map[string]string // the revision that was validated last, by key
 }
 
-// NewCatalog returns the records of a kind in a store. The log is told of those that are not valid, each once; nil for rooms
-// that find that out themselves.
+// NewCatalog returns the records of a kind in a store. It logs each invalid one once; a nil log means that nobody checks.
 func NewCatalog[T any](s Store, rules Rules[T], log *slog.Logger) *Catalog[T] {
 	table := In(s, rules.Kind)
 	return &Catalog[T]{rules: rules, table: table, cache: NewCache(table), log: log, validated: make(map[string]string)}
 }
 
-// Forget makes the catalog read again what a change may stand for.
+// Forget makes the catalog read again what may have changed.
 func (c *Catalog[T]) Forget(change Change) { c.cache.Forget(change) }
 
 // Create stores a new value. It fails with an *InvalidError, or ErrExists.
@@ -63,8 +62,8 @@ func (c *Catalog[T]) Create(ctx context.Context, v T) (Entry[T], error) {
 	return c.create(ctx, v)
 }
 
-// Adopt is Create for a value from elsewhere, such as upstream's records: its mistakes come along, as it has worked with them
-// so far. It reports whether the value is new; one that is there already stays as it is.
+// Adopt is Create for a value that has been in use elsewhere, such as upstream's: it isn't validated. If there is one already,
+// that stays as it is, and created is false.
 func (c *Catalog[T]) Adopt(ctx context.Context, v T) (created bool, err error) {
 	_, err = c.create(ctx, v)
 	if errors.Is(err, ErrExists) {
@@ -83,8 +82,7 @@ func (c *Catalog[T]) create(ctx context.Context, v T) (Entry[T], error) {
 	return c.table.Create(ctx, key, v)
 }
 
-// Update changes the value of a key as [Table.Update] does. It fails with an *InvalidError, ErrNotFound, or what change
-// returns.
+// Update changes the value of a key as [Table.Update] does. It fails with an *InvalidError, ErrNotFound, or change's error.
 func (c *Catalog[T]) Update(ctx context.Context, key string, change func(*T) error) (Entry[T], error) {
 	return c.Amend(ctx, key, func(v *T) error {
 		if err := change(v); err != nil {
@@ -97,7 +95,7 @@ func (c *Catalog[T]) Update(ctx context.Context, key string, change func(*T) err
 	})
 }
 
-// Amend is Update for what a room changes by itself. Mistakes that the value has already don't keep it from that.
+// Amend is Update for a change that the room makes by itself, which older mistakes in the value must not prevent.
 func (c *Catalog[T]) Amend(ctx context.Context, key string, change func(*T) error) (Entry[T], error) {
 	defer c.changed(key)
 	return c.table.Update(ctx, key, func(v *T) error {
@@ -119,8 +117,8 @@ func (c *Catalog[T]) Delete(ctx context.Context, key, revision string) error {
 	return c.table.Delete(ctx, key, revision)
 }
 
-// Get returns the stored value of a key; ErrNotFound when there is none, and ErrMisplaced, with the entry, when the record is
-// another one's.
+// Get returns the stored value of a key, or ErrNotFound. If the value has another key it returns both the entry and
+// ErrMisplaced.
 func (c *Catalog[T]) Get(ctx context.Context, key string) (Entry[T], error) {
 	if key == "" || len(key) > MaxKey {
 		return Entry[T]{}, ErrNotFound
@@ -142,13 +140,13 @@ func (c *Catalog[T]) All(ctx context.Context) ([]Entry[T], error) {
 	return all, err
 }
 
-// List returns a page of stored values, in the store's order, as they are now.
+// List returns a page of stored values, in the store's order, past the cache.
 func (c *Catalog[T]) List(ctx context.Context, q Query) ([]Entry[T], error) {
 	return c.table.List(ctx, q)
 }
 
-// ErrMisplaced says that a record was stored under a key that is not its own. On Kubernetes people edit them.
-var ErrMisplaced = errors.New("the record says that it is another one")
+// ErrMisplaced says that a record is under a key that isn't its value's. On Kubernetes people edit records.
+var ErrMisplaced = errors.New("the record has another one's key")
 
 // Misplaced returns an ErrMisplaced if an entry has another key than its value, or nil.
 func (c *Catalog[T]) Misplaced(e Entry[T]) error {
@@ -179,10 +177,10 @@ func (c *Catalog[T]) check(key string, v *T) error {
 	return nil
 }
 
-// changed forgets a value that may have been written.
+// changed makes a value that may have been written be read again.
 func (c *Catalog[T]) changed(key string) { c.Forget(Change{Kind: c.table.Kind(), Key: key}) }
 
-// validate tells once of a value that is not valid. It is used all the same: what it can be used for is up to the room.
+// validate logs once that a value is not valid. The room decides what it can still be used for.
 func (c *Catalog[T]) validate(ctx context.Context, e Entry[T]) {
 	if c.log == nil || !c.first(e) {
 		return
