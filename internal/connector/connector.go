@@ -43,7 +43,7 @@ type Identity struct {
 	Data []byte `json:"data,omitempty"`
 }
 
-// A LoginRequest is what a source may use of the application's request. The hints are the application's words and not
+// A LoginRequest is what a source may use of the application's request. The hints come from the application and are not
 // verified.
 type LoginRequest struct {
 	Scopes      Scopes
@@ -110,9 +110,9 @@ type Negotiator interface {
 	Negotiate(ctx context.Context, s Scopes, r *http.Request) Negotiation
 }
 
-// Negotiation is what came of asking a browser for a ticket.
+// Negotiation is the result of asking a browser for a ticket.
 type Negotiation struct {
-	// Identity is who holds the ticket; nil when there was no ticket, or none that is good.
+	// Identity is the holder of the ticket; nil if there was no ticket, or no good one.
 	Identity *Identity
 	// Challenge is the value of WWW-Authenticate for the answer, with or without an identity; empty for none.
 	Challenge string
@@ -122,9 +122,9 @@ type Negotiation struct {
 	Err error
 }
 
-// Refresher is a source that can tell later on who somebody is now.
+// Refresher is a source that can be asked again later about a user who has logged in.
 type Refresher interface {
-	// Refresh returns the current identity of one that the source returned before. Its errors are those of Outcome. A token
+	// Refresh returns the current state of an identity that the source returned before. Its errors are those of Outcome. A token
 	// of the source that can't be verified is a *BadToken, and ends the login as ErrGone does. Data that is
 	// returned is kept even with an error: the source may have replaced what it gave before something else failed.
 	Refresh(ctx context.Context, s Scopes, id Identity) (Identity, error)

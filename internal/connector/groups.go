@@ -43,6 +43,7 @@ func AllowGroups(setting string, groups, allowed []string) ([]string, error) {
 func NotInGroups(setting string, groups []string) *Denied {
 	return &Denied{
 		Reason: "You are not in a group that may log in here.",
-		Cause:  fmt.Errorf("the user is in %d groups, and in none of %s: %q", len(groups), setting, groups[:min(len(groups), shownGroups)]),
+		Cause: fmt.Errorf("the user is in %d groups, and in none of %s: %q",
+			len(groups), setting, groups[:min(len(groups), shownGroups)]),
 	}
 }

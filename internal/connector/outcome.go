@@ -12,8 +12,8 @@ import (
 	"syscall"
 )
 
-// An Outcome is how an attempt at a source ended, as far as it matters to whoever has to act. It is the one rule for what
-// users, applications, logs and metrics are told; its text is the value in logs and metrics.
+// An Outcome is how an attempt at a source ended, as far as it matters to whoever has to act. It alone decides what users,
+// applications, logs and metrics are told; its text is the value in logs and metrics.
 type Outcome string
 
 const (
@@ -30,12 +30,11 @@ const (
 	// AccountUnusable is an *Unusable: what the source knows of this user is not enough. Another try ends the same way until
 	// somebody changes the account or the settings; other users are not affected.
 	AccountUnusable Outcome = "account_unusable"
-	// TokenRefused is a *BadToken: the application must come with another token.
+	// TokenRefused is a *BadToken: the application needs another token.
 	TokenRefused Outcome = "token_refused"
 	// Unavailable is a *Temporary, or a failure of the network: trying again can help.
 	Unavailable Outcome = "unavailable"
-	// Broken is every other error: the source or the settings of its connector have to be mended, and until then nobody can
-	// sign in.
+	// Broken is every other error: until the source, or the settings of its connector, are fixed, nobody can sign in.
 	Broken Outcome = "broken"
 )
 
@@ -68,7 +67,7 @@ func OutcomeOf(err error) Outcome {
 	return Broken
 }
 
-// isTemporary reports whether nobody answered, or whoever did asked to come back later.
+// isTemporary reports whether nothing answered, or whatever did asked to come back later.
 func isTemporary(err error) bool {
 	if _, ok := errors.AsType[*Temporary](err); ok {
 		return true

@@ -26,13 +26,13 @@ type Env struct {
 	// LogoutURL is where sources send the browser back after a logout; empty where nobody can sign out.
 	LogoutURL string
 	Log       *slog.Logger
-	// Once reports whether a key is seen for the first time, by any connector at any replica, and remembers it until a time.
-	// The key says what it is of. An error means that nobody knows: refuse.
+	// Once reports whether any connector at any replica sees a key for the first time, and remembers it until a time. The key
+	// begins with the kind of thing that it identifies. After an error nobody knows: refuse.
 	Once func(ctx context.Context, key string, until time.Time) (bool, error)
 }
 
-// ReturnURL returns where a source sends the browser back, as the setting redirectURI names it, and whether answers arrive here
-// by that: the address of all connectors, which is the default, or the connector's own.
+// ReturnURL returns where a source sends the browser back according to the setting redirectURI, and whether that is one of our
+// addresses: the one of all connectors, which is the default, or the connector's own.
 func (e Env) ReturnURL(redirectURI string) (address string, ours bool) {
 	address = cmp.Or(redirectURI, e.CallbackURL)
 	return address, address == e.CallbackURL || address == e.OwnCallbackURL
@@ -46,8 +46,8 @@ type Returning interface {
 // A ReturnAddress is where a source sends the browser back.
 type ReturnAddress struct {
 	URI string // the setting redirectURI; empty for the address of all connectors
-	// Signed says that answers name their sender under a signature. Then connectors may share an address, and answers may come to
-	// another one first, from which something in between leads them here.
+	// Signed says that answers are signed and name their sender. Then connectors may share an address, and answers may arrive
+	// at another one first and be forwarded here.
 	Signed bool
 }
 
@@ -57,8 +57,8 @@ type ExchangeOnly interface {
 	ExchangesOnly() bool
 }
 
-// Settings that implement OpenExchange may take tokens from everybody for whom the source makes one.
+// Settings that implement OpenExchange may accept tokens of everybody for whom the source makes one, strangers among them.
 type OpenExchange interface {
-	// ExchangesForAll returns the setting by which it is so; empty where it is not.
+	// ExchangesForAll returns the setting that opens the exchange to them; empty if it isn't open.
 	ExchangesForAll() (setting string)
 }

@@ -2,7 +2,7 @@ package outbound
 
 import "fmt"
 
-// CheckRootCAs returns what is wrong with the authorities that NewClient is to trust, by their key below the settings.
+// CheckRootCAs returns what is wrong with the authorities that NewClient should trust, by their key in the settings.
 func CheckRootCAs(rootCAs []string) map[string]error {
 	found := map[string]error{}
 	for i, ca := range rootCAs {

@@ -1,5 +1,5 @@
 // Package outbound is the HTTP client for identity sources: it trusts the authorities that the operator names, gives up in time,
-// and reads no more than a source has reason to send.
+// and reads no more than a source should send.
 package outbound
 
 import (
@@ -32,7 +32,7 @@ const (
 	maxHeader        = 256 << 10 // bytes
 )
 
-// ErrTooLong says that a source sent more than it has reason to.
+// ErrTooLong says that a source sent more than any answer should have.
 var ErrTooLong = errors.New("the answer is longer than 4 MiB")
 
 // NewClient returns a client for one source. Each of rootCAs is the path of a PEM file, base64 of PEM, or PEM, and is trusted
@@ -67,8 +67,8 @@ var errNoAuthority = errors.New("is no PEM certificate, nor the path or the base
 // maxRedirects is how often an address may lead to another.
 const maxRedirects = 10
 
-// checkRedirect follows no redirect with credentials, nor with a form, which has them in it: they are for the address that
-// the operator, or the source, has named. The answer is then the redirect itself.
+// checkRedirect follows no redirect of a request with credentials, or with a form, which contains them: they are for the address
+// that the operator, or the source, has named. The answer is then the redirect itself.
 func checkRedirect(_ *http.Request, via []*http.Request) error {
 	first := via[0]
 	if first.Method != http.MethodGet || first.Header.Get("Authorization") != "" {
@@ -135,7 +135,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Get asks for an address, with headers to add, and returns the answer's status and body.
+// Get requests an address, with additional headers, and returns the answer's status and body.
 func Get(ctx context.Context, c *http.Client, address string, header http.Header) (status int, content []byte, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {

@@ -9,10 +9,11 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// Shared has callers that ask for the same at once share one answer. The zero value is ready.
+// Shared lets callers that ask for the same thing at the same time share one answer. The zero value is ready to use.
 type Shared[T any] struct{ flight singleflight.Group }
 
-// Ask returns the answer to a question of a name. It comes within Timeout, and to the others even if the first caller goes away.
+// Ask returns the answer to a question, which the name identifies. It is bounded by Timeout, and the others get it even if the
+// first caller goes away.
 func (s *Shared[T]) Ask(ctx context.Context, name string, ask func(context.Context) (T, error)) (T, error) {
 	answer := s.flight.DoChan(name, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Timeout)
@@ -38,7 +39,7 @@ const (
 )
 
 // A Fact is something that a source says of itself. It is asked for when it is first needed, and known from then on. A source
-// that is down costs its users no more than a wait, and is itself not asked all the time.
+// that is down costs its users no more than a wait, and is not asked all the time.
 type Fact[T any] struct {
 	fetch  func(context.Context) (*T, error)
 	asking Shared[*T]
@@ -67,7 +68,7 @@ func (f *Fact[T]) Get(ctx context.Context) (*T, error) {
 	return f.Read(ctx)
 }
 
-// Read asks, whatever is known. If that fails, what was known stays so.
+// Read asks, whatever is known. If that fails, what was known is kept.
 func (f *Fact[T]) Read(ctx context.Context) (*T, error) {
 	return f.asking.Ask(ctx, "", func(ctx context.Context) (*T, error) {
 		fresh, err := f.fetch(ctx)

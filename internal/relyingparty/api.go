@@ -38,7 +38,7 @@ type Calls struct {
 	slots         chan struct{}
 }
 
-// As returns the calls that show the tokens' access token, and have the header besides, which may be nil.
+// As returns calls that are authorized by the access token. The header, which may be nil, is sent with each of them.
 func (t *Tokens) As(client *http.Client, header http.Header) *Calls {
 	scheme := t.Type
 	if scheme == "" || strings.EqualFold(scheme, "bearer") {
@@ -95,7 +95,7 @@ func (c *Calls) wanted(answer *outbound.Answer, err error) (*outbound.Answer, er
 	return nil, AnswerError(answer)
 }
 
-// AnswerError returns the error that an answer of an API stands for.
+// AnswerError returns the error for an answer of an API that is a refusal.
 func AnswerError(answer *outbound.Answer) error {
 	refused := ReadBearerError(answer)
 	if isLimited(answer) {
@@ -104,8 +104,8 @@ func AnswerError(answer *outbound.Answer) error {
 	return connector.FromStatus(answer.Status, refused)
 }
 
-// Do makes a call, with a JSON document if it is not nil, and returns the answer whatever its status is. It makes the call again
-// when a provider that limits the rate of calls says to, if that is soon.
+// Do makes a call, with a JSON document unless that is nil, and returns the answer whatever its status is. If the provider says
+// that there were too many calls, and to try again soon, it does.
 func (c *Calls) Do(ctx context.Context, method, address string, document []byte) (*outbound.Answer, error) {
 	select {
 	case c.slots <- struct{}{}:
@@ -171,7 +171,7 @@ func retryAfter(answer *outbound.Answer, now time.Time) (time.Duration, bool) {
 }
 
 // Pages reads a list page by page: read returns the address of the next page, which may be relative, or nothing after the last.
-// The access token is shown to the host of the first page alone. The error may be a *connector.Unusable: the list is too long.
+// The access token is sent only to the host of the first page. The error may be a *connector.Unusable: the list is too long.
 func (c *Calls) Pages(ctx context.Context, first string, read func(*outbound.Answer) (next string, err error)) error {
 	page, err := url.Parse(first)
 	if err != nil {

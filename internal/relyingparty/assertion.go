@@ -20,7 +20,7 @@ const assertionLife = time.Minute
 // MinSecret is the least length of a secret that assertions are signed with, in bytes (RFC 7518, section 3.2).
 const MinSecret = 32
 
-// assertion returns a token that says who we are (RFC 7523, section 2.2).
+// assertion returns a token that authenticates us (RFC 7523, section 2.2).
 func (c *Client) assertion(method, audience string) (string, error) {
 	key, err := c.assertionKey(method)
 	if err != nil {

@@ -26,18 +26,18 @@ func (b *BearerError) Error() string {
 	return fmt.Sprintf("the provider answers %d %s %q", b.Status, b.Code, b.Description)
 }
 
-// Unknown reports whether the provider knows nobody for the token, as it has expired or was withdrawn.
+// Unknown reports whether the token means nothing to the provider: it has expired or was revoked.
 func (b *BearerError) Unknown() bool {
 	return b.Status == http.StatusUnauthorized || b.Code == "invalid_token"
 }
 
-// Refused reports whether it is the token that the provider doesn't take, and not the provider that fails.
+// Refused reports whether the provider rejects the token, rather than failing itself.
 func (b *BearerError) Refused() bool {
 	return b.Unknown() || b.Status == http.StatusForbidden || b.Status == http.StatusBadRequest
 }
 
-// GoneIfUnknown returns the error of a refresh: connector.ErrGone where the provider knows nobody for the access token, which no
-// other try changes.
+// GoneIfUnknown returns the error of a refresh: connector.ErrGone where the access token means nothing to the provider, which
+// another try won't change.
 func GoneIfUnknown(err error) error {
 	if refused, ok := errors.AsType[*BearerError](err); ok && refused.Unknown() {
 		return fmt.Errorf("%w: %w", connector.ErrGone, err)
@@ -48,7 +48,7 @@ func GoneIfUnknown(err error) error {
 // challengeParam finds the parameters of a challenge (RFC 9110, section 11.2).
 var challengeParam = regexp.MustCompile(`([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))`)
 
-// longest bounds what is taken from a provider's words, in characters.
+// longest bounds what is quoted from a provider, in characters.
 const longest = 200
 
 // ReadBearerError reads a refusal: its challenge or, where that says nothing, its body.

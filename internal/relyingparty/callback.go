@@ -44,8 +44,8 @@ func otherProvider(cause error) error {
 	return &connector.BadToken{Reason: "the answer is another provider's", Cause: cause}
 }
 
-// denials are errors by which providers say that the user, and not they, did not want to (RFC 6749, section 4.1.2.1, OpenID
-// Connect Core, section 3.1.2.6, and OpenID Connect Core Error Code unmet_authentication_requirements).
+// denials are errors by which providers say that the user did not want to, or must do something first (RFC 6749, section
+// 4.1.2.1, OpenID Connect Core, section 3.1.2.6, and OpenID Connect Core Error Code unmet_authentication_requirements).
 var denials = map[string]string{
 	oauth.AccessDenied:                    "The login was cancelled, or the provider does not let you in.",
 	oauth.LoginRequired:                   "The provider asks you to sign in there first.",
@@ -55,7 +55,7 @@ var denials = map[string]string{
 	oauth.UnmetAuthenticationRequirements: "The provider can't sign you in as securely as the application asks for.",
 }
 
-// Answer returns what a provider says by the browser.
+// Answer returns the parameters that a provider sends with the browser.
 func Answer(r *http.Request) url.Values {
 	if r.Method == http.MethodPost {
 		return r.PostForm
@@ -64,8 +64,8 @@ func Answer(r *http.Request) url.Values {
 }
 
 // CheckAnswer returns the error that an answer has: a *connector.Denied where the user did not want to, a *connector.Again where
-// the provider asks to be asked once more, such as Keycloak after its login page was left open for too long, a
-// *connector.BadToken where it has no code either.
+// the provider wants to be asked once more, as Keycloak does after its login page was left open for too long, and a
+// *connector.BadToken where there is no code either.
 func CheckAnswer(answer url.Values) error {
 	code := answer.Get("error")
 	switch {

@@ -1,4 +1,5 @@
-// Package relyingparty is what clients of OAuth 2.0 and OpenID Connect providers share: token requests, challenges, claims.
+// Package relyingparty is what clients of OAuth 2.0 and OpenID Connect providers share: the code flow, tokens and the keys that
+// sign them, calls to APIs, claims.
 package relyingparty
 
 import (
@@ -77,7 +78,7 @@ func steps(path string) []string {
 	return append(names, name.String())
 }
 
-// Astray says how far a path leads that finds nothing: to which object, and which names that has. Values are left out.
+// Astray describes how far a path leads that finds nothing: to which object, and which names are in it. Values are left out.
 func (c Claims) Astray(path string) string {
 	const most = 20 // names
 	object, at := map[string]any(c), "the claims have"
@@ -95,15 +96,15 @@ func (c Claims) Astray(path string) string {
 	return fmt.Sprintf("%s %q", at, names)
 }
 
-// Text returns a claim that is a text; "" otherwise.
+// Text returns a claim that is a text; "" if it is anything else.
 func (c Claims) Text(name string) string {
 	value, _ := c.Find(name)
 	text, _ := value.(string)
 	return text
 }
 
-// Bool returns a claim that is a boolean, or a text or a number that says the same, as some providers have it: "True", 0. One
-// that is there and is none of these says no, with an error that names it.
+// Bool returns a claim that is a boolean, or a text or a number that says the same, as some providers have it: "True", 0. Any
+// other value counts as false, with an error that names it.
 func (c Claims) Bool(name string) (value, there bool, err error) {
 	found, there := c.Find(name)
 	if !there {

@@ -15,7 +15,7 @@ import (
 	"dex/internal/outbound"
 )
 
-// Ways to show a provider who we are (OpenID Connect Core, section 9).
+// Ways to authenticate to a provider (OpenID Connect Core, section 9).
 const (
 	AuthBasic      = "client_secret_basic"
 	AuthPost       = "client_secret_post"
@@ -41,7 +41,7 @@ func (c *Client) Over(client *http.Client) *Client {
 	return c
 }
 
-// method returns how to show who we are, and whether nothing else is to be tried.
+// method returns how to authenticate, and whether nothing else should be tried.
 func (c *Client) method(methods []string) (method string, sure bool) {
 	if c.Method != "" {
 		return c.Method, true
@@ -58,9 +58,9 @@ func (c *Client) method(methods []string) (method string, sure bool) {
 	return AuthBasic, false
 }
 
-// eitherWay makes a request, and once more with the secret in the other place where it is refused and nobody knows yet what
-// the provider wants: what providers say to a secret in the wrong place is anything but invalid_client. Two requests are the
-// most, and what has worked is remembered, as some providers take a code that comes twice for a stolen one.
+// eitherWay makes a request, and repeats it with the secret in the other place if it is refused and it is not known yet what
+// the provider wants: providers rarely answer invalid_client to a secret in the wrong place. It makes two requests at most, and
+// remembers what has worked, because some providers take a code that comes twice for a stolen one.
 func (c *Client) eitherWay(methods []string, ask func(method string) error) error {
 	method, sure := c.method(methods)
 	err := ask(method)
@@ -97,8 +97,8 @@ func (c *Client) remember(method string) {
 	}
 }
 
-// worthAnother reports whether a refusal may be one of how we have shown who we are. Once a way has worked, only the provider's
-// word that it does not know us is.
+// worthAnother reports whether a refusal may be due to how we have authenticated. Once a way has worked, only invalid_client may
+// be.
 func (c *Client) worthAnother(r *Refusal) bool {
 	if r.Status == http.StatusTooManyRequests || r.Status == http.StatusServiceUnavailable {
 		return false
@@ -106,7 +106,7 @@ func (c *Client) worthAnother(r *Refusal) bool {
 	return c.known.Load() == nil || r.Code == "invalid_client"
 }
 
-// moreTelling returns which of two refusals of one request is about what was asked, and not about who asked.
+// moreTelling returns which of two refusals of one request is about the request, and not about our authentication.
 func moreTelling(first, second *Refusal) *Refusal {
 	if first.Code != "invalid_grant" && (second.Code == "invalid_grant" || first.Code == "invalid_client" || first.Code == "") {
 		return second
@@ -114,7 +114,7 @@ func moreTelling(first, second *Refusal) *Refusal {
 	return first
 }
 
-// post sends a form to an endpoint of the provider, and shows who we are. Assertions are made for the audience.
+// post sends a form to an endpoint of the provider, and authenticates. Assertions are made for the audience.
 func (c *Client) post(ctx context.Context, endpoint, audience, method string, params url.Values) (*outbound.Answer, error) {
 	form := url.Values{}
 	for name, values := range params {

@@ -13,7 +13,7 @@ import (
 // maxDecryptionKeys bounds how many keys are tried for a token.
 const maxDecryptionKeys = 10
 
-// ReadDecryptionKeys reads the private keys of a file in PEM, RSA or of an elliptic curve: one, or several while they change.
+// ReadDecryptionKeys reads the private keys of a PEM file, RSA or of an elliptic curve: one, or several while they are replaced.
 func ReadDecryptionKeys(path string) ([]crypto.PrivateKey, error) {
 	text, err := os.ReadFile(path) //nolint:gosec // G304: the operator names the file
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"dex/internal/oauth"
 )
 
-// An Endpoint is one of a provider's at which we authenticate.
+// An Endpoint is an address of a provider at which we authenticate.
 type Endpoint struct {
 	URL string
 	// Methods are the ways of client authentication that the provider says it has; nil where it doesn't say.
@@ -27,7 +27,7 @@ type Flow struct {
 	Issuer    string // what answers must have as iss (RFC 9207); empty where they need none
 }
 
-// Begin sends the browser to the provider. The parameters are added to those of every provider, and may replace them.
+// Begin sends the browser to the provider. More parameters are added to the usual ones, and may replace them.
 func (f *Flow) Begin(state string, scopes []string, more url.Values) (connector.Redirect, error) {
 	callbackURL, err := f.Callback.URL()
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"dex/internal/outbound"
 )
 
-// ErrInactive says that a provider doesn't take a token as valid, or not for us.
+// ErrInactive says that a token is not valid, or that the provider doesn't tell us about it.
 var ErrInactive = errors.New("the provider says that the token is not active")
 
 // Introspect asks a provider about an access token (RFC 7662), in our own name.

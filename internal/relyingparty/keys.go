@@ -18,16 +18,16 @@ import (
 )
 
 const (
-	// keysBurst is how many times the keys are fetched at once for tokens that none of the known ones has signed, and keysEvery
-	// how often after that: whoever waits for them is served by the next fetch. So invented tokens don't become as many
-	// requests, and keep nobody out whose token has a key that the provider has only just begun to use.
+	// keysBurst is how many times in a row the keys are fetched for tokens that none of the known ones has signed, and keysEvery
+	// the pause after that; all who wait are served by the next fetch. So invented tokens don't cause as many requests, and
+	// don't keep out users whose token has a key that the provider has only just begun to use.
 	keysBurst = 5
 	keysEvery = 2 * time.Second
 	// maxKeys bounds how many keys are kept.
 	maxKeys = 100
 )
 
-// Algorithms are those that are taken at all: nothing symmetric, and never none.
+// Algorithms are all that are accepted: nothing symmetric, and never "none".
 var Algorithms = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512, jose.ES256, jose.ES384, jose.ES512, jose.PS256, jose.PS384, jose.PS512, jose.EdDSA,
 }
@@ -49,7 +49,7 @@ func KnownAlgorithms(names []string) []jose.SignatureAlgorithm {
 // Keys are those that a provider signs tokens with. They are safe for concurrent use.
 type Keys struct {
 	Client    *http.Client
-	MaxAge    time.Duration // how long a key counts after the provider has withdrawn it
+	MaxAge    time.Duration // of what was read: a key that the provider has withdrawn counts for so long
 	IgnoreUse bool          // take keys for other uses and algorithms than they say
 
 	asking outbound.Shared[[]jose.JSONWebKey]
@@ -92,7 +92,7 @@ func (k *Keys) cached(address string) ([]jose.JSONWebKey, bool) {
 	return k.keys, time.Since(k.asked) < k.MaxAge
 }
 
-// fetch gets the keys as they are now, or as somebody else gets them from now on.
+// fetch gets the keys as they are now, with a request of its own or with one that somebody else begins from now on.
 func (k *Keys) fetch(ctx context.Context, address string) ([]jose.JSONWebKey, error) {
 	if address == "" {
 		return nil, errors.New("the provider's metadata have no jwks_uri")
@@ -107,7 +107,7 @@ func (k *Keys) fetch(ctx context.Context, address string) ([]jose.JSONWebKey, er
 			if err := k.ask(ctx, address); err != nil {
 				return nil, err
 			}
-			continue // what somebody else has begun to ask before may be too old
+			continue // an answer that was asked for earlier may be too old
 		}
 		if err := wait.For(ctx, due); err != nil {
 			return nil, err

@@ -26,7 +26,7 @@ type Tokens struct {
 	Expiry time.Time `json:"-"`
 }
 
-// A Refusal is an answer of the provider that is an error (RFC 6749, section 5.2), or nothing that can be used.
+// A Refusal is an answer of the provider that is an error (RFC 6749, section 5.2), or that can't be used.
 type Refusal struct {
 	Status      int    `json:"-"`
 	Code        string `json:"error"` // empty where there is none that can be read
@@ -38,7 +38,7 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("the provider answers %d %s %q", r.Status, r.Code, r.Description)
 }
 
-// classified returns the refusal as the outcome that it is: a provider that is overloaded says so by its status or by its
+// classified returns the refusal as the error that decides its outcome: an overloaded provider says so by its status or its
 // code.
 func (r *Refusal) classified() error {
 	if slices.Contains([]string{"temporarily_unavailable", "server_error", "slow_down"}, r.Code) {
@@ -47,7 +47,7 @@ func (r *Refusal) classified() error {
 	return connector.FromStatus(r.Status, r)
 }
 
-// readRefusal reads an answer that is not the one wanted.
+// readRefusal reads an answer other than the one wanted.
 func readRefusal(answer *outbound.Answer) *Refusal {
 	var r Refusal
 	_ = json.Unmarshal(answer.Body, &r) // of a proxy, perhaps: then the status says enough

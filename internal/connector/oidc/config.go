@@ -51,7 +51,7 @@ type Config struct {
 	ResponseMode              string   `key:"responseMode"`
 	PushedRequests            string   `key:"pushedRequests"` // RFC 9126
 
-	// Checks of ours that upstream has not, for providers that trip over them.
+	// Switches for checks that upstream doesn't have, for providers that fail them.
 	InsecureSkipNonce  bool `key:"insecureSkipNonce"`
 	InsecureSkipAtHash bool `key:"insecureSkipAtHash"`
 	InsecureSkipIss    bool `key:"insecureSkipIss"` // of answers, RFC 9207

@@ -36,7 +36,7 @@ func (c *connection) keepSubject(said relyingparty.Claims) string {
 	return said.Text("sub")
 }
 
-// identify returns who the user is: by the ID token, and by what the provider says besides if it is asked.
+// identify returns who the user is according to the ID token and, with getUserInfo, the userinfo endpoint.
 func (c *connection) identify(ctx context.Context, m *metadata, said relyingparty.Claims, given *relyingparty.Tokens) (connector.Identity, error) {
 	said, err := c.withUserInfo(ctx, m, said, given.Access)
 	if err != nil {
