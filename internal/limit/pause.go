@@ -3,23 +3,21 @@ package limit
 import (
 	"context"
 	"time"
+
+	"dex/internal/wait"
 )
 
 // pause waits until a bucket has an attempt again, but no longer than the longest time, and returns how long it waited. It
 // refuses nobody, so that nobody can be locked out by the failures of others. The error is the end of the context.
 func (l *Limiter) pause(ctx context.Context, key id, longest time.Duration) (time.Duration, error) {
-	wait := min(l.behind(key), longest)
-	if wait <= 0 {
+	delay := min(l.behind(key), longest)
+	if delay <= 0 {
 		return 0, nil
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return wait, nil
-	case <-ctx.Done():
-		return 0, context.Cause(ctx)
+	if err := wait.For(ctx, delay); err != nil {
+		return 0, err
 	}
+	return delay, nil
 }
 
 // behind returns how long it takes until a bucket has an attempt again.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"dex/internal/wait"
 )
 
 // A Table keeps the records of one kind in a store, as JSON.
@@ -154,14 +156,7 @@ func (t *Table[T]) UpdateEntry(ctx context.Context, e Entry[T], change func(*T) 
 func backOff(ctx context.Context, lost int) error {
 	const longest = 50 * time.Millisecond
 	limit := min(time.Millisecond<<min(lost, 10), longest)
-	timer := time.NewTimer(rand.N(limit)) //nolint:gosec // jitter, not a secret
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return wait.For(ctx, rand.N(limit)) //nolint:gosec // jitter, not a secret
 }
 
 func (t *Table[T]) encode(key, revision string, v *T) (Record, error) {

@@ -14,6 +14,7 @@ import (
 	"dex/internal/connector"
 	"dex/internal/outbound"
 	"dex/internal/saml"
+	"dex/internal/wait"
 )
 
 // How often metadata is read.
@@ -143,16 +144,10 @@ func (m *metadata) renew(ctx context.Context, used *description) bool {
 	came := time.Now()
 	isDue := func() bool { return m.current == used && !m.began.After(came) }
 	m.mu.Lock()
-	due, wait := isDue(), m.renewed.Add(renewInterval).Sub(came)
+	due, early := isDue(), m.renewed.Add(renewInterval).Sub(came)
 	m.mu.Unlock()
-	if due && wait > 0 {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return false
-		}
+	if due && early > 0 && wait.For(ctx, early) != nil {
+		return false
 	}
 	err := m.read(ctx, func(now time.Time) bool {
 		if !isDue() {

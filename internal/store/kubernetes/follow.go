@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"dex/internal/store"
+	"dex/internal/wait"
 )
 
 const (
@@ -89,20 +90,13 @@ func (f *follower) run() {
 			continue
 		}
 		failed++
-		pause(f.life, backOffFor(failed))
+		_ = wait.For(f.life, backOffFor(failed))
 	}
 }
 
 func backOffFor(failed int) time.Duration {
 	wait := min(100*time.Millisecond<<min(failed, 10), longestBackOff)
 	return wait/2 + rand.N(wait/2) //nolint:gosec // jitter, not a secret
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
 }
 
 // catchUp goes on from now, and tells the watchers that they may have missed something.
@@ -117,7 +111,7 @@ func (f *follower) catchUp(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		pause(ctx, backOffFor(failed))
+		_ = wait.For(ctx, backOffFor(failed))
 	}
 }
 

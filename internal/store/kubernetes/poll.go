@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"time"
+
+	"dex/internal/wait"
 )
 
 const (
@@ -36,7 +38,7 @@ func (f *follower) poll(forbidden error) {
 			}
 			last, known = sum, true
 		}
-		pause(f.life, pollEvery)
+		_ = wait.For(f.life, pollEvery)
 	}
 	f.version = "" // and so the next watch begins with a look at the present
 }

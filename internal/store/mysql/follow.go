@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"dex/internal/store"
+	"dex/internal/wait"
 )
 
 const (
@@ -48,14 +49,7 @@ func (s *Store) follow(ctx context.Context, known counters) {
 
 // pause waits for a while, but not longer than followSeldom, and reports whether the context is still alive.
 func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(min(d, followSeldom))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return wait.For(ctx, min(d, followSeldom)) == nil
 }
 
 // publish tells watchers which kinds have changed. Our own changes are among them, which costs watchers no more than a

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dex/internal/store"
+	"dex/internal/wait"
 )
 
 // maxConnections is how many more connections an operation tries that turn out to be of no use.
@@ -56,14 +57,7 @@ func backOff(ctx context.Context, lost int, err error) bool {
 	if notReady(err) {
 		longest = 500 * time.Millisecond
 	}
-	timer := time.NewTimer(rand.N(min(time.Millisecond<<min(lost, 10), longest))) //nolint:gosec // jitter, not a secret
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return wait.For(ctx, rand.N(min(time.Millisecond<<min(lost, 10), longest))) == nil //nolint:gosec // jitter, not a secret
 }
 
 // told returns the error of an operation as the caller should see it.

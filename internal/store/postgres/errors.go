@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"dex/internal/store"
+	"dex/internal/wait"
 )
 
 // maxAttempts is how often an operation is tried.
@@ -67,12 +68,7 @@ func isLost(err error) bool {
 
 // pause waits a little at random, longer after each attempt.
 func pause(ctx context.Context, attempt int) {
-	timer := time.NewTimer(rand.N(time.Millisecond << attempt)) //nolint:gosec // jitter, not a secret
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	_ = wait.For(ctx, rand.N(time.Millisecond<<attempt)) //nolint:gosec // jitter, not a secret
 }
 
 // An explained error has a message for the operator instead of the driver's.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"dex/internal/store"
+	"dex/internal/wait"
 )
 
 const (
@@ -154,12 +155,5 @@ func (j *resealing) fail(err error) {
 // pause lets the winner of a race finish.
 func pause(ctx context.Context) error {
 	const longest = 20 * time.Millisecond
-	timer := time.NewTimer(rand.N(longest)) //nolint:gosec // jitter, not a secret
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return wait.For(ctx, rand.N(longest)) //nolint:gosec // jitter, not a secret
 }
