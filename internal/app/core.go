@@ -49,6 +49,7 @@ type Core struct {
 	upstream token.Upstream
 	signer   signer
 	ring     *seal.Ring
+	revoked  *token.Revocations
 	limits   *limit.Set
 	clients  *client.Registry // of the storage alone
 	users    *local.Users     // likewise
@@ -101,6 +102,7 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 	if c.ring, err = seal.Open(ctx, c.store, c.cfg.Expiry.AuthRequests); err != nil {
 		return err
 	}
+	c.revoked = token.NewRevocations(c.store, c.cfg.Expiry.IDTokens, time.Now)
 	c.limits = limit.NewSet(time.Now)
 	c.clients = client.NewRegistry(nil, c.store, c.limits, c.log)
 	c.users = local.NewUsers(nil, c.store, c.log)

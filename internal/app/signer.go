@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"dex/internal/config"
 	"dex/internal/discovery"
@@ -16,6 +17,8 @@ type signer interface {
 	token.Signer
 	token.Keys
 	discovery.Keys
+	// Outlast makes keys last for tokens of this lifetime; a shorter one than before changes nothing.
+	Outlast(tokenLifetime time.Duration)
 	// Run keeps the keys up to date until the context ends.
 	Run(ctx context.Context)
 }

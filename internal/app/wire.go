@@ -25,15 +25,14 @@ import (
 
 // shared is what several rooms need.
 type shared struct {
-	clients     *client.Registry
-	policy      *policy.Policy
-	minter      *token.Minter
-	verifier    *token.Verifier
-	codes       *code.Codes
-	devices     *device.Codes
-	families    *refresh.Families
-	offline     *refresh.OfflineSessions
-	revocations *token.Revocations
+	clients  *client.Registry
+	policy   *policy.Policy
+	minter   *token.Minter
+	verifier *token.Verifier
+	codes    *code.Codes
+	devices  *device.Codes
+	families *refresh.Families
+	offline  *refresh.OfflineSessions
 }
 
 // share makes what several rooms need.
@@ -43,7 +42,6 @@ func (e *Edition) share() shared {
 	rules := policy.New(clients, policy.Options{
 		RefuseUnknownScopes: e.compatible().UnknownScopes == config.Upstream, SecondFactors: factors(e.cfg),
 	})
-	revocations := token.NewRevocations(core.store, expiry.IDTokens, time.Now)
 	return shared{
 		clients: clients,
 		policy:  rules,
@@ -52,13 +50,12 @@ func (e *Edition) share() shared {
 			Profile: e.compatible().TokenProfile == config.Strict,
 		},
 		verifier: &token.Verifier{
-			Issuer: e.cfg.Issuer, Keys: core.signer, Revocations: revocations, Now: time.Now, Upstream: core.upstream,
+			Issuer: e.cfg.Issuer, Keys: core.signer, Revocations: core.revoked, Now: time.Now, Upstream: core.upstream,
 		},
-		codes:       code.New(core.store, expiry.AuthCodes, expiry.AuthCodeReuseInterval, core.answers, time.Now),
-		devices:     device.NewCodes(core.store, expiry.DeviceRequests, core.answers, time.Now),
-		families:    core.families(e.cfg),
-		offline:     core.offline(e.cfg),
-		revocations: revocations,
+		codes:    code.New(core.store, expiry.AuthCodes, expiry.AuthCodeReuseInterval, core.answers, time.Now),
+		devices:  device.NewCodes(core.store, expiry.DeviceRequests, core.answers, time.Now),
+		families: core.families(e.cfg),
+		offline:  core.offline(e.cfg),
 	}
 }
 
@@ -92,7 +89,7 @@ func (e *Edition) furnish(with shared) rooms {
 			Verifier: with.verifier, Log: e.core.log, Strict: e.compatible().TokenProfile == config.Strict,
 		}),
 		revocation: revocation.New(revocation.Config{
-			Clients: with.clients, Families: with.families, Revocations: with.revocations, Verifier: with.verifier, Log: e.core.log,
+			Clients: with.clients, Families: with.families, Revocations: e.core.revoked, Verifier: with.verifier, Log: e.core.log,
 		}),
 		introspection: introspection.New(introspection.Config{
 			Issuer: e.cfg.Issuer, Clients: with.clients, Families: with.families, Verifier: with.verifier, Log: e.core.log,
@@ -126,7 +123,7 @@ func (e *Edition) tokenEndpoint(with shared) *grant.Endpoint {
 		Devices:     with.devices,
 		Families:    with.families,
 		Offline:     with.offline,
-		Revocations: with.revocations,
+		Revocations: e.core.revoked,
 		GrantTypes:  e.cfg.OAuth2.GrantTypes,
 		Limits:      e.core.limits,
 		Log:         e.core.log,

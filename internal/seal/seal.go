@@ -47,7 +47,7 @@ type key struct {
 // A Ring seals and opens. It is safe for concurrent use.
 type Ring struct {
 	table    *store.Table[ring]
-	lifetime time.Duration // of what is sealed: a key is dropped when nothing sealed with it can be alive
+	lifetime atomic.Int64 // a time.Duration, of what is sealed: a key is dropped when nothing sealed with it can be alive
 	now      func() time.Time
 
 	current atomic.Pointer[keys]
@@ -70,15 +70,18 @@ type sealer struct {
 
 // Open loads the ring from the storage, or creates it there. Lifetime bounds how long anything sealed is of use.
 func Open(ctx context.Context, s store.Store, lifetime time.Duration) (*Ring, error) {
-	r := &Ring{
-		table:    store.In(s, Kind),
-		lifetime: lifetime,
-		now:      time.Now,
-	}
+	r := &Ring{table: store.In(s, Kind), now: time.Now}
+	r.Outlast(lifetime)
 	if err := r.Maintain(ctx); err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// Outlast makes keys last for what is of use for this long, from now on. A shorter time than before changes nothing, as
+// something with the longer one may be in a browser. It is not called twice at once.
+func (r *Ring) Outlast(lifetime time.Duration) {
+	r.lifetime.Store(max(r.lifetime.Load(), int64(lifetime)))
 }
 
 // Maintain reads the ring again, and adds a key when the newest is old. Call it now and then.
@@ -119,7 +122,7 @@ func (r *Ring) isDue(created time.Time) bool {
 // alive returns the keys that may have sealed something that is still of use.
 func (r *Ring) alive(stored []key) []key {
 	for i, k := range stored {
-		if i > 0 && r.now().Sub(k.Created) > rotation+r.lifetime+time.Hour {
+		if i > 0 && r.now().Sub(k.Created) > rotation+time.Duration(r.lifetime.Load())+time.Hour {
 			return stored[:i]
 		}
 	}

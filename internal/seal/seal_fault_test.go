@@ -137,7 +137,9 @@ var _ = faulttest.Add("T-seal-95", func(t *testing.T) {
 var _ = faulttest.Add("T-seal-110", func(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const day, lifetime = 24 * time.Hour, 30 * 24 * time.Hour
-		r := open(t, memory.New(), lifetime)
+		r := open(t, memory.New(), time.Hour)
+		r.Outlast(lifetime)
+		r.Outlast(time.Minute) // which takes nothing back
 		time.Sleep(7*day - time.Minute)
 		sealed := r.Seal("p", []byte("text"))
 		began := time.Now()

@@ -42,7 +42,8 @@ type Local struct {
 	table *store.Table[Keyset]
 	log   *slog.Logger
 
-	current atomic.Pointer[snapshot]
+	tokenLifetime atomic.Int64 // a time.Duration
+	current       atomic.Pointer[snapshot]
 }
 
 // Open loads the keys, or creates the first one. Run must be called for them to rotate.
@@ -53,10 +54,17 @@ func Open(ctx context.Context, s store.Store, cfg Config, log *slog.Logger) (*Lo
 		table: store.In(s, Kind),
 		log:   log,
 	}
+	l.Outlast(cfg.TokenLifetime)
 	if err := l.advance(ctx); err != nil {
 		return nil, err
 	}
 	return l, nil
+}
+
+// Outlast makes old keys stay published for tokens of this lifetime, from now on. A shorter one than before changes nothing, as
+// longer-lived tokens are in use. It is not called twice at once.
+func (l *Local) Outlast(tokenLifetime time.Duration) {
+	l.tokenLifetime.Store(max(l.tokenLifetime.Load(), int64(tokenLifetime)))
 }
 
 // Key returns the key that signs now.
@@ -274,7 +282,7 @@ func (l *Local) mustRotate(k *Keyset, now time.Time) bool {
 }
 
 func (l *Local) rotate(k *Keyset, now time.Time) {
-	kept := []Retired{{Key: k.Current.Public(), Expires: now.Add(l.cfg.TokenLifetime + signLag)}}
+	kept := []Retired{{Key: k.Current.Public(), Expires: now.Add(time.Duration(l.tokenLifetime.Load()) + signLag)}}
 	for _, r := range k.Retired {
 		if now.Before(r.Expires) {
 			kept = append(kept, r)

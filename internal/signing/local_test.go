@@ -92,6 +92,20 @@ func TestSignedTokensVerifyUntilTheirKeyIsGone(t *testing.T) {
 	})
 }
 
+// A token lifetime that grows holds for keys that are retired afterwards, and one that shrinks takes nothing back.
+func TestRetiredKeysOutlastTheLongestLivedTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, memory.New(), config(signing.ES256))
+		token := sign(t, l)
+		l.Outlast(3 * lifetime)
+		l.Outlast(time.Minute)
+		time.Sleep(period + 3*lifetime)
+		if _, err := l.Verify(token); err != nil {
+			t.Errorf("a token that is still good: %v", err)
+		}
+	})
+}
+
 func TestNextKeyIsPublishedBeforeItSigns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := start(t, memory.New(), config(signing.ES256))

@@ -78,6 +78,9 @@ func (v *Vault) Algorithms() []string { return v.current.Load().names() }
 // MaxAge returns how long the published keys may be cached.
 func (v *Vault) MaxAge() time.Duration { return maxAge }
 
+// Outlast does nothing: how long a version of the key is published is up to Vault.
+func (v *Vault) Outlast(time.Duration) {}
+
 // Verify returns the payload of a token that one of the published keys signed; ErrBadToken if none did. Vault is asked
 // only where a token names a key that isn't known: maybe another replica has seen a rotation first.
 func (v *Vault) Verify(token string) ([]byte, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"dex/internal/id"
@@ -26,7 +27,7 @@ type revoked struct {
 // Revocations are the access tokens that are refused before they expire (RFC 7009). They are safe for concurrent use.
 type Revocations struct {
 	table    *store.Table[revoked]
-	lifetime time.Duration
+	lifetime atomic.Int64 // of the longest-lived tokens, a time.Duration
 	now      func() time.Time
 }
 
@@ -37,11 +38,15 @@ var revokedKind = store.Declare(store.Declaration[revoked]{
 
 // NewRevocations returns the revoked tokens in a storage; a lifetime is that of an access token.
 func NewRevocations(s store.Store, lifetime time.Duration, now func() time.Time) *Revocations {
-	return &Revocations{
-		table:    store.In(s, revokedKind),
-		lifetime: lifetime,
-		now:      now,
-	}
+	r := &Revocations{table: store.In(s, revokedKind), now: now}
+	r.Outlast(lifetime)
+	return r
+}
+
+// Outlast makes refusals last for tokens of this lifetime, from now on. A shorter one than before changes nothing, as longer-lived
+// tokens are in use. It is not called twice at once.
+func (s *Revocations) Outlast(lifetime time.Duration) {
+	s.lifetime.Store(max(s.lifetime.Load(), int64(lifetime)))
 }
 
 // RevokeLogin refuses all tokens of a login from now on. A login that goes on must be ended afterwards, not before: should
@@ -68,7 +73,7 @@ func (s *Revocations) RevokeToken(ctx context.Context, c *Claims) error {
 // time of its own: the lifetime may have been longer when it was made.
 func (s *Revocations) add(ctx context.Context, login string, ends time.Time, change func(*revoked)) error {
 	for {
-		fresh := revoked{Expires: s.now().Add(s.lifetime)}
+		fresh := revoked{Expires: s.now().Add(time.Duration(s.lifetime.Load()))}
 		if ends.After(fresh.Expires) {
 			fresh.Expires = ends
 		}

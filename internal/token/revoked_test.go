@@ -167,3 +167,15 @@ func TestNamesOfTokens(t *testing.T) {
 		}
 	}
 }
+
+// Refusals last as long as the longest-lived tokens that this process has made.
+func TestRevokedForTheLongestLifetime(t *testing.T) {
+	s, _, c := newRevocations()
+	s.Outlast(5 * time.Hour)
+	s.Outlast(time.Minute)
+	if err := s.RevokeLogin(t.Context(), "login"); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(5 * time.Hour)
+	wantRevoked(t, s, claimsOf("login", c), true)
+}
