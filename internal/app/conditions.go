@@ -15,28 +15,34 @@ import (
 func (c *Core) showHealth() {
 	c.health.Add("storage", c.store.Ping)
 	c.health.Add("storage/writes", c.writes.Check)
+	c.metrics.Registry().MustRegister(c.sources.Metrics())
 	c.metrics.Registry().MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "dex_clock_behind_seconds",
 		Help: "How far this clock is behind that of another replica; 0 while they agree.",
 	}, func() float64 { return c.answers.Behind().Seconds() }))
 	c.health.Show(func() []telemetry.Condition {
 		shown := []telemetry.Condition{c.clock()}
-		e := c.edition.Load()
-		if e == nil {
-			return shown // the start is not that far
+		if e := c.edition.Load(); e != nil { // the start is that far
+			shown = append(shown, e.conditions()...)
 		}
-		for _, u := range e.plan.unusable {
-			shown = append(shown, telemetry.Condition{
-				Name: u.Key, Checked: e.made, Err: errors.New(u.String()), Failures: 1, Since: e.made,
-			})
-		}
-		for _, h := range e.connectors.Health() {
+		for _, h := range c.sources.Health() {
 			shown = append(shown, telemetry.Condition{
 				Name: "connector/" + h.ID, Checked: h.Checked, Took: h.Took, Err: h.Err, Failures: h.Failures, Since: h.Since,
 			})
 		}
 		return shown
 	})
+}
+
+// conditions are the parts of the configuration that can't be used.
+func (e *Edition) conditions() []telemetry.Condition {
+	var shown []telemetry.Condition
+	for _, u := range e.plan.unusable {
+		shown = append(shown, telemetry.Condition{
+			Name: u.Key, Checked: e.made, Err: errors.New(u.String()), Failures: 1, Since: e.made,
+		})
+	}
+	return shown
 }
 
 // clock is the condition of this replica's clock.

@@ -15,6 +15,7 @@ import (
 	"dex/internal/client"
 	"dex/internal/config"
 	"dex/internal/connector/local"
+	"dex/internal/federation"
 	"dex/internal/limit"
 	"dex/internal/seal"
 	"dex/internal/server"
@@ -53,6 +54,7 @@ type Core struct {
 	limits   *limit.Set
 	clients  *client.Registry // of the storage alone
 	users    *local.Users     // likewise
+	sources  *federation.Pool
 	caches   []func(store.Change)
 
 	metrics   *telemetry.Metrics
@@ -106,15 +108,20 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 	c.limits = limit.NewSet(time.Now)
 	c.clients = client.NewRegistry(nil, c.store, c.limits, c.log)
 	c.users = local.NewUsers(nil, c.store, c.log)
-	c.caches = append(c.caches, c.clients.Forget, c.users.Forget)
+	c.sources = federation.NewPool(c.store, c.issuer, c.log)
+	c.caches = append(c.caches, c.clients.Forget, c.users.Forget, c.sources.Forget)
 	c.showHealth()
 	e, err := newEdition(ctx, c, p, pages)
 	if err != nil {
 		return err
 	}
 	c.edition.Store(e)
-	c.metrics.Registry().MustRegister(e.connectors.Metrics())
-	return e.announce(ctx)
+	c.sources.Use(e.connectors)
+	e.announce(ctx)
+	if e.cfg.Flags.ContinueOnConnectorFailure {
+		return nil // they are opened beside serving
+	}
+	return e.connectors.CheckAll(ctx)
 }
 
 // Handler returns what both web listeners serve.
@@ -125,8 +132,8 @@ func (c *Core) Handler() http.Handler {
 // Close frees what New opened. It is called once nobody sends requests any more.
 func (c *Core) Close() error {
 	var errs []error
-	if e := c.edition.Load(); e != nil {
-		errs = append(errs, e.connectors.Close())
+	if c.sources != nil {
+		errs = append(errs, c.sources.Close())
 	}
 	if c.store != nil {
 		if err := c.store.Close(); err != nil {

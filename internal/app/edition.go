@@ -24,6 +24,7 @@ type Edition struct {
 
 	pages      *ui.UI
 	connectors *federation.Registry
+	offered    []*federation.Definition // when the edition was made
 	routes     []server.Route
 	handler    http.Handler
 }
@@ -35,9 +36,12 @@ func newEdition(ctx context.Context, c *Core, p *Plan, pages *ui.UI) (*Edition, 
 	if err != nil {
 		return nil, err
 	}
-	e.connectors = federation.NewRegistry(e.definitions(), c.store, c.issuer, c.log)
-	if err := e.checkConnectors(ctx); err != nil {
-		return nil, errors.Join(err, e.connectors.Close())
+	e.connectors = c.sources.Registry(e.definitions())
+	if e.offered, err = e.connectors.List(ctx); err == nil && len(e.offered) == 0 {
+		err = errors.New("connectors: " + noConnector)
+	}
+	if err != nil {
+		return nil, errors.Join(err, e.connectors.Release())
 	}
 	e.routes = e.route(e.furnish(e.share()))
 	e.handler = e.serve(addresses)
@@ -59,30 +63,12 @@ func (e *Edition) definitions() []*federation.Definition {
 	})
 }
 
-// checkConnectors returns an error if there is no connector, or if one of them doesn't work and all have to.
-func (e *Edition) checkConnectors(ctx context.Context) error {
-	all, err := e.connectors.List(ctx)
-	if err != nil {
-		return err
-	}
-	if len(all) == 0 {
-		return errors.New("connectors: " + noConnector)
-	}
-	if e.cfg.Flags.ContinueOnConnectorFailure {
-		return nil // they are opened beside serving
-	}
-	return e.connectors.CheckAll(ctx)
-}
-
 // announce logs what there is at the start, in upstream's words.
-func (e *Edition) announce(ctx context.Context) error {
-	log := e.core.log
+func (e *Edition) announce(ctx context.Context) {
 	for _, c := range e.plan.clients {
-		log.InfoContext(ctx, "config static client", "client_name", c.Name)
+		e.core.log.InfoContext(ctx, "config static client", "client_name", c.Name)
 	}
-	all, err := e.connectors.List(ctx)
-	for _, d := range all {
-		log.InfoContext(ctx, "config connector", "connector_id", d.ID)
+	for _, d := range e.offered {
+		e.core.log.InfoContext(ctx, "config connector", "connector_id", d.ID)
 	}
-	return err
 }

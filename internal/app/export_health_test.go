@@ -32,5 +32,5 @@ func (c *Core) RunChecks(ctx context.Context) {
 // RunWithoutListeners is what Run does about connectors and readiness, for tests in which time is fake.
 func (c *Core) RunWithoutListeners(ctx context.Context) {
 	c.health.SetReady(true)
-	c.edition.Load().connectors.Run(ctx)
+	c.sources.Run(ctx)
 }

@@ -24,7 +24,7 @@ func (c *Core) Run(ctx context.Context) error {
 	group.Go(func() error { c.signer.Run(background); return nil })
 	group.Go(func() error { c.health.Run(background); return nil })
 	group.Go(func() error { c.maintain(background); return nil })
-	group.Go(func() error { c.edition.Load().connectors.Run(background); return nil })
+	group.Go(func() error { c.sources.Run(background); return nil })
 	group.Go(func() error { c.forget(background); return nil })
 	group.Go(func() error { c.answers.Run(background); return nil })
 	if c.web != nil {
@@ -55,7 +55,6 @@ func (c *Core) forget(ctx context.Context) {
 		for _, forget := range c.caches {
 			forget(change)
 		}
-		c.edition.Load().connectors.Forget(change)
 		if change.Kind != "" && change.Kind != seal.Kind.Name() {
 			continue
 		}

@@ -148,7 +148,7 @@ func (r *Registry) Ended(ctx context.Context, connectorID string, op Operation, 
 // Count counts an attempt at a source.
 func (r *Registry) Count(connectorID string, op Operation, outcome connector.Outcome) {
 	if utf8.ValidString(connectorID) { // no label can hold anything else
-		r.attempts.WithLabelValues(connectorID, string(op), string(outcome)).Inc()
+		r.pool.attempts.WithLabelValues(connectorID, string(op), string(outcome)).Inc()
 	}
 }
 

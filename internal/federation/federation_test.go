@@ -37,12 +37,12 @@ func (s *source) Open(ctx context.Context, _ connector.Env) (any, error) {
 	return s, nil
 }
 
-func registry(sources map[string]*source) *federation.Registry {
+func registry(sources map[string]*source) *federation.Whole {
 	var definitions []*federation.Definition
 	for id, s := range sources {
 		definitions = append(definitions, &federation.Definition{ID: id, Name: id, Config: s})
 	}
-	return federation.NewRegistry(definitions, memory.New(), &url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	return federation.NewWhole(definitions, memory.New(), &url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 }
 
 func TestOpenedOnceForEverybody(t *testing.T) {

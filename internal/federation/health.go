@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -31,26 +31,26 @@ type SourceHealth struct {
 	Since    time.Time     // of the first of these failures
 }
 
-// Health returns what the last look at each connector found, in the order of their ids, unusable stored ones included. It
-// doesn't look again.
-func (r *Registry) Health() []SourceHealth {
-	r.mu.Lock()
-	sources := slices.Collect(maps.Values(r.sources))
-	r.mu.Unlock()
+// Health returns what the last look at each connector in use found, in the order of their ids, unusable stored ones included.
+// It doesn't look again.
+func (p *Pool) Health() []SourceHealth {
+	p.mu.Lock()
+	var sources []*source
+	for _, m := range p.inUse.configured {
+		sources = append(sources, m.source)
+	}
+	for id, s := range p.stored {
+		if !p.inUse.known.Configured(id) {
+			sources = append(sources, s)
+		}
+	}
+	p.mu.Unlock()
 	all := make([]SourceHealth, 0, len(sources))
 	for _, s := range sources {
 		all = append(all, s.fares())
 	}
 	slices.SortFunc(all, func(a, b SourceHealth) int { return strings.Compare(a.ID, b.ID) })
 	return all
-}
-
-// Failing reports whether a connector could not be used when it was last looked at.
-func (r *Registry) Failing(id string) bool {
-	r.mu.Lock()
-	s, ok := r.sources[id]
-	r.mu.Unlock()
-	return ok && s.fares().Err != nil
 }
 
 // fares returns what the last look at the source found.
@@ -85,20 +85,22 @@ func (h *health) keep(began time.Time, err error) {
 }
 
 // report notes the result of a look at a source, and logs when the source begins to fail and when it recovers.
-func (r *Registry) report(ctx context.Context, s *source, began time.Time, err error) {
+func (p *Pool) report(ctx context.Context, s *source, began time.Time, err error) {
 	s.mu.Lock()
 	before := s.health
 	s.health.keep(began, err)
+	closed := s.closed
 	s.mu.Unlock()
 	d := s.definition
 	switch {
+	case closed: // while it was looked at
 	case before.err == nil && err != nil:
-		r.log.ErrorContext(ctx, failureMessage(err), "id", d.ID, "type", d.Type, "err", err)
-		if !r.anyWorks() {
-			r.log.ErrorContext(ctx, "all connectors fail: nobody can sign in until one of them recovers")
+		p.log.ErrorContext(ctx, failureMessage(err), "id", d.ID, "type", d.Type, "err", err)
+		if !p.anyWorks() {
+			p.log.ErrorContext(ctx, "all connectors fail: nobody can sign in until one of them recovers")
 		}
 	case before.err != nil && err == nil:
-		r.log.InfoContext(ctx, "connector works again", "id", d.ID, "type", d.Type,
+		p.log.InfoContext(ctx, "connector works again", "id", d.ID, "type", d.Type,
 			"failures", before.failures, "since", before.since)
 	}
 }
@@ -111,46 +113,60 @@ func failureMessage(err error) string {
 	return "connector fails"
 }
 
-func (r *Registry) anyWorks() bool {
-	return slices.ContainsFunc(r.Health(), func(h SourceHealth) bool { return h.Err == nil })
+func (p *Pool) anyWorks() bool {
+	return slices.ContainsFunc(p.Health(), func(h SourceHealth) bool { return h.Err == nil })
 }
 
 // check opens the source if it isn't open, and probes it if it can be probed.
-func (r *Registry) check(ctx context.Context, s *source) error {
-	opened, err := s.open(ctx, r) // which reports
+func (p *Pool) check(ctx context.Context, s *source) error {
+	opened, err := s.open(ctx, p) // which reports
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	if p, ok := opened.Instance.(connector.Prober); ok {
-		err = s.probe(ctx, r, p)
+	if prober, ok := opened.Instance.(connector.Prober); ok {
+		err = s.probe(ctx, p.log, prober)
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx) // the caller stopped, which says nothing about the source
 	}
-	r.report(ctx, s, began, err)
+	p.report(ctx, s, began, err)
 	if err != nil {
 		return fmt.Errorf("connector %q: %w", s.definition.ID, err)
 	}
 	return nil
 }
 
+// A question is a probe under way. Whoever else wants to know waits for the same answer.
+type question struct {
+	ended chan struct{} // closed when err is set
+	err   error
+}
+
 // probe probes an opened source, and gives up in time even if the source ignores its context. Until that probe ends, no other
 // begins.
-func (s *source) probe(ctx context.Context, r *Registry, p connector.Prober) error {
+func (s *source) probe(ctx context.Context, log *slog.Logger, p connector.Prober) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	if s.asked == nil {
-		answer := make(chan error, 1)
+	s.mu.Lock()
+	asked := s.asked
+	if asked == nil {
+		asked = &question{ended: make(chan struct{})}
+		s.asked = asked
 		go func() {
-			answer <- Shielded(ctx, r.log, func() error { return p.Probe(ctx) })
+			asked.err = Shielded(ctx, log, func() error { return p.Probe(ctx) })
+			close(asked.ended)
 		}()
-		s.asked = answer
 	}
+	s.mu.Unlock()
 	select {
-	case err := <-s.asked:
-		s.asked = nil
-		return err
+	case <-asked.ended:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.asked == asked {
+			s.asked = nil
+		}
+		return asked.err
 	case <-ctx.Done():
 		return fmt.Errorf("no answer within %v", probeTimeout)
 	}

@@ -97,7 +97,7 @@ func pass(d time.Duration) {
 
 // A ward is a registry that runs in a bubble.
 type ward struct {
-	*federation.Registry
+	*federation.Whole
 	t   *testing.T
 	log *strings.Builder
 }
@@ -111,7 +111,7 @@ func newWard(t *testing.T, s store.Store, configured map[string]connector.Config
 	}
 	w := &ward{t: t, log: &strings.Builder{}}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
-	w.Registry = federation.NewRegistry(definitions, s, &url.URL{Scheme: "http", Host: "dex.test"}, log)
+	w.Whole = federation.NewWhole(definitions, s, &url.URL{Scheme: "http", Host: "dex.test"}, log)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -282,7 +282,7 @@ func TestStoppingToAskIsNoFailure(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		})
-		r := federation.NewRegistry([]*federation.Definition{{ID: "a", Config: p}}, memory.New(), &url.URL{}, slog.New(slog.DiscardHandler))
+		r := federation.NewWhole([]*federation.Definition{{ID: "a", Config: p}}, memory.New(), &url.URL{}, slog.New(slog.DiscardHandler))
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
@@ -307,7 +307,7 @@ func TestCheckAll(t *testing.T) {
 		for id, p := range map[string]*patient{"closed": closed, "asked": asked, "good": good} {
 			definitions = append(definitions, &federation.Definition{ID: id, Config: p})
 		}
-		r := federation.NewRegistry(definitions, memory.New(), &url.URL{}, slog.New(slog.DiscardHandler))
+		r := federation.NewWhole(definitions, memory.New(), &url.URL{}, slog.New(slog.DiscardHandler))
 		err := r.CheckAll(t.Context())
 		for _, want := range []string{`connector "closed"`, "no such file", `connector "asked"`, errSick.Error()} {
 			if err == nil || !strings.Contains(err.Error(), want) {

@@ -32,7 +32,7 @@ func (r *reads) List(ctx context.Context, kind string, q store.Query) ([]store.R
 // Whoever asked for the metadata of connectors that there are none of had the storage read each time.
 var _ = faulttest.Add("R27", func(t *testing.T) {
 	s := &reads{Store: memory.New()}
-	r := federation.NewRegistry([]*federation.Definition{{ID: "configured"}}, s, &url.URL{Scheme: "https", Host: "dex.test"}, slog.New(slog.DiscardHandler))
+	r := federation.NewWhole([]*federation.Definition{{ID: "configured"}}, s, &url.URL{Scheme: "https", Host: "dex.test"}, slog.New(slog.DiscardHandler))
 	if _, err := store.In(s, federation.Kind).Create(t.Context(), "stored", federation.Definition{ID: "stored", Type: "mockCallback"}); err != nil {
 		t.Fatal(err)
 	}

@@ -17,19 +17,19 @@ var (
 )
 
 // Metrics returns the metrics of all connectors that were looked at, and the counts of attempts.
-func (r *Registry) Metrics() prometheus.Collector { return metrics{r} }
+func (p *Pool) Metrics() prometheus.Collector { return metrics{p} }
 
-type metrics struct{ registry *Registry }
+type metrics struct{ pool *Pool }
 
 func (m metrics) Describe(to chan<- *prometheus.Desc) {
-	m.registry.attempts.Describe(to)
+	m.pool.attempts.Describe(to)
 	to <- upMetric
 	to <- checkedMetric
 }
 
 func (m metrics) Collect(to chan<- prometheus.Metric) {
-	m.registry.attempts.Collect(to)
-	for _, h := range m.registry.Health() {
+	m.pool.attempts.Collect(to)
+	for _, h := range m.pool.Health() {
 		if h.Checked.IsZero() || !utf8.ValidString(h.ID) { // such an id can't be a label, and all metrics would fail
 			continue
 		}

@@ -26,9 +26,9 @@ const clocksApart = 5 * time.Minute
 
 // once reports whether a key is seen for the first time. All connectors share the keys, as two of them may have the same
 // source and accept the same assertion.
-func (r *Registry) once(ctx context.Context, key string, until time.Time) (bool, error) {
+func (p *Pool) once(ctx context.Context, key string, until time.Time) (bool, error) {
 	sum := sha256.Sum256([]byte(key)) // keys come from strangers and have any length
-	_, err := r.seen.Create(ctx, base64.RawURLEncoding.EncodeToString(sum[:]), seen{Expires: until.Add(clocksApart)})
+	_, err := p.seen.Create(ctx, base64.RawURLEncoding.EncodeToString(sum[:]), seen{Expires: until.Add(clocksApart)})
 	if errors.Is(err, store.ErrExists) {
 		return false, nil
 	}

@@ -27,7 +27,7 @@ func (k kept) Create(ctx context.Context, r store.Record) (string, error) {
 func TestWhatCountsOnceOutlivesDifferencesOfClocks(t *testing.T) {
 	var until time.Time
 	c := &told{}
-	r := federation.NewRegistry([]*federation.Definition{{ID: "a", Config: c}}, kept{memory.New(), &until},
+	r := federation.NewWhole([]*federation.Definition{{ID: "a", Config: c}}, kept{memory.New(), &until},
 		&url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.DiscardHandler))
 	if _, err := r.Open(t.Context(), "a"); err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ func TestWhatCountsOnce(t *testing.T) {
 	var all []*told
 	for range 2 { // replicas
 		a, b := &told{}, &told{}
-		r := federation.NewRegistry([]*federation.Definition{{ID: "a", Config: a}, {ID: "b", Config: b}}, s,
+		r := federation.NewWhole([]*federation.Definition{{ID: "a", Config: a}, {ID: "b", Config: b}}, s,
 			&url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.DiscardHandler))
 		for _, id := range []string{"a", "b"} {
 			if _, err := r.Open(t.Context(), id); err != nil {
@@ -50,7 +50,7 @@ func TestWhatCountsOnce(t *testing.T) {
 		t.Errorf("what is over: first is %t, %v", first, err)
 	}
 	broken := &told{}
-	r := federation.NewRegistry([]*federation.Definition{{ID: "a", Config: broken}}, down{s},
+	r := federation.NewWhole([]*federation.Definition{{ID: "a", Config: broken}}, down{s},
 		&url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.DiscardHandler))
 	if _, err := r.Open(t.Context(), "a"); err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ func (r *Registry) CheckPassword(
 	}
 	if err == nil && !ok {
 		r.Count(a.ConnectorID, a.Operation, connector.WrongPassword)
-		r.log.ErrorContext(ctx, "failed login attempt: Invalid credentials.", "connector_id", a.ConnectorID, "user", a.Username)
+		r.pool.log.ErrorContext(ctx, "failed login attempt: Invalid credentials.", "connector_id", a.ConnectorID, "user", a.Username)
 		return connector.Identity{}, false, nil
 	}
 	if err := r.Ended(ctx, a.ConnectorID, a.Operation, err); err != nil {

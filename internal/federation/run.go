@@ -22,22 +22,62 @@ type retired struct {
 	since  time.Time
 }
 
-// Run opens all connectors and keeps probing each until the context ends. None waits for another.
-func (r *Registry) Run(ctx context.Context) {
-	var watching sync.WaitGroup
-	defer watching.Wait()
-	for _, s := range r.static {
-		watching.Go(func() { r.watch(ctx, s) })
+// Run opens the connectors in use, as they come and go, and keeps probing each until the context ends. None waits for another.
+func (p *Pool) Run(ctx context.Context) {
+	w := watchers{pool: p, stops: make(map[*source]context.CancelFunc)}
+	defer w.running.Wait()
+	var stored []*source
+	listed := true
+	for {
+		inUse := p.current()
+		configured := inUse.sources()
+		w.watch(ctx, slices.Concat(configured, stored)) // before anybody waits for the storage
+		now, err := inUse.look(ctx)
+		if err == nil {
+			stored = now
+			w.watch(ctx, slices.Concat(configured, stored))
+		} else if listed && ctx.Err() == nil { // told of once
+			p.log.ErrorContext(ctx, "stored connectors can't be listed", "err", err)
+		}
+		listed = err == nil
+		p.closeRetired(ctx, time.Now().Add(-retirement))
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.changed:
+		case <-time.After(jitter(lookEvery)):
+		}
 	}
-	r.follow(ctx, func(ctx context.Context, s *source) {
-		watching.Go(func() { r.watch(ctx, s) })
-	})
+}
+
+// watchers are the goroutines that look at sources.
+type watchers struct {
+	pool    *Pool
+	running sync.WaitGroup
+	stops   map[*source]context.CancelFunc
+}
+
+// watch has these sources looked at, and no others.
+func (w *watchers) watch(ctx context.Context, sources []*source) {
+	for s, stop := range w.stops {
+		if !slices.Contains(sources, s) {
+			stop()
+			delete(w.stops, s)
+		}
+	}
+	for _, s := range sources {
+		if w.stops[s] == nil {
+			ctx, stop := context.WithCancel(ctx)
+			w.stops[s] = stop
+			w.running.Go(func() { w.pool.watch(ctx, s) })
+		}
+	}
 }
 
 // watch looks at a source regularly.
-func (r *Registry) watch(ctx context.Context, s *source) {
+func (p *Pool) watch(ctx context.Context, s *source) {
 	for {
-		err := r.check(ctx, s)
+		err := p.check(ctx, s)
 		select {
 		case <-ctx.Done():
 			return
@@ -46,66 +86,40 @@ func (r *Registry) watch(ctx context.Context, s *source) {
 	}
 }
 
-// follow keeps the stored connectors watched as they come and go.
-func (r *Registry) follow(ctx context.Context, watch func(context.Context, *source)) {
-	watched := make(map[*source]context.CancelFunc)
-	listed := true
-	for {
-		current, err := r.current(ctx)
-		switch {
-		case err == nil:
-			for s, stop := range watched {
-				if !slices.Contains(current, s) {
-					stop()
-					delete(watched, s)
-				}
-			}
-			for _, s := range current {
-				if watched[s] == nil {
-					of, stop := context.WithCancel(ctx)
-					watched[s] = stop
-					watch(of, s)
-				}
-			}
-		case listed && ctx.Err() == nil: // told of once
-			r.log.ErrorContext(ctx, "stored connectors can't be listed", "err", err)
-		}
-		listed = err == nil
-		r.closeRetired(ctx, time.Now().Add(-retirement))
-		select {
-		case <-ctx.Done():
-			return
-		case <-r.changed:
-		case <-time.After(jitter(lookEvery)):
-		}
+// sources returns the configured sources that can be used.
+func (r *Registry) sources() []*source {
+	all := make([]*source, 0, len(r.usable))
+	for _, m := range r.usable {
+		all = append(all, m.source)
 	}
+	return all
 }
 
-// current returns the stored sources that can be used.
-func (r *Registry) current(ctx context.Context) ([]*source, error) {
+// look returns the stored sources that can be used.
+func (r *Registry) look(ctx context.Context) ([]*source, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	return r.stored(ctx)
 }
 
 // retire has a source closed later. The caller holds the lock.
-func (r *Registry) retire(s *source) {
-	r.retired = append(r.retired, retired{s, time.Now()})
+func (p *Pool) retire(s *source) {
+	p.retired = append(p.retired, retired{s, time.Now()})
 }
 
 // closeRetired closes the connectors that were retired before a time.
-func (r *Registry) closeRetired(ctx context.Context, before time.Time) {
-	r.mu.Lock()
+func (p *Pool) closeRetired(ctx context.Context, before time.Time) {
+	p.mu.Lock()
 	n := 0 // they are in the order in which they were retired
-	for n < len(r.retired) && !r.retired[n].since.After(before) {
+	for n < len(p.retired) && !p.retired[n].since.After(before) {
 		n++
 	}
-	due := slices.Clone(r.retired[:n])
-	r.retired = slices.Delete(r.retired, 0, n)
-	r.mu.Unlock()
+	due := slices.Clone(p.retired[:n])
+	p.retired = slices.Delete(p.retired, 0, n)
+	p.mu.Unlock()
 	for _, old := range due {
 		if err := old.source.close(); err != nil {
-			r.log.WarnContext(ctx, "connector that is no longer used", "err", err)
+			p.log.WarnContext(ctx, "connector that is no longer used", "err", err)
 		}
 	}
 }

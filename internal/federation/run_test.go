@@ -182,7 +182,7 @@ func TestCloseClosesEverything(t *testing.T) {
 		if _, err := store.In(s, federation.Kind).Create(t.Context(), "p", storedPatient("P")); err != nil {
 			t.Fatal(err)
 		}
-		r := federation.NewRegistry([]*federation.Definition{{ID: "a", Config: configured}, {ID: "unused", Config: &patient{}}},
+		r := federation.NewWhole([]*federation.Definition{{ID: "a", Config: configured}, {ID: "unused", Config: &patient{}}},
 			s, &url.URL{}, slog.New(slog.DiscardHandler))
 		open := func(id string) error { _, err := r.Open(t.Context(), id); return err }
 		if err := errors.Join(open("a"), open("p")); err != nil {
@@ -212,7 +212,7 @@ func TestSourceThatOpensAfterTheEndIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &patient{}
 		p.set(func() error { time.Sleep(time.Second); return nil }, nil)
-		r := federation.NewRegistry([]*federation.Definition{{ID: "a", Config: p}}, memory.New(), &url.URL{}, slog.New(slog.DiscardHandler))
+		r := federation.NewWhole([]*federation.Definition{{ID: "a", Config: p}}, memory.New(), &url.URL{}, slog.New(slog.DiscardHandler))
 		ended := make(chan error)
 		go func() { _, err := r.Open(t.Context(), "a"); ended <- err }()
 		synctest.Wait()

@@ -33,9 +33,6 @@ type source struct {
 	broken     error         // why it can't be used until it is changed
 	turn       chan struct{} // held while the source is being opened
 
-	// asked gets the answer to a probe that didn't end in time. Only check uses it.
-	asked chan error
-
 	mu     sync.Mutex // guards the rest, never held over I/O
 	opened *Opened
 	err    error // of the last attempt
@@ -43,6 +40,7 @@ type source struct {
 	retry  time.Time // no attempt before
 	closed bool
 	health health
+	asked  *question // nil while there is none
 }
 
 func newSource(d *Definition) *source {
@@ -68,7 +66,7 @@ func (s *source) state(now time.Time) (*Opened, error, bool) { // the error is a
 	return nil, s.err, s.err != nil && now.Before(s.retry)
 }
 
-func (s *source) open(ctx context.Context, r *Registry) (*Opened, error) {
+func (s *source) open(ctx context.Context, p *Pool) (*Opened, error) {
 	if o, err, known := s.state(time.Now()); known {
 		return o, err
 	}
@@ -81,23 +79,23 @@ func (s *source) open(ctx context.Context, r *Registry) (*Opened, error) {
 	if o, err, known := s.state(time.Now()); known {
 		return o, err
 	}
-	return s.try(ctx, r)
+	return s.try(ctx, p)
 }
 
 // try opens the connector. The attempt goes on if the visitor goes away, since others may wait for it.
-func (s *source) try(ctx context.Context, r *Registry) (*Opened, error) {
+func (s *source) try(ctx context.Context, p *Pool) (*Opened, error) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), openTimeout)
 	defer cancel()
 	d, began := s.definition, time.Now()
 	var instance any
-	err := Shielded(bounded, r.log, func() (err error) {
-		instance, err = d.Config.Open(bounded, r.env(d))
+	err := Shielded(bounded, p.log, func() (err error) {
+		instance, err = d.Config.Open(bounded, p.env(d))
 		return err
 	})
 	if err != nil {
 		err = fmt.Errorf("open connector %q: %w: %w", d.ID, ErrDown, err)
 		s.postpone(err)
-		r.report(ctx, s, began, err)
+		p.report(ctx, s, began, err)
 		return nil, err
 	}
 	opened := &Opened{Definition: d, Instance: instance}
@@ -105,28 +103,30 @@ func (s *source) try(ctx context.Context, r *Registry) (*Opened, error) {
 		return nil, errors.Join(errClosed, opened.close())
 	}
 	if _, ok := instance.(connector.Prober); !ok {
-		r.report(ctx, s, began, nil) // it can't be probed
+		p.report(ctx, s, began, nil) // it can't be probed
 	}
 	return opened, nil
 }
 
 // CallbackURL is where a source sends the browser back: the connector's own address, or the shared one for an empty id.
-func (r *Registry) CallbackURL(connectorID string) string {
+func (r *Registry) CallbackURL(connectorID string) string { return r.pool.callbackURL(connectorID) }
+
+func (p *Pool) callbackURL(connectorID string) string {
 	if connectorID == "" {
-		return r.issuer.JoinPath("callback").String()
+		return p.issuer.JoinPath("callback").String()
 	}
-	return r.issuer.JoinPath("callback", url.PathEscape(connectorID)).String()
+	return p.issuer.JoinPath("callback", url.PathEscape(connectorID)).String()
 }
 
 // env is what a connector gets from the server.
-func (r *Registry) env(d *Definition) connector.Env {
+func (p *Pool) env(d *Definition) connector.Env {
 	return connector.Env{
 		ID:             d.ID,
-		CallbackURL:    r.CallbackURL(""),
-		OwnCallbackURL: r.CallbackURL(d.ID),
-		MetadataURL:    r.issuer.JoinPath("saml", d.ID, "metadata").String(),
-		Once:           r.once,
-		Log:            r.log.With(slog.Group("connector", "type", d.Type, "id", d.ID)),
+		CallbackURL:    p.callbackURL(""),
+		OwnCallbackURL: p.callbackURL(d.ID),
+		MetadataURL:    p.issuer.JoinPath("saml", d.ID, "metadata").String(),
+		Once:           p.once,
+		Log:            p.log.With(slog.Group("connector", "type", d.Type, "id", d.ID)),
 	}
 }
 

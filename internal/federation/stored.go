@@ -17,63 +17,78 @@ func (r *Registry) stored(ctx context.Context) ([]*source, error) {
 	there := make(map[string]bool, len(entries))
 	for _, e := range entries {
 		there[e.Key] = true
-		if s := r.sourceOf(ctx, e); s.broken == nil {
+		if s := r.pool.sourceOf(ctx, e); s.broken == nil {
 			usable = append(usable, s)
 		}
 	}
-	r.prune(there)
+	r.pool.prune(r, there)
 	return usable, nil
 }
 
-// find returns the source with an id, or ErrUnknown.
-func (r *Registry) find(ctx context.Context, id string) (*source, error) {
+// find returns the connector with an id, or ErrUnknown.
+func (r *Registry) find(ctx context.Context, id string) (member, error) {
+	if m, ok := r.configured[id]; ok {
+		return m, m.source.broken
+	}
 	e, err := r.known.Get(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return nil, ErrUnknown
+		return member{}, ErrUnknown
 	case err != nil && !errors.Is(err, store.ErrMisplaced):
-		return nil, err
+		return member{}, err
 	}
-	s := r.sourceOf(ctx, e)
-	return s, s.broken
+	s := r.pool.sourceOf(ctx, e)
+	return member{s.definition, s}, s.broken
 }
 
-// sourceOf returns the source of a connector, a new one whenever a stored connector has changed.
-func (r *Registry) sourceOf(ctx context.Context, e store.Entry[Definition]) *source {
-	r.mu.Lock()
-	before, ok := r.sources[e.Key]
+// fromStorage returns the source of a stored connector, if it was met already.
+func (p *Pool) fromStorage(id string) (*source, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, ok := p.stored[id]
+	return s, ok
+}
+
+// sourceOf returns the source of a stored connector, a new one whenever the connector has changed.
+func (p *Pool) sourceOf(ctx context.Context, e store.Entry[Definition]) *source {
+	p.mu.Lock()
+	before, ok := p.stored[e.Key]
 	if ok && before.revision == e.Revision {
-		r.mu.Unlock()
+		p.mu.Unlock()
 		return before
 	}
 	d := e.Value
 	d.ID = e.Key // even if its own is another one
 	s := newSource(&d)
 	s.revision = e.Revision
-	if err := r.known.Catalog().Misplaced(e); err != nil {
+	if err := p.known.Catalog().Misplaced(e); err != nil {
 		s.breakDown(err)
-	} else if err := d.open(ctx, r.log); err != nil {
+	} else if err := d.open(ctx, p.log); err != nil {
 		s.breakDown(err)
 	}
-	r.sources[e.Key] = s
+	p.stored[e.Key] = s
 	if ok {
-		r.retire(before)
+		p.retire(before)
 	}
-	r.mu.Unlock()
+	p.mu.Unlock()
 	if s.broken != nil {
-		r.log.ErrorContext(ctx, "stored connector is left out", "connector_id", e.Key, "err", s.broken)
+		p.log.ErrorContext(ctx, "stored connector is left out", "connector_id", e.Key, "err", s.broken)
 	}
 	return s
 }
 
-// prune retires the sources of stored connectors that are gone.
-func (r *Registry) prune(there map[string]bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for id, s := range r.sources {
-		if !there[id] && !r.known.Configured(id) {
-			delete(r.sources, id)
-			r.retire(s)
+// prune retires the sources of stored connectors that are gone, or that the registry in use hides; it takes no notice of what
+// another registry finds.
+func (p *Pool) prune(by *Registry, there map[string]bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if by != p.inUse {
+		return
+	}
+	for id, s := range p.stored {
+		if !there[id] {
+			delete(p.stored, id)
+			p.retire(s)
 		}
 	}
 }

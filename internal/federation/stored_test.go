@@ -20,7 +20,7 @@ func passwordSource(id, name, password string) federation.Definition {
 	}
 }
 
-func names(t *testing.T, r *federation.Registry) []string {
+func names(t *testing.T, r *federation.Whole) []string {
 	t.Helper()
 	list, err := r.List(t.Context())
 	if err != nil {
@@ -48,7 +48,7 @@ func TestStoredConnectors(t *testing.T) {
 		}
 	}
 	var log strings.Builder
-	r := federation.NewRegistry([]*federation.Definition{
+	r := federation.NewWhole([]*federation.Definition{
 		{ID: "static", Name: "ants", Config: &mock.CallbackConfig{}}, {ID: "later", Type: "ldap", Name: "Later"},
 	}, s,
 		&url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.NewTextHandler(&log, nil)))
@@ -84,7 +84,7 @@ func TestChangedConnectorIsOpenedAgain(t *testing.T) {
 	if _, err := table.Create(t.Context(), "b", passwordSource("b", "Bees", "first")); err != nil {
 		t.Fatal(err)
 	}
-	r := federation.NewRegistry(nil, s, &url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.DiscardHandler))
+	r := federation.NewWhole(nil, s, &url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.DiscardHandler))
 	first, err := r.Open(t.Context(), "b")
 	if err != nil {
 		t.Fatal(err)

@@ -54,8 +54,8 @@ func askRotating(s store.Store, src *rotating) *replica {
 	r.answers = answertest.New(s, now)
 	r.codes, r.families = code.New(s, time.Minute, 0, r.answers, now), refresh.New(s, refresh.Lifetimes{Rotate: true}, r.answers, now, log)
 	r.offline = refresh.NewOfflineSessions(s, refresh.Lifetimes{}, now)
-	connectors := federation.NewRegistry(
-		[]*federation.Definition{{ID: "src", Config: src}}, s, &url.URL{Scheme: "http", Host: "dex.test"}, log)
+	connectors := federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, log).
+		Registry([]*federation.Definition{{ID: "src", Config: src}})
 	revoked := token.NewRevocations(s, time.Hour, now)
 	r.code = &codeGrant{beginner: beginner{r.families, r.offline}, codes: r.codes, connectors: connectors, revoked: revoked, log: log}
 	r.refresh = &refreshGrant{families: r.families, offline: r.offline, connectors: connectors, revoked: revoked, log: log}
@@ -139,8 +139,8 @@ func TestConnectorThatNoLongerRefreshes(t *testing.T) {
 	r := newReplica(t, s, refresh.Lifetimes{Rotate: true}, 0, same())
 	tok := r.must(r.redeem(r.issue("data")))
 	later := newReplica(t, s, refresh.Lifetimes{Rotate: true}, 0, same())
-	later.refresh.connectors = federation.NewRegistry([]*federation.Definition{{ID: "src", Config: silent{}}}, s,
-		&url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.DiscardHandler))
+	later.refresh.connectors = federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.DiscardHandler)).
+		Registry([]*federation.Definition{{ID: "src", Config: silent{}}})
 	got, err := later.renew(tok)
 	later.wantRefused("after the change", got, err)
 }

@@ -61,8 +61,7 @@ func sourceGrants(src *fickle, connectorID string, s store.Store, anyAudience bo
 	limits := limit.NewSet(time.Now)
 	app := &client.Client{ID: "app", Secret: "s"}
 	rules := policy.New(client.NewRegistry([]*client.Client{app}, s, limits, slog.New(slog.DiscardHandler)), policy.Options{})
-	connectors := federation.NewRegistry([]*federation.Definition{{ID: "src", Config: src}, {ID: "later", Type: "ldap"}},
-		s, &url.URL{Scheme: "http", Host: "dex.test"}, log)
+	connectors := federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, log).Registry([]*federation.Definition{{ID: "src", Config: src}, {ID: "later", Type: "ldap"}})
 	use := func(g grant, f oauth.Form) func(context.Context) error {
 		return func(ctx context.Context) error {
 			_, err := g.verify(ctx, &request{form: f, client: app})

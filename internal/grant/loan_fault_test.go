@@ -54,8 +54,8 @@ var _ = faulttest.Add("K2", func(t *testing.T) {
 		var replicas []*replica
 		for range 2 {
 			r := newReplica(t, s, p, 0, same())
-			r.refresh.connectors = federation.NewRegistry(
-				[]*federation.Definition{{ID: "src", Config: src}}, s, &url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.DiscardHandler))
+			r.refresh.connectors = federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.DiscardHandler)).
+				Registry([]*federation.Definition{{ID: "src", Config: src}})
 			r.code.connectors = r.refresh.connectors
 			r.untold = true
 			replicas = append(replicas, r)

@@ -52,7 +52,8 @@ func newReplica(t *testing.T, s store.Store, p refresh.Lifetimes, reuse time.Dur
 	t.Helper()
 	r := &replica{t: t, store: s, clock: time.Now()}
 	now, log := func() time.Time { return r.clock }, slog.New(slog.DiscardHandler)
-	connectors := federation.NewRegistry([]*federation.Definition{{ID: "src", Config: src}}, s, &url.URL{Scheme: "http", Host: "dex.test"}, log)
+	connectors := federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, log).
+		Registry([]*federation.Definition{{ID: "src", Config: src}})
 	r.answers = answertest.New(s, now)
 	r.codes, r.families = code.New(s, time.Minute, reuse, r.answers, now), refresh.New(s, p, r.answers, now, log)
 	r.offline = refresh.NewOfflineSessions(s, p, now)

@@ -70,9 +70,8 @@ func newFlow(t *testing.T, s connector.Config, edit func(*login.Config)) http.Ha
 		limit.NewSet(time.Now), log)
 	cfg := login.Config{
 		IssuerURL: issuer, Clients: clients,
-		Connectors: federation.NewRegistry(
-			[]*federation.Definition{{ID: "src", Name: "Source", Config: s}}, records, issuer, log),
-		Policy: policy.New(clients, policy.Options{}), Ring: ring,
+		Connectors: federation.NewPool(records, issuer, log).Registry([]*federation.Definition{{ID: "src", Name: "Source", Config: s}}),
+		Policy:     policy.New(clients, policy.Options{}), Ring: ring,
 		Limits: limit.NewSet(time.Now),
 		Store:  records, Pages: pages, Log: log, Now: time.Now, RequestLifetime: time.Hour, SkipApproval: true,
 	}
