@@ -15,8 +15,7 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// TestGoProgramOfTheGuide signs a user in as the users' guide shows it: with go-oidc and x/oauth2, for every shape of
-// issuer.
+// TestGoProgramOfTheGuide signs a user in as in the users' guide: with go-oidc and x/oauth2, for every form of issuer.
 func TestGoProgramOfTheGuide(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(*testing.T) *dex{
@@ -37,7 +36,7 @@ func TestGoProgramOfTheGuide(t *testing.T) {
 	}
 }
 
-// startDexAt starts a server whose issuer has another path.
+// startDexAt starts a server whose issuer has a given path.
 func startDexAt(t *testing.T, path string) *dex {
 	t.Helper()
 	c := newConfiguration(t)
@@ -52,7 +51,7 @@ func startDexWithPrivateCA(t *testing.T) *dex {
 	return startServer(t, binaries.dex, c, ca.pool())
 }
 
-// TestPrivateCAIsNotTrustedByItself shows that the test above means something.
+// TestPrivateCAIsNotTrustedByItself shows that the test above could fail.
 func TestPrivateCAIsNotTrustedByItself(t *testing.T) {
 	t.Parallel()
 	d := startDexWithPrivateCA(t)
@@ -67,7 +66,7 @@ func TestPrivateCAIsNotTrustedByItself(t *testing.T) {
 // goProgram is an application in Go.
 type goProgram struct {
 	dex      *dex
-	ctx      context.Context // carries the HTTP client, as both libraries want it
+	ctx      context.Context // carries the HTTP client, as both libraries require
 	provider *oidc.Provider
 	verifier *oidc.IDTokenVerifier
 	config   oauth2.Config
@@ -130,7 +129,7 @@ func (g *goProgram) checkIDToken(t *testing.T, tokens *oauth2.Token) string {
 	return verified.Subject
 }
 
-// checkClaims looks at what the example of the guide reads, in an ID token or an answer of UserInfo.
+// checkClaims checks the claims that the guide's example reads, in an ID token or an answer from UserInfo.
 func checkClaims(t *testing.T, from interface{ Claims(any) error }) {
 	t.Helper()
 	var claims struct {
@@ -148,7 +147,7 @@ func checkClaims(t *testing.T, from interface{ Claims(any) error }) {
 	}
 }
 
-// refresh lets the TokenSource of x/oauth2 renew tokens that it takes for expired.
+// refresh lets x/oauth2's TokenSource renew tokens that it considers expired.
 func (g *goProgram) refresh(t *testing.T, tokens *oauth2.Token) {
 	t.Helper()
 	stale := *tokens
@@ -180,7 +179,7 @@ func (g *goProgram) checkUserInfo(t *testing.T, tokens *oauth2.Token) {
 	checkClaims(t, info)
 }
 
-// checkOtherAudience shows the token to another application, which must not take it.
+// checkOtherAudience presents the token to another application, which must refuse it.
 func (g *goProgram) checkOtherAudience(t *testing.T, tokens *oauth2.Token) {
 	t.Helper()
 	raw, _ := tokens.Extra("id_token").(string)

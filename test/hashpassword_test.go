@@ -14,7 +14,7 @@ import (
 
 const newPassword = "correct horse battery staple"
 
-// TestHashFromAPipe shows that the printed hash is what the configuration wants.
+// TestHashFromAPipe shows that the configuration accepts the printed hash.
 func TestHashFromAPipe(t *testing.T) {
 	t.Parallel()
 	for name, input := range map[string]string{
@@ -31,7 +31,7 @@ func TestHashFromAPipe(t *testing.T) {
 	}
 }
 
-// checkHash signs in with the password that the hash is of, and doesn't with another.
+// checkHash checks that the hash's password signs in, and another one doesn't.
 func checkHash(t *testing.T, hash string) {
 	t.Helper()
 	c := newConfiguration(t).withoutConsent().with("staticPasswords", []section{
@@ -94,7 +94,7 @@ func TestHashOnATerminal(t *testing.T) {
 	}
 }
 
-// typeOnTerminal answers the two questions of hash-password, each when it is asked, and returns what the screen shows.
+// typeOnTerminal answers hash-password's two prompts, each when it appears, and returns what the screen shows.
 func typeOnTerminal(t *testing.T, first, second string) (shown string, status int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), binaries.release, "hash-password")
@@ -119,7 +119,7 @@ func typeOnTerminal(t *testing.T, first, second string) (shown string, status in
 		}
 	}
 	_, err = io.Copy(&seen, screen)
-	if err != nil && !errors.Is(err, syscall.EIO) { // how Linux says that the other end is closed
+	if err != nil && !errors.Is(err, syscall.EIO) { // Linux's error for a closed other end
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // what it says is in ProcessState

@@ -12,16 +12,16 @@ import (
 	"dex/test/servers"
 )
 
-// kerberosService is what browsers take for the service of http://localhost.
+// kerberosService is the service that browsers request tickets for at http://localhost.
 const kerberosService = "HTTP/localhost"
 
 const (
 	kimAtHome    = "kim@" + servers.KDCRealm
-	kimElsewhere = "kim@" + servers.KDCTrustedRealm // somebody else of the same name
-	ghost        = "ghost@" + servers.KDCRealm      // who is not in the directory
+	kimElsewhere = "kim@" + servers.KDCTrustedRealm // somebody else with the same name
+	ghost        = "ghost@" + servers.KDCRealm      // not in the directory
 )
 
-// A kerberosSite is a server that takes tickets, with all that belongs to it.
+// A kerberosSite is a server that accepts tickets, with everything that it needs.
 type kerberosSite struct {
 	*dex
 	kdc       *servers.KDC
@@ -29,7 +29,7 @@ type kerberosSite struct {
 	app       string
 }
 
-// startKerberosSite starts a KDC, a directory, and a server with connectors that take tickets in different ways.
+// startKerberosSite starts a KDC, a directory, and a server with connectors that accept tickets in different ways.
 func startKerberosSite(t *testing.T) *kerberosSite {
 	t.Helper()
 	s := &kerberosSite{kdc: startKDC(t), app: "http://" + freeAddress(t)}
@@ -111,7 +111,7 @@ func (s *kerberosSite) at(t *testing.T, user string) servers.KerberosLogin {
 	return login
 }
 
-// form returns the address of the login form of a fresh login by a connector.
+// form returns the address of the login form for a new login with a connector.
 func (s *kerberosSite) form(t *testing.T, w *workstation, connector string) string {
 	t.Helper()
 	p := w.get(t, s.authURL("/auth/"+connector, nil))
@@ -121,14 +121,14 @@ func (s *kerberosSite) form(t *testing.T, w *workstation, connector string) stri
 	return p.header.Get("Location")
 }
 
-// visit opens the login form of a connector from a workstation.
+// visit opens a connector's login form from a workstation.
 func (s *kerberosSite) visit(t *testing.T, login servers.KerberosLogin, connector string) *page {
 	t.Helper()
 	w := newWorkstation(t, login)
 	return w.get(t, s.form(t, w, connector), "--negotiate", "-u", ":")
 }
 
-// enters wants that a workstation gets in without a form, and returns the tokens.
+// enters expects a workstation to log in without a form, and returns the tokens.
 func (s *kerberosSite) enters(t *testing.T, p *page) *tokenAnswer {
 	t.Helper()
 	if p.answer.Get("code") == "" {
@@ -139,7 +139,7 @@ func (s *kerberosSite) enters(t *testing.T, p *page) *tokenAnswer {
 	return tokens
 }
 
-// wantNoTicket checks an answer to a ticket that is no good, or to none.
+// wantNoTicket checks the answer to an invalid ticket, or to none.
 func wantNoTicket(t *testing.T, p *page, status int, challenge string, form bool) {
 	t.Helper()
 	if got := p.header.Get("WWW-Authenticate"); p.answer != nil || p.status != status || got != challenge {
@@ -150,7 +150,7 @@ func wantNoTicket(t *testing.T, p *page, status int, challenge string, form bool
 	}
 }
 
-// What the server asks for, and what it says of a ticket that is no good (RFC 4559, RFC 4178).
+// The server's challenge, and its answer to an invalid ticket (RFC 4559, RFC 4178).
 const (
 	negotiate = "Negotiate"
 	rejected  = "Negotiate oQcwBaADCgEC"
@@ -218,7 +218,7 @@ func TestKerberos(t *testing.T) {
 		s.wantLog(t, "Kerberos is off: only passwords are taken")
 		w := newWorkstation(t, home)
 		p := w.get(t, s.authURL("/auth/no-keytab-no-form", nil))
-		if got := p.answer.Get("error"); got != "server_error" { // a file has to be mended
+		if got := p.answer.Get("error"); got != "server_error" { // a file has to be fixed
 			t.Errorf("without a form: status %d, answer %v: %s", p.status, p.answer, visibleText(p))
 		}
 	})
@@ -252,7 +252,7 @@ func (s *kerberosSite) wantLog(t *testing.T, words string) {
 	}
 }
 
-// checkReplay shows a ticket that somebody has listened to.
+// checkReplay presents an eavesdropped ticket.
 func (s *kerberosSite) checkReplay(t *testing.T, login servers.KerberosLogin) {
 	t.Helper()
 	w := newWorkstation(t, login)
@@ -266,7 +266,7 @@ func (s *kerberosSite) checkReplay(t *testing.T, login servers.KerberosLogin) {
 	s.wantLog(t, "it was shown before")
 }
 
-// checkRefreshByTicket refreshes the tokens of logins by ticket, before and after their holder is gone.
+// checkRefreshByTicket refreshes logins by ticket, before and after their user is removed.
 func (s *kerberosSite) checkRefreshByTicket(t *testing.T, login servers.KerberosLogin) {
 	t.Helper()
 	kept, ended := s.enters(t, s.visit(t, login, "tickets")), s.enters(t, s.visit(t, login, "tickets"))
@@ -281,13 +281,13 @@ func (s *kerberosSite) checkRefreshByTicket(t *testing.T, login servers.Kerberos
 	}
 }
 
-// checkLateKeytab gives a connector the keytab that it could not be opened without.
+// checkLateKeytab gives a connector the keytab that was missing at the start.
 func (s *kerberosSite) checkLateKeytab(t *testing.T, kim personClaims) {
 	t.Helper()
 	s.newKeys(t, "none", "")
 	w := newWorkstation(t, s.at(t, kimAtHome))
 	var form string
-	// The server has tried to open it since the start, with pauses that have grown to a minute by now if the machine is busy.
+	// The server has been trying to open it since the start, with pauses of up to a minute by now if the machine is busy.
 	const longestPause = time.Minute
 	eventually(t, longestPause+patience, "the connector is opened", func() bool {
 		form = w.get(t, s.authURL("/auth/no-keytab-no-form", nil)).header.Get("Location")
@@ -296,7 +296,7 @@ func (s *kerberosSite) checkLateKeytab(t *testing.T, kim personClaims) {
 	wantClaims(t, s.enters(t, w.get(t, form, "--negotiate", "-u", ":")), kim)
 }
 
-// checkNewKeys gives the service new keys of each kind of encryption, while the server runs.
+// checkNewKeys gives the service new keys of each encryption type while the server runs.
 func (s *kerberosSite) checkNewKeys(t *testing.T, old servers.KerberosLogin, kim personClaims) {
 	t.Helper()
 	s.enters(t, s.visit(t, old, "tickets"))
@@ -317,7 +317,7 @@ func (s *kerberosSite) checkNewKeys(t *testing.T, old servers.KerberosLogin, kim
 	s.wantLog(t, "keytab has changed")
 }
 
-// newBrowserOf starts the browser of somebody with a Kerberos login. It shows tickets to servers of these names.
+// newBrowserOf starts the browser of a user with a Kerberos login. It sends tickets to the servers with these names.
 func newBrowserOf(t *testing.T, login servers.KerberosLogin, names string) *tab {
 	t.Helper()
 	profile, err := os.MkdirTemp("", "dex-chromium-")
@@ -325,14 +325,14 @@ func newBrowserOf(t *testing.T, login servers.KerberosLogin, names string) *tab 
 	t.Cleanup(func() { // runs after the browser's end, which its children may outlive for a moment
 		eventually(t, patience, "the profile is removed", func() bool { return os.RemoveAll(profile) == nil })
 	})
-	// Chromium for Linux shows no tickets at its first start: its network process is in a sandbox then, without Kerberos.
-	// Once it has met a server that asks for tickets, it notes that here, and goes without that sandbox at the next start.
+	// Chromium for Linux sends no tickets after its first start: its network process is in a sandbox then, without Kerberos.
+	// Once it has met a server that asks for tickets, it notes that here, and starts without that sandbox next time.
 	writeFile(t, profile, "Local State", `{"net": {"received_http_auth_negotiate_headers": true}}`)
 	return newBrowser(t, chromedp.UserDataDir(profile), chromedp.Env(login.Environment...),
 		chromedp.Flag("auth-server-allowlist", names))
 }
 
-// choose begins a login of the example application by a connector.
+// choose begins a login of the example application with a connector.
 func (b *tab) choose(app, connector, then string) {
 	b.t.Helper()
 	b.open(app)
@@ -341,7 +341,7 @@ func (b *tab) choose(app, connector, then string) {
 	b.leave(chromedp.Click(link, chromedp.NodeVisible), then)
 }
 
-// checkBrowsers signs in by browsers as their users do.
+// checkBrowsers signs in with browsers as users do.
 func (s *kerberosSite) checkBrowsers(t *testing.T) {
 	t.Helper()
 	home, elsewhere := s.at(t, kimAtHome), s.at(t, kimElsewhere)

@@ -15,8 +15,8 @@ import (
 	"github.com/creack/pty"
 )
 
-// TestMakeRun starts what a newcomer starts first, on a terminal, and ends it with Ctrl-C, which is no failure. It runs in
-// a copy, so that it leaves a developer's database alone, but at the fixed ports of the development configuration.
+// TestMakeRun runs what newcomers run first, on a terminal, and ends it with Ctrl-C, which is not a failure. It runs in a copy,
+// so that it leaves a developer's database alone, but on the fixed ports of the development configuration.
 func TestMakeRun(t *testing.T) {
 	requireFreePorts(t)
 	keyboard, terminal, err := pty.Open()
@@ -27,9 +27,9 @@ func TestMakeRun(t *testing.T) {
 	cmd := exec.Command("make", "--old-file=build", "run")
 	cmd.Dir = copyForMakeRun(t)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true} // of standard input
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true} // standard input
 	p := startCommand(t, "make run", cmd)
-	go func() { _, _ = io.Copy(p.log, keyboard) }() // what the screen shows, until the terminal is closed
+	go func() { _, _ = io.Copy(p.log, keyboard) }() // the screen's content, until the terminal is closed
 	checkMakeRun(t, p)
 
 	if _, err := keyboard.WriteString("\x03"); err != nil { // Ctrl-C
@@ -38,14 +38,14 @@ func TestMakeRun(t *testing.T) {
 	checkMakeRunEnds(t, p)
 }
 
-// TestRunScript starts and ends the same without a terminal, by the signal that a terminal would send.
+// TestRunScript does the same without a terminal, and ends it with the signal that a terminal would send.
 func TestRunScript(t *testing.T) {
 	requireFreePorts(t)
 	cmd := exec.Command("dev/run.sh")
 	cmd.Dir = copyForMakeRun(t)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p := startCommand(t, "dev/run.sh", cmd)
-	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }) // what a failed test leaves
+	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }) // what a failed test leaves running
 	checkMakeRun(t, p)
 
 	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
@@ -67,7 +67,7 @@ func checkMakeRunEnds(t *testing.T, p *process) {
 	requireFreePorts(t)
 }
 
-// requireFreePorts fails the test when somebody uses the ports of the development configuration.
+// requireFreePorts fails the test if the development configuration's ports are in use.
 func requireFreePorts(t *testing.T) {
 	t.Helper()
 	for _, address := range []string{"127.0.0.1:5555", "127.0.0.1:5556", "127.0.0.1:5558"} {
@@ -81,7 +81,7 @@ func requireFreePorts(t *testing.T) {
 	}
 }
 
-// copyForMakeRun returns a folder with what the target needs, built already.
+// copyForMakeRun returns a folder with everything the target needs, already built.
 func copyForMakeRun(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -111,7 +111,7 @@ func copyForMakeRun(t *testing.T) string {
 	return dir
 }
 
-// checkMakeRun waits until everything is said to run, and tries whether it does.
+// checkMakeRun waits until everything is reported to run, and checks that it does.
 func checkMakeRun(t *testing.T, p *process) {
 	t.Helper()
 	eventually(t, patience, "it says how to end it", func() bool {

@@ -24,8 +24,8 @@ import (
 	dsig "github.com/russellhaering/goxmldsig"
 )
 
-// A samlProvider is an identity provider at which everybody is jane at once. It knows its service providers by the metadata
-// that they publish.
+// A samlProvider is an identity provider that signs everybody in as jane without asking. It reads its service providers'
+// published metadata.
 type samlProvider struct {
 	t      *testing.T
 	server *httptest.Server
@@ -65,14 +65,14 @@ func startSAMLProvider(t *testing.T) *samlProvider {
 func (p *samlProvider) entityID() string { return p.server.URL + "/metadata" }
 func (p *samlProvider) ssoURL() string   { return p.server.URL + "/sso" }
 
-// knows tells the provider of a service provider.
+// knows registers a service provider.
 func (p *samlProvider) knows(entityID, metadata string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sps[entityID] = metadata
 }
 
-// rotate gives the provider a new key. Its metadata has the old one too.
+// rotate gives the provider a new key. Its metadata keeps the old one too.
 func (p *samlProvider) rotate() {
 	fresh := newSigningKey(p.t)
 	p.mu.Lock()
@@ -123,7 +123,7 @@ func (p *samlProvider) metadata(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(text)
 }
 
-// sso answers a request, after it has looked whether it is signed by whom it should be.
+// sso answers a request after checking that it is signed by the right key.
 func (p *samlProvider) sso(w http.ResponseWriter, r *http.Request) {
 	request, err := saml.NewIdpAuthnRequest(p.idp(), r)
 	if err == nil {
@@ -246,7 +246,7 @@ var (
 	valueOf  = regexp.MustCompile(`(?is)\svalue="([^"]*)"`)
 )
 
-// formOf returns the form of a page: where it is sent, and its fields.
+// formOf returns a page's form: its action and its fields.
 func formOf(on *page) (action string, fields url.Values, ok bool) {
 	form := formTag.FindStringSubmatch(on.body)
 	if form == nil {

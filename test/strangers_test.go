@@ -13,7 +13,7 @@ import (
 	_ "modernc.org/sqlite" // the driver
 )
 
-// TestStrangersWriteNothing shows that beginning a login costs the database nothing, however often it is done.
+// TestStrangersWriteNothing shows that beginning a login writes nothing to the database, however often it is done.
 func TestStrangersWriteNothing(t *testing.T) {
 	t.Parallel()
 	const strangers = 10_000
@@ -43,15 +43,15 @@ func TestStrangersWriteNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// On a slow machine the server's own sweep comes in between, and leaves a lease; a write for each stranger would take
-	// a page of the log for each.
+	// On a slow machine the server's own sweep may run meanwhile and leave a lease. A write for each stranger would take a page
+	// of the log each.
 	after := d.stored(t)
 	if grown := after.bytes - before.bytes; after.rows != before.rows || after.revisions != before.revisions || grown > 100*strangers {
 		t.Errorf("%d strangers changed the database to %d rows, %d bytes; before it had %d rows, %d bytes",
 			strangers, after.rows, after.bytes, before.rows, before.bytes)
 	}
 
-	// The comparison would see a login that somebody completes.
+	// Check the comparison itself: it must see a completed login.
 	d.mustLogin(t, "mock")
 	if completed := d.stored(t); completed.revisions == after.revisions {
 		t.Error("a complete login left no trace: the comparison sees nothing")
@@ -61,11 +61,11 @@ func TestStrangersWriteNothing(t *testing.T) {
 // A footprint is what the storage has written.
 type footprint struct {
 	rows      int
-	revisions string // of all of them but leases; a row that changes gets another one
+	revisions string // of all records except leases; a row that changes gets a new one
 	bytes     int64  // of the file and its write-ahead log
 }
 
-// stored reads the server's database from outside.
+// stored reads the server's database directly.
 func (c *configuration) stored(t *testing.T) footprint {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+c.database+"?mode=ro&_pragma=busy_timeout(10000)")

@@ -14,15 +14,15 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// A tokenIssuer is a platform that gives its jobs tokens: an OpenID Connect provider at which nobody logs in.
+// A tokenIssuer is a platform that gives tokens to its jobs: an OpenID Connect provider where nobody logs in.
 type tokenIssuer struct {
 	server *httptest.Server
 	signer jose.Signer
 	keys   jose.JSONWebKeySet
 
 	mu      sync.Mutex
-	holders map[string]section // what the userinfo endpoint says, by access token
-	jobs    map[string]section // claims of the job that may ask for its token, by what it shows
+	holders map[string]section // userinfo answers by access token
+	jobs    map[string]section // claims of the job that may request its token, by the job's credential
 }
 
 func startTokenIssuer(t *testing.T) *tokenIssuer {
@@ -62,7 +62,7 @@ func (i *tokenIssuer) userInfo(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusUnauthorized)
 }
 
-// jobToken gives a job its token, for the audience that it asks for, as GitHub Actions does.
+// jobToken gives a job its token, for the requested audience, as GitHub Actions does.
 func (i *tokenIssuer) jobToken(w http.ResponseWriter, r *http.Request) {
 	claims, ok := i.find(i.jobs, r)
 	if !ok {
@@ -81,7 +81,7 @@ func (i *tokenIssuer) jobToken(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, section{"count": len(token), "value": token})
 }
 
-// find returns what belongs to the bearer token of a request.
+// find returns the entry for a request's bearer token.
 func (i *tokenIssuer) find(all map[string]section, r *http.Request) (section, bool) {
 	kind, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	i.mu.Lock()
@@ -90,7 +90,7 @@ func (i *tokenIssuer) find(all map[string]section, r *http.Request) (section, bo
 	return found, ok && strings.EqualFold(kind, "bearer")
 }
 
-// admit makes an opaque access token of what the userinfo endpoint is to say of its holder.
+// admit makes an opaque access token for a userinfo answer.
 func (i *tokenIssuer) admit(said section) (token string) {
 	token = rand.Text()
 	i.mu.Lock()
@@ -99,7 +99,7 @@ func (i *tokenIssuer) admit(said section) (token string) {
 	return token
 }
 
-// hire returns what a job shows to get a token with claims.
+// hire returns the credential with which a job gets a token with the claims.
 func (i *tokenIssuer) hire(claims section) (shown string) {
 	shown = rand.Text()
 	i.mu.Lock()
@@ -108,7 +108,7 @@ func (i *tokenIssuer) hire(claims section) (shown string) {
 	return shown
 }
 
-// mint makes a token with claims. It is valid for five minutes, as that of a job is, if the claims don't say otherwise.
+// mint makes a token with claims. Like a job's, it is valid for five minutes unless the claims say otherwise.
 func (i *tokenIssuer) mint(t *testing.T, claims section) string {
 	t.Helper()
 	token, err := i.sign(claims)
@@ -135,5 +135,5 @@ func (i *tokenIssuer) sign(claims section) (string, error) {
 
 func writeJSON(w http.ResponseWriter, value any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(value) // who asked has gone
+	_ = json.NewEncoder(w).Encode(value) // the caller has gone
 }

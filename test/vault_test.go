@@ -22,7 +22,7 @@ import (
 	"dex/test/servers"
 )
 
-// TestVault lets Vault itself sign, with the policy that the documentation tells operators to make.
+// TestVault signs with a real Vault, with the policy from the documentation.
 func TestVault(t *testing.T) {
 	t.Parallel()
 	vault, err := servers.StartVault(t.Context())
@@ -43,10 +43,10 @@ func TestVault(t *testing.T) {
 	t.Run("upstream's rotation", func(t *testing.T) { testVaultRotationAtOnce(t, newVaultKey(t, vault, "ecdsa-p256")) })
 	t.Run("token is renewed", func(t *testing.T) { testVaultToken(t, newVaultKey(t, vault, "ecdsa-p256")) })
 	t.Run("start errors", func(t *testing.T) { testVaultStartErrors(t, newVaultKey(t, vault, "aes256-gcm96")) })
-	t.Run("outage", func(t *testing.T) { testVaultOutage(t, newVaultKey(t, vault, "ecdsa-p256")) }) // last: it is everybody's
+	t.Run("outage", func(t *testing.T) { testVaultOutage(t, newVaultKey(t, vault, "ecdsa-p256")) }) // last: it affects all tests
 }
 
-// documentedPolicy returns the policy in the documentation for a key.
+// documentedPolicy returns the documentation's policy for a key.
 func documentedPolicy(t *testing.T, key string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(repository, "docs", "signing-vault.md"))
@@ -61,7 +61,7 @@ func documentedPolicy(t *testing.T, key string) string {
 	return strings.ReplaceAll(policy, "/dex\"", "/"+key+"\"")
 }
 
-// A vaultKey is a key in Vault, with a token that may sign by it.
+// A vaultKey is a key in Vault, with a token that may sign with it.
 type vaultKey struct {
 	vault       *servers.Vault
 	addr        string
@@ -94,7 +94,7 @@ func (k *vaultKey) do(t *testing.T, path string, body map[string]any) {
 	}
 }
 
-// configure makes the key sign. Where Vault is and the token are in the environment.
+// configure makes the key the signer. Vault's address and the token are in the environment.
 func (k *vaultKey) configure(c *configuration) *configuration {
 	return c.with("signer", section{"type": "vault", "config": section{"keyName": k.name}})
 }
@@ -116,7 +116,7 @@ func (k *vaultKey) start(t *testing.T, c *configuration) *dex {
 	return d
 }
 
-// serves is a user at an application in Go.
+// serves signs a user in to an application in Go.
 func (k *vaultKey) serves(t *testing.T, algorithm string) {
 	t.Helper()
 	g := newGoProgram(t, k.start(t, k.configure(newConfiguration(t))))
@@ -131,7 +131,7 @@ func (k *vaultKey) serves(t *testing.T, algorithm string) {
 	}
 }
 
-// verifier returns what verifies with the keys as they are published now, and reads them never again.
+// verifier returns a verifier with the currently published keys, which it never reads again.
 func (d *dex) verifier(t *testing.T) *oidc.IDTokenVerifier {
 	t.Helper()
 	status, keys := d.fetch(t, d.endpoint("/keys"))
@@ -150,7 +150,7 @@ func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Request: r, Body: io.NopCloser(strings.NewReader(string(a)))}, nil
 }
 
-// testVaultRotation rotates the key while people sign in: what applications know of the keys is enough all the time.
+// testVaultRotation rotates the key while people sign in: the keys that applications have cached are enough all the time.
 func testVaultRotation(t *testing.T, k *vaultKey) {
 	c := k.configure(newConfiguration(t))
 	d := k.start(t, c)
@@ -183,7 +183,7 @@ func testVaultRotation(t *testing.T, k *vaultKey) {
 	stop()
 	load.Wait()
 
-	// Whoever starts now publishes the new versions, and signs with the one that everybody knows.
+	// A server that starts now publishes the new versions, and signs with the one that everybody knows.
 	d.stop(t)
 	d = k.start(t, c)
 	if ids := d.keyIDs(t); len(ids) != 4 || !slices.Contains(ids, old[0]) {
@@ -208,13 +208,13 @@ func testVaultRotation(t *testing.T, k *vaultKey) {
 	}
 }
 
-// testVaultRotationAtOnce rotates the key, and does not wait.
+// testVaultRotationAtOnce rotates the key without waiting.
 func testVaultRotationAtOnce(t *testing.T, k *vaultKey) {
 	c := k.configure(newConfiguration(t)).with("oauth2", section{"compatibility": section{"keyPublication": "upstream"}})
 	d := k.start(t, c)
 	verifier := d.verifier(t)
 	k.do(t, "/rotate", nil)
-	d.stop(t) // rather than wait until it reads the key
+	d.stop(t) // instead of waiting until it reads the key
 	d = k.start(t, c)
 	tokens := d.mustLogin(t, "mock")
 	if _, err := verifier.Verify(t.Context(), tokens.IDToken); err == nil {
@@ -225,7 +225,7 @@ func testVaultRotationAtOnce(t *testing.T, k *vaultKey) {
 	}
 }
 
-// testVaultToken signs in after the token's time, which only its renewal can have prolonged.
+// testVaultToken signs in after the token would have expired without renewal.
 func testVaultToken(t *testing.T, k *vaultKey) {
 	k.newToken(t, map[string]any{"period": "4s", "no_parent": true})
 	d := k.start(t, k.configure(newConfiguration(t)))
@@ -249,7 +249,7 @@ func testVaultToken(t *testing.T, k *vaultKey) {
 	d.mustLogin(t, "mock")
 }
 
-// testVaultStartErrors starts what can't work.
+// testVaultStartErrors starts with settings that can't work.
 func testVaultStartErrors(t *testing.T, symmetric *vaultKey) {
 	signing := newVaultKey(t, symmetric.vault, "ecdsa-p256")
 	for name, c := range map[string]struct {
@@ -276,7 +276,7 @@ func testVaultStartErrors(t *testing.T, symmetric *vaultKey) {
 	}
 }
 
-// testVaultOutage takes away first the connections and then Vault.
+// testVaultOutage first cuts the connections and then stops Vault.
 func testVaultOutage(t *testing.T, k *vaultKey) {
 	relay, err := servers.NewRelay(t.Context(), k.vault.Port)
 	if err != nil {
@@ -287,7 +287,7 @@ func testVaultOutage(t *testing.T, k *vaultKey) {
 	d := k.start(t, k.configure(newConfiguration(t)))
 	tokens := d.mustLogin(t, "mock")
 	relay.Cut()
-	d.mustLogin(t, "mock") // by a new connection
+	d.mustLogin(t, "mock") // over a new connection
 
 	answer, err := newVisitor(d.transport).signIn(t.Context(), d.authURL("/auth/mock", nil))
 	if err != nil {

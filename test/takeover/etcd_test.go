@@ -50,7 +50,7 @@ func TestEtcd(t *testing.T) {
 	}})
 }
 
-// Keys are in lower case, so the ids come from the values; and what has none is left out.
+// Keys are in lower case, so the ids come from the values; objects without one are left out.
 func TestEtcdsOfflineSessions(t *testing.T) {
 	s := openEtcd(t)
 	client, namespace := s.Upstream()
@@ -101,7 +101,7 @@ func TestPagesOfEtcd(t *testing.T) {
 func TestEtcdWithoutUpstream(t *testing.T) {
 	s := openEtcd(t)
 	client, namespace := s.Upstream()
-	// Records of ours are not upstream's.
+	// Our own records are not taken for upstream's.
 	if _, err := s.Create(t.Context(), store.Record{Kind: "client", Key: "ours", Data: []byte("{}")}); err != nil {
 		t.Fatal(err)
 	}

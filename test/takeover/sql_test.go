@@ -97,7 +97,7 @@ func TestMySQL(t *testing.T) {
 	}
 }
 
-// dumpTables returns all that is in the tables that are not ours.
+// dumpTables returns the content of all tables that are not ours.
 func dumpTables(t *testing.T, db *sql.DB, quote, names string) string {
 	t.Helper()
 	var out strings.Builder
@@ -113,7 +113,7 @@ func dumpTables(t *testing.T, db *sql.DB, quote, names string) string {
 	return out.String()
 }
 
-// query returns the rows of a query, each as one text.
+// query returns a query's rows, each as one text.
 func query(t *testing.T, db *sql.DB, text string) (found []string) {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), text)
@@ -182,10 +182,10 @@ func readAll(t *testing.T, src takeover.Source) (sessions, tokens int) {
 	return len(users), len(ids)
 }
 
-// many is how many rows there are on some pages.
+// many is a number of rows that takes several pages.
 const many = 1500
 
-// The order of a collation that is not that of the bytes leaves nothing out between two pages.
+// A collation with an order other than that of the bytes leaves nothing out between two pages.
 func TestPagesOfPostgreSQL(t *testing.T) {
 	s := openPostgres(t)
 	db := s.DB()
@@ -208,7 +208,7 @@ func TestPagesOfPostgreSQL(t *testing.T) {
 	}
 }
 
-// Keys that the collation of the tables takes for equal are on different pages.
+// Keys that the tables' collation takes for equal are on different pages.
 func TestPagesOfMySQL(t *testing.T) {
 	s := openMySQL(t)
 	db := s.DB()
@@ -232,7 +232,7 @@ func TestPagesOfMySQL(t *testing.T) {
 	}
 }
 
-// Old servers took dates that are none, and upstream has a date of its own for none.
+// Old servers accepted invalid dates, and upstream has its own date for none.
 func TestZeroDatesOfMySQL(t *testing.T) {
 	s := openMySQL(t)
 	if err := upstream.MySQL(t.Context(), s.DB(), upstream.Release); err != nil {
@@ -266,7 +266,7 @@ func TestZeroDatesOfMySQL(t *testing.T) {
 	}
 }
 
-// Upstream's tables are those that it would find itself.
+// Upstream's tables are the ones that it would find itself.
 func TestSearchPathOfPostgreSQL(t *testing.T) {
 	s := openPostgres(t)
 	db := s.DB()
@@ -279,7 +279,7 @@ func TestSearchPathOfPostgreSQL(t *testing.T) {
 	}
 }
 
-// Each start looks whether there is something of upstream's.
+// Each start looks for upstream's data.
 func TestNothingOfUpstreams(t *testing.T) {
 	for name, src := range map[string]takeover.Source{
 		"PostgreSQL": takeover.PostgreSQL(openPostgres(t).DB()), "MySQL": takeover.MySQL(openMySQL(t).DB()),

@@ -1,4 +1,4 @@
-// Package takeover_test takes over what upstream leaves on each type of storage, on the real servers.
+// Package takeover_test takes over upstream's data from each type of storage, on the real servers.
 package takeover_test
 
 import (
@@ -34,7 +34,7 @@ import (
 
 var discard = slog.New(slog.DiscardHandler)
 
-// servers start when the first test asks for them, and end after the last one.
+// servers start when the first test needs them, and end after the last one.
 var (
 	postgresServer   = lazily(servers.StartPostgres)
 	mariadbServer    = lazily(servers.StartMariaDB)
@@ -84,7 +84,7 @@ func target(s store.Store) takeover.Target {
 	}
 }
 
-// A place is a storage that upstream has used, with what is to be seen there of upstream's.
+// A place is a storage that upstream has used, and a dump of upstream's data in it.
 type place struct {
 	store  store.Store
 	source takeover.Source
@@ -98,7 +98,7 @@ func takeOver(t *testing.T, p place) {
 	t.Helper()
 	before := p.dump(t)
 	if !strings.Contains(before, upstream.MockUserID) {
-		t.Fatalf("nothing of upstream's is there to be seen: %s", before)
+		t.Fatalf("the dump shows nothing of upstream's: %s", before)
 	}
 	var log bytes.Buffer
 	run := func() {
@@ -127,7 +127,7 @@ func takeOver(t *testing.T, p place) {
 	}
 }
 
-// keys returns the keys of the records of a kind, of a page at most.
+// keys returns the keys of a kind's records, at most one page.
 func keys(t testing.TB, s store.Store, kind string) []string {
 	t.Helper()
 	page, err := s.List(t.Context(), kind, store.Query{})

@@ -19,7 +19,7 @@ import (
 	"dex/test/servers"
 )
 
-// patience is how long a test waits for what must happen soon, before it fails.
+// patience is how long a test waits for something that must happen soon.
 const patience = 30 * time.Second
 
 // plain is a server without TLS and authentication, which no test stops.
@@ -45,7 +45,7 @@ func startAndRun(m *testing.M) (status int, err error) {
 	return m.Run(), nil
 }
 
-// start starts a server for one test, which may stop it.
+// start starts a server that one test may stop.
 func start(t *testing.T, options ...servers.EtcdOption) *servers.Etcd {
 	t.Helper()
 	server, err := servers.StartEtcd(t.Context(), options...)
@@ -60,7 +60,7 @@ func start(t *testing.T, options ...servers.EtcdOption) *servers.Etcd {
 	return server
 }
 
-// fresh returns the settings for a namespace that nobody else uses.
+// fresh returns the settings for an unused namespace.
 func fresh(t testing.TB, server *servers.Etcd) etcd.Config {
 	t.Helper()
 	n, err := server.NewNamespace(t.Context())
@@ -133,7 +133,7 @@ func watch(t *testing.T, s store.Store) <-chan store.Change {
 	return changes
 }
 
-// wantChange reads changes until the one given comes.
+// wantChange reads changes until the given one comes.
 func wantChange(t *testing.T, changes <-chan store.Change, want store.Change) {
 	t.Helper()
 	end := time.After(patience)
@@ -152,7 +152,7 @@ func wantChange(t *testing.T, changes <-chan store.Change, want store.Change) {
 	}
 }
 
-// wantNoAnswer checks for an error that does not say anything about a record.
+// wantNoAnswer expects an error that says nothing about a record.
 func wantNoAnswer(t *testing.T, what string, err error) {
 	t.Helper()
 	switch {

@@ -78,7 +78,7 @@ func TestKeysOfUpstreamAreLeftAlone(t *testing.T) {
 func TestNamespacesDoNotMix(t *testing.T) {
 	outer := fresh(t, plain)
 	inner := outer
-	inner.Namespace += "dex/record/" // verbatim, however odd
+	inner.Namespace += "dex/record/" // used verbatim, however odd
 	a, b := open(t, outer), open(t, inner)
 	changes := watch(t, b)
 	r := store.Record{Kind: "client", Key: "a", Owner: "owner", Expires: time.Now().Add(-time.Minute)}
@@ -104,7 +104,7 @@ func TestNamespacesDoNotMix(t *testing.T) {
 	create(t, b, store.Record{Kind: "client", Key: "c"})
 	create(t, b, store.Record{Kind: "client", Key: "d"})
 	told := make(map[string]int)
-	for told["c"] < 2 || told["d"] == 0 { // at once, and by the cluster
+	for told["c"] < 2 || told["d"] == 0 { // told at once, and again by the cluster
 		select {
 		case c := <-changes:
 			told[c.Key]++
@@ -117,7 +117,7 @@ func TestNamespacesDoNotMix(t *testing.T) {
 	}
 }
 
-// What a write leaves behind in the indexes is gone when the store is closed, at the latest.
+// What a write leaves behind in the indexes is removed when the store is closed, at the latest.
 func TestNothingIsLeftInTheIndexes(t *testing.T) {
 	config := fresh(t, plain)
 	s, observer := open(t, config), open(t, config)
@@ -146,7 +146,7 @@ func TestNothingIsLeftInTheIndexes(t *testing.T) {
 	}
 }
 
-// A process that ends between a write and its tidying leaves entries in the indexes.
+// A process that ends between a write and its cleanup leaves entries in the indexes.
 func TestEntriesWithoutRecord(t *testing.T) {
 	config := fresh(t, plain)
 	s := open(t, config)
@@ -185,7 +185,7 @@ func TestEntriesWithoutRecord(t *testing.T) {
 	})
 }
 
-// An entry that was left may be written again before it is removed.
+// A leftover entry may be written again before it is removed.
 func TestTidyingSparesWhatWasCreatedAgain(t *testing.T) {
 	s := open(t, fresh(t, plain))
 	expires := time.Now().Add(time.Hour)
@@ -199,7 +199,7 @@ func TestTidyingSparesWhatWasCreatedAgain(t *testing.T) {
 			t.Fatalf("Delete: %v", err)
 		}
 	}
-	time.Sleep(200 * time.Millisecond) // for tidying to do harm
+	time.Sleep(200 * time.Millisecond) // time for the cleanup to do harm
 	if page, err := s.List(t.Context(), "refresh", store.Query{Owner: "owner"}); len(page) != 3 || err != nil {
 		t.Errorf("List: got %d records and error %v, want 3", len(page), err)
 	}
@@ -242,7 +242,7 @@ func TestUnknownLayoutIsNotTakenForAbsence(t *testing.T) {
 	}
 }
 
-// Where many records have expired and are not swept yet, a short list must not take a request for each.
+// If many records have expired and are not swept yet, a short list must not take a request for each.
 func TestListPassesOverManyExpired(t *testing.T) {
 	t.Parallel()
 	config := fresh(t, plain)

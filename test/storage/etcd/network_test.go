@@ -15,7 +15,7 @@ import (
 	"dex/test/servers"
 )
 
-// refused opens a store, which must fail with an error that holds the words and no password.
+// refused opens a store, which must fail with an error that contains the words but no password.
 func refused(t *testing.T, config etcd.Config, words ...string) {
 	t.Helper()
 	s, err := etcd.Open(t.Context(), config, slog.New(slog.DiscardHandler))
@@ -34,7 +34,7 @@ func refused(t *testing.T, config etcd.Config, words ...string) {
 	}
 }
 
-// idle returns an address of this machine where nobody listens.
+// idle returns a local address where nothing listens.
 func idle(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -59,7 +59,7 @@ func TestUnreachable(t *testing.T) {
 	}
 	t.Run("Silent", func(t *testing.T) {
 		t.Parallel()
-		l, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, but says nothing
+		l, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections, but sends nothing
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,7 +131,7 @@ func TestSecured(t *testing.T) {
 	}
 }
 
-// certificateOfAStranger returns a file with the certificate of an authority that nobody knows.
+// certificateOfAStranger returns a file with an unknown authority's certificate.
 func certificateOfAStranger(t *testing.T) string {
 	t.Helper()
 	authority, err := servers.NewAuthority()
@@ -145,7 +145,7 @@ func certificateOfAStranger(t *testing.T) string {
 	return file
 }
 
-// The tokens that a server gives for a password are gone after its restart.
+// A server forgets the tokens that it gave for a password when it restarts.
 func TestServerRestarts(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string][]servers.EtcdOption{
@@ -206,7 +206,7 @@ func TestHistoryIsCompactedWhileTheWatchIsCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	network.set(false, false)
-	wantChange(t, changes, store.Change{}) // stands for what was missed
+	wantChange(t, changes, store.Change{}) // stands for missed changes
 	create(t, writer, store.Record{Kind: "client", Key: "after"})
 	wantChange(t, changes, store.Change{Kind: "client", Key: "after"})
 }
@@ -224,7 +224,7 @@ func TestWatchLosesNothingWhenItIsCutOff(t *testing.T) {
 	wantChange(t, changes, store.Change{Kind: "client", Key: "meanwhile"})
 }
 
-// A write whose answer is lost may have happened. Its error must not sound as if it had met another's record.
+// A write whose answer is lost may have happened. Its error must not say that another's record was in the way.
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
 	config := fresh(t, plain)
@@ -260,7 +260,7 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
-// Who has written must not be answered from a memory of before, however long the cluster takes to tell of the change.
+// A store must not return what it remembers from before its own write, however long the cluster takes to announce the change.
 func TestOwnChangesAreToldAtOnce(t *testing.T) {
 	t.Parallel()
 	s := open(t, fresh(t, plain))
@@ -276,7 +276,7 @@ func TestOwnChangesAreToldAtOnce(t *testing.T) {
 			t.Errorf("%s: nothing was told", what)
 		}
 		select {
-		case <-changes: // the cluster tells it too
+		case <-changes: // the cluster announces it too
 		case <-time.After(patience):
 			t.Errorf("%s: the cluster has told nothing", what)
 		}

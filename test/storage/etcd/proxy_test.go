@@ -17,12 +17,12 @@ import (
 	"dex/internal/store/etcd"
 )
 
-// A proxy forwards requests to a server, and gives up transactions after the server has done them.
+// A proxy forwards requests to a server, and aborts transactions after the server has done them.
 type proxy struct {
 	pb.UnimplementedKVServer
 	server   pb.KVClient
 	failure  codes.Code
-	failures atomic.Int32 // how many transactions are still to be given up
+	failures atomic.Int32 // how many transactions it will still abort
 	reads    atomic.Int32 // of a range of keys
 }
 
@@ -39,7 +39,7 @@ func (p *proxy) Txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, err
 	return answer, err
 }
 
-// behindProxy lets the settings lead through a proxy.
+// behindProxy makes the settings go through a proxy.
 func behindProxy(t *testing.T, config *etcd.Config, failure codes.Code) *proxy {
 	t.Helper()
 	client, err := clientv3.New(clientv3.Config{Endpoints: config.Endpoints})
@@ -65,8 +65,8 @@ func behindProxy(t *testing.T, config *etcd.Config, failure codes.Code) *proxy {
 	return p
 }
 
-// The client library repeats what was given up by a server, or a proxy before it, with one of these codes, and would meet
-// its own write.
+// The client library repeats requests that a server, or a proxy in front of it, aborted with one of these codes, and would
+// find its own write.
 func TestWriteIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []codes.Code{codes.Canceled, codes.DeadlineExceeded, codes.Unavailable, codes.Unknown} {

@@ -10,18 +10,18 @@ import (
 	"dex/internal/store/etcd"
 )
 
-// A relay stands between a store and its server, as a network that can fail.
+// A relay stands between a store and its server, like a network that can fail.
 type relay struct {
 	listener net.Listener
 	server   string
 
 	mu      sync.Mutex
-	refuses bool // takes no connections
-	mute    bool // swallows what the server says
+	refuses bool // accepts no connections
+	mute    bool // drops what the server sends
 	conns   map[net.Conn]bool
 }
 
-// through puts a relay between a store and the server of its settings.
+// through puts a relay between a store and the server in its settings.
 func through(t *testing.T, config *etcd.Config) *relay {
 	t.Helper()
 	server, err := url.Parse(config.Endpoints[0])
@@ -60,7 +60,7 @@ func (r *relay) accept(serving *sync.WaitGroup) {
 	}
 }
 
-// adopt reports whether a connection is let through.
+// adopt reports whether a connection is accepted.
 func (r *relay) adopt(client, server net.Conn) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

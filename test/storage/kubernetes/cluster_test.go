@@ -14,12 +14,12 @@ import (
 
 type object = map[string]any
 
-// path returns the path of an object, or of a collection where there is no name.
+// path returns the path of an object, or of a collection if the name is empty.
 func path(n servers.KubernetesNamespace, plural, name string) string {
 	return strings.TrimSuffix("/apis/dex.coreos.com/v1/namespaces/"+n.Namespace+"/"+plural+"/"+name, "/")
 }
 
-// post makes an object as somebody else than the storage would.
+// post creates an object as somebody other than the storage would.
 func post(t *testing.T, n servers.KubernetesNamespace, plural, kind, name string, members object) {
 	t.Helper()
 	o := maps.Clone(members)
@@ -106,7 +106,7 @@ func create(t *testing.T, s store.Store, kind, key string, document any) store.R
 	return r
 }
 
-// wantRefusal checks for an error that says nothing about a record.
+// wantRefusal expects an error that says nothing about a record.
 func wantRefusal(t *testing.T, what string, err error) {
 	t.Helper()
 	for _, answer := range []error{nil, store.ErrNotFound, store.ErrExists, store.ErrConflict} {

@@ -15,7 +15,7 @@ import (
 	"dex/test/servers"
 )
 
-// serviceAccount makes a folder as a pod has, and the environment.
+// serviceAccount creates a folder like a pod's, and sets the environment.
 func serviceAccount(t *testing.T, n servers.KubernetesNamespace) (folder string) {
 	t.Helper()
 	u, err := url.Parse(server.URL)
@@ -36,7 +36,7 @@ func serviceAccount(t *testing.T, n servers.KubernetesNamespace) (folder string)
 	return folder
 }
 
-// TestInCluster has what a pod has, and goes on when the cluster has exchanged the token.
+// TestInCluster runs as in a pod, and continues after the cluster has replaced the token.
 func TestInCluster(t *testing.T) {
 	n := fresh(t)
 	folder := serviceAccount(t, n)
@@ -66,7 +66,7 @@ func TestInCluster(t *testing.T) {
 	wantChange(t, "with the new token", changes, "client", "example-app")
 }
 
-// TestNotInCluster is what somebody sees who forgot where the program runs.
+// TestNotInCluster checks the error for inCluster outside of a cluster.
 func TestNotInCluster(t *testing.T) {
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
 	wantOpenError(t, kubernetes.Config{InCluster: true}, "KUBERNETES_SERVICE_HOST")
@@ -88,7 +88,7 @@ func wantOpenError(t *testing.T, c kubernetes.Config, want string) {
 	}
 }
 
-// TestCredentials comes in by each of the ways that a kubeconfig may show.
+// TestCredentials authenticates with each kind of credentials that a kubeconfig may have.
 func TestCredentials(t *testing.T) {
 	n := fresh(t)
 	if err := server.SetUser(n.User, n.Token, "pass:word", servers.KubernetesRules(n.Namespace)...); err != nil {
@@ -142,7 +142,7 @@ func TestCredentials(t *testing.T) {
 	wantOpenError(t, kubernetes.Config{KubeConfigFile: file}, `in the namespace "another"`)
 }
 
-// TestNobodyThere is the error when no server listens.
+// TestNobodyThere checks the error if no server is listening.
 func TestNobodyThere(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -165,7 +165,7 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
-// TestDefinitions begins with a cluster that has no definitions. No other test may run meanwhile.
+// TestDefinitions starts with a cluster without definitions. No other test may run meanwhile.
 func TestDefinitions(t *testing.T) {
 	old := open(t, config(fresh(t)), quiet)
 	create(t, old, "login", "a", 1)

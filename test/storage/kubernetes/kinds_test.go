@@ -12,7 +12,7 @@ import (
 	"dex/internal/store/storetest"
 )
 
-// TestKindsAreTreatedAsTheySay has kinds that the storage does not know by name.
+// TestKindsAreTreatedAsTheySay uses kinds whose names the storage does not know.
 func TestKindsAreTreatedAsTheySay(t *testing.T) {
 	environment := func(name string) (string, bool) {
 		return strings.Repeat("a storage key ", 3), name == "DEX_STORAGE_KEY"

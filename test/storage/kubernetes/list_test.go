@@ -12,8 +12,8 @@ import (
 	"dex/internal/store"
 )
 
-// fill creates many records of a kind, of which every third has expired and every second has an owner. It returns the
-// keys of the live ones and those of them that are owned.
+// fill creates many records of a kind: every third has expired, and every second has an owner. It returns the keys of the live
+// ones, and of the owned ones among them.
 func fill(t *testing.T, s store.Store, kind string, n int) (live, owned []string) {
 	t.Helper()
 	var work errgroup.Group
@@ -65,7 +65,7 @@ func count(list []string, what string) (n int) {
 	return n
 }
 
-// TestManyPages reads and sweeps more objects than a page of the API server has.
+// TestManyPages reads and sweeps more objects than fit into one of the API server's pages.
 func TestManyPages(t *testing.T) {
 	const many = 1300
 	rec := &recorder{}
@@ -87,7 +87,7 @@ func TestManyPages(t *testing.T) {
 		}
 	}
 
-	// Another process has read no page before.
+	// Another process, which has read no page before.
 	first := keys(t, s, "refresh", store.Query{Limit: 600})
 	other := open(t, config(n), quiet)
 	second := keys(t, other, "refresh", store.Query{Limit: 600, After: first[599]})
@@ -95,7 +95,7 @@ func TestManyPages(t *testing.T) {
 		t.Errorf("two pages by two processes: got %d records, want %d", len(got), len(live))
 	}
 
-	// Who begins again sees what has changed since.
+	// Starting again sees what has changed since.
 	if err := other.Delete(t.Context(), "refresh", second[0], ""); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestManyPages(t *testing.T) {
 	}
 }
 
-// TestManyClients reads more of upstream's objects than one page has.
+// TestManyClients reads more of upstream's objects than fit into a page.
 func TestManyClients(t *testing.T) {
 	s := open(t, config(fresh(t)), quiet)
 	var work errgroup.Group
@@ -151,7 +151,7 @@ func TestManyClients(t *testing.T) {
 	}
 }
 
-// TestEmptyNamesReachNobody shows that no key can become the name of a collection, or of something else.
+// TestEmptyNamesReachNobody shows that no key can become the path of a collection, or of another object.
 func TestEmptyNamesReachNobody(t *testing.T) {
 	n := fresh(t)
 	s := open(t, config(n), quiet)

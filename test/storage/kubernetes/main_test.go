@@ -19,10 +19,10 @@ import (
 	"dex/test/servers"
 )
 
-// patience is how long a test waits for what must happen soon, before it fails.
+// patience is how long a test waits for something that must happen soon.
 const patience = 30 * time.Second
 
-// server has the definitions of all resources as soon as a test has opened a storage.
+// server has all resource definitions once a test has opened a storage.
 var server *servers.Kubernetes
 
 func TestMain(m *testing.M) {
@@ -47,7 +47,7 @@ func startAndRun(m *testing.M) (status int, err error) {
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// fresh returns a namespace that nobody else uses.
+// fresh returns an unused namespace.
 func fresh(t testing.TB) servers.KubernetesNamespace {
 	t.Helper()
 	n, err := server.NewNamespace(t.Context())
@@ -76,7 +76,7 @@ func open(t testing.TB, c kubernetes.Config, log *slog.Logger, options ...kubern
 	return s
 }
 
-// Each test has a namespace of its own: what the tests before have left would only slow it down.
+// Each test has its own namespace: what earlier tests have left would slow it down.
 
 func TestConformance(t *testing.T) {
 	allowed := allowedRequests(t)

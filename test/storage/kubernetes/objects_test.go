@@ -20,7 +20,7 @@ const (
 	admin      = "mfsg22loibsxqylnobwgkltdn5w4x4u44scceizf" // and for the user admin@example.com
 )
 
-// TestUpstreamsObjectsAreRead reads objects as upstream writes them.
+// TestUpstreamsObjectsAreRead reads objects in upstream's format.
 func TestUpstreamsObjectsAreRead(t *testing.T) {
 	n := fresh(t)
 	s := open(t, config(n), quiet)
@@ -64,7 +64,7 @@ func TestUpstreamsObjectsAreRead(t *testing.T) {
 	}
 }
 
-// TestObjectsAreUpstreams looks at what the storage writes.
+// TestObjectsAreUpstreams checks that the storage writes upstream's format.
 func TestObjectsAreUpstreams(t *testing.T) {
 	n := fresh(t)
 	s := open(t, config(n), quiet)
@@ -98,7 +98,7 @@ func TestObjectsAreUpstreams(t *testing.T) {
 	}
 }
 
-// TestReplaceKeepsWhatOthersHavePutThere replaces a client that an operator manages with more than we know.
+// TestReplaceKeepsWhatOthersHavePutThere replaces a client that an operator has given fields that we don't know.
 func TestReplaceKeepsWhatOthersHavePutThere(t *testing.T) {
 	n := fresh(t)
 	s := open(t, config(n), quiet)
@@ -130,11 +130,11 @@ func TestReplaceKeepsWhatOthersHavePutThere(t *testing.T) {
 	if _, there := after["redirectURIs"]; there || after["secret"] != "new" {
 		t.Errorf("got redirectURIs %v and secret %v, want none and new", after["redirectURIs"], after["secret"])
 	}
-	// Let it go, for the namespace has nobody who removes the finalizer.
+	// Nobody else removes the finalizer.
 	edit(t, n, "oauth2clients", exampleApp, func(o object) { o["metadata"].(object)["finalizers"] = []string{} })
 }
 
-// TestSealedKeys replaces keys by their sealed form and back, of which nothing may stay.
+// TestSealedKeys replaces keys by their sealed form and back. Nothing of the other form may remain.
 func TestSealedKeys(t *testing.T) {
 	n := fresh(t)
 	s := open(t, config(n), quiet)
@@ -152,7 +152,7 @@ func TestSealedKeys(t *testing.T) {
 	}
 }
 
-// TestObjectsThatAreNotWhatTheirNameSays must neither be taken for another record nor be changed.
+// TestObjectsThatAreNotWhatTheirNameSays checks that such objects are neither taken for another record nor changed.
 func TestObjectsThatAreNotWhatTheirNameSays(t *testing.T) {
 	n := fresh(t)
 	var logged bytes.Buffer
@@ -168,7 +168,7 @@ func TestObjectsThatAreNotWhatTheirNameSays(t *testing.T) {
 	_, err = s.Get(t.Context(), "password", "admin@example.com")
 	wantRefusal(t, "Get of a user", err)
 	wantRefusal(t, "Delete", s.Delete(t.Context(), "client", "example-app", ""))
-	_, err = s.Get(t.Context(), "client", "by-hand") // has another name
+	_, err = s.Get(t.Context(), "client", "by-hand") // the object has another name
 	wantIs(t, "Get of a client with another name", err, store.ErrNotFound)
 	for range 3 {
 		if got := keys(t, s, "client", store.Query{}); !slices.Equal(got, []string{"good"}) {
@@ -182,7 +182,7 @@ func TestObjectsThatAreNotWhatTheirNameSays(t *testing.T) {
 		get(t, n, "oauth2clients", name) // still there
 	}
 
-	// The same for our own records.
+	// The same goes for our own records.
 	create(t, s, "login", "a", 1)
 	ours := names(t, n, "authrequests")
 	edit(t, n, "authrequests", ours[0], func(o object) { o["recordKey"] = "Yg==" })
@@ -193,7 +193,7 @@ func TestObjectsThatAreNotWhatTheirNameSays(t *testing.T) {
 	}
 }
 
-// TestSharedRecordsHaveTheirBounds shows what can't be one of upstream's objects.
+// TestSharedRecordsHaveTheirBounds shows what can't be stored as upstream's objects.
 func TestSharedRecordsHaveTheirBounds(t *testing.T) {
 	rec := &recorder{}
 	s := open(t, config(fresh(t)), quiet, rec.option())
@@ -227,7 +227,7 @@ func TestSharedRecordsHaveTheirBounds(t *testing.T) {
 	rec.want(t, "what can't be there")
 }
 
-// TestFinalizers shows that a record is gone when it was deleted, though its object stays for a while.
+// TestFinalizers shows that a deleted record is gone, even if its object stays for a while.
 func TestFinalizers(t *testing.T) {
 	n := fresh(t)
 	s := open(t, config(n), quiet)

@@ -65,7 +65,7 @@ func TestUpstreamsObjectsBesideOurs(t *testing.T) {
 	wantRefusal(t, "UpstreamObjects of another resource", s.UpstreamObjects(t.Context(), "secrets", nil))
 }
 
-// TestUpstreamSweepsOurs checks the member by which upstream, should people go back, deletes what is over and only that.
+// TestUpstreamSweepsOurs checks the member by which upstream, if people go back to it, deletes expired records and only those.
 func TestUpstreamSweepsOurs(t *testing.T) {
 	expires := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
 	for kind, plural := range map[string]string{"code": "authcodes", "login": "authrequests"} {
@@ -82,7 +82,7 @@ func TestUpstreamSweepsOurs(t *testing.T) {
 	}
 }
 
-// TestRequests counts the requests of each operation.
+// TestRequests counts each operation's requests.
 func TestRequests(t *testing.T) {
 	rec := &recorder{}
 	n := fresh(t)
@@ -123,7 +123,7 @@ func TestRequests(t *testing.T) {
 	check("Replace of a client", "GET oauth2clients/*", "PUT oauth2clients/*")
 }
 
-// TestLostWritesOfEqualDocuments shows that of several writes that all change nothing only one succeeds.
+// TestLostWritesOfEqualDocuments shows that only one of several writes that change nothing succeeds.
 func TestLostWritesOfEqualDocuments(t *testing.T) {
 	s := open(t, config(fresh(t)), quiet)
 	r := create(t, s, "code", "a", object{"used": true})

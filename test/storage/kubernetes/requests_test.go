@@ -11,24 +11,23 @@ import (
 	"dex/internal/store/kubernetes"
 )
 
-// A transport is what kubernetes.Transport wants.
+// A transport implements kubernetes.Transport.
 type transport func(http.RoundTripper) http.RoundTripper
 
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// CloseIdleConnections hides that there is nothing to close.
+// CloseIdleConnections does nothing: there is nothing to close.
 func (f roundTripper) CloseIdleConnections() {}
 
-// collectionPath and objectPath are the paths of requests that roles in a namespace can allow.
+// collectionPath and objectPath match the paths that roles in a namespace can allow.
 var (
 	collectionPath = regexp.MustCompile(`^/apis/dex\.coreos\.com/v1/namespaces/[-a-z0-9]+/[a-z0-9]+$`)
 	objectPath     = regexp.MustCompile(`^/apis/dex\.coreos\.com/v1/namespaces/[-a-z0-9]+/[a-z0-9]+/[a-z0-9][-.a-z0-9]*$`)
 )
 
-// allowedRequests fails the test at a request that the documented roles don't allow, or that is about a whole collection
-// but does not only read it.
+// allowedRequests fails the test at a request that the documented roles don't allow, or that writes to a whole collection.
 func allowedRequests(t *testing.T) transport {
 	return func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -51,7 +50,7 @@ func allowedRequests(t *testing.T) transport {
 	}
 }
 
-// A recorder keeps the requests, watches aside.
+// A recorder keeps the requests, except watches.
 type recorder struct {
 	mu       sync.Mutex
 	requests []string
@@ -72,7 +71,7 @@ func (rec *recorder) option() kubernetes.Option {
 
 func isWatch(r *http.Request) bool { return r.URL.Query().Has("watch") }
 
-// describe returns the part of a path behind the namespace, with a star in place of a name, and says when a list goes on.
+// describe returns the part of a path after the namespace, with a star instead of a name, and marks continued lists.
 func describe(r *http.Request) string {
 	_, rest, _ := strings.Cut(r.URL.Path, "/namespaces/")
 	_, rest, _ = strings.Cut(rest, "/")
@@ -86,7 +85,7 @@ func describe(r *http.Request) string {
 	return resource
 }
 
-// take returns the requests since it was called last.
+// take returns the requests since the last call.
 func (rec *recorder) take() []string {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
@@ -95,7 +94,7 @@ func (rec *recorder) take() []string {
 	return requests
 }
 
-// want checks the requests since take or want was called last.
+// want checks the requests since the last call of take or want.
 func (rec *recorder) want(t *testing.T, what string, requests ...string) {
 	t.Helper()
 	if got := rec.take(); !slices.Equal(got, requests) {

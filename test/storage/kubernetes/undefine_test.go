@@ -9,7 +9,7 @@ import (
 
 const definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
-// undefine deletes all definitions, with all objects.
+// undefine deletes all definitions, and with them all objects.
 func undefine(t *testing.T) {
 	t.Helper()
 	for _, name := range defined(t) {

@@ -19,7 +19,7 @@ import (
 	"dex/test/servers"
 )
 
-// wantChange reads changes until one stands for the key.
+// wantChange reads changes until one covers the key.
 func wantChange(t *testing.T, what string, changes <-chan store.Change, kind, key string) {
 	t.Helper()
 	end := time.After(patience)
@@ -47,7 +47,7 @@ func watch(t *testing.T, s store.Store) <-chan store.Change {
 	return changes
 }
 
-// wantOnly checks that the next change is the one given, as others would do more than they have to.
+// wantOnly checks that the next change is exactly the given one.
 func wantOnly(t *testing.T, what string, changes <-chan store.Change, want store.Change) {
 	t.Helper()
 	select {
@@ -60,7 +60,7 @@ func wantOnly(t *testing.T, what string, changes <-chan store.Change, want store
 	}
 }
 
-// TestHandEditsAreSeen edits upstream's objects as people do by kubectl.
+// TestHandEditsAreSeen edits upstream's objects as people do with kubectl.
 func TestHandEditsAreSeen(t *testing.T) {
 	n := fresh(t)
 	s := open(t, config(n), quiet)
@@ -83,8 +83,8 @@ func TestHandEditsAreSeen(t *testing.T) {
 	wantOnly(t, "an object is made that is no record", changes, store.Change{Kind: "client"})
 }
 
-// TestLoginsAreNotAnnounced shows that a replica is not told of the logins at another one, though they live beside
-// what it is told of.
+// TestLoginsAreNotAnnounced shows that a replica is not told of another one's logins, although they are in the same resource
+// as records that it is told of.
 func TestLoginsAreNotAnnounced(t *testing.T) {
 	n := fresh(t)
 	var watched atomic.Int64
@@ -124,7 +124,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestWatchGoesOnAfterTheServer was away.
+// TestWatchGoesOnAfterTheServer shows that watching continues after the server was down.
 func TestWatchGoesOnAfterTheServer(t *testing.T) {
 	n := fresh(t)
 	s := open(t, config(n), quiet)
@@ -150,7 +150,7 @@ func TestWatchGoesOnAfterTheServer(t *testing.T) {
 	}
 }
 
-// TestWatchThatIsTooOld shows what happens when the server has forgotten the changes that we don't know.
+// TestWatchThatIsTooOld shows what happens if the server has forgotten the changes that we missed.
 func TestWatchThatIsTooOld(t *testing.T) {
 	const expired = `{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old"}}`
 	for name, answer := range map[string]func() *http.Response{
@@ -195,7 +195,7 @@ func TestWatchThatIsTooOld(t *testing.T) {
 	}
 }
 
-// TestWatchIsForbidden has roles that were made for upstream, which does not watch.
+// TestWatchIsForbidden has roles made for upstream, which does not watch.
 func TestWatchIsForbidden(t *testing.T) {
 	n := fresh(t)
 	rules := servers.KubernetesRules(n.Namespace)
@@ -222,7 +222,7 @@ func TestWatchIsForbidden(t *testing.T) {
 	}
 }
 
-// drain reads what is there for a moment, such as what the polls of the other resources find at first.
+// drain reads changes for a moment, such as those that the first polls of the other resources find.
 func drain(changes <-chan store.Change) {
 	for {
 		select {
@@ -233,7 +233,7 @@ func drain(changes <-chan store.Change) {
 	}
 }
 
-// A lockedBuffer is a buffer that several may write to.
+// A lockedBuffer is a buffer for concurrent writers.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

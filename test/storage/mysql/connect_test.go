@@ -13,7 +13,7 @@ import (
 	"dex/internal/store/mysql"
 )
 
-// cipher returns what encrypts the connections of a store, empty for nothing.
+// cipher returns the cipher of a store's connections; empty if they are not encrypted.
 func cipher(t *testing.T, s *mysql.Store) string {
 	t.Helper()
 	var name, value string
@@ -29,7 +29,7 @@ func TestTLS(t *testing.T) {
 		host      string
 		ssl       mysql.SSL
 		encrypted bool
-		refused   []string // what the error says; none for a connection
+		refused   []string // what the error says; none if it connects
 	}{
 		"own authority":             {"localhost", ca, true, nil},
 		"files force custom":        {"localhost", mysql.SSL{Mode: "false", CAFile: server.CAFile}, true, nil},
@@ -55,7 +55,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// wantRefused checks that a store can't be opened, that the error says these things, and where, and no password.
+// wantRefused checks that a store can't be opened, and that the error says these things and where, but no password.
 func wantRefused(t *testing.T, config mysql.Config, says ...string) {
 	t.Helper()
 	s, err := mysql.Open(t.Context(), config, quiet)
@@ -93,7 +93,7 @@ func TestUserWithAClientCertificate(t *testing.T) {
 	open(t, config)
 }
 
-// withoutTLS forwards connections to the server, and takes from its greeting that it can encrypt.
+// withoutTLS forwards connections to the server, and removes TLS from its greeting.
 func withoutTLS(t *testing.T) (port uint16) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -152,7 +152,7 @@ func TestServerWithoutTLS(t *testing.T) {
 
 func TestUnixSocket(t *testing.T) {
 	config := newDatabase(t)
-	config.Host, config.SSL = server.Socket, mysql.SSL{} // whose default is to verify the host, of which there is none
+	config.Host, config.SSL = server.Socket, mysql.SSL{} // the default verifies the host, and there is none
 	s := open(t, config)
 	create(t, s, store.Record{Kind: "k", Key: "a", Data: []byte("data")})
 	wantData(t, s, "k", "a", "data")
@@ -198,7 +198,7 @@ func closedPort(t *testing.T) uint16 {
 	return uint16(l.Addr().(*net.TCPAddr).Port)
 }
 
-// The connection is made, but nobody greets.
+// The connection is accepted, but no greeting comes.
 func TestConnectionTimeout(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"dex/test/servers"
 )
 
-// After a failover, connections that lead to what is a replica now must not fail the writes that could go elsewhere.
+// After a failover, connections to a server that is now a replica must not fail writes that could go elsewhere.
 func TestConnectionsToAReplicaAreLeft(t *testing.T) {
 	config := newDatabase(t)
 	config.MaxOpenConns = 3
@@ -36,7 +36,7 @@ func TestConnectionsToAReplicaAreLeft(t *testing.T) {
 	}
 }
 
-// Where no other server takes its place, the error says why, and nothing is tried for long.
+// If no other server takes its place, the error says why, without retrying for long.
 func TestServerIsReadOnly(t *testing.T) {
 	config := newDatabase(t)
 	s := open(t, config)
@@ -54,7 +54,7 @@ func TestServerIsReadOnly(t *testing.T) {
 	create(t, s, store.Record{Kind: "client", Key: "a"})
 }
 
-// Upstream takes numbers below 0 as database/sql does.
+// Upstream treats negative numbers as database/sql does.
 func TestPoolThatKeepsNoConnections(t *testing.T) {
 	config := newDatabase(t)
 	config.MaxOpenConns, config.MaxIdleConns, config.ConnMaxLifetime = -1, -1, -1
@@ -65,9 +65,9 @@ func TestPoolThatKeepsNoConnections(t *testing.T) {
 	within(t, patience, "no connection is kept", func() bool { return connections(t, config.User) == 0 })
 }
 
-// A write whose answer is lost may have happened. Its error must not sound as if it had met another's record.
+// A write whose answer is lost may have happened. Its error must not say that another's record was in the way.
 func TestLostAnswer(t *testing.T) {
-	// What is sent last: where others watch a kind it is written in a transaction.
+	// What is sent last: kinds that others watch are written in a transaction.
 	for kind, last := range map[string]string{"client": "COMMIT", "refresh": "dex_record"} {
 		t.Run(kind, func(t *testing.T) {
 			config := newDatabase(t)

@@ -16,7 +16,7 @@ import (
 	"dex/internal/store/mysql"
 )
 
-// wantChange waits for a change that stands for a kind.
+// wantChange waits for a change of a whole kind.
 func wantChange(t *testing.T, changes <-chan store.Change, kind string) {
 	t.Helper()
 	end := time.After(patience)
@@ -57,7 +57,7 @@ func TestServerRestarts(t *testing.T) {
 					t.Errorf("%s without a server: got error %v", what, err)
 				}
 			}
-			time.Sleep(2 * time.Second) // the watching store has noticed
+			time.Sleep(2 * time.Second) // until the watching store has noticed
 			if err := server.Start(context.Background()); err != nil {
 				t.Fatal(err)
 			}
@@ -76,8 +76,8 @@ func get(t *testing.T, s store.Store, kind, key string) error {
 	return err
 }
 
-// The server gives up our transaction in favour of another one's, which has done more work: the write must be tried
-// again, and its caller not hear of it.
+// The server aborts our transaction in favour of another one, which has done more work: the write must be retried without its
+// caller noticing.
 func TestDeadlockIsTriedAgain(t *testing.T) {
 	config := newDatabase(t)
 	s := open(t, config)
@@ -112,7 +112,7 @@ func TestDeadlockIsTriedAgain(t *testing.T) {
 	wantData(t, s, "client", "a", "new")
 }
 
-// A lock that is held for longer than the server waits is waited for again.
+// If a lock is held for longer than the server waits, we wait again.
 func TestLongLockIsWaitedFor(t *testing.T) {
 	config := newDatabase(t)
 	s := open(t, config)
@@ -135,8 +135,8 @@ func TestLongLockIsWaitedFor(t *testing.T) {
 	}
 }
 
-// Nobody waits for ever: neither a caller whose context ends, nor one whose context has no end, nor the server for who
-// has left.
+// Nobody waits for ever: neither a caller whose context ends, nor one whose context has no deadline, nor the server on behalf
+// of a caller that has left.
 func TestLockedTable(t *testing.T) {
 	config := newDatabase(t)
 	s := open(t, config)

@@ -15,7 +15,7 @@ import (
 	"dex/test/servers"
 )
 
-// startGalera starts a cluster, and returns how two nodes of it are reached for a fresh database each time.
+// startGalera starts a cluster, and returns a function that makes a fresh database and returns how to reach it at two nodes.
 func startGalera(t *testing.T) (g *servers.Galera, database func(t *testing.T) (a, b mysql.Config)) {
 	t.Helper()
 	g, err := servers.StartGalera(t.Context())
@@ -44,7 +44,7 @@ func startGalera(t *testing.T) (g *servers.Galera, database func(t *testing.T) (
 	}
 }
 
-// A code that one node of a Galera cluster had taken was not there yet at another, where the application redeemed it.
+// A code written at one node of a Galera cluster had not arrived yet at another, where the application redeemed it.
 var _ = faulttest.Add("O12", func(t *testing.T) {
 	cluster, database := startGalera(t)
 	t.Run("two nodes keep the contract", func(t *testing.T) {
@@ -88,14 +88,14 @@ var _ = faulttest.Add("O12", func(t *testing.T) {
 	})
 })
 
-// testNodeThatIsBehind keeps a node from applying what others write, for a while, and asks it meanwhile.
+// testNodeThatIsBehind keeps a node from applying others' writes for a while, and queries it meanwhile.
 func testNodeThatIsBehind(t *testing.T, node *servers.MariaDB, ahead, behind store.Store) {
 	kept := create(t, ahead, store.Record{Kind: "refresh", Key: "kept", Data: []byte("old")})
 	gone := create(t, ahead, store.Record{Kind: storetest.Quiet.Name(), Key: "gone"})
 	if _, err := behind.Get(store.Latest(t.Context()), "refresh", "kept"); err != nil {
 		t.Fatal(err)
 	}
-	create(t, behind, store.Record{Kind: "refresh", Key: "warm"}) // has connections of both kinds ready
+	create(t, behind, store.Record{Kind: "refresh", Key: "warm"}) // prepares connections of both kinds
 	lock, err := node.Admin().Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func testNodeThatIsBehind(t *testing.T, node *servers.MariaDB, ahead, behind sto
 			t.Errorf("List of what another node took: %d records, %v", len(page), err)
 		}
 	})
-	time.Sleep(200 * time.Millisecond) // those that don't wait have answered by now
+	time.Sleep(200 * time.Millisecond) // operations that don't wait have answered by now
 	if _, err := lock.ExecContext(t.Context(), "UNLOCK TABLES"); err != nil {
 		t.Fatal(err)
 	}
@@ -145,10 +145,10 @@ func testNodeThatIsBehind(t *testing.T, node *servers.MariaDB, ahead, behind sto
 	}
 }
 
-// testContendedWrites has two nodes count up the same record, which makes certifications fail.
+// testContendedWrites has two nodes increment the same record, which makes certifications fail.
 func testContendedWrites(t *testing.T, stores ...store.Store) {
 	type counter struct{ N int }
-	// An announced kind is written in a transaction, which the server doesn't try again by itself.
+	// An announced kind is written in a transaction, which the server doesn't retry by itself.
 	kind := store.Declare(store.Declaration[counter]{Name: "counter" + rand.Text()})
 	if _, err := store.In(stores[0], kind).Create(t.Context(), "a", counter{}); err != nil {
 		t.Fatal(err)
@@ -177,7 +177,7 @@ func testContendedWrites(t *testing.T, stores ...store.Store) {
 	}
 }
 
-// testNodeThatIsCutOff takes a node out of its cluster, and lets it come back while it is asked.
+// testNodeThatIsCutOff isolates a node from its cluster, and lets it come back while it is queried.
 func testNodeThatIsCutOff(t *testing.T, node *servers.MariaDB, other, cut store.Store) {
 	create(t, other, store.Record{Kind: "refresh", Key: "a", Data: []byte("data")})
 	wantData(t, cut, "refresh", "a", "data")
@@ -201,7 +201,7 @@ func testNodeThatIsCutOff(t *testing.T, node *servers.MariaDB, other, cut store.
 	wantData(t, other, "refresh", "b", "late")
 }
 
-// isolate cuts a node off from its cluster (1), or ends that (0).
+// isolate cuts a node off from its cluster (1), or reconnects it (0).
 func isolate(t *testing.T, node *servers.MariaDB, mode int) {
 	t.Helper()
 	text := fmt.Sprintf("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=%d'", mode)
@@ -210,7 +210,7 @@ func isolate(t *testing.T, node *servers.MariaDB, mode int) {
 	}
 }
 
-// wantState waits until a node works, "ON", or knows that it is cut off, "OFF".
+// wantState waits until a node works ("ON"), or knows that it is cut off ("OFF").
 func wantState(t *testing.T, node *servers.MariaDB, want string) {
 	t.Helper()
 	within(t, patience, "the node is "+want, func() bool {

@@ -10,7 +10,7 @@ import (
 	"dex/test/servers"
 )
 
-// Only one server could be named, so that a failover needed something before them that knows the primary.
+// Only one server could be configured, so a failover needed something in front of them that knows the primary.
 var _ = faulttest.Add("O14", func(t *testing.T) {
 	other, err := servers.StartMariaDB(t.Context())
 	if err != nil {
@@ -33,7 +33,7 @@ var _ = faulttest.Add("O14", func(t *testing.T) {
 	at := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 	onOther := config
 	onOther.Port = uint16(other.Port)
-	open(t, onOther) // makes the tables there too
+	open(t, onOther) // creates the tables there too
 	there("SET GLOBAL read_only = 1")
 
 	several := config
@@ -50,7 +50,7 @@ var _ = faulttest.Add("O14", func(t *testing.T) {
 	create(t, s, store.Record{Kind: "client", Key: "before"})
 	wantAt(server.Port)
 
-	setGlobal(t, "read_only = 1") // the two change places
+	setGlobal(t, "read_only = 1") // the two servers switch roles
 	there("SET GLOBAL read_only = 0")
 	create(t, s, store.Record{Kind: "client", Key: "after"})
 	wantAt(other.Port)

@@ -1,5 +1,5 @@
-// Package mysql_test holds the MySQL backend to the contract of stores, against a MariaDB server that is as strict as
-// MySQL 8, and tests what is this backend's own.
+// Package mysql_test checks the MySQL backend against the contract of stores, with a MariaDB server that is as strict as
+// MySQL 8, and tests what is specific to this backend.
 package mysql_test
 
 import (
@@ -20,7 +20,7 @@ import (
 	"dex/test/servers"
 )
 
-// patience is how long a test waits for what must happen soon, before it fails.
+// patience is how long a test waits for something that must happen soon.
 const patience = 30 * time.Second
 
 var server *servers.MariaDB
@@ -44,7 +44,7 @@ func runWithServer(m *testing.M) (status int, err error) {
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// newDatabase returns how to reach a fresh database.
+// newDatabase returns the settings for a fresh database.
 func newDatabase(t testing.TB) mysql.Config {
 	t.Helper()
 	db, err := server.NewDatabase(t.Context())
@@ -100,8 +100,8 @@ func setGlobal(t *testing.T, variables ...string) {
 	}
 }
 
-// holding begins a transaction of root's that runs statements, and returns it. The end of the test ends it. It locks only
-// the rows that it selects.
+// holding begins a transaction as root, runs statements in it, and returns it. It ends with the test, and locks only the rows
+// that it selects.
 func holding(t *testing.T, statements ...string) *sql.Tx {
 	t.Helper()
 	tx, err := server.Admin().BeginTx(context.Background(), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
@@ -117,7 +117,7 @@ func holding(t *testing.T, statements ...string) *sql.Tx {
 	return tx
 }
 
-// within waits until a condition holds.
+// within waits until a condition is true.
 func within(t *testing.T, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(limit); !holds(); time.Sleep(5 * time.Millisecond) {
@@ -150,7 +150,7 @@ func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) store.Store { return open(t, config) })
 }
 
-// The server's defaults are as bad as they can be: the settings of our connections must not be theirs.
+// The server's defaults are as bad as possible: our connections must not use them.
 func TestConformanceOnAServerWithOtherDefaults(t *testing.T) {
 	setGlobal(t, "tx_isolation = 'SERIALIZABLE'", "autocommit = 0", "init_connect = 'SET NAMES gbk'",
 		"sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH'")

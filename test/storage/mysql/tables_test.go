@@ -61,7 +61,7 @@ func TestManyOpenAnEmptyDatabaseAtOnce(t *testing.T) {
 	}
 }
 
-// Another replica died while it made the tables, or still makes them without the lock.
+// Another replica died while creating the tables, or is still creating them without the lock.
 func TestHalfMadeTablesAreCompleted(t *testing.T) {
 	config := newDatabase(t)
 	if err := open(t, config).Close(); err != nil {
@@ -102,7 +102,7 @@ func TestOtherTablesAreLeftAlone(t *testing.T) {
 	}
 }
 
-// Where the tables are there, no right is needed but on their rows.
+// If the tables exist, only rights on their rows are needed.
 func TestUserWhoMayNotMakeTables(t *testing.T) {
 	config := newDatabase(t)
 	exec(t, "REVOKE ALL ON "+config.Database+".* FROM "+config.User,
@@ -128,7 +128,7 @@ func TestUnknownLayoutIsRefused(t *testing.T) {
 	wantRefused(t, config, "version 99")
 }
 
-// The server is set up to compare texts without regard to case, which must not reach our tables.
+// The server is configured for case-insensitive comparison, which must not affect our tables.
 func TestCollationOfTheDatabaseDoesNotMatter(t *testing.T) {
 	config := newDatabase(t)
 	s := open(t, config)
@@ -201,7 +201,7 @@ func counter(t *testing.T, pattern string) (sum int) {
 	return sum
 }
 
-// Every operation must find its rows by an index, in its order, however many others there are.
+// Every operation must find its rows by an index, in the index's order, however many others there are.
 func TestEveryOperationReadsOnlyTheRowsItNeeds(t *testing.T) {
 	s := open(t, newDatabase(t))
 	const others = 3000
@@ -226,14 +226,14 @@ func TestEveryOperationReadsOnlyTheRowsItNeeds(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		after := counter(t, "Handler_read%")
-		overhead := counter(t, "Handler_read%") - after // of looking
+		overhead := counter(t, "Handler_read%") - after // of reading the counters
 		if n := after - before - overhead; n > 60 {
 			t.Errorf("%s: read %d rows of %d", name, n, others)
 		}
 	}
 }
 
-// fill creates records of a kind that is not announced, of which the first ten are expired.
+// fill creates records of a kind that is not announced. The first ten are expired.
 func fill(t *testing.T, s store.Store, n int) {
 	t.Helper()
 	const writers = 8
@@ -254,14 +254,14 @@ func fill(t *testing.T, s store.Store, n int) {
 	filling.Wait()
 }
 
-// Writes that nobody is told of are one statement, and those of announced kinds one transaction of two.
+// Writes of unannounced kinds are one statement, and those of announced kinds one transaction with two.
 func TestStatementsOfAWrite(t *testing.T) {
 	s := open(t, newDatabase(t))
 	for kind, want := range map[string]int{"refresh": 1, "client": 4} {
 		before := counter(t, `Com\_%`)
 		create(t, s, store.Record{Kind: kind, Key: "a", Data: []byte(strings.Repeat("x", 1000))})
 		after := counter(t, `Com\_%`)
-		overhead := counter(t, `Com\_%`) - after // of looking
+		overhead := counter(t, `Com\_%`) - after // of reading the counters
 		if got := after - before - overhead; got != want {
 			t.Errorf("Create of kind %s: %d statements, want %d", kind, got, want)
 		}

@@ -36,7 +36,7 @@ func encrypted(t *testing.T, s *postgres.Store) (is bool) {
 	return is
 }
 
-// strangersFile is the certificate of an authority that has nothing to do with the server.
+// strangersFile is the certificate of an authority unrelated to the server.
 func strangersFile(t *testing.T) string {
 	t.Helper()
 	stranger, err := servers.NewAuthority()
@@ -50,7 +50,7 @@ func strangersFile(t *testing.T) string {
 	return file
 }
 
-// asRole lets a role do what the owner of the configured database may.
+// asRole gives a role the rights of the configured database's owner.
 func asRole(t *testing.T, c postgres.Config, role string) postgres.Config {
 	t.Helper()
 	admin(t, c.Database, "GRANT "+c.User+" TO "+role)
@@ -65,8 +65,8 @@ func TestTLS(t *testing.T) {
 	for _, test := range []struct {
 		name, mode, host, caFile, role string
 
-		refused string // a part of the error; empty where the connection is made
-		plain   bool   // where it is not encrypted
+		refused string // a part of the error; empty if it connects
+		plain   bool   // not encrypted
 	}{
 		{name: "default verifies", host: "localhost", caFile: ca},
 		{name: "default without authority", host: "localhost", refused: "certificate"},
@@ -159,10 +159,10 @@ func TestEnvironmentFillsIn(t *testing.T) {
 	open(t, postgres.Config{SSL: c.SSL})
 	t.Setenv("PGHOST", "nowhere.invalid")
 	t.Setenv("PGPASSWORD", "wrong")
-	open(t, c) // what is set counts
+	open(t, c) // settings take precedence
 }
 
-// refuseTLS is a server that says that it has no TLS, and returns its port.
+// refuseTLS starts a server that says that it has no TLS, and returns its port.
 func refuseTLS(t *testing.T) uint16 {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -184,7 +184,7 @@ func refuseTLS(t *testing.T) uint16 {
 	return uint16(l.Addr().(*net.TCPAddr).Port)
 }
 
-// A silent server accepts connections and says nothing.
+// A silent server accepts connections and sends nothing.
 func silent(t *testing.T) uint16 {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

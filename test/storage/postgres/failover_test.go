@@ -13,11 +13,11 @@ import (
 	"dex/test/servers"
 )
 
-// A store that was connected to a server which may only be read must find the one that took its place.
+// A store whose server became read-only must find the one that took its place.
 func TestConnectionsToAStandbyAreLeft(t *testing.T) {
 	t.Parallel()
 	c := newConfig(t)
-	open(t, c) // makes the tables
+	open(t, c) // creates the tables
 	admin(t, "postgres", "ALTER DATABASE "+c.Database+" SET default_transaction_read_only = on")
 	s := open(t, c)
 	for range 2 {
@@ -34,7 +34,7 @@ func TestConnectionsToAStandbyAreLeft(t *testing.T) {
 	create(t, s, "client", "a")
 }
 
-// Of several hosts the one that can be written to is taken, wherever it stands.
+// Of several hosts the writable one is used, in whatever order they are.
 func TestStandbyAmongSeveralHosts(t *testing.T) {
 	t.Parallel()
 	c := newConfig(t)
@@ -48,7 +48,7 @@ func TestStandbyAmongSeveralHosts(t *testing.T) {
 	create(t, open(t, c), "client", "a")
 }
 
-// A pooler may give us a connection to a server that has forgotten our statements.
+// A pooler may give us a connection to a server that doesn't know our prepared statements.
 func TestForgottenStatements(t *testing.T) {
 	t.Parallel()
 	c := newConfig(t)
@@ -69,7 +69,7 @@ func TestForgottenStatements(t *testing.T) {
 	create(t, s, "client", "c")
 }
 
-// through lets a configuration lead through a relay.
+// through makes a configuration go through a relay.
 func through(t *testing.T, c *postgres.Config) *servers.Relay {
 	t.Helper()
 	r, err := servers.NewRelay(t.Context(), int(c.Port))
@@ -81,7 +81,7 @@ func through(t *testing.T, c *postgres.Config) *servers.Relay {
 	return r
 }
 
-// An operation must not use up its time on connections that a network or a server has dropped without a word.
+// An operation must not spend its time on connections that a network or a server has silently dropped.
 func TestDeadConnectionsAreReplacedWithinAnOperation(t *testing.T) {
 	t.Parallel()
 	c := newConfig(t)
@@ -97,7 +97,7 @@ func TestDeadConnectionsAreReplacedWithinAnOperation(t *testing.T) {
 		})
 	}
 	sleeping.Wait()
-	time.Sleep(1500 * time.Millisecond) // the pool doubts connections that were idle for a second
+	time.Sleep(1500 * time.Millisecond) // the pool checks connections that were idle for a second
 	network.Freeze()
 	create(t, s, "client", "a")
 	if _, err := s.Get(t.Context(), "client", "a"); err != nil {
@@ -116,7 +116,7 @@ func TestPoolThatKeepsNoConnections(t *testing.T) {
 	eventually(t, "no connection is kept", func() bool { return connections(t, c) == 0 })
 }
 
-// prepare writes in every way once, so that the next write is sent at once.
+// prepare does every kind of write once, so that the next write is sent at once.
 func prepare(t *testing.T, s store.Store, kind string) {
 	t.Helper()
 	eventually(t, "the store works", func() bool { return s.Ping(t.Context()) == nil })
@@ -133,7 +133,7 @@ func prepare(t *testing.T, s store.Store, kind string) {
 	}
 }
 
-// A write whose answer is lost may have happened. Its error must not sound as if it had met another's record.
+// A write whose answer is lost may have happened. Its error must not say that another's record was in the way.
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"client", "refresh"} {
@@ -177,7 +177,7 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
-// A write that waits for a lock must not be done long after its caller has left: by then the record may be another.
+// A write that waits for a lock must not happen long after its caller has left: by then the record may be a different one.
 func TestWriteEndsWithItsCaller(t *testing.T) {
 	t.Parallel()
 	c := newConfig(t)

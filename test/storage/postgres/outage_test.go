@@ -62,7 +62,7 @@ func create(t *testing.T, s store.Store, kind, key string) {
 	}
 }
 
-// This test does not run beside others, which need the server.
+// This test does not run in parallel with others, which need the server.
 func TestServerRestarts(t *testing.T) {
 	c := newConfig(t)
 	a, b := open(t, c), open(t, c)
@@ -94,12 +94,12 @@ func TestServerRestarts(t *testing.T) {
 		t.Errorf("Get after the restart: %v", err)
 	}
 	create(t, a, "client", "after")
-	wantChange(t, changes, store.Change{}) // for what was not heard
+	wantChange(t, changes, store.Change{}) // for missed changes
 	create(t, a, "client", "later")
 	wantChange(t, changes, store.Change{Kind: "client", Key: "later"})
 }
 
-// Watching may begin while the server is away.
+// Watching may begin while the server is down.
 func TestWatchBeforeTheServerIsBack(t *testing.T) {
 	c := newConfig(t)
 	a, b := open(t, c), open(t, c)
@@ -136,7 +136,7 @@ func TestConnectionsAreTerminated(t *testing.T) {
 	}
 }
 
-// connections counts those to a database, those of its tests' superuser aside.
+// connections counts the connections to a database, except the tests' superuser's.
 func connections(t *testing.T, c postgres.Config) int {
 	t.Helper()
 	return len(rows(t, "postgres", "SELECT pid::text FROM pg_stat_activity WHERE usename = '"+c.User+"'"))
@@ -190,7 +190,7 @@ func TestConnectionsAreReplaced(t *testing.T) {
 	eventually(t, "another connection", func() bool { return backend() != first })
 }
 
-// Where the database asks for it, each statement is a serializable transaction, and would often fail.
+// If the database demands it, each statement is a serializable transaction, and would often fail.
 func TestIsolationLevelOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	c := newConfig(t)
@@ -198,7 +198,7 @@ func TestIsolationLevelOfTheDatabase(t *testing.T) {
 	storetest.RunShared(t, func(t *testing.T) (a, b store.Store) { return open(t, c), open(t, c) })
 }
 
-// occupy locks a record, as a transaction that does not end would.
+// occupy locks a record, like a transaction that does not end.
 func occupy(t *testing.T, c postgres.Config, key string) {
 	t.Helper()
 	tx, err := connect(t, c.Database).Begin(t.Context())
@@ -251,7 +251,7 @@ func TestOperationsHaveATimeLimit(t *testing.T) {
 	}
 }
 
-// To tell of a change takes a lock on the whole server, so logins do not.
+// Announcing a change takes a lock on the whole server, so logins do not announce.
 func TestOnlyAnnouncedKindsAreTold(t *testing.T) {
 	t.Parallel()
 	c := newConfig(t)

@@ -52,7 +52,7 @@ func openLogging(t *testing.T, c postgres.Config) (*postgres.Store, *bytes.Buffe
 	return s, &log
 }
 
-// Behind PgBouncer in transaction mode every other request failed, since a statement was prepared on another connection.
+// Behind PgBouncer in transaction mode every other request failed, because a statement was prepared on another connection.
 var _ = faulttest.Add("O4", func(t *testing.T) {
 	c := pooled(t)
 	t.Run("shared", func(t *testing.T) {
@@ -117,7 +117,7 @@ var _ = faulttest.Add("O13", func(t *testing.T) {
 	})
 })
 
-// wantSeen checks that one store is told of what another does.
+// wantSeen checks that one store is told of another's changes.
 func wantSeen(t *testing.T, writer, watcher store.Store) {
 	t.Helper()
 	changes := watch(t, watcher)
@@ -138,7 +138,7 @@ func wantSeen(t *testing.T, writer, watcher store.Store) {
 	wantKind(t, changes, "client")
 }
 
-// wantKind waits for a change that stands for a kind.
+// wantKind waits for a change of a whole kind.
 func wantKind(t *testing.T, changes <-chan store.Change, kind string) {
 	t.Helper()
 	end := time.After(patience)

@@ -37,7 +37,7 @@ func admin(t *testing.T, database, statements string) {
 	}
 }
 
-// rows returns the first column of what a query finds, as text.
+// rows returns the first column of a query's result, as text.
 func rows(t *testing.T, database, query string) []string {
 	t.Helper()
 	conn := connect(t, database)
@@ -55,12 +55,12 @@ func rows(t *testing.T, database, query string) []string {
 	return texts
 }
 
-// use writes and reads a record of each kind of announcement.
+// use writes and reads a record of an announced and of an unannounced kind.
 func use(t *testing.T, s store.Store) {
 	t.Helper()
 	for _, kind := range []string{"client", "refresh"} {
 		r := store.Record{Kind: kind, Key: "a", Owner: "o", Expires: time.Now().Add(-time.Minute), Data: []byte("{}")}
-		for range 2 { // the second over the first, which is expired
+		for range 2 { // the second replaces the first, which is expired
 			if _, err := s.Create(t.Context(), r); err != nil {
 				t.Fatalf("Create: %v", err)
 			}
