@@ -27,13 +27,13 @@ const (
 	etcdKeys            = "openid-connect-keys"
 )
 
-// etcdSource is a Source over upstream's keys in etcd.
+// etcdSource reads upstream's keys in etcd.
 type etcdSource struct {
 	client    *clientv3.Client
 	namespace string
 }
 
-// Etcd reads what upstream keeps in etcd below a namespace, which stands in front of each key as it is.
+// Etcd reads what upstream keeps in etcd below a namespace, the literal prefix of every key.
 func Etcd(client *clientv3.Client, namespace string) Source {
 	return &etcdSource{client, namespace}
 }
@@ -74,7 +74,7 @@ func (e *etcdSource) Clients(ctx context.Context, after string, each func(Item[c
 	}, each)
 }
 
-// etcdConnector is a connector as upstream writes it, with the settings under a name that belongs to something else.
+// etcdConnector is a connector as upstream writes it to etcd, with the settings as "email".
 type etcdConnector struct {
 	ID         string   `json:"id"`
 	Type       string   `json:"type"`
@@ -103,7 +103,7 @@ type etcdOfflineSession struct {
 	ConnectorData []byte `json:"connectorData"`
 }
 
-// OfflineSessions is part of Source. Keys are in lower case and tell nothing of whose session it is.
+// OfflineSessions is part of Source. The keys, in lower case, don't tell whose session it is.
 func (e *etcdSource) OfflineSessions(ctx context.Context, after string, each func(Item[OfflineSession]) error) error {
 	return eachValue(ctx, e, etcdOfflineSessions, after, func(key string, o etcdOfflineSession) (OfflineSession, error) {
 		s := OfflineSession{UserID: o.UserID, ConnectorID: o.ConnectorID, Data: o.ConnectorData}
@@ -139,7 +139,7 @@ func (e *etcdSource) RefreshTokens(ctx context.Context, after string, each func(
 	}, each)
 }
 
-// sameID reports an entity that has not the id that its key says: upstream's updates of what was deleted leave such.
+// sameID refuses an entity whose id isn't the one in its key: upstream leaves those when it updates what was deleted.
 func sameID(key, id string) error {
 	if key != id {
 		return errors.New("it has another id than its key says")
@@ -147,15 +147,15 @@ func sameID(key, id string) error {
 	return nil
 }
 
-// get reads with a bound of time.
+// get reads with a time-out.
 func (e *etcdSource) get(ctx context.Context, key string, options ...clientv3.OpOption) (*clientv3.GetResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
 	return e.client.Get(ctx, key, options...)
 }
 
-// eachValue reads the values below a prefix that follow a key, in the order of the keys. Read makes an entity of a value; key is what follows
-// the prefix.
+// eachValue reads the values below a prefix that follow a key, in the order of the keys. Read makes an entity of a value; its
+// key is what follows the prefix.
 func eachValue[V, T any](
 	ctx context.Context, e *etcdSource, prefix, after string, read func(key string, v V) (T, error),
 	each func(Item[T]) error,

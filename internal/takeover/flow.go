@@ -15,8 +15,8 @@ import (
 // A reader reads the entities of a kind that follow a place.
 type reader[T any] func(ctx context.Context, after string, each func(Item[T]) error) error
 
-// A flow is the import of a kind of entities: they are read one after the other and stored some at a time. Once a second
-// all of them that have been read are stored, and then that is noted.
+// A flow imports one kind of entities: it reads one after the other and stores them in batches. Once a second it waits until
+// all that were read are stored, and notes how far it is.
 type flow[T any] struct {
 	*run
 	step  step
@@ -35,7 +35,7 @@ type flow[T any] struct {
 	saved, told time.Time
 }
 
-// importSingly returns what imports entities of which there are few, one by one.
+// importSingly returns an import of entities one by one, for kinds with few.
 func importSingly[T any](r *run, read reader[T], put func(context.Context, Item[T]) error) func(context.Context, step, string) error {
 	return func(ctx context.Context, s step, after string) error {
 		f := &flow[T]{run: r, step: s, size: 1, limit: writers}
@@ -53,7 +53,7 @@ func importSingly[T any](r *run, read reader[T], put func(context.Context, Item[
 	}
 }
 
-// importTogether returns what imports entities of which there are many, each of which becomes some records.
+// importTogether returns an import of entities in batches, for kinds with many; each becomes several records.
 func importTogether[T any](
 	r *run, read reader[T], records func(Item[T]) ([]store.Record, error),
 ) func(context.Context, step, string) error {
@@ -92,7 +92,7 @@ func (f *flow[T]) importAll(ctx context.Context, read reader[T], after string) e
 	if err == nil {
 		f.flush(ctx)
 	}
-	// When a write has failed, the reader's error only says that it was told to end.
+	// After a failed write the reader's error only says that the reader was stopped.
 	if writeErr := f.group.Wait(); writeErr != nil {
 		err = writeErr
 	}
@@ -105,7 +105,7 @@ func (f *flow[T]) begin(ctx context.Context) {
 	f.group.SetLimit(f.limit)
 }
 
-// take takes over the next item that was read.
+// take imports the next item that was read.
 func (f *flow[T]) take(ctx context.Context, i Item[T]) error {
 	f.last = i.Place
 	if i.Err != nil {
@@ -121,7 +121,7 @@ func (f *flow[T]) take(ctx context.Context, i Item[T]) error {
 	return context.Cause(f.writing) //nolint:contextcheck // ended by a write that failed
 }
 
-// flush stores what has been gathered.
+// flush stores the current batch.
 func (f *flow[T]) flush(ctx context.Context) {
 	if len(f.batch) == 0 {
 		return
@@ -141,14 +141,14 @@ func (f *flow[T]) flush(ctx context.Context) {
 	})
 }
 
-// leave leaves out what can't be taken over.
+// leave leaves out an item that can't be imported.
 func (f *flow[T]) leave(ctx context.Context, i Item[T], why error) {
 	if f.add(0, 1) <= shownFailures {
 		f.log.ErrorContext(ctx, "left out what can't be taken over", "table", i.Table, "key", i.Key, "err", why)
 	}
 }
 
-// add counts what was done, and returns how many are left out by now.
+// add counts items, and returns how many have been left out so far.
 func (f *flow[T]) add(done, leftOut int) int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -157,7 +157,7 @@ func (f *flow[T]) add(done, leftOut int) int64 {
 	return f.counts[f.step.entity].LeftOut + f.tally.leftOut
 }
 
-// note waits until all that was read is stored, and notes how far that is.
+// note waits until everything that was read is stored, and notes how far the import is.
 func (f *flow[T]) note(ctx context.Context) error {
 	f.flush(ctx)
 	if err := f.group.Wait(); err != nil {
@@ -175,7 +175,7 @@ func (f *flow[T]) note(ctx context.Context) error {
 	return f.save(ctx, f.step, f.last)
 }
 
-// count adds what was done to the counts of the whole import.
+// count adds this flow's numbers to those of the whole import.
 func (f *flow[T]) count() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

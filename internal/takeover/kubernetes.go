@@ -14,18 +14,16 @@ import (
 	"dex/internal/signing"
 )
 
-// Resources that upstream keeps what is imported in.
+// The resources that are imported.
 const (
 	offlineSessionsResource = "offlinesessionses"
 	refreshTokensResource   = "refreshtokens"
 )
 
-// An Objects function reads all objects of a resource that are upstream's, one after the other, as JSON. It ends with the
-// error of each.
+// An Objects function calls each for every object of upstream's in a resource, as JSON. It returns each's error at once.
 type Objects func(ctx context.Context, plural string, each func(json.RawMessage) error) error
 
-// shared stands for what there is nothing to import of: clients, connectors, passwords and keys are the same objects for
-// upstream and for us.
+// shared has what needn't be imported: clients, connectors, passwords and keys are the same objects for upstream and for us.
 type shared struct{}
 
 func (shared) Keys(context.Context) (*signing.Keyset, error)                          { return nil, nil }
@@ -35,14 +33,13 @@ func (shared) Connectors(context.Context, string, func(Item[federation.Definitio
 }
 func (shared) Passwords(context.Context, string, func(Item[local.User]) error) error { return nil }
 
-// kubernetes is a Source over upstream's custom resources. Its items have no place: the server names no order of objects
-// that would be the same at the next start.
+// kubernetes reads upstream's custom resources. Its items have no place, as the server promises no stable order of objects.
 type kubernetes struct {
 	shared
 	objects Objects
 }
 
-// Kubernetes reads upstream's refresh tokens and offline sessions. The rest is shared with it.
+// Kubernetes reads upstream's refresh tokens and offline sessions. All else is shared.
 func Kubernetes(objects Objects) Source { return kubernetes{objects: objects} }
 
 var errFound = errors.New("found one")
@@ -121,7 +118,7 @@ func eachObject[O, T any](
 	})
 }
 
-// claims are a user's as upstream writes them as JSON.
+// claims are a user's claims in upstream's JSON.
 type claims struct {
 	UserID            string   `json:"userID"`
 	Username          string   `json:"username"`

@@ -10,8 +10,8 @@ import (
 	"dex/internal/store"
 )
 
-// owners are the catalogs of what the import stores one by one, in whose rooms it is known how. They tell nobody of what is
-// not valid: that comes when it is used.
+// owners are the catalogs of the rooms that own what is imported. They don't log what isn't valid; the server does when it
+// reads it.
 type owners struct {
 	clients    *store.Catalog[client.Client]
 	connectors *store.Catalog[federation.Definition]
@@ -70,7 +70,7 @@ func (r *run) refreshRecords(i Item[RefreshToken]) ([]store.Record, error) {
 	return append(data, families...), err
 }
 
-// usable reports records that are too large, which must not end the import of all the others.
+// usable leaves out records that are too large, so that the import goes on.
 func usable(records []store.Record, err error) ([]store.Record, error) {
 	for _, r := range records {
 		if len(r.Data) > store.MaxDocument {

@@ -17,17 +17,17 @@ import (
 )
 
 const (
-	// pageSize is how many entities are read, and so kept in memory, at a time.
+	// pageSize is how many entities are read at a time and kept in memory.
 	pageSize = 500
-	// pageTimeout bounds the reading of one page.
+	// pageTimeout bounds reading one page.
 	pageTimeout = 30 * time.Second
 )
 
-// A Source reads what upstream keeps in a storage, and changes nothing there. The methods that take a function call it
-// for one entity after the other, those only that follow a place, and end with its error. Between its calls nothing is
-// kept open in the storage, so it may write there. An empty place, or one that is not the source's, is before all of them.
+// A Source reads what upstream keeps in a storage, and changes nothing there. Methods that take a function call it for each
+// entity after a place, and return its error at once. Nothing in the storage stays open during a call, so the function may
+// write there. An empty or foreign place means all entities.
 type Source interface {
-	// Layout names the form in which upstream's data is there; empty if there is none. Called at each start.
+	// Layout names the layout of upstream's data; empty if there is none. It is called at each start.
 	Layout(ctx context.Context) (string, error)
 	// Keys returns the signing keys; nil if there are none. Keys that can't be read are an error.
 	Keys(ctx context.Context) (*signing.Keyset, error)
@@ -38,13 +38,13 @@ type Source interface {
 	RefreshTokens(ctx context.Context, after string, each func(Item[RefreshToken]) error) error
 }
 
-// An Item is an entity as it was read.
+// An Item is one entity that was read.
 type Item[T any] struct {
-	Table string // or its like in the storage
-	Key   string // the primary key there
-	Place string // where it is in the order of the source; empty where that can't be found again
+	Table string // or what corresponds to it
+	Key   string // its primary key
+	Place string // its place in the source's order; empty if that can't be found again
 	Value T
-	Err   error // why it can't be read, if it can't
+	Err   error // why it can't be read; nil if it can
 }
 
 // An OfflineSession is what upstream keeps for a connector about a user.
@@ -53,14 +53,13 @@ type OfflineSession struct {
 	Data                []byte
 }
 
-// A RefreshToken is one of upstream's. Data is what it keeps for the connector; it is out of date where the offline
-// session has some too.
+// A RefreshToken is one of upstream's. Data is what it keeps for the connector; data in the offline session is newer.
 type RefreshToken struct {
 	refresh.Legacy
 	Data []byte
 }
 
-// unusablef says why an entity is left out.
+// unusablef returns the error for an entity that is left out.
 func unusablef(format string, args ...any) error {
 	return &store.InvalidError{Err: fmt.Errorf(format, args...)}
 }
@@ -83,7 +82,7 @@ type storedKeys struct {
 	NextRotation time.Time
 }
 
-// keyset returns the keys as ours; nil where none signs.
+// keyset returns the keys in our form; nil if none signs.
 func (k *storedKeys) keyset(now time.Time) (*signing.Keyset, error) {
 	if k.SigningKey == nil {
 		return nil, nil

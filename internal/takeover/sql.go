@@ -18,7 +18,7 @@ import (
 // A tables is one of the two forms that upstream's tables have.
 type tables struct {
 	name string
-	// signs are tables that together no other program is likely to have.
+	// signs are tables that hardly any other program has together.
 	signs                                                    []string
 	clients, connectors, passwords, offlineSessions, refresh table
 }
@@ -28,7 +28,7 @@ type table struct {
 	key  []string // the columns of the primary key
 }
 
-// The native tables, and those that upstream makes where DEX_ENT_ENABLED is set. The columns are called alike.
+// The native tables, and those that upstream makes with DEX_ENT_ENABLED. Their columns have the same names.
 var (
 	native = &tables{
 		name:            "tables",
@@ -48,12 +48,12 @@ var (
 		offlineSessions: table{"offline_sessions", []string{"id"}},
 		refresh:         table{"refresh_tokens", []string{"id"}},
 	}
-	// keys is in both, with other types of columns.
+	// keys is in both layouts, with different column types.
 	keysTable  = table{"keys", []string{"id"}}
 	migrations = table{"migrations", []string{"num"}}
 )
 
-// A database is a Source over upstream's tables. Layout sets which of them there are; it must be called first.
+// A database reads upstream's tables. Layout finds which of them exist, and must be called first.
 type database struct {
 	db      *sql.DB
 	dialect dialect
@@ -70,8 +70,8 @@ func PostgreSQL(db *sql.DB) Source { return &database{db: db, dialect: postgresD
 // MySQL reads upstream's tables in the current database of MySQL or MariaDB.
 func MySQL(db *sql.DB) Source { return &database{db: db, dialect: mysqlDialect} }
 
-// Layout is part of Source. Both forms of tables at once are an error, since they have the table of the keys in common
-// and nothing says whose keys these are.
+// Layout is part of Source. Both layouts at once are an error, since they share the table of keys and nothing says whose keys
+// these are.
 func (d *database) Layout(ctx context.Context) (string, error) {
 	if err := d.lookAround(ctx); err != nil {
 		return "", fmt.Errorf("look for upstream's tables: %w", err)
@@ -99,7 +99,7 @@ func (d *database) has(names []string) bool {
 	return true
 }
 
-// lookAround finds which of the tables that upstream may have made there are.
+// lookAround finds which of upstream's tables exist.
 func (d *database) lookAround(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
@@ -116,7 +116,7 @@ func (d *database) lookAround(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }() // what it could say, Err says
+	defer func() { _ = rows.Close() }() // Err reports the same
 	d.present = make(map[string]bool)
 	for rows.Next() {
 		var name string

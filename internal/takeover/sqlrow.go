@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// A dialect is what a reader has to know of a type of database.
+// A dialect is how a type of database differs from others.
 type dialect struct {
 	quote string // around a name
-	// tables asks which of a list of tables there are.
+	// tables is the query for which of some tables exist.
 	tables string
 	// placeholder returns the nth parameter of a statement, from 1.
 	placeholder func(n int) string
@@ -27,7 +27,7 @@ var (
 		quote:       `"`,
 		tables:      "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN (%s)",
 		placeholder: func(int) string { return "?" },
-		// Else the driver would guess at the text by the declared type of the column.
+		// Otherwise the driver would convert the text by the declared type of the column.
 		time: func(quoted string) string { return "CAST(" + quoted + " AS TEXT)" },
 	}
 	postgresDialect = dialect{
@@ -57,8 +57,8 @@ func (d dialect) column(name string) string {
 	return d.name(name)
 }
 
-// each reads the wanted columns and the primary key of all rows of a table, in the order of the key. Columns that the
-// table lacks, because upstream added them later, read as NULL, and so does a whole table.
+// each reads the wanted columns and the primary key of all rows of a table, in the order of the key. Columns that upstream
+// added later read as NULL if the table lacks them; a missing table has no rows.
 func (d *database) each(ctx context.Context, t table, wanted []string, after []any, each func(*row) error) error {
 	if !d.present[t.name] {
 		return nil
@@ -84,7 +84,7 @@ func (d *database) each(ctx context.Context, t table, wanted []string, after []a
 	}
 }
 
-// columns returns those of the wanted columns that the table has, and its key.
+// columns returns the key and those wanted columns that the table has.
 func (d *database) columns(ctx context.Context, t table, wanted []string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
@@ -93,7 +93,7 @@ func (d *database) columns(ctx context.Context, t table, wanted []string) ([]str
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // what it could say, Err says
+	defer func() { _ = rows.Close() }() // Err reports the same
 	there, err := rows.Columns()
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func (d *database) columns(ctx context.Context, t table, wanted []string) ([]str
 	return columns, rows.Err()
 }
 
-// page reads the rows that follow a key. It has read them all when it returns, so that the storage may be written to.
+// page reads the rows that follow a key, all at once, so that nothing is open while the storage is written to.
 func (d *database) page(ctx context.Context, t table, columns []string, after []any) ([]*row, error) {
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
@@ -116,7 +116,7 @@ func (d *database) page(ctx context.Context, t table, columns []string, after []
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // what it could say, Err says
+	defer func() { _ = rows.Close() }() // Err reports the same
 	var page []*row
 	for rows.Next() {
 		values := make([]any, len(columns))
@@ -132,7 +132,7 @@ func (d *database) page(ctx context.Context, t table, columns []string, after []
 			r.values[c] = values[i]
 		}
 		for _, k := range t.key {
-			// A parameter of bytes would be compared byte by byte, past the index, where the column has a collation.
+			// If the column has a collation, bytes as a parameter would be compared bytewise, without the index.
 			if b, ok := r.values[k].([]byte); ok {
 				r.values[k] = string(b)
 			}
@@ -142,9 +142,9 @@ func (d *database) page(ctx context.Context, t table, columns []string, after []
 	return page, rows.Err()
 }
 
-// pageOf returns a statement that reads a page. Keys are compared as the index of the primary key has them, whatever the
-// collation, so that the statement can use it; and where the index holds two keys apart, so does the comparison. Of a key
-// of two columns the first one stands alone as well, because MySQL finds no range in the rest.
+// pageOf returns a statement that reads a page. It compares keys by the collation of the primary key's index, so that it can
+// use the index and tells the same keys apart. For a key of two columns it compares the first one alone too, because MySQL
+// finds no range otherwise.
 func (d dialect) pageOf(t table, columns []string, after []any) (text string, args []any) {
 	var selected, key []string
 	for _, c := range columns {
@@ -167,9 +167,9 @@ func (d dialect) pageOf(t table, columns []string, after []any) (text string, ar
 		strings.Join(selected, ", "), d.name(t.name), where, strings.Join(key, ", "), pageSize), args
 }
 
-// A row is a row of a table. What can't be read is remembered as err, and reads as nothing.
+// A row is a row of a table. A value that can't be read sets err, and reads as empty.
 type row struct {
-	values map[string]any // by column; NULL and columns that are not there are nil
+	values map[string]any // by column; nil for NULL and for missing columns
 	err    error
 }
 
@@ -196,7 +196,7 @@ func (r *row) bytes(column string) []byte {
 	}
 }
 
-// decode reads a column with JSON in it. Where there is none, it leaves the target as it is.
+// decode reads a column of JSON. An empty one leaves the target as it is.
 func (r *row) decode(column string, target any) {
 	data := r.bytes(column)
 	if len(data) == 0 {
@@ -212,7 +212,7 @@ func (r *row) list(column string) (l []string) {
 	return l
 }
 
-// flag reads a truth value; nil where there is none.
+// flag reads a boolean; nil for none.
 func (r *row) flag(column string) *bool {
 	var flag bool
 	switch v := r.values[column].(type) {
@@ -233,20 +233,20 @@ func (r *row) flag(column string) *bool {
 	return &flag
 }
 
-// time reads a time. What is none is the zero time, as it is for upstream.
+// time reads a time. Anything else is the zero time, as for upstream.
 func (r *row) time(column string) time.Time {
 	t, ok := r.values[column].(time.Time)
 	if !ok {
 		t = parseTime(r.text(column))
 	}
-	// Upstream stands for the zero time with the first day of the year 1, or, on MySQL, of 1000 or 0.
+	// Upstream writes the zero time as the first day of the year 1, or on MySQL of the year 1000 or 0.
 	if t.Year() <= 1000 {
 		return time.Time{}
 	}
 	return t.UTC()
 }
 
-// timeForms are the texts in which SQLite databases hold times. A fraction of a second may follow the seconds.
+// timeForms are the formats of times in SQLite databases. A fraction may follow the seconds.
 var timeForms = []string{
 	"2006-01-02 15:04:05-07:00", "2006-01-02 15:04-07:00", "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02",
 	"2006-01-02 15:04:05 -0700 MST",
@@ -276,7 +276,7 @@ func (r *row) key(t table) []any {
 	return key
 }
 
-// eachItem reads the rows of a table that follow a place as entities.
+// eachItem reads the rows of a table that follow a place, as entities.
 func eachItem[T any](
 	ctx context.Context, d *database, t table, after string, columns []string, read func(*row) T, each func(Item[T]) error,
 ) error {
@@ -287,7 +287,7 @@ func eachItem[T any](
 	})
 }
 
-// placeOf returns a key as the place of an item. Keys are texts of any bytes.
+// placeOf returns the place of a key. Keys may have any bytes.
 func placeOf(key []any) string {
 	parts := make([]string, 0, len(key))
 	for _, k := range key {
@@ -300,7 +300,7 @@ func placeOf(key []any) string {
 	return strings.Join(parts, ".")
 }
 
-// keyAt returns the key at a place; nil if there is none.
+// keyAt returns the key of a place; nil for none.
 func keyAt(t table, place string) []any {
 	parts := strings.Split(place, ".")
 	if place == "" || len(parts) != len(t.key) {

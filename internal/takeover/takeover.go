@@ -1,5 +1,5 @@
-// Package takeover imports what upstream keeps in a storage, once, at the first start on it. Upstream's own data stays as
-// it is.
+// Package takeover imports what upstream keeps in a storage, once, at the first start on it. It leaves upstream's own data
+// unchanged.
 package takeover
 
 import (
@@ -18,23 +18,22 @@ import (
 )
 
 const (
-	// leaseName and leaseTTL are of the lease under which one replica imports. When it dies, the next one goes on after
-	// leaseTTL.
+	// The replica with the lease imports. If it dies, another one goes on after leaseTTL.
 	leaseName = "takeover"
 	leaseTTL  = 30 * time.Second
-	// writers is how many records are written beside each other that are written one by one, since most storages gather
-	// writes; and bulkWriters is how many batches of bulkSize.
+	// writers is how many single records are written concurrently, since most storages group writes, and bulkWriters how
+	// many batches of bulkSize.
 	writers     = 32
 	bulkWriters = 4
 	bulkSize    = 500
-	// progressEvery is how often the log tells how far the import is, and saveEvery is how often the storage is told.
+	// progressEvery is how often progress is logged, and saveEvery how often it is stored.
 	progressEvery = 5 * time.Second
 	saveEvery     = time.Second
-	// positionAge is how long the position of an import that was cut off is good. After it upstream may have run again.
+	// positionAge is how long an interrupted import can be resumed. After that, upstream may have run again.
 	positionAge = 10 * time.Minute
-	// shownFailures is how many entities of a kind that are left out are named in the log.
+	// shownFailures is how many left-out entities of a kind the log names.
 	shownFailures = 100
-	// clockDifference is how much longer than its tokens a key of upstream's stays published, as clocks differ.
+	// clockDifference is how much longer than its tokens one of upstream's keys stays published, as clocks differ.
 	clockDifference = 2 * time.Minute
 )
 
@@ -44,17 +43,17 @@ var markerKind = store.Declare(store.Declaration[marker]{Name: "takeover", Open:
 // markerKey is the key of the only record of its kind.
 const markerKey = "upstream"
 
-// marker is the record that says that the import is done, or how far it is. Who deletes it has the next start import again
-// what is not there.
+// marker is the record that says that the import is done, or how far it is. If it is deleted, the next start imports whatever
+// is missing.
 type marker struct {
-	Finished time.Time        `json:"finished,omitzero"` // zero while it is not
+	Finished time.Time        `json:"finished,omitzero"` // zero until it has
 	Layout   string           `json:"layout"`
 	Entities map[string]count `json:"entities"`
 	KeyIDs   []string         `json:"keyIDs,omitempty"` // of the signing keys that upstream had
 	Position *position        `json:"position,omitempty"`
 }
 
-// A position is where an import goes on that was cut off.
+// A position is where an interrupted import is resumed.
 type position struct {
 	Step  string    `json:"step"`
 	After string    `json:"after,omitempty"` // the place of the last item that is stored
@@ -63,7 +62,7 @@ type position struct {
 
 // count is how many entities of a kind there were.
 type count struct {
-	Done    int64 `json:"done"` // imported, or there already
+	Done    int64 `json:"done"` // imported, or existed already
 	LeftOut int64 `json:"leftOut,omitempty"`
 }
 
@@ -72,16 +71,15 @@ type Target struct {
 	Store    store.Store
 	Families *refresh.Families
 	Offline  *refresh.OfflineSessions
-	// TokenLifetime is how long tokens live that upstream's keys have signed. It matters only where there are keys of
-	// ours already.
+	// TokenLifetime is how long tokens live that upstream signed. It matters only if there are keys of ours already.
 	TokenLifetime time.Duration
-	// Progress, if not nil, is told what the import does, for whoever waits for the start.
+	// Progress, if not nil, is told what the import is doing.
 	Progress func(string)
 }
 
-// Run imports everything that the source has, unless that was done before or there is nothing. Of several replicas that
-// start at once, one imports and the others wait. An import that was cut off goes on with the next call, where it was a
-// second before: what is there already stays as it is. It must have returned before the signing keys are opened, and before anything is served.
+// Run imports everything that the source has, unless that was done before. If several replicas start at once, one imports and
+// the others wait. The next call resumes an interrupted import where it was last saved, and leaves what exists as it is. Run
+// must return before the signing keys are opened and before anything is served.
 func Run(ctx context.Context, src Source, to Target, log *slog.Logger) error {
 	r := &run{
 		Target: to, src: src, log: log,
@@ -105,7 +103,7 @@ type run struct {
 	layout  string
 	counts  map[string]count // by entity
 	keyIDs  []string
-	stored  store.Entry[marker] // as it is in the storage; without a key before there is one
+	stored  store.Entry[marker] // as stored; its key is empty until it is
 }
 
 func (r *run) unlessDone(ctx context.Context, do func(context.Context) error) (err error) {
@@ -121,7 +119,7 @@ func (r *run) unlessDone(ctx context.Context, do func(context.Context) error) (e
 	return nil
 }
 
-// progress tells whoever waits what the import does.
+// progress tells operators what the import is doing.
 func (r *run) progress(format string, args ...any) {
 	if r.Progress != nil {
 		r.Progress(fmt.Sprintf(format, args...))
@@ -155,9 +153,9 @@ type step struct {
 	run    func(ctx context.Context, s step, after string) error
 }
 
-// steps are the kinds of entities one after the other. The keys come first, and offline sessions before the refresh
-// tokens, whose own data for the connector counts only where the session has none. Some layouts tell the addresses of
-// users apart by case, but only who has theirs in lower case could ever sign in, so these come before the others.
+// steps are the kinds of entities in order. Keys come first, and offline sessions before the refresh tokens, whose own data
+// for the connector counts only if the session has none. Some layouts have users whose addresses differ only in case;
+// upstream lets in only those in lower case, so these come before the others.
 func (r *run) steps() []step {
 	return []step{
 		{entity: "clients", name: "clients", run: importSingly(r, r.src.Clients, r.putClient)},
@@ -192,7 +190,7 @@ func (r *run) importAll(ctx context.Context) error {
 	return r.finish(ctx, time.Since(began))
 }
 
-// resume returns where an import goes on that was cut off a short time ago; at the beginning if there is none.
+// resume returns where an import that was interrupted a short time ago goes on, or the beginning.
 func (r *run) resume(ctx context.Context) position {
 	m := &r.stored.Value
 	p := m.Position
@@ -213,7 +211,7 @@ func (r *run) resume(ctx context.Context) position {
 	return *p
 }
 
-// save stores where the import would go on.
+// save stores where the import would be resumed.
 func (r *run) save(ctx context.Context, s step, after string) error {
 	return r.mark(ctx, marker{
 		Layout: r.layout, Entities: r.counts, Position: &position{Step: s.name, After: after, Saved: time.Now()},
@@ -231,8 +229,7 @@ func (r *run) mark(ctx context.Context, m marker) (err error) {
 	return err
 }
 
-// finish stores the marker, unless upstream had its tables but nothing in them: somebody may be about to restore them
-// from a dump.
+// finish stores the marker, unless upstream's tables are empty: somebody may be about to restore them from a dump.
 func (r *run) finish(ctx context.Context, took time.Duration) error {
 	var total int64
 	attrs := []any{"layout", r.layout, "took", took.Round(time.Millisecond)}
@@ -256,7 +253,7 @@ func (r *run) finish(ctx context.Context, took time.Duration) error {
 	return nil
 }
 
-// importKeys imports the signing keys. Where ours were made before, they go on signing, and upstream's only verify.
+// importKeys imports the signing keys. If there are keys of ours already, those go on signing, and upstream's only verify.
 func (r *run) importKeys(ctx context.Context) error {
 	keys, err := r.src.Keys(ctx)
 	if err != nil {
@@ -280,7 +277,7 @@ func (r *run) importKeys(ctx context.Context) error {
 	return nil
 }
 
-// findKeys finds the ids of upstream's keys where they needn't be imported, as ours are the same record.
+// findKeys finds the ids of upstream's keys on storages where they are the same record as ours and weren't imported.
 func (r *run) findKeys(ctx context.Context) error {
 	if len(r.keyIDs) > 0 {
 		return nil
@@ -296,7 +293,7 @@ func (r *run) findKeys(ctx context.Context) error {
 	return nil
 }
 
-// Tokens returns which tokens upstream has issued before its data was taken over; none if it was not.
+// Tokens returns which tokens upstream issued before the takeover; none if there was no takeover.
 func Tokens(ctx context.Context, s store.Store) (token.Upstream, error) {
 	e, err := store.In(s, markerKind).Get(ctx, markerKey)
 	if errors.Is(err, store.ErrNotFound) {
@@ -332,7 +329,7 @@ func (r *run) publish(ours, upstreams *signing.Keyset) error {
 	return nil
 }
 
-// passwords reads the users whose addresses are in lower case, or the others.
+// passwords reads the users whose addresses are in lower case, or all others.
 func (r *run) passwords(inLowerCase bool) reader[local.User] {
 	return func(ctx context.Context, after string, each func(Item[local.User]) error) error {
 		return r.src.Passwords(ctx, after, func(i Item[local.User]) error {
