@@ -16,7 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// A tab is a tab of a real browser. What its pages complain about fails the test.
+// A tab is a tab in a real browser. Errors on its pages fail the test.
 type tab struct {
 	ctx context.Context
 	t   *testing.T
@@ -25,7 +25,7 @@ type tab struct {
 	faults []string
 }
 
-// newBrowser starts a browser with a fresh profile, which it removes at its end, and returns its first tab.
+// newBrowser starts a browser with a new profile, which is removed at the end, and returns its first tab.
 func newBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) *tab {
 	t.Helper()
 	chromium, err := exec.LookPath("chromium")
@@ -45,13 +45,13 @@ func newBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) *tab {
 		chromedp.Flag("disable-dev-shm-usage", true), // /dev/shm is small in containers
 		chromedp.WindowSize(1024, 768),
 	}
-	// The test's own context ends before what is cleaned up, and the tab then still has to say where it is.
+	// The test's own context ends before the cleanup, when the tab still has to say where it is.
 	allocator, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), append(options, more...)...)
 	t.Cleanup(stop)
 	return openTab(t, allocator)
 }
 
-// another opens one more tab of the same browser.
+// another opens another tab in the same browser.
 func (b *tab) another() *tab {
 	b.t.Helper()
 	return openTab(b.t, b.ctx)
@@ -61,7 +61,7 @@ func openTab(t *testing.T, parent context.Context) *tab {
 	t.Helper()
 	ctx, stop := chromedp.NewContext(parent)
 	b := &tab{ctx: ctx, t: t}
-	// This starts the browser or opens the tab, so that no time-out of a later step ends them.
+	// This starts the browser or opens the tab with a context that no timeout of a later step ends.
 	if err := chromedp.Listen(ctx, b.listen); err != nil {
 		t.Fatalf("start chromium: %v", err)
 	}
@@ -82,7 +82,7 @@ func openTab(t *testing.T, parent context.Context) *tab {
 	return b
 }
 
-// listen collects errors in the console: scripts, security policies, files that are missing.
+// listen collects errors in the console: scripts, security policies, missing files.
 func (b *tab) listen(event any) {
 	switch e := event.(type) {
 	case *log.EventEntryAdded:
@@ -98,7 +98,7 @@ func (b *tab) listen(event any) {
 	}
 }
 
-// isStatusOfAPage recognizes that a whole page, not a part of it, has the status of an error: the tests say which should.
+// isStatusOfAPage reports whether a page itself, not a file on it, has an error status: the tests say which pages should.
 func isStatusOfAPage(e *log.Entry) bool {
 	asset := strings.Contains(e.URL, "/static/") || strings.Contains(e.URL, "/theme/")
 	return e.Source == log.EntrySourceNetwork && strings.HasPrefix(e.Text, "Failed to load resource") && !asset
@@ -120,7 +120,7 @@ func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// result runs an action and returns what it gives.
+// result runs an action and returns its result.
 func result[T any](b *tab, action chromedp.Action[T]) T {
 	b.t.Helper()
 	ctx, stop := context.WithTimeout(b.ctx, patience)
@@ -132,7 +132,7 @@ func result[T any](b *tab, action chromedp.Action[T]) T {
 	return value
 }
 
-// evaluate returns what an expression is in the page.
+// evaluate evaluates an expression in the page.
 func evaluate[T any](b *tab, expression string) T {
 	b.t.Helper()
 	return result(b, chromedp.Evaluate[T](expression))
@@ -168,7 +168,7 @@ func (b *tab) see(selector string) {
 	b.do(chromedp.WaitVisible(chromedp.CSS(selector)))
 }
 
-// click presses what a selector finds, which leads to a page with another element.
+// click clicks on what a selector finds, which leads to a page with another element.
 func (b *tab) click(selector, then string) {
 	b.t.Helper()
 	b.leave(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible), then)
@@ -181,14 +181,14 @@ func (b *tab) follow(text, then string) {
 	b.leave(chromedp.Click(chromedp.Search(link), chromedp.NodeVisible), then)
 }
 
-// press presses a key that leads to a page with some element.
+// press presses a key that leads to a page with an element.
 func (b *tab) press(key, then string) {
 	b.t.Helper()
 	b.leave(chromedp.KeyEvent(key), then)
 }
 
-// leave does what leads to another page, and waits until that page is there and shows an element. It may look like the
-// page before, so that page is marked.
+// leave runs an action that leads to another page, and waits until that page shows an element. It may look like the page
+// before, so that page is marked.
 func (b *tab) leave(step chromedp.Action[chromedp.Void], then string) {
 	b.t.Helper()
 	evaluate[bool](b, `document.documentElement.dataset.before = true`)
@@ -203,20 +203,20 @@ func (b *tab) leave(step chromedp.Action[chromedp.Void], then string) {
 	b.see(then)
 }
 
-// fill types into a field, in place of what is there.
+// fill replaces a field's content.
 func (b *tab) fill(selector, text string) {
 	b.t.Helper()
 	// SendKeys would race in chromedp with the page's own changes of the field.
 	b.do(chromedp.Clear(chromedp.CSS(selector)), chromedp.Focus(chromedp.CSS(selector)), chromedp.KeyEvent(text))
 }
 
-// text returns what is to be read in an element.
+// text returns an element's visible text.
 func (b *tab) text(selector string) string {
 	b.t.Helper()
 	return result(b, chromedp.Text(chromedp.CSS(selector), chromedp.NodeVisible))
 }
 
-// wantText checks that a text is to be read in an element.
+// wantText checks that an element shows a text.
 func (b *tab) wantText(selector, want string) {
 	b.t.Helper()
 	if got := b.text(selector); !strings.Contains(got, want) {

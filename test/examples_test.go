@@ -18,8 +18,7 @@ import (
 	"testing"
 )
 
-// copyExamples returns a folder that is as the root of the repository after `make build`, as far as the sample
-// configurations need it.
+// copyExamples returns a folder like the repository's root after `make build`, as far as the sample configurations need it.
 func copyExamples(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
@@ -45,7 +44,7 @@ func copyExamples(t *testing.T) string {
 	return root
 }
 
-// edit replaces texts in a sample, as its reader is told to, each of which must be there once.
+// edit replaces texts in a sample, as its comments tell the reader to. Each must be there once.
 func edit(t *testing.T, file string, pairs ...string) {
 	t.Helper()
 	content, err := os.ReadFile(file)
@@ -72,7 +71,7 @@ func startIn(t *testing.T, dir string, program string, args ...string) *process 
 	return startCommand(t, filepath.Base(program), cmd)
 }
 
-// startDirectory runs the script of the LDAP example on two free ports, and returns the one of LDAPS.
+// startDirectory runs the LDAP example's script on two free ports, and returns the one for LDAPS.
 func startDirectory(t *testing.T, root string) (ldaps string) {
 	t.Helper()
 	address, tlsAddress := freeAddress(t), freeAddress(t)
@@ -110,7 +109,7 @@ func answersOn(address string) bool {
 	return err == nil
 }
 
-// TestLDAPExample follows the README of the LDAP example. It listens where the sample says, so it must be alone.
+// TestLDAPExample follows the LDAP example's README. It uses the sample's ports, so it must not run in parallel.
 func TestLDAPExample(t *testing.T) {
 	requireFreePorts(t)
 	root := copyExamples(t)
@@ -160,7 +159,7 @@ func TestLDAPExample(t *testing.T) {
 	}
 }
 
-// A person is whom a token is about.
+// A person is the user of a token.
 type person struct {
 	Name, Email string
 	Groups      []string
@@ -182,7 +181,7 @@ func personOf(t *testing.T, token string) (p person) {
 	return p
 }
 
-// commandsOf returns the commands that the comments of a sample show, each block of them apart.
+// commandsOf returns the commands in a sample's comments, block by block.
 func commandsOf(t *testing.T, file string) (blocks []string) {
 	t.Helper()
 	content, err := os.ReadFile(file)
@@ -204,8 +203,8 @@ func commandsOf(t *testing.T, file string) (blocks []string) {
 	return blocks
 }
 
-// TestActiveDirectoryExample makes certificates as the sample says, and starts it from the root of the repository. That
-// users of such a directory can sign in is tested with a real one. It listens where the sample says, so it must be alone.
+// TestActiveDirectoryExample makes certificates as the sample says, and starts it from the root of the repository. Another test
+// signs users in with a real directory. It uses the sample's ports, so it must not run in parallel.
 func TestActiveDirectoryExample(t *testing.T) {
 	const address = "127.0.0.1:32000"
 	if answersOn(address) {
@@ -259,7 +258,7 @@ func makeCertificates(t *testing.T, dir, commands string) {
 	}
 }
 
-// checkKubelogin looks at the sample as kubelogin does, who trusts an authority, and sees the form that it opens.
+// checkKubelogin uses the sample as kubelogin does, trusting an authority, and checks the form that it opens.
 func checkKubelogin(t *testing.T, authority, address string) {
 	t.Helper()
 	pem, err := os.ReadFile(authority)
@@ -273,7 +272,7 @@ func checkKubelogin(t *testing.T, authority, address string) {
 	v := newVisitor(&http.Transport{
 		TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) { // dex.example.com is nobody's
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) { // dex.example.com doesn't resolve
 			return new(net.Dialer).DialContext(ctx, network, address)
 		},
 	})

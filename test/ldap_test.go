@@ -19,7 +19,7 @@ const (
 	ldapGroups = "ou=Groups," + servers.SlapdBase
 )
 
-// ldif returns an entry; attributes come as name, value, name, value. All values are base64, so that they may be anything.
+// ldif returns an entry; attributes come as name, value, name, value. All values are base64, so they may contain anything.
 func ldif(dn string, attributes ...string) string {
 	var b strings.Builder
 	line := func(name, value string) {
@@ -32,7 +32,7 @@ func ldif(dn string, attributes ...string) string {
 	return b.String() + "\n"
 }
 
-// ldapPerson returns a user whose password is the name with "'s password" after it.
+// ldapPerson returns a user whose password is the name followed by "'s password".
 func ldapPerson(dn, uid string) string {
 	return ldif(dn, "objectClass", "inetOrgPerson", "cn", "The "+uid, "sn", uid, "uid", uid, "mail", mailOf(uid),
 		"userPassword", passwordOf(uid))
@@ -40,7 +40,7 @@ func ldapPerson(dn, uid string) string {
 
 func passwordOf(uid string) string { return uid + "'s password" }
 
-// mailOf has nothing of the name but its ASCII letters, as the attribute takes ASCII only.
+// mailOf uses only the name's ASCII letters, because the attribute is ASCII only.
 func mailOf(uid string) string {
 	letters := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' {
@@ -59,7 +59,7 @@ func ldapGroup(name string, members ...string) string {
 	return ldif("cn="+name+","+ldapGroups, attributes...)
 }
 
-// People with names that have a meaning in filters or DNs, and their groups.
+// People whose names have special characters of filters or DNs, and their groups.
 const (
 	joseUID = "josé(x)*"
 	joseDN  = "uid=" + joseUID + "," + ldapPeople
@@ -97,7 +97,7 @@ func change(t *testing.T, s *servers.Slapd, changes string) {
 	}
 }
 
-// ldapConnector returns a connector that comes over LDAPS, with settings that replace or add to the usual ones.
+// ldapConnector returns a connector that uses LDAPS, with settings that replace or add to the usual ones.
 func ldapConnector(id string, s *servers.Slapd, more section) section {
 	config := section{
 		"host": s.TLSAddress, "rootCA": s.CAFile, "bindDN": servers.SlapdAdmin, "bindPW": servers.SlapdPassword,
@@ -115,13 +115,13 @@ func ldapConnector(id string, s *servers.Slapd, more section) section {
 	return section{"type": "ldap", "id": id, "name": id, "config": config}
 }
 
-// startDexWithSources starts a server with connectors, without the page that asks for consent.
+// startDexWithSources starts a server with connectors, without the consent page.
 func startDexWithSources(t *testing.T, connectors ...section) *dex {
 	t.Helper()
 	return startDex(t, newConfiguration(t).withoutConsent().with("connectors", connectors))
 }
 
-// passwordLogin opens the form of a connector and sends it.
+// passwordLogin opens a connector's form and submits it.
 func (d *dex) passwordLogin(t *testing.T, connector, login, password string) *page {
 	t.Helper()
 	v := newVisitor(d.transport)
@@ -153,7 +153,7 @@ func (d *dex) mustEnter(t *testing.T, connector, login, password string) *tokenA
 	return tokens
 }
 
-// wantPage checks what a login that fails ends with.
+// wantPage checks the page of a failed login.
 func wantPage(t *testing.T, p *page, status int, words string) {
 	t.Helper()
 	if p.answer != nil || p.status != status || !strings.Contains(visibleText(p), words) {
@@ -161,7 +161,7 @@ func wantPage(t *testing.T, p *page, status int, words string) {
 	}
 }
 
-// visibleText returns the words of a page.
+// visibleText returns a page's text.
 func visibleText(p *page) string {
 	return strings.Join(strings.Fields(html.UnescapeString(markup.ReplaceAllString(p.body, " "))), " ")
 }
@@ -175,7 +175,7 @@ type personClaims struct {
 	Groups            []string `json:"groups"`
 }
 
-// claims reads the ID token of an answer. Its signature is the business of other tests.
+// claims reads the ID token in an answer. Other tests check its signature.
 func (a *tokenAnswer) claims(t *testing.T) (c personClaims) {
 	t.Helper()
 	parts := strings.Split(a.IDToken, ".")
@@ -305,7 +305,7 @@ func TestDirectory(t *testing.T) {
 	})
 }
 
-// checkPasswordGrant sends the password of somebody in a directory to the token endpoint.
+// checkPasswordGrant sends a directory user's password to the token endpoint.
 func (d *dex) checkPasswordGrant(t *testing.T, s *servers.Slapd) {
 	t.Helper()
 	granting := startDex(t, newConfiguration(t).with("connectors", []section{ldapConnector("ldap", s, nil)}).

@@ -18,10 +18,10 @@ import (
 const (
 	crowdOfPeople   = 50_000 // in the directory
 	loginsAtOnce    = 500
-	mostConnections = 16 // the default of the connector
+	mostConnections = 16 // the connector's default
 )
 
-// manyPeople returns so many users, of whom the first who log in are in a group.
+// manyPeople returns many users. The first of them, who log in, are in a group.
 func manyPeople() string {
 	var all strings.Builder
 	var members []string
@@ -38,8 +38,8 @@ func manyPeople() string {
 
 func uidOf(i int) string { return fmt.Sprintf("user%d", i) }
 
-// TestManyLoginsAtOnce lets 500 people log in at the same time, each with a browser of their own, from a directory of
-// 50,000. It is not parallel, because it takes the whole machine.
+// TestManyLoginsAtOnce lets 500 people log in at the same time, each with their own browser, from a directory of 50,000. It is
+// not parallel, because it uses the whole machine.
 func TestManyLoginsAtOnce(t *testing.T) {
 	people := manyPeople()
 	first := startSlapd(t, servers.SlapdOptions{LDIF: people})
@@ -86,7 +86,7 @@ func loadConfiguration(t *testing.T, all ...*servers.Slapd) *configuration {
 	return newConfiguration(t).withoutConsent().with("connectors", []section{connector})
 }
 
-// bundle writes the authorities of servers into one file.
+// bundle writes servers' authorities into one file.
 func bundle(t *testing.T, all ...*servers.Slapd) string {
 	t.Helper()
 	var pem strings.Builder
@@ -96,7 +96,7 @@ func bundle(t *testing.T, all ...*servers.Slapd) string {
 	return writeFile(t, t.TempDir(), "ca.pem", pem.String())
 }
 
-// loginAll logs everybody in at once, and wants nobody to fail. After each login done is called, if there is one.
+// loginAll logs everybody in at once, and expects nobody to fail. After each login it calls done, if that isn't nil.
 func (d *dex) loginAll(t *testing.T, done func()) {
 	t.Helper()
 	began := time.Now()
@@ -118,7 +118,7 @@ func (d *dex) loginAll(t *testing.T, done func()) {
 	t.Logf("%d logins took %v", loginsAtOnce, time.Since(began).Round(time.Millisecond))
 }
 
-// loginOne logs somebody in, and checks that it is them.
+// loginOne logs a user in, and checks the identity.
 func (d *dex) loginOne(ctx context.Context, uid string) error {
 	v := newVisitor(d.transport)
 	v.http.Timeout = 2 * patience // with 499 others
@@ -143,8 +143,8 @@ func (d *dex) loginOne(ctx context.Context, uid string) error {
 	return nil
 }
 
-// watchConnections counts the connections to each of the servers, until the function that it returns says how many one of
-// them had at most.
+// watchConnections counts the connections to each server until the returned function is called, which returns the highest
+// number that one of them had.
 func watchConnections(t *testing.T, all ...*servers.Slapd) (most func() int) {
 	t.Helper()
 	var highest int

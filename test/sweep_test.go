@@ -15,8 +15,8 @@ import (
 	_ "modernc.org/sqlite"             // the driver sqlite
 )
 
-// litter is how many expired codes a storage is filled with, and how: in one statement of its own, as a crowd of logins
-// would take too long. Each is as large as that of a login.
+// litter is how many expired codes fill a storage, and the statement that creates them: that many logins would take too long.
+// Each is as large as a login's.
 var litter = map[string]struct {
 	records   int
 	statement string
@@ -32,13 +32,13 @@ var litter = map[string]struct {
 		SELECT CAST('code' AS BLOB), CAST('old code ' || n AS BLOB), x'', 1000000000000 + n, n, CAST(printf('%.600c', 'x') AS BLOB) FROM i`},
 }
 
-// TestOldRecordsAreSweptAway shows that a database with a million records that nobody needs any more gets rid of them
-// while people sign in, and that the server's memory does not grow with their number.
+// TestOldRecordsAreSweptAway shows that a million expired records are removed from a database while people sign in, and that
+// the server's memory does not grow with their number.
 func TestOldRecordsAreSweptAway(t *testing.T) {
 	for kind, l := range litter {
 		t.Run(kind, func(t *testing.T) {
 			c := newConfiguration(t).withoutConsent().withStorage(t, kind)
-			startServer(t, binaries.release, c, nil).stop(t) // makes the tables
+			startServer(t, binaries.release, c, nil).stop(t) // creates the tables
 			db := c.openDatabase(t)
 			if _, err := db.ExecContext(t.Context(), l.statement, l.records); err != nil {
 				t.Fatal(err)
@@ -74,7 +74,7 @@ func TestOldRecordsAreSweptAway(t *testing.T) {
 	}
 }
 
-// startReplica starts another server on the same storage, which nobody uses.
+// startReplica starts another, unused server on the same storage.
 func (c *configuration) startReplica(t *testing.T) *dex {
 	t.Helper()
 	replica, _ := c.replica(t)
@@ -85,7 +85,7 @@ func (c *configuration) startReplica(t *testing.T) *dex {
 
 func countOld(t *testing.T, db *sql.DB) (n int) {
 	t.Helper()
-	// A look at one of them costs nothing, counting a million would.
+	// Looking for one of them is cheap, counting a million is not.
 	const query = "SELECT COUNT(*) FROM (SELECT 1 FROM dex_record WHERE expires < 1500000000000 LIMIT 1) AS old"
 	if err := db.QueryRowContext(context.WithoutCancel(t.Context()), query).Scan(&n); err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func countOld(t *testing.T, db *sql.DB) (n int) {
 	return n
 }
 
-// openDatabase opens the server's database beside it.
+// openDatabase opens the server's database directly.
 func (c *configuration) openDatabase(t *testing.T) *sql.DB {
 	t.Helper()
 	storage := c.root["storage"].(section)

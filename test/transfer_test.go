@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestMoveBetweenStorages moves one login from storage to storage, by files, until it is back where it began. Nobody is
-// signed out on the way: keys and refresh tokens go on.
+// TestMoveBetweenStorages moves one login from storage to storage, through files, until it is back where it began. Nobody is
+// signed out on the way: keys and refresh tokens keep working.
 func TestMoveBetweenStorages(t *testing.T) {
 	t.Parallel()
 	first := newConfiguration(t).withoutConsent().withStorage(t, "sqlite3")
@@ -22,13 +22,13 @@ func TestMoveBetweenStorages(t *testing.T) {
 		to := newConfiguration(t).withoutConsent().withIssuer(first.issuer).withStorage(t, kind)
 		to.root["web"] = first.root["web"]
 		file := filepath.Join(t.TempDir(), "export.jsonl")
-		key := "" // every other file is sealed, and so is the storage that it comes from and goes to
+		key := "" // every other file is sealed, and so are the storages that it comes from and goes to
 		if i%2 == 1 {
 			key = "a storage key of more than 32 characters"
 		}
 		dexCommand(t, key, "export", from.write(t), "--output", file)
 		dexCommand(t, key, "import", to.write(t), file)
-		dexCommand(t, key, "import", to.write(t), file) // finds everything there
+		dexCommand(t, key, "import", to.write(t), file) // finds everything there already
 		if key != "" {
 			dexCommand(t, key, "reseal", to.write(t))
 		}
@@ -43,7 +43,7 @@ func TestMoveBetweenStorages(t *testing.T) {
 		}
 		token = next.RefreshToken
 		d.stop(t)
-		if key != "" { // what comes next is in clear again, so that each way is gone
+		if key != "" { // the next one is in clear again, so that each way is tested
 			plain := newConfiguration(t).withStorage(t, kind)
 			dexCommand(t, key, "export", to.write(t), "--output", file, "--force", "--clear")
 			dexCommand(t, "", "import", plain.write(t), file)
@@ -61,7 +61,7 @@ func storageKey(key string) []string {
 	return []string{"DEX_STORAGE_KEY=" + key}
 }
 
-// dexCommand runs a command of the program to its end.
+// dexCommand runs one of the program's commands to its end.
 func dexCommand(t *testing.T, key string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), binaries.dex, args...)

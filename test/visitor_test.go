@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// A visitor is a person at a browser without scripts. Methods return errors, so that many visitors can come at once.
+// A visitor is a person with a browser without scripts. Methods return errors, so that many visitors can run concurrently.
 type visitor struct {
 	http *http.Client
 }
@@ -45,7 +45,7 @@ type page struct {
 	status int
 	header http.Header
 	body   string
-	answer url.Values // what the application was told, when the way led back to it
+	answer url.Values // the answer to the application, if the visitor came back to it
 }
 
 func (v *visitor) get(ctx context.Context, address string) (*page, error) {
@@ -82,19 +82,19 @@ func (v *visitor) visit(r *http.Request) (*page, error) {
 	return p, nil
 }
 
-// enterPassword sends the password form that the page is.
+// enterPassword submits the page's password form.
 func (v *visitor) enterPassword(ctx context.Context, form *page, login, password string) (*page, error) {
 	return v.post(ctx, form.url.String(), url.Values{"login": {login}, "password": {password}})
 }
 
-// answerConsent sends one of the consent page's forms.
+// answerConsent submits one of the consent page's forms.
 func (v *visitor) answerConsent(ctx context.Context, form *page, answer string) (*page, error) {
 	fields := url.Values{"req": {form.url.Query().Get("req")}, "approval": {answer}}
 	return v.post(ctx, form.url.String(), fields)
 }
 
-// signIn follows an authorization request as the administrator, with password and consent where they are asked for, and
-// returns what the application is told.
+// signIn follows an authorization request as the administrator, with password and consent if asked for, and returns the answer
+// to the application.
 func (v *visitor) signIn(ctx context.Context, authURL string) (url.Values, error) {
 	p, err := v.get(ctx, authURL)
 	if err == nil && strings.HasSuffix(p.url.Path, "/login") {
@@ -112,7 +112,7 @@ func (v *visitor) signIn(ctx context.Context, authURL string) (url.Values, error
 	return p.answer, nil
 }
 
-// A tokenAnswer is what the token endpoint said.
+// A tokenAnswer is an answer from the token endpoint.
 type tokenAnswer struct {
 	status       int
 	AccessToken  string `json:"access_token"`
@@ -148,8 +148,7 @@ func (d *dex) refresh(ctx context.Context, token string) (*tokenAnswer, error) {
 	return d.token(ctx, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}})
 }
 
-// login signs somebody in through a connector, with a browser of their own, and returns their tokens. Everything but
-// status 200 is an error.
+// login signs a user in through a connector, with a new browser, and returns the tokens. Any status but 200 is an error.
 func (d *dex) login(ctx context.Context, connector string) (*tokenAnswer, error) {
 	answer, err := newVisitor(d.transport).signIn(ctx, d.authURL("/auth/"+connector, nil))
 	if err != nil {
@@ -165,7 +164,7 @@ func (d *dex) login(ctx context.Context, connector string) (*tokenAnswer, error)
 	return tokens, nil
 }
 
-// mustLogin is login for a test that is about what comes after.
+// mustLogin is login for tests about what comes after.
 func (d *dex) mustLogin(t *testing.T, connector string) *tokenAnswer {
 	t.Helper()
 	tokens, err := d.login(t.Context(), connector)
@@ -175,7 +174,7 @@ func (d *dex) mustLogin(t *testing.T, connector string) *tokenAnswer {
 	return tokens
 }
 
-// mustRefresh presents a refresh token and wants an answer, whichever.
+// mustRefresh presents a refresh token and expects any answer.
 func (d *dex) mustRefresh(t *testing.T, token string) *tokenAnswer {
 	t.Helper()
 	answer, err := d.refresh(t.Context(), token)

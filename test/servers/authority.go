@@ -13,16 +13,16 @@ import (
 	"time"
 )
 
-// An Authority issues certificates that nobody trusts who was not told to.
+// An Authority issues certificates that are trusted only by programs configured to.
 type Authority struct {
-	// PEM is its own certificate, for a CA file.
+	// PEM is its certificate, for a CA file.
 	PEM []byte
 
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 }
 
-// NewAuthority makes an authority with a key of its own.
+// NewAuthority creates an authority with a new key.
 func NewAuthority() (*Authority, error) {
 	template := template("dex test authority")
 	template.IsCA = true
@@ -43,8 +43,8 @@ func NewAuthority() (*Authority, error) {
 	return &Authority{PEM: encode("CERTIFICATE", der), certificate: certificate, key: key}, nil
 }
 
-// Issue returns a certificate and its key, both as PEM, for a server or a client. The name is its common name; the hosts
-// are the names and IP addresses that a server answers to.
+// Issue returns a certificate and its key, both as PEM, for a server or a client. The name is its common name; the hosts are a
+// server's names and IP addresses.
 func (a *Authority) Issue(name string, hosts ...string) (certificate, key []byte, err error) {
 	template := template(name)
 	template.KeyUsage = x509.KeyUsageDigitalSignature

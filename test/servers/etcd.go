@@ -22,19 +22,19 @@ import (
 type EtcdOption int
 
 const (
-	// EtcdTLS makes the server speak TLS only, and only with those who show a certificate of its authority.
+	// EtcdTLS makes the server require TLS and a client certificate from its authority.
 	EtcdTLS EtcdOption = iota
 	// EtcdAuth makes the server ask for a user name and password.
 	EtcdAuth
 )
 
-const etcdRoot = "root" // the name that etcd wants for it
+const etcdRoot = "root" // the name that etcd requires
 
-// Etcd is a cluster of one etcd server, which listens on 127.0.0.1.
+// Etcd is a single-server etcd cluster, which listens on 127.0.0.1.
 type Etcd struct {
 	// Endpoint is its address, with scheme and port.
 	Endpoint string
-	// Authority has issued the certificates, and CAFile is its own; both are empty without EtcdTLS.
+	// Authority has issued the certificates, and CAFile is its own certificate; both are empty without EtcdTLS.
 	Authority *Authority
 	CAFile    string
 
@@ -47,8 +47,8 @@ type Etcd struct {
 	command command
 }
 
-// An EtcdNamespace is a part of the keys that nobody uses, and what is needed to do so. With EtcdAuth the user has no
-// rights on other keys.
+// An EtcdNamespace is an unused part of the keys, and the credentials for it. With EtcdAuth the user has no rights on other
+// keys.
 type EtcdNamespace struct {
 	Endpoint, Namespace       string
 	Username, Password        string // empty without EtcdAuth
@@ -109,7 +109,7 @@ func (e *Etcd) init(ctx context.Context) error {
 	return nil
 }
 
-// certify writes certificates and returns the arguments of the server that name them.
+// certify writes certificates and returns the server's arguments for them.
 func (e *Etcd) certify() (args []string, err error) {
 	if e.Authority, err = NewAuthority(); err != nil {
 		return nil, err
@@ -141,7 +141,7 @@ func (e *Etcd) issue(name string, hosts ...string) (certFile, keyFile string, er
 	return certFile, keyFile, err
 }
 
-// answers reports whether the server has a leader, which it has to be itself.
+// answers reports whether the server has a leader, which must be itself.
 func (e *Etcd) answers(ctx context.Context) error {
 	client, err := e.Client(ctx)
 	if err != nil {
@@ -194,7 +194,7 @@ func (e *Etcd) Client(ctx context.Context) (*clientv3.Client, error) {
 	return clientv3.New(settings)
 }
 
-// NewNamespace makes a namespace, and with EtcdAuth a user for it.
+// NewNamespace returns a namespace, with EtcdAuth with a user for it.
 func (e *Etcd) NewNamespace(ctx context.Context) (EtcdNamespace, error) {
 	n := EtcdNamespace{
 		Endpoint: e.Endpoint, Namespace: "/" + strings.ToLower(rand.Text()) + "/",
@@ -210,7 +210,7 @@ func (e *Etcd) NewNamespace(ctx context.Context) (EtcdNamespace, error) {
 	return n, nil
 }
 
-// allow makes the user of a namespace, with a role of the same name.
+// allow creates a namespace's user, with a role of the same name.
 func (e *Etcd) allow(ctx context.Context, n EtcdNamespace) error {
 	client, err := e.Client(ctx)
 	if err != nil {
@@ -231,7 +231,7 @@ func (e *Etcd) allow(ctx context.Context, n EtcdNamespace) error {
 	return err
 }
 
-// Config returns the storage of a configuration file that uses the namespace.
+// Config returns the storage section of a configuration file for the namespace.
 func (n EtcdNamespace) Config() string {
 	return fmt.Sprintf(`storage:
   type: etcd

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// Freeze stops the server of a kind that has been started, as a machine does that hangs: connections stay open, and nobody
-// answers. Thaw lets it go on.
+// Freeze stops a running server of a kind as if its machine hung: connections stay open, but nothing answers. Thaw lets it
+// continue.
 func (p *Pool) Freeze(kind string) (thaw func() error, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -22,7 +22,7 @@ func (p *Pool) Freeze(kind string) (thaw func() error, err error) {
 	return s.process().freeze()
 }
 
-// freeze stops the process and its children. The children of some servers have process groups of their own.
+// freeze stops the process and its children. Some servers' children have their own process groups.
 func (p *process) freeze() (thaw func() error, err error) {
 	var stopped []int
 	thaw = func() error {
@@ -37,7 +37,7 @@ func (p *process) freeze() (thaw func() error, err error) {
 	}
 	for next := []int{p.cmd.Process.Pid}; len(next) > 0; {
 		pid := next[0]
-		// First the parent, so that it makes no new children meanwhile.
+		// First the parent, so that it starts no new children meanwhile.
 		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return nil, errors.Join(fmt.Errorf("freeze process %d: %w", pid, err), thaw())
 		}
@@ -51,7 +51,7 @@ func (p *process) freeze() (thaw func() error, err error) {
 	return thaw, nil
 }
 
-// childrenOf returns the processes whose parent is another one; see proc_pid_stat(5).
+// childrenOf returns a process's children; see proc_pid_stat(5).
 func childrenOf(parent int) ([]int, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -63,7 +63,7 @@ func childrenOf(parent int) ([]int, error) {
 		if err != nil {
 			continue // it has ended
 		}
-		_, after, found := bytes.Cut(text[max(bytes.LastIndexByte(text, ')'), 0):], []byte(") ")) // its name may hold anything
+		_, after, found := bytes.Cut(text[max(bytes.LastIndexByte(text, ')'), 0):], []byte(") ")) // its name may contain anything
 		fields := bytes.Fields(after)
 		if !found || len(fields) < 2 || string(fields[1]) != strconv.Itoa(parent) {
 			continue

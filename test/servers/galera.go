@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// galeraLibrary is where Debian's package galera-4 has what makes a cluster of MariaDB servers.
+// galeraLibrary is the replication library from Debian's package galera-4.
 const galeraLibrary = "/usr/lib/galera/libgalera_smm.so"
 
-// galeraNodes is the fewest of which one may fail.
+// galeraNodes is the smallest number of which one may fail.
 const galeraNodes = 3
 
 // Galera is a cluster of MariaDB servers, each of which may be written to.
@@ -23,9 +23,9 @@ type Galera struct {
 // A galeraNode is a server's place in a cluster.
 type galeraNode struct {
 	first              bool
-	address            string   // where it talks to the others
-	others             []string // all of these addresses
-	transfer, snapshot string   // where it gets what it has missed: changes, or everything
+	address            string   // for replication
+	others             []string // all nodes' addresses
+	transfer, snapshot string   // where it receives what it has missed: changes, or everything
 }
 
 // StartGalera makes a cluster of three servers.
@@ -44,7 +44,7 @@ func StartGalera(ctx context.Context) (*Galera, error) {
 		places, addresses = append(places, n), append(addresses, n.address)
 	}
 	g := &Galera{}
-	for _, n := range places { // one after the other, as one server at a time can be copied
+	for _, n := range places { // one after the other: only one server at a time can be copied
 		n.others = addresses
 		a, err := newAccount("mysql")
 		if err != nil {
@@ -59,11 +59,11 @@ func StartGalera(ctx context.Context) (*Galera, error) {
 	return g, nil
 }
 
-// args returns what the server has to be told.
+// args returns the server's arguments.
 func (n *galeraNode) args() []string {
 	args := []string{
 		"--wsrep-on=ON", "--wsrep-provider=" + galeraLibrary, "--binlog-format=ROW", "--innodb-autoinc-lock-mode=2",
-		"--loose-plugin-wsrep-provider=OFF", // which makes variables of the options, but not of all, since MariaDB 11
+		"--loose-plugin-wsrep-provider=OFF", // since MariaDB 11 this plugin turns some of the options into variables
 		"--wsrep-cluster-address=gcomm://" + strings.Join(n.others, ","), "--wsrep-node-address=127.0.0.1",
 		"--wsrep-sst-method=rsync", "--wsrep-sst-receive-address=" + n.snapshot,
 		"--wsrep-provider-options=gcache.size=32M;gmcast.listen_addr=tcp://" + n.address + ";ist.recv_addr=" + n.transfer,
@@ -84,7 +84,7 @@ func (m *MariaDB) synced(ctx context.Context) error {
 	return err
 }
 
-// NewDatabase makes an empty database and its user, and returns how each node is reached for it.
+// NewDatabase creates an empty database and its user, and returns the settings for each node.
 func (g *Galera) NewDatabase(ctx context.Context) ([]MariaDBDatabase, error) {
 	db, err := g.Nodes[0].NewDatabase(ctx)
 	if err != nil {

@@ -14,28 +14,28 @@ import (
 	"time"
 )
 
-// The realms of every KDC here.
+// The realms of every KDC.
 const (
 	KDCRealm = "EXAMPLE.ORG" // of users and of the services at localhost
-	// KDCTrustedRealm is another organization's: its users get tickets for the services of KDCRealm too.
+	// KDCTrustedRealm is another organization's: its users get tickets for services of KDCRealm too.
 	KDCTrustedRealm = "PARTNER.ORG"
 )
 
-// KDC is the Kerberos server of two realms, MIT's, which listens on 127.0.0.1.
+// KDC is MIT's Kerberos server for two realms, which listens on 127.0.0.1.
 type KDC struct {
-	settings string // path of krb5.conf, which has the server's settings too
+	settings string // path of krb5.conf, which includes the server's settings
 	logins   atomic.Int64
 	account  *account
 	process  *process
 }
 
-// StartKDC makes the realms and starts their server.
+// StartKDC creates the realms and starts their server.
 func StartKDC(ctx context.Context) (*KDC, error) {
 	folder, err := os.MkdirTemp("", "dex-kdc-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for the KDC: %w", err)
 	}
-	k := &KDC{account: &account{folder: folder}} // as whoever runs this: their programs read keytabs and tickets
+	k := &KDC{account: &account{folder: folder}} // as the user who runs this: their programs read keytabs and tickets
 	if err := k.init(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("KDC: %w", err), k.Close())
 	}
@@ -51,7 +51,7 @@ func (k *KDC) init(ctx context.Context) error {
 	if k.settings, err = k.account.write("krb5.conf", []byte(k.configuration(address))); err != nil {
 		return err
 	}
-	// Both realms have the key that one signs with and the other believes.
+	// Both realms share the key with which one signs and the other verifies.
 	trust := "krbtgt/" + KDCRealm + "@" + KDCTrustedRealm
 	for _, realm := range []string{KDCRealm, KDCTrustedRealm} {
 		if err := k.run(ctx, "/usr/sbin/kdb5_util", "-r", realm, "-P", "master", "create", "-s"); err != nil {
@@ -76,7 +76,7 @@ func (k *KDC) init(ctx context.Context) error {
 	return err
 }
 
-// configuration returns the settings of the server and of its clients.
+// configuration returns the settings for the server and its clients.
 func (k *KDC) configuration(address string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `[libdefaults]
@@ -107,7 +107,7 @@ func (k *KDC) configuration(address string) string {
 	return b.String()
 }
 
-// environment is that of all programs that belong to the realms.
+// environment is for all programs that use the realms.
 func (k *KDC) environment() []string {
 	return []string{"KRB5_CONFIG=" + k.settings, "KRB5_KDC_PROFILE=" + k.settings, "KRB5RCACHENAME=none:"}
 }
@@ -121,13 +121,13 @@ func (k *KDC) admin(ctx context.Context, realm string, args ...string) error {
 	return k.run(ctx, "/usr/sbin/kadmin.local", append([]string{"-r", realm}, args...)...)
 }
 
-// AddService makes a service of KDCRealm, such as HTTP/localhost.
+// AddService creates a service in KDCRealm, such as HTTP/localhost.
 func (k *KDC) AddService(ctx context.Context, service string) error {
 	return k.admin(ctx, KDCRealm, "add_principal", "-randkey", service+"@"+KDCRealm)
 }
 
-// NewKeys gives a service of KDCRealm new keys, which it adds to a keytab. Encryption is what kadmin calls a key-salt
-// list; empty for the usual.
+// NewKeys gives a service in KDCRealm new keys, and adds them to a keytab. Encryption is what kadmin calls a key-salt list;
+// empty for the defaults.
 func (k *KDC) NewKeys(ctx context.Context, service, keytab, encryption string) error {
 	args := []string{"ktadd", "-k", keytab}
 	if encryption != "" {
@@ -136,7 +136,7 @@ func (k *KDC) NewKeys(ctx context.Context, service, keytab, encryption string) e
 	return k.admin(ctx, KDCRealm, append(args, service+"@"+KDCRealm)...)
 }
 
-// AddUser makes a user, name@REALM.
+// AddUser creates a user, name@REALM.
 func (k *KDC) AddUser(ctx context.Context, user string) error {
 	realm := realmOf(user)
 	if err := k.admin(ctx, realm, "add_principal", "-randkey", user); err != nil {
@@ -150,20 +150,20 @@ func realmOf(user string) string {
 	return realm
 }
 
-// A KerberosLogin is a user's, as on a workstation.
+// A KerberosLogin is a user's login on a workstation.
 type KerberosLogin struct {
 	Cache       string   // path of the file with the tickets
 	Environment []string // of the user's programs: "NAME=value"
 }
 
-// Login logs in a user, name@REALM. Each login has tickets of its own.
+// Login logs in a user, name@REALM. Each login has its own tickets.
 func (k *KDC) Login(ctx context.Context, user string) (KerberosLogin, error) {
 	cache := k.account.path("tickets" + strconv.FormatInt(k.logins.Add(1), 10))
 	login := KerberosLogin{Cache: cache, Environment: append(k.environment(), "KRB5CCNAME=FILE:"+cache)}
 	return login, k.run(ctx, "/usr/bin/kinit", "-c", "FILE:"+cache, "-k", "-t", k.account.path(user+".keytab"), user)
 }
 
-// ShiftClock lets the clock of the user's workstation go wrong, for the user's programs only.
+// ShiftClock makes the workstation's clock wrong, for the user's programs only.
 func (l KerberosLogin) ShiftClock(by time.Duration) error {
 	cache, err := os.ReadFile(l.Cache)
 	if err != nil {
@@ -179,7 +179,7 @@ func (l KerberosLogin) ShiftClock(by time.Duration) error {
 	return os.WriteFile(l.Cache, cache, 0o600)                                    //nolint:gosec // G703: the file that Login made
 }
 
-// Nobody is a workstation of the realm at which nobody has logged in.
+// Nobody is a workstation in the realm where nobody is logged in.
 func (k *KDC) Nobody() KerberosLogin {
 	cache := k.account.path("no-tickets")
 	return KerberosLogin{Cache: cache, Environment: append(k.environment(), "KRB5CCNAME=FILE:"+cache)}
@@ -190,7 +190,7 @@ func (k *KDC) Keytab(name string) string {
 	return filepath.Join(k.account.folder, "service-"+name+".keytab")
 }
 
-// Close ends the server, if it runs, and removes its files.
+// Close stops the server, if it is running, and removes its files.
 func (k *KDC) Close() error {
 	var err error
 	if k.process != nil {

@@ -21,15 +21,15 @@ import (
 	"time"
 )
 
-// Kubernetes is an API server for custom resources, which keeps them in an etcd server of its own. It is Kubernetes' own
-// code, but nothing else of a cluster is there; any namespace may be used. See package kubernetesapi.
+// Kubernetes is an API server for custom resources, which keeps them in its own etcd server. It is Kubernetes's own code, but
+// without the rest of a cluster; any namespace may be used. See package kubernetesapi.
 //
-// Its program is built at each start, from whatever folder of this module the process runs in. That takes minutes where
-// nothing of it was built before, and seconds afterwards.
+// Its program is built at each start, from any folder of this module. That takes minutes the first time, and seconds
+// afterwards.
 type Kubernetes struct {
 	// URL is its address.
 	URL string
-	// Authority has issued the server's certificate. Who shows one that it issued is the user of the common name.
+	// Authority has issued the server's certificate. Clients with a certificate from it are the user in its common name.
 	Authority *Authority
 	CAFile    string
 
@@ -52,14 +52,14 @@ type kubernetesUser struct {
 
 // A KubernetesRule allows what matches each of its lists; "*" matches everything.
 type KubernetesRule struct {
-	Namespaces []string // the empty one is that of resources without namespace
+	Namespaces []string // the empty one stands for resources without a namespace
 	Groups     []string
 	Resources  []string
 	Verbs      []string
 }
 
-// KubernetesRules are what the documentation tells operators to allow in a namespace, with the right to create the
-// definitions of the custom resources.
+// KubernetesRules are the rules in the documentation for a namespace, including the right to create the custom resource
+// definitions.
 func KubernetesRules(namespace string) []KubernetesRule {
 	return []KubernetesRule{
 		{
@@ -73,16 +73,16 @@ func KubernetesRules(namespace string) []KubernetesRule {
 	}
 }
 
-// A KubernetesNamespace is a namespace that nobody uses, and a user with the rights of KubernetesRules.
+// A KubernetesNamespace is an unused namespace, and a user with the rights in KubernetesRules.
 type KubernetesNamespace struct {
 	Namespace string
-	// User and Token are the same as the kubeconfig has.
+	// User and Token are those in the kubeconfig.
 	User, Token string
-	// KubeConfigFile is a configuration as kubectl has.
+	// KubeConfigFile is a configuration like kubectl's.
 	KubeConfigFile string
 }
 
-// StartKubernetes starts a server without any definitions of resources.
+// StartKubernetes starts a server without any resource definitions.
 func StartKubernetes(ctx context.Context) (*Kubernetes, error) {
 	a, err := newAccount("etcd") // any that is not root
 	if err != nil {
@@ -143,11 +143,11 @@ func (k *Kubernetes) init(ctx context.Context) (err error) {
 	return k.Start(ctx)
 }
 
-// build builds the program of the server, for whoever starts it.
+// build builds the server's program.
 func (k *Kubernetes) build(ctx context.Context) (program string, err error) {
 	program = k.account.path("kubernetesapi")
 	build := exec.CommandContext(ctx, "go", "build", "-o", program, "dex/test/servers/kubernetesapi") //nolint:gosec // G204: ours
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")                                                 // as make test has built it before: that takes minutes
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")                                                 // as in make test, so that its build is reused: it takes minutes
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", build, err, out)
 	}
@@ -161,8 +161,7 @@ func (k *Kubernetes) ready(ctx context.Context) error {
 	return err
 }
 
-// Do sends a request as a user who may do everything, and returns the body of the answer. An answer other than success
-// is an error.
+// Do sends a request as a user who may do everything, and returns the answer's body. A status other than success is an error.
 func (k *Kubernetes) Do(ctx context.Context, method, path string, body any) ([]byte, error) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(k.Authority.PEM)
@@ -193,7 +192,7 @@ func (k *Kubernetes) Do(ctx context.Context, method, path string, body any) ([]b
 	return content, err
 }
 
-// SetUser says how a user comes in, and what it may do. What was said before is forgotten.
+// SetUser sets a user's credentials and rights, replacing the previous ones.
 func (k *Kubernetes) SetUser(name, token, password string, rules ...KubernetesRule) error {
 	k.mu.Lock()
 	k.users[name] = kubernetesUser{Token: token, Password: password, Rules: rules}
@@ -201,7 +200,7 @@ func (k *Kubernetes) SetUser(name, token, password string, rules ...KubernetesRu
 	return k.writePolicy()
 }
 
-// writePolicy puts a new file in the place of the old one, because the server may be reading it.
+// writePolicy replaces the file atomically, because the server may be reading it.
 func (k *Kubernetes) writePolicy() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -216,7 +215,7 @@ func (k *Kubernetes) writePolicy() error {
 	return os.Rename(written, k.policyFile)
 }
 
-// NewNamespace makes a namespace with a user.
+// NewNamespace creates a namespace with a user.
 func (k *Kubernetes) NewNamespace(_ context.Context) (KubernetesNamespace, error) {
 	name := "ns-" + strings.ToLower(rand.Text()[:12])
 	n := KubernetesNamespace{Namespace: name, User: "user-of-" + name, Token: rand.Text()}
@@ -228,10 +227,10 @@ func (k *Kubernetes) NewNamespace(_ context.Context) (KubernetesNamespace, error
 	return n, err
 }
 
-// WriteKubeConfig writes a configuration as kubectl has, for a namespace, with what it shall say about the user.
+// WriteKubeConfig writes a configuration like kubectl's for a namespace, with the given user entry.
 func (k *Kubernetes) WriteKubeConfig(namespace string, user map[string]any) (path string, err error) {
 	type object = map[string]any
-	content, err := json.Marshal(object{ // which is YAML too
+	content, err := json.Marshal(object{ // JSON is YAML too
 		"apiVersion": "v1", "kind": "Config", "current-context": "test",
 		"contexts": []object{{"name": "test", "context": object{"cluster": "test", "user": "test", "namespace": namespace}}},
 		"clusters": []object{{"name": "test", "cluster": object{
@@ -246,7 +245,7 @@ func (k *Kubernetes) WriteKubeConfig(namespace string, user map[string]any) (pat
 	return path, os.WriteFile(path, content, 0o600)
 }
 
-// Config returns the storage of a configuration file that uses the namespace.
+// Config returns the storage section of a configuration file for the namespace.
 func (n KubernetesNamespace) Config() string {
 	return fmt.Sprintf("storage:\n  type: kubernetes\n  config:\n    kubeConfigFile: %q\n", n.KubeConfigFile)
 }
@@ -257,14 +256,14 @@ func (k *Kubernetes) Start(ctx context.Context) (err error) {
 	return err
 }
 
-// Stop ends the server at once. It would wait for watches otherwise.
+// Stop ends the server at once: a graceful stop would wait for watches.
 func (k *Kubernetes) Stop() error {
 	k.process.kill()
 	k.process = nil
 	return nil
 }
 
-// Close stops the server with its etcd server, and removes all files.
+// Close stops the server and its etcd server, and removes all files.
 func (k *Kubernetes) Close() error {
 	var errs []error
 	if k.process != nil {

@@ -19,8 +19,8 @@ import (
 const mysqlMode = "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE," +
 	"ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 
-// MariaDB is a MariaDB server that behaves as much as it can like MySQL 8. It listens on 127.0.0.1 and on a Unix socket,
-// and takes connections with and without TLS. Its certificate is for the name localhost alone.
+// MariaDB is a MariaDB server that behaves as much as possible like MySQL 8. It listens on 127.0.0.1 and on a Unix socket, and
+// accepts connections with and without TLS. Its certificate is for the name localhost only.
 type MariaDB struct {
 	// Port is the TCP port.
 	Port int
@@ -28,17 +28,17 @@ type MariaDB struct {
 	Socket string
 	// Authority has issued the server's certificate and may issue those of clients.
 	Authority *Authority
-	// CAFile is the certificate of the authority.
+	// CAFile is the authority's certificate.
 	CAFile string
 
 	account *account
 	process *process // nil while it is stopped
 	command command
 	admin   *sql.DB     // as root, through the socket
-	galera  *galeraNode // nil for a server on its own
+	galera  *galeraNode // nil for a single server
 }
 
-// A MariaDBDatabase is an empty database with a user who may do everything in it, and nothing elsewhere.
+// A MariaDBDatabase is an empty database and a user with all rights in it, and none elsewhere.
 type MariaDBDatabase struct {
 	Host     string // 127.0.0.1
 	Port     int
@@ -47,7 +47,7 @@ type MariaDBDatabase struct {
 	Password string
 }
 
-// StartMariaDB makes the files of a server and starts it.
+// StartMariaDB creates a server's files and starts it.
 func StartMariaDB(ctx context.Context) (*MariaDB, error) {
 	a, err := newAccount("mysql")
 	if err != nil {
@@ -104,11 +104,11 @@ func (m *MariaDB) init(ctx context.Context) error {
 	if err := m.Start(ctx); err != nil {
 		return err
 	}
-	// Without a name, anybody who comes through the socket would be the nobody that the installation made.
+	// Without a user name, connections through the socket would get the anonymous user that the installation created.
 	return m.Exec(ctx, "DELETE FROM mysql.global_priv WHERE User = ''", "FLUSH PRIVILEGES")
 }
 
-// makeFiles makes the files of an empty server. Another node of a cluster gets them from those that are there.
+// makeFiles creates an empty server's files. A node that joins a cluster gets them from the existing nodes.
 func (m *MariaDB) makeFiles(ctx context.Context, data string) error {
 	if m.galera != nil && !m.galera.first {
 		if err := os.Mkdir(data, 0o700); err != nil {
@@ -120,7 +120,7 @@ func (m *MariaDB) makeFiles(ctx context.Context, data string) error {
 		"--auth-root-authentication-method=normal", "--innodb-log-file-size=8M")
 }
 
-// certificates writes the files of TLS and returns the arguments that name them.
+// certificates writes the TLS files and returns the arguments for them.
 func (m *MariaDB) certificates() (args []string, err error) {
 	if m.Authority, err = NewAuthority(); err != nil {
 		return nil, err
@@ -140,7 +140,7 @@ func (m *MariaDB) certificates() (args []string, err error) {
 	return args, nil
 }
 
-// mariadbProgram returns the path of the server, which Debian keeps where only root's PATH leads.
+// mariadbProgram returns the path of the server, which on Debian is only in root's PATH.
 func mariadbProgram() (string, error) {
 	for _, path := range []string{"mariadbd", "/usr/sbin/mariadbd"} {
 		if found, err := exec.LookPath(path); err == nil {
@@ -181,7 +181,7 @@ func (m *MariaDB) Close() error {
 	return errors.Join(append(errs, m.account.remove())...)
 }
 
-// NewDatabase makes an empty database and its user. Its texts are compared without regard to case, as by default.
+// NewDatabase creates an empty database and its user. Its text comparison is case-insensitive, as by default.
 func (m *MariaDB) NewDatabase(ctx context.Context) (MariaDBDatabase, error) {
 	name := "dex_" + strings.ToLower(rand.Text()[:12])
 	db := MariaDBDatabase{Host: "127.0.0.1", Port: m.Port, Name: name, User: name, Password: rand.Text()}
@@ -208,7 +208,7 @@ func (m *MariaDB) Exec(ctx context.Context, statements ...string) error {
 // Admin returns a pool for root. It does not outlive the server.
 func (m *MariaDB) Admin() *sql.DB { return m.admin }
 
-// WriteClientFiles writes a certificate of the authority with a common name, and its key, and returns their paths.
+// WriteClientFiles writes a certificate from the authority with a common name, and its key, and returns their paths.
 func (m *MariaDB) WriteClientFiles(name string) (certFile, keyFile string, err error) {
 	certificate, key, err := m.Authority.Issue(name)
 	if err != nil {
@@ -221,7 +221,7 @@ func (m *MariaDB) WriteClientFiles(name string) (certFile, keyFile string, err e
 	return certFile, keyFile, err
 }
 
-// Config returns the storage of a configuration file that uses the database.
+// Config returns the storage section of a configuration file for the database.
 func (d MariaDBDatabase) Config() string {
 	return fmt.Sprintf(`storage:
   type: mysql

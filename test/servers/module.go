@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// build builds the program of a server that is in a module of its own, in the folder of its name.
+// build builds a server's program in a separate module, in the folder of that name.
 func (a *account) build(ctx context.Context, name string) (program string, err error) {
 	module, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "dex/test").Output()
 	if err != nil {
@@ -18,7 +18,7 @@ func (a *account) build(ctx context.Context, name string) (program string, err e
 	program = a.path(name)
 	build := exec.CommandContext(ctx, "go", "build", "-o", program, ".") //nolint:gosec // G204: ours
 	build.Dir = filepath.Join(strings.TrimSpace(string(module)), "servers", name)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make test has built it before
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as in make test, so that its build is reused
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", build, err, out)
 	}

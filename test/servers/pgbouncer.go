@@ -10,7 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// PgBouncer is a pooler before a PostgreSQL database, which gives each transaction another of its few connections.
+// PgBouncer is a pooler in front of a PostgreSQL database, which gives each transaction a different one of its few
+// connections.
 type PgBouncer struct {
 	Port int
 
@@ -75,7 +76,7 @@ func (b *PgBouncer) start(ctx context.Context, db PostgresDatabase) error {
 	return err
 }
 
-// bouncerProgram returns the path of the pooler, which Debian keeps where only root's PATH leads.
+// bouncerProgram returns the path of the pooler, which on Debian is only in root's PATH.
 func bouncerProgram() (string, error) {
 	for _, path := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} {
 		if found, err := exec.LookPath(path); err == nil {

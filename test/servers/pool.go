@@ -10,23 +10,22 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Kinds are the types of storage that are servers.
+// Kinds are the storage types with servers.
 var Kinds = []string{"postgres", "mysql", "etcd", "kubernetes"}
 
-// A Pool starts each server when it is first asked for, and gives everybody an empty storage of their own on it. It is
-// safe for concurrent use.
+// A Pool starts each server at its first use, and gives every caller an empty storage on it. It is safe for concurrent use.
 type Pool struct {
-	mu      sync.Mutex // held while a server starts: the others would only slow it down
+	mu      sync.Mutex // held while a server starts: starting others meanwhile would slow it down
 	started map[string]*started
 	close   []func() error
 }
 
-// A started server. Fresh makes an empty storage there, and returns what a configuration says of it.
+// A started server. Fresh creates an empty storage on it, and returns its section of a configuration.
 type started struct {
 	fresh      func(context.Context) (string, error)
 	stop       func() error
 	process    func() *process
-	kubernetes *Kubernetes // nil for others
+	kubernetes *Kubernetes // nil for other kinds
 }
 
 // Storage returns the `storage` section of a configuration, as JSON, for an empty storage of a kind.
@@ -106,7 +105,7 @@ func start(ctx context.Context, kind string) (*started, error) {
 	return nil, fmt.Errorf("there is no server for storage %q", kind)
 }
 
-// configOf returns the configuration of what a function makes.
+// configOf returns the configuration of what a function creates.
 func configOf[D interface{ Config() string }](make func(context.Context) (D, error)) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		d, err := make(ctx)

@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// hba says who may connect and how. The superuser comes through the socket only, which lies in a folder of its own user.
+// hba says who may connect and how. The superuser can only use the socket, which is in its own user's folder.
 const hba = `
 local     all postgres                  trust
 local     all all                       scram-sha-256
@@ -25,16 +25,16 @@ hostssl   all certified    127.0.0.1/32 cert
 host      all all          127.0.0.1/32 scram-sha-256
 `
 
-// Roles of Postgres with rules of their own.
+// Roles with special rules.
 const (
-	// PostgresTLSOnly is a role that must come encrypted.
+	// PostgresTLSOnly is a role that must use TLS.
 	PostgresTLSOnly = "tlsonly"
-	// PostgresCertified is a role that must show a certificate of the server's authority with its name.
+	// PostgresCertified is a role that must present a certificate for its name from the server's authority.
 	PostgresCertified = "certified"
 )
 
-// Postgres is a PostgreSQL server. It listens on 127.0.0.1 and on a Unix socket, and takes connections with and without
-// TLS. Its certificate is for the name localhost alone.
+// Postgres is a PostgreSQL server. It listens on 127.0.0.1 and on a Unix socket, and accepts connections with and without
+// TLS. Its certificate is for the name localhost only.
 type Postgres struct {
 	// Port is the TCP port.
 	Port int
@@ -42,7 +42,7 @@ type Postgres struct {
 	SocketDir string
 	// Authority has issued the server's certificate and may issue those of clients.
 	Authority *Authority
-	// CAFile is the certificate of the authority.
+	// CAFile is the authority's certificate.
 	CAFile string
 
 	account *account
@@ -59,7 +59,7 @@ type PostgresDatabase struct {
 	Password string
 }
 
-// StartPostgres makes a database cluster and starts a server for it.
+// StartPostgres creates a database cluster and starts a server for it.
 func StartPostgres(ctx context.Context) (*Postgres, error) {
 	a, err := newAccount("postgres")
 	if err != nil {
@@ -112,7 +112,7 @@ func (p *Postgres) init(ctx context.Context) error {
 	return p.exec(ctx, "CREATE ROLE "+PostgresTLSOnly+" LOGIN PASSWORD 'tlsonly'; CREATE ROLE "+PostgresCertified+" LOGIN")
 }
 
-// files writes what the server reads besides its data, and returns the paths by name.
+// files writes the files that the server reads besides its data, and returns the paths by name.
 func (p *Postgres) files() (map[string]string, error) {
 	var err error
 	if p.Authority, err = NewAuthority(); err != nil {
@@ -133,7 +133,7 @@ func (p *Postgres) files() (map[string]string, error) {
 	return paths, nil
 }
 
-// postgresPrograms returns the folder of the server's programs, which Debian keeps out of PATH.
+// postgresPrograms returns the folder of the server's programs, which is not in PATH on Debian.
 func postgresPrograms() (string, error) {
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if err != nil {
@@ -166,13 +166,13 @@ func (p *Postgres) Stop() error {
 func (p *Postgres) Close() error {
 	var stopped error
 	if p.process != nil {
-		p.process.command.stop = syscall.SIGQUIT // without writing to disk what is removed next
+		p.process.command.stop = syscall.SIGQUIT // without flushing data that is removed next
 		stopped = p.Stop()
 	}
 	return errors.Join(stopped, p.account.remove())
 }
 
-// NewDatabase makes an empty database, and a role that owns it but has no other rights.
+// NewDatabase creates an empty database, and a role that owns it but has no other rights.
 func (p *Postgres) NewDatabase(ctx context.Context) (PostgresDatabase, error) {
 	name := "dex_" + strings.ToLower(rand.Text()[:12])
 	db := PostgresDatabase{Host: "127.0.0.1", Port: p.Port, Name: name, User: name, Password: rand.Text()}
@@ -187,7 +187,7 @@ func (p *Postgres) NewDatabase(ctx context.Context) (PostgresDatabase, error) {
 	return db, nil
 }
 
-// Config returns the storage of a configuration file that uses the database.
+// Config returns the storage section of a configuration file for the database.
 func (d PostgresDatabase) Config() string {
 	return fmt.Sprintf(`storage:
   type: postgres
@@ -207,7 +207,7 @@ func (d PostgresDatabase) URL() string {
 		net.JoinHostPort(d.Host, strconv.Itoa(d.Port)), d.Name)
 }
 
-// AdminDSN returns how a PostgreSQL client connects to a database as the superuser.
+// AdminDSN returns the connection string for a database as the superuser.
 func (p *Postgres) AdminDSN(database string) string {
 	return fmt.Sprintf("host=%s port=%d user=postgres dbname=%s sslmode=disable", p.SocketDir, p.Port, database)
 }
@@ -222,7 +222,7 @@ func (p *Postgres) exec(ctx context.Context, statements string) error {
 	return errors.Join(err, conn.Close(ctx))
 }
 
-// WriteClientFiles writes a certificate of the authority for a role, and its key, and returns their paths.
+// WriteClientFiles writes a certificate from the authority for a role, and its key, and returns their paths.
 func (p *Postgres) WriteClientFiles(role string) (certFile, keyFile string, err error) {
 	certificate, key, err := p.Authority.Issue(role)
 	if err != nil {

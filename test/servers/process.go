@@ -1,6 +1,6 @@
-// Package servers starts the real servers that storages are tested and measured against. Each listens on a free port of
-// 127.0.0.1 and keeps all of its files in a fresh folder, which Close removes. A server ends with the process that
-// started it, even if that one is killed.
+// Package servers starts the real servers that storages and connectors are tested and measured against. Each listens on a free
+// port of 127.0.0.1 and keeps all of its files in a new folder, which Close removes. A server ends with the process that
+// started it, even if that is killed.
 package servers
 
 import (
@@ -21,28 +21,28 @@ import (
 )
 
 const (
-	// readyWithin is how long a server may take from its start until it answers.
+	// readyWithin is how long a server may take to answer after its start.
 	readyWithin = 60 * time.Second
 	// readyEvery is how often it is asked.
 	readyEvery = 20 * time.Millisecond
-	// stopWithin is how long a server may take to shut down before it is killed. It writes to disk what it has only
-	// in memory, and the disk may be busy.
+	// stopWithin is how long a server may take to shut down before it is killed. It flushes its memory to disk, and the disk
+	// may be busy.
 	stopWithin = 60 * time.Second
 	// shownOutput is how many bytes of a server's last output an error shows.
 	shownOutput = 4096
 )
 
-// An account is the user that a server runs as, with a folder of its own for all that the server keeps.
+// An account is the user that a server runs as, and its folder for all of the server's files.
 type account struct {
 	folder     string
 	uid, gid   uint32
-	impersonal bool // another user than the one that runs this process
+	impersonal bool // not the user that runs this process
 }
 
-// newAccount makes a fresh folder that belongs to the user. Most servers refuse to run as root; where this process is
-// not root itself, the server runs as the same user as this process, whatever the name.
+// newAccount creates a new folder that belongs to the user. Most servers refuse to run as root. If this process is not root,
+// the server runs as the same user as this process, whatever the name.
 func newAccount(name string) (*account, error) {
-	// Short, as the path of a Unix socket has at most 107 bytes.
+	// Short, because the path of a Unix socket has at most 107 bytes.
 	folder, err := os.MkdirTemp("", "dex-"+name+"-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for %s: %w", name, err)
@@ -85,7 +85,7 @@ func (a *account) own(path string) error {
 // path returns the path of a file in the account's folder.
 func (a *account) path(name string) string { return filepath.Join(a.folder, name) }
 
-// write makes a file in the account's folder, which only the account (and root) may read, and returns its path.
+// write creates a file in the account's folder that only the account (and root) may read, and returns its path.
 func (a *account) write(name string, content []byte) (string, error) {
 	path := a.path(name)
 	if err := os.WriteFile(path, content, 0o600); err != nil {
@@ -94,14 +94,14 @@ func (a *account) write(name string, content []byte) (string, error) {
 	return path, a.own(path)
 }
 
-// remove removes the account's folder with all that is in it.
+// remove removes the account's folder and everything in it.
 func (a *account) remove() error { return os.RemoveAll(a.folder) }
 
-// run runs a command to its end. An error shows what the command said.
+// run runs a command to its end. An error includes the command's output.
 func (a *account) run(ctx context.Context, program string, args ...string) error {
 	c := exec.CommandContext(ctx, program, args...) //nolint:gosec // G204: the commands are this package's
 	a.prepare(c, syscall.SIGKILL)
-	// The signal of the parent's death comes from the death of the thread that started the child.
+	// The parent-death signal is sent when the thread that started the child ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if out, err := c.CombinedOutput(); err != nil {
@@ -124,15 +124,15 @@ type command struct {
 	program string
 	args    []string
 	env     []string // "NAME=value", besides PATH, HOME, TMPDIR, LANG and TZ
-	// stop is the signal that shuts the server down; SIGTERM for zero.
+	// stop is the signal that shuts the server down; SIGTERM if zero.
 	stop syscall.Signal
-	// atParentsDeath is the signal that the server gets when this process dies; SIGKILL for zero.
+	// atParentsDeath is the signal that the server gets when this process dies; SIGKILL if zero.
 	atParentsDeath syscall.Signal
-	// ready returns nil when the server answers. It is asked again and again until it does.
+	// ready returns nil when the server answers. It is called repeatedly until it does.
 	ready func(context.Context) error
 }
 
-// A process is a server that runs.
+// A process is a running server.
 type process struct {
 	command command
 	cmd     *exec.Cmd
@@ -141,8 +141,8 @@ type process struct {
 	outcome error
 }
 
-// start starts a server and waits until it is ready, but not after ctx has ended. Its output goes to the file server.log
-// of the account's folder.
+// start starts a server and waits until it is ready or ctx ends. Its output goes to the file server.log in the account's
+// folder.
 func (a *account) start(ctx context.Context, c command) (*process, error) {
 	if c.stop == 0 {
 		c.stop = syscall.SIGTERM
@@ -164,8 +164,8 @@ func (a *account) start(ctx context.Context, c command) (*process, error) {
 	return p, nil
 }
 
-// begin starts the process from a thread that lives as long as the process: the signal of the parent's death comes when
-// the thread dies that started the child.
+// begin starts the process from a thread that lives as long as the process: the parent-death signal is sent when the thread
+// that started the child ends.
 func (p *process) begin() error {
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -206,8 +206,8 @@ func (p *process) await(ctx context.Context) error {
 	}
 }
 
-// stop shuts the server down, and kills it with all of its children if that takes too long. A server that ended before
-// is an error.
+// stop shuts the server down, and kills it with all of its children if that takes too long. It is an error if the server ended
+// before.
 func (p *process) stop() error {
 	select {
 	case <-p.ended:
@@ -231,7 +231,7 @@ func (p *process) kill() {
 	<-p.ended
 }
 
-// killGroup kills the process and its children, those included that have outlived it.
+// killGroup kills the process and its children, including those that have outlived it.
 func (p *process) killGroup() {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // fails if nobody is left
 }
@@ -250,8 +250,8 @@ func (p *process) output() string {
 	return string(out)
 }
 
-// freePort returns a TCP port of 127.0.0.1 that nobody listens on. It lies below those that the system gives to outgoing
-// connections and to listeners on port 0, so that it is still free when the server is started, or started again.
+// freePort returns a free TCP port of 127.0.0.1. It is below those that the system gives to outgoing connections and to
+// listeners on port 0, so that it is still free when the server is started, or started again.
 func freePort(ctx context.Context) (int, error) {
 	const first, last, attempts = 20000, 32000, 100
 	var err error

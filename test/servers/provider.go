@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// Provider is an OpenID Connect provider that is not ours, at which everybody is jane. See the program in the folder
-// provider, which is built at each start.
+// Provider is an independent OpenID Connect provider, where everybody is jane. Its program is in the folder provider, and is
+// built at each start.
 type Provider struct {
 	// URL is its issuer.
 	URL string
-	// CAFile is the authority that has issued the server's certificate.
+	// CAFile is the certificate of the authority that issued the server's.
 	CAFile string
-	// ClientID and ClientSecret are the one client's.
+	// ClientID and ClientSecret are its only client's.
 	ClientID, ClientSecret string
 
 	roots   *x509.CertPool
@@ -91,7 +91,7 @@ func (p *Provider) init(ctx context.Context, callback string) error {
 	return err
 }
 
-// Given returns the refresh tokens that it has given so far, the newest last.
+// Given returns the refresh tokens that it has issued so far, the newest last.
 func (p *Provider) Given(ctx context.Context) (tokens []string, err error) {
 	status, err := p.do(ctx, http.MethodGet, "/given", "", &tokens)
 	if err == nil && status != http.StatusOK {
@@ -100,7 +100,7 @@ func (p *Provider) Given(ctx context.Context) (tokens []string, err error) {
 	return tokens, err
 }
 
-// Redeem presents a refresh token as the client, and returns the error that it is answered with; "" for none.
+// Redeem presents a refresh token as the client, and returns the error in the answer; "" for none.
 func (p *Provider) Redeem(ctx context.Context, refreshToken string) (refusal string, err error) {
 	var answer struct{ Error string }
 	_, err = p.do(ctx, http.MethodPost, "/token", url.Values{
@@ -127,12 +127,12 @@ func (p *Provider) do(ctx context.Context, method, path, form string, answer any
 	return response.StatusCode, json.NewDecoder(response.Body).Decode(answer)
 }
 
-// Transport returns what trusts the provider.
+// Transport returns a transport that trusts the provider.
 func (p *Provider) Transport() *http.Transport {
 	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.roots, MinVersion: tls.VersionTLS12}}
 }
 
-// Close ends the server and removes its files.
+// Close stops the server and removes its files.
 func (p *Provider) Close() error {
 	var stopped error
 	if p.process != nil {

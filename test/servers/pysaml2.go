@@ -12,21 +12,21 @@ import (
 	"time"
 )
 
-// A SAMLServiceProvider is one that an identity provider answers.
+// A SAMLServiceProvider is one that the identity provider knows.
 type SAMLServiceProvider struct {
 	EntityID, ACS string
-	SignResponse  bool   // besides the assertion, or instead of it
+	SignResponse  bool   // in addition to the assertion, or instead of it
 	SignAssertion bool   //
-	Certificate   string // base64 of DER; assertions are encrypted for it where it is set, and requests must be signed by it
+	Certificate   string // base64 of DER; if set, assertions are encrypted for it, and requests must be signed by it
 }
 
 // PySAML2 is a SAML identity provider on 127.0.0.1 with one user: jane, whose password is secret, and whose attributes are
 // uid, mail (jane@example.org) and groups (staff, admins).
 type PySAML2 struct {
-	SSOURL      string // takes requests by GET and POST
+	SSOURL      string // accepts requests by GET and POST
 	EntityID    string
 	MetadataURL string
-	CAFile      string // the certificate that it signs with
+	CAFile      string // its signing certificate
 
 	account *account
 	process *process
@@ -35,7 +35,7 @@ type PySAML2 struct {
 //go:embed pysaml2.py
 var pysaml2Program []byte
 
-// debianPython is the interpreter that Debian's packages of Python libraries are for; another may come first in the PATH.
+// debianPython is the interpreter for Debian's Python packages; another one may come first in PATH.
 const debianPython = "/usr/bin/python3"
 
 // StartPySAML2 starts a provider for service providers.
@@ -80,7 +80,7 @@ func (s *PySAML2) init(ctx context.Context, sps []SAMLServiceProvider) error {
 	if err != nil {
 		return err
 	}
-	program, err := s.account.write("idp.program", pysaml2Program) // all .py files of the folder are taken for attributes
+	program, err := s.account.write("idp.program", pysaml2Program) // pysaml2 takes all .py files in the folder for attribute maps
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (s *PySAML2) init(ctx context.Context, sps []SAMLServiceProvider) error {
 	return err
 }
 
-// makeKey makes the key that the provider signs with, and its certificate.
+// makeKey creates the provider's signing key and its certificate.
 func (s *PySAML2) makeKey(ctx context.Context) (keyFile string, err error) {
 	openssl, err := exec.LookPath("openssl")
 	if err != nil {
@@ -127,7 +127,7 @@ func (s *PySAML2) answers(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the provider and removes its files.
+// Close stops the provider and removes its files.
 func (s *PySAML2) Close() error {
 	if s.process != nil {
 		s.process.kill()

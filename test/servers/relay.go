@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// A Relay stands between a client and a server on this machine, as a network that can fail.
+// A Relay stands between a client and a local server, like a network that can fail.
 type Relay struct {
 	Port int // where clients connect
 
@@ -17,13 +17,13 @@ type Relay struct {
 	running  sync.WaitGroup
 
 	mu    sync.Mutex
-	mute  bool   // swallows what the server says
-	after string // begins to, when the client has said this
+	mute  bool   // drops what the server sends
+	after string // becomes mute when the client has sent this
 	conns map[net.Conn]bool
-	epoch int // of the connections that lead somewhere
+	epoch int // connections of earlier epochs are dead
 }
 
-// NewRelay returns a relay before a port.
+// NewRelay returns a relay in front of a port.
 func NewRelay(ctx context.Context, port int) (*Relay, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -80,7 +80,7 @@ func (r *Relay) pipe(epoch int, from, to net.Conn, answers bool) {
 	}
 }
 
-// passes reports whether what was said is forwarded.
+// passes reports whether data is forwarded.
 func (r *Relay) passes(epoch int, answer bool, said []byte) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,21 +90,21 @@ func (r *Relay) passes(epoch int, answer bool, said []byte) bool {
 	return epoch == r.epoch && (!answer || !r.mute)
 }
 
-// Freeze makes the connections that there are lead nowhere, without a word to either side.
+// Freeze silently disconnects the existing connections: neither side is told.
 func (r *Relay) Freeze() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.epoch++
 }
 
-// Mute begins or ends to swallow what the server says.
+// Mute starts or stops dropping what the server sends.
 func (r *Relay) Mute(mute bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mute = mute
 }
 
-// MuteAfter begins to swallow what the server says when a client has sent a text.
+// MuteAfter starts dropping what the server sends once a client has sent a text.
 func (r *Relay) MuteAfter(text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -121,7 +121,7 @@ func (r *Relay) Cut() {
 	clear(r.conns)
 }
 
-// Close ends the relay.
+// Close stops the relay.
 func (r *Relay) Close() error {
 	err := r.listener.Close()
 	r.Cut()

@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-// What the domain has. Samba insists on the ports of LDAP, so it has an address of its own.
+// The domain. Samba insists on LDAP's ports, so it has its own address.
 const (
 	SambaAddress  = "127.0.0.42"
 	SambaBase     = "dc=example,dc=com"
@@ -21,23 +21,23 @@ const (
 	SambaPassword = "admin0!Admin"
 )
 
-// Samba is a domain controller of an Active Directory domain, which speaks LDAP and LDAPS on the usual ports of
-// SambaAddress. There can be one at a time, and it has to be started as root.
+// Samba is a domain controller of an Active Directory domain, which serves LDAP and LDAPS on the usual ports of SambaAddress.
+// Only one can run at a time, and it must be started as root.
 type Samba struct {
-	CAFile string // of the authority of its certificate, which is for SambaAddress
+	CAFile string // of the authority that issued its certificate for SambaAddress
 
 	account  *account
 	settings string
 	process  *process
 }
 
-// StartSamba makes the domain example.com and starts its controller.
+// StartSamba creates the domain example.com and starts its controller.
 func StartSamba(ctx context.Context) (*Samba, error) {
 	folder, err := os.MkdirTemp("", "dex-samba-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for samba: %w", err)
 	}
-	s := &Samba{account: &account{folder: folder}} // as root: it changes to other users by itself
+	s := &Samba{account: &account{folder: folder}} // as root: it switches to other users by itself
 	if err := s.init(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("samba: %w", err), s.Close())
 	}
@@ -64,7 +64,7 @@ func (s *Samba) init(ctx context.Context) error {
 
 var serverServices = regexp.MustCompile(`(?m)^\s*server services = .*$`)
 
-// configure makes the server a directory and nothing more, with all of its files in the folder.
+// configure makes the server only a directory, with all of its files in the folder.
 func (s *Samba) configure() error {
 	s.settings = s.account.path("etc/smb.conf")
 	text, err := os.ReadFile(s.settings)
@@ -91,7 +91,7 @@ func (s *Samba) configure() error {
 	return os.WriteFile(s.settings, []byte(changed), 0o600) //nolint:gosec // G703: in the folder that was made for it
 }
 
-// certify writes certificates and returns the settings that name them.
+// certify writes certificates and returns the settings for them.
 func (s *Samba) certify() (settings []string, err error) {
 	authority, err := NewAuthority()
 	if err != nil {
@@ -132,7 +132,7 @@ func (s *Samba) Tool(ctx context.Context, args ...string) error {
 	return s.account.run(ctx, program, append(args, "-s", s.settings)...)
 }
 
-// Close ends the server, if it runs, and removes its files.
+// Close stops the server, if it is running, and removes its files.
 func (s *Samba) Close() error {
 	if s.process != nil {
 		_ = syscall.Kill(-s.process.cmd.Process.Pid, syscall.SIGTERM)

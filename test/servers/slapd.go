@@ -11,24 +11,24 @@ import (
 	"strings"
 )
 
-// What every slapd here has.
+// What every slapd has.
 const (
 	SlapdBase     = "dc=example,dc=org"
 	SlapdAdmin    = "cn=admin,dc=example,dc=org" // may read and write everything
 	SlapdPassword = "admin"
 )
 
-// SlapdOptions are what one slapd has and others don't.
+// SlapdOptions are what differs between servers.
 type SlapdOptions struct {
 	LDIF string // entries besides the base, ou=People and ou=Groups
-	// ClientCertificates makes the server speak TLS only with those who show a certificate of its authority.
+	// ClientCertificates makes the server require a client certificate from its authority over TLS.
 	ClientCertificates bool
-	// PasswordPolicy turns on the overlay ppolicy, with cn=default,ou=Policies as the policy of everybody.
+	// PasswordPolicy turns on the overlay ppolicy, with cn=default,ou=Policies as everybody's policy.
 	PasswordPolicy bool
 	Limits         []string // what slapd.conf has after "limits", for accounts that search
 }
 
-// Slapd is an LDAP server of OpenLDAP's, which listens on 127.0.0.1.
+// Slapd is OpenLDAP's LDAP server, which listens on 127.0.0.1.
 type Slapd struct {
 	Address    string // host:port of LDAP, with or without StartTLS
 	TLSAddress string // host:port of LDAPS
@@ -43,7 +43,7 @@ type Slapd struct {
 	process *process // nil while it is stopped
 }
 
-// StartSlapd starts a server with the entries of the options.
+// StartSlapd starts a server with the entries in the options.
 func StartSlapd(ctx context.Context, o SlapdOptions) (*Slapd, error) {
 	a, err := newAccount("openldap")
 	if err != nil {
@@ -90,7 +90,7 @@ func (s *Slapd) init(ctx context.Context) error {
 	return s.Start(ctx)
 }
 
-// configure writes the settings with all that they name, and returns their path.
+// configure writes the settings and all files that they name, and returns their path.
 func (s *Slapd) configure() (string, error) {
 	var err error
 	if s.Authority, err = NewAuthority(); err != nil {
@@ -186,7 +186,7 @@ func (s *Slapd) answers(ctx context.Context) error {
 	return c.Close()
 }
 
-// Start starts the server again, with what it had.
+// Start starts the server again with its data.
 func (s *Slapd) Start(ctx context.Context) error {
 	var err error
 	s.process, err = s.account.start(ctx, s.command)
@@ -219,8 +219,8 @@ func (s *Slapd) Change(ctx context.Context, ldif string) error {
 	return s.account.run(ctx, program, "-x", "-H", "ldap://"+s.Address, "-D", SlapdAdmin, "-w", SlapdPassword, "-f", file)
 }
 
-// Connections returns the other ends of the open connections to the server. The kernel's table may change while it is read:
-// those were open at once that are in two answers, one after the other.
+// Connections returns the remote addresses of the open connections to the server. The kernel's table may change while it is
+// read, so it returns those that two consecutive reads have in common: they were open at the same time.
 func (s *Slapd) Connections() (map[string]bool, error) {
 	table, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
@@ -249,7 +249,7 @@ func (s *Slapd) Connections() (map[string]bool, error) {
 	return open, nil
 }
 
-// Close ends the server, if it runs, and removes its files.
+// Close stops the server, if it is running, and removes its files.
 func (s *Slapd) Close() error {
 	var err error
 	if s.process != nil {

@@ -16,13 +16,13 @@ import (
 	"time"
 )
 
-// Vault is HashiCorp Vault with a Transit engine at transit/. It speaks TLS and keeps everything in memory. See the
-// program in the folder vault, which is built at each start.
+// Vault is HashiCorp Vault with a Transit engine at transit/. It uses TLS and keeps everything in memory. Its program is in the
+// folder vault, and is built at each start.
 type Vault struct {
-	// URL is its address, which Port is a part of.
+	// URL is its address, with the port Port.
 	URL  string
 	Port int
-	// CAFile is the authority that has issued the server's certificate.
+	// CAFile is the certificate of the authority that issued the server's.
 	CAFile string
 	// Root is a token that may do everything.
 	Root string
@@ -106,8 +106,7 @@ func (v *Vault) ready(ctx context.Context, secretsFile string) error {
 	return err
 }
 
-// Do sends a request with a token to a path below /v1, and returns the body of the answer. An answer other than success
-// is an error.
+// Do sends a request with a token to a path below /v1, and returns the answer's body. A status other than success is an error.
 func (v *Vault) Do(ctx context.Context, token, method, path string, body any) ([]byte, error) {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: v.roots, MinVersion: tls.VersionTLS12}}
 	defer transport.CloseIdleConnections()
@@ -137,14 +136,14 @@ func (v *Vault) Do(ctx context.Context, token, method, path string, body any) ([
 	return content, err
 }
 
-// CreateKey makes a key of a type of Transit's.
+// CreateKey creates a key of one of Transit's types.
 func (v *Vault) CreateKey(ctx context.Context, name, typ string) error {
 	_, err := v.Do(ctx, v.Root, http.MethodPost, "transit/keys/"+name, map[string]any{"type": typ})
 	return err
 }
 
-// CreateToken makes a token with what auth/token/create takes, and the rights of a policy in HCL besides those that
-// every token has.
+// CreateToken creates a token with parameters of auth/token/create. It has the rights of an HCL policy in addition to those of
+// every token.
 func (v *Vault) CreateToken(ctx context.Context, name, policy string, options map[string]any) (string, error) {
 	_, err := v.Do(ctx, v.Root, http.MethodPut, "sys/policy/"+name, map[string]any{"policy": policy})
 	if err != nil {
@@ -174,7 +173,7 @@ func (v *Vault) SetSealed(ctx context.Context, sealed bool) error {
 	return err
 }
 
-// Close ends the server and removes its files.
+// Close stops the server and removes its files.
 func (v *Vault) Close() error {
 	var stopped error
 	if v.process != nil {

@@ -1,8 +1,8 @@
-// Command kubernetesapi is the part of a Kubernetes API server that serves custom resources, in Kubernetes' own code: the
+// Command kubernetesapi is the part of a Kubernetes API server that serves custom resources, in Kubernetes's own code: the
 // definitions, and the objects with their lists, watches and preconditions. There are no namespaces, pods or roles; any
 // namespace may be used, and a file says who may do what.
 //
-// It is a program of its own because it is large: tests of other storages should not be linked with it.
+// It is a separate program because it is large: tests of other storages should not link it.
 package main
 
 import (
@@ -94,7 +94,7 @@ func (s settings) config(ctx context.Context) (*apiserver.Config, error) {
 	}, nil
 }
 
-// options are the server's own, without what would ask the rest of a cluster.
+// options are the server's options, without those that need the rest of a cluster.
 func (s settings) options(ctx context.Context) (*options.CustomResourceDefinitionsServerOptions, error) {
 	o := options.NewCustomResourceDefinitionsServerOptions(os.Stdout, os.Stderr)
 	r := o.RecommendedOptions
@@ -113,7 +113,7 @@ func (s settings) options(ctx context.Context) (*options.CustomResourceDefinitio
 	return o, nil
 }
 
-// protect makes the policy decide who comes in.
+// protect makes the policy authenticate and authorize requests.
 func (s settings) protect(c *genericapiserver.Config) error {
 	ca, err := dynamiccertificates.NewDynamicCAContentFromFile("client-ca", s.clientCA)
 	if err != nil {

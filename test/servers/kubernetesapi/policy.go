@@ -15,18 +15,18 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
-// A policy says who may do what, by the name of the user.
+// A policy says who may do what, by user name.
 type policy map[string]account
 
 type account struct {
-	Token    string // for the header Authorization; empty where the user comes with a certificate or a password
+	Token    string // for the header Authorization; empty if the user has a certificate or a password
 	Password string
 	Rules    []rule
 }
 
 // A rule allows what matches each of its lists; "*" matches everything.
 type rule struct {
-	Namespaces []string // the empty one is that of resources without namespace
+	Namespaces []string // the empty one stands for resources without a namespace
 	Groups     []string
 	Resources  []string
 	Verbs      []string

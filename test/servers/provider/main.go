@@ -1,7 +1,7 @@
-// Command provider is an OpenID Connect provider that is made of the library fosite, so that neither its code nor its reading
-// of the standards is ours. Everybody is jane there, at once. It wants a proof key and the client's secret in the body, and
-// its refresh tokens are good for one use: one that is used again ends the login. It has a module of its own because its
-// dependencies would hold back those of the tests.
+// Command provider is an OpenID Connect provider built on the library fosite, so that neither its code nor its reading of the
+// standards is ours. It signs everybody in as jane without asking. It requires PKCE and the client's secret in the body, and
+// its refresh tokens can be used once: reuse ends the login. It is a separate module because its dependencies would hold back
+// those of the tests.
 package main
 
 import (
@@ -71,7 +71,7 @@ func newProvider(issuer, clientID, clientSecret, callback string) (*provider, er
 			Scopes:     scopes,
 		},
 	}
-	const secretSize = 32 // bytes, as fosite wants it
+	const secretSize = 32 // bytes, as fosite requires
 	secret := make([]byte, secretSize)
 	_, _ = rand.Read(secret) // never fails
 	config := &fosite.Config{
@@ -177,7 +177,7 @@ func (p *provider) userInfo(w http.ResponseWriter, r *http.Request) {
 	answer(w, map[string]any{"sub": request.GetSession().GetSubject()})
 }
 
-// showGiven shows all refresh tokens, to whom wants to play a thief.
+// showGiven shows all refresh tokens, for tests that play the thief.
 func (p *provider) showGiven(w http.ResponseWriter, _ *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,8 +1,8 @@
-// Command vault is HashiCorp Vault, in its own code, with the Transit engine and nothing else that it could mount. It
-// keeps everything in memory. It has a module of its own because its dependencies would hold back those of the tests.
+// Command vault is HashiCorp Vault, in its own code, with the Transit engine and no others. It keeps everything in memory. It is
+// a separate module because its dependencies would hold back those of the tests.
 //
-// It is version 1.1, the last one that can be built as a library without much more than itself; so it has no keys on the
-// curves P-384 and P-521.
+// It is version 1.1, the last one that can be built as a library without many other modules, so it has no keys on the curves
+// P-384 and P-521.
 package main
 
 import (
@@ -60,7 +60,7 @@ func run(listen, certFile, keyFile, secretsFile string) error {
 	return server.ListenAndServeTLS(certFile, keyFile)
 }
 
-// unseal makes the server usable, and tells how to use it.
+// unseal initializes and unseals the server, and writes its root token and unseal key to a file.
 func unseal(core *vault.Core, secretsFile string) error {
 	made, err := core.Initialize(context.Background(), &vault.InitParams{
 		BarrierConfig:  &vault.SealConfig{SecretShares: 1, SecretThreshold: 1},
