@@ -6,22 +6,21 @@ import (
 	"strings"
 )
 
-// A Checker collects what is wrong with the values of a section that has been decoded. Keys are dotted, and relative to the
-// section.
+// A Checker collects problems with the values of a decoded section. Keys are dotted and relative to the section.
 type Checker struct {
 	section Section
 	given   map[string]string // keys that the command line replaced, with the flag that did
 	found   Problems
 }
 
-// Check decodes the section into dst and returns a checker of what it holds now.
+// Check decodes the section into dst and returns a checker for what it holds now.
 func (s Section) Check(dst any) *Checker {
 	c := s.Checker()
 	c.Decode(s, dst)
 	return c
 }
 
-// Checker returns a checker of a section that was decoded already, or of values that are in no file.
+// Checker returns a checker for a section that was decoded already. The zero section is for values that come from no file.
 func (s Section) Checker() *Checker {
 	if s.reading.broken == nil {
 		s.reading.broken = map[string]bool{}
@@ -29,10 +28,10 @@ func (s Section) Checker() *Checker {
 	return &Checker{section: s}
 }
 
-// Problems returns what was found.
+// Problems returns what was found so far.
 func (c *Checker) Problems() Problems { return c.found }
 
-// Decode fills dst from a section within the checker's file, and reports what can't be read.
+// Decode fills dst from another section of the same file, and reports what can't be read.
 func (c *Checker) Decode(s Section, dst any) {
 	found := s.Decode(dst)
 	c.markBroken(found)
@@ -47,20 +46,20 @@ func (c *Checker) markBroken(decoded Problems) {
 	}
 }
 
-// Errorf reports a mistake in the setting at a key.
+// Errorf reports an error in the setting at a key.
 func (c *Checker) Errorf(key, format string, args ...any) { c.report(false, key, format, args...) }
 
-// Warnf reports something about the setting at a key that keeps nobody from using it.
+// Warnf reports a warning about the setting at a key.
 func (c *Checker) Warnf(key, format string, args ...any) { c.report(true, key, format, args...) }
 
-// Overrides reports something in the file that takes the place of what stands further up, at another key. That has always
-// been the rule, and tools write such files.
+// Overrides reports that the setting at a key replaces one further up in the file, at another key. That has always been the
+// rule, and tools write such files.
 func (c *Checker) Overrides(key, other, format string, args ...any) {
 	c.WithConsequence(fmt.Sprintf("this one is used, and %s on line %d is not", c.section.keyOf(other), c.section.line(other)),
 		func() { c.Warnf(key, format, args...) })
 }
 
-// WithConsequence gives what is reported meanwhile a consequence.
+// WithConsequence adds a consequence to the problems that report reports.
 func (c *Checker) WithConsequence(consequence string, report func()) {
 	before := len(c.found)
 	report()
@@ -69,7 +68,7 @@ func (c *Checker) WithConsequence(consequence string, report func()) {
 	}
 }
 
-// report adds a problem, unless the setting has one already: what could not be decoded looks as if it were absent.
+// report adds a problem, unless the setting couldn't be decoded: that was reported, and it only looks absent.
 func (c *Checker) report(warning bool, key, format string, args ...any) {
 	if c.IsBroken(key) {
 		return
@@ -93,10 +92,10 @@ func (c *Checker) IsBroken(key string) bool {
 	return broken[""]
 }
 
-// Break marks a setting as one that could not be read, so that it isn't reported as absent too.
+// Break marks a setting as one that could not be read, so that nothing more is reported about it.
 func (c *Checker) Break(key string) { c.section.reading.broken[c.section.keyOf(key)] = true }
 
-// Required reports an absent or empty text, and returns whether there is one.
+// Required reports an empty text as missing, and returns whether it isn't empty.
 func (c *Checker) Required(key, value, what string) bool {
 	if value == "" {
 		c.Errorf(key, "is required: %s", what)
@@ -104,12 +103,12 @@ func (c *Checker) Required(key, value, what string) bool {
 	return value != ""
 }
 
-// OneOf reports a value that isn't among the allowed ones.
+// OneOf reports a value that isn't one of the allowed ones.
 func (c *Checker) OneOf(key, value string, allowed []string) {
 	if slices.Contains(allowed, value) {
 		return
 	}
-	// Few names are quicker read than guessed at, and lists of words are not told apart by letters.
+	// A short list is read faster than a guess is checked, and values of several words don't differ by letters.
 	if name, ok := nearest(value, allowed); ok && len(allowed) > 3 && !strings.Contains(value, " ") {
 		c.Errorf(key, "%q is not allowed; did you mean %q?", value, name)
 	} else {
@@ -131,11 +130,11 @@ func (c *Checker) EachOf(key string, values, allowed []string) {
 	}
 }
 
-// FromVariable returns the value of the environment variable that the setting at key names. Unset and empty are the same
-// error: an application with an empty secret would be open to everybody.
+// FromVariable returns the value of the environment variable that the setting at a key names. An empty one is an error like
+// one that isn't set: with an empty secret anybody could pass for the application.
 func (c *Checker) FromVariable(key, name string) (value string, ok bool) {
 	if !variableName.MatchString(name) {
-		// Not quoted, because it may be the secret itself, written under the wrong key.
+		// The name is not quoted, because it may be the secret itself under the wrong key.
 		c.Errorf(key, "must be the name of an environment variable: letters, digits and underscores")
 		return "", false
 	}
@@ -147,7 +146,7 @@ func (c *Checker) FromVariable(key, name string) (value string, ok bool) {
 	return value, true
 }
 
-// Absent warns that the file doesn't have what is named at a key.
+// Absent warns that the file doesn't have what the setting at a key names.
 func (c *Checker) Absent(key, what, id string) {
 	c.Warnf(key, "there is no %s %q in this file; it works only if one is in the storage", what, id)
 }
@@ -155,7 +154,7 @@ func (c *Checker) Absent(key, what, id string) {
 // Item returns the key of an item of a list.
 func Item(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
 
-// Quoted lists names for a message.
+// Quoted lists names in quotes, for a message.
 func Quoted(names []string) string {
 	quoted := make([]string, len(names))
 	for i, name := range names {

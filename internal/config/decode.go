@@ -11,10 +11,10 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Bounds on files that are made to be expensive: aliases can make a small file stand for a huge one.
+// Bounds against hostile files: aliases can make a small file expand to a huge one.
 const (
 	maxDepth = 100
-	// Decoding may take stepsPerNode steps for each node that is written, and freeSteps in any case.
+	// Decoding may take stepsPerNode steps for each node in the file, plus freeSteps.
 	stepsPerNode = 10
 	freeSteps    = 10_000
 )
@@ -23,9 +23,9 @@ const (
 type reading struct {
 	file   string
 	strict bool        // unknown keys are errors
-	env    Environment // where variables are looked up; used only if settings are expanded
-	expand bool        // sections that may hold variables are expanded
-	// broken is the keys whose value could not be decoded, as far as checkers of the file have seen.
+	env    Environment // where variables are looked up
+	expand bool        // variables are expanded in sections that may have them
+	// broken has the keys whose values could not be decoded, as far as the file's checkers know.
 	broken map[string]bool
 }
 
@@ -33,9 +33,9 @@ type reading struct {
 type decoder struct {
 	reading
 	found  Problems
-	budget *int // steps left; negative after that was reported
+	budget *int // steps left; negative once the end was reported
 	types  map[reflect.Type][]field
-	listed map[string]bool // lists of known keys that a problem has
+	listed map[string]bool // lists of known keys that some problem has given
 }
 
 func newDecoder(r reading, root *yaml.Node) *decoder {
@@ -51,7 +51,7 @@ func countNodes(n *yaml.Node) int {
 	return count
 }
 
-// spend reports whether there is a step left, and takes it.
+// spend takes a step, and reports whether there was one left.
 func (d *decoder) spend(s setting) bool {
 	if *d.budget == 0 {
 		d.errorAt(s.at, "", "aliases make the file stand for one that is too large")
@@ -62,7 +62,7 @@ func (d *decoder) spend(s setting) bool {
 	return *d.budget >= 0
 }
 
-// enter is spend for a value.
+// enter is spend for a value, and checks the depth.
 func (d *decoder) enter(s setting) bool {
 	if s.depth > maxDepth {
 		d.errorAt(s.at, "", "values are nested more than %d deep", maxDepth)
@@ -148,7 +148,7 @@ func (d *decoder) list(s setting, dst reflect.Value) {
 		d.errorf(s, "must be a list, not %s", s.kindOf())
 		return
 	}
-	items := reflect.MakeSlice(dst.Type(), 0, 0) // not nil: an empty list can mean another thing than none
+	items := reflect.MakeSlice(dst.Type(), 0, 0) // not nil: an empty list can mean something else than none
 	for i := range s.node.Content {
 		item := s.item(i)
 		if !d.spend(item) {
@@ -159,7 +159,7 @@ func (d *decoder) list(s setting, dst reflect.Value) {
 		}
 		value := reflect.New(dst.Type().Elem()).Elem()
 		d.decode(item, value)
-		items = reflect.Append(items, value) // also the broken ones, so that indexes are those of the file
+		items = reflect.Append(items, value) // even if it is broken, so that indexes stay those of the file
 	}
 	dst.Set(items)
 }
@@ -182,7 +182,7 @@ func (d *decoder) dictionary(s setting, dst reflect.Value) {
 	dst.Set(m)
 }
 
-// text returns the text of a scalar, expanded where the section is. A number or a boolean is taken as it is written.
+// text returns the text of a scalar, with variables expanded if the section has them. Numbers and booleans stay as written.
 func (d *decoder) text(s setting, wanted string) (string, bool) {
 	if s.node.Kind != yaml.ScalarNode {
 		d.errorf(s, "must be %s, not %s", wanted, s.kindOf())
@@ -191,8 +191,8 @@ func (d *decoder) text(s setting, wanted string) (string, bool) {
 	return d.expanded(s), true
 }
 
-// bare is text for what isn't text. It must not be quoted, except in expanded sections: YAML has no way to write a
-// variable without making it text.
+// bare is text for values that aren't text, and must not be in quotes. In expanded sections they may be: in YAML a variable is
+// always text.
 func (d *decoder) bare(s setting, wanted string) (string, bool) {
 	if s.node.Kind == yaml.ScalarNode && !isPlain(s.node) && !s.expand {
 		d.errorf(s, "must be %s, without quotes", wanted)
@@ -256,7 +256,7 @@ func (d *decoder) duration(s setting, dst reflect.Value) {
 	}
 }
 
-// parseDuration returns no duration for an empty text, which means that the setting is absent.
+// parseDuration returns false for an empty text too, which means that the setting is absent.
 func (d *decoder) parseDuration(s setting) (time.Duration, bool) {
 	const wanted = "a duration such as 1h30m, 90s or 0 (units are h, m, s, ms, us and ns)"
 	text, ok := d.text(s, wanted)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// setDefaults fills in what the file leaves out or leaves empty.
+// setDefaults fills in settings that are absent or empty.
 func (c *Config) setDefaults(env Environment) {
 	c.Web.setDefaults()
 	c.GRPC.TLSMinVersion = cmp.Or(c.GRPC.TLSMinVersion, "1.2")
@@ -79,7 +79,7 @@ func (s *VaultSigner) setDefaults(env Environment) {
 	}
 }
 
-// Defaults of the sessions section, by which its durations are also checked.
+// Defaults of the sessions section, which checks of its durations use too.
 const (
 	defaultSessionLifetime = 24 * time.Hour
 	defaultSessionIdle     = time.Hour
@@ -96,7 +96,7 @@ func (s *Sessions) setDefaults() {
 	s.SSOSharedWithDefault = cmp.Or(s.SSOSharedWithDefault, "none")
 }
 
-// VaultSigning returns where the key in Vault is, or false where keys are in the storage.
+// VaultSigning returns where the key in Vault is, or false if keys are in the storage.
 func (c *Config) VaultSigning() (VaultSigner, bool) {
 	if c.Signer == nil || c.Signer.Type != signerVault {
 		return VaultSigner{}, false
@@ -104,7 +104,7 @@ func (c *Config) VaultSigning() (VaultSigner, bool) {
 	return c.Signer.Vault, true
 }
 
-// LocalSigning returns how keys in the storage are made, also where the file has no signer section.
+// LocalSigning returns how keys in the storage are made, even if the file has no signer section.
 func (c *Config) LocalSigning() LocalSigner {
 	if c.Signer != nil {
 		return c.Signer.Local

@@ -8,8 +8,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// parse returns the root of the first document of a file, nil where the file holds nothing. JSON needs no case of its
-// own, because it is YAML.
+// parse returns the root of the first document in a file, or nil if the file is empty. JSON needs no case of its own, because
+// it is YAML.
 func parse(file string, data []byte) (*yaml.Node, Problems) {
 	loader, err := yaml.NewLoader(bytes.NewReader(data))
 	if err != nil {
@@ -31,7 +31,7 @@ func parse(file string, data []byte) (*yaml.Node, Problems) {
 	return document.Content[0], found
 }
 
-// secondDocument is the warning about what follows the first document, whether or not it can be parsed.
+// secondDocument is the warning about anything after the first document, whether or not it can be parsed.
 func secondDocument(file string, next *yaml.Node, err error) Problem {
 	p := Problem{File: file, Line: next.Line, Column: next.Column}
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 // An Environment looks up environment variables. A nil Environment has none.
 type Environment func(name string) (value string, ok bool)
 
-// OS is the environment of the process.
+// OS is the process's environment.
 var OS Environment = os.LookupEnv
 
 func (e Environment) lookup(name string) (value string, ok bool) {
@@ -20,16 +20,16 @@ func (e Environment) lookup(name string) (value string, ok bool) {
 	return e(name)
 }
 
-// What stands for the name of a file in problems that have none.
+// What problems have in place of a file name if they aren't in a file.
 const (
 	inEnvironment = "environment"
 	onCommandLine = "command line"
 )
 
-// frontendDirVariable gives frontend.dir where the file does not.
+// frontendDirVariable is the default of frontend.dir.
 const frontendDirVariable = "DEX_FRONTEND_DIR"
 
-// readFlags reads the feature flags. A word that is no boolean means the default, as it always did, but not silently.
+// readFlags reads the feature flags. A value that isn't a boolean means the default, as it always did, but with a warning.
 func readFlags(env Environment) (Flags, Problems) {
 	var f Flags
 	var found Problems

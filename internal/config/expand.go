@@ -15,8 +15,8 @@ func isSecret(key string) bool {
 	return slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(last, word) })
 }
 
-// expanded returns the text of a scalar with $NAME and ${NAME} replaced, where the setting is in an expanded section.
-// There is no way to write a dollar sign; a name that is not set becomes nothing, with a warning.
+// expanded returns the text of a scalar, with $NAME and ${NAME} replaced if the setting is in an expanded section. There is no
+// way to write a dollar sign. A variable that isn't set is replaced by nothing, with a warning.
 func (d *decoder) expanded(s setting) string {
 	text := scalarText(s.node)
 	if !s.expand {
@@ -31,7 +31,7 @@ func (d *decoder) expanded(s setting) string {
 	})
 }
 
-// reference matches a value that clearly means a variable, and is not a password with a dollar sign in it.
+// reference matches a value that is clearly a variable and not a password with a dollar sign.
 var reference = regexp.MustCompile(`^(\$[A-Z_][A-Z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})$`)
 
 func unsetMessage(key, text, name string) string {

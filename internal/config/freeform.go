@@ -17,8 +17,8 @@ func (d *decoder) anything(s setting, dst reflect.Value) {
 	}
 }
 
-// tree returns a value whose shape is up to the user: nil, bool, int64, uint64, float64, string, []any or
-// map[string]any. The caller has entered the setting.
+// tree returns a value of any shape: nil, bool, int64, uint64, float64, string, []any or map[string]any. The caller has
+// entered the setting.
 func (d *decoder) tree(s setting) any {
 	switch s.node.Kind {
 	case yaml.MappingNode:
@@ -48,7 +48,7 @@ func (d *decoder) subtree(s setting) any {
 	return d.tree(s)
 }
 
-// leaf reads a scalar by the rules of YAML 1.1. What a variable is replaced by stays text.
+// leaf reads a scalar by the rules of YAML 1.1. The value of a variable is always text.
 func (d *decoder) leaf(s setting) any {
 	text := scalarText(s.node)
 	if isNull(s.node) {

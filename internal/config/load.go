@@ -1,6 +1,6 @@
-// Package config reads the configuration of the server: the file, the feature flags of the environment, and the
-// addresses of the command line. Everything that can be seen from these is checked before anything is touched, and all
-// problems are reported at once, each with its place in the file.
+// Package config reads the server's configuration: the file, the feature flags of the environment, and the addresses on the
+// command line. It checks everything that these can tell before anything is touched, and reports all problems at once, each
+// with its place in the file. Clients, users and connectors are read by their own rooms.
 package config
 
 // A Source is what a configuration is made of.
@@ -12,7 +12,7 @@ type Source struct {
 	Overrides Overrides
 }
 
-// Overrides are the flags of the command line that replace settings of the file; empty means that a flag isn't given.
+// Overrides are the command-line flags that replace settings of the file; an empty one isn't given.
 type Overrides struct {
 	WebHTTP       string // --web-http-addr
 	WebHTTPS      string // --web-https-addr
@@ -20,8 +20,8 @@ type Overrides struct {
 	GRPCAddr      string // --grpc-addr
 }
 
-// Load reads and checks a configuration. If one of the problems is an error, the Config holds what could be read, for
-// others to check their parts of it and for nothing else; it is nil if the file could not be read at all.
+// Load reads and checks a configuration. If a problem is an error, the Config has what could be read, so that other rooms can
+// check their parts, and must not be used. It is nil if nothing could be read.
 func (s Source) Load() (*Config, Problems) {
 	flags, found := readFlags(s.Env)
 	root, syntax := parse(s.Name, s.Data)
@@ -30,7 +30,7 @@ func (s Source) Load() (*Config, Problems) {
 		return nil, found.InOrder()
 	}
 
-	// Zero means no reuse, so that the default has to stand before the file is read.
+	// Zero means no reuse, so the default must be set before the file is read.
 	cfg := &Config{Flags: flags}
 	cfg.Expiry.RefreshTokens.ReuseInterval = DefaultReuseInterval
 
@@ -49,7 +49,7 @@ func (s Source) Load() (*Config, Problems) {
 	return cfg, found.InOrder()
 }
 
-// apply replaces the addresses that the command line gives, and returns the flag for each of the keys it replaced.
+// apply replaces the addresses that are on the command line, and returns the flag for each replaced key.
 func (o Overrides) apply(cfg *Config) map[string]string {
 	given := map[string]string{}
 	for _, override := range []struct {

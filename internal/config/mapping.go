@@ -13,7 +13,7 @@ type entry struct {
 	key, value *yaml.Node
 }
 
-// pairs yields the keys and values that are written in a mapping itself, not those that it merges.
+// pairs yields the keys and values written in a mapping itself, without those that it merges.
 func pairs(mapping *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 	return func(yield func(key, value *yaml.Node) bool) {
 		for i := 0; i+1 < len(mapping.Content); i += 2 {
@@ -28,7 +28,7 @@ func pairs(mapping *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 	}
 }
 
-// mergeSources returns the mappings that a mapping merges with <<, the ones that take precedence first.
+// mergeSources returns the mappings that a mapping merges with <<, in order of precedence.
 func mergeSources(mapping *yaml.Node) []*yaml.Node {
 	var sources []*yaml.Node
 	for i := 0; i+1 < len(mapping.Content); i += 2 {
@@ -51,8 +51,8 @@ func isMerge(key *yaml.Node) bool {
 	return key.Kind == yaml.ScalarNode && key.Tag == "!!merge"
 }
 
-// entries returns the contents of a mapping in the order of the file, then what it merges. A key that is written in the
-// mapping wins over a merged one; of two that are written, the last one wins. The name function reads a key.
+// entries returns the entries of a mapping in the order of the file, then those that it merges. A written key takes precedence
+// over a merged one, and of the same key written twice the last one counts. The name function reads a key.
 func (d *decoder) entries(s setting, name func(*yaml.Node) string) []entry {
 	var list []entry
 	written := map[string]int{}
@@ -105,10 +105,10 @@ func (d *decoder) isText(s setting, key *yaml.Node) bool {
 	return false
 }
 
-// writtenName reads a key of a mapping whose keys are documented.
+// writtenName reads a key of a mapping with known keys.
 func writtenName(key *yaml.Node) string { return scalarText(key) }
 
-// freeName reads a key of a mapping whose keys are up to the user, as YAML 1.1 does: n is the boolean "false".
+// freeName reads a key of a mapping with arbitrary keys, as YAML 1.1 does: n is the boolean "false".
 func freeName(key *yaml.Node) string {
 	text := scalarText(key)
 	if !isPlain(key) {

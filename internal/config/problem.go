@@ -13,14 +13,14 @@ type Problem struct {
 	Line    int    // counted from 1; 0 where there is no line to point to
 	Column  int    // counted from 1, in characters
 	Key     string // the setting, as in connectors[1].config.host; empty for the file as a whole
-	Message string // what is wrong and what is allowed
-	Warning bool   // true where the configuration can be used all the same
-	// Consequence is what serve does instead of stopping, such as to leave out a connector. The problem is an error all the
-	// same, which a check before the start must find. Empty for all other problems.
+	Message string // what is wrong, and what would be right
+	Warning bool   // the configuration can be used anyway
+	// Consequence is what serve does instead of stopping, such as leaving out a connector; empty if it does stop, or for a
+	// plain warning. A problem with a consequence is an error for dex check.
 	Consequence string
 }
 
-// IsError reports whether a configuration that has the problem should not be put to use.
+// IsError reports whether a configuration with the problem should not be used.
 func (p Problem) IsError() bool { return !p.Warning || p.Consequence != "" }
 
 // String returns file:line:column: key: message, without the parts that are not known.
@@ -46,7 +46,7 @@ func (p Problem) String() string {
 // Problems is everything that was found wrong, errors and warnings together, in the order of the file.
 type Problems []Problem
 
-// HasErrors reports whether there is more than warnings, even if the server can start in spite of it.
+// HasErrors reports whether there are errors, even if the server could start in spite of them.
 func (p Problems) HasErrors() bool {
 	return slices.ContainsFunc(p, Problem.IsError)
 }
@@ -56,7 +56,7 @@ func (p Problems) Fatal() bool {
 	return slices.ContainsFunc(p, func(q Problem) bool { return !q.Warning && q.Consequence == "" })
 }
 
-// An InvalidError is problems that keep something from being used. Its text has one line for each.
+// An InvalidError is why something can't be used. Its text has one line for each problem.
 type InvalidError struct{ Problems Problems }
 
 func (e *InvalidError) Error() string {
@@ -67,7 +67,7 @@ func (e *InvalidError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Err returns an *InvalidError with the problems that are no warnings, or nil.
+// Err returns an *InvalidError with the problems that aren't warnings, or nil.
 func (p Problems) Err() error {
 	mistakes := slices.DeleteFunc(slices.Clone(p), func(q Problem) bool { return q.Warning })
 	if len(mistakes) == 0 {
@@ -76,8 +76,7 @@ func (p Problems) Err() error {
 	return &InvalidError{mistakes}
 }
 
-// InOrder sorts by position. What is reported twice, such as a fault in a mapping that is merged into several others,
-// is kept once.
+// InOrder sorts by position and removes duplicates, such as problems of a mapping that is merged into several others.
 func (p Problems) InOrder() Problems {
 	slices.SortStableFunc(p, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.File, b.File),

@@ -10,8 +10,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Files have always been read as YAML 1.1, and the parser speaks YAML 1.2, so scalars are interpreted here: from the
-// text, and from whether it was quoted.
+// Files have always been read as YAML 1.1, but the parser reads YAML 1.2. So scalars are interpreted here, from their text and
+// whether it was quoted.
 
 const quotedStyles = yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle | yaml.LiteralStyle | yaml.FoldedStyle
 
@@ -19,7 +19,7 @@ func isNull(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
 }
 
-// isPlain reports whether a scalar may be read as something else than text.
+// isPlain reports whether a scalar may be something other than text.
 func isPlain(n *yaml.Node) bool {
 	if n.Style&yaml.TaggedStyle == 0 {
 		return n.Style&quotedStyles == 0
@@ -65,7 +65,7 @@ func parseInt(text string) (value int64, ok bool) {
 	return value, err == nil
 }
 
-// parseUint is parseInt for what only fits without a sign.
+// parseUint is parseInt for numbers that only fit without a sign.
 func parseUint(text string) (value uint64, ok bool) {
 	if !beginsLikeNumber(text) {
 		return 0, false
@@ -86,7 +86,7 @@ func parseFloat(text string) (value float64, ok bool) {
 	return value, err == nil
 }
 
-// isInfinite reports whether text stands for what JSON has no number for.
+// isInfinite reports whether text is an infinity or a NaN, which JSON doesn't have.
 func isInfinite(text string) bool {
 	switch strings.ToLower(strings.TrimLeft(text, "+-")) {
 	case ".inf", ".nan":
@@ -96,12 +96,12 @@ func isInfinite(text string) bool {
 	}
 }
 
-// parseWhole is parseInt that also takes fractions without a fractional part, such as 1e3 and 5432.0.
+// parseWhole is parseInt that also accepts whole numbers written as fractions, such as 1e3 and 5432.0.
 func parseWhole(text string) (value int64, ok bool) {
 	if value, ok = parseInt(text); ok {
 		return value, true
 	}
-	const exact = 1 << 53 // above, a float stands for several integers
+	const exact = 1 << 53 // above it, one float stands for several integers
 	f, ok := parseFloat(text)
 	if !ok || f != math.Trunc(f) || math.Abs(f) > exact {
 		return 0, false

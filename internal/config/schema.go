@@ -2,12 +2,12 @@ package config
 
 import "time"
 
-// Config is a configuration file, decoded, with defaults filled in and every value checked.
+// Config is a decoded configuration file, with defaults filled in and every value checked.
 //
-// The tag `key` names a key as it is documented; keys match without regard to case. Below a field tagged `later:"…"` the
-// keys are accepted but do nothing yet, which is a warning that says so; the tag names what they wait for.
+// The tag `key` is a key as it is documented; keys match without regard to case. The settings of a field tagged `later:"…"` are
+// accepted with a warning that they do nothing yet; the tag says what they wait for.
 type Config struct {
-	Issuer  string  `key:"issuer"` // as written: it is the iss claim byte for byte
+	Issuer  string  `key:"issuer"` // as written, since it is the iss claim byte for byte
 	Storage Storage `key:"storage"`
 
 	Web       Web       `key:"web"`
@@ -20,19 +20,19 @@ type Config struct {
 	Frontend Frontend `key:"frontend"`
 	Signer   *Signer  `key:"signer"` // nil when the section is absent
 
-	// Other rooms know what the items of the lists are, and read them: federation, client and connector/local.
+	// The rooms federation, client and connector/local read the lists.
 	Connectors       List `key:"connectors"`
 	StaticClients    List `key:"staticClients"`
 	EnablePasswordDB bool `key:"enablePasswordDB"`
 	StaticPasswords  List `key:"staticPasswords"`
-	PasswordHashCost int  `key:"passwordHashCost"` // 0: what most users have
+	PasswordHashCost int  `key:"passwordHashCost"` // 0 means what most users have
 
 	Sessions *Sessions `key:"sessions" later:"browser sessions"`
 	MFA      *MFA      `key:"mfa" later:"multi-factor authentication"`
 
-	// Flags are the feature flags of the environment.
+	// Flags are the feature flags from the environment.
 	Flags Flags `key:"-"`
-	// File is the file as a whole, for problems that are found once it has been read.
+	// File is the whole file, for problems that other rooms find.
 	File Section `key:"-"`
 }
 
@@ -40,7 +40,7 @@ type Config struct {
 type Storage struct {
 	Type   string  `key:"type"` // one of StorageTypes
 	Config Section `key:"config" expand:"env"`
-	// KeyFile names a file of keys that seal what is stored.
+	// KeyFile is the path of a file with the keys that encrypt records.
 	KeyFile string `key:"keyFile"`
 }
 
@@ -58,8 +58,7 @@ type Web struct {
 	ClientRemoteIP ClientRemoteIP  `key:"clientRemoteIP"`
 }
 
-// ResponseHeaders override the security headers that are sent by default: nil means the default, and an empty text that the
-// header is not sent.
+// ResponseHeaders override the default security headers: nil means the default, and an empty text that the header is not sent.
 type ResponseHeaders struct {
 	ContentSecurityPolicy   *string `key:"Content-Security-Policy"`
 	XFrameOptions           *string `key:"X-Frame-Options"`
@@ -68,7 +67,7 @@ type ResponseHeaders struct {
 	StrictTransportSecurity *string `key:"Strict-Transport-Security"`
 }
 
-// ClientRemoteIP says which header of which proxies names the client's address.
+// ClientRemoteIP says which header has the client's address, and which proxies are believed.
 type ClientRemoteIP struct {
 	Header         string   `key:"header"`
 	TrustedProxies []string `key:"trustedProxies"` // CIDR prefixes
@@ -97,7 +96,7 @@ type Expiry struct {
 	IDTokens     time.Duration `key:"idTokens"`     // ID and access tokens; 24h when absent
 	AuthRequests time.Duration `key:"authRequests"` // how long a login may take; 24h when absent
 	AuthCodes    time.Duration `key:"authCodes"`    // ours; 60s when absent, at most 30m
-	// AuthCodeReuseInterval is how long after its use a code gets the same answer again; ours; 0 when absent.
+	// AuthCodeReuseInterval is how long after its use a code still gets the same answer; ours; 0 when absent.
 	AuthCodeReuseInterval time.Duration `key:"authCodeReuseInterval"`
 	DeviceRequests        time.Duration `key:"deviceRequests"` // 5m when absent
 	RefreshTokens         RefreshTokens `key:"refreshTokens"`
@@ -119,33 +118,33 @@ type OAuth2 struct {
 	ResponseTypes         []string `key:"responseTypes"` // ["code"] when absent
 	SkipApprovalScreen    bool     `key:"skipApprovalScreen"`
 	AlwaysShowLoginScreen bool     `key:"alwaysShowLoginScreen"`
-	PasswordConnector     string   `key:"passwordConnector"` // ID; empty means that there is no password grant
+	PasswordConnector     string   `key:"passwordConnector"` // a connector's ID; empty means no password grant
 	PKCE                  PKCE     `key:"pkce"`
 
 	Compatibility Compatibility `key:"compatibility"`
 }
 
-// Compatibility says, for each group of rules where upstream departs from a standard and deployed clients may have come to
-// depend on it, whose rule holds: Upstream's, the Default, or the Strict one of the standard. Empty means Default, which
-// is the standard's rule wherever sound clients can live with it. All of them are ours.
+// Compatibility says whose rule applies where upstream departs from a standard and deployed clients may depend on that:
+// Upstream's, the Default, or the Strict one of the standard. Empty means Default, which is the standard's rule unless it
+// would break sound clients. All of these settings are ours.
 type Compatibility struct {
 	ClientChecks     string `key:"clientChecks"`     // PKCE's form, nonces, device codes' clients, ports of localhost
-	Introspection    string `key:"introspection"`    // who may ask, and about what
+	Introspection    string `key:"introspection"`    // who may introspect which tokens
 	BrowserBinding   string `key:"browserBinding"`   // whether a login is bound to the browser that began it
-	IssuerParameter  string `key:"issuerParameter"`  // whether answers name the issuer
+	IssuerParameter  string `key:"issuerParameter"`  // whether answers have the parameter iss
 	ErrorRedirects   string `key:"errorRedirects"`   // who is told when an identity source fails
 	Reauthentication string `key:"reauthentication"` // whether sources are told of prompt, max_age and hints
 	SilentLogin      string `key:"silentLogin"`      // prompt=none without browser sessions
 	UnknownScopes    string `key:"unknownScopes"`
-	TokenProfile     string `key:"tokenProfile"`     // what UserInfo and access tokens hold
-	ExchangeAudience string `key:"exchangeAudience"` // whom exchanged tokens are for
+	TokenProfile     string `key:"tokenProfile"`     // the claims of UserInfo and access tokens
+	ExchangeAudience string `key:"exchangeAudience"` // the audience of exchanged tokens
 	DeviceConfirm    string `key:"deviceConfirm"`    // whether users are asked about the device
 	KeyPublication   string `key:"keyPublication"`   // whether keys are published before they sign
-	OutOfBand        string `key:"outOfBand"`        // codes that are shown instead of sent
-	EndpointGrants   string `key:"endpointGrants"`   // whether grantTypes rule the authorization endpoint too
+	OutOfBand        string `key:"outOfBand"`        // codes that users copy
+	EndpointGrants   string `key:"endpointGrants"`   // whether grantTypes apply to the authorization endpoint too
 }
 
-// Values of the settings of Compatibility.
+// Values of Compatibility's settings.
 const (
 	Upstream = "upstream"
 	Default  = "default"
@@ -219,11 +218,11 @@ type MFA struct {
 type Authenticator struct {
 	ID             string   `key:"id"`
 	Type           string   `key:"type"`           // TOTP or WebAuthn
-	ConnectorTypes []string `key:"connectorTypes"` // federation knows them
+	ConnectorTypes []string `key:"connectorTypes"` // checked by the room federation
 	Config         Section  `key:"config"`
 }
 
-// Flags are the feature flags, each the environment variable of its comment.
+// Flags are the feature flags; the comments name the environment variables.
 type Flags struct {
 	ExpandEnv                    bool // DEX_EXPAND_ENV, true when absent
 	ContinueOnConnectorFailure   bool // DEX_CONTINUE_ON_CONNECTOR_FAILURE, true when absent
@@ -244,6 +243,6 @@ const (
 	MaxAuthCodeReuse      = 30 * time.Second
 	DefaultDeviceRequests = 5 * time.Minute
 	DefaultSigningKeys    = 6 * time.Hour
-	// DefaultReuseInterval covers a client that retries a refresh whose answer it lost, and tabs that refresh at once.
+	// DefaultReuseInterval covers a client that lost the answer to a refresh, and tabs that refresh at the same time.
 	DefaultReuseInterval = 5 * time.Second
 )

@@ -11,18 +11,18 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// A Section is a part of the file that somebody else decodes: who knows what a connector or a storage needs. The zero
-// Section is one that is absent from no file in particular.
+// A Section is a part of the file that another room decodes, such as the settings of a connector or a storage. The zero
+// Section is absent, and belongs to no file.
 type Section struct {
 	setting setting
 	reading reading
-	budget  *int // what is left to the decoding that this section is part of; nil where it is decoded by itself
+	budget  *int // the budget of the decoding that this section is part of; nil if it is decoded by itself
 }
 
-// A List is a Section that is a list, of what another room knows to read: clients, users, connectors.
+// A List is a Section that is a list: clients, users or connectors, which other rooms decode.
 type List struct{ Section }
 
-// An Unmarshaler is a type that reads itself, such as one that accepts a text as well as a list. It must not keep s.
+// An Unmarshaler decodes itself, such as a list that may also be written as a single text. It must not keep s.
 type Unmarshaler interface {
 	UnmarshalConfig(s Section) Problems
 }
@@ -54,17 +54,17 @@ func (s Section) fills(key string) bool {
 	return found.node.Kind != yaml.ScalarNode || found.node.Value != ""
 }
 
-// line returns where a dotted key within the section stands.
+// line returns the line of a dotted key within the section.
 func (s Section) line(key string) int { return s.Problem(key, "").Line }
 
-// mentions reports whether a dotted key is written, be it as null.
+// mentions reports whether a dotted key is written, even as null.
 func (s Section) mentions(key string) bool {
 	_, ok := s.setting.find(key)
 	return ok
 }
 
-// Decode fills what dst points to and returns the problems, among them keys that dst has no field for. What the section
-// doesn't mention keeps the value that it has in dst, so that defaults can be set before.
+// Decode fills what dst points to and returns the problems, including keys that dst has no field for. Fields that the section
+// doesn't mention keep their values, so that defaults can be set before.
 //
 // A struct names its keys in the tag `key`; they match without regard to case. Fields may be strings, booleans,
 // integers, durations, []byte (base64), any, Sections, an [Unmarshaler], an [encoding.TextUnmarshaler], and structs,
@@ -72,7 +72,7 @@ func (s Section) mentions(key string) bool {
 func (s Section) Decode(dst any) Problems {
 	if s.IsZero() {
 		if u, ok := dst.(Unmarshaler); ok {
-			return u.UnmarshalConfig(s) // may miss something
+			return u.UnmarshalConfig(s) // it may report what is missing
 		}
 		return nil
 	}
@@ -86,7 +86,7 @@ func (s Section) Decode(dst any) Problems {
 	return d.found.InOrder()
 }
 
-// JSON returns the section as JSON, with variables expanded: what SectionFromJSON reads has none. An absent section is
+// JSON returns the section as JSON, with variables expanded, as SectionFromJSON doesn't expand them. An absent section is
 // null.
 func (s Section) JSON() ([]byte, error) {
 	if s.IsZero() {
@@ -104,8 +104,8 @@ func (s Section) JSON() ([]byte, error) {
 	return data, nil
 }
 
-// Problem returns an error about the setting at a dotted key within the section, or about the section where the key is
-// empty. A key that is absent is reported where it should be.
+// Problem returns an error about the setting at a dotted key within the section, or about the section if the key is empty. An
+// absent setting is reported where it should be.
 func (s Section) Problem(key, format string, args ...any) Problem {
 	at := s.setting.at
 	if s.setting.node != nil {
@@ -152,9 +152,9 @@ func (d *decoder) sectionOf(s setting) Section {
 	return Section{setting: s, reading: d.reading, budget: d.budget}
 }
 
-// SectionFromJSON returns the config of a connector that was read from the storage. Variables in it are never expanded:
-// whoever may write connectors to the storage could read the environment by them. The name stands where the name of the
-// file stands in problems.
+// SectionFromJSON returns a section that was read from the storage, such as a connector's settings. Variables in it are never
+// expanded, as anybody who may write to the storage could read the environment with them. Problems have the name as that of
+// the file.
 func SectionFromJSON(name string, data []byte) (Section, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
@@ -171,8 +171,7 @@ func SectionFromJSON(name string, data []byte) (Section, error) {
 	return Section{setting: setting{node: nodeOf(object)}, reading: reading{file: name}}, nil
 }
 
-// nodeOf returns what the parser would have made of a JSON value. It has no positions, because there is no file that
-// somebody could look at.
+// nodeOf returns what the parser would make of a JSON value. It has no positions, because there is no file to look at.
 func nodeOf(value any) *yaml.Node {
 	switch value := value.(type) {
 	case map[string]any:

@@ -8,7 +8,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// A setting is a value in the file, together with where it stands.
+// A setting is a value with its place in the file.
 type setting struct {
 	node   *yaml.Node // never an alias
 	key    string     // as in connectors[1].config.host; empty for the file as a whole
@@ -25,8 +25,8 @@ func rootSetting(node *yaml.Node) setting {
 	return setting{node: resolve(node), at: position{1, 1}}
 }
 
-// child returns the value that a mapping has under a key. Problems point to the value where it is a scalar, which
-// stands beside its key, and else to the key: a mapping begins on the line below.
+// child returns the value of a key in a mapping. Problems point to a scalar itself, which is beside its key, and otherwise to the
+// key, as a mapping or a list begins on the line below.
 func (s setting) child(name string, key, value *yaml.Node) setting {
 	c := setting{
 		node: resolve(value), key: joinKey(s.key, name), at: positionOf(value), depth: s.depth + 1, expand: s.expand,
@@ -37,7 +37,7 @@ func (s setting) child(name string, key, value *yaml.Node) setting {
 	return c
 }
 
-// item returns the value at an index of a list. Variables are not expanded in a list that is an item of another.
+// item returns the value at an index of a list. Variables are not expanded in a list within a list.
 func (s setting) item(i int) setting {
 	n := s.node.Content[i]
 	item := setting{
@@ -47,7 +47,7 @@ func (s setting) item(i int) setting {
 	return item
 }
 
-// find follows a dotted key downwards and returns the setting it leads to, or the last one on the way and false.
+// find returns the setting at a dotted key, or the last one on the way and false.
 func (s setting) find(key string) (setting, bool) {
 	for _, step := range steps(key) {
 		next, ok := s.step(step)
@@ -74,7 +74,7 @@ func (s setting) step(name string) (setting, bool) {
 	return s.child(name, key, value), true
 }
 
-// pairNamed returns the key and value of a mapping that decoding would choose for a name.
+// pairNamed returns the key and value that decoding would choose for a name.
 func pairNamed(mapping *yaml.Node, name string, depth int) (key, value *yaml.Node) {
 	if mapping.Kind != yaml.MappingNode || depth > maxDepth {
 		return nil, nil
@@ -108,7 +108,7 @@ func joinKey(parent, name string) string {
 	return parent + "." + name
 }
 
-// printable keeps the key of a stranger on one line of a terminal.
+// printable makes an unknown key safe to print on one line of a terminal.
 func printable(name string) string {
 	const most = 80
 	if runes := []rune(name); len(runes) > most {
@@ -129,7 +129,7 @@ func resolve(n *yaml.Node) *yaml.Node {
 
 func positionOf(n *yaml.Node) position { return position{n.Line, n.Column} }
 
-// kindOf names what a setting is, for messages.
+// kindOf describes a setting's value, for messages.
 func (s setting) kindOf() string {
 	switch s.node.Kind {
 	case yaml.MappingNode:

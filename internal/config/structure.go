@@ -7,17 +7,17 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// A field is a field of a struct that a key fills.
+// A field is a struct field with a key.
 type field struct {
 	key    string
 	index  []int
-	later  string // what the setting waits for; empty when it works
+	later  string // what the setting waits for; empty if it works
 	expand bool
-	// others is set where somebody else knows the settings below the key.
+	// others says that another room decodes the settings below the key.
 	others bool
 }
 
-// fields returns the fields of a struct, those of embedded structs included.
+// fields returns the fields of a struct, including those of embedded structs.
 func (d *decoder) fields(t reflect.Type) []field {
 	if list, ok := d.types[t]; ok {
 		return list
@@ -61,7 +61,7 @@ func (d *decoder) structure(s setting, dst reflect.Value) {
 
 const laterFormat = "accepted, but does nothing yet: it waits for %s"
 
-// absent tells a section where it would stand, so that whoever decodes it can say what it needs.
+// absent gives a section that is missing its place, for problems about required settings.
 func (d *decoder) absent(s setting, f field, dst reflect.Value) {
 	would := Section{setting: setting{key: joinKey(s.key, f.key), at: s.at}, reading: d.reading}
 	switch dst.Type() {
@@ -72,7 +72,7 @@ func (d *decoder) absent(s setting, f field, dst reflect.Value) {
 	}
 }
 
-// assign returns the entry for each of the fields; its value is nil where the key is absent.
+// assign returns an entry for each field; its value is nil if the key is absent.
 func (d *decoder) assign(s setting, fields []field) []entry {
 	assigned := make([]entry, len(fields))
 	for _, e := range d.entries(s, writtenName) {
@@ -82,7 +82,7 @@ func (d *decoder) assign(s setting, fields []field) []entry {
 			continue
 		}
 		if assigned[i].value != nil {
-			// The rule that files have been read by so far: of several spellings, the last one in byte order.
+			// Files have always been read this way: of several spellings the last one in byte order counts.
 			winner, other := e, assigned[i]
 			if other.name > winner.name {
 				winner, other = other, winner
@@ -114,7 +114,7 @@ func (d *decoder) unknown(s setting, e entry, fields []field) {
 	d.warnAt(at, key, "unknown key, ignored%s", hint)
 }
 
-// unknownHint says what may have been meant by a key. It lists all known ones only once.
+// unknownHint suggests what an unknown key may mean. It lists all known keys only once.
 func (d *decoder) unknownHint(name string, fields []field) string {
 	known := make([]string, len(fields))
 	below := ""
@@ -138,9 +138,9 @@ func (d *decoder) unknownHint(name string, fields []field) string {
 	return "; known here are " + list + below
 }
 
-// nearest returns the known name that a name is probably a misspelling of.
+// nearest returns the known name that a name probably misspells.
 func nearest(name string, known []string) (string, bool) {
-	// A longer name may have more mistakes, but one that shares little with the known one isn't a misspelling of it.
+	// A longer name may have more mistakes, but must share most of its letters with the known one.
 	limit := min(1+len(name)/4, 3)
 	best := ""
 	for _, k := range known {
@@ -151,7 +151,8 @@ func nearest(name string, known []string) (string, bool) {
 	return best, best != ""
 }
 
-// editDistance counts the letters to insert, remove or replace to make b of a; more than limit is any larger number.
+// editDistance counts the letters to insert, remove or replace to turn a into b. If there are more than limit, the result is any
+// larger number.
 func editDistance(a, b string, limit int) int {
 	if len(a)-len(b) > limit || len(b)-len(a) > limit {
 		return limit + 1

@@ -25,8 +25,8 @@ func syntaxProblem(file string, err error) Problem {
 
 const aboveUnclosed = "a quote above that is closed too early, or isn't closed"
 
-// syntaxMistakes words what the parser says, by a part of it. Where open is set, the mistake is where something was opened.
-// Two of the parser's messages quote the file, which at that place may well be a password that nobody put into quotes.
+// syntaxMistakes has our wording for the parser's messages, by a part of them. If open is set, the mistake is where something
+// was opened. Two of the parser's messages quote the file, and the text there may well be an unquoted password.
 var syntaxMistakes = []struct {
 	says, message string
 	open          bool
@@ -56,7 +56,7 @@ var syntaxMistakes = []struct {
 	{says: "unexpected end of stream", message: "this quote isn't closed", open: true},
 }
 
-// pointToQuote adds to a mistake that a quote above may be the reason of, on which line to look for it.
+// pointToQuote adds to a mistake which line to look at, if an unclosed quote above may be the cause.
 func pointToQuote(p Problem, data []byte) Problem {
 	if !strings.Contains(p.Message, aboveUnclosed) {
 		return p

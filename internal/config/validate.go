@@ -2,14 +2,14 @@ package config
 
 import "time"
 
-// A validator checks a decoded configuration before its defaults are filled in, so that it can tell what was written.
-// On the way it replaces references to variables by their values and decodes what only needs the file.
+// A validator checks a decoded configuration before defaults are filled in, so that it can tell what was written. On the way it
+// decodes sections that need no other room.
 type validator struct {
 	*Checker
 
 	cfg       *Config
 	env       Environment
-	listeners map[string]string // addresses, with the key of the first listener that has it
+	listeners map[string]string // the key of the first listener with an address
 }
 
 func validate(cfg *Config, file Section, env Environment, given map[string]string, decoded Problems) Problems {
@@ -25,7 +25,7 @@ func validate(cfg *Config, file Section, env Environment, given map[string]strin
 	return v.found
 }
 
-// positive reports a duration that is written and isn't more than zero.
+// positive reports a duration in the file that isn't more than zero.
 func (v *validator) positive(key string, value time.Duration) {
 	if value <= 0 && v.section.fills(key) {
 		v.Errorf(key, "must be more than 0")

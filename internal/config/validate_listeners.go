@@ -107,7 +107,7 @@ var (
 	listenHost  = regexp.MustCompile(`^[A-Za-z0-9._:%-]*$`)
 )
 
-// listener checks an address to listen on, and that no other listener has it.
+// listener checks a listen address, and that no other listener has it.
 func (v *validator) listener(key, address string) {
 	if address == "" {
 		return

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// recommendedAuthCodes is the longest life of a code that RFC 6749, section 4.1.2 recommends.
+// recommendedAuthCodes is the maximum lifetime of a code that RFC 6749, section 4.1.2 recommends.
 const recommendedAuthCodes = 10 * time.Minute
 
 func (v *validator) expiry() {
@@ -86,7 +86,7 @@ func (v *validator) logger() {
 	v.OptionalOf("logger.format", strings.ToLower(v.cfg.Logger.Format), logFormats)
 }
 
-// SlogLevel returns the level from which on messages are logged.
+// SlogLevel returns the lowest level that is logged.
 func (l Logger) SlogLevel() slog.Level {
 	level := slog.LevelInfo
 	if err := level.UnmarshalText([]byte(l.Level)); err != nil {
@@ -131,7 +131,7 @@ func (v *validator) localSigner(s *Signer) {
 // vaultKeyName is what Vault accepts in a path.
 var vaultKeyName = regexp.MustCompile(`^\w([\w.-]*\w)?$`)
 
-// vaultSigner fills in what comes from the environment, since an absent setting is a mistake only if that is absent too.
+// vaultSigner also fills in defaults from the environment: a missing setting is a mistake only if they are missing too.
 func (v *validator) vaultSigner(vault *VaultSigner) {
 	v.Decode(v.cfg.Signer.Config, vault)
 	vault.setDefaults(v.env)

@@ -10,7 +10,7 @@ import (
 
 const sessionsFlag = "DEX_SESSIONS_ENABLED"
 
-// cookieName is a token of RFC 9110, as RFC 6265 wants the name of a cookie to be.
+// cookieName is a token of RFC 9110, as RFC 6265 requires of a cookie's name.
 var cookieName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
 func (v *validator) sessions() {
@@ -38,7 +38,7 @@ func (v *validator) sessions() {
 	v.OptionalOf("sessions.ssoSharedWithDefault", s.SSOSharedWithDefault, ssoSharing)
 }
 
-// isEncryptionKey reports whether text is an AES key. The text itself comes first: it was the only form once.
+// isEncryptionKey reports whether text is an AES key, as it is or in base64. The plain form, once the only one, comes first.
 func isEncryptionKey(text string) bool {
 	sizes := []int{16, 24, 32}
 	if slices.Contains(sizes, len(text)) {
@@ -73,8 +73,8 @@ func (v *validator) mfa() {
 	v.cfg.CheckMFAChain(v.Checker, "mfa.defaultMFAChain", m.DefaultMFAChain)
 }
 
-// CheckMFAChain reports factors at a key that don't exist. It must be an error: a chain without them would let users in with
-// less.
+// CheckMFAChain reports authenticators at a key that don't exist. This must be an error: without them users would get in with
+// fewer factors.
 func (c *Config) CheckMFAChain(on *Checker, key string, chain []string) {
 	known := c.authenticatorIDs()
 	for i, id := range chain {

@@ -10,8 +10,8 @@ var (
 	// GrantTypes are the values of oauth2.grantTypes.
 	GrantTypes = append(slices.Clone(DefaultGrantTypes), clientCredentials)
 
-	// DefaultGrantTypes are the grants where oauth2.grantTypes is absent or empty, and those that a connector may be
-	// restricted to: with client credentials nobody logs in.
+	// DefaultGrantTypes are the grants if oauth2.grantTypes is absent or empty, and the ones that a connector can be
+	// restricted to: client credentials involve no login.
 	DefaultGrantTypes = []string{
 		"authorization_code", "implicit", "password", "refresh_token",
 		"urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:token-exchange",

@@ -1,6 +1,6 @@
 package config
 
-// LastOfEach returns items whose ids differ: what stands further down in a file takes the place of what is above.
+// LastOfEach returns items without those that have the same id as a later one, which replaces them.
 func LastOfEach[T any](items []T, id func(T) string) []T {
 	last := make(map[string]int, len(items))
 	for i, item := range items {
