@@ -32,7 +32,7 @@ func TestSignalDrains(t *testing.T) {
 				t.Errorf("while it drains, /healthz/ready answers %d, want 503", status)
 			}
 			if status, body := request.finish(t); status != http.StatusOK || !strings.Contains(body, "access_token") {
-				t.Errorf("the request under way gets status %d", status)
+				t.Errorf("the request in progress gets status %d", status)
 			}
 			d.wantStatus(t, 0)
 			if !strings.Contains(d.log.String(), "shutdown now") {
@@ -96,7 +96,7 @@ func (r *halfRequest) finish(t *testing.T) (status int, body string) {
 	}
 	resp, err := http.ReadResponse(r.answers, nil)
 	if err != nil {
-		t.Fatalf("answer of the request under way: %v", err)
+		t.Fatalf("answer to the request in progress: %v", err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // only read from
 	text, err := io.ReadAll(resp.Body)

@@ -177,7 +177,7 @@ func TestDrainLetsRequestsEnd(t *testing.T) {
 	})
 	close(release)
 	if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.0 200") || !strings.HasSuffix(string(answer), "whole") {
-		t.Errorf("the request under way got %q, %v", answer, err)
+		t.Errorf("the request in progress got %q, %v", answer, err)
 	}
 	if err := receive(t, run.result); err != nil {
 		t.Errorf("a clean drain: %v", err)

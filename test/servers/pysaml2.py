@@ -54,7 +54,7 @@ config = saml2.config.IdPConfig().load({
     "attribute_map_dir": settings["Attributes"],
 })
 idp = saml2.server.Server(config=config)
-# Its own default for the content is 3DES, which nobody should take.
+# pysaml2's default for the content is 3DES, which nobody should accept.
 saml2.entity.pre_encryption_part = functools.partial(saml2.entity.pre_encryption_part, msg_enc=AES128_CBC)
 idp.sec.encrypt_assertion = functools.partial(idp.sec.encrypt_assertion, key_type="aes-128")
 
@@ -70,7 +70,7 @@ def read(fields, binding):
     if not sp:
         raise Refused("unknown issuer")
     if sp["Certificate"]:
-        signed = request.signature is not None  # and has been verified, by parse_authn_request
+        signed = request.signature is not None  # and was verified by parse_authn_request
         if binding == BINDING_HTTP_REDIRECT:
             signed = "Signature" in fields and verify_redirect_signature(fields, idp.sec.sec_backend, sp["Certificate"])
         if not signed:
@@ -113,7 +113,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def step(self, fields, binding):
         try:
             sp, request = read(fields, binding)
-        except Exception as e:  # whatever is wrong with it, the test sees it in the page
+        except Exception as e:  # whatever is wrong, the test sees it on the page
             self.reply(403, html.escape(repr(e)))
             return
         if "username" not in fields:

@@ -1,5 +1,5 @@
-// Goes through everything that applications do with a provider, with a strict client that nobody here wrote. Each step
-// prints a line; the first deviation ends it with the reason. The provider must sign everybody in without pages.
+// Does everything that applications do with a provider, with an independent, strict client. Each step prints a line; the first
+// deviation ends the run with the reason. The provider must sign everybody in without pages.
 import "./webcrypto.js";
 import assert from "node:assert/strict";
 import * as oidc from "openid-client";

@@ -1,4 +1,4 @@
--- What upstream's development has added to them since.
+-- What upstream's development version has added to them since.
 ALTER TABLE connector ADD COLUMN grant_types $BLOB;
 ALTER TABLE client ADD COLUMN allowed_connectors $BLOB;
 CREATE TABLE user_identity (

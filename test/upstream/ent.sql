@@ -1,4 +1,4 @@
--- Upstream's tables where DEX_ENT_ENABLED is set, as far as they are taken over.
+-- Upstream's tables with DEX_ENT_ENABLED, as far as they are taken over.
 CREATE TABLE oauth2clients (
 	id $TEXT NOT NULL PRIMARY KEY, secret $TEXT NOT NULL, redirect_uris $JSON NULL, trusted_peers $JSON NULL,
 	public $BOOL NOT NULL, name $TEXT NOT NULL, logo_url $TEXT NOT NULL, allowed_connectors $JSON NULL, mfa_chain $JSON NULL,

@@ -1,5 +1,5 @@
--- Upstream's tables after the last step of its releases 2.45. The words in capitals that begin with a dollar sign stand for
--- the types of each database.
+-- Upstream's tables after the last migration of its releases 2.45. The capitalized words with a dollar sign stand for each
+-- database's types.
 CREATE TABLE migrations (num $INT not null, at $TIME not null);
 CREATE TABLE client (
 	id $TEXT not null primary key, secret $TEXT not null, redirect_uris $BLOB not null, trusted_peers $BLOB not null,

@@ -1,2 +1,2 @@
-// Sends the answer to the application on, so that nobody has to press the button.
+// Submits the answer to the application, so that nobody has to press the button.
 document.getElementById("form-post").form.submit();
