@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -52,19 +53,13 @@ func serve(cmd *cobra.Command, file string, o config.Overrides) error {
 	}
 	log := newLogger(plan.Config.Logger)
 	slog.SetDefault(log)
-	for _, p := range problems {
-		level := slog.LevelError
-		if p.Warning {
-			level = slog.LevelWarn
-		}
-		log.Log(ctx, level, "configuration: "+p.String())
-	}
+	logProblems(ctx, log, problems)
 	log.InfoContext(ctx, "Version info", "dex_version", version,
 		slog.Group("go", "version", runtime.Version(), "os", runtime.GOOS, "arch", runtime.GOARCH))
 
-	reload, stopReload := hangups()
-	defer stopReload()
-	a, err := app.New(ctx, plan, app.Options{Version: version, Log: log, Reload: reload})
+	arriving, stopHangups := hangups()
+	defer stopHangups()
+	core, err := app.New(ctx, plan, app.Options{Version: version, Log: log})
 	if err != nil {
 		return unlessStopped(ctx, err)
 	}
@@ -72,11 +67,22 @@ func serve(cmd *cobra.Command, file string, o config.Overrides) error {
 	if err := resident.Release(); err != nil {
 		log.DebugContext(ctx, "memory needed only at start was not released", "err", err)
 	}
-	err = a.Run(ctx)
+	err = run(ctx, core, &reloader{core: core, file: file, overrides: o, log: log}, arriving)
 	if err == nil {
 		log.InfoContext(ctx, "shutdown now")
 	}
-	return errors.Join(err, a.Close())
+	return errors.Join(err, core.Close())
+}
+
+// run serves until the context ends or a listener fails, and reloads meanwhile.
+func run(ctx context.Context, core *app.Core, r *reloader, hangups <-chan os.Signal) error {
+	ctx, stop := context.WithCancel(ctx)
+	var reloading sync.WaitGroup
+	reloading.Go(func() { r.follow(ctx, hangups) })
+	err := core.Run(ctx)
+	stop()
+	reloading.Wait()
+	return err
 }
 
 // unlessStopped drops the error of a start that a signal has ended.
@@ -89,23 +95,4 @@ func unlessStopped(ctx context.Context, err error) error {
 
 func newLogger(l config.Logger) *slog.Logger {
 	return telemetry.NewLogger(os.Stderr, l.Format, l.SlogLevel(), l.ExcludeFields)
-}
-
-// hangups turns SIGHUP, which would otherwise end the program, into requests to reload certificates.
-func hangups() (<-chan struct{}, func()) {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGHUP)
-	reload := make(chan struct{}, 1)
-	go func() {
-		for range signals {
-			select {
-			case reload <- struct{}{}:
-			default: // one is pending already
-			}
-		}
-	}()
-	return reload, func() {
-		signal.Stop(signals)
-		close(signals)
-	}
 }

@@ -8,14 +8,17 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"dex/internal/answer"
 	"dex/internal/client"
+	"dex/internal/code"
 	"dex/internal/config"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
+	"dex/internal/grant"
 	"dex/internal/limit"
 	"dex/internal/seal"
 	"dex/internal/server"
@@ -28,8 +31,6 @@ import (
 type Options struct {
 	Version string
 	Log     *slog.Logger
-	// Reload makes the TLS certificate be read again at once; nil for none.
-	Reload <-chan struct{}
 	// Bound is told where each listener listens; nil for nobody.
 	Bound func(listener string, address net.Addr)
 	// WrapStore puts something around the storage, such as faults; nil leaves it as it is.
@@ -39,7 +40,8 @@ type Options struct {
 // A Core is what lives as long as the process: storage, keys, telemetry and listeners, what this process has counted and
 // answered, and what it remembers of the storage. What depends on the rest of the configuration is an Edition.
 type Core struct {
-	cfg    *config.Config // of the start
+	plan   *Plan          // of the start, which says what can't change later
+	cfg    *config.Config // the plan's
 	opts   Options
 	log    *slog.Logger
 	issuer *url.URL
@@ -51,6 +53,8 @@ type Core struct {
 	signer   signer
 	ring     *seal.Ring
 	revoked  *token.Revocations
+	codes    *code.Codes
+	turns    grant.Turns // of users whose sources are asked at a refresh
 	limits   *limit.Set
 	clients  *client.Registry // of the storage alone
 	users    *local.Users     // likewise
@@ -62,12 +66,14 @@ type Core struct {
 	web       *server.Certificate // of the HTTPS listener; nil if there is none
 	operators *operators          // nil where telemetry has no listener
 
-	edition atomic.Pointer[Edition] // in force
+	edition  atomic.Pointer[Edition] // in force
+	applying chan struct{}           // held while another one is made
+	ending   sync.WaitGroup          // of those that were in force before
 }
 
 // New opens what a plan needs. Close must be called at the end.
 func New(ctx context.Context, p *Plan, opts Options) (*Core, error) {
-	c := &Core{cfg: p.Config, opts: opts, log: opts.Log}
+	c := &Core{plan: p, cfg: p.Config, opts: opts, log: opts.Log, applying: make(chan struct{}, 1)}
 	c.metrics = telemetry.NewMetrics(c.opts.Version)
 	c.health = telemetry.NewHealth(c.log)
 	// Operators are answered first: to open the storage, and to import what upstream has there, may take minutes.
@@ -105,6 +111,7 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 		return err
 	}
 	c.revoked = token.NewRevocations(c.store, c.cfg.Expiry.IDTokens, time.Now)
+	c.codes = code.New(c.store, c.cfg.Expiry.AuthCodes, c.cfg.Expiry.AuthCodeReuseInterval, c.answers, time.Now)
 	c.limits = limit.NewSet(time.Now)
 	c.clients = client.NewRegistry(nil, c.store, c.limits, c.log)
 	c.users = local.NewUsers(nil, c.store, c.log)
@@ -113,7 +120,7 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 	c.showHealth()
 	e, err := newEdition(ctx, c, p, pages)
 	if err != nil {
-		return err
+		return errors.Join(err, pages.Close())
 	}
 	c.edition.Store(e)
 	c.sources.Use(e.connectors)
@@ -124,14 +131,31 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 	return e.connectors.CheckAll(ctx)
 }
 
-// Handler returns what both web listeners serve.
+// Handler returns what both web listeners serve. Each request is served whole by the edition that is in force when it comes.
 func (c *Core) Handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.edition.Load().handler.ServeHTTP(w, r) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		e := c.enter()
+		defer e.leave()
+		e.handler.ServeHTTP(w, r)
+	})
 }
 
-// Close frees what New opened. It is called once nobody sends requests any more.
+// enter returns the edition in force for a request, which has to leave it.
+func (c *Core) enter() *Edition {
+	for {
+		if e := c.edition.Load(); e.enter() {
+			return e
+		}
+	}
+}
+
+// Close frees what New opened. Neither a request nor Apply may be under way.
 func (c *Core) Close() error {
 	var errs []error
+	if e := c.edition.Load(); e != nil {
+		errs = append(errs, e.pages.Close())
+	}
+	c.ending.Wait()
 	if c.sources != nil {
 		errs = append(errs, c.sources.Close())
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"dex/internal/config"
@@ -15,7 +16,7 @@ import (
 )
 
 // An Edition is what one configuration makes of the Core: the configured clients, users and connectors, the policy, the
-// pages, the rooms and their routes. It is never changed once it is made, and cheap to make.
+// pages, the rooms and their routes. It never changes once it is made, and is cheap to make.
 type Edition struct {
 	core *Core
 	plan *Plan
@@ -27,6 +28,9 @@ type Edition struct {
 	offered    []*federation.Definition // when the edition was made
 	routes     []server.Route
 	handler    http.Handler
+
+	// held counts the requests under way, and one more while the edition is in force. Once it is 0 it stays so.
+	held atomic.Int64
 }
 
 // newEdition makes what a plan describes, to be served by these pages.
@@ -45,8 +49,34 @@ func newEdition(ctx context.Context, c *Core, p *Plan, pages *ui.UI) (*Edition, 
 	}
 	e.routes = e.route(e.furnish(e.share()))
 	e.handler = e.serve(addresses)
+	e.held.Store(1)
 	return e, nil
 }
+
+// enter counts a request in; false if the edition has ended, and another one is in force.
+func (e *Edition) enter() bool {
+	for n := e.held.Load(); n > 0; n = e.held.Load() {
+		if e.held.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+	return false
+}
+
+// leave counts a request out, or the edition out of force. The last one to leave ends the edition, and doesn't wait for that.
+func (e *Edition) leave() {
+	if e.held.Add(-1) > 0 {
+		return
+	}
+	e.core.ending.Go(func() {
+		if err := e.end(); err != nil {
+			e.core.log.Warn("configuration that is no longer in force", "err", err)
+		}
+	})
+}
+
+// end frees what only this edition has.
+func (e *Edition) end() error { return errors.Join(e.connectors.Release(), e.pages.Close()) }
 
 // definitions returns the configured connectors, with that of the users who sign in with a password of ours.
 func (e *Edition) definitions() []*federation.Definition {

@@ -93,6 +93,7 @@ func (p *Plan) checkPages() config.Problems {
 	pages, err := newPages(p.Config.Frontend, issuer, slog.New(slog.DiscardHandler))
 	switch {
 	case err == nil:
+		defer pages.Close() //nolint:errcheck // nothing was written
 		return p.checkPolicy(pages)
 	case errors.Is(err, ui.ErrNoTheme):
 		return config.Problems{p.fileProblem("frontend.theme", "", err)}

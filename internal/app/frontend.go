@@ -4,13 +4,17 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"reflect"
 
 	"dex/internal/config"
 	"dex/internal/ui"
 )
 
-// openPages reads the pages of a configuration.
+// openPages reads the pages of a configuration. Those of the edition in force are used again if all their files are built in.
 func (c *Core) openPages(cfg *config.Config) (*ui.UI, error) {
+	if e := c.edition.Load(); e != nil && cfg.Frontend.Dir == "" && reflect.DeepEqual(cfg.Frontend, e.cfg.Frontend) {
+		return e.pages, nil
+	}
 	pages, err := newPages(cfg.Frontend, c.issuer, c.log)
 	if err != nil {
 		return nil, fmt.Errorf("frontend: %w", err)

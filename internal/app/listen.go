@@ -138,16 +138,12 @@ func (c *Core) bound(listener string) func(net.Addr) {
 	}
 }
 
-// reloadCertificate reads the certificate again when somebody asks for it.
-func (c *Core) reloadCertificate(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-c.opts.Reload:
-			if err := c.web.Reload(); err != nil {
-				c.log.ErrorContext(ctx, "reload TLS config", "err", err)
-			}
-		}
+// ReloadCertificate reads the certificate of the HTTPS listener again, if there is one.
+func (c *Core) ReloadCertificate(ctx context.Context) {
+	if c.web == nil {
+		return
+	}
+	if err := c.web.Reload(); err != nil {
+		c.log.ErrorContext(ctx, "reload TLS config", "err", err)
 	}
 }

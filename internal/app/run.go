@@ -29,7 +29,6 @@ func (c *Core) Run(ctx context.Context) error {
 	group.Go(func() error { c.answers.Run(background); return nil })
 	if c.web != nil {
 		group.Go(func() error { c.web.Watch(background, server.WatchInterval); return nil })
-		group.Go(func() error { c.reloadCertificate(background); return nil })
 	}
 	c.health.SetReady(true)
 	all := server.Group{

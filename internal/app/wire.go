@@ -52,7 +52,7 @@ func (e *Edition) share() shared {
 		verifier: &token.Verifier{
 			Issuer: e.cfg.Issuer, Keys: core.signer, Revocations: core.revoked, Now: time.Now, Upstream: core.upstream,
 		},
-		codes:    code.New(core.store, expiry.AuthCodes, expiry.AuthCodeReuseInterval, core.answers, time.Now),
+		codes:    core.codes.With(expiry.AuthCodes, expiry.AuthCodeReuseInterval),
 		devices:  device.NewCodes(core.store, expiry.DeviceRequests, core.answers, time.Now),
 		families: core.families(e.cfg),
 		offline:  core.offline(e.cfg),
@@ -123,6 +123,7 @@ func (e *Edition) tokenEndpoint(with shared) *grant.Endpoint {
 		Devices:     with.devices,
 		Families:    with.families,
 		Offline:     with.offline,
+		Turns:       &e.core.turns,
 		Revocations: e.core.revoked,
 		GrantTypes:  e.cfg.OAuth2.GrantTypes,
 		Limits:      e.core.limits,

@@ -48,7 +48,7 @@ type Codes struct {
 	reuse    time.Duration // how long after its use a code gets the same answer again
 	answers  *answer.Ledger
 	now      func() time.Time
-	recent   recent
+	recent   *recent
 }
 
 var kind = store.Declare(store.Declaration[Issued]{
@@ -65,7 +65,15 @@ func New(s store.Store, lifetime, reuse time.Duration, answers *answer.Ledger, n
 		reuse:    reuse,
 		answers:  answers,
 		now:      now,
+		recent:   new(recent),
 	}
+}
+
+// With returns the same codes with another lifetime and reuse interval for those issued and redeemed by it.
+func (c *Codes) With(lifetime, reuse time.Duration) *Codes {
+	with := *c
+	with.lifetime, with.reuse = lifetime, reuse
+	return &with
 }
 
 // shownLifetime is how long a code lives at least that a user copies by hand. It is the most that RFC 6749 (4.1.2) recommends.

@@ -23,8 +23,8 @@ const (
 	turnTimeout = refresh.AskTimeout + keepTimeout
 )
 
-// turns lets one at a time go on with a key. The zero value is ready.
-type turns struct {
+// Turns lets one at a time go on with a key. The zero value is ready.
+type Turns struct {
 	mu   sync.Mutex // never held while somebody waits
 	held map[string]*turn
 }
@@ -35,7 +35,7 @@ type turn struct {
 }
 
 // take waits for a turn, which release gives back.
-func (t *turns) take(ctx context.Context, key string) (release func(), err error) {
+func (t *Turns) take(ctx context.Context, key string) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	mine := t.enter(key)
@@ -51,7 +51,7 @@ func (t *turns) take(ctx context.Context, key string) (release func(), err error
 	}
 }
 
-func (t *turns) enter(key string) *turn {
+func (t *Turns) enter(key string) *turn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.held == nil {
@@ -67,7 +67,7 @@ func (t *turns) enter(key string) *turn {
 	return mine
 }
 
-func (t *turns) leave(key string, mine *turn) {
+func (t *Turns) leave(key string, mine *turn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if mine.many--; mine.many == 0 {

@@ -58,7 +58,9 @@ func askRotating(s store.Store, src *rotating) *replica {
 		Registry([]*federation.Definition{{ID: "src", Config: src}})
 	revoked := token.NewRevocations(s, time.Hour, now)
 	r.code = &codeGrant{beginner: beginner{r.families, r.offline}, codes: r.codes, connectors: connectors, revoked: revoked, log: log}
-	r.refresh = &refreshGrant{families: r.families, offline: r.offline, connectors: connectors, revoked: revoked, log: log}
+	r.refresh = &refreshGrant{
+		families: r.families, offline: r.offline, connectors: connectors, revoked: revoked, turns: new(Turns), log: log,
+	}
 	return r
 }
 
@@ -152,7 +154,7 @@ func (silent) Open(context.Context, connector.Env) (any, error) { return silent{
 
 func TestWaitingForATurnEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var all turns
+		var all Turns
 		release, err := all.take(t.Context(), "u")
 		if err != nil {
 			t.Fatal(err)

@@ -72,6 +72,7 @@ type Config struct {
 	Devices     *device.Codes
 	Families    *refresh.Families
 	Offline     *refresh.OfflineSessions
+	Turns       *Turns // of the users whose sources are asked at a refresh
 	Revocations *token.Revocations
 	GrantTypes  []string // the grants to serve; those that are not known are left out
 	Limits      *limit.Set
@@ -92,7 +93,8 @@ func NewEndpoint(cfg Config) *Endpoint {
 			beginner: logins, codes: cfg.Codes, connectors: cfg.Connectors, revoked: cfg.Revocations, log: cfg.Log,
 		},
 		oauth.GrantRefreshToken: &refreshGrant{
-			families: cfg.Families, offline: cfg.Offline, connectors: cfg.Connectors, revoked: cfg.Revocations, log: cfg.Log,
+			families: cfg.Families, offline: cfg.Offline, connectors: cfg.Connectors, revoked: cfg.Revocations,
+			turns: cfg.Turns, log: cfg.Log,
 		},
 		oauth.GrantDeviceCode:        devices,
 		oauth.GrantClientCredentials: &clientCredentialsGrant{policy: cfg.Policy},

@@ -26,7 +26,7 @@ type refreshGrant struct {
 	log        *slog.Logger
 
 	asking singleflight.Group // one question to a source for each family at a time
-	turns  turns              // of the users of a connector
+	turns  *Turns             // of the users of a connector
 }
 
 func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error) {

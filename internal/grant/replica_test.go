@@ -61,7 +61,9 @@ func newReplica(t *testing.T, s store.Store, p refresh.Lifetimes, reuse time.Dur
 	r.code = &codeGrant{
 		beginner: beginner{r.families, r.offline}, codes: r.codes, connectors: connectors, revoked: revoked, log: log,
 	}
-	r.refresh = &refreshGrant{families: r.families, offline: r.offline, connectors: connectors, revoked: revoked, log: log}
+	r.refresh = &refreshGrant{
+		families: r.families, offline: r.offline, connectors: connectors, revoked: revoked, turns: new(Turns), log: log,
+	}
 	return r
 }
 

@@ -14,6 +14,7 @@ import (
 // them there on purpose. A link added later can't expose the server's files to strangers.
 type ownFiles struct {
 	path    string
+	root    *os.Root
 	inside  fs.FS // follows neither absolute links nor those that lead outside
 	outward map[string]bool
 }
@@ -23,7 +24,7 @@ func openOwnFiles(dir string) (*ownFiles, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &ownFiles{path: dir, inside: root.FS(), outward: make(map[string]bool)}
+	f := &ownFiles{path: dir, root: root, inside: root.FS(), outward: make(map[string]bool)}
 	for _, name := range []string{templatesDir, staticDir, themesDir, robotsFile} {
 		if err := f.look(name, nil); err != nil {
 			return nil, errors.Join(err, root.Close())

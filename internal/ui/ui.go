@@ -6,6 +6,7 @@
 package ui
 
 import (
+	"errors"
 	"html/template"
 	"log/slog"
 	"net/http"
@@ -50,6 +51,7 @@ type UI struct {
 	ownLogo   bool
 	ownIcon   bool
 	needs     []PolicyNeed
+	dir       *webDir
 }
 
 // New reads the templates and checks the operator's directory: whatever would break a page later is an error now. Static
@@ -70,6 +72,7 @@ func New(cfg Config, log *slog.Logger) (*UI, error) {
 	u := &UI{
 		cfg:     cfg,
 		log:     log,
+		dir:     dir,
 		static:  newAssets(cfg.IssuerPath+"/static", dir.static(), log),
 		theme:   newAssets(cfg.IssuerPath+"/theme", dir.themeFiles(), log),
 		robots:  newAssets(cfg.IssuerPath, dir.tree(), log),
@@ -77,15 +80,18 @@ func New(cfg Config, log *slog.Logger) (*UI, error) {
 		ownIcon: dir.customised(dir.themePath("favicon.png")),
 	}
 	if u.templates, err = parseTemplates(dir, u.functions(), log); err != nil {
-		return nil, err
+		return nil, errors.Join(err, dir.Close())
 	}
 	u.needs = u.policyNeeds(dir) // before a template is executed, which changes it
 	if err := u.checkPages(); err != nil {
-		return nil, dir.wrap(err)
+		return nil, errors.Join(dir.wrap(err), dir.Close())
 	}
 	u.report(dir)
 	return u, nil
 }
+
+// Close closes the operator's directory. Nothing may be shown any more.
+func (u *UI) Close() error { return u.dir.Close() }
 
 // report logs what operators may not expect.
 func (u *UI) report(dir *webDir) {

@@ -48,9 +48,17 @@ func openWebDir(dir, theme string) (*webDir, error) {
 		d.custom = own
 	}
 	if d.theme, err = d.chooseTheme(theme); err != nil {
-		return nil, d.wrap(err)
+		return nil, errors.Join(d.wrap(err), d.Close())
 	}
 	return d, nil
+}
+
+// Close closes the operator's directory.
+func (d *webDir) Close() error {
+	if own, ok := d.custom.(*ownFiles); ok {
+		return own.root.Close()
+	}
+	return nil
 }
 
 // wrap says which directory an error is about.

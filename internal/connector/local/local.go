@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"runtime"
 
 	"golang.org/x/crypto/bcrypt"
 
@@ -43,7 +42,7 @@ var (
 func New(users *Users, cost int) *Database {
 	return &Database{
 		users: users, log: slog.New(slog.DiscardHandler),
-		passwords: passwords{cost: cost, hashing: newTurns(runtime.GOMAXPROCS(0)), compare: bcrypt.CompareHashAndPassword},
+		passwords: passwords{cost: cost, hashing: users.hashing, compare: bcrypt.CompareHashAndPassword},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 
 	"dex/internal/connector"
 	"dex/internal/store"
@@ -22,15 +23,18 @@ func NewCatalog(s store.Store, log *slog.Logger) *store.Catalog[User] {
 
 // Users finds users, configured and stored; a configured one hides a stored one with the same address. It is safe for
 // concurrent use.
-type Users struct{ users *store.Layered[User] }
+type Users struct {
+	users   *store.Layered[User]
+	hashing *turns // for the hashes of all users, see passwords
+}
 
 // NewUsers returns configured and stored users.
 func NewUsers(configured []*User, s store.Store, log *slog.Logger) *Users {
-	return &Users{store.NewLayered(configured, NewCatalog(s, log))}
+	return &Users{store.NewLayered(configured, NewCatalog(s, log)), newTurns(runtime.GOMAXPROCS(0))}
 }
 
-// With returns other configured users over the same stored ones.
-func (u *Users) With(configured []*User) *Users { return &Users{u.users.With(configured)} }
+// With returns other configured users over the same stored ones. Both wait in the same line for their hashes.
+func (u *Users) With(configured []*User) *Users { return &Users{u.users.With(configured), u.hashing} }
 
 // ByEmail returns the user with an e-mail address, whatever its case, or ErrUnknown.
 func (u *Users) ByEmail(ctx context.Context, email string) (*User, error) {

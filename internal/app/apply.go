@@ -1,0 +1,127 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"dex/internal/config"
+)
+
+// Apply puts another configuration in force. Requests under way end as they began, by the one before, which is let go when the
+// last of them has ended. Connectors whose settings stay the same stay open. If it returns an error, nothing has changed.
+//
+// What is open for as long as the process lives, such as the listeners, stays as it is: the log names the keys that differ
+// there. Only another issuer is an error, as all that was given out so far, and what providers send back, names the old one.
+func (c *Core) Apply(ctx context.Context, p *Plan) error {
+	select {
+	case c.applying <- struct{}{}:
+		defer func() { <-c.applying }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if from, to := c.cfg.Issuer, p.Config.Issuer; from != to {
+		return fmt.Errorf("issuer: can't change from %s to %s without a restart", from, to)
+	}
+	next, err := c.prepare(ctx, p)
+	if err != nil {
+		return err
+	}
+	c.outlast(p.Config.Expiry)
+	before := c.edition.Load()
+	c.sources.Use(next.connectors)
+	c.edition.Store(next)
+	next.applied(ctx, before)
+	before.leave()
+	return nil
+}
+
+// prepare makes an edition beside the one in force.
+func (c *Core) prepare(ctx context.Context, p *Plan) (*Edition, error) {
+	pages, err := c.openPages(p.Config)
+	if err != nil {
+		return nil, err
+	}
+	e, err := newEdition(ctx, c, p, pages)
+	if err != nil {
+		return nil, errors.Join(err, pages.Close())
+	}
+	if p.Config.Flags.ContinueOnConnectorFailure {
+		return e, nil
+	}
+	if err := e.connectors.CheckAdded(ctx); err != nil {
+		return nil, errors.Join(err, e.end())
+	}
+	return e, nil
+}
+
+// outlast makes keys, and what refuses tokens, last for the lifetimes of a configuration.
+func (c *Core) outlast(e config.Expiry) {
+	c.signer.Outlast(e.IDTokens)
+	c.revoked.Outlast(e.IDTokens)
+	c.ring.Outlast(e.AuthRequests)
+}
+
+// applied logs what is different from the edition before.
+func (e *Edition) applied(ctx context.Context, before *Edition) {
+	log := e.core.log
+	connectors, added := e.connectors.Size()
+	connectorsBefore, _ := before.connectors.Size()
+	kept := connectors - added
+	log.InfoContext(ctx, "configuration applied", "clients", len(e.plan.clients), "users", len(e.plan.users),
+		"connectors_added", added, "connectors_kept", kept, "connectors_closed", connectorsBefore-kept)
+	if keys := e.core.plan.fixed(e.plan); len(keys) > 0 {
+		log.WarnContext(ctx, "settings that differ from those of the start take effect after a restart only", "keys", keys)
+	}
+}
+
+// fixed returns the keys that another plan has other values for, and that can't change while the process lives. The issuer is
+// not among them.
+func (p *Plan) fixed(other *Plan) []string {
+	a, b := p.Config, other.Config
+	values := []struct {
+		key  string
+		a, b any
+	}{
+		{"storage.type", a.Storage.Type, b.Storage.Type},
+		{"storage.config", p.backend.settings, other.backend.settings},
+		{"storage.keyFile", a.Storage.KeyFile, b.Storage.KeyFile},
+		{"web.http", a.Web.HTTP, b.Web.HTTP},
+		{"web.https", a.Web.HTTPS, b.Web.HTTPS},
+		{"web.tlsCert", a.Web.TLSCert, b.Web.TLSCert},
+		{"web.tlsKey", a.Web.TLSKey, b.Web.TLSKey},
+		{"web.tlsMinVersion", a.Web.TLSMinVersion, b.Web.TLSMinVersion},
+		{"web.tlsMaxVersion", a.Web.TLSMaxVersion, b.Web.TLSMaxVersion},
+		{"telemetry.http", a.Telemetry.HTTP, b.Telemetry.HTTP},
+		{"telemetry.enableProfiling", a.Telemetry.EnableProfiling, b.Telemetry.EnableProfiling},
+		{"logger.level", a.Logger.Level, b.Logger.Level},
+		{"logger.format", a.Logger.Format, b.Logger.Format},
+		{"logger.excludeFields", a.Logger.ExcludeFields, b.Logger.ExcludeFields},
+		{signerKey(a, b), signerSettings(a), signerSettings(b)},
+		{"oauth2.compatibility.keyPublication", a.OAuth2.Compatibility.KeyPublication, b.OAuth2.Compatibility.KeyPublication},
+	}
+	var keys []string
+	for _, v := range values {
+		if !reflect.DeepEqual(v.a, v.b) {
+			keys = append(keys, v.key)
+		}
+	}
+	return keys
+}
+
+// signerSettings returns how signing keys are made, or where they are.
+func signerSettings(c *config.Config) any {
+	if vault, ok := c.VaultSigning(); ok {
+		return vault
+	}
+	return c.LocalSigning()
+}
+
+// signerKey returns the key whose change makes these settings differ.
+func signerKey(a, b *config.Config) string {
+	if a.Signer == nil && b.Signer == nil {
+		return "expiry.signingKeys"
+	}
+	return "signer"
+}
