@@ -17,8 +17,8 @@ const compareTimeout = hearTimeout - tellEvery
 // Behind returns how far this process's clock is behind that of another replica; zero while they agree as clocks usually do.
 func (l *Ledger) Behind() time.Duration { return time.Duration(l.behind.Load()) }
 
-// compareClocks finds out whether another process that is alive has told of a time that is still to come here. Of two clocks
-// that differ one is behind, and its process tells, on any storage and whether or not that has a clock.
+// compareClocks finds out whether another process that is alive has told a time that is still to come here. Of two clocks that
+// differ one is behind, and the process that has it warns. The storage needs no clock for that.
 func (l *Ledger) compareClocks(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, compareTimeout)
 	defer cancel()

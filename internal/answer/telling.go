@@ -20,8 +20,8 @@ const (
 	maxTold = 1000
 	// toldFor is how long what was told is kept; longer than anybody asks for it.
 	toldFor = doubtTime + 2*store.ClockSkew
-	// tellLonger is how long after the last write the others are still told the time each time, by which they know how long
-	// ago it was: longer than the usual reuse interval. They are told of the end of a longer one, too.
+	// tellLonger is how long after the last write the others are still told the time, so that they know how long ago it was:
+	// longer than the usual reuse interval. They are told of the end of a longer one, too.
 	tellLonger = 7 * time.Second
 )
 

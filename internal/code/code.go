@@ -21,7 +21,7 @@ import (
 // replayMemory is how long after its use a code is remembered, so that a second use can end what the first one gave.
 const replayMemory = 10 * time.Minute
 
-// Issued is the record of an authorization code. Its key is the code's hash, so that anyone who reads the storage can't redeem
+// Issued is the record of an authorization code. Its key is the code's hash, so that nobody who reads the storage can redeem
 // it.
 type Issued struct {
 	token.Authorization
@@ -31,10 +31,10 @@ type Issued struct {
 	Process     string         `json:"process,omitempty"` // whose clock says so
 	// FamilyID names the refresh tokens that the code gives, before there are any, so that a replay finds them.
 	FamilyID string `json:"familyID"`
-	// Used marks a code without refresh tokens that was redeemed, or any that somebody could not redeem. Where there are
-	// refresh tokens it is their family that shows the use: it can begin only once.
+	// Used marks a code that was redeemed without a refresh token, or that somebody failed to redeem. Where there is a refresh
+	// token its family shows the use: it can begin only once.
 	Used bool `json:"used,omitempty"`
-	// Redeemed is when a code without refresh tokens was redeemed last, and Stamp names the write; zero otherwise.
+	// Redeemed is when a code was last redeemed without a refresh token, and Stamp names the write; zero otherwise.
 	Redeemed time.Time    `json:"redeemed,omitzero"`
 	Stamp    answer.Stamp `json:"stamp,omitzero"`
 	// Kept is the identity of a code that was redeemed, for whoever has the code and may use it again.
@@ -56,8 +56,8 @@ var kind = store.Declare(store.Declaration[Issued]{
 	Expires: func(c *Issued) time.Time { return c.ValidUntil.Add(replayMemory) },
 })
 
-// New returns the codes in a storage, each good for a lifetime. Within the reuse interval after its use a code gets the
-// same answer again, for who lost it; RFC 6749 (4.1.2) wants 0, which means never.
+// New returns the codes in a storage, each good for a lifetime. Within the reuse interval after its use a code gets the same
+// answer again, for a client that lost it; RFC 6749 (4.1.2) wants 0, which means never.
 func New(s store.Store, lifetime, reuse time.Duration, answers *answer.Ledger, now func() time.Time) *Codes {
 	return &Codes{
 		table:    store.In(s, kind),
@@ -76,7 +76,7 @@ func (c *Codes) With(lifetime, reuse time.Duration) *Codes {
 	return &with
 }
 
-// shownLifetime is how long a code lives at least that a user copies by hand. It is the most that RFC 6749 (4.1.2) recommends.
+// shownLifetime is how long a code lives at least if a user copies it by hand. It is the most that RFC 6749 (4.1.2) recommends.
 const shownLifetime = 10 * time.Minute
 
 // Lifetime returns how long codes for a redirect URI live.
@@ -126,9 +126,9 @@ func (c *Codes) Issue(
 // ErrExpired says that a code has expired.
 var ErrExpired = errors.New("authorization code has expired")
 
-// Read returns a client's code. What was issued here may be stale: a caller that goes by it must find out by a write of its own
-// whether it was used. The error is answer.ErrReplayed or ErrExpired, both with the code, or store.ErrNotFound for a code that is
-// not there or is another client's, or that the storage failed.
+// Read returns a client's code. A code that was issued here may be stale: only Redeem or the beginning of its family finds out
+// whether it was used. The error is answer.ErrReplayed or ErrExpired, both with the code, store.ErrNotFound for a code that
+// isn't there or is another client's, or that the storage failed.
 func (c *Codes) Read(ctx context.Context, secret, clientID string) (store.Entry[Issued], error) {
 	key := keyOf(secret)
 	e, ok := c.recent.get(key)
@@ -175,19 +175,19 @@ func (c *Codes) Owed(ctx context.Context, u answer.Use) (bool, error) {
 	return owed, nil
 }
 
-// MayRepeat reports whether what was used at a time may be used once more.
+// MayRepeat reports whether a code that was used at a time may be used once more.
 func (c *Codes) MayRepeat(used time.Time) bool {
 	return c.reuse > 0 && !used.IsZero() && !c.now().After(used.Add(c.reuse))
 }
 
-// MayHaveRepeated reports whether what was used is used once more by somebody who only comes a little too late, by the
-// clock of another replica perhaps.
+// MayHaveRepeated reports whether a code that is used once more may only come a little too late for that, by the clock of
+// another replica perhaps.
 func (c *Codes) MayHaveRepeated(u answer.Use) bool {
 	return !u.At.IsZero() && c.MayRepeat(u.At.Add(max(store.UsualSkew, c.answers.Skew(u.Process))))
 }
 
-// Redeem marks a code as used, or as used once more where Read has found that it may be. Of any number of callers one
-// succeeds, the others get answer.ErrReplayed, but within the reuse interval, and where the one had no answer.
+// Redeem marks a code as used, or as used once more if Read has found that it may be. Of any number of callers one succeeds.
+// The others get answer.ErrReplayed, unless the reuse interval is not over or the answer to the first got lost.
 func (c *Codes) Redeem(ctx context.Context, secret string, e store.Entry[Issued]) error {
 	for {
 		if e.Value.Used && c.MayRepeat(e.Value.Redeemed) {
@@ -206,7 +206,8 @@ func (c *Codes) Redeem(ctx context.Context, secret string, e store.Entry[Issued]
 	}
 }
 
-// use marks a code as used after the use that the entry knows of, if any. The error is answer.ErrReplayed if there was another one.
+// use marks a code as used after the use that the entry knows of, if any. The error is answer.ErrReplayed if there was
+// another.
 func (c *Codes) use(ctx context.Context, secret string, e store.Entry[Issued]) error {
 	kept, err := answer.Seal(secret, e.Value.Identity)
 	if err != nil {
@@ -227,7 +228,7 @@ func (c *Codes) use(ctx context.Context, secret string, e store.Entry[Issued]) e
 
 func stampOf(c *Issued) answer.Stamp { return c.Stamp }
 
-// Spoil marks a code as used, so that nobody can redeem it, and reports whether it was so marked before.
+// Spoil marks a code as used, so that nobody can redeem it, and reports whether it already was.
 func (c *Codes) Spoil(ctx context.Context, e store.Entry[Issued]) (used bool, err error) {
 	_, err = c.table.UpdateEntry(ctx, e, func(stored *Issued) error {
 		used = stored.Used

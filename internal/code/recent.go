@@ -9,8 +9,8 @@ import (
 // maxRecent bounds how many codes are remembered; most have the size of an identity, some hundred bytes.
 const maxRecent = 1024
 
-// recent is the codes that this process issued last. One that is redeemed where it was issued needs no read, which
-// is a round trip less. What is remembered may be stale.
+// recent is the codes that this process issued last. A code that is redeemed where it was issued needs no read, which saves a
+// round trip. What is remembered may be stale.
 type recent struct {
 	mu    sync.Mutex
 	byKey map[string]store.Entry[Issued]

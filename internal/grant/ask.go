@@ -31,7 +31,7 @@ type Turns struct {
 
 type turn struct {
 	free chan struct{} // has one token while nobody holds the turn
-	many int           // who hold it or wait for it
+	many int           // how many hold it or wait for it
 }
 
 // take waits for a turn, which release gives back.
@@ -75,9 +75,9 @@ func (t *Turns) leave(key string, mine *turn) {
 	}
 }
 
-// ask lets the identity source say who the user is now. Those who present the same token at once share one question,
-// which goes on when one of them hangs up. Logins of one user take turns: what one gets from the source may end what
-// another would show it.
+// ask lets the identity source say who the user is now. Requests that present the same token at once share one question,
+// which goes on if one of them hangs up. Logins of one user take turns: what one gets from the source may end what another
+// would show it.
 func (g *refreshGrant) ask(
 	ctx context.Context, p *refresh.Presented, source *federation.Opened,
 ) (connector.Identity, error) {
@@ -86,17 +86,17 @@ func (g *refreshGrant) ask(
 		return connector.Identity{}, oauth.Errorf(oauth.InvalidGrant, "The connector of this login no longer prolongs logins.")
 	}
 	flight := p.FamilyID + "/" + strconv.FormatUint(p.Generation, 10)
-	answer := g.asking.DoChan(flight, func() (any, error) {
+	asked := g.asking.DoChan(flight, func() (any, error) {
 		var fresh connector.Identity
 		ctx := context.WithoutCancel(ctx)
-		err := federation.Shielded(ctx, g.log, func() (err error) { // nobody waits for it in whose request it could fail
+		err := federation.Shielded(ctx, g.log, func() (err error) { // a panic would end the server, as it is in no request
 			fresh, err = g.askInTurn(ctx, p, refresher)
 			return err
 		})
 		return fresh, err
 	})
 	select {
-	case a := <-answer:
+	case a := <-asked:
 		if a.Err != nil {
 			return connector.Identity{}, a.Err
 		}
@@ -107,7 +107,9 @@ func (g *refreshGrant) ask(
 }
 
 // askInTurn asks the source when it is the user's turn, and keeps what it gives.
-func (g *refreshGrant) askInTurn(ctx context.Context, p *refresh.Presented, source connector.Refresher) (connector.Identity, error) {
+func (g *refreshGrant) askInTurn(
+	ctx context.Context, p *refresh.Presented, source connector.Refresher,
+) (connector.Identity, error) {
 	release, err := g.turns.take(ctx, token.Subject(p.Identity.UserID, p.ConnectorID))
 	if err != nil {
 		return connector.Identity{}, err
@@ -125,15 +127,15 @@ func (g *refreshGrant) askInTurn(ctx context.Context, p *refresh.Presented, sour
 	return fresh, g.keep(ctx, p, fresh.Data, l)
 }
 
-// keep stores what the source gave at once, whether or not the request leads to tokens: the source may already refuse what
-// it gave before, and whoever asks next must not come with that.
+// keep stores what the source gave at once, whether or not the request leads to tokens: the source may already refuse what it
+// gave before, and the next question must not show that.
 func (g *refreshGrant) keep(ctx context.Context, p *refresh.Presented, data []byte, l refresh.Loan) error {
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()
 	return g.offline.KeepFrom(ctx, p.Identity.UserID, p.ConnectorID, data, l)
 }
 
-// borrow reads what the source gave last, for one question. Other replicas wait, where that may be replaced by it.
+// borrow reads what the source gave last, for one question. If the answer may replace it, other replicas wait.
 func (g *refreshGrant) borrow(ctx context.Context, p *refresh.Presented, source connector.Refresher) (refresh.Loan, error) {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
@@ -148,7 +150,7 @@ func (g *refreshGrant) giveBack(ctx context.Context, p *refresh.Presented, l ref
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()
 	if err := g.offline.GiveBack(ctx, p.Identity.UserID, p.ConnectorID, l); err != nil {
-		g.log.WarnContext(ctx, "other replicas wait for an answer of the source that has come", "connector_id", p.ConnectorID, "err", err)
+		g.log.WarnContext(ctx, "the source has answered, but other replicas still wait for it", "connector_id", p.ConnectorID, "err", err)
 	}
 }
 

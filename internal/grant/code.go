@@ -31,7 +31,7 @@ func (g *codeGrant) verify(ctx context.Context, r *request) (*granted, error) {
 	e, err := g.codes.Read(ctx, secret, r.client.ID)
 	c := e.Value
 	if errors.Is(err, code.ErrExpired) {
-		err = g.tooOld(ctx, &c, secret)
+		err = g.expired(ctx, &c, secret)
 	}
 	switch {
 	case errors.Is(err, answer.ErrReplayed):
@@ -75,8 +75,8 @@ func check(c *code.Issued, f oauth.Form) error {
 	return nil
 }
 
-// spoil makes a code useless after a request that does not fit it, and returns why it does not: whoever has stolen a code
-// gets no second guess.
+// spoil makes a code useless after a request that doesn't fit it, and returns why: whoever has stolen a code gets no second
+// guess.
 func (g *codeGrant) spoil(ctx context.Context, e store.Entry[code.Issued], why error) error {
 	used, err := g.codes.Spoil(ctx, e)
 	if err != nil {
@@ -129,7 +129,7 @@ func (g *codeGrant) again(ctx context.Context, c *code.Issued, secret string) (f
 	return first{token: refresh, begun: begun}, nil
 }
 
-// endReplayed ends what the first use of a code gave, as one of the two users has stolen it (RFC 9700, section 4.5).
+// endReplayed ends what the first use of a code gave, as one of the two that used it has stolen it (RFC 9700, section 4.5).
 // Where codes may be repeated, a client that does so a little too late is refused, and nothing ends.
 func (g *codeGrant) endReplayed(ctx context.Context, c *code.Issued, used answer.Use) error {
 	if g.codes.MayHaveRepeated(used) {
@@ -146,9 +146,9 @@ func (g *codeGrant) endReplayed(ctx context.Context, c *code.Issued, used answer
 	return oauth.Errorf(oauth.InvalidGrant, "The code was used before.")
 }
 
-// tooOld says what becomes of an expired code. It gives once more what it gave while it was good, if that answer got lost;
-// otherwise what it gave ends.
-func (g *codeGrant) tooOld(ctx context.Context, c *code.Issued, secret string) error {
+// expired says what becomes of an expired code. It gives once more what it gave while it was good, if that answer got lost.
+// Otherwise what it gave ends.
+func (g *codeGrant) expired(ctx context.Context, c *code.Issued, secret string) error {
 	at, _, err := g.families.Begun(ctx, c.FamilyID)
 	switch {
 	case err != nil:

@@ -79,8 +79,8 @@ func (g *deviceGrant) again(ctx context.Context, familyID, deviceCode string) (f
 	return first{token: refresh, begun: begun}, nil
 }
 
-// anonymousDeviceGrant answers devices that don't show who they are, as upstream does: a device code says whose it is. But
-// the client must have shown its secret for the code, or anybody could have begun in its name.
+// anonymousDeviceGrant answers devices whose requests name no client, as upstream does: a device code says which client it
+// belongs to. But the client must have shown its secret to get the code, or anybody could have begun in its name.
 type anonymousDeviceGrant struct{ *deviceGrant }
 
 func (g anonymousDeviceGrant) clientID(ctx context.Context, f oauth.Form) (string, error) {

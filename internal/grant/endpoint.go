@@ -23,7 +23,7 @@ import (
 	"dex/internal/token"
 )
 
-// A request is one at the token endpoint whose client has been authenticated.
+// A request is a token request whose client has been authenticated.
 type request struct {
 	form   oauth.Form
 	client *client.Client
@@ -46,8 +46,8 @@ type granted struct {
 	wanted token.Wanted
 	// issued is the token type of the one token of a token exchange; empty for all other grants.
 	issued string
-	// commit uses up what was presented, and makes the refresh token that goes with the tokens if one is due; empty if there
-	// is none. It is called last, when nothing else can fail. Nil means that there is nothing to store.
+	// commit uses up what was presented, and returns the refresh token that goes with the tokens, if one is due. It is called
+	// last, when nothing else can fail. Nil means that there is nothing to store.
 	commit func(ctx context.Context, refreshDue bool) (refreshToken string, err error)
 }
 
@@ -79,7 +79,7 @@ type Config struct {
 	Log         *slog.Logger
 
 	PasswordConnector   string // id; empty means that there is no password grant
-	AnonymousDevices    bool   // devices needn't say whose they are
+	AnonymousDevices    bool   // devices needn't name or authenticate their clients
 	AnyExchangeAudience bool   // as exchangeGrant says
 	BearerIDTokens      bool   // an exchanged ID token is said to be a bearer token
 }
@@ -181,7 +181,7 @@ func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 	return e.encode(found, t, refresh)
 }
 
-// An anonymous grant finds the client of a request that shows no secret; empty where it must.
+// An anonymous grant finds the client of a request that shows no secret; empty if the request must show one.
 type anonymous interface {
 	clientID(ctx context.Context, f oauth.Form) (string, error)
 }
@@ -206,7 +206,7 @@ func (e *Endpoint) client(r *http.Request, f oauth.Form, g grant) (*client.Clien
 	return c, err
 }
 
-// checkConnector asks the policy about where a user comes from; who comes from nowhere must be the client itself.
+// checkConnector asks the policy about the connector of a user. A user without one must be the client itself.
 func (e *Endpoint) checkConnector(c *client.Client, found *granted, grantType string) error {
 	if found.source == nil {
 		if found.ConnectorID != "" || found.Identity.UserID != c.ID {
@@ -234,7 +234,7 @@ func (e *Endpoint) grant(f oauth.Form) (grant, error) {
 func (e *Endpoint) encode(found *granted, t token.Tokens, refreshToken string) ([]byte, error) {
 	kind := "bearer"
 	if found.issued != "" && t.Access == "" {
-		// The one token of an exchange is always here, whatever it is.
+		// The one token of an exchange is always called the access token (RFC 8693, section 2.2.1).
 		t.Access, t.ID = t.ID, ""
 		if !e.bearerIDTokens {
 			kind = "N_A"

@@ -14,7 +14,7 @@ import (
 	"dex/internal/token"
 )
 
-// exchangeGrant gives tokens of ours for those of an identity source (RFC 8693).
+// exchangeGrant gives our tokens for an identity source's (RFC 8693).
 type exchangeGrant struct {
 	connectors *federation.Registry
 	policy     *policy.Policy
@@ -39,7 +39,7 @@ func (g *exchangeGrant) verify(ctx context.Context, r *request) (*granted, error
 	if !ok {
 		return nil, oauth.Errorf(oauth.InvalidRequest, "Connector %q can't tell whom a token stands for; use another connector_id.", source.ID)
 	}
-	// Before the source is asked, which may learn nothing from a client that may not use it.
+	// Before the source is asked: a client that may not use the source must not reach it.
 	if err := g.policy.Connector(r.client, source.Definition, oauth.GrantTokenExchange); err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (g *exchangeGrant) source(ctx context.Context, connectorID string) (*federa
 	return source, nil
 }
 
-// scopes returns the scopes of the tokens, with those that say whom the tokens are for (RFC 8693, section 2.1).
+// scopes returns the scopes of the tokens, including those that say who the tokens are for (RFC 8693, section 2.1).
 func (g *exchangeGrant) scopes(ctx context.Context, r *request) ([]string, error) {
 	requested := r.scopes()
 	if !g.anyAudience {
@@ -130,8 +130,7 @@ func (g *exchangeGrant) target(ctx context.Context, c *client.Client, target str
 	}
 	scope = oauth.ScopeAudiencePrefix + target
 	_, err = g.policy.Audience(ctx, c, []string{scope})
-	var refused *oauth.Error
-	if errors.As(err, &refused) && refused.Code == oauth.InvalidScope {
+	if refused, ok := errors.AsType[*oauth.Error](err); ok && refused.Code == oauth.InvalidScope {
 		return "", oauth.Errorf(oauth.InvalidTarget,
 			"%q is no client that trusts this one: audience and resource take client ids, whose trustedPeers must have it.", target)
 	}

@@ -36,7 +36,7 @@ func (g *passwordGrant) verify(ctx context.Context, r *request) (*granted, error
 	if err != nil {
 		return nil, err
 	}
-	// Before the password is checked, so that a client which may not use the connector learns nothing by it.
+	// Before the password is checked, so that a client that may not use the connector learns nothing.
 	if err := g.policy.Connector(r.client, source.Definition, oauth.GrantPassword); err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 		Authorization: a,
 		source:        source,
 		wanted:        token.Wanted{Access: true, ID: true},
-		commit: func(ctx context.Context, _ bool) (string, error) { // whatever the scopes of this answer
+		commit: func(ctx context.Context, _ bool) (string, error) { // it is due, whatever the scopes of this answer
 			next, err := g.families.Advance(ctx, p, a.Identity)
 			if err != nil {
 				return "", g.refused(ctx, t.FamilyID, err)
@@ -84,8 +84,8 @@ func readRefreshToken(r *request) (refresh.Token, error) {
 	return t, nil
 }
 
-// refused returns what the client is told. A token that was used before is in two hands, so its family ends
-// (RFC 9700, section 4.14.2); the user's other logins live on.
+// refused returns what the client is told. If a token was used before, two parties have it, so its family ends (RFC 9700,
+// section 4.14.2). The user's other logins live on.
 func (g *refreshGrant) refused(ctx context.Context, familyID string, err error) error {
 	switch {
 	case errors.Is(err, refresh.ErrOtherClient):
@@ -110,8 +110,8 @@ func (g *refreshGrant) refused(ctx context.Context, familyID string, err error) 
 	return err
 }
 
-// narrow returns the scopes of one answer: those asked for, all of which must have been granted, or all that were. Scopes
-// without a meaning were left out at the login, and are here.
+// narrow returns the scopes of one answer: those asked for, which must all have been granted, or all that were granted. Scopes
+// without a meaning were left out at the login, and are left out here.
 func narrow(granted []string, requested string) ([]string, error) {
 	names := strings.Fields(requested)
 	if len(names) == 0 {

@@ -34,7 +34,7 @@ func Hash(secret string) []byte {
 	return sum[:]
 }
 
-// IsHashOf reports whether a hash is that of a secret, in constant time. No hash is that of none.
+// IsHashOf reports whether a hash is that of a secret, in constant time. An empty hash is that of nothing.
 func IsHashOf(hash []byte, secret string) bool {
 	return len(hash) > 0 && subtle.ConstantTimeCompare(hash, Hash(secret)) == 1
 }

@@ -10,13 +10,13 @@ func subjectKey(userID, connectorID string) string {
 	return id.Lower(id.Hash(token.Subject(userID, connectorID)))
 }
 
-// encodeRefreshToken returns the refresh token as clients see it: {1: family id, 2: secret}.
-func encodeRefreshToken(familyID, secret string) string {
+// encode returns a refresh token as clients see it.
+func encode(familyID, secret string) string {
 	return id.Pair(familyID, secret)
 }
 
-// decodeRefreshToken takes a refresh token apart. Very old releases of upstream gave out the id alone.
-func decodeRefreshToken(s string) (familyID, secret string) {
+// decode takes a refresh token apart. Very old releases of upstream gave out only the id.
+func decode(s string) (familyID, secret string) {
 	familyID, secret, err := id.ReadPair(s)
 	if err != nil {
 		return s, ""

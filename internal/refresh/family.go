@@ -25,12 +25,12 @@ type family struct {
 	Generation uint64    `json:"generation"`         // of the token that is current
 	Secret     []byte    `json:"secret,omitempty"`   // hash of the current token's
 	Previous   []byte    `json:"previous,omitempty"` // hash of that of the token before
-	Salt       []byte    `json:"salt,omitempty"`     // made the current secret of the one before
+	Salt       []byte    `json:"salt,omitempty"`     // the current secret is derived from it and the one before
 	Created    time.Time `json:"created"`
 	LastUsed   time.Time `json:"lastUsed"`
-	// Rotated is when the current token came to be from the one before; zero for the first.
+	// Rotated is when the current token took the place of the one before; zero for the first.
 	Rotated time.Time `json:"rotated,omitzero"`
-	// Repeated is when the first token was given once more, as nobody knew of an answer; zero otherwise.
+	// Repeated is when the first token was given once more because nobody knew of an answer; zero otherwise.
 	Repeated time.Time `json:"repeated,omitzero"`
 	// Stamp names the write that made the current token, and so the process by whose clock it was.
 	Stamp answer.Stamp `json:"stamp,omitzero"`
@@ -98,7 +98,7 @@ func (s *Families) Begin(ctx context.Context, familyID, code string, a token.Aut
 			s.log.WarnContext(ctx, "could not end the oldest logins of a user", "client_id", a.ClientID, "err", err)
 		}
 	}
-	return encodeRefreshToken(familyID, f.secretText(familyID, 0, first)), nil
+	return encode(familyID, f.secretText(familyID, 0, first)), nil
 }
 
 // Repeat says that the first token of a family is given once more. The error is answer.ErrReplayed if there was another use
@@ -123,9 +123,9 @@ func (s *Families) write(
 	return answer.Write(ctx, s.answers, s.table, familyID, func(f *family) answer.Stamp { return f.Stamp }, how)
 }
 
-// First returns the first token of a family, and how it was given last, for whoever has the code. The use is zero when the
-// token was used already, or the family has ended.
-func (s *Families) First(ctx context.Context, familyID, code string) (token string, begun answer.Use, err error) {
+// First returns the first token of a family to whoever has the code that it was given for, and how it was given last. Both are
+// empty if the token was used, or the family has ended.
+func (s *Families) First(ctx context.Context, familyID, code string) (first string, begun answer.Use, err error) {
 	e, err := s.table.Get(store.Latest(ctx), familyID)
 	if errors.Is(err, store.ErrNotFound) {
 		return "", answer.Use{}, nil
@@ -138,7 +138,8 @@ func (s *Families) First(ctx context.Context, familyID, code string) (token stri
 	if f.Ended || !f.LastUsed.Equal(f.Created) || f.Generation != 0 || !id.IsHashOf(f.Secret, secret) {
 		return "", answer.Use{}, nil
 	}
-	return encodeRefreshToken(familyID, f.secretText(familyID, 0, secret)), answer.Use{Stamp: f.Stamp, At: cmp.Or(f.Repeated, f.Created)}, nil
+	begun = answer.Use{Stamp: f.Stamp, At: cmp.Or(f.Repeated, f.Created)}
+	return encode(familyID, f.secretText(familyID, 0, secret)), begun, nil
 }
 
 // End ends a family, or keeps it from beginning. A tombstone takes its place, so that the code that it began from, which
@@ -164,7 +165,7 @@ func (s *Families) tombstone() family {
 	return family{Ended: true, Expires: s.now().Add(tombstoneTime)}
 }
 
-// Begun returns when a family began, zero if it did not, or has ended; and whether it still can.
+// Begun returns when a family began, zero if it hasn't or has ended, and whether it still can begin.
 func (s *Families) Begun(ctx context.Context, familyID string) (at time.Time, possible bool, err error) {
 	e, err := s.table.Get(ctx, familyID)
 	if errors.Is(err, store.ErrNotFound) {
@@ -173,7 +174,7 @@ func (s *Families) Begun(ctx context.Context, familyID string) (at time.Time, po
 	return e.Value.Created, false, err // a tombstone has no time
 }
 
-// expired reports whether the family had come of age or been idle for too long at a time.
+// expired reports whether the family was too old, or had been idle for too long, at a time.
 func (s *Families) expired(f *family, at time.Time) bool {
 	end := s.end(f)
 	return !end.IsZero() && at.After(end)
@@ -194,8 +195,8 @@ func (s *Families) end(f *family) time.Time {
 	return end
 }
 
-// setExpiry lets the storage forget the family when it has ended, but not before the code has that it began from: the
-// record is what shows that the code was used.
+// setExpiry sets when the storage may forget the family: when it has ended, but not before the code that it began from is
+// forgotten, as the record shows that the code was used.
 func (s *Families) setExpiry(f *family) {
 	f.Expires = s.end(f)
 	if kept := f.Created.Add(tombstoneTime); !f.Expires.IsZero() && f.Expires.Before(kept) {

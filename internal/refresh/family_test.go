@@ -58,7 +58,7 @@ func (b *bench) adopt(l Legacy) {
 // refresh presents a token that arrived at a time.
 func (b *bench) refresh(shown string, arrived time.Time) (string, error) {
 	b.Helper()
-	id, secret := decodeRefreshToken(shown)
+	id, secret := decode(shown)
 	e, err := b.table.Get(b.Context(), id)
 	if err != nil {
 		b.Fatal(err)
@@ -130,13 +130,13 @@ func TestForgedRefreshTokens(t *testing.T) {
 	first := b.begin()
 	second := b.mustRefresh(first)
 	b.mustRefresh(second)
-	_, good := decodeRefreshToken(second)
+	_, good := decode(second)
 	parts := strings.Split(good, "-")
 	for _, secret := range []string{
 		"", "-", "--", "2", good + "x", good[:len(good)-1], "2-" + parts[1] + "-" + parts[2], "2--" + parts[2],
 		"0-" + parts[1] + "-" + parts[2], "z-" + parts[1] + "-" + parts[2], parts[1], strings.Repeat("a", 100),
 	} {
-		b.wantRefused(encodeRefreshToken("f", secret), ErrForged)
+		b.wantRefused(encode("f", secret), ErrForged)
 	}
 }
 
@@ -145,7 +145,7 @@ func TestTheStorageHoldsNoRefreshToken(t *testing.T) {
 	b := newBench(t, Lifetimes{Rotate: true})
 	shown := b.begin()
 	for range 3 {
-		_, secret := decodeRefreshToken(shown)
+		_, secret := decode(shown)
 		r, err := b.store.Get(t.Context(), "refresh", "f")
 		if err != nil {
 			t.Fatal(err)
@@ -159,7 +159,7 @@ func TestTheStorageHoldsNoRefreshToken(t *testing.T) {
 		}
 		// The thief can make tags, but not the secret below them.
 		for _, guess := range []string{string(e.Value.Secret), nextSecret("", e.Value.Salt), "guess"} {
-			b.wantRefused(encodeRefreshToken("f", e.Value.secretText("f", e.Value.Generation, guess)), ErrForged)
+			b.wantRefused(encode("f", e.Value.secretText("f", e.Value.Generation, guess)), ErrForged)
 		}
 		shown = b.mustRefresh(shown)
 	}
@@ -174,9 +174,9 @@ func TestUpstreamsRefreshToken(t *testing.T) {
 	for range 2 { // the second time finds it there
 		b.adopt(legacy)
 	}
-	b.wantRefused(encodeRefreshToken("abc", "xyz"), ErrForged)
-	b.wantRefused(encodeRefreshToken("abc", ""), ErrForged)
-	b.wantRefused(encodeRefreshToken("abc", "before"), ErrReused)
+	b.wantRefused(encode("abc", "xyz"), ErrForged)
+	b.wantRefused(encode("abc", ""), ErrForged)
+	b.wantRefused(encode("abc", "before"), ErrReused)
 	second := b.mustRefresh("CgNhYmMSA2RlZg")
 	if again := b.mustRefresh("CgNhYmMSA2RlZg"); again != second {
 		t.Errorf("within the reuse interval: got %s, want %s", again, second)

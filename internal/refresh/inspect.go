@@ -16,12 +16,12 @@ type Inspected struct {
 	token.Authorization
 	Created time.Time
 	End     time.Time // when it ends if it isn't used before; zero for never
-	// Alive says that it can be used. One that is not was given out all the same, to the same login.
+	// Alive says that it can be used. Otherwise it was given out to the same login earlier.
 	Alive bool
 }
 
-// Inspect says what a refresh token is, without using it. The error is token.ErrRefused for one that we didn't give out or whose
-// login has ended.
+// Inspect says what a refresh token is, without using it. The error is token.ErrRefused if we didn't give it out or its login
+// has ended.
 func (s *Families) Inspect(ctx context.Context, text string) (Inspected, error) {
 	t, ok := Read(text)
 	if !ok {

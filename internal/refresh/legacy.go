@@ -25,8 +25,8 @@ type upstreams struct {
 	Obsolete []byte `json:"obsolete,omitempty"` // hash
 }
 
-// Adopted returns the record that a refresh token of upstream's becomes: generation 0 of a family, which goes on as all
-// others do. None is left of one that has expired.
+// Adopted returns the record that upstream's refresh token becomes: generation 0 of a family, which goes on like all others.
+// A token that has expired becomes none.
 func (s *Families) Adopted(l Legacy) ([]store.Record, error) {
 	f := family{
 		Authorization: token.Authorization{
@@ -50,7 +50,7 @@ func (s *Families) Adopted(l Legacy) ([]store.Record, error) {
 	return []store.Record{r}, err
 }
 
-// Adopted returns the record of what upstream kept for a connector; none where it kept nothing.
+// Adopted returns the record of what upstream kept for a connector; none if it kept nothing.
 func (o *OfflineSessions) Adopted(userID, connectorID string, data []byte) ([]store.Record, error) {
 	if len(data) == 0 {
 		return nil, nil
@@ -62,7 +62,7 @@ func (o *OfflineSessions) Adopted(userID, connectorID string, data []byte) ([]st
 // beforeUpstreams is a generation that is older than the token before the current one in every family.
 const beforeUpstreams = ^uint64(0) - 1
 
-// legacyGeneration returns the generation of a secret of upstream's.
+// legacyGeneration returns the generation of one of upstream's secrets.
 func (f *family) legacyGeneration(secret string) (uint64, bool) {
 	switch {
 	case f.Upstream == nil:

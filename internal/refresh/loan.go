@@ -16,16 +16,16 @@ const (
 	AskTimeout = 30 * time.Second
 	// loanTime is how long one question to a source may take. If a replica dies with a loan, the others wait so long.
 	loanTime = AskTimeout + 5*time.Second
-	// loanPoll is how often a replica looks whether another has given the data back.
+	// loanPoll is how often a replica checks whether another has given the data back.
 	loanPoll = 50 * time.Millisecond
 )
 
 // A Loan is the right to ask a source with a user's data, which only one replica may do at a time: a source whose refresh
-// tokens work once may take the second of two questions for a thief's. Whoever has waited finds what the first has brought.
-// The zero value is of a user without data.
+// tokens work once may take the second of two questions for a thief's. The replicas that waited find what the first has
+// brought. The zero value is for a user without data.
 type Loan struct {
 	Data   []byte
-	holder string // random; empty where there is nothing to give back
+	holder string // random; empty if there is nothing to give back
 }
 
 // lent says in the record who has the data.
@@ -70,7 +70,7 @@ func (o *OfflineSessions) Borrow(ctx context.Context, userID, connectorID string
 	}
 }
 
-// GiveBack lets others ask the source. One that fails costs them loanTime.
+// GiveBack lets others ask the source. If it fails, they wait for loanTime.
 func (o *OfflineSessions) GiveBack(ctx context.Context, userID, connectorID string, l Loan) error {
 	if l.holder == "" {
 		return nil

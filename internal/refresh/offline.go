@@ -35,10 +35,9 @@ var offlineKind = store.Declare(store.Declaration[offline]{
 	Expires: func(o *offline) time.Time { return o.Expires },
 })
 
-// NewOfflineSessions returns the connectors' data in a storage. The policy is that of the refresh tokens, which the data
-// outlives.
-func NewOfflineSessions(s store.Store, p Lifetimes, now func() time.Time) *OfflineSessions {
-	return &OfflineSessions{table: store.In(s, offlineKind), needed: cmp.Or(p.ValidIfNotUsedFor, p.AbsoluteLifetime), now: now}
+// NewOfflineSessions returns the connectors' data in a storage. It outlives the refresh tokens, whose lifetimes are given.
+func NewOfflineSessions(s store.Store, l Lifetimes, now func() time.Time) *OfflineSessions {
+	return &OfflineSessions{table: store.In(s, offlineKind), needed: cmp.Or(l.ValidIfNotUsedFor, l.AbsoluteLifetime), now: now}
 }
 
 // Data returns what the connector gave last; nil if nothing.
@@ -64,7 +63,7 @@ func (o *OfflineSessions) lastsLongEnough(stored *offline) bool {
 	return !stored.Expires.IsZero() && stored.Expires.After(o.now().Add(o.needed))
 }
 
-// prolong keeps the record for twice the time that it is needed, so that it isn't written at each refresh.
+// prolong keeps the record for twice as long as it is needed, so that it isn't written at each refresh.
 func (o *OfflineSessions) prolong(stored *offline) {
 	stored.Expires = time.Time{}
 	if o.needed > 0 {
@@ -72,8 +71,8 @@ func (o *OfflineSessions) prolong(stored *offline) {
 	}
 }
 
-// Keep stores what the connector gave, unless it gave nothing or the same as before. Before other data is lost by it,
-// mayReplace is asked, unless it is nil; its error is returned as it is.
+// Keep stores what the connector gave, unless it gave nothing or the same as before. Before it replaces other data it asks
+// mayReplace, unless that is nil, and returns its error as it is.
 func (o *OfflineSessions) Keep(
 	ctx context.Context, userID, connectorID string, data []byte, mayReplace func(context.Context) error,
 ) error {
@@ -106,7 +105,7 @@ func (o *OfflineSessions) keep(
 			err = o.replace(ctx, e, data, from)
 		}
 		switch {
-		case errors.Is(err, store.ErrExists), errors.Is(err, store.ErrNotFound): // it came, or went, in between
+		case errors.Is(err, store.ErrExists), errors.Is(err, store.ErrNotFound): // it was stored, or removed, in between
 			continue
 		case err != nil:
 			return fmt.Errorf("keep connector data: %w", err)

@@ -18,7 +18,7 @@ type effect int
 const (
 	useCurrent   effect = iota // the token is current: a new one takes its place
 	useDuplicate               // the token was current a moment ago, or has just become so: the answer is the current one
-	useLate                    // the token was current longer ago: what became of the answer to its use decides
+	useLate                    // the token was current longer ago: it depends on what became of the answer to its use
 	useOwed                    // likewise, and the answer got lost: it is given once more
 )
 
@@ -42,20 +42,20 @@ type Token struct {
 
 // Read takes a refresh token apart; false if it can't be one of ours.
 func Read(text string) (Token, bool) {
-	familyID, secret := decodeRefreshToken(text)
+	familyID, secret := decode(text)
 	if familyID == "" || len(familyID) > store.MaxKey {
 		return Token{}, false
 	}
 	return Token{FamilyID: familyID, secret: readSecret(secret)}, true
 }
 
-// A Presented token is one that a client may use.
+// A Presented token is one that its client may use now.
 type Presented struct {
 	token.Authorization        // of the login, without the data that only the connector understands
 	FamilyID            string // of the token
 	Generation          uint64 // likewise
-	// Current is set where the next token takes the place of this one, so that the source must be asked before. Otherwise
-	// the answer is one that was given before.
+	// Current is set if the next token takes the place of this one, so that the source must be asked first. Otherwise the
+	// answer is one that was given before.
 	Current bool
 
 	entry   store.Entry[family]
@@ -64,8 +64,8 @@ type Presented struct {
 	arrived time.Time
 }
 
-// Present says what a token is good for that a client presents now. The error is store.ErrNotFound, one of the reasons above,
-// or that the storage failed.
+// Present judges a token that a client presents now. The error is store.ErrNotFound, one of the reasons above, or that the
+// storage failed.
 func (s *Families) Present(ctx context.Context, t Token, clientID string) (*Presented, error) {
 	arrived := s.now()
 	e, u, err := s.read(ctx, t.FamilyID, t.secret, arrived)
@@ -106,8 +106,8 @@ func (s *Families) judge(familyID string, f *family, p presented, arrived time.T
 	return 0, ErrReused
 }
 
-// read returns a family and what presenting one of its tokens comes to. A token is refused only by a record that is the
-// latest: a server of a cluster that is a moment behind does not know a token that another has just stored.
+// read returns a family and what presenting one of its tokens comes to. Only the latest record refuses a token: a server of a
+// cluster that is a moment behind doesn't know the token that another has just stored.
 func (s *Families) read(
 	ctx context.Context, familyID string, p presented, arrived time.Time,
 ) (e store.Entry[family], u effect, err error) {
@@ -137,7 +137,7 @@ func (s *Families) inWindow(f *family, arrived time.Time) bool {
 	return !arrived.After(end)
 }
 
-// settle says what presenting the token before the current one comes to, later than the reuse interval: who had no answer
+// settle says what presenting the token before the current one comes to after the reuse interval: a client that had no answer
 // gets it now.
 func (s *Families) settle(ctx context.Context, f *family, e effect, arrived time.Time) (effect, error) {
 	if e != useLate {
@@ -179,8 +179,8 @@ func (s *Families) Advance(ctx context.Context, p *Presented, fresh connector.Id
 	return e.Value.successor(e.Key, p.secret), nil
 }
 
-// swap makes the next token current, or says that it is given once more. The error is errLate where what became of the
-// answer to another request decides.
+// swap makes the next token current, or notes that it is given once more. The error is errLate if another request was faster
+// and it depends on what became of its answer.
 func (s *Families) swap(
 	ctx context.Context, e store.Entry[family], u effect, p presented, arrived time.Time, fresh connector.Identity,
 ) (store.Entry[family], error) {

@@ -10,11 +10,11 @@ import (
 	"dex/internal/id"
 )
 
-// The secret of a refresh token is "generation-secret-tag". The storage has a hash of the secret only, so that nobody who
-// reads it can refresh. The tag is a MAC by the family's key: it proves that the family gave the token out, however many
-// have followed since, which no list of old tokens has to be kept for. The next secret is derived from the one that is
-// presented and from a salt in the record: so the same next token can be given again to whoever presents the same one, from
-// any replica, and neither an old token nor the record alone says what it is.
+// The secret of a refresh token is "generation-secret-tag". The storage has only a hash of the secret, so that nobody who
+// reads it can refresh. The tag is a MAC by the family's key: it proves, without a list of old tokens, that the family gave the
+// token out, however many have followed since. The next secret is derived from the one that is presented and a salt in the
+// record: so any replica can give the same next token again to whoever presents the same one, and neither an old token nor the
+// record alone says what it is.
 
 // lengths, in bytes
 const (
@@ -27,7 +27,7 @@ type presented struct {
 	text       string // all of it
 	generation uint64
 	secret     string
-	tag        string // empty in a token of upstream's
+	tag        string // empty in upstream's tokens
 }
 
 func readSecret(text string) presented {
@@ -83,9 +83,9 @@ func (f *family) generationOf(familyID string, p presented) (uint64, bool) {
 // successor returns the current token for whoever has presented the current one or the one before.
 func (f *family) successor(familyID string, p presented) string {
 	if p.generation == f.Generation {
-		return encodeRefreshToken(familyID, p.text)
+		return encode(familyID, p.text)
 	}
-	return encodeRefreshToken(familyID, f.secretText(familyID, f.Generation, nextSecret(p.secret, f.Salt)))
+	return encode(familyID, f.secretText(familyID, f.Generation, nextSecret(p.secret, f.Salt)))
 }
 
 // rotate makes the secret that follows the presented one the current one.

@@ -16,9 +16,9 @@ const (
 	maxFamilies = 1000
 	// trimEvery is how many logins pass between two counts, as counting reads them all.
 	trimEvery = 512
-	// trimAtOnce is how many logins are ended at once, so that a storage that gathers writes has some to gather.
+	// trimAtOnce is how many logins are ended at once, so that a storage that commits writes together has some to commit.
 	trimAtOnce = 64
-	// tombstoneTime is how long a family that must not come to be is kept from it; longer than any code is good.
+	// tombstoneTime is how long a family that has ended is kept from beginning again; longer than any code is good.
 	tombstoneTime = time.Hour
 )
 

@@ -14,7 +14,7 @@ import (
 	"dex/internal/signing"
 )
 
-// An Authorization is what a user, by signing in, lets an application know and do.
+// An Authorization is what a user who signs in lets an application know and do.
 type Authorization struct {
 	ClientID    string             `json:"clientID"`
 	ConnectorID string             `json:"connectorID"`
@@ -23,8 +23,8 @@ type Authorization struct {
 	Nonce       string             `json:"nonce,omitempty"`
 	AuthTime    time.Time          `json:"authTime"`          // when the user signed in; zero if nobody did, or it isn't known
 	Methods     []string           `json:"methods,omitempty"` // how the user signed in (RFC 8176)
-	// GrantID is what all tokens of one login have in common, by which they can be revoked together. It is the id of the
-	// login's refresh tokens, if it has any.
+	// GrantID names the login, so that all of its tokens can be revoked together. It is the id of the login's refresh tokens, if
+	// it has any.
 	GrantID string `json:"-"`
 }
 
@@ -45,7 +45,7 @@ type Minter struct {
 	Lifetime time.Duration
 	Signer   Signer
 	Now      func() time.Time
-	// Profile makes access tokens as RFC 9068 has them: with a type of their own, and nothing that belongs to ID tokens.
+	// Profile makes access tokens follow RFC 9068: with a type of their own, and nothing that belongs to ID tokens.
 	Profile bool
 }
 

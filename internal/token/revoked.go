@@ -49,8 +49,8 @@ func (s *Revocations) Outlast(lifetime time.Duration) {
 	s.lifetime.Store(max(s.lifetime.Load(), int64(lifetime)))
 }
 
-// RevokeLogin refuses all tokens of a login from now on. A login that goes on must be ended afterwards, not before: should
-// that fail, who asked can ask again.
+// RevokeLogin refuses all tokens of a login from now on. A login that goes on must be ended afterwards, not before: if that
+// fails, the caller's client can try again.
 func (s *Revocations) RevokeLogin(ctx context.Context, grantID string) error {
 	return s.add(ctx, loginOf(tokenID(grantID)), time.Time{}, func(r *revoked) { r.All, r.IDs = true, nil })
 }
@@ -69,8 +69,8 @@ func (s *Revocations) RevokeToken(ctx context.Context, c *Claims) error {
 	})
 }
 
-// add changes the record of a login, which is kept until all of its tokens have expired. One of them is known to end at a
-// time of its own: the lifetime may have been longer when it was made.
+// add changes the record of a login, which is kept until all of its tokens have expired. One of them may expire later than a
+// new one would: the lifetime may have been longer when it was made.
 func (s *Revocations) add(ctx context.Context, login string, ends time.Time, change func(*revoked)) error {
 	for {
 		fresh := revoked{Expires: s.now().Add(time.Duration(s.lifetime.Load()))}
@@ -111,8 +111,8 @@ func (s *Revocations) isRevoked(ctx context.Context, c *Claims) (bool, error) {
 	return e.Value.All || slices.Contains(e.Value.IDs, c.name()), nil
 }
 
-// name returns what one token is remembered by: its jti, or for one that is no UUID, or missing as in old releases of
-// upstream's, a hash of what there is.
+// name returns what one token is remembered by: its jti, or a hash of what there is if the jti is no UUID, or missing as in
+// upstream's old releases.
 func (c *Claims) name() string {
 	if loginOf(c.TokenID) != "" {
 		return c.TokenID

@@ -14,7 +14,7 @@ import (
 // notBeforeLeeway is how far a clock of another replica may be ahead.
 const notBeforeLeeway = 5 * time.Minute
 
-// ErrRefused says that a token is no good, or is none. Every other error is a failure of ours.
+// ErrRefused says that a token isn't valid, or isn't one. Any other error is a failure of ours.
 var ErrRefused = errors.New("token is refused")
 
 // Keys verifies signatures with our own keys.
@@ -22,8 +22,8 @@ type Keys interface {
 	Verify(token string) (payload []byte, err error)
 }
 
-// A Verifier checks ID and access tokens that this server made. Audiences are not checked: a token is shown by whoever
-// it was made for.
+// A Verifier checks ID and access tokens that this server made. It doesn't check audiences: a token is shown by whoever it was
+// made for.
 type Verifier struct {
 	Issuer      string
 	Keys        Keys
@@ -32,7 +32,7 @@ type Verifier struct {
 	Now         func() time.Time
 }
 
-// Upstream says which tokens upstream has issued, before its data was taken over.
+// Upstream says which tokens upstream issued before its data was taken over.
 type Upstream struct {
 	KeyIDs []string // of the keys that it signed with
 	Until  time.Time
@@ -85,11 +85,10 @@ func (c *Claims) Client() string {
 	return c.AuthorizedParty
 }
 
-// IsAccessToken reports whether the token is an access token, as far as it tells: those of upstream's don't.
+// IsAccessToken reports whether the token says that it is an access token, as upstream's don't.
 func (c *Claims) IsAccessToken() bool { return c.ClientID != "" }
 
-// Has reports whether a scope was granted, or the token does not say what was. Our access tokens do, but for those that
-// were granted none.
+// Has reports whether a scope was granted, or the token doesn't say which were. Our access tokens do, unless none was.
 func (c *Claims) Has(scope string) bool {
 	if c.Scope == nil {
 		return !c.IsAccessToken()
@@ -101,15 +100,14 @@ func (c *Claims) Has(scope string) bool {
 type Verified struct {
 	Payload []byte // the claims as they were signed
 	Claims
-	// MayBeUpstreams says that the token can be an access token of upstream's, which doesn't tell it from an ID token.
+	// MayBeUpstreams says that the token can be one of upstream's access tokens, which don't differ from its ID tokens.
 	MayBeUpstreams bool
 }
 
 // IsAccessToken reports whether the token is an access token, or may be one of upstream's.
 func (v *Verified) IsAccessToken() bool { return v.Claims.IsAccessToken() || v.MayBeUpstreams }
 
-// issued reports whether upstream may have issued an access token: each had a hash in place of that of another token, and
-// none that of a code.
+// issued reports whether a token may be one of upstream's access tokens: each had an at_hash, and none a c_hash.
 func (u *Upstream) issued(token string, c *Claims) bool {
 	if c.IsAccessToken() || c.AccessTokenHash == "" || c.CodeHash != "" || !time.Unix(c.IssuedAt, 0).Before(u.Until) {
 		return false
