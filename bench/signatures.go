@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"dex/internal/event"
 	"dex/internal/signing"
 	"dex/internal/store/memory"
 )
@@ -28,7 +29,7 @@ type signer struct {
 func newSigner(ctx context.Context, algorithm string) (*signer, error) {
 	keys, err := signing.Open(ctx, memory.New(), signing.Config{
 		Algorithm: algorithm, RotationPeriod: 6 * time.Hour, TokenLifetime: 24 * time.Hour,
-	}, slog.New(slog.DiscardHandler))
+	}, slog.New(slog.DiscardHandler), event.Discard)
 	if err != nil {
 		return nil, err
 	}

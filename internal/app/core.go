@@ -17,6 +17,7 @@ import (
 	"dex/internal/code"
 	"dex/internal/config"
 	"dex/internal/connector/local"
+	"dex/internal/event"
 	"dex/internal/federation"
 	"dex/internal/grant"
 	"dex/internal/limit"
@@ -33,6 +34,8 @@ type Options struct {
 	Log     *slog.Logger
 	// Bound is told where each listener listens; nil for nobody.
 	Bound func(listener string, address net.Addr)
+	// Events are told of events, beside the log and the metrics.
+	Events []event.Sink
 	// WrapStore puts something around the storage, such as faults; nil leaves it as it is.
 	WrapStore func(store.Store) store.Store
 }
@@ -62,6 +65,7 @@ type Core struct {
 	caches   []func(store.Change)
 
 	metrics   *telemetry.Metrics
+	events    event.Sink // the log, the metrics, and what the options add
 	health    *telemetry.Health
 	web       *server.Certificate // of the HTTPS listener; nil if there is none
 	operators *operators          // nil where telemetry has no listener
@@ -75,6 +79,7 @@ type Core struct {
 func New(ctx context.Context, p *Plan, opts Options) (*Core, error) {
 	c := &Core{plan: p, cfg: p.Config, opts: opts, log: opts.Log, applying: make(chan struct{}, 1)}
 	c.metrics = telemetry.NewMetrics(c.opts.Version)
+	c.events = event.NewFan(c.log, append([]event.Sink{telemetry.NewEventLog(c.log), c.metrics}, opts.Events...)...)
 	c.health = telemetry.NewHealth(c.log)
 	// Operators are answered first: to open the storage, and to import what upstream has there, may take minutes.
 	err := c.listenForOperators(ctx)
@@ -115,7 +120,7 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 	c.limits = limit.NewSet(time.Now)
 	c.clients = client.NewRegistry(nil, c.store, c.limits, c.log)
 	c.users = local.NewUsers(nil, c.store, c.log)
-	c.sources = federation.NewPool(c.store, c.issuer, c.log)
+	c.sources = federation.NewPool(c.store, c.issuer, c.log, c.events)
 	c.caches = append(c.caches, c.clients.Forget, c.users.Forget, c.sources.Forget)
 	c.showHealth()
 	e, err := newEdition(ctx, c, p, pages)

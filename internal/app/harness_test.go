@@ -18,6 +18,7 @@ import (
 
 	"dex/internal/app"
 	"dex/internal/config"
+	"dex/internal/event"
 	"dex/internal/signing"
 	"dex/internal/store"
 	"dex/internal/store/memory"
@@ -110,7 +111,7 @@ var firstKeys = sync.OnceValues(func() (signing.Keyset, error) {
 	s := memory.New()
 	_, err := signing.Open(context.Background(), s, signing.Config{
 		Algorithm: signing.RS256, RotationPeriod: 6 * time.Hour, TokenLifetime: 24 * time.Hour,
-	}, slog.New(slog.DiscardHandler))
+	}, slog.New(slog.DiscardHandler), event.Discard)
 	if err != nil {
 		return signing.Keyset{}, err
 	}

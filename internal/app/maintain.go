@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"dex/internal/event"
 	"dex/internal/store"
 )
 
@@ -57,8 +58,7 @@ func (c *Core) sweepKind(ctx context.Context, lease *store.Lease, kind string) e
 	began, renewed, removed := time.Now(), time.Now(), 0
 	defer func() {
 		if removed > 0 {
-			c.log.InfoContext(ctx, "garbage collection run", "kind", kind, "removed", removed,
-				"took", time.Since(began).Round(time.Millisecond))
+			c.events.Emit(ctx, event.Swept{Kind: kind, Removed: removed, Took: time.Since(began).Round(time.Millisecond)})
 		}
 	}()
 	for {

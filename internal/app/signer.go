@@ -35,7 +35,7 @@ func (c *Core) openSigner(ctx context.Context) (signer, error) {
 		RotationPeriod: local.KeysRotationPeriod,
 		TokenLifetime:  c.cfg.Expiry.IDTokens,
 		SignAtOnce:     atOnce,
-	}, c.log)
+	}, c.log, c.events)
 	if err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}

@@ -86,13 +86,13 @@ func (e *Edition) furnish(with shared) rooms {
 	r := rooms{
 		token: e.tokenEndpoint(with),
 		userinfo: userinfo.New(userinfo.Config{
-			Verifier: with.verifier, Log: e.core.log, Strict: e.compatible().TokenProfile == config.Strict,
+			Verifier: with.verifier, Events: e.core.events, Strict: e.compatible().TokenProfile == config.Strict,
 		}),
 		revocation: revocation.New(revocation.Config{
-			Clients: with.clients, Families: with.families, Revocations: e.core.revoked, Verifier: with.verifier, Log: e.core.log,
+			Clients: with.clients, Families: with.families, Revocations: e.core.revoked, Verifier: with.verifier, Events: e.core.events,
 		}),
 		introspection: introspection.New(introspection.Config{
-			Issuer: e.cfg.Issuer, Clients: with.clients, Families: with.families, Verifier: with.verifier, Log: e.core.log,
+			Issuer: e.cfg.Issuer, Clients: with.clients, Families: with.families, Verifier: with.verifier, Events: e.core.events,
 			Open: e.compatible().Introspection == config.Upstream,
 		}),
 	}
@@ -128,6 +128,7 @@ func (e *Edition) tokenEndpoint(with shared) *grant.Endpoint {
 		GrantTypes:  e.cfg.OAuth2.GrantTypes,
 		Limits:      e.core.limits,
 		Log:         e.core.log,
+		Events:      e.core.events,
 
 		PasswordConnector:   e.cfg.OAuth2.PasswordConnector,
 		AnonymousDevices:    compatible.ClientChecks == config.Upstream,
@@ -149,7 +150,7 @@ func (e *Edition) purposes(with shared, tokens *grant.Endpoint) purposes {
 		Policy:    with.policy,
 		Devices:   with.devices,
 		Pages:     e.pages,
-		Log:       e.core.log,
+		Events:    e.core.events,
 		Enabled:   slices.Contains(tokens.GrantTypes(), oauth.GrantDeviceCode),
 	})
 	return purposes{device: forDevices, authorize: authorize.New(authorize.Config{
@@ -162,6 +163,7 @@ func (e *Edition) purposes(with shared, tokens *grant.Endpoint) purposes {
 		Hints:          with.verifier,
 		Pages:          e.pages,
 		Log:            e.core.log,
+		Events:         e.core.events,
 		ResponseTypes:  e.cfg.OAuth2.ResponseTypes,
 		PKCE:           e.challengeRules(),
 		DeviceRedirect: forDevices.Redirect,
@@ -190,6 +192,7 @@ func (e *Edition) loginFlow(with shared, p purposes) *login.Flow {
 		Store:            e.core.store,
 		Pages:            e.pages,
 		Log:              e.core.log,
+		Events:           e.core.events,
 		Now:              time.Now,
 		RequestLifetime:  e.cfg.Expiry.AuthRequests,
 		SkipApproval:     oauth2.SkipApprovalScreen,
@@ -213,7 +216,7 @@ func (e *Edition) deviceEndpoints(with shared, p *device.Purpose, flow *login.Fl
 		Token:     tokens,
 		Limits:    e.core.limits,
 		Pages:     e.pages,
-		Log:       e.core.log,
+		Events:    e.core.events,
 
 		Enabled:          slices.Contains(tokens.GrantTypes(), oauth.GrantDeviceCode),
 		PKCE:             e.challengeRules(),

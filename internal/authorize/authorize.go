@@ -11,6 +11,7 @@ import (
 
 	"dex/internal/client"
 	"dex/internal/code"
+	"dex/internal/event"
 	"dex/internal/login"
 	"dex/internal/oauth"
 	"dex/internal/page"
@@ -37,6 +38,7 @@ type Config struct {
 	Hints     Hints
 	Pages     *ui.UI
 	Log       *slog.Logger
+	Events    event.Sink
 
 	ResponseTypes []string // as configured: words, and combinations of words
 	PKCE          pkce.Rules
@@ -60,7 +62,7 @@ type Purpose struct {
 
 // New returns the purpose.
 func New(cfg Config) *Purpose {
-	return &Purpose{cfg: cfg, page: page.New(cfg.IssuerURL, cfg.Pages, cfg.Log, "login failed")}
+	return &Purpose{cfg: cfg, page: page.New(cfg.IssuerURL, cfg.Pages, cfg.Events)}
 }
 
 // Name implements login.Purpose.
@@ -135,7 +137,7 @@ func (e *Endpoint) authorize(w http.ResponseWriter, r *http.Request) error {
 
 // refuse tells the application that its request is refused.
 func (e *Endpoint) refuse(w http.ResponseWriter, r *http.Request, req *Request, refused *oauth.Error) error {
-	e.page.LogFailure(r, refused.Status(), refused)
+	e.page.Report(r, event.LoginFailed{ClientID: req.ClientID, Status: refused.Status(), Code: refused.Code, Err: refused})
 	end, err := req.Refused(r, login.Refusal{Err: refused})
 	if err != nil {
 		return err

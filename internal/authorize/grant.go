@@ -10,6 +10,7 @@ import (
 
 	"dex/internal/client"
 	"dex/internal/code"
+	"dex/internal/event"
 	"dex/internal/login"
 	"dex/internal/oauth"
 	"dex/internal/page"
@@ -77,6 +78,9 @@ func (req *Request) mint(ctx context.Context, c *client.Client, a token.Authoriz
 	if err != nil {
 		return oauth.Errorf(oauth.ServerError, "The tokens can't be made. Try again in a moment.").Because(err)
 	}
+	req.purpose.cfg.Events.Emit(ctx, event.TokensIssued{
+		Login: a.Login(a.GrantID), GrantType: oauth.GrantImplicit, Scopes: a.Scopes,
+	})
 	if wanted.Access {
 		params.Set("access_token", t.Access)
 		params.Set("token_type", "bearer")

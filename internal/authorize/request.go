@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dex/internal/client"
+	"dex/internal/event"
 	"dex/internal/limit"
 	"dex/internal/oauth"
 	"dex/internal/page"
@@ -52,7 +53,7 @@ func (p *Purpose) Parse(ctx context.Context, params url.Values) (*Request, error
 	}
 	req := &Request{ClientID: c.ID, RedirectURI: params.Get("redirect_uri"), purpose: p, form: maps.Clone(params)}
 	if len(params["redirect_uri"]) != 1 || !c.AllowsRedirect(req.RedirectURI, p.cfg.Redirects) {
-		p.cfg.Log.ErrorContext(ctx, "unregistered redirect_uri", "redirect_uri", logged(req.RedirectURI), "client_id", c.ID)
+		p.cfg.Events.Emit(ctx, event.UnregisteredRedirect{ClientID: c.ID, RedirectURI: logged(req.RedirectURI)})
 		return nil, page.Errorf(http.StatusBadRequest,
 			"The application asked to be answered at an address that is not registered for it.").
 			Hint("Its operator can add the redirect URI to the client's configuration.")
@@ -74,7 +75,7 @@ func (p *Purpose) requestingClient(ctx context.Context, params url.Values) (*cli
 		return nil, page.TooMany(exceeded)
 	}
 	if errors.Is(err, client.ErrUnknown) {
-		p.cfg.Log.ErrorContext(ctx, "invalid client_id provided", "client_id", logged(ids[0]))
+		p.cfg.Events.Emit(ctx, event.UnknownClient{ClientID: logged(ids[0])})
 		return nil, page.Errorf(http.StatusBadRequest, "The application that sent you here is not registered.").
 			Hint("Its operator can register the client id with this service.")
 	}

@@ -11,6 +11,7 @@ import (
 
 	"dex/internal/authorize"
 	"dex/internal/client"
+	"dex/internal/event"
 	"dex/internal/limit"
 	"dex/internal/oauth"
 	"dex/internal/page"
@@ -34,7 +35,7 @@ func TestParse(t *testing.T) {
 		limit.NewSet(time.Now), log)
 	p := authorize.New(authorize.Config{
 		Issuer: issuer.String(), IssuerURL: issuer, Clients: clients, Policy: policy.New(clients, policy.Options{}),
-		Hints: refusing{}, Log: log, ResponseTypes: []string{"code"},
+		Hints: refusing{}, Log: log, Events: event.Discard, ResponseTypes: []string{"code"},
 	})
 	const user, application = "user", "application"
 	for name, c := range map[string]struct {

@@ -3,10 +3,10 @@ package client
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/url"
 
+	"dex/internal/event"
 	"dex/internal/limit"
 	"dex/internal/oauth"
 )
@@ -22,7 +22,7 @@ type credentials struct {
 // client_secret in the body (RFC 6749, section 2.3.1). Its error is an *oauth.Error: invalid_client, invalid_request if
 // both ways are used and differ, temporarily_unavailable with status 429 after too many wrong secrets, or server_error if
 // the storage failed.
-func (r *Registry) Authenticate(req *http.Request, log *slog.Logger) (*Client, error) {
+func (r *Registry) Authenticate(req *http.Request, events event.Sink) (*Client, error) {
 	cred, err := readCredentials(req)
 	if err != nil {
 		return nil, err
@@ -38,20 +38,27 @@ func (r *Registry) Authenticate(req *http.Request, log *slog.Logger) (*Client, e
 	if err != nil {
 		return nil, limit.Refusal(err)
 	}
-	switch {
-	case which == matchedPrevious:
-		log.WarnContext(req.Context(), "client still uses its previous secret", "client_id", c.ID)
+	switch which {
+	case matchedCurrent:
 		return c, nil
-	case which == matchedCurrent:
+	case matchedPrevious:
+		events.Emit(req.Context(), event.PreviousSecretUsed{ClientID: c.ID})
 		return c, nil
-	case c.Secret == "" && !c.Public:
-		log.ErrorContext(req.Context(), "stored client has no secret and is not public", "client_id", c.ID)
-	case cred.secret == "":
-		log.InfoContext(req.Context(), "missing client_secret on token request", "client_id", c.ID)
-	default:
-		log.InfoContext(req.Context(), "invalid client_secret on token request", "client_id", c.ID)
+	case matchedNone:
 	}
+	events.Emit(req.Context(), event.ClientRefused{ClientID: c.ID, Reason: reason(c, cred)})
 	return nil, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.")
+}
+
+// reason says why a client is refused that showed none of its secrets.
+func reason(c *Client, cred credentials) event.ClientReason {
+	switch {
+	case c.Secret == "" && !c.Public:
+		return event.NoSecretStored
+	case cred.secret == "":
+		return event.SecretMissing
+	}
+	return event.SecretWrong
 }
 
 // tryLimited says which of the client's secrets was presented, unless there were too many wrong ones. Its error comes from

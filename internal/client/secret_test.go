@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"dex/internal/event"
 	"dex/internal/limit"
 	"dex/internal/store"
 	"dex/internal/store/memory"
@@ -34,7 +35,7 @@ func authenticate(r *Registry, id, secret string) error {
 	if err := req.ParseForm(); err != nil {
 		return err
 	}
-	_, err := r.Authenticate(req, slog.New(slog.DiscardHandler))
+	_, err := r.Authenticate(req, event.Discard)
 	return err
 }
 

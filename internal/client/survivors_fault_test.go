@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"dex/internal/event"
 	"dex/internal/faulttest"
 	"dex/internal/limit"
 	"dex/internal/store"
@@ -24,7 +25,7 @@ var _ = faulttest.Add("T-authenticate-100", func(t *testing.T) {
 	if err := req.ParseForm(); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := r.Authenticate(req, slog.New(slog.DiscardHandler)); err != nil || c.ID != "a+b%20" {
+	if c, err := r.Authenticate(req, event.Discard); err != nil || c.ID != "a+b%20" {
 		t.Errorf("got %v, %v", c, err)
 	}
 })

@@ -5,13 +5,13 @@ package device
 import (
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
 	"dex/internal/client"
+	"dex/internal/event"
 	"dex/internal/limit"
 	"dex/internal/login"
 	"dex/internal/oauth"
@@ -32,7 +32,7 @@ type Config struct {
 	Token     http.Handler // the token endpoint
 	Limits    *limit.Set
 	Pages     *ui.UI
-	Log       *slog.Logger
+	Events    event.Sink
 
 	Enabled          bool // whether devices may ask for codes
 	PKCE             pkce.Rules
@@ -48,7 +48,7 @@ type Endpoints struct {
 
 // New returns the endpoints of the device flow.
 func New(cfg Config) *Endpoints {
-	return &Endpoints{cfg: cfg, page: page.New(cfg.IssuerURL, cfg.Pages, cfg.Log, "device login failed")}
+	return &Endpoints{cfg: cfg, page: page.New(cfg.IssuerURL, cfg.Pages, cfg.Events).ForDevices()}
 }
 
 // Authorize is the device authorization endpoint (RFC 8628, section 3.1).
@@ -59,7 +59,7 @@ func (e *Endpoints) Authorize() http.Handler {
 		}
 		body, err := e.authorize(r)
 		if err != nil {
-			oauth.Refuse(w, r, e.cfg.Log, "device authorization request refused", err)
+			oauth.Refuse(w, r, e.cfg.Events, event.DeviceAuthorization, err)
 			return
 		}
 		oauth.WriteJSON(w, http.StatusOK, body)
@@ -112,7 +112,7 @@ func (e *Endpoints) authorize(r *http.Request) ([]byte, error) {
 // here, but only when they ask for the tokens.
 func (e *Endpoints) client(r *http.Request, f oauth.Form) (c *client.Client, authenticated bool, err error) {
 	if !e.cfg.SecretLater || f.Has("client_secret") || r.Header.Get("Authorization") != "" {
-		c, err = e.cfg.Clients.Authenticate(r, e.cfg.Log)
+		c, err = e.cfg.Clients.Authenticate(r, e.cfg.Events)
 		return c, err == nil, err
 	}
 	c, err = e.cfg.Clients.Find(r.Context(), f.Get("client_id"))
@@ -154,7 +154,7 @@ func (e *Endpoints) TokenAlias() http.Handler {
 			err = oauth.Errorf(oauth.InvalidGrant, "This address is for the device grant only.")
 		}
 		if err != nil {
-			oauth.Refuse(w, r, e.cfg.Log, "token request refused", err)
+			oauth.Refuse(w, r, e.cfg.Events, event.Token, err)
 			return
 		}
 		e.cfg.Token.ServeHTTP(w, r)

@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
 	"dex/internal/client"
+	"dex/internal/event"
 	"dex/internal/federation"
 	"dex/internal/login"
 	"dex/internal/oauth"
@@ -25,7 +25,7 @@ type PurposeConfig struct {
 	Policy    *policy.Policy
 	Devices   *Codes
 	Pages     *ui.UI
-	Log       *slog.Logger
+	Events    event.Sink
 	Enabled   bool // whether devices may ask for codes
 }
 
@@ -37,7 +37,7 @@ type Purpose struct {
 
 // NewPurpose returns the purpose.
 func NewPurpose(cfg PurposeConfig) *Purpose {
-	return &Purpose{cfg: cfg, page: page.New(cfg.IssuerURL, cfg.Pages, cfg.Log, "login failed")}
+	return &Purpose{cfg: cfg, page: page.New(cfg.IssuerURL, cfg.Pages, cfg.Events)}
 }
 
 // Redirect returns the page for an authorization request whose redirect URI is the way back into upstream's own device

@@ -3,11 +3,9 @@ package federation
 import (
 	"context"
 	"errors"
-	"unicode/utf8"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"dex/internal/connector"
+	"dex/internal/event"
 	"dex/internal/oauth"
 )
 
@@ -137,7 +135,7 @@ func (f *Failure) tokenRefused() string {
 func (r *Registry) Ended(ctx context.Context, connectorID string, op Operation, err error) error {
 	outcome := connector.OutcomeOf(err)
 	if !errors.Is(context.Cause(ctx), context.Canceled) { // the caller has gone, which says nothing about the source
-		r.Count(connectorID, op, outcome)
+		r.Count(ctx, connectorID, op, outcome)
 	}
 	if err == nil {
 		return nil
@@ -146,15 +144,6 @@ func (r *Registry) Ended(ctx context.Context, connectorID string, op Operation, 
 }
 
 // Count counts an attempt at a source.
-func (r *Registry) Count(connectorID string, op Operation, outcome connector.Outcome) {
-	if utf8.ValidString(connectorID) { // no label can hold anything else
-		r.pool.attempts.WithLabelValues(connectorID, string(op), string(outcome)).Inc()
-	}
-}
-
-func newAttempts() *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "dex_connector_attempts_total",
-		Help: "Attempts to learn from a connector who somebody is, by what it was for and how it ended.",
-	}, []string{"connector", "operation", "outcome"})
+func (r *Registry) Count(ctx context.Context, connectorID string, op Operation, outcome connector.Outcome) {
+	r.pool.events.Emit(ctx, event.SourceAsked{ConnectorID: connectorID, Operation: string(op), Outcome: string(outcome)})
 }

@@ -8,6 +8,7 @@ import (
 
 	"dex/internal/connector"
 	"dex/internal/store"
+	"dex/internal/telemetry"
 )
 
 // Register adds a type of connector for the time of a test.
@@ -26,7 +27,7 @@ type Whole struct {
 
 // NewWhole returns the connectors of a configuration and of the storage.
 func NewWhole(definitions []*Definition, s store.Store, issuer *url.URL, log *slog.Logger) *Whole {
-	p := NewPool(s, issuer, log)
+	p := NewPool(s, issuer, log, telemetry.NewEventLog(log))
 	r := p.Registry(definitions)
 	p.Use(r)
 	return &Whole{p, r}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dex/internal/connector"
+	"dex/internal/event"
 )
 
 const (
@@ -84,7 +85,7 @@ func (h *health) keep(began time.Time, err error) {
 	}
 }
 
-// report notes the result of a look at a source, and logs when the source begins to fail and when it recovers.
+// report notes the result of a look at a source, and emits when the source begins to fail and when it recovers.
 func (p *Pool) report(ctx context.Context, s *source, began time.Time, err error) {
 	s.mu.Lock()
 	before := s.health
@@ -95,22 +96,15 @@ func (p *Pool) report(ctx context.Context, s *source, began time.Time, err error
 	switch {
 	case closed: // while it was looked at
 	case before.err == nil && err != nil:
-		p.log.ErrorContext(ctx, failureMessage(err), "id", d.ID, "type", d.Type, "err", err)
+		p.events.Emit(ctx, event.ConnectorFailed{ConnectorID: d.ID, Type: d.Type, Opening: errors.Is(err, ErrDown), Err: err})
 		if !p.anyWorks() {
-			p.log.ErrorContext(ctx, "all connectors fail: nobody can sign in until one of them recovers")
+			p.events.Emit(ctx, event.AllConnectorsFail{})
 		}
 	case before.err != nil && err == nil:
-		p.log.InfoContext(ctx, "connector works again", "id", d.ID, "type", d.Type,
-			"failures", before.failures, "since", before.since)
+		p.events.Emit(ctx, event.ConnectorRecovered{
+			ConnectorID: d.ID, Type: d.Type, Failures: before.failures, Since: before.since,
+		})
 	}
-}
-
-// failureMessage is the log message for a failure. Failures to open have upstream's words, which alerts look for.
-func failureMessage(err error) string {
-	if errors.Is(err, ErrDown) {
-		return "server: Failed to open connector"
-	}
-	return "connector fails"
 }
 
 func (p *Pool) anyWorks() bool {

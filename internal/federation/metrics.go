@@ -16,19 +16,17 @@ var (
 		"When a connector was last looked at.", metricLabels, nil)
 )
 
-// Metrics returns the metrics of all connectors that were looked at, and the counts of attempts.
+// Metrics returns the metrics of all connectors that were looked at.
 func (p *Pool) Metrics() prometheus.Collector { return metrics{p} }
 
 type metrics struct{ pool *Pool }
 
 func (m metrics) Describe(to chan<- *prometheus.Desc) {
-	m.pool.attempts.Describe(to)
 	to <- upMetric
 	to <- checkedMetric
 }
 
 func (m metrics) Collect(to chan<- prometheus.Metric) {
-	m.pool.attempts.Collect(to)
 	for _, h := range m.pool.Health() {
 		if h.Checked.IsZero() || !utf8.ValidString(h.ID) { // such an id can't be a label, and all metrics would fail
 			continue

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"dex/internal/connector"
+	"dex/internal/event"
 	"dex/internal/limit"
 	"dex/internal/oauth"
 )
@@ -12,6 +13,7 @@ import (
 // An Attempt is a name and a password to be checked at a source.
 type Attempt struct {
 	Operation          Operation
+	ClientID           string
 	ConnectorID        string
 	Scopes             []string // of the application
 	Username, Password string
@@ -28,8 +30,8 @@ func (r *Registry) CheckPassword(
 		return connector.Identity{}, false, exceeded
 	}
 	if err == nil && !ok {
-		r.Count(a.ConnectorID, a.Operation, connector.WrongPassword)
-		r.pool.log.ErrorContext(ctx, "failed login attempt: Invalid credentials.", "connector_id", a.ConnectorID, "user", a.Username)
+		r.Count(ctx, a.ConnectorID, a.Operation, connector.WrongPassword)
+		r.pool.events.Emit(ctx, event.WrongPassword{ClientID: a.ClientID, ConnectorID: a.ConnectorID, Login: a.Username})
 		return connector.Identity{}, false, nil
 	}
 	if err := r.Ended(ctx, a.ConnectorID, a.Operation, err); err != nil {

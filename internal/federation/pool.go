@@ -9,8 +9,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"dex/internal/event"
 	"dex/internal/store"
 )
 
@@ -18,13 +17,12 @@ import (
 type Pool struct {
 	issuer *url.URL
 	log    *slog.Logger
+	events event.Sink
 	known  *store.Layered[Definition] // the stored ones
 	seen   *store.Table[seen]
 
 	// changed wakes Run, which watches the connectors.
 	changed chan struct{}
-	// attempts counts the attempts at sources by how they ended.
-	attempts *prometheus.CounterVec
 
 	mu      sync.Mutex         // never held over I/O
 	inUse   *Registry          // whose connectors are watched and shown
@@ -34,16 +32,16 @@ type Pool struct {
 }
 
 // NewPool returns a pool over the connectors of the storage. Nothing is opened yet.
-func NewPool(s store.Store, issuer *url.URL, log *slog.Logger) *Pool {
+func NewPool(s store.Store, issuer *url.URL, log *slog.Logger, events event.Sink) *Pool {
 	p := &Pool{
-		issuer:   issuer,
-		log:      log,
-		known:    store.NewLayered(nil, NewCatalog(s, nil)),
-		seen:     store.In(s, seenKind),
-		changed:  make(chan struct{}, 1),
-		attempts: newAttempts(),
-		held:     make(map[*source]int),
-		stored:   make(map[string]*source),
+		issuer:  issuer,
+		log:     log,
+		events:  events,
+		known:   store.NewLayered(nil, NewCatalog(s, nil)),
+		seen:    store.In(s, seenKind),
+		changed: make(chan struct{}, 1),
+		held:    make(map[*source]int),
+		stored:  make(map[string]*source),
 	}
 	p.inUse = &Registry{pool: p, known: p.known}
 	return p

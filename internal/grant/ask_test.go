@@ -14,6 +14,7 @@ import (
 	"dex/internal/answer/answertest"
 	"dex/internal/code"
 	"dex/internal/connector"
+	"dex/internal/event"
 	"dex/internal/federation"
 	"dex/internal/refresh"
 	"dex/internal/store"
@@ -54,12 +55,13 @@ func askRotating(s store.Store, src *rotating) *replica {
 	r.answers = answertest.New(s, now)
 	r.codes, r.families = code.New(s, time.Minute, 0, r.answers, now), refresh.New(s, refresh.Lifetimes{Rotate: true}, r.answers, now, log)
 	r.offline = refresh.NewOfflineSessions(s, refresh.Lifetimes{}, now)
-	connectors := federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, log).
+	connectors := federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, log, event.Discard).
 		Registry([]*federation.Definition{{ID: "src", Config: src}})
 	revoked := token.NewRevocations(s, time.Hour, now)
-	r.code = &codeGrant{beginner: beginner{r.families, r.offline}, codes: r.codes, connectors: connectors, revoked: revoked, log: log}
+	r.code = &codeGrant{beginner: beginner{r.families, r.offline}, codes: r.codes, connectors: connectors, revoked: revoked, events: event.Discard}
 	r.refresh = &refreshGrant{
 		families: r.families, offline: r.offline, connectors: connectors, revoked: revoked, turns: new(Turns), log: log,
+		events: event.Discard,
 	}
 	return r
 }
@@ -141,7 +143,7 @@ func TestConnectorThatNoLongerRefreshes(t *testing.T) {
 	r := newReplica(t, s, refresh.Lifetimes{Rotate: true}, 0, same())
 	tok := r.must(r.redeem(r.issue("data")))
 	later := newReplica(t, s, refresh.Lifetimes{Rotate: true}, 0, same())
-	later.refresh.connectors = federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.DiscardHandler)).
+	later.refresh.connectors = federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.DiscardHandler), event.Discard).
 		Registry([]*federation.Definition{{ID: "src", Config: silent{}}})
 	got, err := later.renew(tok)
 	later.wantRefused("after the change", got, err)

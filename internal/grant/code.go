@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"dex/internal/answer"
 	"dex/internal/code"
+	"dex/internal/event"
 	"dex/internal/federation"
 	"dex/internal/oauth"
 	"dex/internal/store"
@@ -20,7 +20,7 @@ type codeGrant struct {
 	codes      *code.Codes
 	connectors *federation.Registry
 	revoked    *token.Revocations
-	log        *slog.Logger
+	events     event.Sink
 }
 
 func (g *codeGrant) verify(ctx context.Context, r *request) (*granted, error) {
@@ -141,8 +141,7 @@ func (g *codeGrant) endReplayed(ctx context.Context, c *code.Issued, used answer
 	if err := g.families.End(ctx, c.FamilyID); err != nil {
 		return fmt.Errorf("end refresh tokens of a replayed code: %w", err)
 	}
-	g.log.WarnContext(ctx, "authorization code used twice, its tokens are revoked",
-		"client_id", c.ClientID, "token_id", c.FamilyID)
+	g.events.Emit(ctx, event.CodeReplayed{Login: c.Login(c.FamilyID)})
 	return oauth.Errorf(oauth.InvalidGrant, "The code was used before.")
 }
 

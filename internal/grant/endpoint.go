@@ -15,6 +15,7 @@ import (
 	"dex/internal/client"
 	"dex/internal/code"
 	"dex/internal/device"
+	"dex/internal/event"
 	"dex/internal/federation"
 	"dex/internal/limit"
 	"dex/internal/oauth"
@@ -58,6 +59,7 @@ type Endpoint struct {
 	policy  *policy.Policy
 	minter  *token.Minter
 	log     *slog.Logger
+	events  event.Sink
 
 	bearerIDTokens bool
 }
@@ -77,6 +79,7 @@ type Config struct {
 	GrantTypes  []string // the grants to serve; those that are not known are left out
 	Limits      *limit.Set
 	Log         *slog.Logger
+	Events      event.Sink
 
 	PasswordConnector   string // id; empty means that there is no password grant
 	AnonymousDevices    bool   // devices needn't name or authenticate their clients
@@ -90,11 +93,11 @@ func NewEndpoint(cfg Config) *Endpoint {
 	devices := &deviceGrant{beginner: logins, devices: cfg.Devices, connectors: cfg.Connectors, limits: cfg.Limits}
 	all := map[string]grant{
 		oauth.GrantAuthorizationCode: &codeGrant{
-			beginner: logins, codes: cfg.Codes, connectors: cfg.Connectors, revoked: cfg.Revocations, log: cfg.Log,
+			beginner: logins, codes: cfg.Codes, connectors: cfg.Connectors, revoked: cfg.Revocations, events: cfg.Events,
 		},
 		oauth.GrantRefreshToken: &refreshGrant{
 			families: cfg.Families, offline: cfg.Offline, connectors: cfg.Connectors, revoked: cfg.Revocations,
-			turns: cfg.Turns, log: cfg.Log,
+			turns: cfg.Turns, log: cfg.Log, events: cfg.Events,
 		},
 		oauth.GrantDeviceCode:        devices,
 		oauth.GrantClientCredentials: &clientCredentialsGrant{policy: cfg.Policy},
@@ -113,7 +116,7 @@ func NewEndpoint(cfg Config) *Endpoint {
 	}
 	maps.DeleteFunc(all, func(name string, _ grant) bool { return !slices.Contains(cfg.GrantTypes, name) })
 	return &Endpoint{
-		grants: all, clients: cfg.Clients, policy: cfg.Policy, minter: cfg.Minter, log: cfg.Log,
+		grants: all, clients: cfg.Clients, policy: cfg.Policy, minter: cfg.Minter, log: cfg.Log, events: cfg.Events,
 		bearerIDTokens: cfg.BearerIDTokens,
 	}
 }
@@ -128,7 +131,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	answer, err := e.serve(r)
 	if err != nil {
-		oauth.Refuse(w, r, e.log, "token request refused", err)
+		oauth.Refuse(w, r, e.events, event.Token, err)
 		return
 	}
 	oauth.WriteJSON(w, http.StatusOK, answer)
@@ -178,6 +181,7 @@ func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.events.Emit(ctx, event.TokensIssued{Login: found.Login(found.GrantID), GrantType: f.Get("grant_type"), Scopes: found.Scopes})
 	return e.encode(found, t, refresh)
 }
 
@@ -190,14 +194,14 @@ type anonymous interface {
 func (e *Endpoint) client(r *http.Request, f oauth.Form, g grant) (*client.Client, error) {
 	known, ok := g.(anonymous)
 	if !ok || f.Has("client_secret") || r.Header.Get("Authorization") != "" {
-		return e.clients.Authenticate(r, e.log)
+		return e.clients.Authenticate(r, e.events)
 	}
 	id, err := known.clientID(r.Context(), f)
 	if err != nil {
 		return nil, err
 	}
 	if id == "" {
-		return e.clients.Authenticate(r, e.log)
+		return e.clients.Authenticate(r, e.events)
 	}
 	c, err := e.clients.Get(r.Context(), id)
 	if errors.Is(err, client.ErrUnknown) {

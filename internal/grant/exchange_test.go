@@ -10,6 +10,7 @@ import (
 
 	"dex/internal/client"
 	"dex/internal/connector"
+	"dex/internal/event"
 	"dex/internal/federation"
 	"dex/internal/limit"
 	"dex/internal/oauth"
@@ -61,7 +62,7 @@ func sourceGrants(src *fickle, connectorID string, s store.Store, anyAudience bo
 	limits := limit.NewSet(time.Now)
 	app := &client.Client{ID: "app", Secret: "s"}
 	rules := policy.New(client.NewRegistry([]*client.Client{app}, s, limits, slog.New(slog.DiscardHandler)), policy.Options{})
-	connectors := federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, log).Registry([]*federation.Definition{{ID: "src", Config: src}, {ID: "later", Type: "ldap"}})
+	connectors := federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, log, event.Discard).Registry([]*federation.Definition{{ID: "src", Config: src}, {ID: "later", Type: "ldap"}})
 	use := func(g grant, f oauth.Form) func(context.Context) error {
 		return func(ctx context.Context) error {
 			_, err := g.verify(ctx, &request{form: f, client: app})
@@ -82,10 +83,11 @@ func sourceGrants(src *fickle, connectorID string, s store.Store, anyAudience bo
 
 // codeOf returns the code that an application is told.
 func codeOf(err error) string {
-	if err == nil {
+	var refused *oauth.Error
+	switch {
+	case err == nil:
 		return ""
-	}
-	if refused, ok := errors.AsType[*oauth.Error](err); ok {
+	case errors.As(err, &refused):
 		return refused.Code
 	}
 	return oauth.ServerError

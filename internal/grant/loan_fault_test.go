@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dex/internal/connector"
+	"dex/internal/event"
 	"dex/internal/faulttest"
 	"dex/internal/federation"
 	"dex/internal/oauth"
@@ -54,7 +55,7 @@ var _ = faulttest.Add("K2", func(t *testing.T) {
 		var replicas []*replica
 		for range 2 {
 			r := newReplica(t, s, p, 0, same())
-			r.refresh.connectors = federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.DiscardHandler)).
+			r.refresh.connectors = federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.DiscardHandler), event.Discard).
 				Registry([]*federation.Definition{{ID: "src", Config: src}})
 			r.code.connectors = r.refresh.connectors
 			r.untold = true
@@ -94,8 +95,8 @@ var _ = faulttest.Add("A-refresh-panic", func(t *testing.T) {
 	r := newReplica(t, memory.New(), refresh.Lifetimes{Rotate: true}, 0, src)
 	tok := r.must(r.redeem(r.issue("data")))
 	src.refresh = func() (connector.Identity, error) { panic("a bug") }
-	got, err := r.renew(tok)
-	if _, refused := errors.AsType[*oauth.Error](err); got != "" || err == nil || refused {
+	var refused *oauth.Error
+	if got, err := r.renew(tok); got != "" || err == nil || errors.As(err, &refused) {
 		t.Errorf("got token %q and error %v, want a failure of our own", got, err)
 	}
 	src.refresh = same().refresh

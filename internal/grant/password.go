@@ -86,7 +86,7 @@ func (g *passwordGrant) check(
 	ctx context.Context, r *request, connectorID string, checker connector.Password, scopes []string,
 ) (connector.Identity, error) {
 	identity, ok, err := g.connectors.CheckPassword(ctx, g.limits, checker, federation.Attempt{
-		Operation: federation.PasswordGrant, ConnectorID: connectorID, Scopes: scopes,
+		Operation: federation.PasswordGrant, ClientID: r.client.ID, ConnectorID: connectorID, Scopes: scopes,
 		Username: r.form.Get("username"), Password: r.form.Get("password"),
 	})
 	if _, tooMany := errors.AsType[*limit.Exceeded](err); tooMany {

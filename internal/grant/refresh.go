@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"dex/internal/event"
 	"dex/internal/federation"
 	"dex/internal/oauth"
 	"dex/internal/refresh"
@@ -24,6 +25,7 @@ type refreshGrant struct {
 	connectors *federation.Registry
 	revoked    *token.Revocations
 	log        *slog.Logger
+	events     event.Sink
 
 	asking singleflight.Group // one question to a source for each family at a time
 	turns  *Turns             // of the users of a connector
@@ -36,7 +38,7 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 	}
 	p, err := g.families.Present(ctx, t, r.client.ID)
 	if err != nil {
-		return nil, g.refused(ctx, t.FamilyID, err)
+		return nil, g.refused(ctx, loginOf(err, t.FamilyID, r.client.ID), err)
 	}
 	scopes, err := narrow(p.Scopes, r.form.Get("scope"))
 	if err != nil {
@@ -64,7 +66,7 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 		commit: func(ctx context.Context, _ bool) (string, error) { // it is due, whatever the scopes of this answer
 			next, err := g.families.Advance(ctx, p, a.Identity)
 			if err != nil {
-				return "", g.refused(ctx, t.FamilyID, err)
+				return "", g.refused(ctx, a.Login(t.FamilyID), err)
 			}
 			return next, nil
 		},
@@ -84,25 +86,33 @@ func readRefreshToken(r *request) (refresh.Token, error) {
 	return t, nil
 }
 
+// loginOf returns the login of a token that is refused, as far as it is known.
+func loginOf(err error, familyID, clientID string) event.Login {
+	if refused, ok := errors.AsType[*refresh.Refused](err); ok {
+		return refused.Login
+	}
+	return event.Login{ID: familyID, ClientID: clientID}
+}
+
 // refused returns what the client is told. If a token was used before, two parties have it, so its family ends (RFC 9700,
 // section 4.14.2). The user's other logins live on.
-func (g *refreshGrant) refused(ctx context.Context, familyID string, err error) error {
+func (g *refreshGrant) refused(ctx context.Context, login event.Login, err error) error {
 	switch {
 	case errors.Is(err, refresh.ErrOtherClient):
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token belongs to another client.")
 	case errors.Is(err, refresh.ErrReused):
-		if revokeErr := g.revoked.RevokeLogin(ctx, familyID); revokeErr != nil {
+		if revokeErr := g.revoked.RevokeLogin(ctx, login.ID); revokeErr != nil {
 			return revokeErr
 		}
-		if endErr := g.families.End(ctx, familyID); endErr != nil {
+		if endErr := g.families.End(ctx, login.ID); endErr != nil {
 			return fmt.Errorf("end reused refresh token family: %w", endErr)
 		}
-		g.log.ErrorContext(ctx, "refresh token claimed twice", "token_id", familyID)
+		g.events.Emit(ctx, event.RefreshTokenReused{Login: login})
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token was used before; the login has ended.")
 	case errors.Is(err, refresh.ErrRaced):
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token was used by another request at the same time.")
 	case errors.Is(err, refresh.ErrExpired):
-		g.log.InfoContext(ctx, "refresh token expired", "token_id", familyID)
+		g.events.Emit(ctx, event.RefreshTokenExpired{Login: login})
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token has expired.")
 	case errors.Is(err, refresh.ErrForged), errors.Is(err, store.ErrNotFound):
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token is invalid or has expired.").Because(err)

@@ -14,6 +14,7 @@ import (
 	"dex/internal/client"
 	"dex/internal/code"
 	"dex/internal/connector"
+	"dex/internal/event"
 	"dex/internal/federation"
 	"dex/internal/oauth"
 	"dex/internal/pkce"
@@ -52,17 +53,18 @@ func newReplica(t *testing.T, s store.Store, p refresh.Lifetimes, reuse time.Dur
 	t.Helper()
 	r := &replica{t: t, store: s, clock: time.Now()}
 	now, log := func() time.Time { return r.clock }, slog.New(slog.DiscardHandler)
-	connectors := federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, log).
+	connectors := federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, log, event.Discard).
 		Registry([]*federation.Definition{{ID: "src", Config: src}})
 	r.answers = answertest.New(s, now)
 	r.codes, r.families = code.New(s, time.Minute, reuse, r.answers, now), refresh.New(s, p, r.answers, now, log)
 	r.offline = refresh.NewOfflineSessions(s, p, now)
 	revoked := token.NewRevocations(s, time.Hour, now)
 	r.code = &codeGrant{
-		beginner: beginner{r.families, r.offline}, codes: r.codes, connectors: connectors, revoked: revoked, log: log,
+		beginner: beginner{r.families, r.offline}, codes: r.codes, connectors: connectors, revoked: revoked, events: event.Discard,
 	}
 	r.refresh = &refreshGrant{
 		families: r.families, offline: r.offline, connectors: connectors, revoked: revoked, turns: new(Turns), log: log,
+		events: event.Discard,
 	}
 	return r
 }
@@ -114,8 +116,8 @@ func (r *replica) must(tok string, err error) string {
 
 func (r *replica) wantRefused(what, tok string, err error) {
 	r.t.Helper()
-	refused, ok := errors.AsType[*oauth.Error](err)
-	if tok != "" || !ok || refused.Code != oauth.InvalidGrant {
+	var refused *oauth.Error
+	if tok != "" || !errors.As(err, &refused) || refused.Code != oauth.InvalidGrant {
 		r.t.Errorf("%s: got token %q and error %v, want invalid_grant", what, tok, err)
 	}
 }

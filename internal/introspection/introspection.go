@@ -5,11 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 	"strings"
 
 	"dex/internal/client"
+	"dex/internal/event"
 	"dex/internal/oauth"
 	"dex/internal/refresh"
 	"dex/internal/token"
@@ -21,7 +21,7 @@ type Config struct {
 	Clients  *client.Registry
 	Families *refresh.Families
 	Verifier *token.Verifier
-	Log      *slog.Logger
+	Events   event.Sink
 	// Open lets anyone ask about any token, and accepts ID tokens as access tokens, as upstream does.
 	Open bool
 }
@@ -74,7 +74,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := e.serve(r)
 	if err != nil {
-		oauth.Refuse(w, r, e.cfg.Log, "introspection request refused", err)
+		oauth.Refuse(w, r, e.cfg.Events, event.Introspection, err)
 		return
 	}
 	oauth.WriteJSON(w, http.StatusOK, body)
@@ -101,7 +101,7 @@ func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 		return nil, err
 	}
 	if !a.mayBeReadBy(reader) {
-		e.cfg.Log.WarnContext(r.Context(), "client asked about a token that is not for it", "client_id", reader.ID)
+		e.cfg.Events.Emit(r.Context(), event.ForeignToken{Endpoint: event.Introspection, ClientID: reader.ID, OwnerID: a.ClientID})
 		return inactive, nil
 	}
 	return json.Marshal(a)
@@ -113,7 +113,7 @@ func (e *Endpoint) authenticate(r *http.Request) (*client.Client, error) {
 	if e.cfg.Open {
 		return nil, nil // nobody is a good answer there
 	}
-	c, err := e.cfg.Clients.Authenticate(r, e.cfg.Log)
+	c, err := e.cfg.Clients.Authenticate(r, e.cfg.Events)
 	if err != nil {
 		return nil, err
 	}

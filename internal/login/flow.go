@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"dex/internal/client"
+	"dex/internal/event"
 	"dex/internal/federation"
 	"dex/internal/limit"
 	"dex/internal/page"
@@ -34,6 +35,7 @@ type Config struct {
 	Store      store.Store
 	Pages      *ui.UI
 	Log        *slog.Logger
+	Events     event.Sink
 	Now        func() time.Time
 
 	RequestLifetime  time.Duration // how long a login may take
@@ -61,7 +63,7 @@ type Flow struct {
 func New(cfg Config, purposes ...Purpose) *Flow {
 	f := &Flow{
 		cfg:      cfg,
-		page:     page.New(cfg.IssuerURL, cfg.Pages, cfg.Log, "login failed"),
+		page:     page.New(cfg.IssuerURL, cfg.Pages, cfg.Events),
 		purposes: map[string]Purpose{},
 		logins:   newKeeper(cfg),
 		pending:  store.In(cfg.Store, pendingKind),

@@ -25,7 +25,7 @@ func (f *Flow) negotiate(
 	}
 	switch {
 	case n.Identity != nil:
-		f.cfg.Connectors.Count(source.ID, federation.PasswordForm, connector.Succeeded)
+		f.cfg.Connectors.Count(r.Context(), source.ID, federation.PasswordForm, connector.Succeeded)
 		return f.signedIn(v, source.Definition, *n.Identity)
 	case n.Challenge == "":
 		f.page.Password(w, r, http.StatusOK, form)

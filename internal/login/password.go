@@ -47,11 +47,11 @@ func (f *Flow) checkPassword(
 	}
 	form.Username = r.PostForm.Get("login")
 	identity, ok, err := f.cfg.Connectors.CheckPassword(r.Context(), f.cfg.Limits, checker, federation.Attempt{
-		Operation: federation.PasswordForm, ConnectorID: source.ID, Scopes: v.ask.Scopes,
+		Operation: federation.PasswordForm, ClientID: v.ask.ClientID, ConnectorID: source.ID, Scopes: v.ask.Scopes,
 		Username: form.Username, Password: r.PostForm.Get("password"),
 	})
 	if exceeded, tooMany := errors.AsType[*limit.Exceeded](err); tooMany {
-		f.page.LogFailure(r, http.StatusTooManyRequests, err)
+		f.failed(v, http.StatusTooManyRequests, "", err)
 		page.RetryAfter(w, exceeded)
 		form.Message = exceeded.Message()
 		f.page.Password(w, r, http.StatusTooManyRequests, form)
@@ -93,7 +93,7 @@ func (f *Flow) showFailure(v *visit, form ui.PasswordPage, err error, says formF
 	default:
 		return err
 	}
-	f.page.LogFailure(v.r, status, failure)
+	f.failed(v, status, "", failure)
 	f.page.Password(v.w, v.r, status, form)
 	return nil
 }

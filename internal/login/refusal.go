@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"dex/internal/connector"
+	"dex/internal/event"
 	"dex/internal/federation"
 	"dex/internal/oauth"
 	"dex/internal/page"
@@ -93,13 +94,22 @@ func (f *Flow) refusedBy(v *visit, err error) error {
 	return no
 }
 
+// failed tells of a login that has come to nothing, or that has to be tried again.
+func (f *Flow) failed(v *visit, status int, code string, err error) {
+	e := event.LoginFailed{ClientID: v.ask.ClientID, ConnectorID: v.ConnectorID, Status: status, Code: code, Err: err}
+	if v.user != nil {
+		e.UserID = v.user.Identity.UserID
+	}
+	f.page.Report(v.r, e)
+}
+
 // endRefused tells a request that its login has come to nothing.
 func (f *Flow) endRefused(w http.ResponseWriter, r *http.Request, no *refused) error {
 	if no.Denied != nil {
 		no.Denied.AnewURL = f.anew(no.v)
-		f.page.LogFailure(r, http.StatusForbidden, no)
+		f.failed(no.v, http.StatusForbidden, no.Err.Code, no)
 	} else {
-		f.page.LogFailure(r, no.Err.Status(), no)
+		f.failed(no.v, no.Err.Status(), no.Err.Code, no)
 	}
 	end, err := no.v.request.Refused(r, no.Refusal)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"dex/internal/faulttest"
 	"dex/internal/login"
+	"dex/internal/telemetry"
 )
 
 // response is the beginning of a SAML response, as a form has it. Nothing more of it is looked at before the connector.
@@ -25,6 +26,7 @@ var _ = faulttest.Add("C-25", func(t *testing.T) {
 	var log bytes.Buffer
 	v := &visitor{t: t, cookies: map[string]string{}, handler: newFlow(t, &source{}, func(c *login.Config) {
 		c.Log = slog.New(slog.NewTextHandler(&log, nil))
+		c.Events = telemetry.NewEventLog(c.Log)
 	})}
 	begin := func() string {
 		to, err := url.Parse(v.begin(nil).Header().Get("Location"))

@@ -17,6 +17,7 @@ import (
 	"dex/internal/client"
 	"dex/internal/code"
 	"dex/internal/connector"
+	"dex/internal/event"
 	"dex/internal/federation"
 	"dex/internal/limit"
 	"dex/internal/login"
@@ -70,10 +71,10 @@ func newFlow(t *testing.T, s connector.Config, edit func(*login.Config)) http.Ha
 		limit.NewSet(time.Now), log)
 	cfg := login.Config{
 		IssuerURL: issuer, Clients: clients,
-		Connectors: federation.NewPool(records, issuer, log).Registry([]*federation.Definition{{ID: "src", Name: "Source", Config: s}}),
+		Connectors: federation.NewPool(records, issuer, log, event.Discard).Registry([]*federation.Definition{{ID: "src", Name: "Source", Config: s}}),
 		Policy:     policy.New(clients, policy.Options{}), Ring: ring,
 		Limits: limit.NewSet(time.Now),
-		Store:  records, Pages: pages, Log: log, Now: time.Now, RequestLifetime: time.Hour, SkipApproval: true,
+		Store:  records, Pages: pages, Log: log, Events: event.Discard, Now: time.Now, RequestLifetime: time.Hour, SkipApproval: true,
 	}
 	if edit != nil {
 		edit(&cfg)
@@ -81,7 +82,7 @@ func newFlow(t *testing.T, s connector.Config, edit func(*login.Config)) http.Ha
 	purpose := authorize.New(authorize.Config{
 		Issuer: cfg.IssuerURL.String(), IssuerURL: cfg.IssuerURL, Clients: clients, Policy: cfg.Policy, Hints: hints{},
 		Codes: code.New(cfg.Store, time.Minute, 0, answer.New(cfg.Store, time.Now, log), time.Now),
-		Pages: pages, Log: cfg.Log, ResponseTypes: []string{"code", "id_token"},
+		Pages: pages, Log: cfg.Log, Events: cfg.Events, ResponseTypes: []string{"code", "id_token"},
 		DeviceRedirect: func(string, string) (string, bool) { return "", false },
 	})
 	flow, mux := login.New(cfg, purpose), http.NewServeMux()

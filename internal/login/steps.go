@@ -9,6 +9,7 @@ import (
 
 	"dex/internal/client"
 	"dex/internal/connector"
+	"dex/internal/event"
 	"dex/internal/federation"
 	"dex/internal/oauth"
 	"dex/internal/store"
@@ -63,7 +64,7 @@ func (f *Flow) who(v *visit) (bool, error) {
 
 // signedIn goes on with a user who has signed in.
 func (f *Flow) signedIn(v *visit, d *federation.Definition, id connector.Identity) error {
-	f.logLogin(v.r.Context(), d, id)
+	f.tellSignedIn(v, d.ID, id)
 	a := token.Authorization{
 		ClientID:    v.ask.ClientID,
 		ConnectorID: d.ID,
@@ -201,13 +202,11 @@ func (f *Flow) letGo(v *visit, address string) {
 	}
 }
 
-func (f *Flow) logLogin(ctx context.Context, d *federation.Definition, id connector.Identity) {
-	email := id.Email
-	if email != "" && !id.EmailVerified {
-		email += " (unverified)"
-	}
-	f.log.InfoContext(ctx, "login successful", "connector_id", d.ID, "user_id", id.UserID,
-		"username", id.Username, "preferred_username", id.PreferredUsername, "email", email, "groups", id.Groups)
+func (f *Flow) tellSignedIn(v *visit, connectorID string, id connector.Identity) {
+	f.cfg.Events.Emit(v.r.Context(), event.SignedIn{
+		ClientID: v.ask.ClientID, ConnectorID: connectorID, UserID: id.UserID, Username: id.Username,
+		PreferredUsername: id.PreferredUsername, Email: id.Email, EmailVerified: id.EmailVerified, Groups: id.Groups,
+	})
 }
 
 func earlier(a, b time.Time) time.Time {

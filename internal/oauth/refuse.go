@@ -2,9 +2,10 @@ package oauth
 
 import (
 	"errors"
-	"log/slog"
 	"net/http"
 	"strconv"
+
+	"dex/internal/event"
 )
 
 // PostOnly refuses requests with other methods, and reports whether this one may go on.
@@ -19,12 +20,12 @@ func PostOnly(w http.ResponseWriter, r *http.Request) bool {
 
 // LogAttrs returns the log attributes that an error has in addition to its text.
 func LogAttrs(err error) []any {
-	var detailed interface {
+	type detailed interface {
 		error
 		LogAttrs() []any
 	}
-	if errors.As(err, &detailed) {
-		return detailed.LogAttrs()
+	if d, ok := errors.AsType[detailed](err); ok {
+		return d.LogAttrs()
 	}
 	return nil
 }
@@ -47,23 +48,20 @@ func WriteStatus(w http.ResponseWriter, _ *http.Request, status int) {
 	e.WriteJSON(w, status)
 }
 
-// Refuse answers an application's request with an error, and logs its cause. An error that is not an *Error is a failure of
-// our own.
-func Refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, message string, err error) {
-	var oe *Error
-	if !errors.As(err, &oe) {
+// Refuse answers an application's request at an endpoint with an error, and emits that. An error that is not an *Error is a
+// failure of our own.
+func Refuse(w http.ResponseWriter, r *http.Request, events event.Sink, endpoint event.Endpoint, err error) {
+	oe, ok := errors.AsType[*Error](err)
+	if !ok {
 		oe = Failed(err)
-	}
-	level := slog.LevelInfo
-	if oe.Status() >= http.StatusInternalServerError {
-		level = slog.LevelError
 	}
 	clientID, _, basic := r.BasicAuth()
 	if !basic {
 		clientID = r.PostForm.Get("client_id")
 	}
-	attrs := append([]any{"grant_type", r.PostForm.Get("grant_type"), "client_id", clientID}, LogAttrs(err)...)
-	log.Log(r.Context(), level, message, append(attrs, "err", oe)...)
+	events.Emit(r.Context(), event.RequestRefused{
+		Endpoint: endpoint, ClientID: clientID, GrantType: r.PostForm.Get("grant_type"), Code: oe.Code, Status: oe.Status(), Err: oe,
+	})
 	if oe.Code == InvalidClient && basic { // RFC 6749, section 5.2
 		w.Header().Set("WWW-Authenticate", `Basic realm="dex", charset="UTF-8"`)
 	}

@@ -3,13 +3,12 @@ package page
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
 
+	"dex/internal/event"
 	"dex/internal/limit"
-	"dex/internal/oauth"
 	"dex/internal/telemetry"
 	"dex/internal/ui"
 )
@@ -78,18 +77,18 @@ func (f *Frame) Serve(s Step) http.Handler {
 	})
 }
 
-// Fail logs an error and shows a page about it.
+// Fail reports an error and shows a page about it.
 func (f *Frame) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		e = Errorf(http.StatusInternalServerError, "Something went wrong on our side.").
 			Hint("Try again in a moment.").Because(err)
 	}
-	f.LogFailure(r, e.Status, err)
+	f.Report(r, event.LoginFailed{Status: e.Status, Err: err})
 	f.Show(w, r, e)
 }
 
-// Show shows an error that has been logged.
+// Show shows an error that has been reported.
 func (f *Frame) Show(w http.ResponseWriter, r *http.Request, e *Error) {
 	if e.wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(e.wait))
@@ -102,12 +101,8 @@ func RetryAfter(w http.ResponseWriter, exceeded *limit.Exceeded) {
 	w.Header().Set("Retry-After", strconv.Itoa(exceeded.Seconds()))
 }
 
-// LogFailure logs an error that is answered with a status.
-func (f *Frame) LogFailure(r *http.Request, status int, err error) {
-	level := slog.LevelInfo
-	if status >= http.StatusInternalServerError {
-		level = slog.LevelError
-	}
-	attrs := append([]any{"path", r.URL.Path}, oauth.LogAttrs(err)...)
-	f.log.Log(r.Context(), level, f.event, append(attrs, "err", err)...)
+// Report tells of a login that failed, of which the caller says all but the path.
+func (f *Frame) Report(r *http.Request, failed event.LoginFailed) {
+	failed.Path, failed.Device = r.URL.Path, f.device
+	f.events.Emit(r.Context(), failed)
 }

@@ -2,13 +2,13 @@
 package page
 
 import (
-	"log/slog"
 	"net/http"
 	"net/url"
 	"path"
 	"slices"
 	"strings"
 
+	"dex/internal/event"
 	"dex/internal/server"
 	"dex/internal/ui"
 )
@@ -16,15 +16,22 @@ import (
 // A Frame holds the pages of a room. It is safe for concurrent use.
 type Frame struct {
 	*ui.UI
-	base  string
-	forms *server.FormGuard
-	log   *slog.Logger
-	event string
+	base   string
+	forms  *server.FormGuard
+	events event.Sink
+	device bool
 }
 
-// New returns a frame for pages of an issuer. The event is the message of the log lines about errors.
-func New(issuer *url.URL, pages *ui.UI, log *slog.Logger, event string) *Frame {
-	return &Frame{UI: pages, base: Base(issuer), forms: server.NewFormGuard(issuer), log: log, event: event}
+// New returns a frame for pages of an issuer.
+func New(issuer *url.URL, pages *ui.UI, events event.Sink) *Frame {
+	return &Frame{UI: pages, base: Base(issuer), forms: server.NewFormGuard(issuer), events: events}
+}
+
+// ForDevices returns the frame for pages that are for devices.
+func (f *Frame) ForDevices() *Frame {
+	devices := *f
+	devices.device = true
+	return &devices
 }
 
 // Base returns an issuer's path, which all paths of pages begin with; "" for the root.

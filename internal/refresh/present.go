@@ -8,6 +8,7 @@ import (
 
 	"dex/internal/answer"
 	"dex/internal/connector"
+	"dex/internal/event"
 	"dex/internal/store"
 	"dex/internal/token"
 )
@@ -33,6 +34,18 @@ const (
 
 	errLate = answer.Refusal("refresh token was used by another request")
 )
+
+// Refused is ErrReused or ErrExpired, with the login whose token is refused.
+type Refused struct {
+	event.Login
+	reason error
+}
+
+// Error returns the reason.
+func (r *Refused) Error() string { return r.reason.Error() }
+
+// Unwrap returns the reason.
+func (r *Refused) Unwrap() error { return r.reason }
 
 // A Token is a refresh token as a client sent it.
 type Token struct {
@@ -74,6 +87,9 @@ func (s *Families) Present(ctx context.Context, t Token, clientID string) (*Pres
 	}
 	if err == nil {
 		u, err = s.settle(ctx, &e.Value, u, arrived)
+	}
+	if errors.Is(err, ErrReused) || errors.Is(err, ErrExpired) {
+		return nil, &Refused{Login: e.Value.Login(t.FamilyID), reason: err}
 	}
 	if err != nil {
 		return nil, err

@@ -4,10 +4,10 @@ package revocation
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 
 	"dex/internal/client"
+	"dex/internal/event"
 	"dex/internal/oauth"
 	"dex/internal/refresh"
 	"dex/internal/token"
@@ -19,7 +19,7 @@ type Config struct {
 	Families    *refresh.Families
 	Revocations *token.Revocations
 	Verifier    *token.Verifier
-	Log         *slog.Logger
+	Events      event.Sink
 }
 
 // Endpoint is the revocation endpoint.
@@ -36,7 +36,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := e.serve(r); err != nil {
-		oauth.Refuse(w, r, e.cfg.Log, "revocation request refused", err)
+		oauth.Refuse(w, r, e.cfg.Events, event.Revocation, err)
 		return
 	}
 	// Some libraries look at the type before they notice that the body is empty.
@@ -50,7 +50,7 @@ func (e *Endpoint) serve(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, err := e.cfg.Clients.Authenticate(r, e.cfg.Log)
+	c, err := e.cfg.Clients.Authenticate(r, e.cfg.Events)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,20 @@ func (e *Endpoint) revokeJWT(ctx context.Context, c *client.Client, text string)
 	if verified.Client() != c.ID {
 		return e.foreign(ctx, c, verified.Client())
 	}
-	return e.cfg.Revocations.RevokeToken(ctx, &verified.Claims)
+	if err := e.cfg.Revocations.RevokeToken(ctx, &verified.Claims); err != nil {
+		return err
+	}
+	e.cfg.Events.Emit(ctx, event.Revoked{Login: loginOf(c, &verified)})
+	return nil
+}
+
+// loginOf returns the login that a token says it is from; its id is not in the token.
+func loginOf(c *client.Client, v *token.Verified) event.Login {
+	userID, connectorID, err := token.ReadSubject(v.Subject)
+	if err != nil { // a token of the client itself
+		userID = v.Subject
+	}
+	return event.Login{ClientID: c.ID, ConnectorID: connectorID, UserID: userID}
 }
 
 // revokeLogin ends the login of a refresh token, and with it all of its tokens (section 2.1).
@@ -93,11 +106,15 @@ func (e *Endpoint) revokeLogin(ctx context.Context, c *client.Client, text strin
 	if err := e.cfg.Revocations.RevokeLogin(ctx, found.FamilyID); err != nil {
 		return err
 	}
-	return e.cfg.Families.End(ctx, found.FamilyID)
+	if err := e.cfg.Families.End(ctx, found.FamilyID); err != nil {
+		return err
+	}
+	e.cfg.Events.Emit(ctx, event.Revoked{Login: found.Login(found.FamilyID), All: true})
+	return nil
 }
 
-// foreign refuses to revoke another client's token (section 2.1), and tells the operator.
+// foreign refuses to revoke another client's token (section 2.1), and says so.
 func (e *Endpoint) foreign(ctx context.Context, c *client.Client, owner string) error {
-	e.cfg.Log.WarnContext(ctx, "client tried to revoke another client's token", "client_id", c.ID, "owner", owner)
+	e.cfg.Events.Emit(ctx, event.ForeignToken{Endpoint: event.Revocation, ClientID: c.ID, OwnerID: owner})
 	return oauth.Errorf(oauth.InvalidGrant, "The token was issued to another client.")
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"dex/internal/event"
 	"dex/internal/store"
 )
 
@@ -37,22 +38,24 @@ type Config struct {
 
 // Local is a signer whose keys live in the storage. It is safe for concurrent use.
 type Local struct {
-	cfg   Config
-	store store.Store
-	table *store.Table[Keyset]
-	log   *slog.Logger
+	cfg    Config
+	store  store.Store
+	table  *store.Table[Keyset]
+	log    *slog.Logger
+	events event.Sink
 
 	tokenLifetime atomic.Int64 // a time.Duration
 	current       atomic.Pointer[snapshot]
 }
 
 // Open loads the keys, or creates the first one. Run must be called for them to rotate.
-func Open(ctx context.Context, s store.Store, cfg Config, log *slog.Logger) (*Local, error) {
+func Open(ctx context.Context, s store.Store, cfg Config, log *slog.Logger, events event.Sink) (*Local, error) {
 	l := &Local{
-		cfg:   cfg,
-		store: s,
-		table: store.In(s, Kind),
-		log:   log,
+		cfg:    cfg,
+		store:  s,
+		table:  store.In(s, Kind),
+		log:    log,
+		events: events,
 	}
 	l.Outlast(cfg.TokenLifetime)
 	if err := l.advance(ctx); err != nil {
@@ -226,7 +229,7 @@ func (l *Local) step(ctx context.Context, e *store.Entry[Keyset]) (bool, error) 
 			return true
 		})
 		if err == nil {
-			l.log.InfoContext(ctx, "keys rotated", "next_rotation", e.Value.RotateAt)
+			l.events.Emit(ctx, event.KeysRotated{Next: e.Value.RotateAt})
 		}
 		return true, err
 	}

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"dex/internal/event"
 	"dex/internal/signing"
 	"dex/internal/store"
 	"dex/internal/store/memory"
@@ -32,7 +33,7 @@ func config(algorithm string) signing.Config {
 func start(t *testing.T, s store.Store, cfg signing.Config) *signing.Local {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	l, err := signing.Open(ctx, s, cfg, quiet)
+	l, err := signing.Open(ctx, s, cfg, quiet, event.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +153,7 @@ func TestAlgorithmChangesWithTheNextRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memory.New()
 		ctx, cancel := context.WithCancel(t.Context())
-		old, err := signing.Open(ctx, s, config(signing.RS256), quiet)
+		old, err := signing.Open(ctx, s, config(signing.RS256), quiet, event.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,11 +216,11 @@ func (s *troubled) Watch(ctx context.Context) (<-chan store.Change, error) {
 func TestRotationOutlivesAStorageThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &troubled{Store: memory.New()}
-		if _, err := signing.Open(t.Context(), s, config(signing.ES256), quiet); err != nil {
+		if _, err := signing.Open(t.Context(), s, config(signing.ES256), quiet, event.Discard); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		l, err := signing.Open(ctx, s, config(signing.ES256), quiet)
+		l, err := signing.Open(ctx, s, config(signing.ES256), quiet, event.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -266,11 +267,11 @@ func TestReplicasWithDifferentAlgorithms(t *testing.T) {
 func TestKeysSurviveARestart(t *testing.T) {
 	s := memory.New()
 	for _, algorithm := range []string{signing.RS256, signing.ES256} {
-		a, err := signing.Open(t.Context(), s, config(algorithm), quiet)
+		a, err := signing.Open(t.Context(), s, config(algorithm), quiet, event.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := signing.Open(t.Context(), s, config(algorithm), quiet)
+		b, err := signing.Open(t.Context(), s, config(algorithm), quiet, event.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -281,11 +282,11 @@ func TestKeysSurviveARestart(t *testing.T) {
 }
 
 func TestForeignTokensAreRefused(t *testing.T) {
-	ours, err := signing.Open(t.Context(), memory.New(), config(signing.ES256), quiet)
+	ours, err := signing.Open(t.Context(), memory.New(), config(signing.ES256), quiet, event.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirs, err := signing.Open(t.Context(), memory.New(), config(signing.ES256), quiet)
+	theirs, err := signing.Open(t.Context(), memory.New(), config(signing.ES256), quiet, event.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +306,7 @@ func TestForeignTokensAreRefused(t *testing.T) {
 }
 
 func TestHalfHash(t *testing.T) {
-	l, err := signing.Open(t.Context(), memory.New(), config(signing.ES256), quiet)
+	l, err := signing.Open(t.Context(), memory.New(), config(signing.ES256), quiet, event.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +318,7 @@ func TestHalfHash(t *testing.T) {
 func BenchmarkSign(b *testing.B) {
 	for _, algorithm := range []string{signing.RS256, signing.ES256} {
 		b.Run(algorithm, func(b *testing.B) {
-			l, err := signing.Open(b.Context(), memory.New(), config(algorithm), quiet)
+			l, err := signing.Open(b.Context(), memory.New(), config(algorithm), quiet, event.Discard)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"dex/internal/event"
 	"dex/internal/signing"
 	"dex/internal/store"
 	"dex/internal/store/memory"
@@ -49,7 +50,7 @@ func openStored(t *testing.T, key jose.JSONWebKey) (*signing.Local, error) {
 	if _, err := store.In(s, signing.Kind).Create(t.Context(), signing.RecordKey, stored); err != nil {
 		t.Fatal(err)
 	}
-	return signing.Open(t.Context(), s, config(signing.RS256), quiet)
+	return signing.Open(t.Context(), s, config(signing.RS256), quiet, event.Discard)
 }
 
 // Keys that upstream has stored, which may lack an algorithm, sign with the one of their type.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"dex/internal/event"
 	"dex/internal/signing"
 	"dex/internal/store"
 	"dex/internal/store/memory"
@@ -18,7 +19,7 @@ func TestOwnKeysStay(t *testing.T) {
 	path := newDatabase(t, "step13")
 	s := memory.New()
 	config := signing.Config{Algorithm: "RS256", RotationPeriod: time.Hour, TokenLifetime: tokenLifetime}
-	signer, err := signing.Open(t.Context(), s, config, discard)
+	signer, err := signing.Open(t.Context(), s, config, discard, event.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,7 @@ func TestOwnKeysStay(t *testing.T) {
 	if _, err := signer.Verify(signed); err == nil {
 		t.Error("the token of upstream's could be verified before its keys were there: the test shows nothing")
 	}
-	if signer, err = signing.Open(t.Context(), s, config, discard); err != nil {
+	if signer, err = signing.Open(t.Context(), s, config, discard, event.Discard); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := signer.Verify(signed); err != nil {
@@ -71,7 +72,7 @@ func upstreamsToken(t testing.TB) string {
 		t.Fatal(err)
 	}
 	config := signing.Config{Algorithm: "RS256", RotationPeriod: time.Hour, TokenLifetime: tokenLifetime}
-	signer, err := signing.Open(t.Context(), s, config, discard)
+	signer, err := signing.Open(t.Context(), s, config, discard, event.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +87,7 @@ func TestUpstreamsKeysSign(t *testing.T) {
 	s := memory.New()
 	run(t, takeover.SQLite(openDatabase(t, newDatabase(t, "step13"))), s, discard)
 	config := signing.Config{Algorithm: "RS256", RotationPeriod: time.Hour, TokenLifetime: tokenLifetime}
-	signer, err := signing.Open(t.Context(), s, config, discard)
+	signer, err := signing.Open(t.Context(), s, config, discard, event.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"dex/internal/answer"
 	"dex/internal/client"
 	"dex/internal/connector/local"
+	"dex/internal/event"
 	"dex/internal/federation"
 	"dex/internal/limit"
 	"dex/internal/refresh"
@@ -151,7 +152,7 @@ func checkClientSecrets(t *testing.T, s store.Store) {
 		if err := r.ParseForm(); err != nil {
 			t.Fatal(err)
 		}
-		_, err := registry.Authenticate(r, discard)
+		_, err := registry.Authenticate(r, event.Discard)
 		return err
 	}
 	for id, secret := range map[string]string{"gate": "gate-secret", "Gate": "another secret", "tool": ""} {

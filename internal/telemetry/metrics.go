@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"runtime"
@@ -8,9 +9,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"dex/internal/event"
 )
 
 // Metrics are the program's Prometheus metrics, in a registry of their own. Names, labels and buckets are those of
@@ -20,10 +24,11 @@ type Metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	size     *prometheus.HistogramVec
+	attempts *prometheus.CounterVec
 }
 
 // NewMetrics returns the metrics of the given version of the program: its build, the Go runtime, the process, and HTTP
-// requests.
+// requests, and events.
 func NewMetrics(version string) *Metrics {
 	labels := []string{"code", "method", "handler"}
 	m := &Metrics{
@@ -42,12 +47,16 @@ func NewMetrics(version string) *Metrics {
 			Help:    "Size of the bodies of answers.",
 			Buckets: []float64{200, 500, 900, 1500},
 		}, labels),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dex_connector_attempts_total",
+			Help: "Attempts to learn from a connector who somebody is, by what it was for and how it ended.",
+		}, []string{"connector", "operation", "outcome"}),
 	}
 	m.registry.MustRegister(
 		buildInfo(version),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.duration, m.size,
+		m.requests, m.duration, m.size, m.attempts,
 	)
 	return m
 }
@@ -68,6 +77,14 @@ func buildInfo(version string) prometheus.Collector {
 
 // Registry returns the registry, where other rooms register their metrics.
 func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
+
+// Emit counts an event; it implements event.Sink.
+func (m *Metrics) Emit(_ context.Context, e event.Event) {
+	asked, ok := e.(event.SourceAsked)
+	if ok && utf8.ValidString(asked.ConnectorID) { // no label can hold anything else
+		m.attempts.WithLabelValues(asked.ConnectorID, asked.Operation, asked.Outcome).Inc()
+	}
+}
 
 // Route returns a handler that counts and times h's answers. The pattern becomes the label handler.
 func (m *Metrics) Route(pattern string, h http.Handler) http.Handler {

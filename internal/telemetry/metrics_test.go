@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"dex/internal/event"
 	"dex/internal/telemetry"
 )
 
@@ -130,5 +131,17 @@ func TestMeasuredHandlersCanFlush(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/", nil))
 	if !w.Flushed {
 		t.Error("not flushed")
+	}
+}
+
+func TestMetricsCountAttempts(t *testing.T) {
+	m := telemetry.NewMetrics("v")
+	for _, connector := range []string{"ldap", "ldap", "\xff"} { // the last can't be a label
+		m.Emit(t.Context(), event.SourceAsked{ConnectorID: connector, Operation: "login", Outcome: "unavailable"})
+	}
+	m.Emit(t.Context(), event.AllConnectorsFail{})
+	const want = `dex_connector_attempts_total{connector="ldap",operation="login",outcome="unavailable"} 2` + "\n"
+	if got := scrape(t, m, "dex_connector_attempts_total"); got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }

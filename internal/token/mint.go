@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dex/internal/connector"
+	"dex/internal/event"
 	"dex/internal/id"
 	"dex/internal/oauth"
 	"dex/internal/signing"
@@ -30,6 +31,11 @@ type Authorization struct {
 
 // NewGrantID returns the name of a new login.
 func NewGrantID() string { return id.New() }
+
+// Login returns the login with an id, as events name it.
+func (a *Authorization) Login(grantID string) event.Login {
+	return event.Login{ID: grantID, ClientID: a.ClientID, ConnectorID: a.ConnectorID, UserID: a.Identity.UserID}
+}
 
 // Has reports whether a scope was granted.
 func (a *Authorization) Has(scope string) bool { return slices.Contains(a.Scopes, scope) }

@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 
+	"dex/internal/event"
 	"dex/internal/oauth"
 	"dex/internal/token"
 )
@@ -16,7 +16,7 @@ import (
 // Config is what the endpoint needs.
 type Config struct {
 	Verifier *token.Verifier
-	Log      *slog.Logger
+	Events   event.Sink
 	// Strict accepts only access tokens, and answers only with claims about the user, as the standard says. Otherwise ID
 	// tokens are accepted too, and the answer is the token's whole payload, as upstream does.
 	Strict bool
@@ -46,11 +46,11 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	verified, verifyErr := e.cfg.Verifier.Verify(r.Context(), bearer)
 	switch {
 	case errors.Is(verifyErr, token.ErrRefused):
-		e.cfg.Log.InfoContext(r.Context(), "userinfo request refused", "err", verifyErr)
+		e.cfg.Events.Emit(r.Context(), event.TokenRefused{Err: verifyErr})
 		challenge(w, oauth.Errorf(oauth.InvalidToken, "The token is invalid, has expired or was revoked."))
 		return
 	case verifyErr != nil:
-		oauth.Refuse(w, r, e.cfg.Log, "userinfo request failed", verifyErr)
+		oauth.Refuse(w, r, e.cfg.Events, event.UserInfo, verifyErr)
 		return
 	}
 	if e.cfg.Strict && !verified.IsAccessToken() {
@@ -65,7 +65,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e.cfg.Strict {
 		var encodeErr error
 		if body, encodeErr = userClaims(&verified); encodeErr != nil {
-			oauth.Refuse(w, r, e.cfg.Log, "userinfo request failed", encodeErr)
+			oauth.Refuse(w, r, e.cfg.Events, event.UserInfo, encodeErr)
 			return
 		}
 	}

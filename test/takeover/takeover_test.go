@@ -22,6 +22,7 @@ import (
 	"dex/internal/client"
 	"dex/internal/connector"
 	"dex/internal/connector/local"
+	"dex/internal/event"
 	"dex/internal/federation"
 	"dex/internal/limit"
 	"dex/internal/refresh"
@@ -165,7 +166,7 @@ func checkClients(t *testing.T, p place) {
 		if err := r.ParseForm(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := registry.Authenticate(r, discard); err != nil {
+		if _, err := registry.Authenticate(r, event.Discard); err != nil {
 			t.Errorf("client %q can't authenticate: %v", id, err)
 		}
 	}
@@ -200,7 +201,7 @@ func checkKeys(t *testing.T, s store.Store) {
 	t.Helper()
 	signer, err := signing.Open(t.Context(), s, signing.Config{
 		Algorithm: "RS256", RotationPeriod: 6 * time.Hour, TokenLifetime: 24 * time.Hour,
-	}, discard)
+	}, discard, event.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,55 @@
+// Package event names what happens to people and applications: somebody signed in, a request was refused, a token was used
+// twice. Rooms emit events and don't know who listens; the log and the metrics do.
+package event
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+)
+
+// An Event is one of the structs of this package. None has a secret in it. What is empty is not known where it happened. When
+// it happened is now, and the context of its request says whose request it was.
+type Event interface{ event() }
+
+// A Sink takes events. Emit is called while a request waits, and by many at once: it must be quick, and must not change what is
+// in the event.
+type Sink interface {
+	Emit(ctx context.Context, e Event)
+}
+
+// A Func is a Sink.
+type Func func(context.Context, Event)
+
+// Emit implements Sink.
+func (f Func) Emit(ctx context.Context, e Event) { f(ctx, e) }
+
+// Discard takes events and does nothing.
+var Discard Sink = Func(func(context.Context, Event) {})
+
+// A Fan passes each event on to all of its subscribers, in their order.
+type Fan struct {
+	log         *slog.Logger
+	subscribers []Sink
+}
+
+// NewFan returns a Fan. Its log is told when a subscriber panics, which stops neither the others nor the request.
+func NewFan(log *slog.Logger, subscribers ...Sink) *Fan {
+	return &Fan{log: log, subscribers: subscribers}
+}
+
+// Emit implements Sink.
+func (f *Fan) Emit(ctx context.Context, e Event) {
+	for _, s := range f.subscribers {
+		f.tell(ctx, s, e)
+	}
+}
+
+func (f *Fan) tell(ctx context.Context, s Sink, e Event) {
+	defer func() {
+		if p := recover(); p != nil {
+			f.log.ErrorContext(ctx, "panic in a subscriber to events", "err", p, "stack", string(debug.Stack()))
+		}
+	}()
+	s.Emit(ctx, e)
+}

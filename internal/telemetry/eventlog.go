@@ -1,0 +1,156 @@
+package telemetry
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"dex/internal/event"
+	"dex/internal/oauth"
+)
+
+// An EventLog writes a line for each event that the log tells of.
+type EventLog struct{ log *slog.Logger }
+
+// NewEventLog returns an EventLog that writes to a logger.
+func NewEventLog(log *slog.Logger) *EventLog { return &EventLog{log: log} }
+
+// Emit implements event.Sink.
+func (l *EventLog) Emit(ctx context.Context, e event.Event) {
+	text, ok := lineOf(e)
+	if ok && text.message != "" {
+		l.log.Log(ctx, text.level, text.message, text.attrs...)
+	}
+}
+
+// A line is what the log says of an event. Alerts look for these texts and attributes. Without a message there is none.
+type line struct {
+	level   slog.Level
+	message string
+	attrs   []any
+}
+
+// lineOf returns the line for an event; false for an event about which nobody has decided whether it has a line.
+func lineOf(e event.Event) (line, bool) {
+	for _, of := range []func(event.Event) (line, bool){lineOfLogin, lineOfToken, lineOfClient, lineOfOperation} {
+		if text, ok := of(e); ok {
+			return text, true
+		}
+	}
+	return line{}, false
+}
+
+func infoLine(message string, attrs ...any) (line, bool) {
+	return line{slog.LevelInfo, message, attrs}, true
+}
+
+func warnLine(message string, attrs ...any) (line, bool) {
+	return line{slog.LevelWarn, message, attrs}, true
+}
+
+func errorLine(message string, attrs ...any) (line, bool) {
+	return line{slog.LevelError, message, attrs}, true
+}
+
+// noLine is for events that have no line.
+func noLine() (line, bool) { return line{}, true }
+
+func lineOfLogin(e event.Event) (line, bool) {
+	switch e := e.(type) {
+	case event.SignedIn:
+		email := e.Email
+		if email != "" && !e.EmailVerified {
+			email += " (unverified)"
+		}
+		return infoLine("login successful", "connector_id", e.ConnectorID, "user_id", e.UserID, "username", e.Username,
+			"preferred_username", e.PreferredUsername, "email", email, "groups", e.Groups)
+	case event.WrongPassword:
+		return errorLine("failed login attempt: Invalid credentials.", "connector_id", e.ConnectorID, "user", e.Login)
+	case event.LoginFailed:
+		message := "login failed"
+		if e.Device {
+			message = "device login failed"
+		}
+		return refusalLine(message, e.Status, e.Err, "path", e.Path)
+	case event.UnknownClient:
+		return errorLine("invalid client_id provided", "client_id", e.ClientID)
+	case event.UnregisteredRedirect:
+		return errorLine("unregistered redirect_uri", "redirect_uri", e.RedirectURI, "client_id", e.ClientID)
+	}
+	return line{}, false
+}
+
+// refusalLine is the line about an answer with an error, at a level that says whose fault it is.
+func refusalLine(message string, status int, err error, attrs ...any) (line, bool) {
+	attrs = append(append(attrs, oauth.LogAttrs(err)...), "err", err)
+	if status >= http.StatusInternalServerError {
+		return errorLine(message, attrs...)
+	}
+	return infoLine(message, attrs...)
+}
+
+func lineOfToken(e event.Event) (line, bool) {
+	switch e := e.(type) {
+	case event.TokensIssued, event.Revoked:
+		return noLine()
+	case event.CodeReplayed:
+		return warnLine("authorization code used twice, its tokens are revoked", "client_id", e.ClientID, "token_id", e.ID)
+	case event.RefreshTokenReused:
+		return errorLine("refresh token claimed twice", "token_id", e.ID)
+	case event.RefreshTokenExpired:
+		return infoLine("refresh token expired", "token_id", e.ID)
+	case event.ForeignToken:
+		if e.Endpoint == event.Introspection {
+			return warnLine("client asked about a token that is not for it", "client_id", e.ClientID)
+		}
+		return warnLine("client tried to revoke another client's token", "client_id", e.ClientID, "owner", e.OwnerID)
+	case event.TokenRefused:
+		return infoLine("userinfo request refused", "err", e.Err)
+	}
+	return line{}, false
+}
+
+func lineOfClient(e event.Event) (line, bool) {
+	switch e := e.(type) {
+	case event.RequestRefused:
+		message := string(e.Endpoint) + " request refused"
+		if e.Endpoint == event.UserInfo {
+			message = "userinfo request failed"
+		}
+		return refusalLine(message, e.Status, e.Err, "grant_type", e.GrantType, "client_id", e.ClientID)
+	case event.ClientRefused:
+		switch e.Reason {
+		case event.NoSecretStored:
+			return errorLine("stored client has no secret and is not public", "client_id", e.ClientID)
+		case event.SecretMissing:
+			return infoLine("missing client_secret on token request", "client_id", e.ClientID)
+		case event.SecretWrong:
+		}
+		return infoLine("invalid client_secret on token request", "client_id", e.ClientID)
+	case event.PreviousSecretUsed:
+		return warnLine("client still uses its previous secret", "client_id", e.ClientID)
+	}
+	return line{}, false
+}
+
+func lineOfOperation(e event.Event) (line, bool) {
+	switch e := e.(type) {
+	case event.SourceAsked: // counted, see Metrics.Emit
+		return noLine()
+	case event.ConnectorFailed:
+		message := "connector fails"
+		if e.Opening {
+			message = "server: Failed to open connector" // upstream's words
+		}
+		return errorLine(message, "id", e.ConnectorID, "type", e.Type, "err", e.Err)
+	case event.AllConnectorsFail:
+		return errorLine("all connectors fail: nobody can sign in until one of them recovers")
+	case event.ConnectorRecovered:
+		return infoLine("connector works again", "id", e.ConnectorID, "type", e.Type, "failures", e.Failures, "since", e.Since)
+	case event.KeysRotated:
+		return infoLine("keys rotated", "next_rotation", e.Next)
+	case event.Swept:
+		return infoLine("garbage collection run", "kind", e.Kind, "removed", e.Removed, "took", e.Took)
+	}
+	return line{}, false
+}

@@ -1,0 +1,207 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dex/internal/event"
+	"dex/internal/telemetry"
+)
+
+// eventLines has each event with the line that the log has about it; none for those that it doesn't tell of. Alerts look for
+// these texts and attributes.
+var eventLines = []struct {
+	event event.Event
+	line  string
+}{
+	{
+		event.SignedIn{
+			ClientID: "app", ConnectorID: "ldap", UserID: "1", Username: "Jane", PreferredUsername: "jane",
+			Email: "j@x.test", Groups: []string{"a", "b"},
+		},
+		`level=INFO msg="login successful" connector_id=ldap user_id=1 username=Jane preferred_username=jane ` +
+			`email="j@x.test (unverified)" groups="[a b]"`,
+	},
+	{
+		event.SignedIn{ConnectorID: "ldap", Email: "j@x.test", EmailVerified: true},
+		`level=INFO msg="login successful" connector_id=ldap user_id="" username="" preferred_username="" email=j@x.test groups=[]`,
+	},
+	{
+		event.SignedIn{ConnectorID: "ldap"},
+		`level=INFO msg="login successful" connector_id=ldap user_id="" username="" preferred_username="" email="" groups=[]`,
+	},
+	{
+		event.WrongPassword{ClientID: "app", ConnectorID: "ldap", Login: "jane"},
+		`level=ERROR msg="failed login attempt: Invalid credentials." connector_id=ldap user=jane`,
+	},
+	{
+		event.LoginFailed{ClientID: "app", Path: "/auth", Status: 400, Code: "invalid_scope", Err: errors.New("no")},
+		`level=INFO msg="login failed" path=/auth err=no`,
+	},
+	{
+		event.LoginFailed{Device: true, Path: "/device/callback", Status: 500, Err: measured{}},
+		`level=ERROR msg="device login failed" path=/device/callback outcome=broken err=broken`,
+	},
+	{event.UnknownClient{ClientID: "x"}, `level=ERROR msg="invalid client_id provided" client_id=x`},
+	{
+		event.UnregisteredRedirect{ClientID: "app", RedirectURI: "x:y"},
+		`level=ERROR msg="unregistered redirect_uri" redirect_uri=x:y client_id=app`,
+	},
+	{event.TokensIssued{GrantType: "refresh_token"}, ""},
+	{event.Revoked{}, ""},
+	{
+		event.CodeReplayed{Login: event.Login{ID: "g", ClientID: "app", UserID: "1"}},
+		`level=WARN msg="authorization code used twice, its tokens are revoked" client_id=app token_id=g`,
+	},
+	{
+		event.RefreshTokenReused{Login: event.Login{ID: "g", ClientID: "app"}},
+		`level=ERROR msg="refresh token claimed twice" token_id=g`,
+	},
+	{
+		event.RefreshTokenExpired{Login: event.Login{ID: "g", ClientID: "app"}},
+		`level=INFO msg="refresh token expired" token_id=g`,
+	},
+	{
+		event.ForeignToken{Endpoint: event.Introspection, ClientID: "app", OwnerID: "other"},
+		`level=WARN msg="client asked about a token that is not for it" client_id=app`,
+	},
+	{
+		event.ForeignToken{Endpoint: event.Revocation, ClientID: "app", OwnerID: "other"},
+		`level=WARN msg="client tried to revoke another client's token" client_id=app owner=other`,
+	},
+	{event.TokenRefused{Err: errors.New("no")}, `level=INFO msg="userinfo request refused" err=no`},
+	{
+		event.RequestRefused{Endpoint: event.Token, ClientID: "app", GrantType: "password", Status: 400, Err: errors.New("no")},
+		`level=INFO msg="token request refused" grant_type=password client_id=app err=no`,
+	},
+	{
+		event.RequestRefused{Endpoint: event.DeviceAuthorization, Status: 503, Err: measured{}},
+		`level=ERROR msg="device authorization request refused" grant_type="" client_id="" outcome=broken err=broken`,
+	},
+	{
+		event.RequestRefused{Endpoint: event.UserInfo, Status: 500, Err: errors.New("no")},
+		`level=ERROR msg="userinfo request failed" grant_type="" client_id="" err=no`,
+	},
+	{
+		event.ClientRefused{ClientID: "app", Reason: event.SecretWrong},
+		`level=INFO msg="invalid client_secret on token request" client_id=app`,
+	},
+	{
+		event.ClientRefused{ClientID: "app", Reason: event.SecretMissing},
+		`level=INFO msg="missing client_secret on token request" client_id=app`,
+	},
+	{
+		event.ClientRefused{ClientID: "app", Reason: event.NoSecretStored},
+		`level=ERROR msg="stored client has no secret and is not public" client_id=app`,
+	},
+	{event.PreviousSecretUsed{ClientID: "app"}, `level=WARN msg="client still uses its previous secret" client_id=app`},
+	{event.SourceAsked{ConnectorID: "ldap", Operation: "login", Outcome: "ok"}, ""},
+	{
+		event.ConnectorFailed{ConnectorID: "c", Type: "ldap", Err: errors.New("no")},
+		`level=ERROR msg="connector fails" id=c type=ldap err=no`,
+	},
+	{
+		event.ConnectorFailed{ConnectorID: "c", Type: "ldap", Opening: true, Err: errors.New("no")},
+		`level=ERROR msg="server: Failed to open connector" id=c type=ldap err=no`,
+	},
+	{event.AllConnectorsFail{}, `level=ERROR msg="all connectors fail: nobody can sign in until one of them recovers"`},
+	{
+		event.ConnectorRecovered{ConnectorID: "c", Type: "ldap", Failures: 3, Since: time.Unix(0, 0).UTC()},
+		`level=INFO msg="connector works again" id=c type=ldap failures=3 since=1970-01-01T00:00:00.000Z`,
+	},
+	{event.KeysRotated{Next: time.Unix(0, 0).UTC()}, `level=INFO msg="keys rotated" next_rotation=1970-01-01T00:00:00.000Z`},
+	{
+		event.Swept{Kind: "code", Removed: 7, Took: 20 * time.Millisecond},
+		`level=INFO msg="garbage collection run" kind=code removed=7 took=20ms`,
+	},
+}
+
+// measured is an error with attributes of its own.
+type measured struct{}
+
+func (measured) Error() string   { return "broken" }
+func (measured) LogAttrs() []any { return []any{"outcome", "broken"} }
+
+func TestLinesOfEvents(t *testing.T) {
+	for _, c := range eventLines {
+		var log bytes.Buffer
+		telemetry.NewEventLog(slog.New(slog.NewTextHandler(&log, nil))).Emit(t.Context(), c.event)
+		_, got, _ := strings.Cut(strings.TrimSuffix(log.String(), "\n"), " ")
+		if got != c.line {
+			t.Errorf("%T is logged as\n%s\nwant\n%s", c.event, got, c.line)
+		}
+	}
+}
+
+// A new event needs a decision about its line, which may be that it has none: both in the log and above.
+func TestEveryEventIsDecidedOn(t *testing.T) {
+	decided := map[string]bool{}
+	for _, c := range eventLines {
+		decided[reflect.TypeOf(c.event).Name()] = true
+		if !telemetry.Decided(c.event) {
+			t.Errorf("the log has no case for %T", c.event)
+		}
+	}
+	declared := declaredEvents(t)
+	if len(declared) < 20 {
+		t.Fatalf("found only the events %v", declared)
+	}
+	for _, name := range declared {
+		if !decided[name] {
+			t.Errorf("nobody has decided what the log says of event.%s", name)
+		}
+	}
+	if telemetry.Decided(unknown{}) {
+		t.Error("the log has a case for an event that does not exist")
+	}
+}
+
+// unknown is an event that is not declared in package event.
+type unknown struct{ event.Event }
+
+// declaredEvents returns the names of the events of package event, from its source.
+func declaredEvents(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("../event/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Recv == nil || f.Name.Name != "event" {
+				continue
+			}
+			if receiver, ok := f.Recv.List[0].Type.(*ast.Ident); ok {
+				names[receiver.Name] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+func TestFieldsOfEventsAreExcluded(t *testing.T) {
+	var log bytes.Buffer
+	events := telemetry.NewEventLog(telemetry.NewLogger(&log, "text", slog.LevelInfo, []string{"email", "groups"}))
+	events.Emit(t.Context(), event.SignedIn{ConnectorID: "ldap", Email: "j@x.test", Groups: []string{"a"}})
+	got := log.String()
+	if strings.Contains(got, "email") || strings.Contains(got, "groups") || !strings.Contains(got, "connector_id=ldap") {
+		t.Errorf("the log says %s", got)
+	}
+}
