@@ -57,12 +57,12 @@ func FuzzRevoke(f *testing.F) {
 	f.Add("token=CgR0ZXN0EgNiYXI&token_type_hint=refresh_token", true)
 	f.Add("token=a.b.c&token=", true)
 	f.Add("token=%zz;", true)
-	real := strings.NewReplacer("ACCESSx", alive+"x", "REFRESH", a.text("refresh_token"))
+	existing := strings.NewReplacer("ACCESSx", alive+"x", "REFRESH", a.text("refresh_token"))
 	f.Fuzz(func(t *testing.T, body string, known bool) {
 		if known {
 			s.send(t, "/dex/token/revoke", body, true)
 		} else {
-			s.send(t, "/dex/token/revoke", real.Replace(body), false)
+			s.send(t, "/dex/token/revoke", existing.Replace(body), false)
 		}
 		if status := (&server{t: t, handler: s.handler}).bearer(alive).status; status != http.StatusOK {
 			t.Fatalf("a token is refused with status %d", status)
@@ -80,9 +80,9 @@ func FuzzIntrospect(f *testing.F) {
 	f.Add("token=ID", true)
 	f.Add("token=%ff%00", true)
 	f.Add("token=e30.e30.e30&token_type_hint=access_token", true)
-	real := strings.NewReplacer("ACCESS", a.text("access_token"), "REFRESH", a.text("refresh_token"), "ID", a.text("id_token"))
+	existing := strings.NewReplacer("ACCESS", a.text("access_token"), "REFRESH", a.text("refresh_token"), "ID", a.text("id_token"))
 	f.Fuzz(func(t *testing.T, body string, known bool) {
-		got := s.send(t, "/dex/token/introspect", real.Replace(body), known)
+		got := s.send(t, "/dex/token/introspect", existing.Replace(body), known)
 		own := strings.Contains(body, "ACCESS") || strings.Contains(body, "REFRESH")
 		if strings.Contains(got.body, `"active":true`) && !own {
 			t.Fatalf("%q is said to be %s", body, got.body)

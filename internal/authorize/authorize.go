@@ -113,7 +113,7 @@ func (e *Endpoint) authorize(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if target, ok := e.cfg.DeviceRedirect(r.Form.Get("redirect_uri"), r.Form.Get("state")); ok {
-		http.Redirect(w, r, target, http.StatusFound) //nolint:gosec // G710: a path of ours
+		http.Redirect(w, r, target, http.StatusFound)
 		return nil
 	}
 	connectorID := r.PathValue("connector")

@@ -60,7 +60,7 @@ func (req *Request) showDenial(refused login.Refusal) login.End {
 	return login.End{Show: func(w http.ResponseWriter, r *http.Request) {
 		shown.RequestID = telemetry.RequestID(r.Context())
 		w.Header().Set("Cache-Control", "no-store")
-		req.purpose.page.UI.Error(w, r, http.StatusForbidden, shown)
+		req.purpose.page.Error(w, r, http.StatusForbidden, shown)
 	}}
 }
 

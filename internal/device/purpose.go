@@ -143,7 +143,7 @@ func isFinal(e *oauth.Error) bool {
 func (req *request) tryAgain(e *oauth.Error) login.End {
 	shown := page.Errorf(e.Status(), "%s", e.PublicDescription()).Hint("Try again, with the code that the device shows.")
 	if failure, ok := errors.AsType[*federation.Failure](e); ok && !failure.Outcome.RetryHelps() {
-		shown.Hint("Tell the people who run this login.")
+		shown.Advice = "Tell the people who run this login."
 	}
 	end := req.show(shown)
 	end.Keep = true

@@ -93,7 +93,7 @@ func (f *Frame) Show(w http.ResponseWriter, r *http.Request, e *Error) {
 	if e.wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(e.wait))
 	}
-	f.UI.Error(w, r, e.Status, ui.ErrorPage{ErrMsg: e.Message, Hint: e.Advice, RequestID: telemetry.RequestID(r.Context())})
+	f.Error(w, r, e.Status, ui.ErrorPage{ErrMsg: e.Message, Hint: e.Advice, RequestID: telemetry.RequestID(r.Context())})
 }
 
 // RetryAfter says in the header of a page that shows a form again how long its user has to wait.

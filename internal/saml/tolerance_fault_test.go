@@ -18,13 +18,13 @@ import (
 )
 
 // read makes a document of plainResponse and reads it.
-func read(t *testing.T, make edit, change func(*saml.Reader)) (*saml.Assertion, error) {
+func read(t *testing.T, document edit, change func(*saml.Reader)) (*saml.Assertion, error) {
 	t.Helper()
 	r := reader(newPeople(t))
 	if change != nil {
 		change(r)
 	}
-	return r.Read(t.Context(), []byte(make(t, plainResponse)), request)
+	return r.Read(t.Context(), []byte(document(t, plainResponse)), request)
 }
 
 // reissued is an authority's key in another certificate.

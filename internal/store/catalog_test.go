@@ -14,7 +14,7 @@ type card struct{ ID, Secret string }
 
 var cards = store.Declare(store.Declaration[card]{Name: "card"})
 
-var errNoSecret = errors.New("Secret: is required")
+var errNoSecret = errors.New("secret: is required")
 
 func rules() store.Rules[card] {
 	return store.Rules[card]{
@@ -97,7 +97,7 @@ func TestCatalog(t *testing.T) {
 		}
 		c.Forget(store.Change{})
 	}
-	if n := strings.Count(log.String(), `msg="stored card is not valid" id=old err="Secret: is required"`); n != 1 {
+	if n := strings.Count(log.String(), `msg="stored card is not valid" id=old err="secret: is required"`); n != 1 {
 		t.Errorf("told of %d times, want once:\n%s", n, log.String())
 	}
 }

@@ -106,9 +106,9 @@ func start(ctx context.Context, kind string) (*started, error) {
 }
 
 // configOf returns the configuration of what a function creates.
-func configOf[D interface{ Config() string }](make func(context.Context) (D, error)) func(context.Context) (string, error) {
+func configOf[D interface{ Config() string }](fresh func(context.Context) (D, error)) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
-		d, err := make(ctx)
+		d, err := fresh(ctx)
 		if err != nil {
 			return "", err
 		}

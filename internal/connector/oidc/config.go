@@ -205,15 +205,15 @@ func (c *Config) checkExchange(check *settings.Check) {
 }
 
 func (c *Config) checkOverrides(check *settings.Check) {
-	o, any := c.Overrides, false
+	o, overridden := c.Overrides, false
 	for key, value := range map[string]string{
 		"tokenURL": o.TokenURL, "authURL": o.AuthURL, "jwksURL": o.JWKSURL, "userInfoURL": o.UserInfoURL,
 		"deviceAuthURL": o.DeviceAuthURL, "endSessionURL": o.EndSessionURL,
 	} {
-		any = any || value != ""
+		overridden = overridden || value != ""
 		check.URL("providerDiscoveryOverrides."+key, value, "https://accounts.example.com/token")
 	}
-	if any {
+	if overridden {
 		check.Warn("providerDiscoveryOverrides", "replaces what the provider says of itself: whoever answers at these URLs can sign in as anybody")
 	}
 }

@@ -14,8 +14,8 @@ import (
 
 func TestReseal(t *testing.T) {
 	below := newMemory(t)
-	const clear, old = 450, 5
-	for i := range clear {
+	const plain, old = 450, 5
+	for i := range plain {
 		put(t, below, "refresh", fmt.Sprint("clear", i), `{"n":1}`)
 	}
 	for i := range old {
@@ -30,7 +30,7 @@ func TestReseal(t *testing.T) {
 	got, err := sealed.Reseal(t.Context(), outer{s}, kinds, func(kind string, n int) {
 		told = append(told, fmt.Sprint(kind, n))
 	})
-	if want := (sealed.Resealed{Sealed: clear + old + 1}); err != nil || got != want {
+	if want := (sealed.Resealed{Sealed: plain + old + 1}); err != nil || got != want {
 		t.Fatalf("Reseal: got %+v and error %v, want %+v", got, err, want)
 	}
 	if got := strings.Join(told, " "); got != "refresh200 refresh400 refresh455 keys1 nothing0" {
@@ -46,7 +46,7 @@ func TestReseal(t *testing.T) {
 	wantDocument(t, below, "client", "a", `{"n":1}`)
 
 	got, err = sealed.Reseal(t.Context(), s, kinds, nil)
-	if want := (sealed.Resealed{Current: clear + old + 1}); err != nil || got != want {
+	if want := (sealed.Resealed{Current: plain + old + 1}); err != nil || got != want {
 		t.Errorf("Reseal again: got %+v and error %v, want %+v", got, err, want)
 	}
 }
