@@ -1,6 +1,9 @@
 package dev_test
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,7 +15,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// An exception from a disabled linter is noise, and would hide a finding if the linter were enabled one day.
+// An exception from a linter that isn't on is noise, and hides a finding should the linter be turned on some day.
 func TestExceptionsAreFromLintersThatAreOn(t *testing.T) {
 	text, err := os.ReadFile("../.golangci.yml")
 	if err != nil {
@@ -31,8 +34,36 @@ func TestExceptionsAreFromLintersThatAreOn(t *testing.T) {
 		for _, match := range exception.FindAllStringSubmatch(source, -1) {
 			for name := range strings.SplitSeq(match[1], ",") {
 				if !slices.Contains(settings.Linters.Enable, name) {
-					t.Errorf("%s: an exception from %s, which is not enabled", path, name)
+					t.Errorf("%s: an exception from %s, which is not on", path, name)
 				}
+			}
+		}
+	})
+}
+
+// Beyond these lengths, in lines, a file or a function is hard to keep in mind. Functions of tests may be tables.
+const maxFile, maxFunction = 400, 60
+
+func TestNothingIsTooLong(t *testing.T) {
+	eachGoFile(t, func(path, source string) {
+		if n := strings.Count(source, "\n"); n > maxFile {
+			t.Errorf("%s has %d lines, and %d are the most", path, n, maxFile)
+		}
+		if strings.HasSuffix(path, "_test.go") {
+			return
+		}
+		files := token.NewFileSet()
+		file, err := parser.ParseFile(files, path, source, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			if n := files.Position(f.End()).Line - files.Position(f.Pos()).Line + 1; n > maxFunction {
+				t.Errorf("%s: the function %s has %d lines, and %d are the most", files.Position(f.Pos()), f.Name.Name, n, maxFunction)
 			}
 		}
 	})
