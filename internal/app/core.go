@@ -21,6 +21,7 @@ import (
 	"dex/internal/federation"
 	"dex/internal/grant"
 	"dex/internal/limit"
+	"dex/internal/policy"
 	"dex/internal/seal"
 	"dex/internal/server"
 	"dex/internal/store"
@@ -38,6 +39,8 @@ type Options struct {
 	Events []event.Sink
 	// WrapStore puts something around the storage, such as faults; nil leaves it as it is.
 	WrapStore func(store.Store) store.Store
+	// WrapPolicy puts something around the policy, such as a record of what it is asked; nil leaves it as it is.
+	WrapPolicy func(policy.Decider) policy.Decider
 }
 
 // A Core is what lives as long as the process: storage, keys, telemetry and listeners, what this process has counted and

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -122,7 +121,7 @@ var scenarios = map[string]scenario{
 			"device_code", ready.approvedDevice("scope", peerScope)))
 	},
 	"urn:ietf:params:oauth:grant-type:token-exchange": func(*server) func(*server) answer {
-		return tokenRequest(form("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange", "scope", peerScope,
+		return tokenRequest(form("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange", "scope", peerScope, "audience", "other",
 			"connector_id", "mock", "subject_token", "x", "subject_token_type", "urn:ietf:params:oauth:token-type:id_token"))
 	},
 }
@@ -137,34 +136,38 @@ func without(list []string, name string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == name })
 }
 
-// policies is what can be forbidden, by the rule of package policy that it goes through, or by what comes before it. Each
-// returns the world in which a grant is forbidden; false where there is nothing to forbid.
+// policies is what can be forbidden, by the rule of package policy that it goes through, or by what comes before the policy.
+// Each returns the world in which a grant is forbidden; false where there is nothing to forbid.
 var policies = map[string]func(w world, grant string) (world, bool){
-	"Grant": func(w world, grant string) (world, bool) {
+	policy.RuleGrant: func(w world, grant string) (world, bool) {
 		w.clientGrants = without(everyGrant, grant)
 		return w, true
 	},
-	"Connector": func(w world, grant string) (world, bool) {
+	policy.RuleConnector: func(w world, grant string) (world, bool) {
 		w.allowed = []string{"spare"}
 		return w, grant != "client_credentials" // nobody signs in
 	},
-	"Connector, by its own grants": func(w world, grant string) (world, bool) {
+	"connector, by its own grants": func(w world, grant string) (world, bool) {
 		w.connectorGrants = without(without(everyGrant, grant), "client_credentials")
 		return w, grant != "client_credentials"
 	},
-	"Audience": func(w world, _ string) (world, bool) {
+	policy.RuleAudience: func(w world, _ string) (world, bool) {
 		w.trusting = "nobody"
 		return w, true
 	},
-	"Scopes": func(w world, _ string) (world, bool) { // asks Audience for what is requested; the rest is tested by rows
+	policy.RuleScopes: func(w world, _ string) (world, bool) { // looks at the audience too; the rest is tested by rows
 		w.trusting = "nobody"
 		return w, true
 	},
-	"SecondFactor": func(w world, grant string) (world, bool) {
+	policy.RuleTargets: func(w world, grant string) (world, bool) {
+		w.trusting = "nobody"
+		return w, grant == "urn:ietf:params:oauth:grant-type:token-exchange"
+	},
+	policy.RuleSecondFactor: func(w world, grant string) (world, bool) {
 		w.factors = "otp"
 		return w, grant != "client_credentials" // nobody signs in
 	},
-	"SecondFactor, by the client's own": func(w world, grant string) (world, bool) {
+	"second factor, by the client's own": func(w world, grant string) (world, bool) {
 		w.clientFactors = ", mfaChain: [otp]"
 		return w, grant != "client_credentials"
 	},
@@ -222,9 +225,9 @@ func TestEveryPolicyHoldsForEveryGrant(t *testing.T) {
 
 // A new rule of package policy fails here until it is in the matrix.
 func TestEveryPolicyIsInTheMatrix(t *testing.T) {
-	for m := range reflect.TypeFor[*policy.Policy]().Methods() {
-		if policies[m.Name] == nil {
-			t.Errorf("policy.%s is in no column of the matrix", m.Name)
+	for _, r := range policy.Rules() {
+		if policies[r.Name] == nil {
+			t.Errorf("the rule %q is in no column of the matrix", r.Name)
 		}
 	}
 }

@@ -26,7 +26,7 @@ import (
 // shared is what several rooms need.
 type shared struct {
 	clients  *client.Registry
-	policy   *policy.Policy
+	policy   policy.Decider
 	minter   *token.Minter
 	verifier *token.Verifier
 	codes    *code.Codes
@@ -39,16 +39,19 @@ type shared struct {
 func (e *Edition) share() shared {
 	core, expiry := e.core, e.cfg.Expiry
 	clients := core.clients.With(e.plan.clients)
-	rules := policy.New(clients, policy.Options{
-		RefuseUnknownScopes: e.compatible().UnknownScopes == config.Upstream, SecondFactors: factors(e.cfg),
+	var rules policy.Decider = policy.New(clients, policy.Options{
+		RefuseUnknownScopes: e.compatible().UnknownScopes == config.Upstream,
+		SecondFactors:       factors(e.cfg),
+		TokenLifetime:       expiry.IDTokens,
+		TokenProfile:        e.compatible().TokenProfile == config.Strict,
 	})
+	if wrap := core.opts.WrapPolicy; wrap != nil {
+		rules = wrap(rules)
+	}
 	return shared{
 		clients: clients,
 		policy:  rules,
-		minter: &token.Minter{
-			Issuer: e.cfg.Issuer, Lifetime: expiry.IDTokens, Signer: core.signer, Now: time.Now,
-			Profile: e.compatible().TokenProfile == config.Strict,
-		},
+		minter:  &token.Minter{Issuer: e.cfg.Issuer, Signer: core.signer, Now: time.Now},
 		verifier: &token.Verifier{
 			Issuer: e.cfg.Issuer, Keys: core.signer, Revocations: core.revoked, Now: time.Now, Upstream: core.upstream,
 		},
@@ -147,7 +150,6 @@ func (e *Edition) purposes(with shared, tokens *grant.Endpoint) purposes {
 	compatible := e.compatible()
 	forDevices := device.NewPurpose(device.PurposeConfig{
 		IssuerURL: e.core.issuer,
-		Policy:    with.policy,
 		Devices:   with.devices,
 		Pages:     e.pages,
 		Events:    e.core.events,

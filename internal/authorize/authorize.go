@@ -32,7 +32,7 @@ type Config struct {
 	Issuer    string // as configured
 	IssuerURL *url.URL
 	Clients   *client.Registry
-	Policy    *policy.Policy
+	Policy    policy.Decider
 	Codes     *code.Codes
 	Minter    *token.Minter
 	Hints     Hints
@@ -79,9 +79,11 @@ func (p *Purpose) Open(document []byte) (login.Request, error) {
 
 // Ask implements login.Request.
 func (req *Request) Ask() login.Ask {
+	grant, also := req.grants()
 	return login.Ask{
 		ClientID:    req.ClientID,
-		Grant:       req.grant(),
+		Grant:       grant,
+		Also:        also,
 		Scopes:      req.Scopes,
 		ConnectorID: req.ConnectorID,
 		Subject:     req.Subject,

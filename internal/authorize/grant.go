@@ -18,14 +18,14 @@ import (
 	"dex/internal/ui"
 )
 
-// Check refuses what the client may not have any more, and shows a page if its redirect URI is no longer registered.
-func (req *Request) Check(_ context.Context, c *client.Client) error {
+// Check refuses grants that are no longer served, and shows a page if the client's redirect URI is no longer registered.
+func (req *Request) Check(c *client.Client) error {
 	if !c.AllowsRedirect(req.RedirectURI, req.purpose.cfg.Redirects) {
 		return page.Errorf(http.StatusBadRequest,
 			"The address at which the application wants to be answered is no longer registered for it.").
 			Hint("Its operator can add the redirect URI to the client's configuration.")
 	}
-	return req.checkGrants(c)
+	return req.checkServed()
 }
 
 // Granted gives the application what it has asked for: a code, tokens, or both. All of them can be revoked together, by the
@@ -39,7 +39,7 @@ func (req *Request) Granted(r *http.Request, g login.Grant) (login.End, error) {
 			return login.End{}, err
 		}
 	}
-	if err := req.mint(r.Context(), g.Client, a, params); err != nil {
+	if err := req.mint(r.Context(), a, g.Terms, params); err != nil {
 		return login.End{}, err
 	}
 	if req.RedirectURI != oauth.RedirectOutOfBand {
@@ -63,18 +63,14 @@ func (req *Request) issue(ctx context.Context, g login.Grant, a token.Authorizat
 }
 
 // mint adds the tokens that reach the application through the browser (OpenID Connect Core, 3.2.2.5 and 3.3.2.5).
-func (req *Request) mint(ctx context.Context, c *client.Client, a token.Authorization, params url.Values) error {
+func (req *Request) mint(ctx context.Context, a token.Authorization, on token.Terms, params url.Values) error {
 	wanted := token.Wanted{
 		Access: req.wants(oauth.ResponseToken), ID: req.wants(oauth.ResponseIDToken), Code: params.Get("code"),
 	}
 	if !wanted.Access && !wanted.ID {
 		return nil
 	}
-	var t token.Tokens
-	audience, err := req.purpose.cfg.Policy.Audience(ctx, c, a.Scopes)
-	if err == nil {
-		t, err = req.purpose.cfg.Minter.Mint(ctx, &a, audience, wanted)
-	}
+	t, err := req.purpose.cfg.Minter.Mint(ctx, &a, on, wanted)
 	if err != nil {
 		return oauth.Errorf(oauth.ServerError, "The tokens can't be made. Try again in a moment.").Because(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"dex/internal/oauth"
 	"dex/internal/page"
 	"dex/internal/pkce"
+	"dex/internal/policy"
 )
 
 // A Request is an authorization request (RFC 6749, section 4.1.1) that has been checked whole.
@@ -116,17 +116,19 @@ func (req *Request) read(ctx context.Context, c *client.Client) error {
 	if err := req.readResponseType(); err != nil {
 		return err
 	}
-	if err := req.checkGrants(c); err != nil {
+	grant, also := req.grants()
+	decision, err := p.cfg.Policy.Decide(ctx, policy.Question{
+		Stage: policy.Asked, Client: c, Grant: grant, Also: also, Login: true, Scopes: strings.Fields(form.Get("scope")),
+	})
+	if err != nil {
+		return err
+	}
+	req.Scopes = decision.Scopes
+	if err := req.checkServed(); err != nil {
 		return err
 	}
 	if err := req.readNonce(); err != nil {
 		return err
-	}
-	if req.Scopes, err = p.cfg.Policy.Scopes(ctx, c, req.grant(), strings.Fields(form.Get("scope"))); err != nil {
-		return err
-	}
-	if !req.wants(oauth.ResponseCode) { // OpenID Connect Core, section 11
-		req.Scopes = slices.DeleteFunc(req.Scopes, func(scope string) bool { return scope == oauth.ScopeOfflineAccess })
 	}
 	if err := req.readPrompt(); err != nil {
 		return err
@@ -141,10 +143,14 @@ func (req *Request) read(ctx context.Context, c *client.Client) error {
 	return nil
 }
 
-// grant returns the grant that the policy is asked about.
-func (req *Request) grant() string {
-	if req.wants(oauth.ResponseToken) || req.wants(oauth.ResponseIDToken) {
-		return oauth.GrantImplicit
+// grants returns the grant that the policy is asked about, and the one that comes with it: a code beside tokens.
+func (req *Request) grants() (grant string, also []string) {
+	tokens := req.wants(oauth.ResponseToken) || req.wants(oauth.ResponseIDToken)
+	switch {
+	case tokens && req.wants(oauth.ResponseCode):
+		return oauth.GrantImplicit, []string{oauth.GrantAuthorizationCode}
+	case tokens:
+		return oauth.GrantImplicit, nil
 	}
-	return oauth.GrantAuthorizationCode
+	return oauth.GrantAuthorizationCode, nil
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"dex/internal/client"
 	"dex/internal/oauth"
 )
 
@@ -99,14 +98,11 @@ func (p *Purpose) ResponseTypes() []string {
 	return served
 }
 
-// checkGrants holds the application to the grants that it, and this server, may use.
-func (req *Request) checkGrants(c *client.Client) error {
+// checkServed refuses a request that takes a grant which this server does not serve.
+func (req *Request) checkServed() error {
 	for _, word := range req.ResponseTypes {
 		if !req.purpose.servesGrant(word) {
 			return oauth.Errorf(oauth.UnsupportedResponseType, "The grant type %s is not served here.", grantOf(word))
-		}
-		if err := req.purpose.cfg.Policy.Grant(c, grantOf(word)); err != nil {
-			return err
 		}
 	}
 	return nil

@@ -25,7 +25,7 @@ import (
 type Config struct {
 	IssuerURL *url.URL
 	Clients   *client.Registry
-	Policy    *policy.Policy
+	Policy    policy.Decider
 	Devices   *Codes
 	Purpose   *Purpose
 	Login     *login.Flow
@@ -78,9 +78,6 @@ func (e *Endpoints) authorize(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.cfg.Policy.Grant(c, oauth.GrantDeviceCode); err != nil {
-		return nil, err
-	}
 	// The code of a device passes through no browser, so that a public client may do without.
 	challenge, err := e.cfg.PKCE.Read(f, false)
 	if err != nil {
@@ -90,7 +87,9 @@ func (e *Endpoints) authorize(r *http.Request) ([]byte, error) {
 	if len(requested) == 0 {
 		requested = []string{oauth.ScopeOpenID}
 	}
-	scopes, err := e.cfg.Policy.Scopes(r.Context(), c, oauth.GrantDeviceCode, requested)
+	decision, err := e.cfg.Policy.Decide(r.Context(), policy.Question{
+		Stage: policy.Asked, Client: c, Grant: oauth.GrantDeviceCode, Login: true, Scopes: requested,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +99,7 @@ func (e *Endpoints) authorize(r *http.Request) ([]byte, error) {
 		}
 	}
 	codes, err := e.cfg.Devices.Begin(r.Context(), Request{
-		ClientID: c.ID, Authenticated: authenticated, Scopes: scopes, Challenge: challenge,
+		ClientID: c.ID, Authenticated: authenticated, Scopes: decision.Scopes, Challenge: challenge,
 	})
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package device
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -15,14 +14,12 @@ import (
 	"dex/internal/login"
 	"dex/internal/oauth"
 	"dex/internal/page"
-	"dex/internal/policy"
 	"dex/internal/ui"
 )
 
 // PurposeConfig is what a Purpose is made of.
 type PurposeConfig struct {
 	IssuerURL *url.URL
-	Policy    *policy.Policy
 	Devices   *Codes
 	Pages     *ui.UI
 	Events    event.Sink
@@ -89,10 +86,8 @@ func (req *request) Ask() login.Ask {
 // Repeat implements login.Request. No address can repeat that the user has confirmed the device.
 func (req *request) Repeat() url.Values { return nil }
 
-// Check implements login.Request.
-func (req *request) Check(_ context.Context, c *client.Client) error {
-	return req.purpose.cfg.Policy.Grant(c, oauth.GrantDeviceCode)
-}
+// Check implements login.Request. All that a device asks for is the policy's.
+func (req *request) Check(*client.Client) error { return nil }
 
 // Granted gives the device what its user has let it have.
 func (req *request) Granted(r *http.Request, g login.Grant) (login.End, error) {

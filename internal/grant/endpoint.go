@@ -28,14 +28,13 @@ import (
 type request struct {
 	form   oauth.Form
 	client *client.Client
+	// scopes are those that the client asks for and may have; none where it redeems what a login gave.
+	scopes []string
 }
 
-// scopes returns the scopes that are asked for.
-func (r *request) scopes() []string { return strings.Fields(r.form.Get("scope")) }
-
-// A grant is one way to tokens (RFC 6749, section 1.3). Verify finds out what a request is good for; nothing that it
-// returns reaches the client before the pipeline has checked it. Its error is an *oauth.Error, or any other for a
-// failure of our own.
+// A grant is one way to tokens (RFC 6749, section 1.3). Verify finds out what a request is good for, without asking the source;
+// nothing that it returns reaches the client before the pipeline has checked it. Its error is an *oauth.Error, or any other for
+// a failure of our own.
 type grant interface {
 	verify(ctx context.Context, r *request) (*granted, error)
 }
@@ -45,6 +44,8 @@ type granted struct {
 	token.Authorization
 	source *federation.Opened // where the user signed in; nil only for the client's own tokens
 	wanted token.Wanted
+	// ask asks the source who the user is, and notes it here; nil where that is known already, or where there is no user.
+	ask func(ctx context.Context) error
 	// issued is the token type of the one token of a token exchange; empty for all other grants.
 	issued string
 	// commit uses up what was presented, and returns the refresh token that goes with the tokens, if one is due. It is called
@@ -56,7 +57,7 @@ type granted struct {
 type Endpoint struct {
 	grants  map[string]grant
 	clients *client.Registry
-	policy  *policy.Policy
+	policy  policy.Decider
 	minter  *token.Minter
 	log     *slog.Logger
 	events  event.Sink
@@ -68,7 +69,7 @@ type Endpoint struct {
 type Config struct {
 	Clients     *client.Registry
 	Connectors  *federation.Registry
-	Policy      *policy.Policy
+	Policy      policy.Decider
 	Minter      *token.Minter
 	Codes       *code.Codes
 	Devices     *device.Codes
@@ -100,10 +101,8 @@ func NewEndpoint(cfg Config) *Endpoint {
 			turns: cfg.Turns, log: cfg.Log, events: cfg.Events,
 		},
 		oauth.GrantDeviceCode:        devices,
-		oauth.GrantClientCredentials: &clientCredentialsGrant{policy: cfg.Policy},
-		oauth.GrantTokenExchange: &exchangeGrant{
-			connectors: cfg.Connectors, policy: cfg.Policy, anyAudience: cfg.AnyExchangeAudience,
-		},
+		oauth.GrantClientCredentials: clientCredentialsGrant{},
+		oauth.GrantTokenExchange:     &exchangeGrant{connectors: cfg.Connectors, anyAudience: cfg.AnyExchangeAudience},
 	}
 	if cfg.AnonymousDevices {
 		all[oauth.GrantDeviceCode] = anonymousDeviceGrant{devices}
@@ -111,7 +110,7 @@ func NewEndpoint(cfg Config) *Endpoint {
 	if cfg.PasswordConnector != "" {
 		all[oauth.GrantPassword] = &passwordGrant{
 			beginner: logins, connectorID: cfg.PasswordConnector, connectors: cfg.Connectors,
-			policy: cfg.Policy, limits: cfg.Limits,
+			limits: cfg.Limits,
 		}
 	}
 	maps.DeleteFunc(all, func(name string, _ grant) bool { return !slices.Contains(cfg.GrantTypes, name) })
@@ -156,24 +155,11 @@ func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 		e.log.DebugContext(ctx, "parameter resource is ignored, as it has no meaning in this grant", "client_id", c.ID,
 			"grant_type", f.Get("grant_type"), "resource", f["resource"])
 	}
-	if err := e.policy.Grant(c, f.Get("grant_type")); err != nil {
-		return nil, err
-	}
-	if err := e.policy.SecondFactor(c, f.Get("grant_type")); err != nil {
-		return nil, err
-	}
-	found, err := g.verify(ctx, &request{form: f, client: c})
+	found, terms, err := e.decide(ctx, g, &request{form: f, client: c})
 	if err != nil {
 		return nil, err
 	}
-	if err := e.checkConnector(c, found, f.Get("grant_type")); err != nil {
-		return nil, err
-	}
-	audience, err := e.policy.Audience(ctx, c, found.Scopes)
-	if err != nil {
-		return nil, err
-	}
-	t, err := e.minter.Mint(ctx, &found.Authorization, audience, found.wanted)
+	t, err := e.minter.Mint(ctx, &found.Authorization, terms, found.wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -208,17 +194,6 @@ func (e *Endpoint) client(r *http.Request, f oauth.Form, g grant) (*client.Clien
 		return nil, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.").Because(err)
 	}
 	return c, err
-}
-
-// checkConnector asks the policy about the connector of a user. A user without one must be the client itself.
-func (e *Endpoint) checkConnector(c *client.Client, found *granted, grantType string) error {
-	if found.source == nil {
-		if found.ConnectorID != "" || found.Identity.UserID != c.ID {
-			return errors.New("a grant named no connector for its user")
-		}
-		return nil
-	}
-	return e.policy.Connector(c, found.source.Definition, grantType)
 }
 
 // grant finds the grant that a request asks for.

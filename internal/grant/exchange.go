@@ -3,31 +3,23 @@ package grant
 import (
 	"context"
 	"errors"
-	"slices"
 
-	"dex/internal/client"
 	"dex/internal/connector"
 	"dex/internal/federation"
 	"dex/internal/id"
 	"dex/internal/oauth"
-	"dex/internal/policy"
 	"dex/internal/token"
 )
 
 // exchangeGrant gives our tokens for an identity source's (RFC 8693).
 type exchangeGrant struct {
 	connectors *federation.Registry
-	policy     *policy.Policy
 	// anyAudience ignores audience and resource, and takes subject tokens that were made for others, as upstream does.
 	anyAudience bool
 }
 
 func (g *exchangeGrant) verify(ctx context.Context, r *request) (*granted, error) {
 	subject, requested, err := readExchange(r.form)
-	if err != nil {
-		return nil, err
-	}
-	scopes, err := g.scopes(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -39,22 +31,18 @@ func (g *exchangeGrant) verify(ctx context.Context, r *request) (*granted, error
 	if !ok {
 		return nil, oauth.Errorf(oauth.InvalidRequest, "Connector %q can't tell whom a token stands for; use another connector_id.", source.ID)
 	}
-	// Before the source is asked: a client that may not use the source must not reach it.
-	if err := g.policy.Connector(r.client, source.Definition, oauth.GrantTokenExchange); err != nil {
-		return nil, err
-	}
-	a := token.Authorization{ClientID: r.client.ID, ConnectorID: source.ID, Scopes: scopes, GrantID: id.New()}
 	subject.AnyAudience = g.anyAudience
-	a.Identity, err = exchanger.TokenIdentity(ctx, connector.ScopesOf(a.Scopes), subject)
-	if err = g.connectors.Ended(ctx, source.ID, federation.Exchange, err); err != nil {
-		return nil, sourceFailed(err)
-	}
-	return &granted{
-		Authorization: a,
+	found := &granted{
+		Authorization: token.Authorization{ClientID: r.client.ID, ConnectorID: source.ID, Scopes: r.scopes, GrantID: id.New()},
 		source:        source,
 		wanted:        token.Wanted{Access: requested == oauth.TokenTypeAccess, ID: requested == oauth.TokenTypeID},
 		issued:        requested,
-	}, nil
+	}
+	found.ask = func(ctx context.Context) (err error) {
+		found.Identity, err = exchanger.TokenIdentity(ctx, connector.ScopesOf(r.scopes), subject)
+		return sourceFailed(g.connectors.Ended(ctx, source.ID, federation.Exchange, err))
+	}
+	return found, nil
 }
 
 // readExchange reads what is to be exchanged for what, before anybody is asked about it.
@@ -103,36 +91,14 @@ func (g *exchangeGrant) source(ctx context.Context, connectorID string) (*federa
 	return source, nil
 }
 
-// scopes returns the scopes of the tokens, including those that say who the tokens are for (RFC 8693, section 2.1).
-func (g *exchangeGrant) scopes(ctx context.Context, r *request) ([]string, error) {
-	requested := r.scopes()
-	if !g.anyAudience {
-		for _, name := range oauth.Lists {
-			for _, target := range r.form[name] {
-				scope, err := g.target(ctx, r.client, target)
-				if err != nil {
-					return nil, err
-				}
-				if scope != "" && !slices.Contains(requested, scope) {
-					requested = append(requested, scope)
-				}
-			}
-		}
+// targets implements targeting.
+func (g *exchangeGrant) targets(f oauth.Form) []string {
+	if g.anyAudience {
+		return nil
 	}
-	return g.policy.Scopes(ctx, r.client, oauth.GrantTokenExchange, requested)
-}
-
-// target returns the scope that stands for an audience or a resource: the client itself needs none, and others are the
-// clients that trust it.
-func (g *exchangeGrant) target(ctx context.Context, c *client.Client, target string) (scope string, err error) {
-	if target == c.ID {
-		return "", nil
+	var named []string
+	for _, name := range oauth.Lists {
+		named = append(named, f[name]...)
 	}
-	scope = oauth.ScopeAudiencePrefix + target
-	_, err = g.policy.Audience(ctx, c, []string{scope})
-	if refused, ok := errors.AsType[*oauth.Error](err); ok && refused.Code == oauth.InvalidScope {
-		return "", oauth.Errorf(oauth.InvalidTarget,
-			"%q is no client that trusts this one: audience and resource take client ids, whose trustedPeers must have it.", target)
-	}
-	return scope, err
+	return named
 }

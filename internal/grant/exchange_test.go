@@ -14,7 +14,6 @@ import (
 	"dex/internal/federation"
 	"dex/internal/limit"
 	"dex/internal/oauth"
-	"dex/internal/policy"
 	"dex/internal/store"
 	"dex/internal/store/memory"
 )
@@ -61,21 +60,23 @@ func sourceGrants(src *fickle, connectorID string, s store.Store, anyAudience bo
 	log := slog.New(slog.DiscardHandler)
 	limits := limit.NewSet(time.Now)
 	app := &client.Client{ID: "app", Secret: "s"}
-	rules := policy.New(client.NewRegistry([]*client.Client{app}, s, limits, slog.New(slog.DiscardHandler)), policy.Options{})
 	connectors := federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, log, event.Discard).Registry([]*federation.Definition{{ID: "src", Config: src}, {ID: "later", Type: "ldap"}})
 	use := func(g grant, f oauth.Form) func(context.Context) error {
 		return func(ctx context.Context) error {
-			_, err := g.verify(ctx, &request{form: f, client: app})
-			return err
+			found, err := g.verify(ctx, &request{form: f, client: app})
+			if err != nil {
+				return err
+			}
+			return found.ask(ctx)
 		}
 	}
 	return map[string]func(context.Context) error{
 		"password": use(
-			&passwordGrant{connectorID: connectorID, connectors: connectors, policy: rules, limits: limits},
+			&passwordGrant{connectorID: connectorID, connectors: connectors, limits: limits},
 			oauth.Form{"username": {"u"}, "password": {"p"}, "scope": {"openid"}},
 		),
 		"exchange": use(
-			&exchangeGrant{connectors: connectors, policy: rules, anyAudience: anyAudience},
+			&exchangeGrant{connectors: connectors, anyAudience: anyAudience},
 			oauth.Form{"connector_id": {connectorID}, "subject_token": {"x"}, "subject_token_type": {oauth.TokenTypeJWT}},
 		),
 	}

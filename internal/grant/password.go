@@ -10,7 +10,6 @@ import (
 	"dex/internal/id"
 	"dex/internal/limit"
 	"dex/internal/oauth"
-	"dex/internal/policy"
 	"dex/internal/token"
 )
 
@@ -19,7 +18,6 @@ type passwordGrant struct {
 	beginner
 	connectorID string
 	connectors  *federation.Registry
-	policy      *policy.Policy
 	limits      *limit.Set
 }
 
@@ -28,41 +26,34 @@ func (g *passwordGrant) verify(ctx context.Context, r *request) (*granted, error
 	if username == "" || password == "" {
 		return nil, oauth.Errorf(oauth.InvalidRequest, "The parameters username and password are required.")
 	}
-	scopes, err := g.policy.Scopes(ctx, r.client, oauth.GrantPassword, r.scopes())
-	if err != nil {
-		return nil, err
-	}
 	source, checker, err := g.source(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// Before the password is checked, so that a client that may not use the connector learns nothing.
-	if err := g.policy.Connector(r.client, source.Definition, oauth.GrantPassword); err != nil {
-		return nil, err
-	}
-	identity, err := g.check(ctx, r, source.ID, checker, scopes)
-	if err != nil {
-		return nil, err
-	}
-	a := token.Authorization{
-		ClientID: r.client.ID, ConnectorID: source.ID, Scopes: scopes, Nonce: r.form.Get("nonce"),
-		Identity: identity, Methods: identity.Methods, GrantID: id.New(),
-	}
-	a.Identity.Methods = nil // belongs to this login only
-	return &granted{
-		Authorization: a,
-		source:        source,
-		wanted:        token.Wanted{Access: true, ID: true},
-		commit: func(ctx context.Context, refreshDue bool) (string, error) {
-			if !refreshDue {
-				return "", nil
-			}
-			if err := g.offline.Keep(ctx, a.Identity.UserID, a.ConnectorID, a.Identity.Data, nil); err != nil {
-				return "", err
-			}
-			return g.families.Begin(ctx, a.GrantID, id.NewSecret(), a)
+	found := &granted{
+		Authorization: token.Authorization{
+			ClientID: r.client.ID, ConnectorID: source.ID, Scopes: r.scopes, Nonce: r.form.Get("nonce"), GrantID: id.New(),
 		},
-	}, nil
+		source: source,
+		wanted: token.Wanted{Access: true, ID: true},
+	}
+	found.ask = func(ctx context.Context) error {
+		identity, err := g.check(ctx, r, source.ID, checker)
+		found.Methods, identity.Methods = identity.Methods, nil // belong to this login only
+		found.Identity = identity
+		return err
+	}
+	found.commit = func(ctx context.Context, refreshDue bool) (string, error) {
+		if !refreshDue {
+			return "", nil
+		}
+		user := found.Identity
+		if err := g.offline.Keep(ctx, user.UserID, source.ID, user.Data, nil); err != nil {
+			return "", err
+		}
+		return g.families.Begin(ctx, found.GrantID, id.NewSecret(), found.Authorization)
+	}
+	return found, nil
 }
 
 // source opens the connector that checks passwords.
@@ -83,10 +74,10 @@ func (g *passwordGrant) source(ctx context.Context) (*federation.Opened, connect
 
 // check asks the source about the name and the password of a request.
 func (g *passwordGrant) check(
-	ctx context.Context, r *request, connectorID string, checker connector.Password, scopes []string,
+	ctx context.Context, r *request, connectorID string, checker connector.Password,
 ) (connector.Identity, error) {
 	identity, ok, err := g.connectors.CheckPassword(ctx, g.limits, checker, federation.Attempt{
-		Operation: federation.PasswordGrant, ClientID: r.client.ID, ConnectorID: connectorID, Scopes: scopes,
+		Operation: federation.PasswordGrant, ClientID: r.client.ID, ConnectorID: connectorID, Scopes: r.scopes,
 		Username: r.form.Get("username"), Password: r.form.Get("password"),
 	})
 	if _, tooMany := errors.AsType[*limit.Exceeded](err); tooMany {

@@ -51,26 +51,27 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 	if err != nil {
 		return nil, notOpened(ctx, g.connectors, p.ConnectorID, federation.Refresh, err)
 	}
-	a := p.Authorization
-	if p.Current {
-		if a.Identity, err = g.ask(ctx, p, source); err != nil {
-			return nil, err
-		}
-	}
-	a.Scopes = scopes // narrower for this answer only (RFC 6749, section 6)
-	a.GrantID = t.FamilyID
-	return &granted{
-		Authorization: a,
+	found := &granted{
+		Authorization: p.Authorization,
 		source:        source,
 		wanted:        token.Wanted{Access: true, ID: true},
-		commit: func(ctx context.Context, _ bool) (string, error) { // it is due, whatever the scopes of this answer
-			next, err := g.families.Advance(ctx, p, a.Identity)
-			if err != nil {
-				return "", g.refused(ctx, a.Login(t.FamilyID), err)
-			}
-			return next, nil
-		},
-	}, nil
+	}
+	found.Scopes = scopes // narrower for this answer only (RFC 6749, section 6)
+	found.GrantID = t.FamilyID
+	if p.Current {
+		found.ask = func(ctx context.Context) (err error) {
+			found.Identity, err = g.ask(ctx, p, source)
+			return err
+		}
+	}
+	found.commit = func(ctx context.Context, _ bool) (string, error) { // it is due, whatever the scopes of this answer
+		next, err := g.families.Advance(ctx, p, found.Identity)
+		if err != nil {
+			return "", g.refused(ctx, found.Login(t.FamilyID), err)
+		}
+		return next, nil
+	}
+	return found, nil
 }
 
 // readRefreshToken reads the refresh token of a request.

@@ -86,6 +86,9 @@ func (r *replica) issue(data string) string {
 func (r *replica) use(ctx context.Context, g grant, f oauth.Form) (string, error) {
 	r.t.Helper()
 	granted, err := g.verify(ctx, &request{form: f, client: &client.Client{ID: "app"}})
+	if err == nil && granted.ask != nil {
+		err = granted.ask(ctx)
+	}
 	if err != nil {
 		return "", err
 	}

@@ -10,6 +10,7 @@ import (
 	"dex/internal/federation"
 	"dex/internal/oauth"
 	"dex/internal/page"
+	"dex/internal/policy"
 	"dex/internal/token"
 	"dex/internal/ui"
 )
@@ -18,9 +19,6 @@ import (
 func (f *Flow) choose(v *visit) error {
 	c, err := f.clientOf(v.r.Context(), v)
 	if err != nil {
-		return err
-	}
-	if err := f.checkFactor(v, c); err != nil {
 		return err
 	}
 	choice, err := f.choice(v.r.Context(), v, c)
@@ -52,9 +50,20 @@ func (f *Flow) choice(ctx context.Context, v *visit, c *client.Client) ([]*feder
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(all, func(d *federation.Definition) bool {
-		return !d.BeginsLogins() || f.cfg.Policy.Connector(c, d, v.ask.Grant) != nil
-	}), nil
+	var choice []*federation.Definition
+	for _, d := range all {
+		if !d.BeginsLogins() {
+			continue
+		}
+		_, err := f.cfg.Policy.Decide(ctx, v.question(policy.BeforeSource, c, d))
+		switch {
+		case err == nil:
+			choice = append(choice, d)
+		case !refusedBy(err, policy.RuleConnector):
+			return nil, v.refusal(err)
+		}
+	}
+	return choice, nil
 }
 
 // hinted returns which of the connectors the user whom the application expects has signed in through before; -1 for none,
@@ -115,11 +124,12 @@ func (f *Flow) beginWith(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if err := f.checkFactor(v, c); err != nil {
-		return err
-	}
-	if err := f.cfg.Policy.Connector(c, d, v.ask.Grant); err != nil {
+	_, err = f.cfg.Policy.Decide(ctx, v.question(policy.BeforeSource, c, d))
+	if refusedBy(err, policy.RuleConnector) {
 		return page.Errorf(http.StatusForbidden, "The application does not accept this way to log in.").Because(err)
+	}
+	if err != nil {
+		return v.refusal(err)
 	}
 	return f.begin(v, d)
 }

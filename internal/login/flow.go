@@ -29,7 +29,7 @@ type Config struct {
 	IssuerURL  *url.URL
 	Clients    *client.Registry
 	Connectors *federation.Registry
-	Policy     *policy.Policy
+	Policy     policy.Decider
 	Limits     *limit.Set
 	Ring       *seal.Ring
 	Store      store.Store

@@ -1,7 +1,6 @@
 package login
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"time"
@@ -26,9 +25,9 @@ type Request interface {
 	// Repeat returns the parameters with which /auth begins the request anew. Nil means that no address can repeat the request;
 	// its login is kept from the beginning.
 	Repeat() url.Values
-	// Check returns why a client may not have what it asked for any more. It is asked before a login ends, as the client may
-	// have changed since the login began. An *oauth.Error refuses the request; any other error is shown to the user.
-	Check(ctx context.Context, c *client.Client) error
+	// Check returns what stands against the request besides the policy. It is asked before a login ends, as the client may have
+	// changed since the login began. An *oauth.Error refuses the request; any other error is shown to the user.
+	Check(c *client.Client) error
 	// Granted ends a login whose user has signed in and agreed. An *oauth.Error refuses the request; any other error is shown to
 	// the user.
 	Granted(r *http.Request, g Grant) (End, error)
@@ -39,7 +38,8 @@ type Request interface {
 // Ask is what a request asks of a login.
 type Ask struct {
 	ClientID    string
-	Grant       string // that the policy is asked about
+	Grant       string   // that the policy is asked about
+	Also        []string // the grants that the request uses besides
 	Scopes      []string
 	ConnectorID string // the only one to sign in with, if set
 	Subject     string // the only user who may sign in, if set
@@ -58,8 +58,8 @@ type Ask struct {
 
 // A Grant is what a user has agreed to.
 type Grant struct {
-	Client        *client.Client
 	Authorization token.Authorization
+	Terms         token.Terms // on which tokens may be made at once
 	// Secret is set where the user can give the same answer again, as by a second press of a button. It is the same each time,
 	// and only the user's browser holds it.
 	Secret string

@@ -12,6 +12,7 @@ import (
 	"dex/internal/event"
 	"dex/internal/federation"
 	"dex/internal/oauth"
+	"dex/internal/policy"
 	"dex/internal/store"
 	"dex/internal/token"
 )
@@ -31,8 +32,9 @@ type visit struct {
 	// answering is set where the user has come to the consent page.
 	answering bool
 
-	client    *client.Client // this and the next are set by decide
+	client    *client.Client // this and the next ones are set by decide
 	connector *federation.Definition
+	terms     token.Terms
 }
 
 // steps are what a login goes through, in this order. Each lets the login pass, or shows a page from which the user comes
@@ -103,19 +105,16 @@ func (f *Flow) checkUser(v *visit) (bool, error) {
 	return true, nil
 }
 
-// decide asks the policy anew what it was asked when the login began. Users may take an hour for the consent page, and
-// meanwhile client and connector may have changed or gone.
+// decide asks the policy anew when it is known who the user is. Users may take an hour for the consent page, and meanwhile
+// client and connector may have changed or gone.
 func (f *Flow) decide(v *visit) (bool, error) {
 	ctx := v.r.Context()
 	c, err := f.clientOf(ctx, v)
 	if err != nil {
 		return false, err
 	}
-	if err := v.request.Check(ctx, c); err != nil {
+	if err := v.request.Check(c); err != nil {
 		return false, v.refusal(err)
-	}
-	if err := f.checkFactor(v, c); err != nil {
-		return false, err
 	}
 	d, err := f.definition(ctx, v.user.ConnectorID)
 	if err != nil {
@@ -124,22 +123,28 @@ func (f *Flow) decide(v *visit) (bool, error) {
 	if d == nil {
 		return false, v.refuse(oauth.AccessDenied, "The connector that the user signed in with is no longer there.", nil)
 	}
-	if err := f.cfg.Policy.Connector(c, d, v.ask.Grant); err != nil {
+	decision, err := f.cfg.Policy.Decide(ctx, v.question(policy.Known, c, d))
+	if refusedBy(err, policy.RuleConnector) {
 		return false, v.refuse(oauth.AccessDenied, "The client may no longer use the connector that the user signed in with.", err)
 	}
-	if _, err := f.cfg.Policy.Audience(ctx, c, v.ask.Scopes); err != nil {
+	if err != nil {
 		return false, v.refusal(err)
 	}
-	v.client, v.connector = c, d
+	v.client, v.connector, v.terms = c, d, decision.Terms
 	return true, nil
 }
 
-// checkFactor refuses the users of a client who need more than they can show here.
-func (f *Flow) checkFactor(v *visit, c *client.Client) error {
-	if refused, ok := errors.AsType[*oauth.Error](f.cfg.Policy.SecondFactor(c, v.ask.Grant)); ok {
-		return v.refuse(oauth.AccessDenied, refused.PublicDescription(), refused)
+// question is what the policy is asked about a login.
+func (v *visit) question(at policy.Stage, c *client.Client, d *federation.Definition) policy.Question {
+	return policy.Question{
+		Stage: at, Client: c, Grant: v.ask.Grant, Also: v.ask.Also, Login: true, Connector: d, Scopes: v.ask.Scopes,
 	}
-	return nil
+}
+
+// refusedBy reports whether it is a rule of the policy by which a login is refused.
+func refusedBy(err error, rule string) bool {
+	refused, ok := errors.AsType[*policy.Refusal](err)
+	return ok && refused.Rule == rule
 }
 
 // definition returns a connector; nil if there is none of that id.
@@ -162,7 +167,7 @@ func (f *Flow) end(v *visit) error {
 	if v.pending != nil {
 		a.GrantID = v.pending.Value.GrantID
 	}
-	end, err := v.request.Granted(v.r, Grant{Client: v.client, Authorization: a, Secret: v.Secret})
+	end, err := v.request.Granted(v.r, Grant{Authorization: a, Terms: v.terms, Secret: v.Secret})
 	if err != nil {
 		return v.refusal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"dex/internal/client"
 	"dex/internal/faulttest"
 	"dex/internal/limit"
+	"dex/internal/oauth"
 	"dex/internal/store/memory"
 )
 
@@ -18,8 +19,10 @@ var _ = faulttest.Add("T-policy-86", func(t *testing.T) {
 	other := &client.Client{ID: "other", TrustedPeers: []string{"app"}}
 	clients := client.NewRegistry([]*client.Client{app, other}, memory.New(), limit.NewSet(time.Now), slog.New(slog.DiscardHandler))
 	scope := "audience:server:client_id:other"
-	got, err := New(clients, Options{}).Audience(t.Context(), app, []string{scope, scope})
-	if err != nil || !slices.Equal(got, []string{"other", "app"}) {
+	got, err := New(clients, Options{}).Decide(t.Context(), Question{
+		Stage: Known, Client: app, Grant: oauth.GrantClientCredentials, Scopes: []string{scope, scope},
+	})
+	if err != nil || !slices.Equal(got.Terms.Audience, []string{"other", "app"}) {
 		t.Errorf("got %v, %v", got, err)
 	}
 })

@@ -3,6 +3,7 @@ package token
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,12 +46,17 @@ type Signer interface {
 	Key() *signing.Key
 }
 
-// A Minter makes ID and access tokens.
+// A Minter makes ID and access tokens. It asks nobody whether they may be made.
 type Minter struct {
-	Issuer   string
+	Issuer string
+	Signer Signer
+	Now    func() time.Time
+}
+
+// Terms are what the policy has decided about tokens. There are none without a decision.
+type Terms struct {
+	Audience []string // the ids of the clients that are to accept them
 	Lifetime time.Duration
-	Signer   Signer
-	Now      func() time.Time
 	// Profile makes access tokens follow RFC 9068: with a type of their own, and nothing that belongs to ID tokens.
 	Profile bool
 }
@@ -110,18 +116,21 @@ func (a audience) MarshalJSON() ([]byte, error) {
 	return json.Marshal([]string(a))
 }
 
-// Mint makes the tokens of an authorization for an audience, as the policy has decided. The error is an *oauth.Error.
-func (m *Minter) Mint(ctx context.Context, a *Authorization, aud []string, w Wanted) (t Tokens, err error) {
+// Mint makes the tokens of an authorization on the terms that the policy has decided. The error is an *oauth.Error.
+func (m *Minter) Mint(ctx context.Context, a *Authorization, on Terms, w Wanted) (t Tokens, err error) {
+	if len(on.Audience) == 0 || on.Lifetime <= 0 {
+		return Tokens{}, oauth.Failed(errors.New("tokens were to be made that the policy has not decided about"))
+	}
 	key := m.Signer.Key()
 	now := m.Now()
-	t.ExpiresIn = int64(m.Lifetime / time.Second)
+	t.ExpiresIn = int64(on.Lifetime / time.Second)
 	if w.Access {
-		access := m.claims(a, aud, now)
+		access := m.claims(a, on, now)
 		access.ClientID, access.Scope = a.ClientID, strings.Join(a.Scopes, " ")
 		// Means nothing in an access token, but verifiers that take it for an ID token have always seen one.
 		access.AccessTokenHash = key.HalfHash(id.New())
 		typ := ""
-		if m.Profile {
+		if on.Profile {
 			typ, access.Nonce, access.AccessTokenHash = "at+jwt", "", ""
 		}
 		if t.Access, err = sign(ctx, key, typ, access); err != nil {
@@ -129,7 +138,7 @@ func (m *Minter) Mint(ctx context.Context, a *Authorization, aud []string, w Wan
 		}
 	}
 	if w.ID {
-		identity := m.claims(a, aud, now)
+		identity := m.claims(a, on, now)
 		if t.Access != "" {
 			identity.AccessTokenHash = key.HalfHash(t.Access)
 		}
@@ -156,13 +165,13 @@ func sign(ctx context.Context, key *signing.Key, typ string, p payload) (string,
 }
 
 // claims returns what ID and access token have in common.
-func (m *Minter) claims(a *Authorization, aud []string, now time.Time) payload {
+func (m *Minter) claims(a *Authorization, on Terms, now time.Time) payload {
 	who := a.Identity
 	p := payload{
 		Issuer:   m.Issuer,
 		Subject:  Subject(who.UserID, a.ConnectorID),
-		Audience: aud,
-		Expires:  now.Add(m.Lifetime).Unix(),
+		Audience: on.Audience,
+		Expires:  now.Add(on.Lifetime).Unix(),
 		IssuedAt: now.Unix(),
 		TokenID:  tokenID(a.GrantID),
 		Nonce:    a.Nonce,
@@ -171,7 +180,7 @@ func (m *Minter) claims(a *Authorization, aud []string, now time.Time) payload {
 	if !a.AuthTime.IsZero() {
 		p.AuthTime = a.AuthTime.Unix()
 	}
-	if len(aud) > 1 {
+	if len(on.Audience) > 1 {
 		p.AuthorizedParty = a.ClientID
 	}
 	for _, scope := range a.Scopes {

@@ -1,0 +1,220 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"dex/internal/client"
+	"dex/internal/limit"
+	"dex/internal/oauth"
+	"dex/internal/token"
+)
+
+// A Rule is one thing that a request is held to.
+type Rule struct {
+	Name   string
+	Stages []Stage
+	// hold refuses a question by an *oauth.Error, or adds to the decision what follows from the rule.
+	hold func(ctx context.Context, p *Policy, q *Question, d *Decision) error
+}
+
+// The rules, by name.
+const (
+	RuleGrant        = "grant"
+	RuleSecondFactor = "second factor"
+	RuleConnector    = "connector"
+	RuleTargets      = "targets"
+	RuleScopes       = "scopes"
+	RuleAudience     = "audience"
+)
+
+// rules are all rules, in the order in which they refuse.
+var rules = []Rule{
+	{RuleGrant, []Stage{Asked, Known}, checkGrants},
+	{RuleSecondFactor, []Stage{Asked, BeforeSource, Known}, checkSecondFactor},
+	{RuleConnector, []Stage{BeforeSource, Known}, checkConnector},
+	{RuleTargets, []Stage{Asked}, addTargets},
+	{RuleScopes, []Stage{Asked}, checkScopes},
+	{RuleAudience, []Stage{BeforeSource, Known}, decideAudience},
+}
+
+// Rules returns all rules, for tests that break each at each of its stages.
+func Rules() []Rule { return slices.Clone(rules) }
+
+// checkGrants refuses clients that are not registered for a grant.
+func checkGrants(_ context.Context, _ *Policy, q *Question, _ *Decision) error {
+	for _, grant := range append(slices.Clone(q.Also), q.Grant) {
+		if !q.Client.AllowsGrant(grant) {
+			return oauth.Errorf(oauth.UnauthorizedClient, "The client is not registered for grant type %s.", grant)
+		}
+	}
+	return nil
+}
+
+// checkSecondFactor refuses the users of a client that wants a second factor of them. It can't be asked for yet: rather than let in
+// with less, users are refused.
+func checkSecondFactor(_ context.Context, p *Policy, q *Question, _ *Decision) error {
+	wanted := q.Client.MFAChain
+	if wanted == nil {
+		wanted = p.options.SecondFactors
+	}
+	switch {
+	case len(wanted) == 0, q.Grant == oauth.GrantClientCredentials: // which has no user
+		return nil
+	case q.Login && q.Stage == Asked: // the login will ask
+		return nil
+	}
+	code := oauth.InvalidGrant
+	if q.Login || q.Grant == oauth.GrantDeviceCode {
+		code = oauth.AccessDenied // RFC 6749, section 4.1.2.1; RFC 8628, section 3.5
+	}
+	return oauth.Errorf(code, "The application asks for a second factor, which this server can't check yet.")
+}
+
+// checkConnector refuses users of a connector that the client may not use, or that doesn't serve the grant.
+func checkConnector(_ context.Context, _ *Policy, q *Question, _ *Decision) error {
+	switch d := q.Connector; {
+	case d == nil && q.Grant == oauth.GrantClientCredentials: // nobody signs in
+		return nil
+	case d == nil:
+		return errors.New("the policy was not told where a user comes from")
+	case !q.Client.AllowsConnector(d.ID):
+		return oauth.Errorf(oauth.InvalidGrant, "The client may not use connector %q.", d.ID)
+	case !d.Serves(q.Grant):
+		return oauth.Errorf(oauth.InvalidRequest, "Connector %q does not serve grant type %s.", d.ID, q.Grant)
+	}
+	return nil
+}
+
+// addTargets adds to the scopes those that stand for the clients which a request names as its audience. The client itself needs
+// none.
+func addTargets(ctx context.Context, p *Policy, q *Question, _ *Decision) error {
+	for _, target := range q.Targets {
+		if target == q.Client.ID {
+			continue
+		}
+		trusted, err := trusts(ctx, q.Client, target, p.clients.Get)
+		if err != nil {
+			return limit.Refusal(err)
+		}
+		if !trusted {
+			return oauth.Errorf(oauth.InvalidTarget,
+				"%q is no client that trusts this one: audience and resource take client ids, whose trustedPeers must have it.", target)
+		}
+		if scope := oauth.ScopeAudiencePrefix + target; !slices.Contains(q.Scopes, scope) {
+			q.Scopes = append(slices.Clone(q.Scopes), scope)
+		}
+	}
+	return nil
+}
+
+// checkScopes keeps those of the requested scopes that have a meaning, without repetitions. It refuses a request that lacks openid,
+// or has a scope that has no place in its grant or that stands for a client which does not trust this one.
+func checkScopes(ctx context.Context, p *Policy, q *Question, d *Decision) error {
+	if redeems(q) {
+		return nil
+	}
+	if alwaysHasIDToken(q.Grant) && !slices.Contains(q.Scopes, oauth.ScopeOpenID) {
+		return oauth.Errorf(oauth.InvalidScope, "The scope openid is missing.")
+	}
+	d.Scopes = make([]string, 0, len(q.Scopes))
+	seen := make(map[string]bool, len(q.Scopes))
+	for _, scope := range q.Scopes {
+		if seen[scope] {
+			continue
+		}
+		seen[scope] = true
+		switch {
+		case !oauth.KnownScope(scope):
+			if p.options.RefuseUnknownScopes && q.Grant != oauth.GrantTokenExchange { // where upstream never looked
+				return oauth.Errorf(oauth.InvalidScope, "The scope %q is not known here.", scope)
+			}
+			// Left out (OpenID Connect Core, 3.1.2.1).
+		case scope == oauth.ScopeOfflineAccess && !givesRefreshTokens(q):
+			// Ignored (OpenID Connect Core, section 11).
+		case q.Grant == oauth.GrantClientCredentials && (scope == oauth.ScopeOfflineAccess || scope == oauth.ScopeFederatedID):
+			return oauth.Errorf(oauth.InvalidScope, "The scope %s is a user's, and there is none.", scope)
+		default:
+			d.Scopes = append(d.Scopes, scope)
+		}
+	}
+	// The scopes come from whoever says that they are this client, so that names of clients in them can be guesses.
+	_, err := audienceOf(ctx, q.Client, d.Scopes, p.clients.Find)
+	return err
+}
+
+// redeems reports whether a request shows what a login gave, whose scopes were asked for when that began.
+func redeems(q *Question) bool {
+	redeeming := []string{oauth.GrantAuthorizationCode, oauth.GrantDeviceCode, oauth.GrantRefreshToken}
+	return !q.Login && slices.Contains(redeeming, q.Grant)
+}
+
+// alwaysHasIDToken reports whether every answer to a grant has an ID token.
+func alwaysHasIDToken(grant string) bool {
+	return grant != oauth.GrantClientCredentials && grant != oauth.GrantTokenExchange
+}
+
+// givesRefreshTokens reports whether a refresh token can come of a request. A client's own credentials are not meant: it is told
+// that it asks for too much.
+func givesRefreshTokens(q *Question) bool {
+	switch q.Grant {
+	case oauth.GrantTokenExchange:
+		return false
+	case oauth.GrantImplicit:
+		return slices.Contains(q.Also, oauth.GrantAuthorizationCode)
+	}
+	return true
+}
+
+// decideAudience decides who is to accept the tokens. It is asked anew for each token, so that trust that was withdrawn is gone at
+// once.
+func decideAudience(ctx context.Context, p *Policy, q *Question, d *Decision) error {
+	accepting, err := audienceOf(ctx, q.Client, q.Scopes, p.clients.Get)
+	if err != nil {
+		return err
+	}
+	d.Scopes = q.Scopes
+	d.Terms = token.Terms{Audience: accepting, Lifetime: p.options.TokenLifetime, Profile: p.options.TokenProfile}
+	return nil
+}
+
+// A finder finds a client.
+type finder func(ctx context.Context, id string) (*client.Client, error)
+
+// audienceOf returns the clients of the audience scopes in their order, and the client itself.
+func audienceOf(ctx context.Context, c *client.Client, scopes []string, find finder) ([]string, error) {
+	var audience []string
+	seen := map[string]bool{}
+	for _, scope := range scopes {
+		id, ok := oauth.AudienceOf(scope)
+		if !ok || seen[id] {
+			continue
+		}
+		seen[id] = true
+		trusted, err := trusts(ctx, c, id, find)
+		if err != nil {
+			return nil, limit.Refusal(err)
+		}
+		if !trusted {
+			return nil, oauth.Errorf(oauth.InvalidScope, "Client %q does not trust this client with its audience.", id)
+		}
+		audience = append(audience, id)
+	}
+	if !seen[c.ID] {
+		audience = append(audience, c.ID)
+	}
+	return audience, nil
+}
+
+// trusts reports whether a client lets another one ask for tokens for it. One that doesn't exist trusts nobody.
+func trusts(ctx context.Context, c *client.Client, id string, find finder) (bool, error) {
+	if id == c.ID {
+		return true, nil
+	}
+	peer, err := find(ctx, id)
+	if errors.Is(err, client.ErrUnknown) {
+		return false, nil
+	}
+	return err == nil && peer.Trusts(c.ID), err
+}
