@@ -57,8 +57,7 @@ func TestPrivateCAIsNotTrustedByItself(t *testing.T) {
 	d := startDexWithPrivateCA(t)
 	ctx := oidc.ClientContext(t.Context(), &http.Client{Transport: &http.Transport{}})
 	_, err := oidc.NewProvider(ctx, d.issuer)
-	var unknown x509.UnknownAuthorityError
-	if !errors.As(err, &unknown) {
+	if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); !unknown {
 		t.Errorf("discovery without the CA: %v, want an unknown authority", err)
 	}
 }

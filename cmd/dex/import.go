@@ -65,7 +65,7 @@ func importFile(
 	if counts != nil {
 		reportImport(cmd.OutOrStdout(), counts, o.CheckOnly)
 	}
-	if conflict := (*transfer.ConflictError)(nil); errors.As(err, &conflict) && !conflict.Written {
+	if conflict, ok := errors.AsType[*transfer.ConflictError](err); ok && !conflict.Written {
 		return fmt.Errorf("import: %w\nReplace them with --overwrite, or import into an empty storage", err)
 	}
 	if err != nil {

@@ -64,12 +64,10 @@ func discover(ctx context.Context, opts options, client *http.Client, progress i
 
 // permanentFailure says what is wrong if waiting will not help; empty otherwise.
 func permanentFailure(err error) string {
-	var mismatch *oidc.IssuerMismatchError
-	if errors.As(err, &mismatch) {
+	if _, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok {
 		return "--issuer must be exactly what the provider calls itself"
 	}
-	var certificate *tls.CertificateVerificationError
-	if errors.As(err, &certificate) {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return "its certificate is not trusted, see --issuer-root-ca"
 	}
 	return ""

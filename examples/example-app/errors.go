@@ -31,8 +31,7 @@ func (e *pageError) Unwrap() error { return e.cause }
 // providerError explains what went wrong with a request to the provider: it
 // refused, could not be reached, or sent an invalid answer.
 func providerError(title string, err error) error {
-	var refused *oauth2.RetrieveError
-	if errors.As(err, &refused) && refused.ErrorCode != "" {
+	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok && refused.ErrorCode != "" {
 		return &pageError{
 			status:      http.StatusBadRequest,
 			title:       title,
@@ -42,8 +41,7 @@ func providerError(title string, err error) error {
 			cause:       err,
 		}
 	}
-	var network *url.Error
-	if errors.As(err, &network) {
+	if _, ok := errors.AsType[*url.Error](err); ok {
 		return &pageError{status: http.StatusBadGateway, title: title, detail: "The provider could not be reached: " + brief(err), cause: err}
 	}
 	return &pageError{status: http.StatusBadGateway, title: title, detail: "The provider's answer was not accepted: " + brief(err), cause: err}
@@ -68,8 +66,8 @@ func (a *app) handle(handler func(http.ResponseWriter, *http.Request) error) htt
 		if err == nil {
 			return
 		}
-		var shown *pageError
-		if !errors.As(err, &shown) {
+		shown, ok := errors.AsType[*pageError](err)
+		if !ok {
 			shown = &pageError{status: http.StatusInternalServerError, title: "Something went wrong", detail: "See the program's log for details.", cause: err}
 		}
 		if shown.status >= http.StatusInternalServerError {
@@ -93,8 +91,7 @@ func parseForm(r *http.Request) error {
 	if err == nil {
 		return nil
 	}
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &pageError{status: http.StatusRequestEntityTooLarge, title: "Form too large", detail: "The form is larger than this program accepts.", cause: err}
 	}
 	return &pageError{status: http.StatusBadRequest, title: "Unreadable form", detail: "The form could not be read.", cause: err}

@@ -53,8 +53,7 @@ func (a *app) userInfo(w http.ResponseWriter, r *http.Request) error {
 // an unreachable provider.
 func userInfoError(err error) error {
 	const title = "UserInfo failed"
-	var network *url.Error
-	if errors.As(err, &network) {
+	if _, ok := errors.AsType[*url.Error](err); ok {
 		return providerError(title, err)
 	}
 	return &pageError{status: http.StatusBadRequest, title: title, detail: brief(err), cause: err}

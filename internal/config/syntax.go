@@ -11,8 +11,8 @@ import (
 
 func syntaxProblem(file string, err error) Problem {
 	p := Problem{File: file, Line: 1, Column: 1, Message: "not valid YAML"}
-	var at *yaml.LoadError
-	if !errors.As(err, &at) {
+	at, ok := errors.AsType[*yaml.LoadError](err)
+	if !ok {
 		return p
 	}
 	message, mark := syntaxMessage(at)

@@ -84,11 +84,10 @@ func sourceGrants(src *fickle, connectorID string, s store.Store, anyAudience bo
 
 // codeOf returns the code that an application is told.
 func codeOf(err error) string {
-	var refused *oauth.Error
-	switch {
-	case err == nil:
+	if err == nil {
 		return ""
-	case errors.As(err, &refused):
+	}
+	if refused, ok := errors.AsType[*oauth.Error](err); ok {
 		return refused.Code
 	}
 	return oauth.ServerError

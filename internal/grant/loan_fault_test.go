@@ -95,8 +95,8 @@ var _ = faulttest.Add("A-refresh-panic", func(t *testing.T) {
 	r := newReplica(t, memory.New(), refresh.Lifetimes{Rotate: true}, 0, src)
 	tok := r.must(r.redeem(r.issue("data")))
 	src.refresh = func() (connector.Identity, error) { panic("a bug") }
-	var refused *oauth.Error
-	if got, err := r.renew(tok); got != "" || err == nil || errors.As(err, &refused) {
+	got, err := r.renew(tok)
+	if _, refused := errors.AsType[*oauth.Error](err); got != "" || err == nil || refused {
 		t.Errorf("got token %q and error %v, want a failure of our own", got, err)
 	}
 	src.refresh = same().refresh

@@ -119,8 +119,8 @@ func (r *replica) must(tok string, err error) string {
 
 func (r *replica) wantRefused(what, tok string, err error) {
 	r.t.Helper()
-	var refused *oauth.Error
-	if tok != "" || !errors.As(err, &refused) || refused.Code != oauth.InvalidGrant {
+	refused, ok := errors.AsType[*oauth.Error](err)
+	if tok != "" || !ok || refused.Code != oauth.InvalidGrant {
 		r.t.Errorf("%s: got token %q and error %v, want invalid_grant", what, tok, err)
 	}
 }

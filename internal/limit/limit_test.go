@@ -21,8 +21,7 @@ import (
 func try(t *testing.T, right bool, keys ...Key) bool {
 	t.Helper()
 	got, err := Begin(t.Context(), keys...)
-	var exceeded *Exceeded
-	if errors.As(err, &exceeded) {
+	if _, ok := errors.AsType[*Exceeded](err); ok {
 		return false
 	}
 	if err != nil {
@@ -85,8 +84,8 @@ func TestWait(t *testing.T) {
 		} {
 			time.Sleep(c.passed)
 			_, err := Begin(t.Context(), key)
-			var exceeded *Exceeded
-			if !errors.As(err, &exceeded) {
+			exceeded, ok := errors.AsType[*Exceeded](err)
+			if !ok {
 				t.Fatalf("got %v", err)
 			}
 			if exceeded.Seconds() != c.seconds || !strings.Contains(exceeded.Message(), c.message) {
@@ -268,8 +267,7 @@ func TestPasswords(t *testing.T) {
 			ctx := telemetry.WithRequest(t.Context(), "id", address)
 			before := source.asked
 			_, ok, err := s.CheckPassword(ctx, connectorID, source, connector.Scopes{}, name, password)
-			var exceeded *Exceeded
-			if !errors.As(err, &exceeded) {
+			if _, exceeded := errors.AsType[*Exceeded](err); !exceeded {
 				return false
 			}
 			if ok || source.asked != before {

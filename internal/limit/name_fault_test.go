@@ -26,7 +26,7 @@ var _ = faulttest.Add("R8", func(t *testing.T) {
 		for i := range 9 {
 			for _, name := range spellings {
 				_, _, err := s.CheckPassword(telemetry.WithRequest(t.Context(), "id", "192.0.2.1"), "ldap", source, connector.Scopes{}, name, "wrong")
-				if exceeded := errors.As(err, new(*Exceeded)); exceeded != (i > 0) {
+				if _, exceeded := errors.AsType[*Exceeded](err); exceeded != (i > 0) {
 					t.Errorf("try %d as %q: %v", i, name, err)
 				}
 			}
@@ -76,14 +76,15 @@ var _ = faulttest.Add("R8", func(t *testing.T) {
 		}
 		for i := range 30 {
 			_, err := try("192.0.2.1", fmt.Sprint("jane", i), "wrong")
-			if exceeded := errors.As(err, new(*Exceeded)); exceeded != (i >= 10) {
+			if _, exceeded := errors.AsType[*Exceeded](err); exceeded != (i >= 10) {
 				t.Errorf("try %d: %v", i, err)
 			}
 		}
 		if source.asked != 10 {
 			t.Errorf("%d passwords were checked, want 10", source.asked)
 		}
-		if ok, err := try("192.0.2.1", "jane again", "right"); ok || !errors.As(err, new(*Exceeded)) {
+		ok, err := try("192.0.2.1", "jane again", "right")
+		if _, exceeded := errors.AsType[*Exceeded](err); ok || !exceeded {
 			t.Errorf("the right password is told: %t, %v", ok, err)
 		}
 		if ok, err := try("192.0.2.1", "mary", "right"); !ok {
@@ -97,7 +98,8 @@ var _ = faulttest.Add("R8", func(t *testing.T) {
 			_, _ = try("192.0.2.1", fmt.Sprint("jane by yet another name ", i), "wrong")
 		}
 		asked := len(source.found)
-		if _, err := try("192.0.2.1", "mary", "right"); !errors.As(err, new(*Exceeded)) || len(source.found) != asked {
+		_, err = try("192.0.2.1", "mary", "right")
+		if _, exceeded := errors.AsType[*Exceeded](err); !exceeded || len(source.found) != asked {
 			t.Errorf("an address finds users without end: %v", err)
 		}
 		// A right password costs nothing.

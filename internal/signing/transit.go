@@ -210,8 +210,8 @@ func (t *transit) sign(ctx context.Context, request signRequest) ([]byte, error)
 
 // explain adds what an operator can do about a refusal.
 func (t *transit) explain(err error, capability, what string) error {
-	var r *refusal
-	if !errors.As(err, &r) {
+	r, ok := errors.AsType[*refusal](err)
+	if !ok {
 		return err
 	}
 	switch r.status {

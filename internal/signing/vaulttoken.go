@@ -23,10 +23,11 @@ type tokenKeeper struct {
 func (k *tokenKeeper) begin(ctx context.Context) {
 	now := time.Now()
 	life, err := k.transit.lookUpToken(ctx)
+	_, refused := errors.AsType[*refusal](err)
 	k.next = time.Time{}
 	switch {
 	case ctx.Err() != nil:
-	case err != nil && !errors.As(err, new(*refusal)):
+	case err != nil && !refused:
 		k.next = now.Add(readEvery) // Vault can't be reached
 	case err != nil:
 		k.log.WarnContext(ctx, "the Vault token won't be renewed, because its remaining life is unknown", "err", err)

@@ -52,8 +52,8 @@ func TestConflictsKeepEverythingAsItIs(t *testing.T) {
 		put(t, target, other)
 		before := content(t, target)
 		counts, err := importInto(t, target, file, transfer.Options{})
-		conflict := (*transfer.ConflictError)(nil)
-		if !errors.As(err, &conflict) || conflict.Count != 1 || conflict.Written || !slices.Equal(conflict.Records, []string{`client "a"`}) {
+		conflict, ok := errors.AsType[*transfer.ConflictError](err)
+		if !ok || conflict.Count != 1 || conflict.Written || !slices.Equal(conflict.Records, []string{`client "a"`}) {
 			t.Errorf("%s: got error %v", what, err)
 		}
 		if want := (transfer.Count{Records: 2, Created: 1, Conflicts: 1}); counts != want {
@@ -101,8 +101,8 @@ func TestCheckOnlyWritesNothing(t *testing.T) {
 	file, before := export(t, source, nil), content(t, target)
 
 	counts, err := importInto(t, target, file, transfer.Options{CheckOnly: true})
-	conflict := (*transfer.ConflictError)(nil)
-	if want := (transfer.Count{Records: 4, Created: 2, Same: 1, Conflicts: 1}); counts != want || !errors.As(err, &conflict) {
+	_, ok := errors.AsType[*transfer.ConflictError](err)
+	if want := (transfer.Count{Records: 4, Created: 2, Same: 1, Conflicts: 1}); counts != want || !ok {
 		t.Errorf("got %+v and error %v, want %+v and a conflict", counts, err, want)
 	}
 	counts, err = importInto(t, target, file, transfer.Options{CheckOnly: true, Overwrite: true})
@@ -143,8 +143,8 @@ func TestRecordsThatAppearMeanwhile(t *testing.T) {
 	}
 	target := newMemory(t)
 	_, err := importInto(t, busy{target, record("client", "a", `{"n":2}`)}, file, transfer.Options{})
-	conflict := (*transfer.ConflictError)(nil)
-	if !errors.As(err, &conflict) || !conflict.Written {
+	conflict, ok := errors.AsType[*transfer.ConflictError](err)
+	if !ok || !conflict.Written {
 		t.Errorf("got error %v", err)
 	}
 	if r, err := target.Get(t.Context(), "client", "a"); err != nil || string(r.Data) != `{"n":2}` {

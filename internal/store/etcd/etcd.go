@@ -211,8 +211,7 @@ func isTimeout(err error) bool {
 
 // code returns the code of an error by the server or by gRPC.
 func code(err error) codes.Code {
-	var e rpctypes.EtcdError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[rpctypes.EtcdError](err); ok {
 		return e.Code()
 	}
 	return status.Code(err)

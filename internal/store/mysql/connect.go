@@ -234,9 +234,9 @@ const packetAdvice = "the record is larger than the server takes; raise its max_
 // advised adds to an error what can be done about it, where that is known.
 func advised(err error) error {
 	text := advice[number(err)]
-	var unverified *tls.CertificateVerificationError
+	_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
-	case errors.As(err, &unverified):
+	case unverified:
 		text = "the server's certificate can't be verified; set ssl.caFile to the authority that issued it, and host to a name" +
 			" in it"
 	case errors.Is(err, driver.ErrInvalidConn):
@@ -262,8 +262,8 @@ func longData(err error) bool {
 
 // number returns the number of an error that the server reported, 0 for other errors.
 func number(err error) uint16 {
-	var reported *driver.MySQLError
-	if !errors.As(err, &reported) {
+	reported, ok := errors.AsType[*driver.MySQLError](err)
+	if !ok {
 		return 0
 	}
 	return reported.Number

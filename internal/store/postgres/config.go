@@ -271,8 +271,8 @@ func checkReadable(file string) error {
 
 // withoutKeywords returns why the settings could not be read, without quoting all of them.
 func withoutKeywords(err error) error {
-	var parse *pgconn.ParseConfigError
-	if !errors.As(err, &parse) {
+	parse, ok := errors.AsType[*pgconn.ParseConfigError](err)
+	if !ok {
 		return err
 	}
 	if cause := errors.Unwrap(parse); cause != nil {

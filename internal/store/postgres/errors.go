@@ -33,7 +33,7 @@ func isAnswer(err error) bool {
 
 // retriable reports whether an operation that failed surely did nothing, or may be done twice, and may do better.
 func retriable(err error, reads bool) bool {
-	if server := new(pgconn.PgError); errors.As(err, &server) {
+	if server, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch server.Code {
 		case "40001", "40P01": // serialization failure, deadlock: possible where a pooler, a trigger or another engine makes them so
 			return true
@@ -50,7 +50,7 @@ func retriable(err error, reads bool) bool {
 		}
 		return false
 	}
-	if connect := new(pgconn.ConnectError); errors.As(err, &connect) {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return false // all hosts have been tried
 	}
 	return pgconn.SafeToRetry(err) || reads && isLost(err)
@@ -82,13 +82,13 @@ func (e *explained) Unwrap() error { return e.cause }
 
 // explain returns the error with a message in one line that leaves out the driver's steps and says what may help.
 func explain(err error) error {
-	if already := new(explained); errors.As(err, &already) {
+	if _, ok := errors.AsType[*explained](err); ok {
 		return err
 	}
-	if server := new(pgconn.PgError); errors.As(err, &server) {
+	if server, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return &explained{fmt.Sprintf("%s (SQLSTATE %s)%s", server.Message, server.Code, advice[server.Code]), err}
 	}
-	if connect := new(pgconn.ConnectError); errors.As(err, &connect) {
+	if connect, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		message := strings.Join(strings.Fields(connect.Unwrap().Error()), " ")
 		if strings.Contains(message, "server refused TLS connection") {
 			message += "; if the connection need not be encrypted, set ssl.mode to disable"

@@ -36,8 +36,8 @@ func (s *Store) do(ctx context.Context, reads bool, operation func(context.Conte
 
 // notePooler gives up prepared statements when a pooler has led a connection to a server that has the statement already.
 func (s *Store) notePooler(err error) {
-	var server *pgconn.PgError
-	if !errors.As(err, &server) || server.Code != duplicateStatement || s.unprepared.Swap(true) {
+	server, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || server.Code != duplicateStatement || s.unprepared.Swap(true) {
 		return
 	}
 	s.log.Info("PostgreSQL: a pooler gives each transaction another connection; statements are not prepared any more")

@@ -260,8 +260,8 @@ func (w *writer) poll(ctx context.Context) {
 // isBusy reports whether another connection held a lock for too long.
 func isBusy(err error) bool {
 	const busy, locked = 5, 6 // SQLITE_BUSY and SQLITE_LOCKED; extended codes have more in the upper bytes
-	var e *driver.Error
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*driver.Error](err)
+	if !ok {
 		return false
 	}
 	code := e.Code() & 0xff
