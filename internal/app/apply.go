@@ -7,6 +7,7 @@ import (
 	"reflect"
 
 	"dex/internal/config"
+	"dex/internal/event"
 )
 
 // Apply puts another configuration in force. Requests under way end as they began, by the one before, which is let go when the
@@ -63,16 +64,17 @@ func (c *Core) outlast(e config.Expiry) {
 	c.ring.Outlast(e.AuthRequests)
 }
 
-// applied logs what is different from the edition before.
+// applied tells how the edition differs from the one before.
 func (e *Edition) applied(ctx context.Context, before *Edition) {
-	log := e.core.log
 	connectors, added := e.connectors.Size()
 	connectorsBefore, _ := before.connectors.Size()
 	kept := connectors - added
-	log.InfoContext(ctx, "configuration applied", "clients", len(e.plan.clients), "users", len(e.plan.users),
-		"connectors_added", added, "connectors_kept", kept, "connectors_closed", connectorsBefore-kept)
+	e.core.events.Emit(ctx, event.ConfigurationApplied{
+		Clients: len(e.plan.clients), Users: len(e.plan.users),
+		ConnectorsAdded: added, ConnectorsKept: kept, ConnectorsClosed: connectorsBefore - kept,
+	})
 	if keys := e.core.plan.fixed(e.plan); len(keys) > 0 {
-		log.WarnContext(ctx, "settings that differ from those of the start take effect after a restart only", "keys", keys)
+		e.core.log.WarnContext(ctx, "settings that differ from those of the start take effect after a restart only", "keys", keys)
 	}
 }
 

@@ -35,7 +35,7 @@ type Options struct {
 	Log     *slog.Logger
 	// Bound is told where each listener listens; nil for nobody.
 	Bound func(listener string, address net.Addr)
-	// Events are told of events, beside the log and the metrics.
+	// Events are subscribers to events besides the log and the metrics.
 	Events []event.Sink
 	// WrapStore puts something around the storage, such as faults; nil leaves it as it is.
 	WrapStore func(store.Store) store.Store
@@ -68,7 +68,7 @@ type Core struct {
 	caches   []func(store.Change)
 
 	metrics   *telemetry.Metrics
-	events    event.Sink // the log, the metrics, and what the options add
+	events    event.Sink // to the log, the metrics and the subscribers of the options
 	health    *telemetry.Health
 	web       *server.Certificate // of the HTTPS listener; nil if there is none
 	operators *operators          // nil where telemetry has no listener

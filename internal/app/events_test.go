@@ -25,7 +25,7 @@ import (
 
 var update = flag.Bool("update", false, "write what the log says into testdata/events.txt")
 
-// eventful is a configuration in which much can happen.
+// eventful is a configuration under which all that live does can happen.
 const eventful = configuration + `
 - {id: rolled, secret: new, previousSecret: old-secret, name: Rolled, redirectURIs: ["https://rolled.test/cb"]}
 oauth2: {passwordConnector: local, grantTypes: [authorization_code, refresh_token, password, implicit,
@@ -33,7 +33,7 @@ oauth2: {passwordConnector: local, grantTypes: [authorization_code, refresh_toke
 expiry: {refreshTokens: {reuseInterval: 0s, validIfNotUsedFor: 1h}}
 `
 
-// What the log says of what happens to people and applications is read by alerts, so it stays as it is.
+// Alerts look for what the log says about people and applications, so it stays as it is, to the letter.
 func TestLinesOfEventsStay(t *testing.T) {
 	var log bytes.Buffer
 	live(t, eventfulServer(t, &log, nil))
@@ -76,7 +76,7 @@ func eventfulServer(t *testing.T, log *bytes.Buffer, events event.Sink) *server 
 			t.Error(err)
 		}
 	})
-	log.Reset() // what the start says is no event
+	log.Reset() // what the start logs is not about events
 	return &server{t: t, handler: core.Handler()}
 }
 
@@ -93,7 +93,7 @@ func (r *recorder) Emit(_ context.Context, e event.Event) {
 	r.events = append(r.events, e)
 }
 
-// take returns the events since it was called last, but those that are only counted.
+// take returns the events since the last call, without those that are only counted.
 func (r *recorder) take() []event.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,7 +105,7 @@ func (r *recorder) take() []event.Event {
 	return taken
 }
 
-// Whoever subscribes to events learns who did what to whom, whatever the log says of it.
+// A subscriber learns from each event which client, connector and user it is about, whether or not the log says so.
 func TestEventsSayWhoseTheyAre(t *testing.T) {
 	var log bytes.Buffer
 	var told recorder
@@ -213,7 +213,7 @@ func masked(id string) string {
 	return ""
 }
 
-// live lets much happen on a server.
+// live makes what happens to people and applications happen on a server.
 func live(t *testing.T, s *server) {
 	t.Helper()
 	signIns(s)
@@ -308,7 +308,7 @@ func (s *server) userinfo(token string) answer {
 	return s.do(r)
 }
 
-// unvarying leaves out what is different each time.
+// unvarying removes what differs from run to run.
 func unvarying(log string) string {
 	for _, e := range []struct{ pattern, with string }{
 		{`time=\S+ `, ""},

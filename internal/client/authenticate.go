@@ -50,7 +50,7 @@ func (r *Registry) Authenticate(req *http.Request, events event.Sink) (*Client, 
 	return nil, oauth.Errorf(oauth.InvalidClient, "Invalid client credentials.")
 }
 
-// reason says why a client is refused that showed none of its secrets.
+// reason says why credentials without the right secret are refused.
 func reason(c *Client, cred credentials) event.ClientReason {
 	switch {
 	case c.Secret == "" && !c.Public:

@@ -1,6 +1,6 @@
 package event
 
-// An Endpoint is one that applications call; its text is how the log names it.
+// An Endpoint is one that applications call; its text is its name in the log.
 type Endpoint string
 
 // The endpoints that applications call.
@@ -12,33 +12,33 @@ const (
 	UserInfo            Endpoint = "userinfo"
 )
 
-// RequestRefused says that an endpoint answered an application's request with an error.
+// RequestRefused says that an endpoint has answered an application's request with an error.
 type RequestRefused struct {
 	Endpoint  Endpoint
-	ClientID  string // as sent
+	ClientID  string // as sent; the client may not have authenticated
 	GrantType string // as sent
-	Code      string // of OAuth
+	Code      string // the error code in the answer
 	Status    int
 	Err       error
 }
 
-// ClientRefused says that a client did not authenticate.
+// ClientRefused says that a request did not authenticate the client that it names.
 type ClientRefused struct {
 	ClientID string
 	Reason   ClientReason
 }
 
-// A ClientReason is why a client did not authenticate.
+// A ClientReason is why a request did not authenticate a client.
 type ClientReason int
 
-// Why clients don't authenticate.
+// Why requests don't authenticate clients.
 const (
 	SecretWrong ClientReason = iota
 	SecretMissing
-	NoSecretStored // it is not public, and yet has none
+	NoSecretStored // the client is not public but has no secret
 )
 
-// PreviousSecretUsed says that a client authenticated by the secret that was replaced.
+// PreviousSecretUsed says that a client authenticated with its previousSecret.
 type PreviousSecretUsed struct{ ClientID string }
 
 func (RequestRefused) event()     {}

@@ -8,12 +8,11 @@ import (
 	"runtime/debug"
 )
 
-// An Event is one of the structs of this package. None has a secret in it. What is empty is not known where it happened. When
-// it happened is now, and the context of its request says whose request it was.
+// An Event is one of the structs of this package. Fields are empty if the room that emits the event doesn't know them. None
+// holds a secret. An event has just happened, and the context that it comes with is that of its request, if there is one.
 type Event interface{ event() }
 
-// A Sink takes events. Emit is called while a request waits, and by many at once: it must be quick, and must not change what is
-// in the event.
+// A Sink takes events. Requests call Emit concurrently and wait for it, so it must be quick. It must not change the event.
 type Sink interface {
 	Emit(ctx context.Context, e Event)
 }
@@ -24,7 +23,7 @@ type Func func(context.Context, Event)
 // Emit implements Sink.
 func (f Func) Emit(ctx context.Context, e Event) { f(ctx, e) }
 
-// Discard takes events and does nothing.
+// Discard is a Sink that ignores events.
 var Discard Sink = Func(func(context.Context, Event) {})
 
 // A Fan passes each event on to all of its subscribers, in their order.
@@ -33,7 +32,7 @@ type Fan struct {
 	subscribers []Sink
 }
 
-// NewFan returns a Fan. Its log is told when a subscriber panics, which stops neither the others nor the request.
+// NewFan returns a Fan. A panic of a subscriber is logged, and affects neither the others nor the request.
 func NewFan(log *slog.Logger, subscribers ...Sink) *Fan {
 	return &Fan{log: log, subscribers: subscribers}
 }

@@ -1,10 +1,10 @@
 package event
 
-// SignedIn says that somebody has proved who they are in a browser. What they signed in for may still be refused.
+// SignedIn says that somebody has proved in a browser who they are. What they signed in for may still be refused.
 type SignedIn struct {
 	ClientID    string
 	ConnectorID string
-	UserID      string // as the connector knows them, here and in all events
+	UserID      string // as the connector knows them, in all events
 
 	Username          string
 	PreferredUsername string
@@ -13,26 +13,26 @@ type SignedIn struct {
 	Groups            []string
 }
 
-// WrongPassword says that somebody showed a source a password that is not theirs.
+// WrongPassword says that a source refused a name and a password.
 type WrongPassword struct {
 	ClientID    string
 	ConnectorID string
 	Login       string // as typed
 }
 
-// LoginFailed says that a page of a login, or of an application's authorization request, answered with an error.
+// LoginFailed says that a page of a login, or the authorization endpoint, has answered with an error.
 type LoginFailed struct {
 	ClientID    string
 	ConnectorID string
 	UserID      string
-	Device      bool // on the pages for devices
+	Device      bool // it was a page for devices
 	Path        string
 	Status      int
-	Code        string // of OAuth; empty where no application is told
+	Code        string // the error code for the application; empty if it isn't told
 	Err         error
 }
 
-// UnknownClient says that a browser came with the id of no client.
+// UnknownClient says that an authorization request has a client id that nobody has registered.
 type UnknownClient struct {
 	ClientID string // as sent, cut to a length that suits a log
 }

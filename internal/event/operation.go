@@ -2,21 +2,21 @@ package event
 
 import "time"
 
-// SourceAsked says how an attempt ended to learn from a connector who somebody is.
+// SourceAsked says how an attempt to learn from a connector who somebody is has ended.
 type SourceAsked struct {
 	ConnectorID string
-	Operation   string // what for, as in metrics
-	Outcome     string // likewise
+	Operation   string // a federation.Operation
+	Outcome     string // a connector.Outcome
 }
 
-// ConnectorFailed says that a connector began to fail.
+// ConnectorFailed says that a connector has begun to fail.
 type ConnectorFailed struct {
 	ConnectorID, Type string
-	Opening           bool // it can't even be opened
+	Opening           bool // it can't be opened
 	Err               error
 }
 
-// AllConnectorsFail says that the last connector that had worked fails too.
+// AllConnectorsFail says that the last working connector has begun to fail.
 type AllConnectorsFail struct{}
 
 // ConnectorRecovered says that a connector works again.
@@ -26,19 +26,26 @@ type ConnectorRecovered struct {
 	Since             time.Time
 }
 
-// KeysRotated says that another key signs tokens now.
+// ConfigurationApplied says that another configuration is in force.
+type ConfigurationApplied struct {
+	Clients, Users                                    int // configured
+	ConnectorsAdded, ConnectorsKept, ConnectorsClosed int
+}
+
+// KeysRotated says that a new key signs tokens from now on.
 type KeysRotated struct{ Next time.Time }
 
-// Swept says that records were removed that had expired.
+// Swept says that expired records were removed.
 type Swept struct {
 	Kind    string
 	Removed int
 	Took    time.Duration
 }
 
-func (SourceAsked) event()        {}
-func (ConnectorFailed) event()    {}
-func (AllConnectorsFail) event()  {}
-func (ConnectorRecovered) event() {}
-func (KeysRotated) event()        {}
-func (Swept) event()              {}
+func (SourceAsked) event()          {}
+func (ConnectorFailed) event()      {}
+func (AllConnectorsFail) event()    {}
+func (ConnectorRecovered) event()   {}
+func (ConfigurationApplied) event() {}
+func (KeysRotated) event()          {}
+func (Swept) event()                {}

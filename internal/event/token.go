@@ -1,17 +1,18 @@
 package event
 
-// A Login is the login that a token comes from.
+// A Login is the one that a token comes from.
 type Login struct {
-	ID          string // the GrantID, which is also that of the family of refresh tokens
+	ID          string // the GrantID, which is also the id of the refresh tokens' family
 	ClientID    string
 	ConnectorID string
 	UserID      string
 }
 
-// TokensIssued says that an application got tokens, at the token endpoint or through the browser.
+// TokensIssued says that an application got tokens, from the token endpoint or through the browser. For the password grant and
+// token exchange it also says that somebody has proved who they are.
 type TokensIssued struct {
 	Login
-	GrantType string // refresh_token for a login that goes on
+	GrantType string
 	Scopes    []string
 }
 
@@ -21,20 +22,20 @@ type CodeReplayed struct{ Login }
 // RefreshTokenReused says that a refresh token was used twice, which has ended its login.
 type RefreshTokenReused struct{ Login }
 
-// RefreshTokenExpired says that a refresh token was shown too late.
+// RefreshTokenExpired says that a client used a refresh token that had expired.
 type RefreshTokenExpired struct{ Login }
 
-// Revoked says that an application revoked a token of its own.
+// Revoked says that an application revoked one of its tokens.
 type Revoked struct {
 	Login
-	All bool // all tokens of the login, as it was a refresh token
+	All bool // it was the refresh token, which ends the login and all of its tokens
 }
 
-// ForeignToken says that a client showed a token of another client.
+// ForeignToken says that a client asked about another client's token, or tried to revoke it.
 type ForeignToken struct {
 	Endpoint Endpoint
 	ClientID string
-	OwnerID  string // the other client; empty where the token is for many
+	OwnerID  string // the other client
 }
 
 // TokenRefused says that UserInfo was shown a token that is invalid, expired or revoked.

@@ -20,7 +20,7 @@ type Attempt struct {
 }
 
 // CheckPassword lets a source check a password within the limits, and counts how that ends. It is false if the name or the
-// password is wrong, which it logs. The error is a *limit.Exceeded, for which the source may not have been asked, or a
+// password is wrong, for which it emits an event. The error is a *limit.Exceeded, for which the source may not have been asked, or a
 // *Failure.
 func (r *Registry) CheckPassword(
 	ctx context.Context, limits *limit.Set, source connector.Password, a Attempt,

@@ -87,7 +87,7 @@ func readRefreshToken(r *request) (refresh.Token, error) {
 	return t, nil
 }
 
-// loginOf returns the login of a token that is refused, as far as it is known.
+// loginOf returns what is known of the login of a refused token.
 func loginOf(err error, familyID, clientID string) event.Login {
 	if refused, ok := errors.AsType[*refresh.Refused](err); ok {
 		return refused.Login

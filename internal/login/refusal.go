@@ -94,7 +94,7 @@ func (f *Flow) refusedBy(v *visit, err error) error {
 	return no
 }
 
-// failed tells of a login that has come to nothing, or that has to be tried again.
+// failed emits that a login has come to nothing, or that its user has to try again.
 func (f *Flow) failed(v *visit, status int, code string, err error) {
 	e := event.LoginFailed{ClientID: v.ask.ClientID, ConnectorID: v.ConnectorID, Status: status, Code: code, Err: err}
 	if v.user != nil {

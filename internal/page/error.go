@@ -101,7 +101,7 @@ func RetryAfter(w http.ResponseWriter, exceeded *limit.Exceeded) {
 	w.Header().Set("Retry-After", strconv.Itoa(exceeded.Seconds()))
 }
 
-// Report tells of a login that failed, of which the caller says all but the path.
+// Report emits that a login has failed. The caller leaves out the path and the kind of page.
 func (f *Frame) Report(r *http.Request, failed event.LoginFailed) {
 	failed.Path, failed.Device = r.URL.Path, f.device
 	f.events.Emit(r.Context(), failed)

@@ -27,7 +27,7 @@ func New(issuer *url.URL, pages *ui.UI, events event.Sink) *Frame {
 	return &Frame{UI: pages, base: Base(issuer), forms: server.NewFormGuard(issuer), events: events}
 }
 
-// ForDevices returns the frame for pages that are for devices.
+// ForDevices returns a frame for the pages for devices, which events tell apart from the other pages.
 func (f *Frame) ForDevices() *Frame {
 	devices := *f
 	devices.device = true

@@ -35,7 +35,7 @@ const (
 	errLate = answer.Refusal("refresh token was used by another request")
 )
 
-// Refused is ErrReused or ErrExpired, with the login whose token is refused.
+// Refused is the error for ErrReused and ErrExpired. It says which login the refused token is from.
 type Refused struct {
 	event.Login
 	reason error

@@ -85,7 +85,7 @@ func (e *Endpoint) revokeJWT(ctx context.Context, c *client.Client, text string)
 	return nil
 }
 
-// loginOf returns the login that a token says it is from; its id is not in the token.
+// loginOf returns the login of a client's access token or ID token. Its id is not in the token.
 func loginOf(c *client.Client, v *token.Verified) event.Login {
 	userID, connectorID, err := token.ReadSubject(v.Subject)
 	if err != nil { // a token of the client itself
@@ -113,7 +113,7 @@ func (e *Endpoint) revokeLogin(ctx context.Context, c *client.Client, text strin
 	return nil
 }
 
-// foreign refuses to revoke another client's token (section 2.1), and says so.
+// foreign refuses to revoke another client's token (section 2.1), and emits that.
 func (e *Endpoint) foreign(ctx context.Context, c *client.Client, owner string) error {
 	e.cfg.Events.Emit(ctx, event.ForeignToken{Endpoint: event.Revocation, ClientID: c.ID, OwnerID: owner})
 	return oauth.Errorf(oauth.InvalidGrant, "The token was issued to another client.")

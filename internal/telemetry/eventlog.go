@@ -9,7 +9,7 @@ import (
 	"dex/internal/oauth"
 )
 
-// An EventLog writes a line for each event that the log tells of.
+// An EventLog writes the log's lines about events.
 type EventLog struct{ log *slog.Logger }
 
 // NewEventLog returns an EventLog that writes to a logger.
@@ -23,14 +23,15 @@ func (l *EventLog) Emit(ctx context.Context, e event.Event) {
 	}
 }
 
-// A line is what the log says of an event. Alerts look for these texts and attributes. Without a message there is none.
+// A line is what the log says about an event; alerts look for these messages and attributes. One without a message isn't
+// written.
 type line struct {
 	level   slog.Level
 	message string
 	attrs   []any
 }
 
-// lineOf returns the line for an event; false for an event about which nobody has decided whether it has a line.
+// lineOf returns the line for an event; false if nobody has decided whether it has one.
 func lineOf(e event.Event) (line, bool) {
 	for _, of := range []func(event.Event) (line, bool){lineOfLogin, lineOfToken, lineOfClient, lineOfOperation} {
 		if text, ok := of(e); ok {
@@ -52,7 +53,7 @@ func errorLine(message string, attrs ...any) (line, bool) {
 	return line{slog.LevelError, message, attrs}, true
 }
 
-// noLine is for events that have no line.
+// noLine is for events that the log doesn't mention.
 func noLine() (line, bool) { return line{}, true }
 
 func lineOfLogin(e event.Event) (line, bool) {
@@ -80,7 +81,7 @@ func lineOfLogin(e event.Event) (line, bool) {
 	return line{}, false
 }
 
-// refusalLine is the line about an answer with an error, at a level that says whose fault it is.
+// refusalLine is for an answer with an error. Its level says whether the failure is ours.
 func refusalLine(message string, status int, err error, attrs ...any) (line, bool) {
 	attrs = append(append(attrs, oauth.LogAttrs(err)...), "err", err)
 	if status >= http.StatusInternalServerError {
@@ -147,6 +148,9 @@ func lineOfOperation(e event.Event) (line, bool) {
 		return errorLine("all connectors fail: nobody can sign in until one of them recovers")
 	case event.ConnectorRecovered:
 		return infoLine("connector works again", "id", e.ConnectorID, "type", e.Type, "failures", e.Failures, "since", e.Since)
+	case event.ConfigurationApplied:
+		return infoLine("configuration applied", "clients", e.Clients, "users", e.Users, "connectors_added", e.ConnectorsAdded,
+			"connectors_kept", e.ConnectorsKept, "connectors_closed", e.ConnectorsClosed)
 	case event.KeysRotated:
 		return infoLine("keys rotated", "next_rotation", e.Next)
 	case event.Swept:

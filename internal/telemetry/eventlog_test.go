@@ -19,8 +19,8 @@ import (
 	"dex/internal/telemetry"
 )
 
-// eventLines has each event with the line that the log has about it; none for those that it doesn't tell of. Alerts look for
-// these texts and attributes.
+// eventLines has the log's line about each event; none for events that the log doesn't mention. Alerts look for these messages
+// and attributes.
 var eventLines = []struct {
 	event event.Event
 	line  string
@@ -120,6 +120,10 @@ var eventLines = []struct {
 		event.ConnectorRecovered{ConnectorID: "c", Type: "ldap", Failures: 3, Since: time.Unix(0, 0).UTC()},
 		`level=INFO msg="connector works again" id=c type=ldap failures=3 since=1970-01-01T00:00:00.000Z`,
 	},
+	{
+		event.ConfigurationApplied{Clients: 1, Users: 2, ConnectorsAdded: 3, ConnectorsKept: 4, ConnectorsClosed: 5},
+		`level=INFO msg="configuration applied" clients=1 users=2 connectors_added=3 connectors_kept=4 connectors_closed=5`,
+	},
 	{event.KeysRotated{Next: time.Unix(0, 0).UTC()}, `level=INFO msg="keys rotated" next_rotation=1970-01-01T00:00:00.000Z`},
 	{
 		event.Swept{Kind: "code", Removed: 7, Took: 20 * time.Millisecond},
@@ -144,7 +148,7 @@ func TestLinesOfEvents(t *testing.T) {
 	}
 }
 
-// A new event needs a decision about its line, which may be that it has none: both in the log and above.
+// A new event needs a decision about its line, which may be that there is none, in the log and above.
 func TestEveryEventIsDecidedOn(t *testing.T) {
 	decided := map[string]bool{}
 	for _, c := range eventLines {
