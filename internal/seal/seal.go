@@ -48,7 +48,6 @@ type key struct {
 type Ring struct {
 	table    *store.Table[ring]
 	lifetime atomic.Int64 // a time.Duration, of what is sealed: a key is dropped when nothing sealed with it can be alive
-	now      func() time.Time
 
 	current atomic.Pointer[keys]
 
@@ -70,7 +69,7 @@ type sealer struct {
 
 // Open loads the ring from the storage, or creates it there. Lifetime bounds how long anything sealed is of use.
 func Open(ctx context.Context, s store.Store, lifetime time.Duration) (*Ring, error) {
-	r := &Ring{table: store.In(s, Kind), now: time.Now}
+	r := &Ring{table: store.In(s, Kind)}
 	r.Outlast(lifetime)
 	if err := r.Maintain(ctx); err != nil {
 		return nil, err
@@ -91,7 +90,7 @@ func (r *Ring) Maintain(ctx context.Context) error {
 	} else if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	fresh := newKey(r.now())
+	fresh := newKey(time.Now())
 	if _, err := r.table.Create(ctx, ringKey, ring{Keys: []key{fresh}}); err != nil && !errors.Is(err, store.ErrExists) {
 		return fmt.Errorf("create sealing keys: %w", err)
 	}
@@ -115,14 +114,14 @@ func (r *Ring) Maintain(ctx context.Context) error {
 
 // isDue reports whether the newest key is old. One from the future was made while a clock was wrong: nobody knows how old it is.
 func (r *Ring) isDue(created time.Time) bool {
-	age := r.now().Sub(created)
+	age := time.Since(created)
 	return age >= rotation || age < -clockLag
 }
 
 // alive returns the keys that may have sealed something that is still of use.
 func (r *Ring) alive(stored []key) []key {
 	for i, k := range stored {
-		if i > 0 && r.now().Sub(k.Created) > rotation+time.Duration(r.lifetime.Load())+time.Hour {
+		if i > 0 && time.Since(k.Created) > rotation+time.Duration(r.lifetime.Load())+time.Hour {
 			return stored[:i]
 		}
 	}
@@ -180,10 +179,10 @@ func (r *Ring) find(ctx context.Context, keyID []byte) (*sealer, error) {
 func (r *Ring) mayReload() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.now().Sub(r.lastReload) < reloadGap {
+	if time.Since(r.lastReload) < reloadGap {
 		return false
 	}
-	r.lastReload = r.now()
+	r.lastReload = time.Now()
 	return true
 }
 

@@ -25,7 +25,6 @@ const (
 // minute. Values are shared: callers must not change them. It is safe for concurrent use.
 type Cache[T any] struct {
 	table *Table[T]
-	now   func() time.Time
 
 	mu    sync.Mutex // never held over I/O
 	epoch uint64     // grows with each change: what was read before one is not remembered after it
@@ -48,7 +47,7 @@ func NewCache[T any](t *Table[T]) *Cache[T] {
 	if !Announced(t.Kind()) {
 		panic("store: a cache of " + t.Kind() + ", which is a quiet kind, would not learn of changes")
 	}
-	return &Cache[T]{table: t, now: time.Now, byKey: make(map[string]remembered[Entry[T]]), none: make(map[string]time.Time)}
+	return &Cache[T]{table: t, byKey: make(map[string]remembered[Entry[T]]), none: make(map[string]time.Time)}
 }
 
 // Get returns the value of a key; ErrNotFound when there is none.
@@ -56,7 +55,7 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (Entry[T], error) {
 	c.mu.Lock()
 	epoch, found, none := c.epoch, c.byKey[key], c.none[key]
 	c.mu.Unlock()
-	switch now := c.now(); {
+	switch now := time.Now(); {
 	case now.Before(found.until):
 		return found.value, nil
 	case now.Before(none):
@@ -72,7 +71,7 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (Entry[T], error) {
 	if c.epoch != epoch {
 		return e, err
 	}
-	until := c.now().Add(cacheAge)
+	until := time.Now().Add(cacheAge)
 	if err != nil {
 		delete(c.byKey, key)
 		remember(c.none, key, until)
@@ -113,7 +112,7 @@ func (c *Cache[T]) All(ctx context.Context) ([]Entry[T], error) {
 	c.mu.Lock()
 	epoch, found := c.epoch, c.all
 	c.mu.Unlock()
-	if c.now().Before(found.until) {
+	if time.Now().Before(found.until) {
 		return found.value, nil
 	}
 	list, err, _ := c.listing.Do(strconv.FormatUint(epoch, 10), func() (any, error) {
@@ -133,7 +132,7 @@ func (c *Cache[T]) list(ctx context.Context, epoch uint64) ([]Entry[T], error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.epoch == epoch {
-		c.all = remembered[[]Entry[T]]{value: all, until: c.now().Add(cacheAge)}
+		c.all = remembered[[]Entry[T]]{value: all, until: time.Now().Add(cacheAge)}
 	}
 	return all, nil
 }

@@ -38,7 +38,6 @@ type Store struct {
 	keys      layout
 	where     string // the endpoints, for messages
 	log       *slog.Logger
-	now       func() time.Time
 	changes   watch.Hub
 
 	life      context.Context // ends with Close
@@ -70,7 +69,6 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (*Store, error) 
 		keys:        newLayout(config.Namespace),
 		where:       names(endpoints),
 		log:         log,
-		now:         time.Now,
 		leftovers:   make(chan leftover, maxLeftovers),
 		established: make(chan struct{}),
 	}

@@ -70,7 +70,7 @@ func withKeys(kvs []*mvccpb.KeyValue, prefix string) []keyed {
 func (s *Store) pick(_ context.Context, kind string, page []keyed) ([]store.Record, error) {
 	var records []store.Record
 	for _, entry := range page {
-		r, live, err := s.read(kind, entry.key, entry.kv)
+		r, live, err := read(kind, entry.key, entry.kv)
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +95,7 @@ func (s *Store) pickOwned(ctx context.Context, kind, owner string, page []keyed)
 				s.dropLater(leftover{key: string(chunk[i].kv.Key), revision: chunk[i].kv.ModRevision})
 				continue
 			}
-			r, live, err := s.read(kind, chunk[i].key, kv)
+			r, live, err := read(kind, chunk[i].key, kv)
 			switch {
 			case err != nil:
 				return nil, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -24,7 +25,7 @@ func (s *Store) Get(ctx context.Context, kind, key string) (store.Record, error)
 	if len(found.Kvs) == 0 {
 		return store.Record{}, store.ErrNotFound
 	}
-	r, live, err := s.read(kind, key, found.Kvs[0])
+	r, live, err := read(kind, key, found.Kvs[0])
 	if err == nil && !live {
 		err = store.ErrNotFound
 	}
@@ -114,7 +115,7 @@ func (s *Store) possible(ctx context.Context, kind, key string) error {
 // isLive compares the record's value with that of a record that expires now. It does not hold for an absent record.
 func (s *Store) isLive(kind, key string) clientv3.Cmp {
 	const atLeast = 1 // ms; values have more behind their time, so that the equal ones are greater too
-	return clientv3.Compare(clientv3.Value(s.keys.record(kind, key)), ">", string(valueFrom(s.nowMillis()+atLeast)))
+	return clientv3.Compare(clientv3.Value(s.keys.record(kind, key)), ">", string(valueFrom(nowMillis()+atLeast)))
 }
 
 func (s *Store) isRevision(kind, key, revision string) clientv3.Cmp {
@@ -178,17 +179,17 @@ func (s *Store) leave(kind, key string, before *mvccpb.KeyValue, successors []st
 }
 
 // read returns a record, and whether it is live.
-func (s *Store) read(kind, key string, kv *mvccpb.KeyValue) (r store.Record, live bool, err error) {
+func read(kind, key string, kv *mvccpb.KeyValue) (r store.Record, live bool, err error) {
 	h, data, err := decode(kv.Value)
 	if err != nil {
 		return store.Record{}, false, fmt.Errorf("record %s %q in etcd is not readable: %w", kind, key, err)
 	}
 	return store.Record{
 		Kind: kind, Key: key, Owner: h.owner, Expires: h.time(), Revision: formatRevision(kv.ModRevision), Data: data,
-	}, h.live(s.nowMillis()), nil
+	}, h.live(nowMillis()), nil
 }
 
-func (s *Store) nowMillis() int64 { return s.now().UnixMilli() }
+func nowMillis() int64 { return time.Now().UnixMilli() }
 
 // The revision of a record is that of the cluster when it was written. The cluster counts on with every transaction.
 

@@ -44,7 +44,6 @@ const tokenAge = 30 * time.Second
 type tokenFile struct {
 	path string
 	log  *slog.Logger
-	now  func() time.Time
 
 	mu    sync.Mutex
 	token string
@@ -57,7 +56,7 @@ func newTokenFile(path string, log *slog.Logger) (*tokenFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tokenFile{path: path, log: log, now: time.Now, token: token, read: time.Now()}, nil
+	return &tokenFile{path: path, log: log, token: token, read: time.Now()}, nil
 }
 
 func readToken(path string) (string, error) {
@@ -74,9 +73,9 @@ func readToken(path string) (string, error) {
 
 func (f *tokenFile) header() string {
 	f.mu.Lock()
-	token, old := f.token, f.now().Sub(f.read) > tokenAge
+	token, old := f.token, time.Since(f.read) > tokenAge
 	if old {
-		f.read = f.now() // the others go on with the old one meanwhile
+		f.read = time.Now() // the others go on with the old one meanwhile
 	}
 	f.mu.Unlock()
 	if old {
@@ -101,6 +100,6 @@ func (f *tokenFile) renew(last string) string {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.token, f.read = token, f.now()
+	f.token, f.read = token, time.Now()
 	return token
 }

@@ -6,45 +6,46 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
 func TestTokenIsReadAgainWhenItIsOld(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "token")
-	write := func(token string) {
-		t.Helper()
-		if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "token")
+		write := func(token string) {
+			t.Helper()
+			if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("first")
+		f, err := newTokenFile(path, slog.New(slog.DiscardHandler))
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	write("first")
-	f, err := newTokenFile(path, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	f.now = func() time.Time { return now }
-	want := func(when, header string) {
-		t.Helper()
-		if got := f.header(); got != header {
-			t.Errorf("%s: got %q, want %q", when, got, header)
+		want := func(when, header string) {
+			t.Helper()
+			if got := f.header(); got != header {
+				t.Errorf("%s: got %q, want %q", when, got, header)
+			}
 		}
-	}
-	write("second")
-	want("while it is young", "Bearer first")
-	now = now.Add(tokenAge + time.Second)
-	want("when it is old", "Bearer second")
-	write("")
-	now = now.Add(tokenAge + time.Second)
-	want("when the file is empty", "Bearer second")
-	write("third")
-	if !f.refused("Bearer second") {
-		t.Error("there is another token, but it is not tried after the first was refused")
-	}
-	want("after it was refused", "Bearer third")
-	if f.refused("Bearer third") {
-		t.Error("there is no other token, but the same is tried again")
-	}
+		write("second")
+		want("while it is young", "Bearer first")
+		time.Sleep(tokenAge + time.Second)
+		want("when it is old", "Bearer second")
+		write("")
+		time.Sleep(tokenAge + time.Second)
+		want("when the file is empty", "Bearer second")
+		write("third")
+		if !f.refused("Bearer second") {
+			t.Error("there is another token, but it is not tried after the first was refused")
+		}
+		want("after it was refused", "Bearer third")
+		if f.refused("Bearer third") {
+			t.Error("there is no other token, but the same is tried again")
+		}
+	})
 }
 
 func TestNamespaceOfAPod(t *testing.T) {

@@ -73,7 +73,7 @@ func announcedRecords() string {
 // run follows the resource until the store is closed.
 func (f *follower) run() {
 	for failed := 0; f.life.Err() == nil; {
-		began := f.now()
+		began := time.Now()
 		err := f.watch(f.life)
 		switch {
 		case f.life.Err() != nil:
@@ -85,7 +85,7 @@ func (f *follower) run() {
 		case err != nil:
 			f.log.Debug("a watch of Kubernetes ended; it begins again", "resource", f.resource.plural, "err", err)
 		}
-		if f.now().Sub(began) > longestBackOff {
+		if time.Since(began) > longestBackOff {
 			failed = 0 // it worked for a while
 			continue
 		}

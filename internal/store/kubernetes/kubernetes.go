@@ -15,7 +15,6 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
-	"time"
 
 	"dex/internal/store"
 	"dex/internal/store/watch"
@@ -26,7 +25,6 @@ type Store struct {
 	client    *client
 	transport *http.Transport
 	log       *slog.Logger
-	now       func() time.Time
 
 	changes   watch.Hub
 	followers sync.WaitGroup
@@ -54,7 +52,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger, opts ...Option) (*Sto
 	if err := checkKinds(); err != nil {
 		return nil, err
 	}
-	s := &Store{log: log, now: time.Now}
+	s := &Store{log: log}
 	s.client, s.transport = connection.client(o.wrap)
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	versions, err := s.define(ctx, c.CRDHandling != CRDCheck)

@@ -53,7 +53,7 @@ func (s *Store) newListing(kind string, q store.Query) (*listing, bool) {
 	if !ok {
 		return nil, false
 	}
-	l := &listing{Store: s, kind: kind, query: q, resource: at.resource, shared: at.shared, begun: s.now()}
+	l := &listing{Store: s, kind: kind, query: q, resource: at.resource, shared: at.shared, begun: time.Now()}
 	l.query.Limit = store.PageLimit(l.query.Limit)
 	switch {
 	case at.shared != nil && q.Owner != "":
@@ -77,7 +77,7 @@ func (s *Store) newListing(kind string, q store.Query) (*listing, bool) {
 // read reads pages until there are enough records.
 func (l *listing) read(ctx context.Context) ([]store.Record, error) {
 	if l.after != "" {
-		if before, ok := l.pages.take(l.place(l.after), l.now()); ok {
+		if before, ok := l.pages.take(l.place(l.after), time.Now()); ok {
 			l.from, l.begun = before.from, before.begun
 		}
 	}
@@ -171,7 +171,7 @@ func (l *listing) decode(object json.RawMessage) (store.Record, bool, error) {
 		return store.Record{}, false, fmt.Errorf("its name is not that of the record of kind %q, key %q", o.RecordKind, o.RecordKey)
 	}
 	r := o.record()
-	return r, r.Kind == l.kind && (l.query.Owner == "" || r.Owner == l.query.Owner) && o.liveAt(l.now()), nil
+	return r, r.Kind == l.kind && (l.query.Owner == "" || r.Owner == l.query.Owner) && o.liveAt(time.Now()), nil
 }
 
 // remember keeps where the page after this one begins: behind the server's last page, or within it if that had more than
@@ -181,7 +181,7 @@ func (l *listing) remember(from string, end pageEnd) {
 		from = end.Continue
 	}
 	if from != "" {
-		l.pages.put(l.place(l.last), pageStart{from: from, begun: l.begun}, l.now())
+		l.pages.put(l.place(l.last), pageStart{from: from, begun: l.begun}, time.Now())
 	}
 }
 

@@ -95,7 +95,7 @@ func (s *Store) getLive(ctx context.Context, at place, kind, key string) (*recor
 	if err != nil {
 		return nil, err
 	}
-	if o.Metadata.deleted() || !o.liveAt(s.now()) {
+	if o.Metadata.deleted() || !o.liveAt(time.Now()) {
 		return nil, store.ErrNotFound
 	}
 	return o, nil
@@ -128,7 +128,7 @@ func (s *Store) overwriteExpired(ctx context.Context, at place, r store.Record) 
 		return "", err
 	case o.Metadata.deleted():
 		return "", finalizing(at, &o.Metadata)
-	case o.liveAt(s.now()):
+	case o.liveAt(time.Now()):
 		return "", store.ErrExists
 	}
 	next, err := newRecordObject(s.client.namespace, at, r, o.Metadata.ResourceVersion)
@@ -145,7 +145,7 @@ func finalizing(at place, m *metadata) error {
 
 func (s *Store) replaceOwn(ctx context.Context, at place, r store.Record) (string, error) {
 	had, ok := parseRevision(r.Revision)
-	if !ok || s.over(had) {
+	if !ok || had.over() {
 		return "", s.missed(ctx, at, r.Kind, r.Key, r.Revision)
 	}
 	next, err := newRecordObject(s.client.namespace, at, r, had.version)
@@ -159,8 +159,8 @@ func (s *Store) replaceOwn(ctx context.Context, at place, r store.Record) (strin
 	return revision{version, next.RecordExpires}.String(), nil
 }
 
-// over reports whether a record has expired, by its revision.
-func (s *Store) over(r revision) bool { return !r.expires.IsZero() && !s.now().Before(r.expires) }
+// over reports whether the record has expired.
+func (r revision) over() bool { return !r.expires.IsZero() && !time.Now().Before(r.expires) }
 
 // missed says why there is nothing to write with a revision that is no current one, or whose record has expired.
 func (s *Store) missed(ctx context.Context, at place, kind, key, revision string) error {
@@ -185,7 +185,7 @@ func (s *Store) deleteOwn(ctx context.Context, at place, kind, key, text string)
 		})
 	}
 	had, ok := parseRevision(text)
-	if !ok || s.over(had) {
+	if !ok || had.over() {
 		return s.missed(ctx, at, kind, key, text)
 	}
 	return s.remove(ctx, at.resource, at.name, had.version)

@@ -33,7 +33,6 @@ type Store struct {
 	waiting *sql.DB // the same servers, by connections on which each statement waits for what the others have taken
 	cluster *cluster
 	log     *slog.Logger
-	now     func() time.Time
 	changes watch.Hub
 
 	closed    atomic.Bool
@@ -49,7 +48,7 @@ var _ store.Store = (*Store)(nil)
 // Open connects to the server and makes the tables where they are missing. It tries once; the error says what can't be
 // reached and why, and holds no secret.
 func Open(ctx context.Context, config Config, log *slog.Logger) (*Store, error) {
-	s := &Store{log: log, now: time.Now, cluster: new(cluster), stopped: make(chan struct{})}
+	s := &Store{log: log, cluster: new(cluster), stopped: make(chan struct{})}
 	if err := s.open(ctx, config); err != nil {
 		err = fmt.Errorf("open MySQL database %q at %s as user %q: %w", config.Database, config.place(), config.User, err)
 		return nil, errors.Join(err, s.closeDatabase())
@@ -124,7 +123,7 @@ func (s *Store) Get(ctx context.Context, kind, key string) (store.Record, error)
 		if !possible(kind, key) {
 			return store.ErrNotFound
 		}
-		return scan(db.QueryRowContext(ctx, getText, []byte(kind), []byte(key), s.nowMillis()), &r)
+		return scan(db.QueryRowContext(ctx, getText, []byte(kind), []byte(key), nowMillis()), &r)
 	})
 	if err != nil {
 		return store.Record{}, err
@@ -139,7 +138,7 @@ func (s *Store) Create(ctx context.Context, r store.Record) (string, error) {
 	}
 	revision := newRevision()
 	err := s.do(ctx, func(ctx context.Context, db *sql.DB) error {
-		changed, err := write(ctx, db, r.Kind, creation(r, revision, s.nowMillis()))
+		changed, err := write(ctx, db, r.Kind, creation(r, revision, nowMillis()))
 		if err == nil && !changed {
 			return store.ErrExists
 		}
@@ -151,7 +150,7 @@ func (s *Store) Create(ctx context.Context, r store.Record) (string, error) {
 // CreateAll is part of store.Bulk.
 func (s *Store) CreateAll(ctx context.Context, records []store.Record) error {
 	return s.do(ctx, func(ctx context.Context, db *sql.DB) error {
-		_, err := creations(records, s.nowMillis()).run(ctx, db)
+		_, err := creations(records, nowMillis()).run(ctx, db)
 		return err
 	})
 }
@@ -163,7 +162,7 @@ func (s *Store) Replace(ctx context.Context, r store.Record) (string, error) {
 	}
 	revision := newRevision()
 	err := s.do(ctx, func(ctx context.Context, db *sql.DB) error {
-		changed, err := write(ctx, db, r.Kind, replacement(r, revision, s.nowMillis()))
+		changed, err := write(ctx, db, r.Kind, replacement(r, revision, nowMillis()))
 		if err == nil && !changed {
 			return s.missed(ctx, db, r.Kind, r.Key)
 		}
@@ -187,7 +186,7 @@ func (s *Store) Delete(ctx context.Context, kind, key, revision string) error {
 		if !possible(kind, key) {
 			return store.ErrNotFound
 		}
-		changed, err := write(ctx, db, kind, deletion(kind, key, revision, s.nowMillis()))
+		changed, err := write(ctx, db, kind, deletion(kind, key, revision, nowMillis()))
 		switch {
 		case err != nil || changed:
 			return err
@@ -217,7 +216,7 @@ func write(ctx context.Context, db *sql.DB, kind string, do statement) (bool, er
 // revision never comes back, the answer is true at the moment of this look.
 func (s *Store) missed(ctx context.Context, db *sql.DB, kind, key string) error {
 	var exists bool
-	err := db.QueryRowContext(ctx, existsText, []byte(kind), []byte(key), s.nowMillis()).Scan(&exists)
+	err := db.QueryRowContext(ctx, existsText, []byte(kind), []byte(key), nowMillis()).Scan(&exists)
 	switch {
 	case err != nil:
 		return err
@@ -231,10 +230,10 @@ func (s *Store) missed(ctx context.Context, db *sql.DB, kind, key string) error 
 func (s *Store) List(ctx context.Context, kind string, q store.Query) ([]store.Record, error) {
 	// No key is longer, so it follows the whole text if it follows what is left.
 	after := q.After[:min(len(q.After), store.MaxKey)]
-	text, args := listText, []any{[]byte(kind), []byte(after), s.nowMillis(), store.PageLimit(q.Limit)}
+	text, args := listText, []any{[]byte(kind), []byte(after), nowMillis(), store.PageLimit(q.Limit)}
 	if q.Owner != "" {
 		text = listOwnerText
-		args = []any{[]byte(kind), []byte(q.Owner), []byte(after), s.nowMillis(), store.PageLimit(q.Limit)}
+		args = []any{[]byte(kind), []byte(q.Owner), []byte(after), nowMillis(), store.PageLimit(q.Limit)}
 	}
 	var page []store.Record
 	err := s.do(store.Latest(ctx), func(ctx context.Context, db *sql.DB) (err error) {
@@ -342,4 +341,4 @@ func (s *Store) closeDatabase() error {
 	return errors.Join(s.db.Close(), s.waiting.Close())
 }
 
-func (s *Store) nowMillis() int64 { return s.now().UnixMilli() }
+func nowMillis() int64 { return time.Now().UnixMilli() }

@@ -40,7 +40,6 @@ type Store struct {
 	place   place
 	pool    *pgxpool.Pool
 	log     *slog.Logger
-	now     func() time.Time
 	changes watch.Hub
 	others  follower      // learns of their changes
 	closing chan struct{} // closed by Close
@@ -64,7 +63,7 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (*Store, error) 
 	if err != nil {
 		return nil, fmt.Errorf("PostgreSQL: %w", err)
 	}
-	s := &Store{place: placeOf(c.ConnConfig), now: time.Now, closing: make(chan struct{})}
+	s := &Store{place: placeOf(c.ConnConfig), closing: make(chan struct{})}
 	s.log = log.With("database", s.place.String())
 	if err := begin(ctx, c.ConnConfig); err != nil {
 		return nil, fmt.Errorf("open %s as %q: %w", s.place, s.place.user, explain(err))
@@ -125,7 +124,7 @@ func (s *Store) limitIdle(c *pgxpool.Config, limit int) {
 func (s *Store) Get(ctx context.Context, kind, key string) (store.Record, error) {
 	r := store.Record{Kind: kind, Key: key}
 	err := s.do(ctx, reading, func(ctx context.Context) error {
-		err := scan(s.pool.QueryRow(ctx, getText, []byte(kind), []byte(key), s.nowMillis()), &r)
+		err := scan(s.pool.QueryRow(ctx, getText, []byte(kind), []byte(key), nowMillis()), &r)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return store.ErrNotFound
 		}
@@ -171,7 +170,7 @@ func (s *Store) put(ctx context.Context, r store.Record, write func(context.Cont
 	revision := newRevision()
 	err := s.do(ctx, writing, func(ctx context.Context) error {
 		args := make([]any, 0, 10) // of the longest statement
-		args = append(args, []byte(r.Kind), []byte(r.Key), []byte(r.Owner), millis(r.Expires), revision, data, s.nowMillis())
+		args = append(args, []byte(r.Kind), []byte(r.Key), []byte(r.Owner), millis(r.Expires), revision, data, nowMillis())
 		return write(ctx, args)
 	})
 	if err != nil {
@@ -191,7 +190,7 @@ func (s *Store) CreateAll(ctx context.Context, records []store.Record) error {
 		data = append(data, append([]byte{}, r.Data...)) // nil would be NULL
 	}
 	return s.do(ctx, writing, func(ctx context.Context) error {
-		_, err := s.pool.Exec(ctx, createAllText, kinds, keys, owners, expires, revisions, data, s.nowMillis())
+		_, err := s.pool.Exec(ctx, createAllText, kinds, keys, owners, expires, revisions, data, nowMillis())
 		return err
 	})
 }
@@ -200,14 +199,14 @@ func (s *Store) CreateAll(ctx context.Context, records []store.Record) error {
 func (s *Store) Delete(ctx context.Context, kind, key, revision string) error {
 	return s.do(ctx, writing, func(ctx context.Context) error {
 		if revision == "" {
-			wrote, err := s.write(ctx, deleteWrite, kind, key, []byte(kind), []byte(key), s.nowMillis())
+			wrote, err := s.write(ctx, deleteWrite, kind, key, []byte(kind), []byte(key), nowMillis())
 			if err == nil && !wrote {
 				return store.ErrNotFound
 			}
 			return err
 		}
 		wrote, err := s.write(ctx, deleteRevisionWrite, kind, key,
-			[]byte(kind), []byte(key), s.nowMillis(), parseRevision(revision))
+			[]byte(kind), []byte(key), nowMillis(), parseRevision(revision))
 		if err == nil && !wrote {
 			return s.missed(ctx, kind, key)
 		}
@@ -237,7 +236,7 @@ func (s *Store) write(ctx context.Context, w write, kind, key string, args ...an
 // missed says why a statement that names a revision found no record.
 func (s *Store) missed(ctx context.Context, kind, key string) error {
 	var exists bool
-	err := s.pool.QueryRow(ctx, existsText, []byte(kind), []byte(key), s.nowMillis()).Scan(&exists)
+	err := s.pool.QueryRow(ctx, existsText, []byte(kind), []byte(key), nowMillis()).Scan(&exists)
 	switch {
 	case err != nil:
 		return err
@@ -251,7 +250,7 @@ func (s *Store) missed(ctx context.Context, kind, key string) error {
 func (s *Store) List(ctx context.Context, kind string, q store.Query) ([]store.Record, error) {
 	var page []store.Record
 	err := s.do(ctx, reading, func(ctx context.Context) (err error) {
-		text, args := listText, []any{[]byte(kind), []byte(q.After), s.nowMillis(), store.PageLimit(q.Limit)}
+		text, args := listText, []any{[]byte(kind), []byte(q.After), nowMillis(), store.PageLimit(q.Limit)}
 		if q.Owner != "" {
 			text, args = listOwnerText, append(args, []byte(q.Owner))
 		}
@@ -348,4 +347,4 @@ const (
 	writing = false
 )
 
-func (s *Store) nowMillis() int64 { return s.now().UnixMilli() }
+func nowMillis() int64 { return time.Now().UnixMilli() }

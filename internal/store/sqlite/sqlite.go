@@ -33,7 +33,6 @@ type Config struct {
 type Store struct {
 	location location
 	log      *slog.Logger
-	now      func() time.Time
 
 	writerDB, readerDB *sql.DB
 	writer             *writer
@@ -53,7 +52,7 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (*Store, error) 
 		return nil, fmt.Errorf("SQLite file: %w", err)
 	}
 	for deadline := time.Now().Add(l.busyTimeout); ; {
-		s := &Store{location: l, log: log, now: time.Now}
+		s := &Store{location: l, log: log}
 		err := s.open(ctx)
 		if err == nil {
 			if warning := l.readers(); warning != "" {
@@ -152,7 +151,7 @@ func (s *Store) Get(ctx context.Context, kind, key string) (store.Record, error)
 	// look after the context meanwhile, which would cost half as much again.
 	ctx = context.WithoutCancel(ctx)
 	r := store.Record{Kind: kind, Key: key}
-	if err := scan(s.read.get.QueryRowContext(ctx, []byte(kind), []byte(key), s.nowMillis()), &r); err != nil {
+	if err := scan(s.read.get.QueryRowContext(ctx, []byte(kind), []byte(key), nowMillis()), &r); err != nil {
 		return store.Record{}, s.readError(ctx, err)
 	}
 	return r, nil
@@ -179,7 +178,7 @@ func (s *Store) put(ctx context.Context, r store.Record, put put) (string, error
 	r.Data = append([]byte{}, r.Data...)
 	revision := newRevision()
 	err := s.writer.submit(ctx, store.Change{Kind: r.Kind, Key: r.Key}, func(ctx context.Context, do *statements) error {
-		return put(ctx, do, r, revision, s.nowMillis())
+		return put(ctx, do, r, revision, nowMillis())
 	})
 	if err != nil {
 		return "", err
@@ -194,7 +193,7 @@ func (s *Store) CreateAll(ctx context.Context, records []store.Record) error {
 			if r.Data == nil {
 				r.Data = []byte{} // nil would be NULL
 			}
-			err := createRecord(ctx, do, r, newRevision(), s.nowMillis())
+			err := createRecord(ctx, do, r, newRevision(), nowMillis())
 			if err != nil && !errors.Is(err, store.ErrExists) {
 				return err
 			}
@@ -234,16 +233,16 @@ func (s *Store) schema(ctx context.Context, text string) error {
 // Delete is part of store.Store.
 func (s *Store) Delete(ctx context.Context, kind, key, revision string) error {
 	return s.writer.submit(ctx, store.Change{Kind: kind, Key: key}, func(ctx context.Context, do *statements) error {
-		return deleteRecord(ctx, do, kind, key, revision, s.nowMillis())
+		return deleteRecord(ctx, do, kind, key, revision, nowMillis())
 	})
 }
 
 // List is part of store.Store.
 func (s *Store) List(ctx context.Context, kind string, q store.Query) ([]store.Record, error) {
-	stmt, args := s.read.list, []any{[]byte(kind), []byte(q.After), s.nowMillis(), store.PageLimit(q.Limit)}
+	stmt, args := s.read.list, []any{[]byte(kind), []byte(q.After), nowMillis(), store.PageLimit(q.Limit)}
 	if q.Owner != "" {
 		stmt = s.read.listOwner
-		args = []any{[]byte(kind), []byte(q.Owner), []byte(q.After), s.nowMillis(), store.PageLimit(q.Limit)}
+		args = []any{[]byte(kind), []byte(q.Owner), []byte(q.After), nowMillis(), store.PageLimit(q.Limit)}
 	}
 	page, err := list(ctx, kind, stmt, args)
 	if err != nil {
@@ -342,4 +341,4 @@ func (s *Store) readError(ctx context.Context, err error) error {
 	return fmt.Errorf("read: %w", err)
 }
 
-func (s *Store) nowMillis() int64 { return s.now().UnixMilli() }
+func nowMillis() int64 { return time.Now().UnixMilli() }
