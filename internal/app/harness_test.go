@@ -78,15 +78,17 @@ func startOn(t testing.TB, yaml string, wrap func(store.Store) store.Store) *ser
 }
 
 // open returns a server that does not run yet.
-func open(t testing.TB, yaml string, wrap func(store.Store) store.Store) *app.Core {
+func open(t testing.TB, yaml string, wrap func(store.Store) store.Store, edit ...func(*app.Options)) *app.Core {
 	t.Helper()
 	plan, problems := app.Check(config.Source{Name: "test.yaml", Data: []byte(yaml), Env: environment})
 	if plan == nil {
 		t.Fatal(app.Report(problems))
 	}
-	a, err := app.New(t.Context(), plan, app.Options{
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), WrapStore: withKeys(t, plan, wrap),
-	})
+	opts := app.Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), WrapStore: withKeys(t, plan, wrap)}
+	for _, e := range edit {
+		e(&opts)
+	}
+	a, err := app.New(t.Context(), plan, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
