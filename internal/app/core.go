@@ -120,7 +120,7 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 	}
 	c.revoked = token.NewRevocations(c.store, c.cfg.Expiry.IDTokens, time.Now)
 	c.codes = code.New(c.store, c.cfg.Expiry.AuthCodes, c.cfg.Expiry.AuthCodeReuseInterval, c.answers, time.Now)
-	c.limits = limit.NewSet(time.Now)
+	c.limits = limit.NewSet()
 	c.clients = client.NewRegistry(nil, c.store, c.limits, c.log)
 	c.users = local.NewUsers(nil, c.store, c.log)
 	c.sources = federation.NewPool(c.store, c.issuer, c.log, c.events)

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"testing"
-	"time"
 
 	"dex/internal/authorize"
 	"dex/internal/client"
@@ -32,7 +31,7 @@ func TestParse(t *testing.T) {
 	}
 	log := slog.New(slog.DiscardHandler)
 	clients := client.NewRegistry([]*client.Client{{ID: "app", RedirectURIs: []string{"https://app.test/cb"}}}, memory.New(),
-		limit.NewSet(time.Now), log)
+		limit.NewSet(), log)
 	p := authorize.New(authorize.Config{
 		Issuer: issuer.String(), IssuerURL: issuer, Clients: clients, Policy: policy.New(clients, policy.Options{}),
 		Hints: refusing{}, Log: log, Events: event.Discard, ResponseTypes: []string{"code"},

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"dex/internal/event"
 	"dex/internal/limit"
@@ -25,7 +24,7 @@ func with(t *testing.T, documents ...Client) (*Registry, store.Store) {
 			t.Fatal(err)
 		}
 	}
-	return NewRegistry([]*Client{{ID: "static", Secret: "of the file"}}, s, limit.NewSet(time.Now), slog.New(slog.DiscardHandler)), s
+	return NewRegistry([]*Client{{ID: "static", Secret: "of the file"}}, s, limit.NewSet(), slog.New(slog.DiscardHandler)), s
 }
 
 func authenticate(r *Registry, id, secret string) error {

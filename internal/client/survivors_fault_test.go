@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"dex/internal/event"
 	"dex/internal/faulttest"
@@ -18,7 +17,7 @@ import (
 
 // A client that doesn't form-encode its id below Basic is found by what it sends.
 var _ = faulttest.Add("T-authenticate-100", func(t *testing.T) {
-	r := NewRegistry([]*Client{{ID: "a+b%20", Secret: "s"}}, memory.New(), limit.NewSet(time.Now), slog.New(slog.DiscardHandler))
+	r := NewRegistry([]*Client{{ID: "a+b%20", Secret: "s"}}, memory.New(), limit.NewSet(), slog.New(slog.DiscardHandler))
 	req := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(""))
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.SetBasicAuth("a+b%20", "s")
@@ -50,7 +49,7 @@ var _ = faulttest.Add("T-client-118", func(t *testing.T) {
 	if _, err := store.In(s, Kind).Create(t.Context(), "app", Client{ID: "admin", Public: true}); err != nil {
 		t.Fatal(err)
 	}
-	r := NewRegistry(nil, s, limit.NewSet(time.Now), slog.New(slog.DiscardHandler))
+	r := NewRegistry(nil, s, limit.NewSet(), slog.New(slog.DiscardHandler))
 	if c, err := r.Get(t.Context(), "app"); err == nil || errors.Is(err, ErrUnknown) {
 		t.Errorf("got %+v, %v", c, err)
 	}

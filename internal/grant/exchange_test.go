@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/url"
 	"testing"
-	"time"
 
 	"dex/internal/client"
 	"dex/internal/connector"
@@ -58,7 +57,7 @@ func (deaf) Get(context.Context, string, string) (store.Record, error) {
 // "stored" would be in the storage, and "later" is of a type that is not available.
 func sourceGrants(src *fickle, connectorID string, s store.Store, anyAudience bool) map[string]func(context.Context) error {
 	log := slog.New(slog.DiscardHandler)
-	limits := limit.NewSet(time.Now)
+	limits := limit.NewSet()
 	app := &client.Client{ID: "app", Secret: "s"}
 	connectors := federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, log, event.Discard).Registry([]*federation.Definition{{ID: "src", Config: src}, {ID: "later", Type: "ldap"}})
 	use := func(g grant, f oauth.Form) func(context.Context) error {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"dex/internal/answer"
@@ -126,39 +127,42 @@ var _ = faulttest.Add("A-hangup-refresh", func(t *testing.T) {
 
 // And with devices.
 var _ = faulttest.Add("A-hangup-device", func(t *testing.T) {
-	for _, scope := range []string{oauth.ScopeOfflineAccess, oauth.ScopeOpenID} {
-		c := &cut{Store: memory.New()}
-		r := newReplica(t, c, refresh.Lifetimes{Rotate: true}, 0, same())
-		devices := device.NewCodes(c, time.Minute, r.answers, func() time.Time { return r.clock })
-		g := &deviceGrant{
-			beginner: r.code.beginner, devices: devices, connectors: r.code.connectors,
-			limits: limit.NewSet(func() time.Time { return r.clock }),
+	synctest.Test(t, func(t *testing.T) {
+		for _, scope := range []string{oauth.ScopeOfflineAccess, oauth.ScopeOpenID} {
+			c := &cut{Store: memory.New()}
+			r := newReplica(t, c, refresh.Lifetimes{Rotate: true}, 0, same())
+			devices := device.NewCodes(c, time.Minute, r.answers, func() time.Time { return r.clock })
+			g := &deviceGrant{
+				beginner: r.code.beginner, devices: devices, connectors: r.code.connectors,
+				limits: limit.NewSet(),
+			}
+			codes, err := devices.Begin(t.Context(), device.Request{ClientID: "app"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			waiting, err := devices.Find(t.Context(), codes.UserCode)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = devices.Approve(t.Context(), waiting.Name, token.Authorization{
+				ClientID: "app", ConnectorID: "src", Identity: connector.Identity{UserID: "u"}, Scopes: []string{scope}, GrantID: "g",
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			form := oauth.Form{"device_code": {codes.DeviceCode}}
+			for range 3 {
+				c.hangsUp(r, g, form)
+				r.clock = r.clock.Add(10 * time.Second)
+				time.Sleep(10 * time.Second) // the limits go by the real clock
+			}
+			if _, err := r.use(t.Context(), g, form); err != nil {
+				t.Errorf("the answer that is due: %v", err)
+			}
+			tok, err := r.use(t.Context(), g, form)
+			r.wantRefused("a device code that was answered at last", tok, err)
 		}
-		codes, err := devices.Begin(t.Context(), device.Request{ClientID: "app"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		waiting, err := devices.Find(t.Context(), codes.UserCode)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = devices.Approve(t.Context(), waiting.Name, token.Authorization{
-			ClientID: "app", ConnectorID: "src", Identity: connector.Identity{UserID: "u"}, Scopes: []string{scope}, GrantID: "g",
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		form := oauth.Form{"device_code": {codes.DeviceCode}}
-		for range 3 {
-			c.hangsUp(r, g, form)
-			r.clock = r.clock.Add(10 * time.Second)
-		}
-		if _, err := r.use(t.Context(), g, form); err != nil {
-			t.Errorf("the answer that is due: %v", err)
-		}
-		tok, err := r.use(t.Context(), g, form)
-		r.wantRefused("a device code that was answered at last", tok, err)
-	}
+	})
 })
 
 // Whoever hung up more often than is told of one by one brought doubt on all answers of a replica: what it had answered was

@@ -36,7 +36,7 @@ func try(t *testing.T, right bool, keys ...Key) bool {
 
 func TestFailuresCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := New(Rate{Burst: 3, Every: 10 * time.Second}, time.Now)
+		l := New(Rate{Burst: 3, Every: 10 * time.Second})
 		key := l.Key("192.0.2.1", "jane")
 		for range 100 {
 			if !try(t, true, key) {
@@ -72,7 +72,7 @@ func TestFailuresCount(t *testing.T) {
 
 func TestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		key := New(Rate{Burst: 1, Every: 10 * time.Second}, time.Now).Key("192.0.2.1")
+		key := New(Rate{Burst: 1, Every: 10 * time.Second}).Key("192.0.2.1")
 		try(t, false, key)
 		for _, c := range []struct {
 			passed  time.Duration
@@ -107,7 +107,7 @@ func TestTriesAtOnce(t *testing.T) {
 	for name, right := range map[string]bool{"wrong": false, "right": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := New(Rate{Burst: 5, Every: time.Hour}, time.Now)
+				l := New(Rate{Burst: 5, Every: time.Hour})
 				key := l.Key("192.0.2.1", "jane")
 				var in, most, all atomic.Int32
 				var group sync.WaitGroup
@@ -146,7 +146,7 @@ func TestTriesAtOnce(t *testing.T) {
 }
 
 func TestWaitingEndsWithItsContext(t *testing.T) {
-	key := New(Rate{Burst: 1, Every: time.Hour}, time.Now).Key("192.0.2.1")
+	key := New(Rate{Burst: 1, Every: time.Hour}).Key("192.0.2.1")
 	first, err := Begin(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -164,8 +164,8 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 
 // A try that one key refuses costs nothing at the others.
 func TestSeveralKeys(t *testing.T) {
-	wide := New(Rate{Burst: 2, Every: time.Hour}, time.Now).Key("192.0.2.1")
-	narrow := New(Rate{Burst: 1, Every: time.Hour}, time.Now)
+	wide := New(Rate{Burst: 2, Every: time.Hour}).Key("192.0.2.1")
+	narrow := New(Rate{Burst: 1, Every: time.Hour})
 	jane, john := narrow.Key("192.0.2.1", "jane"), narrow.Key("192.0.2.1", "john")
 	for range 5 {
 		try(t, false, wide, jane)
@@ -184,7 +184,7 @@ func TestSeveralKeys(t *testing.T) {
 }
 
 func TestAddresses(t *testing.T) {
-	l := New(Rate{Burst: 1, Every: time.Hour}, time.Now)
+	l := New(Rate{Burst: 1, Every: time.Hour})
 	for _, address := range []string{"2001:db8::1", "::ffff:192.0.2.1", "@"} {
 		try(t, false, l.Key(address, "x"))
 	}
@@ -203,7 +203,7 @@ func TestAddresses(t *testing.T) {
 
 func TestMemoryIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := New(Rate{Burst: 2, Every: time.Minute}, time.Now)
+		l := New(Rate{Burst: 2, Every: time.Minute})
 		l.max = 1000
 		key := func(i int) Key { return l.Key("192.0.2.1", fmt.Sprint(i)) }
 		if err := Count(t.Context(), key(0)); err != nil {
@@ -261,7 +261,7 @@ func (c *checker) Login(
 
 func TestPasswords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, source := NewSet(time.Now), &checker{}
+		s, source := NewSet(), &checker{}
 		blocked := func(address, connectorID, name, password string) bool {
 			t.Helper()
 			ctx := telemetry.WithRequest(t.Context(), "id", address)
@@ -312,7 +312,7 @@ func TestPasswords(t *testing.T) {
 }
 
 func BenchmarkRightTry(b *testing.B) {
-	l := New(Rate{Burst: 100, Every: time.Second}, time.Now)
+	l := New(Rate{Burst: 100, Every: time.Second})
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			t, err := Begin(b.Context(), l.Key("192.0.2.1", "app"))
@@ -326,7 +326,7 @@ func BenchmarkRightTry(b *testing.B) {
 
 // Requests of devices that get their tokens don't count, however many devices share an address.
 func TestQuestionsOfDevices(t *testing.T) {
-	s := NewSet(time.Now)
+	s := NewSet()
 	for i := range 1000 {
 		try, tooOften, err := s.Poll(t.Context(), strconv.Itoa(i))
 		if err != nil || tooOften {

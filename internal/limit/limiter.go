@@ -28,7 +28,6 @@ func (r Rate) times(n int) Rate { return Rate{Burst: n * r.Burst, Every: r.Every
 // is left in a bucket is computed from the time.
 type Limiter struct {
 	rate  Rate
-	now   func() time.Time
 	start time.Time
 	max   int
 
@@ -50,11 +49,9 @@ type bucket struct {
 	place  *list.Element // in the list of idle ones; nil if not in it
 }
 
-// New returns a limiter that uses the server's clock.
-func New(rate Rate, now func() time.Time) *Limiter {
-	return &Limiter{
-		rate: rate, now: now, start: now(), max: maxKeys, buckets: make(map[id]*bucket), idle: list.New(),
-	}
+// New returns a limiter in which all buckets are full.
+func New(rate Rate) *Limiter {
+	return &Limiter{rate: rate, start: time.Now(), max: maxKeys, buckets: make(map[id]*bucket), idle: list.New()}
 }
 
 // identify hashes the parts of a key. Each is preceded by its length, so that no two keys give the same input.
@@ -166,4 +163,4 @@ func (l *Limiter) forget(now time.Duration) {
 	}
 }
 
-func (l *Limiter) elapsed() time.Duration { return l.now().Sub(l.start) }
+func (l *Limiter) elapsed() time.Duration { return time.Since(l.start) }

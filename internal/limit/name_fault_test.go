@@ -22,7 +22,7 @@ var _ = faulttest.Add("R8", func(t *testing.T) {
 		"jane doe\ufe0f",
 	}
 	synctest.Test(t, func(t *testing.T) {
-		s, source := NewSet(time.Now), &checker{}
+		s, source := NewSet(), &checker{}
 		for i := range 9 {
 			for _, name := range spellings {
 				_, _, err := s.CheckPassword(telemetry.WithRequest(t.Context(), "id", "192.0.2.1"), "ldap", source, connector.Scopes{}, name, "wrong")
@@ -36,7 +36,7 @@ var _ = faulttest.Add("R8", func(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		s, source := NewSet(time.Now), &checker{}
+		s, source := NewSet(), &checker{}
 		for i := range 20 { // no directory has such names, and they cost little
 			_, _, _ = s.CheckPassword(telemetry.WithRequest(t.Context(), "id", "192.0.2.1"), "ldap", source, connector.Scopes{},
 				strings.Repeat("\ufdfa", 20000)+fmt.Sprint(i), "wrong")
@@ -69,7 +69,7 @@ func (f *finder) LoginFound(
 // Where the source says whom it has found, that user's tries count together under all names.
 var _ = faulttest.Add("R8", func(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, source := NewSet(time.Now), &finder{}
+		s, source := NewSet(), &finder{}
 		try := func(address, name, password string) (bool, error) {
 			_, ok, err := s.CheckPassword(telemetry.WithRequest(t.Context(), "id", address), "ldap", source, connector.Scopes{}, name, password)
 			return ok, err
@@ -103,7 +103,7 @@ var _ = faulttest.Add("R8", func(t *testing.T) {
 			t.Errorf("an address finds users without end: %v", err)
 		}
 		// A right password costs nothing.
-		s, source = NewSet(time.Now), &finder{}
+		s, source = NewSet(), &finder{}
 		for i := range 200 {
 			if ok, err := try("192.0.2.1", fmt.Sprint("jane", i%3), "right"); !ok {
 				t.Fatalf("right password %d: %v", i, err)

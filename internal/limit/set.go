@@ -44,17 +44,17 @@ type Set struct {
 }
 
 // NewSet returns the limits of a server.
-func NewSet(now func() time.Time) *Set {
+func NewSet() *Set {
 	return &Set{
-		perUser:        New(perUser, now),
-		everywhere:     New(everywhere, now),
-		perAddress:     New(perAddress, now),
-		perClient:      New(perClient, now),
-		unknownClients: New(unknownClients, now),
-		userCodes:      New(userCodes, now),
-		deviceRequests: New(deviceRequests, now),
-		polls:          New(polls, now),
-		pollsOfCode:    New(pollsOfCode, now),
+		perUser:        New(perUser),
+		everywhere:     New(everywhere),
+		perAddress:     New(perAddress),
+		perClient:      New(perClient),
+		unknownClients: New(unknownClients),
+		userCodes:      New(userCodes),
+		deviceRequests: New(deviceRequests),
+		polls:          New(polls),
+		pollsOfCode:    New(pollsOfCode),
 	}
 }
 

@@ -68,12 +68,12 @@ func newFlow(t *testing.T, s connector.Config, edit func(*login.Config)) http.Ha
 		t.Fatal(err)
 	}
 	clients := client.NewRegistry([]*client.Client{{ID: "app", RedirectURIs: []string{"https://app.test/cb"}}}, records,
-		limit.NewSet(time.Now), log)
+		limit.NewSet(), log)
 	cfg := login.Config{
 		IssuerURL: issuer, Clients: clients,
 		Connectors: federation.NewPool(records, issuer, log, event.Discard).Registry([]*federation.Definition{{ID: "src", Name: "Source", Config: s}}),
 		Policy:     policy.New(clients, policy.Options{}), Ring: ring,
-		Limits: limit.NewSet(time.Now),
+		Limits: limit.NewSet(),
 		Store:  records, Pages: pages, Log: log, Events: event.Discard, Now: time.Now, RequestLifetime: time.Hour, SkipApproval: true,
 	}
 	if edit != nil {

@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
-	"time"
 
 	"dex/internal/client"
 	"dex/internal/faulttest"
@@ -17,7 +16,7 @@ import (
 var _ = faulttest.Add("T-policy-86", func(t *testing.T) {
 	app := &client.Client{ID: "app"}
 	other := &client.Client{ID: "other", TrustedPeers: []string{"app"}}
-	clients := client.NewRegistry([]*client.Client{app, other}, memory.New(), limit.NewSet(time.Now), slog.New(slog.DiscardHandler))
+	clients := client.NewRegistry([]*client.Client{app, other}, memory.New(), limit.NewSet(), slog.New(slog.DiscardHandler))
 	scope := "audience:server:client_id:other"
 	got, err := New(clients, Options{}).Decide(t.Context(), Question{
 		Stage: Known, Client: app, Grant: oauth.GrantClientCredentials, Scopes: []string{scope, scope},

@@ -144,7 +144,7 @@ func TestTakeOverRelease(t *testing.T) {
 
 func checkClientSecrets(t *testing.T, s store.Store) {
 	t.Helper()
-	registry := client.NewRegistry(nil, s, limit.NewSet(time.Now), slog.New(slog.DiscardHandler))
+	registry := client.NewRegistry(nil, s, limit.NewSet(), slog.New(slog.DiscardHandler))
 	authenticate := func(id, secret string) error {
 		form := url.Values{"client_id": {id}, "client_secret": {secret}}
 		r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(form.Encode()))

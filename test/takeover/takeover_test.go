@@ -158,7 +158,7 @@ func checkClients(t *testing.T, p place) {
 	if got, want := keys(t, p.store, "client"), []string{upstream.ClientID, upstream.PublicClientID}; !slices.Equal(got, want) {
 		t.Errorf("clients are %q, want %q", got, want)
 	}
-	registry := client.NewRegistry(nil, p.store, limit.NewSet(time.Now), slog.New(slog.DiscardHandler))
+	registry := client.NewRegistry(nil, p.store, limit.NewSet(), slog.New(slog.DiscardHandler))
 	for id, secret := range map[string]string{upstream.ClientID: upstream.ClientSecret, upstream.PublicClientID: ""} {
 		form := url.Values{"client_id": {id}, "client_secret": {secret}}
 		r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(form.Encode()))
