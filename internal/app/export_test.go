@@ -1,6 +1,14 @@
 package app
 
-import "context"
+import (
+	"context"
+	"log/slog"
+	"net/url"
+	"testing"
+
+	"dex/internal/federation"
+	"dex/internal/store/memory"
+)
 
 // Sweep removes what has expired, as is done every few minutes.
 func (c *Core) Sweep(ctx context.Context) error { return c.sweep(ctx) }
@@ -21,4 +29,21 @@ func (c *Core) MaxBodies() map[string]int64 {
 		bounds[r.Pattern] = r.MaxBody
 	}
 	return bounds
+}
+
+// GoesOver returns how many connectors another plan has, and how many of them would not go over to it.
+func GoesOver(t *testing.T, p, other *Plan) (all, added int) {
+	t.Helper()
+	pool := federation.NewPool(memory.New(), &url.URL{}, slog.New(slog.DiscardHandler))
+	pool.Use(pool.Registry(p.connectors))
+	return pool.Registry(other.connectors).Size()
+}
+
+// ConnectorTypes returns the types of a plan's connectors.
+func (p *Plan) ConnectorTypes() []string {
+	var types []string
+	for _, d := range p.connectors {
+		types = append(types, d.Type)
+	}
+	return types
 }

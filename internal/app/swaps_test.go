@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -143,6 +144,7 @@ func TestAThousandConfigurations(t *testing.T) {
 			}()
 			for again := begin(s); !over.Load(); done.Add(1) {
 				again()
+				time.Sleep(50 * time.Millisecond) // the configurations need the processor too
 			}
 		})
 	}
