@@ -118,7 +118,7 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 	if c.ring, err = seal.Open(ctx, c.store, c.cfg.Expiry.AuthRequests); err != nil {
 		return err
 	}
-	c.revoked = token.NewRevocations(c.store, c.cfg.Expiry.IDTokens, time.Now)
+	c.revoked = token.NewRevocations(c.store, c.cfg.Expiry.IDTokens)
 	c.codes = code.New(c.store, c.cfg.Expiry.AuthCodes, c.cfg.Expiry.AuthCodeReuseInterval, c.answers, time.Now)
 	c.limits = limit.NewSet()
 	c.clients = client.NewRegistry(nil, c.store, c.limits, c.log)

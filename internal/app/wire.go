@@ -51,9 +51,9 @@ func (e *Edition) share() shared {
 	return shared{
 		clients: clients,
 		policy:  rules,
-		minter:  &token.Minter{Issuer: e.cfg.Issuer, Signer: core.signer, Now: time.Now},
+		minter:  &token.Minter{Issuer: e.cfg.Issuer, Signer: core.signer},
 		verifier: &token.Verifier{
-			Issuer: e.cfg.Issuer, Keys: core.signer, Revocations: core.revoked, Now: time.Now, Upstream: core.upstream,
+			Issuer: e.cfg.Issuer, Keys: core.signer, Revocations: core.revoked, Upstream: core.upstream,
 		},
 		codes:    core.codes.With(expiry.AuthCodes, expiry.AuthCodeReuseInterval),
 		devices:  device.NewCodes(core.store, expiry.DeviceRequests, core.answers, time.Now),

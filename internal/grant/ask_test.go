@@ -57,7 +57,7 @@ func askRotating(s store.Store, src *rotating) *replica {
 	r.offline = refresh.NewOfflineSessions(s, refresh.Lifetimes{}, now)
 	connectors := federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, log, event.Discard).
 		Registry([]*federation.Definition{{ID: "src", Config: src}})
-	revoked := token.NewRevocations(s, time.Hour, now)
+	revoked := token.NewRevocations(s, time.Hour)
 	r.code = &codeGrant{beginner: beginner{r.families, r.offline}, codes: r.codes, connectors: connectors, revoked: revoked, events: event.Discard}
 	r.refresh = &refreshGrant{
 		families: r.families, offline: r.offline, connectors: connectors, revoked: revoked, turns: new(Turns), log: log,

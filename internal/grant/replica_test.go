@@ -58,7 +58,7 @@ func newReplica(t *testing.T, s store.Store, p refresh.Lifetimes, reuse time.Dur
 	r.answers = answertest.New(s, now)
 	r.codes, r.families = code.New(s, time.Minute, reuse, r.answers, now), refresh.New(s, p, r.answers, now, log)
 	r.offline = refresh.NewOfflineSessions(s, p, now)
-	revoked := token.NewRevocations(s, time.Hour, now)
+	revoked := token.NewRevocations(s, time.Hour)
 	r.code = &codeGrant{
 		beginner: beginner{r.families, r.offline}, codes: r.codes, connectors: connectors, revoked: revoked, events: event.Discard,
 	}

@@ -50,7 +50,6 @@ type Signer interface {
 type Minter struct {
 	Issuer string
 	Signer Signer
-	Now    func() time.Time
 }
 
 // Terms are what the policy has decided about tokens. There are none without a decision.
@@ -122,7 +121,7 @@ func (m *Minter) Mint(ctx context.Context, a *Authorization, on Terms, w Wanted)
 		return Tokens{}, oauth.Failed(errors.New("tokens were to be made that the policy has not decided about"))
 	}
 	key := m.Signer.Key()
-	now := m.Now()
+	now := time.Now()
 	t.ExpiresIn = int64(on.Lifetime / time.Second)
 	if w.Access {
 		access := m.claims(a, on, now)

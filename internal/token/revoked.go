@@ -28,7 +28,6 @@ type revoked struct {
 type Revocations struct {
 	table    *store.Table[revoked]
 	lifetime atomic.Int64 // of the longest-lived tokens, a time.Duration
-	now      func() time.Time
 }
 
 var revokedKind = store.Declare(store.Declaration[revoked]{
@@ -37,8 +36,8 @@ var revokedKind = store.Declare(store.Declaration[revoked]{
 })
 
 // NewRevocations returns the revoked tokens in a storage; a lifetime is that of an access token.
-func NewRevocations(s store.Store, lifetime time.Duration, now func() time.Time) *Revocations {
-	r := &Revocations{table: store.In(s, revokedKind), now: now}
+func NewRevocations(s store.Store, lifetime time.Duration) *Revocations {
+	r := &Revocations{table: store.In(s, revokedKind)}
 	r.Outlast(lifetime)
 	return r
 }
@@ -73,7 +72,7 @@ func (s *Revocations) RevokeToken(ctx context.Context, c *Claims) error {
 // new one would: the lifetime may have been longer when it was made.
 func (s *Revocations) add(ctx context.Context, login string, ends time.Time, change func(*revoked)) error {
 	for {
-		fresh := revoked{Expires: s.now().Add(time.Duration(s.lifetime.Load()))}
+		fresh := revoked{Expires: time.Now().Add(time.Duration(s.lifetime.Load()))}
 		if ends.After(fresh.Expires) {
 			fresh.Expires = ends
 		}
