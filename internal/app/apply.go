@@ -31,8 +31,7 @@ func (c *Core) Apply(ctx context.Context, p *Plan) error {
 	}
 	c.outlast(p.Config.Expiry)
 	before := c.edition.Load()
-	c.sources.Use(next.connectors)
-	c.edition.Store(next)
+	c.serveBy(next)
 	next.applied(ctx, before)
 	before.leave()
 	return nil

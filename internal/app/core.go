@@ -130,13 +130,19 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return errors.Join(err, pages.Close())
 	}
-	c.edition.Store(e)
-	c.sources.Use(e.connectors)
+	c.serveBy(e)
 	e.announce(ctx)
 	if e.cfg.Flags.ContinueOnConnectorFailure {
 		return nil // they are opened beside serving
 	}
 	return e.connectors.CheckAll(ctx)
+}
+
+// serveBy puts an edition in force.
+func (c *Core) serveBy(e *Edition) {
+	c.answers.TellAfter(e.cfg.Expiry.RefreshTokens.ReuseInterval)
+	c.sources.Use(e.connectors)
+	c.edition.Store(e)
 }
 
 // Handler returns what both web listeners serve. Each request is served whole by the edition that is in force when it comes.

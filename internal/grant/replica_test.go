@@ -56,6 +56,7 @@ func newReplica(t *testing.T, s store.Store, p refresh.Lifetimes, reuse time.Dur
 	connectors := federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, log, event.Discard).
 		Registry([]*federation.Definition{{ID: "src", Config: src}})
 	r.answers = answertest.New(s, now)
+	r.answers.TellAfter(p.ReuseInterval)
 	r.codes, r.families = code.New(s, time.Minute, reuse, r.answers, now), refresh.New(s, p, r.answers, now, log)
 	r.offline = refresh.NewOfflineSessions(s, p, now)
 	revoked := token.NewRevocations(s, time.Hour)

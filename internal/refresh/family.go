@@ -68,7 +68,6 @@ var familyKind = store.Declare(store.Declaration[family]{
 
 // New returns the families in a storage.
 func New(s store.Store, l Lifetimes, answers *answer.Ledger, now func() time.Time, log *slog.Logger) *Families {
-	answers.TellAfter(l.ReuseInterval)
 	return &Families{
 		table:     store.In(s, familyKind),
 		lifetimes: l,

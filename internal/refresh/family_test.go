@@ -34,6 +34,32 @@ func newBench(t *testing.T, p Lifetimes) *bench {
 
 var someone = token.Authorization{ClientID: "app", ConnectorID: "mock", Identity: connector.Identity{UserID: "u"}}
 
+// Making families changes nothing for others: a configuration that is refused never comes into force.
+func TestOtherLifetimesDontChangeWhatReplicasAreTold(t *testing.T) {
+	const reuse = time.Minute
+	s, clock := memory.New(), time.Now()
+	now := func() time.Time { return clock }
+	answers := answertest.New(s, now)
+	answers.TellAfter(reuse)
+	log := slog.New(slog.DiscardHandler)
+	if _, err := New(s, Lifetimes{ReuseInterval: reuse}, answers, now, log).Begin(t.Context(), "f", "code", someone); err != nil {
+		t.Fatal(err)
+	}
+	New(s, Lifetimes{}, answers, now, log)
+	tell := func(after time.Duration) bool {
+		clock = clock.Add(after)
+		told, err := answers.Tell(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return told
+	}
+	tell(20 * time.Second)
+	if !tell(reuse) {
+		t.Error("the others are not told when the token may no longer be repeated")
+	}
+}
+
 func (b *bench) begin() string {
 	b.Helper()
 	shown, err := b.Begin(b.Context(), "f", "code", someone)
