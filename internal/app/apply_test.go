@@ -190,17 +190,6 @@ func TestApply(t *testing.T) {
 	r.userinfo(before.text("access_token")).wantStatus(http.StatusOK)
 }
 
-// userinfo shows a token to the endpoint.
-func (s *server) userinfo(token string) answer {
-	s.t.Helper()
-	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://dex.test/dex/userinfo", nil)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer "+token)
-	return s.do(r)
-}
-
 // Connectors with the same settings stay open; others are closed, and the new ones opened when somebody needs them.
 func TestApplyKeepsConnectors(t *testing.T) {
 	first, second := newTally(1), newTally(2)

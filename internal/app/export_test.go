@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"testing"
 
+	"dex/internal/event"
 	"dex/internal/federation"
 	"dex/internal/store/memory"
 )
@@ -34,7 +35,7 @@ func (c *Core) MaxBodies() map[string]int64 {
 // GoesOver returns how many connectors another plan has, and how many of them would not go over to it.
 func GoesOver(t *testing.T, p, other *Plan) (all, added int) {
 	t.Helper()
-	pool := federation.NewPool(memory.New(), &url.URL{}, slog.New(slog.DiscardHandler))
+	pool := federation.NewPool(memory.New(), &url.URL{}, slog.New(slog.DiscardHandler), event.Discard)
 	pool.Use(pool.Registry(p.connectors))
 	return pool.Registry(other.connectors).Size()
 }
