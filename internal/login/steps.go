@@ -32,7 +32,7 @@ type visit struct {
 	// answering is set where the user has come to the consent page.
 	answering bool
 
-	client    *client.Client // this and the next ones are set by decide
+	client    *client.Client // set by decide, as the next two are
 	connector *federation.Definition
 	terms     token.Terms
 }
@@ -134,14 +134,14 @@ func (f *Flow) decide(v *visit) (bool, error) {
 	return true, nil
 }
 
-// question is what the policy is asked about a login.
+// question returns what the policy is asked about a login.
 func (v *visit) question(at policy.Stage, c *client.Client, d *federation.Definition) policy.Question {
 	return policy.Question{
 		Stage: at, Client: c, Grant: v.ask.Grant, Also: v.ask.Also, Login: true, Connector: d, Scopes: v.ask.Scopes,
 	}
 }
 
-// refusedBy reports whether it is a rule of the policy by which a login is refused.
+// refusedBy reports whether an error is the refusal of one rule of the policy.
 func refusedBy(err error, rule string) bool {
 	refused, ok := errors.AsType[*policy.Refusal](err)
 	return ok && refused.Rule == rule

@@ -1,4 +1,5 @@
-// Package policy says who may have what. Each way to a token asks it at every stage that it has, so each rule stands here once.
+// Package policy decides who may have what. Each way to a token asks it at every stage that it has, so that each rule stands
+// in one place.
 package policy
 
 import (
@@ -22,7 +23,7 @@ type Policy struct {
 // Options are what an operator may decide otherwise.
 type Options struct {
 	RefuseUnknownScopes bool     // instead of leaving them out
-	SecondFactors       []string // that users of clients need which don't say which
+	SecondFactors       []string // that users need where the client doesn't say which
 
 	TokenLifetime time.Duration // of ID and access tokens
 	TokenProfile  bool          // access tokens are as RFC 9068 has them
@@ -41,10 +42,7 @@ func (p *Policy) Decide(ctx context.Context, q Question) (Decision, error) {
 		}
 		asked = true
 		if err := r.hold(ctx, p, &q, &d); err != nil {
-			if refused, ok := errors.AsType[*oauth.Error](err); ok && refused.Code != oauth.ServerError {
-				err = &Refusal{Rule: r.Name, Err: refused}
-			}
-			return Decision{}, err
+			return Decision{}, refusal(r, err)
 		}
 	}
 	if !asked {
@@ -54,4 +52,13 @@ func (p *Policy) Decide(ctx context.Context, q Question) (Decision, error) {
 		d.Terms = token.Terms{}
 	}
 	return d, nil
+}
+
+// refusal names the rule that has refused. A failure of ours is no refusal, and neither is a limit that was reached.
+func refusal(r Rule, err error) error {
+	refused, ok := errors.AsType[*oauth.Error](err)
+	if !ok || refused.Code == oauth.ServerError || refused.RetryAfter > 0 {
+		return err
+	}
+	return &Refusal{Rule: r.Name, Err: refused}
 }

@@ -16,10 +16,10 @@ type Stage string
 const (
 	// Asked is the first: a request has come, and says what it is for.
 	Asked Stage = "asked"
-	// BeforeSource is when the connector is known, and its source is about to be asked who the user is. A source learns of
-	// nobody who may not use it.
+	// BeforeSource comes when the connector is known, and its source is about to be asked who the user is. A source learns
+	// nothing of requests that the policy refuses.
 	BeforeSource Stage = "before the source"
-	// Known is the last: it is known who the user is, and tokens, or a code for them, are made next.
+	// Known is the last: it is known who the user is, and next come the tokens, or a code for them.
 	Known Stage = "known"
 )
 
@@ -28,24 +28,24 @@ type Question struct {
 	Stage  Stage
 	Client *client.Client
 	Grant  string
-	// Also are the grants that the request uses besides, as a code that comes together with tokens does.
+	// Also has the other grants that the request uses: authorization_code where a code comes together with tokens.
 	Also []string
-	// Login is set where the user is in front of a browser, or will be, and can still be asked for what is missing.
+	// Login is set where the user signs in with a browser, now or later, and can still be asked for what is missing.
 	Login bool
 	// Connector is where the user comes from; nil at the first stage, and for a client's own tokens.
 	Connector *federation.Definition
 	// Scopes are those that the request asks for at the first stage, and those of its tokens at the others.
 	Scopes []string
-	// Targets are the clients that a request names as the audience of its tokens without a scope (RFC 8693, section 2.1).
+	// Targets are the clients that a request names as its audience by parameters instead of scopes (RFC 8693, section 2.1).
 	Targets []string
 }
 
 // A Decision is what follows from the rules.
 type Decision struct {
-	// Scopes are those that the request asks for which have a meaning, without repetitions. At the first stage there are none
-	// for a grant that redeems what a login gave.
+	// Scopes are those of the question that have a meaning, without repetitions. At the first stage there are none for a
+	// request that redeems what a login gave: they were asked for when the login began.
 	Scopes []string
-	// Terms are what tokens are made on. Only the last stage has any.
+	// Terms say how tokens are made. Only the last stage has them.
 	Terms token.Terms
 }
 
@@ -62,6 +62,7 @@ func (r *Refusal) Unwrap() error { return r.Err }
 
 // A Decider decides: a *Policy, or something around one.
 type Decider interface {
-	// Decide returns what follows from the rules of a stage. The error is a *Refusal, or any other for a failure of our own.
+	// Decide returns what follows from the rules of a stage. The error is a *Refusal, or another one where the question could
+	// not be answered: an *oauth.Error if a client could not be looked up.
 	Decide(ctx context.Context, q Question) (Decision, error)
 }

@@ -52,8 +52,8 @@ func checkGrants(_ context.Context, _ *Policy, q *Question, _ *Decision) error {
 	return nil
 }
 
-// checkSecondFactor refuses the users of a client that wants a second factor of them. It can't be asked for yet: rather than let in
-// with less, users are refused.
+// checkSecondFactor refuses the users of a client that wants a second factor of them. It can't be asked for yet: users are
+// refused rather than let in with less.
 func checkSecondFactor(_ context.Context, p *Policy, q *Question, _ *Decision) error {
 	wanted := q.Client.MFAChain
 	if wanted == nil {
@@ -87,7 +87,7 @@ func checkConnector(_ context.Context, _ *Policy, q *Question, _ *Decision) erro
 	return nil
 }
 
-// addTargets adds to the scopes those that stand for the clients which a request names as its audience. The client itself needs
+// addTargets adds to the scopes those that stand for the clients that a request names as its audience. The client itself needs
 // none.
 func addTargets(ctx context.Context, p *Policy, q *Question, _ *Decision) error {
 	for _, target := range q.Targets {
@@ -139,7 +139,7 @@ func checkScopes(ctx context.Context, p *Policy, q *Question, d *Decision) error
 			d.Scopes = append(d.Scopes, scope)
 		}
 	}
-	// The scopes come from whoever says that they are this client, so that names of clients in them can be guesses.
+	// The clients in the scopes may be guesses of a stranger, whose look-ups are limited.
 	_, err := audienceOf(ctx, q.Client, d.Scopes, p.clients.Find)
 	return err
 }
@@ -155,8 +155,8 @@ func alwaysHasIDToken(grant string) bool {
 	return grant != oauth.GrantClientCredentials && grant != oauth.GrantTokenExchange
 }
 
-// givesRefreshTokens reports whether a refresh token can come of a request. A client's own credentials are not meant: it is told
-// that it asks for too much.
+// givesRefreshTokens reports whether a refresh token can come of a request. Client credentials are not its business: a client
+// that wants one there is told so.
 func givesRefreshTokens(q *Question) bool {
 	switch q.Grant {
 	case oauth.GrantTokenExchange:
@@ -167,8 +167,7 @@ func givesRefreshTokens(q *Question) bool {
 	return true
 }
 
-// decideAudience decides who is to accept the tokens. It is asked anew for each token, so that trust that was withdrawn is gone at
-// once.
+// decideAudience decides who is to accept the tokens. It does so anew for each token, so that withdrawn trust ends at once.
 func decideAudience(ctx context.Context, p *Policy, q *Question, d *Decision) error {
 	accepting, err := audienceOf(ctx, q.Client, q.Scopes, p.clients.Get)
 	if err != nil {

@@ -52,7 +52,7 @@ type Minter struct {
 	Signer Signer
 }
 
-// Terms are what the policy has decided about tokens. There are none without a decision.
+// Terms are what the policy has decided about tokens. Only a decision has them.
 type Terms struct {
 	Audience []string // the ids of the clients that are to accept them
 	Lifetime time.Duration
