@@ -26,7 +26,7 @@ func (deaf) Get(context.Context, string, string) (store.Record, error) {
 
 func over(s store.Store) *policy.Policy {
 	log := slog.New(slog.DiscardHandler)
-	return policy.New(client.NewRegistry(nil, s, limit.NewSet(time.Now), log), policy.Options{TokenLifetime: time.Hour})
+	return policy.New(client.NewRegistry(nil, s, limit.NewSet(), log), policy.Options{TokenLifetime: time.Hour})
 }
 
 // Only the last stage has terms on which tokens can be made.
