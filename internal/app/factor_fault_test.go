@@ -21,7 +21,7 @@ var _ = faulttest.Add("R5", func(t *testing.T) {
 		} {
 			kept := memory.New()
 			a := use(openWorld().in(t, kept))(forbid(openWorld()).in(t, kept))
-			allowed := grant == "client_credentials" || name == "not for this client"
+			allowed := !hasUser(grant) || name == "not for this client"
 			if a.hasToken() != allowed {
 				t.Errorf("%s, %s: got %d %s", grant, name, a.status, a.body)
 			}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"dex/internal/config"
+	"dex/internal/oauth"
 	"dex/internal/policy"
 	"dex/internal/store"
 	"dex/internal/store/memory"
@@ -27,11 +29,11 @@ type world struct {
 	clientFactors   string // of the client app; empty means the default
 }
 
-// everyGrant is the grants of the configuration's vocabulary, by which the tests below are made.
-var everyGrant = []string{
-	"authorization_code", "implicit", "refresh_token", "password", "client_credentials",
-	"urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:token-exchange",
-}
+// everyGrant is all grants: a new one fails the tests below until it has a scenario.
+var everyGrant = config.GrantTypes
+
+// hasUser reports whether somebody signs in for a grant.
+func hasUser(grant string) bool { return slices.Contains(oauth.UserGrants(), grant) }
 
 func openWorld() world {
 	return world{grants: everyGrant, connectors: "mock", secret: "app-secret", client: "app", trusting: "app"}
@@ -145,11 +147,11 @@ var policies = map[string]func(w world, grant string) (world, bool){
 	},
 	policy.RuleConnector: func(w world, grant string) (world, bool) {
 		w.allowed = []string{"spare"}
-		return w, grant != "client_credentials" // nobody signs in
+		return w, hasUser(grant)
 	},
 	"connector, by its own grants": func(w world, grant string) (world, bool) {
-		w.connectorGrants = without(without(everyGrant, grant), "client_credentials")
-		return w, grant != "client_credentials"
+		w.connectorGrants = without(oauth.UserGrants(), grant)
+		return w, hasUser(grant)
 	},
 	policy.RuleAudience: func(w world, _ string) (world, bool) {
 		w.trusting = "nobody"
@@ -165,11 +167,11 @@ var policies = map[string]func(w world, grant string) (world, bool){
 	},
 	policy.RuleSecondFactor: func(w world, grant string) (world, bool) {
 		w.factors = "otp"
-		return w, grant != "client_credentials" // nobody signs in
+		return w, hasUser(grant)
 	},
 	"second factor, by the client's own": func(w world, grant string) (world, bool) {
 		w.clientFactors = ", mfaChain: [otp]"
-		return w, grant != "client_credentials"
+		return w, hasUser(grant)
 	},
 	"the server's grants": func(w world, grant string) (world, bool) {
 		w.grants = without(everyGrant, grant)
@@ -185,7 +187,7 @@ var policies = map[string]func(w world, grant string) (world, bool){
 	},
 	"the connector": func(w world, grant string) (world, bool) {
 		w.connectors = "elsewhere"
-		return w, grant != "client_credentials" && grant != "password" // whose connector is whatever is configured
+		return w, hasUser(grant) && grant != "password" // whose connector is whatever is configured
 	},
 }
 

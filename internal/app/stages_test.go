@@ -49,8 +49,7 @@ func waysIn() map[string]wayIn {
 	}
 	for grant, use := range scenarios {
 		w := wayIn{use, answer.hasToken, asking}
-		switch grant {
-		case oauth.GrantAuthorizationCode, oauth.GrantDeviceCode, oauth.GrantClientCredentials:
+		if !hasUser(grant) || grant == oauth.GrantAuthorizationCode || grant == oauth.GrantDeviceCode {
 			w.stages = redeeming
 		}
 		all[grant] = w
@@ -138,7 +137,7 @@ func spares(rule, way string, at policy.Stage) bool {
 		}
 		fallthrough
 	case policy.RuleConnector: // there is no user
-		return way == oauth.GrantClientCredentials
+		return slices.Contains(oauth.ClientGrants(), way)
 	case policy.RuleScopes: // were asked for when the login began
 		return slices.Contains([]string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken, oauth.GrantDeviceCode}, way)
 	}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"dex/internal/oauth"
 )
 
 // setDefaults fills in settings that are absent or empty.
@@ -42,7 +44,7 @@ func (o *OAuth2) setDefaults(flags Flags) {
 	if len(o.GrantTypes) == 0 {
 		o.GrantTypes = slices.Clone(DefaultGrantTypes)
 		if flags.ClientCredentialsByDefault {
-			o.GrantTypes = append(o.GrantTypes, clientCredentials)
+			o.GrantTypes = append(o.GrantTypes, oauth.GrantClientCredentials)
 		}
 	}
 	if len(o.ResponseTypes) == 0 {

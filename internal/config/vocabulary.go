@@ -1,6 +1,10 @@
 package config
 
-import "slices"
+import (
+	"slices"
+
+	"dex/internal/oauth"
+)
 
 // The names that settings choose from.
 var (
@@ -8,19 +12,14 @@ var (
 	StorageTypes = []string{"memory", "sqlite3", "postgres", "mysql", "etcd", "kubernetes"}
 
 	// GrantTypes are the values of oauth2.grantTypes.
-	GrantTypes = append(slices.Clone(DefaultGrantTypes), clientCredentials)
+	GrantTypes = slices.Concat(oauth.UserGrants(), oauth.ClientGrants())
 
 	// DefaultGrantTypes are the grants if oauth2.grantTypes is absent or empty, and the ones that a connector can be
-	// restricted to: client credentials involve no login.
-	DefaultGrantTypes = []string{
-		"authorization_code", "implicit", "password", "refresh_token",
-		"urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:token-exchange",
-	}
+	// restricted to.
+	DefaultGrantTypes = oauth.UserGrants()
 )
 
 const (
-	clientCredentials = "client_credentials"
-
 	signerLocal = "local"
 	signerVault = "vault"
 )

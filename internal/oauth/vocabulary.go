@@ -4,17 +4,6 @@ package oauth
 
 import "strings"
 
-// Grant types (RFC 6749, RFC 8628, RFC 8693).
-const (
-	GrantAuthorizationCode = "authorization_code"
-	GrantImplicit          = "implicit" // tokens from the authorization endpoint; never served at the token endpoint
-	GrantRefreshToken      = "refresh_token"
-	GrantPassword          = "password"
-	GrantClientCredentials = "client_credentials"
-	GrantDeviceCode        = "urn:ietf:params:oauth:grant-type:device_code"
-	GrantTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange" //nolint:gosec // G101: a name
-)
-
 // The words that response types are made of (OAuth 2.0 Multiple Response Type Encoding Practices).
 const (
 	ResponseCode    = "code"

@@ -60,7 +60,7 @@ func checkSecondFactor(_ context.Context, p *Policy, q *Question, _ *Decision) e
 		wanted = p.options.SecondFactors
 	}
 	switch {
-	case len(wanted) == 0, q.Grant == oauth.GrantClientCredentials: // which has no user
+	case len(wanted) == 0, !hasUser(q.Grant):
 		return nil
 	case q.Login && q.Stage == Asked: // the login will ask
 		return nil
@@ -75,7 +75,7 @@ func checkSecondFactor(_ context.Context, p *Policy, q *Question, _ *Decision) e
 // checkConnector refuses users of a connector that the client may not use, or that doesn't serve the grant.
 func checkConnector(_ context.Context, _ *Policy, q *Question, _ *Decision) error {
 	switch d := q.Connector; {
-	case d == nil && q.Grant == oauth.GrantClientCredentials: // nobody signs in
+	case d == nil && !hasUser(q.Grant): // nobody signs in
 		return nil
 	case d == nil:
 		return errors.New("the policy was not told where a user comes from")
@@ -133,7 +133,7 @@ func checkScopes(ctx context.Context, p *Policy, q *Question, d *Decision) error
 			// Left out (OpenID Connect Core, 3.1.2.1).
 		case scope == oauth.ScopeOfflineAccess && !givesRefreshTokens(q):
 			// Ignored (OpenID Connect Core, section 11).
-		case q.Grant == oauth.GrantClientCredentials && (scope == oauth.ScopeOfflineAccess || scope == oauth.ScopeFederatedID):
+		case !hasUser(q.Grant) && (scope == oauth.ScopeOfflineAccess || scope == oauth.ScopeFederatedID):
 			return oauth.Errorf(oauth.InvalidScope, "The scope %s is a user's, and there is none.", scope)
 		default:
 			d.Scopes = append(d.Scopes, scope)
@@ -152,8 +152,11 @@ func redeems(q *Question) bool {
 
 // alwaysHasIDToken reports whether every answer to a grant has an ID token.
 func alwaysHasIDToken(grant string) bool {
-	return grant != oauth.GrantClientCredentials && grant != oauth.GrantTokenExchange
+	return hasUser(grant) && grant != oauth.GrantTokenExchange
 }
+
+// hasUser reports whether the tokens of a grant are for a user. A grant that nobody has listed has one, and is held to all rules.
+func hasUser(grant string) bool { return !slices.Contains(oauth.ClientGrants(), grant) }
 
 // givesRefreshTokens reports whether a refresh token can come of a request. Client credentials are not its business: a client
 // that wants one there is told so.
