@@ -187,7 +187,7 @@ func TestApply(t *testing.T) {
 	end := begun.post(form, url.Values{"login": {"root@example.com"}, "password": {"password"}}).wantStatus(http.StatusSeeOther)
 	begun.post(end.path(), url.Values{"approval": {"approve"}}).wantStatus(http.StatusSeeOther)
 	r.token(refreshForm(before.text("refresh_token"))).wantStatus(http.StatusOK)
-	r.userinfo(before.text("access_token")).wantStatus(http.StatusOK)
+	r.bearer(before.text("access_token")).wantStatus(http.StatusOK)
 }
 
 // Connectors with the same settings stay open; others are closed, and the new ones opened when somebody needs them.

@@ -263,9 +263,9 @@ func tokensOfOthers(s *server) {
 	as("other", "/dex/token/revoke", t.text("refresh_token")).wantStatus(http.StatusBadRequest)
 	as("app", "/dex/token/introspect", "").wantStatus(http.StatusBadRequest)
 	as("app", "/dex/token/revoke", t.text("access_token")).wantStatus(http.StatusOK)
-	s.userinfo(t.text("access_token")).wantStatus(http.StatusUnauthorized)
+	s.bearer(t.text("access_token")).wantStatus(http.StatusUnauthorized)
 	as("app", "/dex/token/revoke", t.text("refresh_token")).wantStatus(http.StatusOK)
-	s.userinfo("nonsense").wantStatus(http.StatusUnauthorized)
+	s.bearer("nonsense").wantStatus(http.StatusUnauthorized)
 }
 
 func passwords(s *server) {

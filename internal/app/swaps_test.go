@@ -83,7 +83,7 @@ var busy = map[string]func(s *server) func(){
 			consent := b.post(b.odd(), url.Values{"login": {"u"}, "password": {"p"}}).wantStatus(http.StatusSeeOther).path()
 			code := b.post(consent, url.Values{"approval": {"approve"}}).wantStatus(http.StatusSeeOther).location().Query().Get("code")
 			got := s.token(codeForm(code)).wantStatus(http.StatusOK)
-			s.userinfo(got.text("access_token")).wantStatus(http.StatusOK)
+			s.bearer(got.text("access_token")).wantStatus(http.StatusOK)
 			s.token(refreshForm(got.text("refresh_token"))).wantStatus(http.StatusOK)
 		}
 	},
@@ -111,7 +111,7 @@ var busy = map[string]func(s *server) func(){
 	"a token of the start": func(s *server) func() {
 		token := s.tokens().text("access_token")
 		return func() {
-			s.userinfo(token).wantStatus(http.StatusOK)
+			s.bearer(token).wantStatus(http.StatusOK)
 			s.get("/dex/keys").wantStatus(http.StatusOK)
 			s.get("/dex/healthz").wantStatus(http.StatusOK)
 		}
