@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -248,5 +249,24 @@ func (w wayIn) holds(t *testing.T, rule string, j *judge, spared bool) {
 		t.Errorf("after the refusal the policy was asked at the stages %q", j.stages)
 	case j.at != policy.Known && asked > 0:
 		t.Errorf("a source was asked %d times", asked)
+	}
+}
+
+// A source is not asked for a client that may no longer use it, even in a login that has come to it already.
+func TestLoginsUnderWayAskNoSourceThatWasTakenFromTheirClient(t *testing.T) {
+	source := newTally(1)
+	r := startReloaded(t, planWith(t, configuration, source))
+	odd := r.browser()
+	form := odd.odd()
+	away := r.browser()
+	trip := away.visit(authPath("connector_id", "mock")).wantStatus(http.StatusFound)
+
+	source.asked = func() { t.Error("the source was asked") }
+	taken := strings.Replace(configuration, "{id: app, ", "{id: app, allowedConnectors: [local], ", 1)
+	r.apply(planWith(t, taken, source.again()))
+	odd.post(form, url.Values{"login": {"u"}, "password": {"wrong"}}).wantRedirectError("access_denied")
+	away.visit(trip.path()).wantRedirectError("access_denied")
+	if strings.Contains(r.log.take(), "login successful") {
+		t.Error("somebody has signed in")
 	}
 }

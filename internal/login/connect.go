@@ -9,6 +9,7 @@ import (
 	"dex/internal/federation"
 	"dex/internal/oauth"
 	"dex/internal/page"
+	"dex/internal/policy"
 	"dex/internal/token"
 	"dex/internal/ui"
 )
@@ -122,5 +123,15 @@ func (f *Flow) underWay(w http.ResponseWriter, r *http.Request, id string) (*vis
 	if err != nil {
 		return nil, nil, f.notOpened(v, err)
 	}
-	return v, source, nil
+	return v, source, f.mayAsk(v, source.Definition)
+}
+
+// mayAsk returns why a source may not be asked who the user is any more: the client may have changed since the login began.
+func (f *Flow) mayAsk(v *visit, d *federation.Definition) error {
+	c, err := f.clientOf(v.r.Context(), v)
+	if err != nil {
+		return err
+	}
+	_, err = f.cfg.Policy.Decide(v.r.Context(), v.question(policy.BeforeSource, c, d))
+	return v.connectorRefused(err)
 }

@@ -124,11 +124,8 @@ func (f *Flow) decide(v *visit) (bool, error) {
 		return false, v.refuse(oauth.AccessDenied, "The connector that the user signed in with is no longer there.", nil)
 	}
 	decision, err := f.cfg.Policy.Decide(ctx, v.question(policy.Known, c, d))
-	if refusedBy(err, policy.RuleConnector) {
-		return false, v.refuse(oauth.AccessDenied, "The client may no longer use the connector that the user signed in with.", err)
-	}
 	if err != nil {
-		return false, v.refusal(err)
+		return false, v.connectorRefused(err)
 	}
 	v.client, v.connector, v.terms = c, d, decision.Terms
 	return true, nil
@@ -139,6 +136,14 @@ func (v *visit) question(at policy.Stage, c *client.Client, d *federation.Defini
 	return policy.Question{
 		Stage: at, Client: c, Grant: v.ask.Grant, Also: v.ask.Also, Login: true, Connector: d, Scopes: v.ask.Scopes,
 	}
+}
+
+// connectorRefused returns what comes of an error of the policy about a login whose connector is chosen; nil for nil.
+func (v *visit) connectorRefused(err error) error {
+	if refusedBy(err, policy.RuleConnector) {
+		return v.refuse(oauth.AccessDenied, "The client may no longer use the connector that the user signed in with.", err)
+	}
+	return v.refusal(err)
 }
 
 // refusedBy reports whether an error is the refusal of one rule of the policy.
