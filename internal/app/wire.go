@@ -195,7 +195,6 @@ func (e *Edition) loginFlow(with shared, p purposes) *login.Flow {
 		Pages:            e.pages,
 		Log:              e.core.log,
 		Events:           e.core.events,
-		Now:              time.Now,
 		RequestLifetime:  e.cfg.Expiry.AuthRequests,
 		SkipApproval:     oauth2.SkipApprovalScreen,
 		AlwaysShowChoice: oauth2.AlwaysShowLoginScreen,

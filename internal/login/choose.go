@@ -89,7 +89,7 @@ func (f *Flow) showChoice(v *visit, c *client.Client, choice []*federation.Defin
 			return err
 		}
 	case v.ID == "":
-		v.ID = newID(f.now())
+		v.ID = newID()
 		if err := f.keep(v); err != nil {
 			return err
 		}

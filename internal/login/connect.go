@@ -39,7 +39,7 @@ func (f *Flow) askAgain(v *visit, source *federation.Opened, again *connector.Ag
 func (f *Flow) depart(v *visit, source *federation.Opened, hint string) error {
 	// Each try has an id, and so a state, of its own: two tabs with one login for a device must not answer for each other, and
 	// the answer of one source must not go to another (RFC 9700, section 4.4).
-	v.ID, v.ConnectorID, v.ConnectorData = newID(f.now()), source.ID, nil
+	v.ID, v.ConnectorID, v.ConnectorData = newID(), source.ID, nil
 	to, err := f.departure(v, source, hint)
 	if err != nil {
 		return err

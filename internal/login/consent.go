@@ -67,7 +67,7 @@ func (f *Flow) askConsent(v *visit) error {
 	ctx := v.r.Context()
 	key := make([]byte, sha256.Size)
 	_, _ = rand.Read(key) // never fails
-	p := pending{Authorization: *v.user, Key: key, GrantID: token.NewGrantID(), Expires: earlier(v.Expires, f.now().Add(approvalTime))}
+	p := pending{Authorization: *v.user, Key: key, GrantID: token.NewGrantID(), Expires: earlier(v.Expires, time.Now().Add(approvalTime))}
 	_, err := f.pending.Create(ctx, v.ID, p)
 	if errors.Is(err, store.ErrExists) {
 		// The form was sent twice, or the browser went back: whoever signed in last is asked for consent.
@@ -202,7 +202,7 @@ func (f *Flow) storeAnswer(ctx context.Context, e store.Entry[pending], approved
 		case !stored.Answered.IsZero():
 			return store.ErrNotFound
 		}
-		stored.Answered, stored.Approved = f.now(), approved
+		stored.Answered, stored.Approved = time.Now(), approved
 		stored.Expires = stored.Answered.Add(repeatTime)
 		return nil
 	})

@@ -44,10 +44,10 @@ var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadd
 // newID names a login by the time at which it began, by which the oldest are found, and by 256 random bits, as it is the state
 // that a source brings back. It is a letter, as it also serves as an XML id, and 58 characters of base32, which fits into the
 // 80 bytes of a RelayState (SAML bindings, 3.4.3).
-func newID(now time.Time) string {
+func newID() string {
 	var b [4 + id.SecretLen]byte
-	binary.BigEndian.PutUint32(b[:4], uint32(now.Unix())) //nolint:gosec // good until 2106
-	_, _ = rand.Read(b[4:])                               // never fails
+	binary.BigEndian.PutUint32(b[:4], uint32(time.Now().Unix())) //nolint:gosec // good until 2106
+	_, _ = rand.Read(b[4:])                                      // never fails
 	return "r" + idEncoding.EncodeToString(b[:])
 }
 
@@ -82,7 +82,7 @@ func newKeeper(cfg Config) keeper {
 		return newStoredLogins(cfg)
 	}
 	base := cmp.Or(page.Base(cfg.IssuerURL), "/")
-	k := &cookies{ring: cfg.Ring, path: base, secure: cfg.IssuerURL.Scheme == "https", now: cfg.Now}
+	k := &cookies{ring: cfg.Ring, path: base, secure: cfg.IssuerURL.Scheme == "https"}
 	switch {
 	case k.secure && base == "/":
 		k.prefix = "__Host-"
@@ -98,7 +98,6 @@ type cookies struct {
 	ring   *seal.Ring
 	path   string // of the issuer
 	secure bool   // the issuer is https
-	now    func() time.Time
 	// prefix makes browsers hold the cookies to their origin, so that a neighbour in the same domain can't put a login of
 	// theirs into somebody's browser (RFC 6265bis, section 4.1.3). Without https there is none. Under a path it is the weaker
 	// one, which only keeps out neighbours without https.
@@ -117,7 +116,7 @@ func (k *cookies) keep(w http.ResponseWriter, r *http.Request, l *login) error {
 	}
 	size := 0
 	for i, part := range parts {
-		k.set(w, partName(k.prefix, l.ID, i), part, int(l.Expires.Sub(k.now())/time.Second))
+		k.set(w, partName(k.prefix, l.ID, i), part, int(time.Until(l.Expires)/time.Second))
 		size += len(part)
 	}
 	for i := len(parts); i < maxParts; i++ { // what is left of a longer one would spoil it
@@ -169,7 +168,7 @@ func (k *cookies) load(ctx context.Context, r *http.Request, id string) (*login,
 	if err != nil {
 		return nil, err
 	}
-	if l.ID != id || k.now().After(l.Expires) {
+	if l.ID != id || time.Now().After(l.Expires) {
 		return nil, errNoLogin
 	}
 	return l, nil

@@ -36,7 +36,6 @@ type Config struct {
 	Pages      *ui.UI
 	Log        *slog.Logger
 	Events     event.Sink
-	Now        func() time.Time
 
 	RequestLifetime  time.Duration // how long a login may take
 	SkipApproval     bool
@@ -56,7 +55,6 @@ type Flow struct {
 	logins   keeper
 	pending  *store.Table[pending]
 	log      *slog.Logger
-	now      func() time.Time
 }
 
 // New returns the pages of a login, which may have one of the purposes.
@@ -68,7 +66,6 @@ func New(cfg Config, purposes ...Purpose) *Flow {
 		logins:   newKeeper(cfg),
 		pending:  store.In(cfg.Store, pendingKind),
 		log:      cfg.Log,
-		now:      cfg.Now,
 	}
 	for _, p := range purposes {
 		f.purposes[p.Name()] = p
@@ -99,7 +96,7 @@ func (f *Flow) Begin(w http.ResponseWriter, r *http.Request, p Purpose, request 
 		}
 		return f.advance(&visit{
 			w: w, r: r, request: request, ask: request.Ask(), wanted: connectorID,
-			login: &login{Purpose: p.Name(), Document: document, Expires: f.now().Add(f.cfg.RequestLifetime)},
+			login: &login{Purpose: p.Name(), Document: document, Expires: time.Now().Add(f.cfg.RequestLifetime)},
 		})
 	}).ServeHTTP(w, r)
 }

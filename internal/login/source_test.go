@@ -74,7 +74,7 @@ func newFlow(t *testing.T, s connector.Config, edit func(*login.Config)) http.Ha
 		Connectors: federation.NewPool(records, issuer, log, event.Discard).Registry([]*federation.Definition{{ID: "src", Name: "Source", Config: s}}),
 		Policy:     policy.New(clients, policy.Options{}), Ring: ring,
 		Limits: limit.NewSet(),
-		Store:  records, Pages: pages, Log: log, Events: event.Discard, Now: time.Now, RequestLifetime: time.Hour, SkipApproval: true,
+		Store:  records, Pages: pages, Log: log, Events: event.Discard, RequestLifetime: time.Hour, SkipApproval: true,
 	}
 	if edit != nil {
 		edit(&cfg)

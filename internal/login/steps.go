@@ -71,7 +71,7 @@ func (f *Flow) signedIn(v *visit, d *federation.Definition, id connector.Identit
 		ClientID:    v.ask.ClientID,
 		ConnectorID: d.ID,
 		Scopes:      v.ask.Scopes,
-		AuthTime:    f.now(),
+		AuthTime:    time.Now(),
 		Methods:     id.Methods,
 		Identity:    id,
 	}
@@ -99,7 +99,7 @@ func (f *Flow) checkUser(v *visit) (bool, error) {
 	if f.cfg.KeepHints || id.AuthTime.IsZero() || v.ask.MaxAge == nil {
 		return true, nil
 	}
-	if f.now().Sub(id.AuthTime) > *v.ask.MaxAge+reauthLeeway {
+	if time.Since(id.AuthTime) > *v.ask.MaxAge+reauthLeeway {
 		return false, v.refuse(oauth.LoginRequired, "The identity source did not ask the user to sign in again.", nil)
 	}
 	return true, nil
@@ -199,7 +199,7 @@ func (f *Flow) letGo(v *visit, address string) {
 	}
 	const cookies = "Set-Cookie"
 	before := v.w.Header().Values(cookies)
-	v.Expires = earlier(v.Expires, f.now().Add(lingerTime))
+	v.Expires = earlier(v.Expires, time.Now().Add(lingerTime))
 	if err := f.logins.keep(v.w, v.r, v.login); err != nil {
 		f.log.WarnContext(v.r.Context(), "answered login request could not be kept for a second click", "err", err)
 	}

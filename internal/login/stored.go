@@ -20,7 +20,6 @@ const maxStored = maxParts * cookieSize
 type storedLogins struct {
 	table *store.Table[login]
 	log   *slog.Logger
-	now   func() time.Time
 }
 
 var loginKind = store.Declare(store.Declaration[login]{
@@ -32,7 +31,6 @@ func newStoredLogins(cfg Config) *storedLogins {
 	return &storedLogins{
 		table: store.In(cfg.Store, loginKind),
 		log:   cfg.Log,
-		now:   cfg.Now,
 	}
 }
 
