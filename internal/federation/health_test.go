@@ -95,6 +95,20 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
+var (
+	issuerURL = &url.URL{Scheme: "http", Host: "dex.test"}
+	discard   = slog.New(slog.DiscardHandler)
+)
+
+// definitions returns connectors of a configuration.
+func definitions(configured map[string]connector.Config) []*federation.Definition {
+	var all []*federation.Definition
+	for id, c := range configured {
+		all = append(all, &federation.Definition{ID: id, Type: "patient", Name: id, Config: c})
+	}
+	return all
+}
+
 // A ward is a registry that runs in a bubble.
 type ward struct {
 	*federation.Whole
@@ -105,13 +119,9 @@ type ward struct {
 // newWard returns a registry over a storage that watches its sources until the test ends.
 func newWard(t *testing.T, s store.Store, configured map[string]connector.Config) *ward {
 	t.Helper()
-	var definitions []*federation.Definition
-	for id, c := range configured {
-		definitions = append(definitions, &federation.Definition{ID: id, Type: "patient", Name: id, Config: c})
-	}
 	w := &ward{t: t, log: &strings.Builder{}}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
-	w.Whole = federation.NewWhole(definitions, s, &url.URL{Scheme: "http", Host: "dex.test"}, log)
+	w.Whole = federation.NewWhole(definitions(configured), s, issuerURL, log)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
