@@ -22,6 +22,7 @@ import (
 	"dex/internal/grant"
 	"dex/internal/limit"
 	"dex/internal/policy"
+	"dex/internal/refresh"
 	"dex/internal/seal"
 	"dex/internal/server"
 	"dex/internal/store"
@@ -60,6 +61,7 @@ type Core struct {
 	ring     *seal.Ring
 	revoked  *token.Revocations
 	codes    *code.Codes
+	families *refresh.Families
 	turns    grant.Turns // of users whose sources are asked at a refresh
 	limits   *limit.Set
 	clients  *client.Registry // of the storage alone

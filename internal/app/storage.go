@@ -12,6 +12,7 @@ import (
 
 	"dex/internal/answer"
 	"dex/internal/config"
+	"dex/internal/refresh"
 	"dex/internal/store"
 	"dex/internal/store/etcd"
 	"dex/internal/store/kubernetes"
@@ -107,9 +108,11 @@ func (c *Core) openStorage(ctx context.Context, p *Plan) error {
 	c.store = c.writes
 	c.log.InfoContext(ctx, "config storage", "storage_type", c.cfg.Storage.Type)
 	c.answers = answer.New(c.store, time.Now, c.log)
+	c.families = refresh.New(c.store, lifetimes(c.cfg), c.answers, time.Now, c.log)
 	if s.upstream != nil {
 		err = takeover.Run(ctx, s.upstream, takeover.Target{
-			Store: c.store, Families: c.families(c.cfg), Offline: c.offline(c.cfg),
+			Store: c.store, Families: c.families,
+			Offline:       refresh.NewOfflineSessions(c.store, lifetimes(c.cfg), time.Now),
 			TokenLifetime: c.cfg.Expiry.IDTokens, Progress: c.health.Starting,
 		}, c.log)
 	}

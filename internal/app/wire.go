@@ -57,19 +57,9 @@ func (e *Edition) share() shared {
 		},
 		codes:    core.codes.With(expiry.AuthCodes, expiry.AuthCodeReuseInterval),
 		devices:  device.NewCodes(core.store, expiry.DeviceRequests, core.answers, time.Now),
-		families: core.families(e.cfg),
-		offline:  core.offline(e.cfg),
+		families: core.families.With(lifetimes(e.cfg)),
+		offline:  refresh.NewOfflineSessions(core.store, lifetimes(e.cfg), time.Now),
 	}
-}
-
-// families returns the refresh tokens that a configuration gives.
-func (c *Core) families(cfg *config.Config) *refresh.Families {
-	return refresh.New(c.store, lifetimes(cfg), c.answers, time.Now, c.log)
-}
-
-// offline returns what sources gave to be asked again.
-func (c *Core) offline(cfg *config.Config) *refresh.OfflineSessions {
-	return refresh.NewOfflineSessions(c.store, lifetimes(cfg), time.Now)
 }
 
 func lifetimes(c *config.Config) refresh.Lifetimes {

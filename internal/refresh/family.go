@@ -57,7 +57,7 @@ type Families struct {
 	now       func() time.Time
 	log       *slog.Logger
 
-	created atomic.Uint64
+	created *atomic.Uint64
 }
 
 var familyKind = store.Declare(store.Declaration[family]{
@@ -74,7 +74,15 @@ func New(s store.Store, l Lifetimes, answers *answer.Ledger, now func() time.Tim
 		answers:   answers,
 		now:       now,
 		log:       log,
+		created:   new(atomic.Uint64),
 	}
+}
+
+// With returns the same families, to be begun and used with other lifetimes.
+func (s *Families) With(l Lifetimes) *Families {
+	with := *s
+	with.lifetimes = l
+	return &with
 }
 
 // Begin starts a family and returns its first token, which is derived from the code that it is for.
