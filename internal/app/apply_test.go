@@ -133,8 +133,6 @@ func (s *tallied) Close() error {
 	return nil
 }
 
-const oddPath = "/dex/auth/odd%20id%2F%25/login"
-
 // planWith returns a configuration whose connector "odd id/%" is a source.
 func planWith(t testing.TB, yaml string, c *tally) *app.Plan {
 	t.Helper()

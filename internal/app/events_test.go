@@ -300,14 +300,6 @@ func (s *server) postAs(client, path string, form url.Values) answer {
 	return s.do(r)
 }
 
-// userinfo shows a token to UserInfo.
-func (s *server) userinfo(token string) answer {
-	s.t.Helper()
-	r := httptest.NewRequest(http.MethodGet, "http://dex.test/dex/userinfo", nil)
-	r.Header.Set("Authorization", "Bearer "+token)
-	return s.do(r)
-}
-
 // unvarying removes what differs from run to run.
 func unvarying(log string) string {
 	for _, e := range []struct{ pattern, with string }{
