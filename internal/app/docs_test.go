@@ -14,7 +14,10 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"dex/internal/app"
+	"dex/internal/client"
 	"dex/internal/config"
+	"dex/internal/connector/local"
+	"dex/internal/federation"
 	"dex/internal/store/etcd"
 	"dex/internal/store/kubernetes"
 	"dex/internal/store/mysql"
@@ -243,6 +246,16 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		last := key[strings.LastIndex(key, ".")+1:]
 		if !strings.Contains(text, "`"+key) && !strings.Contains(text, "`"+last+"`") {
 			t.Errorf("%s is not in docs/configuration.md", key)
+		}
+	}
+	for section, item := range map[string]reflect.Type{
+		"staticClients": reflect.TypeFor[client.Client](), "staticPasswords": reflect.TypeFor[local.User](),
+		"connectors": reflect.TypeFor[federation.Definition](),
+	} {
+		for _, key := range keys(item, section+"[].") {
+			if !strings.Contains(text, "`"+key) {
+				t.Errorf("%s is not in docs/configuration.md", key)
+			}
 		}
 	}
 }
