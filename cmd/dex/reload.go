@@ -39,7 +39,10 @@ func (r *reloader) reload(ctx context.Context) {
 		r.log.WarnContext(ctx, unchanged, "err", "standard input can't be read again")
 		return
 	}
-	plan, problems, err := readPlan(r.file, r.overrides, nil)
+	plan, problems, err := r.readPlan(ctx)
+	if ctx.Err() != nil {
+		return
+	}
 	if err != nil {
 		r.log.ErrorContext(ctx, unchanged, "err", err)
 		return
@@ -51,6 +54,27 @@ func (r *reloader) reload(ctx context.Context) {
 	}
 	if err := r.core.Apply(ctx, plan); err != nil && ctx.Err() == nil {
 		r.log.ErrorContext(ctx, unchanged, "err", err)
+	}
+}
+
+// readPlan reads the configuration. It doesn't wait after the context has ended: files may be on a disk that hangs, which must not
+// keep the server from stopping.
+func (r *reloader) readPlan(ctx context.Context) (plan *app.Plan, problems config.Problems, err error) {
+	read := make(chan struct{})
+	var found struct {
+		plan     *app.Plan
+		problems config.Problems
+		err      error
+	}
+	go func() {
+		defer close(read)
+		found.plan, found.problems, found.err = readPlan(r.file, r.overrides, nil)
+	}()
+	select {
+	case <-read:
+		return found.plan, found.problems, found.err
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
 	}
 }
 
