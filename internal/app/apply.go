@@ -20,6 +20,8 @@ func (c *Core) Apply(ctx context.Context, p *Plan) error {
 	case c.applying <- struct{}{}:
 		defer func() { <-c.applying }()
 	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if from, to := c.cfg.Issuer, p.Config.Issuer; from != to {

@@ -17,7 +17,7 @@ import (
 	"dex/internal/userinfo"
 )
 
-// rooms is who serves the routes.
+// rooms are the handlers of the routes.
 type rooms struct {
 	authorize     *authorize.Endpoint
 	login         *login.Flow

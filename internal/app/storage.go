@@ -80,7 +80,7 @@ func newBackend(kind string) *backend {
 	return nil
 }
 
-// opener makes of a backend's functions what opens it with the settings as they will be.
+// opener returns a function that opens a backend with what its settings are by then.
 func opener[C any, S store.Store](
 	settings *C, open func(context.Context, C, *slog.Logger) (S, error), upstream func(S) takeover.Source,
 ) func(context.Context, *slog.Logger) (*storage, error) {

@@ -36,7 +36,7 @@ func (p *Pool) Run(ctx context.Context) {
 		if err == nil {
 			stored = now
 			w.watch(ctx, slices.Concat(configured, stored))
-		} else if listed && ctx.Err() == nil { // told of once
+		} else if listed && ctx.Err() == nil { // logged once until it works again
 			p.log.ErrorContext(ctx, "stored connectors can't be listed", "err", err)
 		}
 		listed = err == nil
