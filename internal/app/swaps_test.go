@@ -75,7 +75,7 @@ func eachFromItsOwnAddress(next http.Handler) http.Handler {
 	})
 }
 
-// busy is what goes on while configurations are replaced: each returns what of it can be repeated.
+// busy is what goes on while configurations are replaced. Each function prepares for it and returns one round of it.
 var busy = map[string]func(s *server) func(){
 	"password and userinfo": func(s *server) func() {
 		return func() {
@@ -118,8 +118,8 @@ var busy = map[string]func(s *server) func(){
 	},
 }
 
-// The configuration is replaced a thousand times while people sign in and applications use what they got: nothing of that
-// fails, nothing is left open, and the last configuration is in force.
+// The configuration is replaced a thousand times while people sign in and applications use their tokens: none of that fails,
+// nothing is left open, and the last configuration is in force.
 func TestAThousandConfigurations(t *testing.T) {
 	leaks := goleak.IgnoreCurrent()
 	sources := []*tally{newTally(0), newTally(1), newTally(2)}
@@ -130,28 +130,8 @@ func TestAThousandConfigurations(t *testing.T) {
 	running.Go(func() { core.RunWithoutListeners(ctx) })
 	s := &server{t: t, handler: eachFromItsOwnAddress(core.Handler())}
 
-	var over atomic.Bool
-	var working sync.WaitGroup
-	rounds := make(map[string]*atomic.Int64, len(busy))
-	for name, begin := range busy {
-		done := new(atomic.Int64)
-		rounds[name] = done
-		working.Go(func() {
-			defer func() {
-				if t.Failed() {
-					over.Store(true)
-				}
-			}()
-			for again := begin(s); !over.Load(); done.Add(1) {
-				again()
-				time.Sleep(50 * time.Millisecond) // the configurations need the processor too
-			}
-		})
-	}
-	for i := range swaps {
-		if over.Load() {
-			break // something has failed
-		}
+	b := keepBusy(s)
+	for i := 0; !b.over.Load() && (i < swaps || !b.enough()); i++ {
 		if err := core.Apply(ctx, editions[i%len(editions)].plan); err != nil {
 			t.Error(err)
 		}
@@ -160,15 +140,7 @@ func TestAThousandConfigurations(t *testing.T) {
 	if err := core.Apply(ctx, last.plan); err != nil {
 		t.Error(err)
 	}
-	over.Store(true)
-	working.Wait()
-	for name, done := range rounds {
-		if n := done.Load(); n < 5 {
-			t.Errorf("%s: only %d rounds", name, n)
-		} else {
-			t.Logf("%s: %d rounds", name, n)
-		}
-	}
+	b.stop()
 	wantInForce(t, s, last)
 
 	stop()
@@ -183,6 +155,50 @@ func TestAThousandConfigurations(t *testing.T) {
 		}
 	}
 	goleak.VerifyNone(t, leaks)
+}
+
+// business is what goes on, and how many rounds of it there were.
+type business struct {
+	over    atomic.Bool
+	working sync.WaitGroup
+	rounds  map[string]*atomic.Int64
+}
+
+// keepBusy repeats everything until it is stopped, or until something fails.
+func keepBusy(s *server) *business {
+	b := &business{rounds: make(map[string]*atomic.Int64, len(busy))}
+	for name, prepare := range busy {
+		rounds := new(atomic.Int64)
+		b.rounds[name] = rounds
+		b.working.Go(func() {
+			defer func() {
+				if s.t.Failed() {
+					b.over.Store(true)
+				}
+			}()
+			for round := prepare(s); !b.over.Load(); rounds.Add(1) {
+				round()
+				time.Sleep(50 * time.Millisecond) // the configurations need the processor too
+			}
+		})
+	}
+	return b
+}
+
+// enough reports whether everything has gone on for some rounds.
+func (b *business) enough() bool {
+	for _, rounds := range b.rounds {
+		if rounds.Load() < 5 {
+			return false
+		}
+	}
+	return true
+}
+
+// stop waits until everything has ended.
+func (b *business) stop() {
+	b.over.Store(true)
+	b.working.Wait()
 }
 
 // openPlan returns a server that does not run yet, and that the test has to close.
