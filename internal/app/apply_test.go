@@ -375,3 +375,26 @@ func TestApplyReadsPagesAgain(t *testing.T) {
 		t.Errorf("got\n%s", page.body)
 	}
 }
+
+// A request that has found an edition just before it ended looks for the next one.
+func TestNobodyEntersAnEditionThatHasEnded(t *testing.T) {
+	source := newTally(1)
+	r := startReloaded(t, planWith(t, configuration, source))
+	b := r.browser()
+	b.odd()
+	e := r.core.InForce()
+	if !e.Enter() {
+		t.Fatal("the edition in force can't be entered")
+	}
+	r.apply(planOf(t, configuration))
+	if !e.Enter() {
+		t.Error("an edition with a request can't be entered")
+	}
+	e.Leave()
+	wantTally(t, source, 1, 0)
+	e.Leave()
+	wantTally(t, source, 1, 1)
+	if e.Enter() {
+		t.Error("an edition that has ended was entered")
+	}
+}

@@ -48,3 +48,12 @@ func (p *Plan) ConnectorTypes() []string {
 	}
 	return types
 }
+
+// InForce returns the edition that serves requests now.
+func (c *Core) InForce() *Edition { return c.edition.Load() }
+
+// Enter and Leave are what a request does first and last.
+func (e *Edition) Enter() bool { return e.enter() }
+
+// Leave counts a request out.
+func (e *Edition) Leave() { e.leave() }
