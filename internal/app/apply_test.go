@@ -11,14 +11,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"dex/internal/app"
 	"dex/internal/config"
-	"dex/internal/connector"
-	"dex/internal/connector/mock"
 )
 
 // planOf returns a configuration, checked.
@@ -65,72 +61,6 @@ func (r *reloaded) apply(plan *app.Plan) string {
 		r.t.Fatal(err)
 	}
 	return r.log.take()
-}
-
-// A counter counts how often sources with one set of settings are opened and closed.
-type counter struct{ opened, closed atomic.Int64 }
-
-// A tally is a source that counts how often it is opened and closed, and notices if it is used after that. It signs in the user
-// u by the password p.
-type tally struct {
-	mock.PasswordConfig
-	Version int
-	counter *counter
-	asked   func() // called while a password is checked; nil for nothing
-	err     error  // of Open
-}
-
-func newTally(version int) *tally {
-	return &tally{PasswordConfig: mock.PasswordConfig{Username: "u", Password: "p"}, Version: version, counter: &counter{}}
-}
-
-// again returns the same settings, decoded once more.
-func (c *tally) again() *tally {
-	other := *c
-	return &other
-}
-
-func (c *tally) Open(ctx context.Context, env connector.Env) (any, error) {
-	if c.err != nil {
-		return nil, c.err
-	}
-	opened, err := c.PasswordConfig.Open(ctx, env)
-	if err != nil {
-		return nil, err
-	}
-	c.counter.opened.Add(1)
-	return &tallied{Password: opened.(connector.Password), settings: c}, nil
-}
-
-type tallied struct {
-	connector.Password
-	settings *tally
-	closed   atomic.Bool
-}
-
-func (s *tallied) Login(ctx context.Context, scopes connector.Scopes, name, word string) (connector.Identity, bool, error) {
-	if s.settings.asked != nil {
-		s.settings.asked()
-	}
-	if s.closed.Load() {
-		return connector.Identity{}, false, errors.New("the source was closed while a request had it")
-	}
-	return s.Password.Login(ctx, scopes, name, word)
-}
-
-func (s *tallied) Refresh(_ context.Context, _ connector.Scopes, id connector.Identity) (connector.Identity, error) {
-	if s.closed.Load() {
-		return connector.Identity{}, errors.New("the source was closed while a request had it")
-	}
-	return id, nil
-}
-
-func (s *tallied) Close() error {
-	if s.closed.Swap(true) {
-		return errors.New("closed twice")
-	}
-	s.settings.counter.closed.Add(1)
-	return nil
 }
 
 // planWith returns a configuration whose connector "odd id/%" is a source.
@@ -217,20 +147,6 @@ func TestApplyKeepsConnectors(t *testing.T) {
 	r.apply(planOf(t, strings.Replace(configuration, `- {type: mockPassword, id: "odd id/%"`, `- {type: mockPassword, id: even`, 1)))
 	wantTally(t, second, 1, 1)
 	r.browser().visit(authPath("connector_id", "odd id/%")).wantStatus(http.StatusSeeOther) // there is none any more
-}
-
-// wantTally waits until a source was opened and closed as often as this.
-func wantTally(t *testing.T, c *tally, opened, closed int64) {
-	t.Helper()
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-		o, cl := c.counter.opened.Load(), c.counter.closed.Load()
-		if o == opened && cl == closed {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("version %d was opened %d times and closed %d times, want %d and %d", c.Version, o, cl, opened, closed)
-		}
-	}
 }
 
 // A request is served whole by the configuration that was in force when it came, and what it needs stays open until it ends.
