@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"time"
 
 	driver "modernc.org/sqlite"
@@ -170,15 +171,15 @@ func (w *writer) handle(ctx context.Context, batch []*write) {
 // refuse answers a batch for which there was no lock, and those writes that have waited with it: they must not wait once
 // more.
 func (w *writer) refuse(batch []*write, err error) {
-	w.answer(batch, err)
+	waited := slices.Clone(batch)
 	for range len(w.queue) {
 		select {
 		case op := <-w.queue:
-			w.answer([]*write{op}, err)
+			waited = append(waited, op)
 		default:
-			return
 		}
 	}
+	w.answer(waited, err) // only now, so that nobody who writes again is refused without a try
 }
 
 // answer tells the callers of a batch how it went: the failure, or if there is none, the outcome of each.
