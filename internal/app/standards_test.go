@@ -74,7 +74,7 @@ func TestEveryDepartureIsDocumented(t *testing.T) {
 }
 
 var (
-	allowedAre  = regexp.MustCompile(`allowed are (.*)$`)
+	allowedAre  = regexp.MustCompile(`must be one of (.*)$`)
 	switchValue = regexp.MustCompile("`([a-zA-Z]+): (upstream|default|strict)`")
 )
 

@@ -134,7 +134,7 @@ func TestValidate(t *testing.T) {
 		{Client{ID: "a", Secret: "s", RedirectURIs: []string{"https://a.test/", "javascript:alert(1)"}},
 			"redirectURIs[1]: leads to no application, as its scheme is javascript"},
 		{Client{ID: "a", Secret: "s", RefreshTokenLifetime: "forever"},
-			`refreshTokenLifetime: "forever" is not allowed; allowed are "standalone", "session"`},
+			`refreshTokenLifetime: "forever" is not allowed; it must be one of "standalone", "session"`},
 	} {
 		got := ""
 		if err := test.client.Validate(); err != nil {

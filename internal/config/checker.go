@@ -112,7 +112,7 @@ func (c *Checker) OneOf(key, value string, allowed []string) {
 	if name, ok := nearest(value, allowed); ok && len(allowed) > 3 && !strings.Contains(value, " ") {
 		c.Errorf(key, "%q is not allowed; did you mean %q?", value, name)
 	} else {
-		c.Errorf(key, "%q is not allowed; allowed are %s", value, Quoted(allowed))
+		c.Errorf(key, "%q is not allowed; it must be one of %s", value, Quoted(allowed))
 	}
 }
 

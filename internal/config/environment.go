@@ -55,8 +55,8 @@ func readFlags(env Environment) (Flags, Problems) {
 		on, err := strconv.ParseBool(word)
 		if err != nil {
 			found = append(found, Problem{File: inEnvironment, Key: flag.name, Warning: true, Message: fmt.Sprintf(
-				"%q is not a boolean, so the default %t is used; allowed are true, True, TRUE, t, T, 1 and "+
-					"false, False, FALSE, f, F, 0", word, flag.byDefault)})
+				"%q is not one of true, True, TRUE, t, T, 1, false, False, FALSE, f, F and 0, so the default %t is used",
+				word, flag.byDefault)})
 			continue
 		}
 		*flag.target = on

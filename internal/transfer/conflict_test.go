@@ -209,7 +209,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 		t.Fatalf("Import: got %+v and error %v", counts, err)
 	}
 	if most == 0 || most > before+allowed {
-		t.Errorf("the heap grew from %d to %d bytes, allowed are %d more", before, most, allowed)
+		t.Errorf("the heap grew from %d to %d bytes, more than %d", before, most, allowed)
 	}
 }
 
