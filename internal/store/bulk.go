@@ -1,8 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -63,6 +66,10 @@ func CreateAll(ctx context.Context, s Store, records []Record) error {
 		}
 		known[name] = true
 	}
+	// In one order, or two callers with the same records would wait for each other in a database.
+	slices.SortFunc(together, func(a, b Record) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Key, b.Key))
+	})
 	for len(together) > 0 {
 		n := portion(together)
 		if err := bulk.CreateAll(ctx, together[:n]); err != nil {
