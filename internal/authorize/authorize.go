@@ -42,7 +42,7 @@ type Config struct {
 
 	ResponseTypes []string // as configured: words, and combinations of words
 	PKCE          pkce.Rules
-	// DeviceRedirect returns the page for a request with a redirect URI of upstream's device flow; false for other requests.
+	// DeviceRedirect returns the page for a request whose redirect URI belongs to upstream's device flow; false for others.
 	DeviceRedirect func(redirectURI, state string) (target string, ok bool)
 
 	// Switches of oauth2.compatibility. The zero value of each is the default.

@@ -9,7 +9,7 @@ import (
 )
 
 // A Client is a registered application. The tags key name the keys of the configuration file, and the tags json the members
-// of the stored document, whose key is the id. They are those of upstream's custom resource OAuth2Client, so that people on
+// of the stored document, whose key is the id. Upstream's custom resource OAuth2Client has the same members, so that people on
 // Kubernetes keep the objects they have; previousSecret and grantTypes are ours.
 type Client struct {
 	ID string `key:"id" json:"id,omitempty"`

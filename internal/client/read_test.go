@@ -107,7 +107,7 @@ func TestEveryMember(t *testing.T) {
 	}
 }
 
-// The members of upstream's objects, as they are stored.
+// Members as upstream's objects have them.
 func TestStoredForm(t *testing.T) {
 	for want, c := range map[string]Client{
 		`{"public":false,"ssoSharedWith":null}`: {MFAChain: []string{}},

@@ -13,7 +13,7 @@ import (
 )
 
 // A Definition is a connector. The tags key name the keys of the configuration file, and the tags json the members of the
-// stored document, whose key is the id. They are those of upstream's custom resource Connector.
+// stored document, whose key is the id. Upstream's custom resource Connector has the same members.
 type Definition struct {
 	ID   string `key:"id" json:"id,omitempty"`
 	Type string `key:"type" json:"type,omitempty"` // one of Types

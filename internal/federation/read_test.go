@@ -86,7 +86,7 @@ func TestEveryMember(t *testing.T) {
 	}
 }
 
-// The members of upstream's objects, as they are stored.
+// Members as upstream's objects have them.
 func TestStoredForm(t *testing.T) {
 	got, err := json.Marshal(Definition{ID: "i", Type: "oidc", Name: "n", Settings: []byte("{}"), Config: &mock.CallbackConfig{}})
 	if want := `{"id":"i","type":"oidc","name":"n","config":"e30="}`; err != nil || string(got) != want {

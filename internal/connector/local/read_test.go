@@ -100,7 +100,7 @@ func TestEveryMember(t *testing.T) {
 	}
 }
 
-// The members of upstream's objects, as they are stored.
+// Members as upstream's objects have them.
 func TestStoredForm(t *testing.T) {
 	got, err := json.Marshal(User{Email: "A@b", Hash: Hash("$2a"), Username: "u", EmailVerified: new(false), UserID: "1"})
 	if want := `{"email":"A@b","hash":"JDJh","username":"u","emailVerified":false,"userID":"1"}`; err != nil || string(got) != want {

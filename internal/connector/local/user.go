@@ -10,8 +10,8 @@ import (
 )
 
 // A User is an entry of the password database. The tags key name the keys of the configuration file, and the tags json the
-// members of the stored document, whose key is the e-mail address in lower case. They are those of upstream's custom
-// resource Password.
+// members of the stored document, whose key is the e-mail address in lower case. Upstream's custom resource
+// Password has the same members.
 type User struct {
 	Email             string   `key:"email" json:"email,omitempty"` // the login name, case-insensitive
 	Hash              Hash     `key:"hash" json:"hash,omitempty"`
