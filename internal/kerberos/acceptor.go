@@ -1,4 +1,4 @@
-// Package kerberos accepts the tickets that browsers show (RFC 4559). Nobody else knows the library that reads them.
+// Package kerberos accepts the tickets that browsers send (RFC 4559). No other package uses the library that reads them.
 package kerberos
 
 import (
@@ -17,32 +17,32 @@ import (
 	"github.com/jcmturner/gokrb5/v8/types"
 )
 
-// Settings say which tickets are good.
+// Settings say which tickets are accepted.
 type Settings struct {
 	Keytab string // path of the keytab with the service's keys
-	// Principal is the entry of the keytab that is used, such as HTTP/dex.example.com, with or without a realm; empty for the
-	// one that the ticket names.
+	// Principal is the keytab entry to use, such as HTTP/dex.example.com, with or without a realm; empty for the one that the
+	// ticket names.
 	Principal string
 	Skew      time.Duration // between our clock and the client's
 	Log       *slog.Logger
-	// Once reports whether a key is seen for the first time: a ticket is shown once (RFC 4120, section 3.2.3).
+	// Once reports whether a key is seen for the first time: a ticket is good once (RFC 4120, section 3.2.3).
 	Once func(ctx context.Context, key string, until time.Time) (bool, error)
 }
 
-// A Ticket is who somebody is by a ticket.
+// A Ticket is whom an accepted ticket names.
 type Ticket struct {
 	Name  string // without the realm
 	Realm string
 }
 
-// What the answer to a browser says (RFC 4178, section 4.2.2), as the value of WWW-Authenticate.
+// Values of WWW-Authenticate in the answer to a browser (RFC 4178, section 4.2.2).
 const (
 	Challenge  = "Negotiate"                                  // there was no ticket
 	Incomplete = "Negotiate oRQwEqADCgEBoQsGCSqGSIb3EgECAg==" // what came was no ticket: try Kerberos
 	Rejected   = "Negotiate oQcwBaADCgEC"
 )
 
-// A RefusedError says why a ticket is no good. Answer is for the browser.
+// A RefusedError says why a ticket was refused. Answer is for the browser.
 type RefusedError struct {
 	Answer string
 	Cause  error
@@ -68,7 +68,7 @@ type Acceptor struct {
 	keys      keys
 }
 
-// Open returns an acceptor; an error if the keytab can't be read. The keytab is read again when it changes.
+// Open returns an acceptor, or an error if the keytab can't be read. The keytab is read again when it changes.
 func Open(s Settings) (*Acceptor, error) {
 	a := &Acceptor{settings: s, keys: keys{path: s.Keytab, log: s.Log}}
 	if s.Principal != "" {
@@ -80,11 +80,11 @@ func Open(s Settings) (*Acceptor, error) {
 	return a, a.keys.load()
 }
 
-// maxToken bounds what a browser may show, in characters of base64. Tickets with many groups have tens of thousands.
+// maxToken bounds a ticket, in characters of base64. Tickets with many groups have tens of thousands.
 const maxToken = 96 << 10
 
-// Accept reads an Authorization header that came from an address. ErrNoTicket when it has no ticket, a *RefusedError when it
-// has one that is no good; any other error when that could not be found out.
+// Accept reads an Authorization header that came from an address. The error is ErrNoTicket if there is no ticket, a
+// *RefusedError if the ticket is refused, and any other if the ticket could not be checked.
 func (a *Acceptor) Accept(ctx context.Context, authorization string, from netip.Addr) (t Ticket, err error) {
 	scheme, value, _ := strings.Cut(strings.TrimSpace(authorization), " ")
 	if !strings.EqualFold(scheme, "Negotiate") { // RFC 9110, section 11.1
@@ -96,7 +96,7 @@ func (a *Acceptor) Accept(ctx context.Context, authorization string, from netip.
 	}
 	token, err := base64.StdEncoding.DecodeString(value)
 	if err != nil {
-		return Ticket{}, refuse(Incomplete, "it is no base64: %w", err)
+		return Ticket{}, refuse(Incomplete, "it is not base64: %w", err)
 	}
 	request, err := read(token)
 	if err != nil {
@@ -105,14 +105,14 @@ func (a *Acceptor) Accept(ctx context.Context, authorization string, from netip.
 	return a.verify(ctx, request, from)
 }
 
-// guard turns a panic of the library into a refusal: strangers send what it reads, and it has had faults of that kind.
+// guard turns a panic of the library into a refusal: its input comes from strangers, and it has panicked before.
 func guard(err *error) {
 	if p := recover(); p != nil {
 		*err = refuse(Rejected, "it can't be read: %v", p)
 	}
 }
 
-// read finds the request in a token: wrapped by SPNEGO, or as it is.
+// read finds the request in a token, wrapped in SPNEGO or bare.
 func read(token []byte) (request *messages.APReq, err error) {
 	defer guard(&err)
 	var wrapped spnego.SPNEGOToken
@@ -132,12 +132,12 @@ func read(token []byte) (request *messages.APReq, err error) {
 		return nil, refuse(Incomplete, "it is no Kerberos token: %w", err)
 	}
 	if !inner.IsAPReq() {
-		return nil, refuse(Rejected, "it is no request")
+		return nil, refuse(Rejected, "it is not a request")
 	}
 	return &inner.APReq, nil
 }
 
-// Kerberos as a mechanism, and what an early Windows took for it.
+// The mechanism Kerberos, and the OID that early versions of Windows used for it.
 const (
 	mechanismKerberos  = "1.2.840.113554.1.2.2"
 	mechanismMicrosoft = "1.2.840.48018.1.2.2"
@@ -149,7 +149,7 @@ func (a *Acceptor) verify(ctx context.Context, r *messages.APReq, from netip.Add
 		return Ticket{}, err
 	}
 	inside, shown := &r.Ticket.DecryptedEncPart, &r.Authenticator
-	// The library compares the names only, and the realm of the authenticator is the client's own word.
+	// The library compares only the names, and the client may write any realm into the authenticator.
 	if inside.CRealm == "" || shown.CRealm != inside.CRealm || !shown.CName.Equal(inside.CName) {
 		return Ticket{}, refuse(Rejected, "it is another principal's")
 	}
@@ -159,7 +159,7 @@ func (a *Acceptor) verify(ctx context.Context, r *messages.APReq, from netip.Add
 	}
 	made := shown.CTime.Add(time.Duration(shown.Cusec) * time.Microsecond)
 	key := fmt.Sprintf("%s@%s %s %d", name, inside.CRealm, r.Ticket.SName.PrincipalNameString(), made.UnixNano())
-	first, err := a.settings.Once(ctx, key, made.Add(2*a.settings.Skew)) // as long as the clocks may let it pass
+	first, err := a.settings.Once(ctx, key, made.Add(2*a.settings.Skew)) // as long as the skew lets the ticket pass
 	if err != nil {
 		return Ticket{}, err
 	}

@@ -21,7 +21,7 @@ const skew = 5 * time.Minute
 
 var client = netip.MustParseAddr("192.0.2.7")
 
-// seen remembers what counts once.
+// seen remembers the keys that it was given.
 type seen struct {
 	mu   sync.Mutex
 	keys map[string]time.Time
@@ -61,17 +61,17 @@ func TestTickets(t *testing.T) {
 		edit     func(*kerberostest.Ticket)
 		fine     bool
 	}{
-		"good":                  {fine: true},
-		"Microsoft's OID":       {edit: func(s *kerberostest.Ticket) { s.Mechanism = kerberostest.Microsoft }, fine: true},
-		"NTLM first":            {edit: func(s *kerberostest.Ticket) { s.Mechanism = kerberostest.NTLM }},
-		"another key":           {edit: func(s *kerberostest.Ticket) { s.Password = "other" }},
-		"expired":               {edit: func(s *kerberostest.Ticket) { s.End = now.Add(-skew - time.Minute) }},
-		"not yet":               {edit: func(s *kerberostest.Ticket) { s.Start = now.Add(skew + time.Minute) }},
-		"a clock that is slow":  {edit: func(s *kerberostest.Ticket) { s.Clock = now.Add(-skew - time.Minute) }},
-		"a clock that is fast":  {edit: func(s *kerberostest.Ticket) { s.Clock = now.Add(skew + time.Minute) }},
-		"a little skew":         {edit: func(s *kerberostest.Ticket) { s.Clock = now.Add(-skew / 2) }, fine: true},
-		"realm of its own word": {edit: func(s *kerberostest.Ticket) { s.Realm, s.Claimed = "EVIL.ORG", kerberostest.Realm }},
-		"another name for us":   {edit: func(s *kerberostest.Ticket) { s.Service = "HTTP/alias.example.org" }},
+		"good":                   {fine: true},
+		"Microsoft's OID":        {edit: func(s *kerberostest.Ticket) { s.Mechanism = kerberostest.Microsoft }, fine: true},
+		"NTLM first":             {edit: func(s *kerberostest.Ticket) { s.Mechanism = kerberostest.NTLM }},
+		"another key":            {edit: func(s *kerberostest.Ticket) { s.Password = "other" }},
+		"expired":                {edit: func(s *kerberostest.Ticket) { s.End = now.Add(-skew - time.Minute) }},
+		"not yet":                {edit: func(s *kerberostest.Ticket) { s.Start = now.Add(skew + time.Minute) }},
+		"a clock that is slow":   {edit: func(s *kerberostest.Ticket) { s.Clock = now.Add(-skew - time.Minute) }},
+		"a clock that is fast":   {edit: func(s *kerberostest.Ticket) { s.Clock = now.Add(skew + time.Minute) }},
+		"a little skew":          {edit: func(s *kerberostest.Ticket) { s.Clock = now.Add(-skew / 2) }, fine: true},
+		"realm it claims itself": {edit: func(s *kerberostest.Ticket) { s.Realm, s.Claimed = "EVIL.ORG", kerberostest.Realm }},
+		"another name for us":    {edit: func(s *kerberostest.Ticket) { s.Service = "HTTP/alias.example.org" }},
 		"another name for us, configured": {
 			settings: kerberos.Settings{Principal: kerberostest.Service + "@" + kerberostest.Realm},
 			edit:     func(s *kerberostest.Ticket) { s.Service = "HTTP/alias.example.org" }, fine: true,
@@ -167,7 +167,7 @@ func TestKeytabThatChanges(t *testing.T) {
 	}
 	for begun := time.Now(); time.Since(begun) < 1200*time.Millisecond; time.Sleep(100 * time.Millisecond) {
 		if next.Clock = time.Now().UTC(); !accepts(next) {
-			t.Fatal("a keytab that can't be read takes the old keys away")
+			t.Fatal("a keytab that can't be read drops the old keys")
 		}
 	}
 }

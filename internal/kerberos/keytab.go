@@ -20,7 +20,7 @@ const (
 	maxKeytab = 1 << 20
 )
 
-// keys are those of a keytab, as it is now.
+// keys are a keytab's current keys.
 type keys struct {
 	path string
 	log  *slog.Logger
@@ -29,7 +29,7 @@ type keys struct {
 	text   []byte
 	parsed *keytab.Keytab
 	looked time.Time
-	failed bool // a change could not be read, and that was told
+	failed bool // a change could not be read, and was logged
 }
 
 // load reads the keytab for the first time.
@@ -42,7 +42,7 @@ func (k *keys) load() error {
 	return nil
 }
 
-// current returns the keys, read again if the file has changed. Keys that can't be read leave the old ones.
+// current returns the keys, after reading the file again if it has changed. If it can't be read, the old keys stay in use.
 func (k *keys) current(ctx context.Context) *keytab.Keytab {
 	if !k.due() {
 		k.mu.Lock()
@@ -55,7 +55,7 @@ func (k *keys) current(ctx context.Context) *keytab.Keytab {
 	switch {
 	case err != nil:
 		if !k.failed {
-			k.log.ErrorContext(ctx, "keytab can't be read again; the old keys go on", "err", err)
+			k.log.ErrorContext(ctx, "keytab can't be read again; the old keys stay in use", "err", err)
 		}
 		k.failed = true
 	case !bytes.Equal(text, k.text):
@@ -67,7 +67,7 @@ func (k *keys) current(ctx context.Context) *keytab.Keytab {
 	return k.parsed
 }
 
-// due reports whether it is time to look, which is then the caller's turn.
+// due reports whether it is time for the caller to look at the file.
 func (k *keys) due() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -78,7 +78,7 @@ func (k *keys) due() bool {
 	return true
 }
 
-// readKeytab reads a file, which must have keys.
+// readKeytab reads a file, which must have keys in it.
 func readKeytab(path string) (text []byte, parsed *keytab.Keytab, err error) {
 	defer func() { // the library trusts the lengths in the file
 		if p := recover(); p != nil {

@@ -1,4 +1,4 @@
-// Package kerberostest makes tickets for tests, as a browser shows them.
+// Package kerberostest makes tickets for tests, as a browser sends them.
 package kerberostest
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/jcmturner/gokrb5/v8/types"
 )
 
-// The service that tickets are for.
+// The service that the tickets are for.
 const (
 	Realm   = "EXAMPLE.ORG"
 	Service = "HTTP/dex.example.org"
@@ -39,7 +39,7 @@ func keysOf(t testing.TB, password string) *keytab.Keytab {
 	return k
 }
 
-// WriteKeytab writes a keytab with a key of the service, which is made of a password.
+// WriteKeytab writes a keytab with a key of the service, derived from a password.
 func WriteKeytab(t testing.TB, path, password string) {
 	t.Helper()
 	text, err := keysOf(t, password).Marshal()
@@ -51,9 +51,9 @@ func WriteKeytab(t testing.TB, path, password string) {
 	}
 }
 
-// A Ticket is what a browser shows.
+// A Ticket is what a browser sends.
 type Ticket struct {
-	Password    string // that the service's key is made of
+	Password    string // that the service's key is derived from
 	Name, Realm string
 	Claimed     string // the realm in the authenticator; the ticket's if empty
 	Start, End  time.Time
@@ -62,7 +62,7 @@ type Ticket struct {
 	Service     string // as the ticket names it
 }
 
-// New returns a good ticket of jane's, for a service whose key is made of the password secret.
+// New returns a good ticket for jane, for a service whose key is derived from the password secret.
 func New() Ticket {
 	now := time.Now().UTC()
 	return Ticket{
