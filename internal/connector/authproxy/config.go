@@ -1,5 +1,4 @@
-// Package authproxy takes the word of a proxy in front of the server that signs people in itself, and says in headers who
-// they are.
+// Package authproxy trusts a proxy in front of the server that signs people in itself and sends who they are in headers.
 package authproxy
 
 import (
@@ -31,15 +30,15 @@ type Config struct {
 
 	RefreshMaxAge time.Duration `key:"refreshMaxAge"` // 0 for no refresh
 
-	// RequireHeaders refuses requests without one of the headers of a user that are named here; nil means true. By
-	// "Connection: X-Remote-User-Id" a browser may have the proxy drop a header that the proxy itself has set.
+	// RequireHeaders refuses requests that lack a user's header that the settings name; nil means true. With
+	// "Connection: X-Remote-User-Id" a browser can make the proxy drop a header that the proxy itself has set.
 	RequireHeaders *bool `key:"requireHeaders"`
 
 	proxies  []netip.Prefix
 	required []string // headers that must be in each request
 }
 
-// shortSecret is the length below which a secret can be guessed, in bytes.
+// shortSecret is the length below which a secret could be guessed, in bytes.
 const shortSecret = 16
 
 // UnmarshalConfig implements config.Unmarshaler.
@@ -47,7 +46,7 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	type plain Config
 	check := settings.Decode(s, (*plain)(c))
 	if isTrue(c.EmailVerified) && c.EmailHeader == "" {
-		check.Warn("emailVerified", "is true, which is the default, and emailHeader is missing: where the proxy sends no "+
+		check.Warn("emailVerified", "is true by default, and emailHeader is missing: if the proxy sends no "+
 			"X-Remote-User-Email, the user's name counts as a verified address; set emailHeader, or emailVerified: false")
 	}
 	c.complete()
@@ -82,10 +81,10 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	return check.Problems()
 }
 
-// isTrue reads a switch that is on unless it is turned off.
+// isTrue reads a switch that is on by default.
 func isTrue(value *bool) bool { return value == nil || *value }
 
-// complete sets what is not given.
+// complete sets the defaults.
 func (c *Config) complete() {
 	if isTrue(c.RequireHeaders) {
 		named := []string{c.UserIDHeader, c.UserNameHeader, c.DisplayNameHeader, c.EmailHeader}
@@ -99,7 +98,7 @@ func (c *Config) complete() {
 	c.GroupHeaderSeparator = cmp.Or(c.GroupHeaderSeparator, ",")
 }
 
-// isHeaderName reports whether a header may have a name (RFC 9110, section 5.6.2), or whether there is none.
+// isHeaderName reports whether a text can be the name of a header (RFC 9110, section 5.6.2). An empty one passes.
 func isHeaderName(name string) bool {
 	return strings.Trim(name, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }

@@ -22,7 +22,7 @@ type connection struct {
 	id  string
 }
 
-// refreshing is one that lets an identity live on for a while after the login.
+// refreshing is a connection that lets an identity be refreshed for a while after the login.
 type refreshing struct{ *connection }
 
 var (
@@ -39,7 +39,7 @@ func (c *Config) Open(_ context.Context, env connector.Env) (any, error) {
 	return refreshing{conn}, nil
 }
 
-// Begin implements connector.Callback. The browser goes to an address of ours, which the proxy guards.
+// Begin implements connector.Callback. The browser goes to one of our own addresses, which the proxy guards.
 func (c *connection) Begin(_ context.Context, r connector.LoginRequest) (connector.Redirect, error) {
 	target := r.CallbackURL + "/" + url.PathEscape(c.id) + "?" + url.Values{"state": {r.State}}.Encode()
 	return connector.Redirect{URL: target}, nil
@@ -47,8 +47,8 @@ func (c *connection) Begin(_ context.Context, r connector.LoginRequest) (connect
 
 // HandleCallback implements connector.Callback.
 func (c *connection) HandleCallback(_ context.Context, r connector.Return) (connector.Identity, error) {
-	// All connectors share the address without the id, so that no proxy can guard it, and anybody can send headers there. The
-	// same goes for other spellings of the address with the id: proxies may compare it before they decode it.
+	// All connectors share the address without the id, so no proxy can guard it, and anybody can send headers there. The same
+	// goes for other spellings of the address with the id: proxies may compare it before they decode it.
 	came, guarded := r.Request.URL.EscapedPath(), "/callback/"+url.PathEscape(c.id)
 	if r.Request.PathValue("connector") != c.id || !strings.HasSuffix(came, guarded) {
 		return connector.Identity{}, fmt.Errorf("the browser came back to %s, and not to %s, which the proxy guards", came, guarded)
@@ -66,7 +66,7 @@ func (c *connection) HandleCallback(_ context.Context, r connector.Return) (conn
 	return id, err
 }
 
-// checkSender refuses requests that did not come by the proxy.
+// checkSender refuses requests that did not come through the proxy.
 func (c *connection) checkSender(r *http.Request) error {
 	if len(c.cfg.proxies) > 0 && !c.isProxy(r.RemoteAddr) {
 		return fmt.Errorf("the request came from %s, which is none of trustedProxies", r.RemoteAddr)
@@ -78,14 +78,14 @@ func (c *connection) checkSender(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	given, want := sha256.Sum256([]byte(said)), sha256.Sum256([]byte(c.cfg.Secret)) // whose lengths are equal
+	given, want := sha256.Sum256([]byte(said)), sha256.Sum256([]byte(c.cfg.Secret)) // of equal length, for the compare
 	if subtle.ConstantTimeCompare(given[:], want[:]) != 1 {
 		return fmt.Errorf("header %s: is missing or is not the secret", c.cfg.SecretHeader)
 	}
 	return nil
 }
 
-// isProxy reports whether the other end of the connection is a trusted one.
+// isProxy reports whether the other end of the connection is a trusted proxy.
 func (c *connection) isProxy(peer string) bool {
 	from, err := netip.ParseAddrPort(peer)
 	if err != nil {
@@ -106,7 +106,7 @@ type stored struct {
 	Identity connector.Identity `json:"identity"`
 }
 
-// Refresh implements connector.Refresher: nobody can ask the proxy, so that its word counts for a while.
+// Refresh implements connector.Refresher. The proxy can't be asked, so what it said at the login counts for a while.
 func (c refreshing) Refresh(_ context.Context, _ connector.Scopes, last connector.Identity) (connector.Identity, error) {
 	var kept stored
 	if err := json.Unmarshal(last.Data, &kept); err != nil || kept.Identity.UserID != last.UserID {

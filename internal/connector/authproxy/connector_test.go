@@ -50,7 +50,7 @@ func open(t testing.TB, settings object) connector.Callback {
 	return instance.(connector.Callback)
 }
 
-// back is the browser that comes back with headers of the proxy.
+// back is the request of a browser that comes back with headers from the proxy.
 func back(t testing.TB, c connector.Callback, headers http.Header, s connector.Scopes) (connector.Identity, error) {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "https://dex.test/callback/the%20proxy%2F1?state=s", nil)
@@ -90,7 +90,7 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// Upstream's configurations have no section at all, which gives warnings only.
+// Upstream's configurations need no section at all. That gives only warnings.
 func TestNoSettings(t *testing.T) {
 	var c authproxy.Config
 	problems := config.Section{}.Decode(&c)
@@ -249,7 +249,7 @@ func TestRefresh(t *testing.T) {
 			t.Fatal(id, err)
 		}
 		if plain, err := back(t, c, headers, connector.Scopes{}); err != nil || plain.Data != nil {
-			t.Errorf("kept without need: %s, %v", plain.Data, err)
+			t.Errorf("data is kept for nothing: %s, %v", plain.Data, err)
 		}
 		time.Sleep(12 * time.Hour)
 		got, err := c.(connector.Refresher).Refresh(t.Context(), connector.Scopes{}, connector.Identity{UserID: "jane", Data: id.Data})
@@ -273,7 +273,7 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-// Whatever a browser sends, an identity is whole and plain, or there is none.
+// Whatever a browser sends, the result is a complete, clean identity or none.
 func FuzzHeaders(f *testing.F) {
 	f.Add("X-Remote-User", "jane", "X-Remote-Group", "a,b")
 	f.Add("X_Remote_User", "jane", "X-Remote-User", "admin")

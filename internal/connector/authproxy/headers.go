@@ -27,8 +27,8 @@ func (c *Config) names() []string {
 	return slices.DeleteFunc(all, func(name string) bool { return name == "" })
 }
 
-// checkSpelling refuses headers whose names differ from ours in underscores only. Many servers take both for one, so that a
-// proxy which removes or sets the one may let through the other.
+// checkSpelling refuses headers whose names differ from ours only in underscores. Many servers treat the two as one, so a
+// proxy that removes or sets one may let the other through.
 func (c *Config) checkSpelling(h http.Header) error {
 	spelled := map[string]string{}
 	for _, name := range c.names() {
@@ -44,14 +44,14 @@ func (c *Config) checkSpelling(h http.Header) error {
 
 func dashed(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "-")) }
 
-// single returns the value of a header that may be there once; empty if it isn't.
+// single returns the value of a header that may be there only once, or nothing if it is absent.
 func single(h http.Header, name string) (string, error) {
 	if name == "" {
 		return "", nil
 	}
 	lines := h.Values(name)
 	if len(lines) > 1 {
-		// The proxy has added its own to what the browser sent, and nobody knows which is which.
+		// The proxy has added its own to the browser's, and they can't be told apart.
 		return "", fmt.Errorf("the request has several headers %s: the proxy must replace what the browser sends", name)
 	}
 	if len(lines) == 0 {
@@ -64,11 +64,11 @@ func single(h http.Header, name string) (string, error) {
 	return value, err
 }
 
-// isUnset reports whether a value is what servers write for a variable without one: Apache "(null)", and others "-", as in
+// isUnset reports whether a value is what servers write for an unset variable: "(null)" by Apache, and "-" by others, as in
 // their logs.
 func isUnset(value string) bool { return value == "(null)" || value == "-" }
 
-// clean trims a value and refuses what no name, address or group has.
+// clean trims a value, and refuses one that can't be a name, an address or a group.
 func clean(header, value string) (string, error) {
 	value = strings.TrimSpace(value)
 	switch {
@@ -105,7 +105,7 @@ func (c *Config) identity(h http.Header) (connector.Identity, error) {
 		}
 		if slices.Contains(c.required, read[i]) {
 			return connector.Identity{}, &connector.Unusable{
-				Reason: "What is known of your account is not enough to log in here.",
+				Reason: "Your account lacks something that is needed to log in here.",
 				Cause:  fmt.Errorf("the request has no header %s, which the settings name; see requireHeaders", read[i]),
 			}
 		}
@@ -122,7 +122,7 @@ func (c *Config) identity(h http.Header) (connector.Identity, error) {
 	}, nil
 }
 
-// groups returns those of all the lines of their header, and the static ones.
+// groups returns the groups of all lines of the header, and the static ones.
 func (c *Config) groups(h http.Header) ([]string, error) {
 	var groups []string
 	seen := map[string]bool{}

@@ -11,7 +11,7 @@ import (
 	"dex/internal/faulttest"
 )
 
-// Where the proxy's own header was dropped on the way, another one became the user's id or verified address.
+// When the proxy's own header was dropped on the way, another header became the user's id or verified address.
 var _ = faulttest.Add("R6", func(t *testing.T) {
 	all := http.Header{
 		"X-User": {"jane"}, "X-Id": {"42"}, "X-Name": {"jd"}, "X-Display": {"Jane Doe"}, "X-Mail": {"jane@example.org"}, "X-Teams": {"staff"},
@@ -77,7 +77,7 @@ var _ = faulttest.Add("R6", func(t *testing.T) {
 	})
 })
 
-// Apache writes "(null)" for a variable that is not set: all who had not signed in were one user of that name.
+// Apache writes "(null)" for a variable that is not set: everybody who had not signed in became one user of that name.
 var _ = faulttest.Add("C-32", func(t *testing.T) {
 	for _, unset := range []string{"(null)", " (null) ", "-"} {
 		_, err := back(t, open(t, nil), http.Header{"X-Remote-User": {unset}}, connector.Scopes{})

@@ -11,7 +11,7 @@ import (
 	"dex/internal/faulttest"
 )
 
-// The connector took the proxy's word at other spellings of the path that the proxy guards.
+// The connector trusted the headers at other spellings of the path that the proxy guards.
 var _ = faulttest.Add("R7", func(t *testing.T) {
 	for _, test := range []struct{ id, path string }{
 		{"proxy", "/dex/callback/proxy"},
