@@ -15,7 +15,7 @@ import (
 	"dex/internal/outbound"
 )
 
-// api is the calls to Crowd.
+// api makes the calls to Crowd.
 type api struct {
 	base     string // without a slash at the end
 	id       string // of the application
@@ -23,7 +23,7 @@ type api struct {
 	client   *http.Client
 }
 
-// A user is what Crowd has on record.
+// A user is Crowd's record of somebody.
 type user struct {
 	Key    string `json:"key"`
 	Name   string `json:"name"`
@@ -31,7 +31,7 @@ type user struct {
 	Active *bool  `json:"active"`
 }
 
-// Reasons that Crowd gives for refusing somebody.
+// Reasons that Crowd gives for refusing a user.
 const (
 	reasonWrong    = "INVALID_USER_AUTHENTICATION"
 	reasonNotFound = "USER_NOT_FOUND"
@@ -44,7 +44,7 @@ const (
 type refusal struct {
 	call   string
 	status int
-	reason string // one of Crowd's words; empty where there is none
+	reason string // Crowd's code for it; empty if it gave none
 }
 
 func (r *refusal) Error() string {
@@ -72,7 +72,7 @@ func (a *api) authenticate(ctx context.Context, username, password string) (sess
 	return a.makeSession(ctx, "/session", map[string]string{"username": username, "password": password})
 }
 
-// vouch makes a session without a password, which Crowd does only for users who may log in. The error may be a *refusal.
+// vouch makes a session without a password. Crowd does that only for users who may log in. The error may be a *refusal.
 func (a *api) vouch(ctx context.Context, username string) (session, error) {
 	return a.makeSession(ctx, "/session?validate-password=false", map[string]string{"username": username})
 }
@@ -92,12 +92,12 @@ func (a *api) end(ctx context.Context, s session) error {
 	return a.call(ctx, request{"end session", http.MethodDelete, "/session/" + url.PathEscape(s.Token), nil, http.StatusNoContent}, nil)
 }
 
-// ping asks for something small that Crowd tells only to applications that it knows.
+// ping asks for something small that Crowd tells only applications that it knows.
 func (a *api) ping(ctx context.Context) error {
 	return a.call(ctx, request{"read settings", http.MethodGet, "/config/cookie", nil, http.StatusOK}, nil)
 }
 
-// user returns a user on record. The error may be a *refusal.
+// user returns a user's record. The error may be a *refusal.
 func (a *api) user(ctx context.Context, name string) (*user, error) {
 	var u user
 	path := "/user?" + url.Values{"username": {name}}.Encode()
@@ -109,7 +109,7 @@ func (a *api) user(ctx context.Context, name string) (*user, error) {
 }
 
 const (
-	// pageSize is how many groups are asked for at once: what Crowd gives by itself.
+	// pageSize is how many groups are asked for at once: Crowd's own default.
 	pageSize = 1000
 	// maxGroups bounds the groups of a user.
 	maxGroups = 20_000
@@ -140,11 +140,11 @@ func (a *api) groups(ctx context.Context, name string) ([]string, error) {
 		}
 	}
 	return nil, &connector.Unusable{
-		Reason: "Your account is in more groups than can be used here.", Cause: fmt.Errorf("read groups: they are more than %d", maxGroups),
+		Reason: "Your account is in more groups than can be used here.", Cause: fmt.Errorf("read groups: there are more than %d", maxGroups),
 	}
 }
 
-// A request is one of the calls. The name stands for it in errors: the path has the user's name, or a session.
+// A request is a call to Crowd. Errors have its name and not its path, which has the user's name or a session in it.
 type request struct {
 	name         string
 	method, path string
@@ -152,7 +152,7 @@ type request struct {
 	want         int    // the status
 }
 
-// call makes a request and decodes the answer, if it is to go anywhere.
+// call makes a request and decodes the answer, if the caller wants it.
 func (a *api) call(ctx context.Context, q request, into any) error {
 	r, err := http.NewRequestWithContext(ctx, q.method, a.base+"/rest/usermanagement/1"+q.path, bytes.NewReader(q.content))
 	if err != nil {
@@ -179,7 +179,7 @@ func (a *api) call(ctx context.Context, q request, into any) error {
 	return nil
 }
 
-// refused returns what an unexpected answer means. Two of Crowd's are about us, not about the user.
+// refused returns what an unexpected answer means. Two of them are about us, not about the user.
 func (a *api) refused(call string, answer *outbound.Answer) error {
 	body := string(answer.Body)
 	switch {
@@ -200,7 +200,7 @@ func (a *api) refused(call string, answer *outbound.Answer) error {
 	return connector.FromStatus(answer.Status, &refusal{call: call, status: answer.Status, reason: said.Reason})
 }
 
-// isWord reports whether a text is a reason, and not some other text.
+// isWord reports whether a text looks like one of Crowd's reasons, so that no other text gets into a log.
 func isWord(text string) bool {
 	return len(text) <= 64 && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == ""
 }

@@ -1,4 +1,4 @@
-// Package crowd signs people in with their name and password at Atlassian Crowd, by its REST user management API.
+// Package crowd signs people in with their name and password at Atlassian Crowd, through its REST user management API.
 package crowd
 
 import (
@@ -16,7 +16,7 @@ type Config struct {
 	ClientID     string `key:"clientID"` // of the application in Crowd
 	ClientSecret string `key:"clientSecret"`
 
-	Groups                 []string `key:"groups"` // one of which a user must be in
+	Groups                 []string `key:"groups"` // a user must be in one of these
 	PreferredUsernameField string   `key:"preferredUsernameField"`
 	UsernamePrompt         string   `key:"usernamePrompt"`
 	EmailVerified          *bool    `key:"emailVerified"` // nil means true
@@ -25,7 +25,7 @@ type Config struct {
 	InsecureSkipVerify bool     `key:"insecureSkipVerify"`
 }
 
-// What preferredUsernameField can name.
+// Values of preferredUsernameField.
 const (
 	fieldKey   = "key"
 	fieldName  = "name"
@@ -46,16 +46,16 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	case strings.HasPrefix(c.BaseURL, "http:"):
 		check.Warn("baseURL", "sends passwords in the clear; use https")
 	}
-	check.Required("clientID", c.ClientID == "", "is missing: the name of the application that Dex is in Crowd")
-	check.Required("clientSecret", c.ClientSecret == "", "is missing: the password of the application that Dex is in Crowd")
+	check.Required("clientID", c.ClientID == "", "is missing: the name of Dex's application in Crowd")
+	check.Required("clientSecret", c.ClientSecret == "", "is missing: the password of Dex's application in Crowd")
 	check.OneOf("preferredUsernameField", c.PreferredUsernameField, fieldKey, fieldName, fieldEmail)
 	if c.InsecureSkipVerify {
-		check.Warn("insecureSkipVerify", "shows passwords to anybody on the way; use rootCAs")
+		check.Warn("insecureSkipVerify", "lets anybody on the network path read passwords; use rootCAs")
 	}
 	return check.Problems()
 }
 
-// isBase reports whether paths can be added to an address.
+// isBase reports whether paths can be appended to an address.
 func isBase(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && outbound.IsURL(text) && u.RawQuery == "" && u.Fragment == "" && u.User == nil

@@ -25,7 +25,7 @@ var (
 	_ connector.Prober    = (*connection)(nil)
 )
 
-// Open makes the connector. It asks Crowd nothing.
+// Open makes the connector. It does not call Crowd.
 func (c *Config) Open(_ context.Context, env connector.Env) (any, error) {
 	client, err := outbound.NewClient(c.RootCAs, c.InsecureSkipVerify)
 	if err != nil {
@@ -36,7 +36,7 @@ func (c *Config) Open(_ context.Context, env connector.Env) (any, error) {
 	}, nil
 }
 
-// Close lets go of idle connections.
+// Close closes idle connections.
 func (c *connection) Close() error {
 	c.api.client.CloseIdleConnections()
 	return nil
@@ -48,7 +48,7 @@ func (c *connection) Prompt() string { return c.cfg.UsernamePrompt }
 // Probe implements connector.Prober.
 func (c *connection) Probe(ctx context.Context) error { return c.api.ping(ctx) }
 
-// maxName and maxPassword bound what is asked of Crowd, in bytes: its own bound is 255 characters for names.
+// maxName and maxPassword bound what is sent to Crowd, in bytes: its own limit is 255 characters for names.
 const (
 	maxName     = 1024
 	maxPassword = 4096
@@ -81,10 +81,10 @@ func (c *connection) Login(
 	return id, err == nil, err
 }
 
-// endTimeout bounds the end of a session that nobody will use. Users wait for it.
+// endTimeout bounds the call that ends a session. Users wait for it.
 const endTimeout = 5 * time.Second
 
-// end ends a session that was made only to see whether Crowd lets the user in: nobody gets its token.
+// end ends a session that was made only to see whether Crowd lets the user in.
 func (c *connection) end(ctx context.Context, s session) {
 	if s.Token == "" {
 		return
@@ -96,7 +96,7 @@ func (c *connection) end(ctx context.Context, s session) {
 	}
 }
 
-// denial returns what a refusal means that is about the user, and other errors as they are.
+// denial turns a refusal of the user into a *connector.Denied, and returns other errors as they are.
 func denial(err error) error {
 	sentence := ""
 	switch reasonOf(err) {
@@ -114,7 +114,7 @@ func denial(err error) error {
 
 const inactive = "Your account is not active. Ask your administrator."
 
-// identify makes an identity from the record, with the groups. A user in none of those that are let in is denied,
+// identify makes an identity from the record, with the groups. A user in none of the configured groups is denied,
 // whatever the application asks for.
 func (c *connection) identify(ctx context.Context, s connector.Scopes, u *user) (connector.Identity, error) {
 	if u.Active != nil && !*u.Active {
@@ -152,7 +152,7 @@ func (c *connection) preferredUsername(u *user) string {
 	return ""
 }
 
-// stored is what is kept of a login, as upstream has it.
+// stored is what is kept of a login, in upstream's format.
 type stored struct {
 	Username string `json:"username"` // as typed
 }
@@ -170,7 +170,7 @@ func (c *connection) Refresh(ctx context.Context, s connector.Scopes, last conne
 	if u.Key != last.UserID {
 		return connector.Identity{}, fmt.Errorf("%w: the name belongs to another user now", connector.ErrGone)
 	}
-	// The password is not at hand, but all else that keeps a user out is looked at.
+	// There is no password to check, but everything else that keeps a user out is checked.
 	made, err := c.api.vouch(ctx, kept.Username)
 	if err != nil {
 		return connector.Identity{}, denial(goneIfUnknown(err))
@@ -184,7 +184,7 @@ func (c *connection) Refresh(ctx context.Context, s connector.Scopes, last conne
 	return id, nil
 }
 
-// goneIfUnknown says of a refusal that there is no such user any more, or that Crowd does not let them in.
+// goneIfUnknown marks a refusal that means that the user no longer exists, or that Crowd no longer lets them in.
 func goneIfUnknown(err error) error {
 	if reason := reasonOf(err); reason == reasonNotFound || reason == reasonWrong {
 		return fmt.Errorf("%w: %w", connector.ErrGone, err)

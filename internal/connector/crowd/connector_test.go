@@ -21,7 +21,7 @@ func TestSettings(t *testing.T) {
 	}
 	for _, want := range []string{
 		"baseURL: is missing", "clientID: is missing", "clientSecret: is missing", "preferredUsernameField: must be one of key",
-		"insecureSkipVerify: shows", "baseURL: must be an http or https URL", "use https (warning: true)",
+		"insecureSkipVerify: lets", "baseURL: must be an http or https URL", "use https (warning: true)",
 	} {
 		if !strings.Contains(all.String(), want) {
 			t.Errorf("no %q in\n%s", want, all.String())
@@ -102,7 +102,7 @@ func TestWrongPassword(t *testing.T) {
 	}
 }
 
-// What Crowd and the settings say of a user holds at the login and at each refresh.
+// Whatever keeps a user out at the login keeps them out at each refresh.
 func TestDenied(t *testing.T) {
 	tests := map[string]struct {
 		settings object
@@ -201,7 +201,7 @@ func TestManyGroups(t *testing.T) {
 	}
 }
 
-// What is wrong between Crowd and us is said to the operator, without the names of users, passwords or sessions.
+// Failures between Crowd and us are told to the operator, without names of users, passwords or sessions.
 func TestFailures(t *testing.T) {
 	tests := map[string]struct {
 		settings object

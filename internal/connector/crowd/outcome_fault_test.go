@@ -8,7 +8,7 @@ import (
 	"dex/internal/faulttest"
 )
 
-// What passes and what does not were told alike.
+// Temporary and permanent failures were reported alike.
 var _ = faulttest.Add("C-14", func(t *testing.T) {
 	for name, c := range map[string]struct {
 		edit     func(s *server)

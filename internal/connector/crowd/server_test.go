@@ -31,7 +31,7 @@ type server struct {
 	record object // nil for nobody
 	groups []string
 	reason string // why nobody gets a session
-	status int    // of everything; 0 for what is right
+	status int    // of every answer; 0 for the right one
 	body   string // with status
 
 	// What it was asked.
