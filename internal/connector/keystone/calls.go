@@ -16,15 +16,15 @@ import (
 	"dex/internal/outbound"
 )
 
-// Answers of Keystone.
+// What Keystone may answer.
 var (
-	errUnauthorized = errors.New("keystone knows nobody of this name and password, or token")
+	errUnauthorized = errors.New("keystone refuses the name and password, or the token")
 	errForbidden    = errors.New("keystone does not allow it")
 	errNotFound     = errors.New("keystone does not know the user")
 	errElsewhere    = errors.New("keystone: it leads elsewhere, where passwords are not sent: set keystoneHost to that address")
 )
 
-// A user is a record of Keystone's.
+// A user is a record in Keystone.
 type user struct {
 	ID      string `json:"id"`
 	Name    string `json:"name"`
@@ -32,7 +32,7 @@ type user struct {
 	Enabled *bool  `json:"enabled"`
 }
 
-// A token is what Keystone gives for a password.
+// A token is what Keystone issues for a password.
 type token struct {
 	secret           string
 	userID, userName string
@@ -41,7 +41,7 @@ type token struct {
 
 type object = map[string]any
 
-// passwordOf is the request for a token by a password.
+// passwordOf is the request for a token with a password.
 func passwordOf(username string, d domain, password string) object {
 	return object{"methods": []string{"password"}, "password": object{
 		"user": object{"name": username, "domain": d, "password": password},
@@ -85,8 +85,8 @@ func (s *source) call(ctx context.Context, method, path, secret string, body any
 	return answer, nil
 }
 
-// authenticate gets a token. errUnauthorized when name or password are wrong, a *connector.Denied when a second factor is
-// asked for.
+// authenticate gets a token. The error is errUnauthorized if the name or the password is wrong, and a *connector.Denied if
+// Keystone asks for a second factor.
 func (s *source) authenticate(ctx context.Context, identity object) (*token, error) {
 	answer, err := s.call(ctx, http.MethodPost, "/v3/auth/tokens/", "", object{"auth": object{"identity": identity}})
 	if errors.Is(err, errUnauthorized) && passwordExpired(answer.Body) {
@@ -123,7 +123,7 @@ func (s *source) authenticate(ctx context.Context, identity object) (*token, err
 	return t, nil
 }
 
-// passwordExpired reports whether Keystone says so, which it does only to those who know the password.
+// passwordExpired reports whether Keystone says that the password has expired. It says so only if the password was right.
 func passwordExpired(body []byte) bool {
 	var e struct {
 		Error struct {
@@ -161,7 +161,7 @@ func (s *source) groups(ctx context.Context, secret, id string) ([]string, error
 	if body.Truncated {
 		return nil, &connector.Unusable{
 			Reason: "Your account is in more groups than can be used here.",
-			Cause:  errors.New("keystone: the list of the user's groups is cut short: raise list_limit there"),
+			Cause:  errors.New("keystone: the list of the user's groups is truncated: raise list_limit there"),
 		}
 	}
 	var names []string
@@ -185,10 +185,10 @@ func (s *source) get(ctx context.Context, path, secret string, into any) error {
 	return nil
 }
 
-// Probe implements connector.Prober: Keystone says which versions it has.
+// Probe implements connector.Prober. It asks for the API's version.
 func (s *source) Probe(ctx context.Context) error {
 	answer, err := s.call(ctx, http.MethodGet, "/v3", "", nil)
-	if errors.Is(err, errElsewhere) { // behind Apache to the path with a slash, which is then asked for at the same host
+	if errors.Is(err, errElsewhere) { // Apache redirects to the path with a slash: try that at the same host
 		answer, err = s.call(ctx, http.MethodGet, "/v3/", "", nil)
 	}
 	if err != nil {
@@ -206,10 +206,10 @@ type admin struct {
 	token *token
 }
 
-// tokenMargin is how long before its end a token is no longer used.
+// tokenMargin is how long before its expiry a token is no longer used.
 const tokenMargin = time.Minute
 
-// asAdmin does something with the administrator's token, once more with a new one if the old one is refused.
+// asAdmin does something with the administrator's token. If the token is refused, it tries once more with a new one.
 func (s *source) asAdmin(ctx context.Context, do func(secret string) error) error {
 	if t := s.admin.current(); t != nil {
 		if err := do(t.secret); !errors.Is(err, errUnauthorized) {
@@ -221,7 +221,7 @@ func (s *source) asAdmin(ctx context.Context, do func(secret string) error) erro
 		return fmt.Errorf("the account that asks about users: %w", err)
 	}
 	if err != nil {
-		return fmt.Errorf("the account that asks about users: %v", err) //nolint:errorlint // what it is refused for is not the user's
+		return fmt.Errorf("the account that asks about users: %v", err) //nolint:errorlint // a refusal of this account is not one of the user
 	}
 	s.admin.keep(t)
 	return do(t.secret)

@@ -1,4 +1,4 @@
-// Package keystone signs people in with their passwords of OpenStack Keystone (Identity API v3).
+// Package keystone signs people in with their OpenStack Keystone passwords (Identity API v3).
 package keystone
 
 import (
@@ -44,10 +44,10 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 		check.Fail("applicationCredentialID", "and applicationCredentialSecret go together")
 	}
 	if !c.hasAdmin() {
-		check.Warn("keystoneUsername", "is missing: nobody can ask about users later on, so that applications get no refresh tokens")
+		check.Warn("keystoneUsername", "is missing: without an account that may ask about users, applications get no refresh tokens")
 	}
 	if c.InsecureSkipVerify {
-		check.Warn("insecureSkipVerify", "lets anybody on the way read passwords; use rootCAs")
+		check.Warn("insecureSkipVerify", "lets anybody on the network path read passwords; use rootCAs")
 	}
 	return check.Problems()
 }
@@ -60,7 +60,7 @@ type source struct {
 	admin  admin
 }
 
-// refreshing is a source that can ask about users without their passwords.
+// refreshing is a source that can look users up without their passwords.
 type refreshing struct{ *source }
 
 var (
@@ -69,7 +69,7 @@ var (
 	_ connector.Refresher = refreshing{}
 )
 
-// Open makes the connector. It asks Keystone nothing.
+// Open makes the connector. It does not call Keystone.
 func (c *Config) Open(_ context.Context, env connector.Env) (any, error) {
 	client, err := outbound.NewClient(c.RootCAs, c.InsecureSkipVerify)
 	if err != nil {
@@ -87,19 +87,19 @@ func (c *Config) Open(_ context.Context, env connector.Env) (any, error) {
 // hasAdmin reports whether there is an account that may ask about users.
 func (c *Config) hasAdmin() bool { return c.AdminUsername != "" || c.ApplicationCredentialID != "" }
 
-// Close lets go of idle connections.
+// Close closes idle connections.
 func (s *source) Close() error {
 	s.client.CloseIdleConnections()
 	return nil
 }
 
-// domain is how Keystone is told of a domain: by its id or by its name.
+// domain names a domain in a request, by id or by name.
 type domain struct {
 	ID   string `json:"id,omitempty"`
 	Name string `json:"name,omitempty"`
 }
 
-// domainOf tells ids from names as upstream does: default, and what is a UUID in any form, are ids.
+// domainOf tells ids from names as upstream does: default, and a UUID in any form, are ids.
 func domainOf(text string) domain {
 	if _, err := uuid.Parse(text); err == nil || text == "default" {
 		return domain{ID: text}

@@ -30,7 +30,7 @@ func (s *source) Login(
 		id.Username = username
 	}
 	id, err = s.describe(ctx, scopes, token.secret, id)
-	if errors.Is(err, errForbidden) && s.cfg.hasAdmin() { // many installations don't let users read about themselves
+	if errors.Is(err, errForbidden) && s.cfg.hasAdmin() { // many installations don't let users read their own records
 		err = s.asAdmin(ctx, func(secret string) error {
 			var err error
 			id, err = s.describe(ctx, scopes, secret, id)
@@ -38,7 +38,7 @@ func (s *source) Login(
 		})
 	}
 	if errors.Is(err, errForbidden) && len(s.cfg.AllowedGroups) == 0 {
-		s.log.WarnContext(ctx, "Keystone does not let users read about themselves: they have no address and no groups here", "err", err)
+		s.log.WarnContext(ctx, "Keystone does not let users read their own records: they have no address and no groups here", "err", err)
 		err = nil
 	}
 	if err != nil {
@@ -47,7 +47,7 @@ func (s *source) Login(
 	return id, true, nil
 }
 
-// describe adds what Keystone knows of a user. What was found before an error is there with it.
+// describe adds what Keystone knows about a user. On an error, it keeps what it had found before.
 func (s *source) describe(
 	ctx context.Context, scopes connector.Scopes, secret string, id connector.Identity,
 ) (connector.Identity, error) {
@@ -91,7 +91,7 @@ func setEmail(id *connector.Identity, u *user) {
 	id.Email, id.EmailVerified = u.Email, u.Email != ""
 }
 
-// withGroups adds the user's groups where the application wants them. Those that let users in are looked up in any case.
+// withGroups adds the user's groups if the application wants them. With allowedGroups, they are looked up in any case.
 func (s *source) withGroups(
 	ctx context.Context, scopes connector.Scopes, secret string, id connector.Identity,
 ) (connector.Identity, error) {

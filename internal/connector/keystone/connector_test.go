@@ -20,7 +20,7 @@ import (
 
 type object = map[string]any
 
-// cloud is a Keystone with one user, whose password is secret, and an administrator.
+// cloud is a Keystone with an administrator and one user, whose password is secret.
 type cloud struct {
 	*httptest.Server
 	user               object // the record of u/1
@@ -147,7 +147,7 @@ func TestSettings(t *testing.T) {
 	c := newCloud(t)
 	s := c.open(t, object{"keystoneUsername": ""})
 	if _, refreshes := s.(connector.Refresher); refreshes {
-		t.Error("it refreshes without anybody to ask")
+		t.Error("it refreshes without an account that may ask about users")
 	}
 }
 
@@ -264,7 +264,7 @@ func TestRefresh(t *testing.T) {
 func TestWhoAsksAboutUsers(t *testing.T) {
 	last := connector.Identity{UserID: "u/1"}
 	k := newCloud(t)
-	k.expires = time.Now() // tokens are over at once
+	k.expires = time.Now() // tokens expire at once
 	s := k.open(t, object{"adminDomain": "admins"}).(connector.Refresher)
 	for range 2 {
 		if _, err := s.Refresh(t.Context(), connector.Scopes{}, last); err != nil {
@@ -287,7 +287,7 @@ func TestWhoAsksAboutUsers(t *testing.T) {
 	}
 }
 
-// Passwords and tokens are not sent to where Keystone, or somebody in between, redirects to.
+// Passwords and tokens are not sent to an address that Keystone, or somebody in between, redirects to.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	asked := 0
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
@@ -303,7 +303,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-// What the administrator is refused for is no refusal of the user.
+// A refusal of the administrator is not one of the user.
 func TestAdministratorWhoNeedsAFactor(t *testing.T) {
 	k := newCloud(t)
 	k.receipt = true

@@ -9,7 +9,7 @@ import (
 	"dex/internal/faulttest"
 )
 
-// A Keystone behind Apache, which sends /v3 to /v3/, was shown as failing though users could log in.
+// A Keystone behind Apache, which redirects /v3 to /v3/, was shown as failing although users could log in.
 var _ = faulttest.Add("C-33", func(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		t.Error("a redirect to another host is followed")
@@ -41,7 +41,7 @@ var _ = faulttest.Add("C-33", func(t *testing.T) {
 	}
 })
 
-// What passes and what does not were told alike.
+// Temporary and permanent failures were reported alike.
 var _ = faulttest.Add("C-14", func(t *testing.T) {
 	last := connector.Identity{UserID: "u/1"}
 	for _, test := range []struct {
