@@ -28,13 +28,17 @@ func (e *Exceeded) Message() string {
 	return fmt.Sprintf("Too many failed attempts. Wait %d seconds, then try again.", e.Seconds())
 }
 
-// Refusal returns what an application is told: status 429 and how long to wait for an *Exceeded, a server error for every
-// other error.
+// Refusal returns what an application is told: status 429 and how long to wait for an *Exceeded (RFC 6585, section 4), a server
+// error for every other error. No RFC has a code for too many attempts at these endpoints; this one says that it may try again.
 func Refusal(err error) *oauth.Error {
-	if exceeded, ok := errors.AsType[*Exceeded](err); ok {
-		return oauth.TooMany(exceeded.Seconds()).Because(err)
+	exceeded, ok := errors.AsType[*Exceeded](err)
+	if !ok {
+		return oauth.Failed(err)
 	}
-	return oauth.Failed(err)
+	seconds := exceeded.Seconds()
+	refusal := oauth.Errorf(oauth.TemporarilyUnavailable, "There were too many requests. Try again in %d s.", seconds)
+	refusal.RetryAfter = seconds
+	return refusal.Because(err)
 }
 
 // A Try is an attempt in progress. It must be used by one goroutine only.

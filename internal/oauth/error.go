@@ -46,14 +46,6 @@ type Error struct {
 	cause      error
 }
 
-// TooMany is the error for too many attempts; the client must wait for some seconds (RFC 6585, section 4). No RFC has a
-// code for that at these endpoints; this one tells clients that they may try again.
-func TooMany(seconds int) *Error {
-	e := Errorf(TemporarilyUnavailable, "There were too many requests. Try again in %d s.", seconds)
-	e.RetryAfter = seconds
-	return e
-}
-
 // Failed is the error for a failure of our own, such as a storage that doesn't answer. The application may always send the
 // same request again.
 func Failed(cause error) *Error {

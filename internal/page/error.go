@@ -27,7 +27,7 @@ func Errorf(status int, format string, args ...any) *Error {
 	return &Error{Status: status, Message: fmt.Sprintf(format, args...)}
 }
 
-// TooMany is the error for somebody who has to wait before the next try (RFC 6585, section 4).
+// TooMany is the error for a user who has to wait before the next try (RFC 6585, section 4); an application gets limit.Refusal.
 func TooMany(exceeded *limit.Exceeded) *Error {
 	e := Errorf(http.StatusTooManyRequests, "%s", exceeded.Message()).Because(exceeded)
 	e.wait = exceeded.Seconds()
