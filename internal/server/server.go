@@ -14,19 +14,16 @@ import (
 	"dex/internal/telemetry"
 )
 
-// DefaultMaxBody is how large a request's body may be if its route doesn't say, in bytes.
-const DefaultMaxBody = 64 << 10
-
-// Options are what all routes share. Only Issuer and Log are required.
+// Options are what all routes share. Only the first three are required.
 type Options struct {
-	Issuer *url.URL // its path is before every route
-	Log    *slog.Logger
+	Issuer  *url.URL // its path is before every route
+	Log     *slog.Logger
+	MaxBody int64 // in bytes, for routes without their own; 0 refuses all bodies there
 
 	Metrics       *telemetry.Metrics // nil: none
 	Headers       map[string]string  // override the security headers by name; an empty value leaves one out
 	CORS          CORS
 	ClientAddress ClientAddress
-	MaxBody       int64 // in bytes, for routes without their own; DefaultMaxBody if 0
 
 	// NotFound answers if there is no route; nil means plain text.
 	NotFound http.Handler
@@ -57,9 +54,6 @@ func New(opts Options, routes []Route) http.Handler {
 		opts.ErrorPage = func(w http.ResponseWriter, _ *http.Request, status int) {
 			http.Error(w, http.StatusText(status), status)
 		}
-	}
-	if opts.MaxBody == 0 {
-		opts.MaxBody = DefaultMaxBody
 	}
 	return &handler{
 		log:       opts.Log,

@@ -46,7 +46,9 @@ func (b *logBuffer) logger() *slog.Logger {
 
 // options returns the least that New needs, for an issuer with the path given.
 func options(path string) server.Options {
-	return server.Options{Issuer: &url.URL{Scheme: "https", Host: "dex.example", Path: path}, Log: slog.New(slog.DiscardHandler)}
+	return server.Options{
+		Issuer: &url.URL{Scheme: "https", Host: "dex.example", Path: path}, Log: slog.New(slog.DiscardHandler), MaxBody: 1 << 20,
+	}
 }
 
 // start serves the routes on a free port of this machine and returns the base URL.
