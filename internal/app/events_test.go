@@ -120,6 +120,7 @@ func TestEventsSayWhoseTheyAre(t *testing.T) {
 		Email: "kilgore@kilgore.trout", EmailVerified: true, Groups: []string{"authors"},
 	}
 	all := []string{"openid", "email", "profile", "groups", "offline_access"}
+	verifier, wrong := strings.Repeat("v", 43), strings.Repeat("w", 43)
 	var first, second, access string
 	for _, step := range []struct {
 		name string
@@ -146,6 +147,19 @@ func TestEventsSayWhoseTheyAre(t *testing.T) {
 		}, []event.Event{
 			in, issued(kilgore, "authorization_code", "openid"), event.CodeReplayed{Login: kilgore},
 			event.RequestRefused{Endpoint: event.Token, ClientID: "app", GrantType: "authorization_code", Code: "invalid_grant", Status: 400},
+		}},
+		{"a code is replayed without its verifier", func() {
+			code := s.code("code_challenge", verifier)
+			s.token(codeForm(code, "code_verifier", verifier))
+			s.token(codeForm(code, "code_verifier", wrong))
+		}, []event.Event{
+			in, issued(kilgore, "authorization_code", all...), event.CodeReplayed{Login: kilgore},
+			event.RequestRefused{Endpoint: event.Token, ClientID: "app", GrantType: "authorization_code", Code: "invalid_grant", Status: 400},
+		}},
+		{"a code is shown once, without its verifier", func() {
+			s.token(codeForm(s.code("code_challenge", verifier), "code_verifier", wrong))
+		}, []event.Event{
+			in, event.RequestRefused{Endpoint: event.Token, ClientID: "app", GrantType: "authorization_code", Code: "invalid_grant", Status: 400},
 		}},
 		{"a refresh token is revoked", func() {
 			s.postAs("app", "/dex/token/revoke", form("token", s.tokens("scope", "openid offline_access").text("refresh_token")))

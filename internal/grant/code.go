@@ -76,22 +76,24 @@ func check(c *code.Issued, f oauth.Form) error {
 }
 
 // spoil makes a code useless after a request that doesn't fit it, and returns why: whoever has stolen a code gets no second
-// guess.
+// guess. If the code was used before, this is a second use.
 func (g *codeGrant) spoil(ctx context.Context, e store.Entry[code.Issued], why error) error {
+	c := &e.Value
 	used, err := g.codes.Spoil(ctx, e)
 	if err != nil {
 		return fmt.Errorf("spoil code: %w", err)
 	}
-	begun, _, err := g.families.Begun(ctx, e.Value.FamilyID)
+	begun, _, err := g.families.Begun(ctx, c.FamilyID)
 	if err != nil {
 		return fmt.Errorf("spoil code: %w", err)
 	}
 	if used || !begun.IsZero() {
-		if err := g.revoked.RevokeLogin(ctx, e.Value.FamilyID); err != nil {
+		if err := g.endLogin(ctx, c); err != nil {
 			return err
 		}
+		return why
 	}
-	if err := g.families.End(ctx, e.Value.FamilyID); err != nil {
+	if err := g.families.End(ctx, c.FamilyID); err != nil { // so that none begins
 		return fmt.Errorf("spoil code: %w", err)
 	}
 	return why
@@ -135,6 +137,14 @@ func (g *codeGrant) endReplayed(ctx context.Context, c *code.Issued, used answer
 	if g.codes.MayHaveRepeated(used) {
 		return oauth.Errorf(oauth.InvalidGrant, "The code was used before.")
 	}
+	if err := g.endLogin(ctx, c); err != nil {
+		return err
+	}
+	return oauth.Errorf(oauth.InvalidGrant, "The code was used before.")
+}
+
+// endLogin ends what a code gave that was used twice.
+func (g *codeGrant) endLogin(ctx context.Context, c *code.Issued) error {
 	if err := g.revoked.RevokeLogin(ctx, c.FamilyID); err != nil {
 		return err
 	}
@@ -142,7 +152,7 @@ func (g *codeGrant) endReplayed(ctx context.Context, c *code.Issued, used answer
 		return fmt.Errorf("end refresh tokens of a replayed code: %w", err)
 	}
 	g.events.Emit(ctx, event.CodeReplayed{Login: c.Login(c.FamilyID)})
-	return oauth.Errorf(oauth.InvalidGrant, "The code was used before.")
+	return nil
 }
 
 // expired says what becomes of an expired code. It gives once more what it gave while it was good, if that answer got lost.
