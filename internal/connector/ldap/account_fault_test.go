@@ -15,7 +15,7 @@ import (
 	"dex/internal/faulttest"
 )
 
-// with returns a user with other values of attributes; none removes one.
+// with returns a user with other values of attributes. An attribute without values is removed.
 func with(u entry, attributes ...string) entry {
 	for i := 0; i < len(attributes); i += 2 {
 		delete(u.attributes, attributes[i])
@@ -26,7 +26,7 @@ func with(u entry, attributes ...string) entry {
 	return u
 }
 
-// What is wrong with one account, or with the settings, was told as something that passes.
+// A fault of one account, or of the settings, was reported as a temporary failure.
 var _ = faulttest.Add("C-14", func(t *testing.T) {
 	second := jane()
 	second.dn = "cn=second," + people
@@ -89,7 +89,7 @@ var _ = faulttest.Add("C-14", func(t *testing.T) {
 	})
 })
 
-// What was typed became a part of a verified address, in every spelling that the directory takes for the name.
+// What was typed became part of a verified address, in any spelling that the directory considers equal to the name.
 func typedNames(t *testing.T) {
 	for typed, want := range map[string]string{
 		"jane": "jane", " jane": "jane", "jane ": "jane", "JANE": "jane", "𝐣𝐚𝐧𝐞": "jane", "jané": "jane", "jdoe": "jdoe", "JDOE": "jdoe",
@@ -103,7 +103,7 @@ func typedNames(t *testing.T) {
 			t.Errorf("%q: address %q", typed, got)
 		}
 	}
-	// Active Directory finds users by anr, which no entry has.
+	// Active Directory finds users by anr, an attribute that no entry has.
 	s := serve(t, nil, jane())
 	s.alike = func(string, string) bool { return true }
 	anr := jane()
@@ -121,7 +121,7 @@ var (
 	_ = faulttest.Add("R22", typedNames)
 )
 
-// Users of directories other than Active Directory could never log in where an attribute had one of its names.
+// Users of other directories could never log in if an attribute had the name of one of Active Directory's.
 var _ = faulttest.Add("C-19", func(t *testing.T) {
 	for _, attribute := range []string{"userAccountControl", "accountExpires"} {
 		s := serve(t, nil, with(jane(), attribute, "active"))
@@ -155,11 +155,11 @@ var _ = faulttest.Add("C-20", func(t *testing.T) {
 		}
 	}
 	if _, problems := settings(t, "host: h\nuserSearch: {baseDN: dc=x, username: uid, idEncoding: base32}"); !problems.HasErrors() {
-		t.Error("an encoding that nobody knows is taken")
+		t.Error("an unknown encoding is accepted")
 	}
 })
 
-// A name that is in the directory cost a bind, and one that is not did not.
+// A name that is in the directory cost a bind, and one that isn't cost none.
 var _ = faulttest.Add("R21", func(t *testing.T) {
 	s := serve(t, nil, jane())
 	c := open(t, users(s))
@@ -175,7 +175,7 @@ var _ = faulttest.Add("R21", func(t *testing.T) {
 	}
 })
 
-// The limit on one user's passwords goes by the entry, of which the source tells before it checks a password.
+// The limit on one user's passwords goes by the entry, which the source reports before it checks a password.
 var _ = faulttest.Add("R8", func(t *testing.T) {
 	s := serve(t, nil, jane())
 	c := open(t, plain(s)+"userSearch: {baseDN: '"+people+"', username: [uid, mail], nameAttr: cn}\n").(connector.Finder)

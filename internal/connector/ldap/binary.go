@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// encodings are what idEncoding may say, and how that makes a text of bytes; nil leaves them as they are.
+// encodings are the values of idEncoding, with what turns bytes into text; nil leaves them as they are.
 var encodings = map[string]func([]byte) string{
 	"":       nil,
 	"hex":    hex.EncodeToString,
@@ -20,8 +20,8 @@ var encodings = map[string]func([]byte) string{
 	"guid":   guid,
 }
 
-// readable returns a value as text: by an encoding if there is one, and else in the form that people and tools write it in,
-// for identifiers that are known to be binary.
+// readable returns a value as text: in the configured encoding if there is one, and otherwise, for identifiers that are
+// known to be binary, in their usual form.
 func readable(attribute, value string, encode func([]byte) string) string {
 	if value != "" && encode != nil {
 		return encode([]byte(value))
@@ -53,8 +53,8 @@ func isPrintable(value string) bool {
 
 const guidLength = 16
 
-// guid writes a GUID as Windows does, whose first three numbers are stored in little endian (MS-DTYP, section 2.3.4); bytes of
-// another length in hexadecimal.
+// guid writes a GUID as Windows does: its first three numbers are stored in little endian (MS-DTYP, section 2.3.4). Bytes of
+// another length are written in hexadecimal.
 func guid(b []byte) string {
 	if len(b) != guidLength {
 		return hex.EncodeToString(b)

@@ -17,10 +17,9 @@ import (
 )
 
 const (
-	// attributeForm is that of RFC 4512 2.5, and the underscores that some servers have.
+	// attributeForm is that of RFC 4512 2.5, and allows the underscores that some servers use.
 	attributeForm = `[A-Za-z0-9][A-Za-z0-9._-]*(;[A-Za-z0-9_-]+)*`
-	// ruleForm is what may stand between an attribute and the = of a filter (RFC 4515 3): whether the parts of an entry's DN
-	// count too, and the matching rule.
+	// ruleForm is what may stand between an attribute and the = of a filter (RFC 4515 3): the :dn flag and the matching rule.
 	ruleForm = `(:dn)?(:[A-Za-z0-9][A-Za-z0-9._-]*)?:`
 )
 
@@ -32,14 +31,14 @@ var (
 // checkAttribute checks the name of an attribute that is read from entries.
 func checkAttribute(check *settings.Check, key, name string) {
 	if name != "" && !attributeSyntax.MatchString(name) {
-		check.Fail(key, "%q is no name of an attribute, such as mail", name)
+		check.Fail(key, "%q is not the name of an attribute, such as mail", name)
 	}
 }
 
 // checkComparison checks what stands before the = of a filter.
 func checkComparison(check *settings.Check, key, comparison string) {
 	if comparison != "" && !comparisonSyntax.MatchString(comparison) {
-		check.Fail(key, "%q is no name of an attribute, such as mail, with or without a matching rule, such as uid:caseExactMatch:",
+		check.Fail(key, "%q is not the name of an attribute, such as mail, with or without a matching rule, such as uid:caseExactMatch:",
 			comparison)
 	}
 }
@@ -54,11 +53,11 @@ func checkFilter(check *settings.Check, key, filter string) {
 		return
 	}
 	if err := compiles(filter); err != nil {
-		check.Fail(key, "is no LDAP filter (%v); it must have parentheses of its own, such as (objectClass=person)", err)
+		check.Fail(key, "is not an LDAP filter (%v); it must have parentheses of its own, such as (objectClass=person)", err)
 	}
 }
 
-// compiles compiles a filter as it will be used: and-ed to another behind it, which an open parenthesis would make a part of
+// compiles checks a filter as it will be used: ANDed with another after it, which an unclosed parenthesis would swallow into
 // a value.
 func compiles(filter string) error {
 	const next = "(a=b)"
@@ -79,7 +78,7 @@ func checkBaseDN(check *settings.Check, key, dn string) {
 		return
 	}
 	if _, err := goldap.ParseDN(dn); err != nil {
-		check.Warn(key, "is no distinguished name, such as ou=People,dc=example,dc=org: %v", err)
+		check.Warn(key, "is not a distinguished name, such as ou=People,dc=example,dc=org: %v", err)
 	}
 }
 
@@ -119,9 +118,9 @@ func (c *Config) checkServers(check *settings.Check) {
 }
 
 const (
-	// maxConnections bounds what one connector may ask of the directory.
+	// maxConnections bounds the connections of one connector.
 	maxConnections = 1000
-	// maxPageSize is how many entries the largest result has.
+	// maxPageSize is the size of the largest result, in entries.
 	maxPageSize = 20000
 )
 
@@ -132,11 +131,11 @@ func checkHost(check *settings.Check, key, host string) {
 	}
 	name, port, err := net.SplitHostPort(withPort(host, "1"))
 	if err != nil || name == "" || strings.Contains(name, ":") && !isAddress(name) {
-		check.Fail(key, "%q is not allowed: give host or host:port; an IPv6 address with a port stands in brackets", host)
+		check.Fail(key, "%q is not allowed: give host or host:port; an IPv6 address with a port must be in brackets", host)
 		return
 	}
 	if !isPort(port) {
-		check.Fail(key, "%q is not allowed: a port is from 1 to 65535", host)
+		check.Fail(key, "%q is not allowed: a port must be from 1 to 65535", host)
 	}
 }
 
@@ -145,7 +144,7 @@ func isAddress(text string) bool {
 	return err == nil
 }
 
-// isPort also takes the names that every system knows.
+// isPort also accepts the names that every system knows.
 func isPort(text string) bool {
 	n, err := strconv.ParseUint(text, 10, 16)
 	return err == nil && n > 0 || text == "ldap" || text == "ldaps"
@@ -156,13 +155,13 @@ func isSpace(r rune) bool { return r <= ' ' }
 func (c *Config) checkTLS(check *settings.Check) {
 	switch {
 	case c.InsecureNoSSL && c.StartTLS:
-		check.Warn("startTLS", "has no effect, because insecureNoSSL is set too: the connection is plain, and passwords can "+
-			"be read on the way; remove insecureNoSSL")
+		check.Warn("startTLS", "has no effect, because insecureNoSSL is set too: the connection is not encrypted, and passwords "+
+			"can be read on the network; remove insecureNoSSL")
 	case c.InsecureNoSSL && !c.loopback():
-		check.Warn("insecureNoSSL", "the connection is plain, and passwords can be read on the way; use startTLS: true, or "+
-			"neither for LDAPS")
+		check.Warn("insecureNoSSL", "the connection is not encrypted, and passwords can be read on the network; use startTLS: true, "+
+			"or neither for LDAPS")
 	case !c.InsecureNoSSL && c.InsecureSkipVerify:
-		check.Warn("insecureSkipVerify", "the server's certificate is not verified, and whoever is on the way can read "+
+		check.Warn("insecureSkipVerify", "the server's certificate is not verified, so anybody on the network path can read "+
 			"passwords; give the authority's certificate in rootCA")
 	}
 	if c.RootCA != "" && len(c.RootCAData) > 0 {
@@ -180,7 +179,7 @@ func (c *Config) checkTLS(check *settings.Check) {
 	check.OneOf("tlsMinVersion", c.TLSMinVersion, "1.2", "1.3")
 }
 
-// loopback reports whether all hosts are this machine.
+// loopback reports whether every host is this machine.
 func (c *Config) loopback() bool {
 	return !slices.ContainsFunc(c.servers(), func(server string) bool {
 		host, _, _ := net.SplitHostPort(server)

@@ -37,7 +37,7 @@ func (c *Config) checkUserSearch(check *settings.Check) {
 	}
 	check.OneOf("userSearch.idEncoding", u.IDEncoding, "hex", "base64", "guid")
 	if suffix, found := strings.CutPrefix(u.EmailSuffix, "@"); found {
-		check.Warn("userSearch.emailSuffix", "is taken without the @ before it, which is put there anyway")
+		check.Warn("userSearch.emailSuffix", "must be given without the @, which is added anyway")
 		u.EmailSuffix = suffix
 	}
 }

@@ -20,7 +20,7 @@ func (c *Config) CheckFiles() map[string]error {
 	return found
 }
 
-// WarnFiles returns what somebody should know about the files that the settings name, by key.
+// WarnFiles returns warnings about the files that the settings name, by key.
 func (c *Config) WarnFiles() map[string]string {
 	if c.InsecureNoSSL {
 		return nil

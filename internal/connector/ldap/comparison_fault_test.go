@@ -9,8 +9,8 @@ import (
 	"dex/internal/faulttest"
 )
 
-// A key that only goes into a filter had to have the syntax of an attribute's name, so that a server with the usual recipe
-// for nested groups of Active Directory did not start.
+// A key that only goes into a filter had to have the syntax of an attribute's name, so the server did not start with the
+// usual recipe for nested groups in Active Directory.
 var _ = faulttest.Add("C-01", func(t *testing.T) {
 	const rule = "1.2.840.113556.1.4.1941"
 	chain := entry{dn: unit("chain"), attributes: map[string][]string{"cn": {"Chain"}, "member/chain": {jane().dn}}}

@@ -1,5 +1,5 @@
-// Package ldap is users and groups of an LDAP directory, such as OpenLDAP or Active Directory. A user is searched by name,
-// their password is checked by a bind as their entry, and their groups are searched.
+// Package ldap signs in users of an LDAP directory, such as OpenLDAP or Active Directory. It looks the user up by name, checks
+// the password with a bind as their entry, and looks up their groups.
 package ldap
 
 import (
@@ -15,7 +15,7 @@ import (
 	"dex/internal/connector/settings"
 )
 
-// Config is the settings of the connector.
+// Config has the settings of the connector.
 type Config struct {
 	Host  string   `key:"host"`  // host or host:port
 	Hosts []string `key:"hosts"` // the same, tried in this order, after Host
@@ -44,7 +44,7 @@ type Config struct {
 	UsernamePrompt string   `key:"usernamePrompt"`
 	AllowedGroups  []string `key:"allowedGroups"` // empty: everybody is let in
 	EmailVerified  bool     `key:"emailVerified"`
-	AccountState   bool     `key:"accountState"` // refuse accounts that are switched off or over
+	AccountState   bool     `key:"accountState"` // refuse accounts that are disabled or expired
 
 	UserSearch  UserSearch     `key:"userSearch"`
 	GroupSearch GroupSearch    `key:"groupSearch"`
@@ -54,12 +54,12 @@ type Config struct {
 // UserSearch says where users are and what their attributes mean. An attribute called DN, in any case, is the entry's DN.
 type UserSearch struct {
 	BaseDN   string      `key:"baseDN"`
-	Filter   string      `key:"filter"` // and-ed to the comparison with the name
+	Filter   string      `key:"filter"` // ANDed with the comparison with the name
 	Username comparisons `key:"username"`
 	Scope    string      `key:"scope"` // sub or one; empty means sub
 
 	IDAttr                string `key:"idAttr"`
-	IDEncoding            string `key:"idEncoding"` // of an id that is no text: hex, base64 or guid
+	IDEncoding            string `key:"idEncoding"` // of an id that is not text: hex, base64 or guid
 	EmailAttr             string `key:"emailAttr"`
 	NameAttr              string `key:"nameAttr"`
 	PreferredUsernameAttr string `key:"preferredUsernameAttr"`
@@ -74,15 +74,15 @@ type GroupSearch struct {
 	Scope        string        `key:"scope"`
 	NameAttr     string        `key:"nameAttr"`
 	UserMatchers []UserMatcher `key:"userMatchers"`
-	// Nested is "inChain" to let Active Directory resolve groups in groups, by one search.
+	// Nested is "inChain" to have Active Directory resolve nested groups in one search.
 	Nested string `key:"nested"`
 
-	// The form of one matcher, deprecated by upstream. It counts where UserMatchers is empty, or begins with an empty one.
+	// A single matcher, in a form that upstream has deprecated. It counts if UserMatchers is empty or begins with an empty one.
 	UserMatcher
 }
 
-// A UserMatcher finds the groups whose GroupAttr has a value of the user's UserAttr, and, if RecursionGroupAttr is set, the
-// groups whose RecursionGroupAttr has the DN of a group that was found. GroupAttr and RecursionGroupAttr may have a matching
+// A UserMatcher finds the groups whose GroupAttr has a value of the user's UserAttr and, if RecursionGroupAttr is set, the
+// groups whose RecursionGroupAttr has the DN of a group found so far. GroupAttr and RecursionGroupAttr may have a matching
 // rule, such as member:1.2.840.113556.1.4.1941:, as they are only compared and never read.
 type UserMatcher struct {
 	UserAttr           string `key:"userAttr"`
@@ -90,7 +90,7 @@ type UserMatcher struct {
 	RecursionGroupAttr string `key:"recursionGroupAttr"`
 }
 
-// KerberosConfig says how browsers' tickets are taken instead of a password.
+// KerberosConfig says how to accept Kerberos tickets from browsers instead of passwords.
 type KerberosConfig struct {
 	Enabled               bool   `key:"enabled"`
 	KeytabPath            string `key:"keytabPath"`
@@ -115,7 +115,7 @@ const (
 	defaultLoginTimeout = time.Minute
 )
 
-// comparisons is what stands before the = of filters: a list, or one text. Mostly these are names of attributes.
+// comparisons are what stands before the = in filters, mostly names of attributes: a list, or a single string.
 type comparisons []string
 
 // UnmarshalConfig implements config.Unmarshaler.
@@ -146,7 +146,7 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	return check.Problems()
 }
 
-// tidy applies the defaults, and takes away the line breaks that YAML leaves around long filters.
+// tidy applies the defaults, and removes the line breaks that YAML leaves around long filters.
 func (c *Config) tidy() {
 	u, g := &c.UserSearch, &c.GroupSearch
 	u.Filter, g.Filter = strings.TrimSpace(u.Filter), strings.TrimSpace(g.Filter)
@@ -158,7 +158,7 @@ func (c *Config) tidy() {
 	}
 }
 
-// Open makes the connector. It asks no server; it fails if a file of the TLS settings can't be read.
+// Open makes the connector. It calls no server, and fails if a file of the TLS settings can't be read.
 func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 	tlsConfig, err := c.tlsConfig()
 	if err != nil {
@@ -183,7 +183,7 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 	return d.withTickets(ctx, env)
 }
 
-// pageSize is the pool's setting, which has another word for no pages.
+// pageSize is the pool's setting, which writes "no pages" differently.
 func (c *Config) pageSize() int {
 	switch {
 	case c.PageSize == nil:
@@ -223,7 +223,7 @@ func withPort(host, port string) string {
 	return net.JoinHostPort(strings.Trim(host, "[]"), port)
 }
 
-// matchers returns those that count; deprecated reports whether that is the single one.
+// matchers returns the matchers that count. The result deprecated says that this is the single one in the old form.
 func (g *GroupSearch) matchers() (all []UserMatcher, deprecated bool) {
 	if len(g.UserMatchers) > 0 && g.UserMatchers[0].UserAttr != "" {
 		return g.UserMatchers, false

@@ -112,7 +112,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// TestProblems has a config and what is said of it, from the key on: the lines that begin with a tilde are warnings.
+// TestProblems has configs and the problems reported for them, from the key on. A tilde marks warnings.
 func TestProblems(t *testing.T) {
 	const good = "host: a.test, userSearch: {baseDN: 'dc=test', username: uid}"
 	const users = "host: a.test, userSearch: {baseDN: 'dc=test', username: "
@@ -129,19 +129,19 @@ func TestProblems(t *testing.T) {
 		{users + "{}}", []string{"userSearch.username: must be text"}},
 		{users + "''}", []string{"userSearch.username: is missing"}},
 		{users + "[uid, '']}", []string{"userSearch.username[1]: must not be empty"}},
-		{users + "[uid, 'a=b)(c']}", []string{"userSearch.username[1]: \"a=b)(c\" is no name of an attribute"}},
+		{users + "[uid, 'a=b)(c']}", []string{"userSearch.username[1]: \"a=b)(c\" is not the name of an attribute"}},
 		{users + "dn}", []string{"~userSearch.username: finds nobody"}},
 		{users + "'mail;lang-en'}", nil},
 		{users + "uid, idAttr: 'a b', emailSuffix: '@x.test', scope: Sub}", []string{
-			"userSearch.idAttr: \"a b\" is no name of an attribute", "~userSearch.emailSuffix: is taken without the @", "userSearch.scope: must be one of sub, one, not \"Sub\"",
+			"userSearch.idAttr: \"a b\" is not the name of an attribute", "~userSearch.emailSuffix: must be given without the @", "userSearch.scope: must be one of sub, one, not \"Sub\"",
 		}},
-		{users + "uid, filter: objectClass=person}", []string{"userSearch.filter: is no LDAP filter"}},
-		{users + "uid, filter: '(a=b'}", []string{"userSearch.filter: is no LDAP filter"}},
-		{users + "uid, filter: '(a=b))(|(c=d)'}", []string{"userSearch.filter: is no LDAP filter"}},
+		{users + "uid, filter: objectClass=person}", []string{"userSearch.filter: is not an LDAP filter"}},
+		{users + "uid, filter: '(a=b'}", []string{"userSearch.filter: is not an LDAP filter"}},
+		{users + "uid, filter: '(a=b))(|(c=d)'}", []string{"userSearch.filter: is not an LDAP filter"}},
 		{users + "uid, filter: \"(a=b)\\n\"}", nil},
-		{"host: a.test, userSearch: {baseDN: 'people', username: uid}", []string{"~userSearch.baseDN: is no distinguished name"}},
+		{"host: a.test, userSearch: {baseDN: 'people', username: uid}", []string{"~userSearch.baseDN: is not a distinguished name"}},
 		{"host: a.test, userSearch: {baseDN: '<GUID=1>', username: uid}", nil},
-		{good + ", insecureNoSSL: true", []string{"~insecureNoSSL: the connection is plain"}},
+		{good + ", insecureNoSSL: true", []string{"~insecureNoSSL: the connection is not encrypted"}},
 		{good + ", insecureNoSSL: true, startTLS: true", []string{"~startTLS: has no effect, because insecureNoSSL is set too"}},
 		{good + ", insecureSkipVerify: true", []string{"~insecureSkipVerify: the server's certificate is not verified"}},
 		{good + ", rootCA: a, rootCAData: YQ==", []string{"~rootCA: has no effect"}},
@@ -161,7 +161,7 @@ func TestProblems(t *testing.T) {
 		{matchers + "}, allowedGroups: [a]", nil},
 		{matchers + ", nested: inChain}", nil},
 		{matchers + ", nested: yes}", []string{"groupSearch.nested: must be inChain"}},
-		{matchers + ", filter: x, scope: all}", []string{"groupSearch.filter: is no LDAP filter", "groupSearch.scope: must be one of sub, one"}},
+		{matchers + ", filter: x, scope: all}", []string{"groupSearch.filter: is not an LDAP filter", "groupSearch.scope: must be one of sub, one"}},
 		{groups + "nested: inChain, userMatchers: [{userAttr: uid, groupAttr: memberUid, recursionGroupAttr: member}]}", []string{
 			"groupSearch.userMatchers[0].userAttr: must be DN", "~groupSearch.userMatchers[0].recursionGroupAttr: has no effect",
 		}},

@@ -6,8 +6,7 @@ import (
 	goldap "github.com/go-ldap/ldap/v3"
 )
 
-// sameDN compares DNs as directories do: regardless of case, of spaces between their parts and of how characters are
-// escaped.
+// sameDN compares DNs as directories do: regardless of case, spaces between their parts, and how characters are escaped.
 func sameDN(a, b string) bool {
 	first, err := goldap.ParseDN(a)
 	if err != nil {
@@ -20,7 +19,7 @@ func sameDN(a, b string) bool {
 	return first.EqualFold(second)
 }
 
-// dnKey returns a key that all spellings of a DN have in common.
+// dnKey returns a key that is the same for all spellings of a DN.
 func dnKey(dn string) string {
 	if parsed, err := goldap.ParseDN(dn); err == nil {
 		dn = parsed.String()
@@ -28,7 +27,7 @@ func dnKey(dn string) string {
 	return strings.ToLower(dn)
 }
 
-// groupName returns the name of a group that a user's entry names: by DN, whose first value it is, or by name.
+// groupName returns the name of a group that a user's entry refers to: the first value of a DN, or the name itself.
 func groupName(reference string) string {
 	dn, err := goldap.ParseDN(reference)
 	if err != nil || len(dn.RDNs) == 0 || len(dn.RDNs[0].Attributes) == 0 {

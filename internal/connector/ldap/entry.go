@@ -11,7 +11,7 @@ import (
 	"dex/internal/connector"
 )
 
-// isDN reports whether a name stands for the entry's own DN.
+// isDN reports whether the name of an attribute stands for the entry's own DN.
 func isDN(attribute string) bool { return strings.EqualFold(attribute, "DN") }
 
 // values returns the values of an attribute. Servers answer with names in their own spelling (RFC 4512, section 2.5).
@@ -40,7 +40,7 @@ func isCutShort(e *goldap.Entry, attribute string) bool {
 	})
 }
 
-// identity makes an identity of a user's entry. The error names all that the entry lacks.
+// identity makes an identity from a user's entry. The error names everything that the entry lacks.
 func (d *directory) identity(user *goldap.Entry, username string) (connector.Identity, error) {
 	u := &d.config.UserSearch
 	r := reader{entry: user, encoding: u.IDEncoding}
@@ -64,12 +64,12 @@ func (d *directory) identity(user *goldap.Entry, username string) (connector.Ide
 // A reader reads attributes of a user's entry and collects what is wrong with them.
 type reader struct {
 	entry    *goldap.Entry
-	encoding string // of an id that is no text
-	lacking  string // the first thing of the user's that is missing, such as their name
+	encoding string // of an id that is not text
+	lacking  string // the first thing that the user lacks, such as a name
 	faults   []string
 }
 
-// fault notes that something of the user's can't be had.
+// fault notes that something can't be read from the entry.
 func (r *reader) fault(what, format string, args ...any) {
 	if r.lacking == "" {
 		r.lacking = what
@@ -77,7 +77,7 @@ func (r *reader) fault(what, format string, args ...any) {
 	r.faults = append(r.faults, fmt.Sprintf(format, args...))
 }
 
-// text returns the first value of an attribute; empty for the attribute without a name, which isn't configured.
+// text returns the first value of an attribute, or nothing if the attribute isn't configured.
 func (r *reader) text(what, attribute string) string {
 	if attribute == "" {
 		return ""
@@ -98,8 +98,8 @@ func (r *reader) text(what, attribute string) string {
 	return text
 }
 
-// spelling returns a user's name as the directory writes it, of several the one that was typed. What was typed itself may be
-// anything that the directory takes for the same, and must not become a part of an address.
+// spelling returns a user's name as the directory writes it; if there are several, the one that was typed. The typed text
+// itself may be anything that the directory considers equal, and must not end up in an address.
 func (r *reader) spelling(comparisons []string, typed string) string {
 	var names []string
 	for _, comparison := range comparisons {

@@ -6,10 +6,10 @@ import (
 	"dex/internal/connector"
 )
 
-// ErrNoUser is for tests.
+// ErrNoUser is exported for tests.
 var ErrNoUser = errNoUser
 
-// Identify is for tests.
+// Identify is exported for tests.
 func Identify(ctx context.Context, instance any, s connector.Scopes, username string) (connector.Identity, error) {
 	return instance.(*directory).identify(ctx, s, username)
 }

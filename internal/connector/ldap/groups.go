@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// maxGroups and maxLevels bound the groups of one user, and how deep groups may be in groups.
+	// maxGroups and maxLevels bound how many groups a user may be in, and how deep groups may be nested.
 	maxGroups = 10_000
 	maxLevels = 50
-	// shownGroups is how many of them the log has.
+	// shownGroups is how many of them the log shows.
 	shownGroups = 20
 	// groupSearches is how many searches for one user run at once.
 	groupSearches = 4
@@ -24,8 +24,8 @@ const (
 	inChainRule = "1.2.840.113556.1.4.1941"
 )
 
-// authorize returns the groups of a user if they are asked for. It is a *connector.Denied if the user is in none of those
-// that are allowed, whether or not groups are asked for.
+// authorize returns the groups of a user if the application asked for them. The error is a *connector.Denied if the user is
+// in none of the allowed groups, whether or not it asked.
 func (d *directory) authorize(ctx context.Context, s connector.Scopes, user *goldap.Entry) ([]string, error) {
 	if !connector.NeedsGroups(s, d.config.AllowedGroups) {
 		d.log.DebugContext(ctx, "groups are not looked up: the application did not ask for the scope groups", "user", user.DN)
@@ -38,16 +38,16 @@ func (d *directory) authorize(ctx context.Context, s connector.Scopes, user *gol
 	if _, err := connector.AllowGroups("allowedGroups", groups, d.config.AllowedGroups); err != nil || !s.Groups {
 		return nil, err
 	}
-	return groups, nil // also those that let nobody in
+	return groups, nil // all of them, not just the allowed ones
 }
 
-// groups returns the names of a user's groups, each once: those that the user's entry names, then those of each matcher,
-// and of each of these level by level.
+// groups returns the names of a user's groups, each once: first those that the user's entry names, then those of each
+// matcher, level by level.
 func (d *directory) groups(ctx context.Context, user *goldap.Entry) ([]string, error) {
 	w := &walk{directory: d, named: map[string]bool{}, seen: map[place]bool{}}
 	if attribute := d.config.UserSearch.MemberOfAttr; attribute != "" {
 		if isCutShort(user, attribute) {
-			return nil, tooManyGroups("the server returns only a part of the user's %s; use groupSearch instead", attribute)
+			return nil, tooManyGroups("the server returns only part of the user's %s; use groupSearch instead", attribute)
 		}
 		found := values(user, attribute)
 		for _, reference := range found {
@@ -90,7 +90,7 @@ func (w *walk) searchAll(ctx context.Context, user *goldap.Entry) error {
 	return nil
 }
 
-// tooManyGroups says that a user's groups can't be told.
+// tooManyGroups is the error for a user with more groups than can be read.
 func tooManyGroups(format string, args ...any) error {
 	return &connector.Unusable{
 		Reason: "Your account is in more groups than can be used here.", Cause: fmt.Errorf("groups: "+format, args...),
@@ -103,10 +103,10 @@ type walk struct {
 	names []string
 	named map[string]bool // names
 	seen  map[place]bool
-	notes []string // of what may be why there are none
+	notes []string // possible reasons why there are none
 }
 
-// note notes what may be why there are no groups. Only the first few matter.
+// note keeps a possible reason why there are no groups. Only the first few matter.
 func (w *walk) note(format string, args ...any) {
 	const most = 5
 	if len(w.notes) < most {
@@ -114,7 +114,7 @@ func (w *walk) note(format string, args ...any) {
 	}
 }
 
-// A place is a group on the way upwards by an attribute. Groups are known by DN: two may have the same name.
+// A place is a group met while walking up an attribute. Groups are identified by DN, as two may have the same name.
 type place struct{ recursionAttr, dn string }
 
 // add appends a name unless it is there.
@@ -125,7 +125,7 @@ func (w *walk) add(name string) {
 	}
 }
 
-// match adds the groups that have one of the values, and the groups that these are in if the matcher has it so.
+// match adds the groups that have one of the values and, if the matcher is recursive, the groups that these are in.
 func (w *walk) match(ctx context.Context, m UserMatcher, values []string) error {
 	attribute, recursive := m.GroupAttr, m.RecursionGroupAttr != ""
 	if w.config.GroupSearch.Nested == nestedInChain {
@@ -141,11 +141,11 @@ func (w *walk) match(ctx context.Context, m UserMatcher, values []string) error 
 	return err
 }
 
-// inChain returns the comparison of an attribute by which Active Directory follows it to any depth.
+// inChain returns the comparison that makes Active Directory follow an attribute to any depth.
 func inChain(attribute string) string { return attribute + ":" + inChainRule + ":" }
 
-// level adds the groups that have one of the values, in the order of the values, and returns the DNs of those that have not
-// been seen on this way before.
+// level adds the groups that have one of the values, in the order of the values, and returns the DNs of those that this walk
+// has not met before.
 func (w *walk) level(ctx context.Context, attribute string, values []string, recursionAttr string) ([]string, error) {
 	if len(values) > maxGroups {
 		return nil, tooManyGroups("there are more than %d values to search for", maxGroups)
@@ -192,7 +192,7 @@ func (w *walk) addGroup(ctx context.Context, group *goldap.Entry) {
 	w.add(name)
 }
 
-// searchEach searches the groups of each value, several at a time.
+// searchEach searches for the groups of each value, several at a time.
 func (w *walk) searchEach(ctx context.Context, attribute string, values []string) ([][]*goldap.Entry, error) {
 	results := make([][]*goldap.Entry, len(values))
 	searches, ctx := errgroup.WithContext(ctx)

@@ -16,7 +16,7 @@ import (
 	"dex/internal/id"
 )
 
-// A directory is the connector. It is safe for concurrent use.
+// A directory is a connector to an LDAP directory. It is safe for concurrent use.
 type directory struct {
 	config Config
 	pool   *pool.Pool
@@ -37,7 +37,7 @@ func (d *directory) Prompt() string { return d.config.UsernamePrompt }
 // Probe implements connector.Prober.
 func (d *directory) Probe(ctx context.Context) error { return d.pool.Probe(ctx) }
 
-// Close lets the connections go; those that are in use end with what is under way.
+// Close closes the connections; busy ones as soon as their operation is done.
 func (d *directory) Close() error { return d.pool.Close() }
 
 // maxName bounds the names that are searched for, in bytes: no directory has longer ones.
@@ -50,8 +50,8 @@ func (d *directory) Login(
 	return d.LoginFound(ctx, s, username, password, func(string) error { return nil })
 }
 
-// LoginFound implements connector.Finder. An empty password is wrong, whoever's it is: servers take a bind without one for an
-// anonymous one, and let it succeed (RFC 4513, section 5.1.2).
+// LoginFound implements connector.Finder. An empty password is always wrong: servers treat a bind without one as anonymous,
+// and let it succeed (RFC 4513, section 5.1.2).
 func (d *directory) LoginFound(
 	ctx context.Context, s connector.Scopes, username, password string, found func(user string) error,
 ) (connector.Identity, bool, error) {
@@ -85,8 +85,8 @@ func (d *directory) inTime(ctx context.Context) (context.Context, context.Cancel
 	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v (loginTimeout): %w", limit, context.DeadlineExceeded))
 }
 
-// bindNobody has a server check the password of an entry that does not exist, so that response times tell less about who is in
-// the directory. The error says that no server could be asked, as it would for those who are.
+// bindNobody has a server check the password of an entry that does not exist, so that response times tell less about who is
+// in the directory. As for a user who is in it, the error says that no server could be asked.
 func (d *directory) bindNobody(ctx context.Context, password string) error {
 	err := d.pool.Bind(ctx, "cn="+id.New()+","+d.config.UserSearch.BaseDN, password)
 	if connector.OutcomeOf(err).RetryHelps() {
@@ -95,7 +95,7 @@ func (d *directory) bindNobody(ctx context.Context, password string) error {
 	return nil
 }
 
-// refusedBind returns what Login returns for a bind that failed.
+// refusedBind turns a failed bind into what Login returns.
 func refusedBind(err error) (connector.Identity, bool, error) {
 	refused, ok := errors.AsType[*pool.Refused](err)
 	if !ok {
@@ -108,13 +108,13 @@ func refusedBind(err error) (connector.Identity, bool, error) {
 	return connector.Identity{}, false, &connector.Denied{Reason: sentence, Cause: refused}
 }
 
-// refusal is what a user is told; empty for no more than that name or password are wrong. Except for a lock, servers give
-// these reasons only to those who know the password. A lock is told to everybody: otherwise the owner would keep trying and
-// prolong it.
+// refusal returns what the user is told; nothing if it is only that the name or the password is wrong. Except for a lock,
+// servers give these reasons only to a caller that knows the password. A lock is shown to everybody: otherwise the owner
+// would keep trying and prolong it.
 func refusal(r pool.Reason) string {
 	switch r {
 	case pool.AccountLocked:
-		return "Your account is locked, because there were too many wrong passwords. Wait a while, or ask your administrator."
+		return "Your account is locked after too many wrong passwords. Wait a while, or ask your administrator."
 	case pool.AccountDisabled:
 		return disabledReason
 	case pool.AccountExpired:
@@ -132,8 +132,8 @@ func refusal(r pool.Reason) string {
 	}
 }
 
-// identify returns who a user is by name alone, for callers that know by other means that it is them; errNoUser if nobody
-// has the name.
+// identify looks a user up by name alone, for callers that have authenticated them by other means. The error is errNoUser
+// if nobody has the name.
 func (d *directory) identify(ctx context.Context, s connector.Scopes, username string) (connector.Identity, error) {
 	ctx, cancel := d.inTime(ctx)
 	defer cancel()
@@ -144,8 +144,8 @@ func (d *directory) identify(ctx context.Context, s connector.Scopes, username s
 	return d.complete(ctx, s, user, username)
 }
 
-// complete makes an identity of a user's entry, with the groups. It checks that one of these is allowed, and the account's
-// state: there may have been no bind, and what it accepts, a refresh must not refuse.
+// complete makes an identity from a user's entry, with the groups. It checks the allowed groups and the account's state:
+// there may have been no bind, and a login must not accept what a refresh would refuse.
 func (d *directory) complete(
 	ctx context.Context, s connector.Scopes, user *goldap.Entry, username string,
 ) (connector.Identity, error) {

@@ -51,7 +51,7 @@ func open(t *testing.T, text string) source {
 	return opened(t, c, nil)
 }
 
-// opened opens a connector that logs to a handler; nil for none.
+// opened opens a connector that logs to a handler; nil for no log.
 func opened(t *testing.T, c *ldap.Config, log slog.Handler) source {
 	t.Helper()
 	if log == nil {
@@ -75,7 +75,7 @@ const (
 	units  = "ou=Groups,dc=example,dc=org"
 )
 
-// plain is settings for a test server, without the searches.
+// plain has settings for a test server, without the searches.
 func plain(s *server) string { return "host: " + s.host() + "\ninsecureNoSSL: true\n" }
 
 func users(s *server) string {

@@ -27,11 +27,11 @@ func (k *KerberosConfig) UnmarshalConfig(s config.Section) config.Problems {
 	}
 	check.Required("keytabPath", k.KeytabPath == "", "is missing: the keytab with the keys of HTTP/<host of Dex>")
 	if k.ExpectedRealm == "" && !k.wholePrincipal() {
-		check.Warn("expectedRealm", "is missing: users of every realm that the KDC trusts are taken for those of the same name here")
+		check.Warn("expectedRealm", "is missing: users of every realm that the KDC trusts sign in as the users of the same name here")
 	}
 	if k.UsernameFromPrincipal != "" && !k.wholePrincipal() && !strings.EqualFold(k.UsernameFromPrincipal, "localpart") &&
 		!strings.EqualFold(k.UsernameFromPrincipal, "sAMAccountName") {
-		check.Warn("usernameFromPrincipal", "is taken for localpart; it may be localpart, sAMAccountName or userPrincipalName")
+		check.Warn("usernameFromPrincipal", "is treated as localpart; it must be localpart, sAMAccountName or userPrincipalName")
 	}
 	return check.Problems()
 }
@@ -41,7 +41,7 @@ func (k *KerberosConfig) wholePrincipal() bool {
 	return strings.EqualFold(k.UsernameFromPrincipal, "userPrincipalName")
 }
 
-// negotiating is a directory that takes tickets too.
+// negotiating is a directory that accepts tickets too.
 type negotiating struct {
 	*directory
 	acceptor *kerberos.Acceptor
@@ -49,8 +49,8 @@ type negotiating struct {
 
 var _ connector.Negotiator = (*negotiating)(nil)
 
-// withTickets returns the connector with Kerberos, if that is enabled. Where a password does too, a keytab that can't be
-// read leaves the password.
+// withTickets returns the connector with Kerberos, if that is enabled. With fallbackToPassword, a keytab that can't be read
+// leaves the password form.
 func (d *directory) withTickets(ctx context.Context, env connector.Env) (any, error) {
 	k := &d.config.Kerberos
 	if !k.Enabled {
@@ -116,7 +116,7 @@ func (n *negotiating) holder(ctx context.Context, s connector.Scopes, ticket ker
 	switch {
 	case err == nil:
 		return connector.Negotiation{Identity: &id}
-	case errors.Is(err, errNoUser) && k.FallbackToPassword: // who may have an account of another name
+	case errors.Is(err, errNoUser) && k.FallbackToPassword: // who may have an account under another name
 		n.log.InfoContext(ctx, "the holder of a Kerberos ticket is not in the directory")
 		return connector.Negotiation{Form: true}
 	case errors.Is(err, errNoUser):

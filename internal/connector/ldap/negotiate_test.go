@@ -109,7 +109,7 @@ func TestKerberosSettings(t *testing.T) {
 		"enabled: true, expectedRealm: R":                                             "kerberos.keytabPath: is missing",
 		"enabled: true, keytabPath: k":                                                "kerberos.expectedRealm: is missing",
 		"enabled: true, keytabPath: k, usernameFromPrincipal: userprincipalname":      "",
-		"enabled: true, keytabPath: k, expectedRealm: R, usernameFromPrincipal: name": "is taken for localpart",
+		"enabled: true, keytabPath: k, expectedRealm: R, usernameFromPrincipal: name": "is treated as localpart",
 	} {
 		_, problems := settings(t, users(s)+"kerberos: {"+text+"}\n")
 		var all []string

@@ -9,7 +9,7 @@ import (
 	"dex/internal/connector"
 )
 
-// data is kept with a login, to find its user again. Upstream has the entry's attributes in it too, which nothing reads.
+// data is kept with a login, to find its user again. Upstream keeps the entry's attributes too, which nothing reads.
 type data struct {
 	Username string `json:"username"`
 	Entry    struct {
@@ -27,8 +27,8 @@ func newData(username, dn string) ([]byte, error) {
 	return encoded, nil
 }
 
-// readData reads what newData, or upstream, wrote. Without it nobody can tell whose login it is: that is ErrGone, as only
-// the user can mend it, by logging in again.
+// readData reads what newData, or upstream, wrote. Without it the login can't be tied to a user: that is ErrGone, as only
+// the user can fix it, by logging in again.
 func readData(encoded []byte) (data, error) {
 	var d data
 	if err := json.Unmarshal(encoded, &d); err != nil || d.Username == "" {
@@ -37,8 +37,9 @@ func readData(encoded []byte) (data, error) {
 	return d, nil
 }
 
-// Refresh implements connector.Refresher. The user is searched by the name that they logged in with. If the entry that has the
-// name now has the same id, it is the same user, wherever the entry has moved; otherwise the name was given to somebody else.
+// Refresh implements connector.Refresher. It looks the user up by the name that they logged in with. If the entry with that
+// name still has the same id, it is the same user, even if the entry has moved; otherwise the name was given to somebody
+// else.
 func (d *directory) Refresh(ctx context.Context, s connector.Scopes, id connector.Identity) (connector.Identity, error) {
 	last, err := readData(id.Data)
 	if err != nil {
@@ -58,7 +59,7 @@ func (d *directory) Refresh(ctx context.Context, s connector.Scopes, id connecto
 		return connector.Identity{}, err
 	}
 	if isDN(d.config.UserSearch.IDAttr) && sameDN(fresh.UserID, id.UserID) {
-		fresh.UserID = id.UserID // the server may write the DN in another way by now
+		fresh.UserID = id.UserID // the server may spell the DN differently by now
 	}
 	if fresh.UserID != id.UserID {
 		return connector.Identity{}, fmt.Errorf("the user's name is now another entry's: %w", connector.ErrGone)

@@ -13,7 +13,7 @@ import (
 	"dex/internal/connector"
 )
 
-// errNoUser says that nobody in the directory has the name.
+// errNoUser means that nobody in the directory has the name.
 var errNoUser = errors.New("no such user in the directory")
 
 // noAttributes asks for entries without attributes (RFC 4511, section 4.5.1.8); an empty list asks for all.
@@ -49,7 +49,7 @@ func (d *directory) find(ctx context.Context, username string) (*goldap.Entry, e
 	return result.Entries[0], nil
 }
 
-// search does a search, and tells the log of it.
+// search does a search, and logs it.
 func (d *directory) search(ctx context.Context, what string, r *goldap.SearchRequest) (*goldap.SearchResult, error) {
 	began := time.Now()
 	result, err := d.pool.Search(ctx, r)
@@ -74,7 +74,7 @@ func (u *UserSearch) filter(username string) string {
 	return both(u.Filter, "(|"+b.String()+")")
 }
 
-// equals returns the filter for entries that have a value, whatever characters it is made of. The comparison is what stands
+// equals returns the filter for entries that have a value, which may contain any characters. The comparison is what stands
 // before the =: an attribute, with or without a matching rule.
 func equals(comparison, value string) string {
 	return "(" + comparison + "=" + goldap.EscapeFilter(value) + ")"
@@ -86,7 +86,7 @@ func attributeOf(comparison string) string {
 	return attribute
 }
 
-// both returns the filter for what two filters find, of which the first may be empty.
+// both returns the filter for entries that match two filters. The first may be empty.
 func both(extra, filter string) string {
 	if extra == "" {
 		return filter
@@ -101,7 +101,7 @@ func searchScope(scope string) int {
 	return goldap.ScopeWholeSubtree
 }
 
-// userAttributes is the attributes of a user that are read.
+// userAttributes returns the attributes of a user that are read.
 func (c *Config) userAttributes() []string {
 	u := &c.UserSearch
 	all := []string{u.IDAttr, u.NameAttr, u.PreferredUsernameAttr, u.MemberOfAttr}
@@ -121,7 +121,7 @@ func (c *Config) userAttributes() []string {
 	return all
 }
 
-// requested returns names as a server is to be asked for them: each once, and none that isn't its own.
+// requested returns the names to ask a server for: each once, and without those that are not attributes.
 func requested(names []string) []string {
 	var all []string
 	for _, name := range names {

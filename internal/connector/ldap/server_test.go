@@ -20,7 +20,7 @@ type entry struct {
 	refusal    string // the diagnostic message of a bind with the right password
 }
 
-// server is an LDAP server of few words: simple binds, and searches without controls.
+// server is a minimal LDAP server: simple binds, and searches without controls.
 type server struct {
 	t        *testing.T
 	listener net.Listener
@@ -107,7 +107,7 @@ func (s *server) talk(c net.Conn) {
 			answers = s.bind(request)
 		case goldap.ApplicationSearchRequest:
 			answers = s.search(request)
-		default: // unbind, and what nobody sends
+		default: // unbind, and what the client never sends
 			return
 		}
 		for _, a := range answers {
@@ -196,7 +196,7 @@ func (e entry) values(name string) []string {
 	return nil
 }
 
-// matches evaluates a filter. The matching rule in chain is taken for equality with what is called name/chain in the entry.
+// matches evaluates a filter. The matching rule in chain tests equality with the entry's attribute name/chain.
 func (e entry) matches(filter *ber.Packet, alike func(have, asked string) bool) bool {
 	if alike == nil {
 		alike = strings.EqualFold

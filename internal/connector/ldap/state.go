@@ -21,12 +21,12 @@ const (
 	nsAccountLock        = "nsAccountLock"        // 389 Directory Server, FreeIPA
 )
 
-// stateAttributes are asked for by name, because some of them are operational: servers don't return them otherwise.
-// Those that a server doesn't know are just not there.
+// stateAttributes are requested by name, because some are operational, and servers don't return those otherwise. Attributes
+// that a server doesn't know are simply missing from the answer.
 var stateAttributes = []string{userAccountControl, accountExpires, pwdAccountLockedTime, nsAccountLock}
 
-// checkState is a *connector.Denied for an account that an administrator has switched off, or whose time is over. A lock
-// after wrong passwords is none: it ends by itself, and anybody could end the logins of anybody by guessing passwords.
+// checkState returns a *connector.Denied for an account that an administrator has disabled, or that has expired. A lock after
+// wrong passwords doesn't count: it passes, and otherwise anybody could log anybody out by guessing passwords.
 func (d *directory) checkState(user *goldap.Entry) error {
 	if !d.config.AccountState {
 		return nil
@@ -43,8 +43,7 @@ func (d *directory) checkState(user *goldap.Entry) error {
 // accountDisable is a bit of userAccountControl (MS-ADTS, section 2.2.16).
 const accountDisable = 2
 
-// lockedForGood is the time of a lock that only an administrator takes away (draft-behera-ldap-password-policy, section
-// 5.3.3).
+// lockedForGood marks a lock that only an administrator can lift (draft-behera-ldap-password-policy, section 5.3.3).
 const lockedForGood = "000001010000Z"
 
 func isDisabled(user *goldap.Entry) bool {
@@ -54,21 +53,21 @@ func isDisabled(user *goldap.Entry) bool {
 }
 
 const (
-	// Times of Active Directory count steps of 100 ns since the year 1601.
+	// Active Directory counts time in steps of 100 ns since the year 1601.
 	stepsPerSecond = 10_000_000
 	secondsTo1970  = 11_644_473_600
 )
 
 func isExpired(user *goldap.Entry, now time.Time) bool {
 	expires := number(user, accountExpires)
-	if expires == 0 || expires == math.MaxInt64 { // both stand for never
+	if expires == 0 || expires == math.MaxInt64 { // both mean never
 		return false
 	}
 	return now.Unix() >= expires/stepsPerSecond-secondsTo1970
 }
 
-// number returns the value of an attribute of Active Directory; 0 if there is none. Another directory may have given the name
-// to an attribute of its own: what is no number there says nothing.
+// number returns the value of an attribute of Active Directory; 0 if there is none. Another directory may use the name for an
+// attribute of its own, so a value that is not a number is ignored.
 func number(user *goldap.Entry, attribute string) int64 {
 	n, err := strconv.ParseInt(value(user, attribute), 10, 64)
 	if err != nil {

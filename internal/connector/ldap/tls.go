@@ -10,7 +10,7 @@ import (
 	"dex/internal/connector/ldap/pool"
 )
 
-// tlsVersions is what tlsMinVersion may say.
+// tlsVersions are the values of tlsMinVersion.
 var tlsVersions = map[string]uint16{"": tls.VersionTLS12, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
 
 func (c *Config) tlsMode() pool.TLSMode {
@@ -24,7 +24,7 @@ func (c *Config) tlsMode() pool.TLSMode {
 	}
 }
 
-// tlsConfig reads the files; nil without TLS.
+// tlsConfig reads the files. It returns nil without TLS.
 func (c *Config) tlsConfig() (*tls.Config, error) {
 	roots, err := c.roots()
 	if err != nil {
@@ -44,7 +44,7 @@ func (c *Config) tlsConfig() (*tls.Config, error) {
 	return settings, nil
 }
 
-// roots returns the authorities to trust; nil for the system's.
+// roots returns the authorities to trust, or nil for the system's.
 func (c *Config) roots() (*x509.CertPool, error) {
 	data, origin := c.RootCAData, "rootCAData"
 	if len(data) == 0 {
@@ -65,18 +65,18 @@ func (c *Config) roots() (*x509.CertPool, error) {
 		}
 	}
 	if !roots.AppendCertsFromPEM(data) {
-		return nil, fmt.Errorf("%s: there is no certificate in PEM form in it", origin)
+		return nil, fmt.Errorf("%s: it has no certificate in PEM form", origin)
 	}
 	return roots, nil
 }
 
-// clientCertificate returns what we show to the servers; nil for nothing.
+// clientCertificate returns the certificate that we present to the servers, or nil.
 func (c *Config) clientCertificate() (*tls.Certificate, error) {
 	switch {
 	case len(c.ClientCertData) > 0 && len(c.ClientKeyData) > 0:
 		pair, err := tls.X509KeyPair(c.ClientCertData, c.ClientKeyData)
 		if err != nil {
-			return nil, errors.New("clientCertData and clientKeyData are no certificate with its key in PEM form")
+			return nil, errors.New("clientCertData and clientKeyData are not a certificate with its key in PEM form")
 		}
 		return &pair, nil
 	case c.ClientCert != "" && c.ClientKey != "":

@@ -21,14 +21,14 @@ const (
 	goodbye = time.Second
 )
 
-// The library makes room for a message as soon as it knows the length. Nothing but this package speaks BER.
+// The library allocates a message as soon as it knows the length. No other package speaks BER.
 func init() { ber.MaxPacketLengthBytes = maxMessage }
 
 // errSlow is the cause of a context that ended because a server took too long.
 var errSlow = errors.New("the server is too slow")
 
-// A role is what a connection is for. A connection that has checked passwords is bound as somebody else, so it never
-// becomes the service account's.
+// A role is what a connection is for. A connection that has checked passwords is bound as somebody else, so it is never
+// used for the service account.
 type role int
 
 const (
@@ -46,10 +46,10 @@ type conn struct {
 	timeout   time.Duration // of an operation
 	openedAt  time.Time
 	idleSince time.Time
-	spent     bool // works, but must not be used again
+	spent     bool // still works, but must not be reused
 }
 
-// A wire is what carries a connection. It breaks when a server sends too much.
+// A wire is the network connection. It breaks when a server sends too much.
 type wire struct {
 	net.Conn
 	left atomic.Int64 // bytes that may still come
@@ -63,8 +63,8 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// connect opens a connection to a host and makes it ready for a role. An error is an *outage, even where the service account
-// is refused: a server may have missed its last change.
+// connect opens a connection to a host and makes it ready for a role. An error is an *outage, even if the service account is
+// refused: a server may not have its new password yet.
 func (p *Pool) connect(ctx context.Context, h *host, as role) (*conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.settings.ConnectTimeout,
 		fmt.Errorf("connection not ready within %v: %w", p.settings.ConnectTimeout, errSlow))
@@ -86,7 +86,7 @@ func (p *Pool) connect(ctx context.Context, h *host, as role) (*conn, error) {
 	return c, nil
 }
 
-// open leads from a TCP connection to one that is encrypted as asked and, for searches, bound.
+// open makes a TCP connection ready: encrypted as configured and, for searches, bound.
 func (c *conn) open(ctx context.Context, s *Settings) error {
 	config := s.TLSConfig.Clone()
 	if config.ServerName == "" {
@@ -113,7 +113,7 @@ func (c *conn) open(ctx context.Context, s *Settings) error {
 	return nil
 }
 
-// bindAccount binds as the service account, or anonymously. An error is an *accountRefused where the host says so.
+// bindAccount binds as the service account, or anonymously. The error is an *accountRefused if the host refuses the account.
 func (c *conn) bindAccount(dn, password string) error {
 	request := ldap.NewSimpleBindRequest(dn, password, []ldap.Control{ldap.NewControlBeheraPasswordPolicy()})
 	request.AllowEmptyPassword = dn == "" && password == ""
@@ -134,7 +134,7 @@ func (c *conn) bindAccount(dn, password string) error {
 	return &accountRefused{dn: dn, err: err}
 }
 
-// accountRefused says that the service account is not let in.
+// accountRefused means that the server refused the service account.
 type accountRefused struct {
 	dn  string
 	err error
@@ -142,15 +142,15 @@ type accountRefused struct {
 
 func (a *accountRefused) Error() string {
 	if a.dn == "" {
-		return "the LDAP server does not let anybody in without bindDN and bindPW: " + a.err.Error()
+		return "the LDAP server refuses anonymous searches; set bindDN and bindPW: " + a.err.Error()
 	}
 	return fmt.Sprintf("the LDAP server refuses the service account %q (bindDN, bindPW): %v", a.dn, a.err)
 }
 
 func (a *accountRefused) Unwrap() error { return a.err }
 
-// during does something on the connection, which is cut when the context ends before: the library does not know contexts,
-// and an answer that comes later must not be taken for that to another question.
+// during does something on the connection, and cuts the connection if the context ends first: the library does not know
+// contexts, and a late answer must not be taken for the answer to another request.
 func (c *conn) during(ctx context.Context, do func() error) error {
 	c.wire.left.Store(maxRead)
 	stop := context.AfterFunc(ctx, func() { _ = c.wire.Close() })
@@ -161,7 +161,7 @@ func (c *conn) during(ctx context.Context, do func() error) error {
 	return err
 }
 
-// operate does one operation, in time.
+// operate does one operation within the time-out.
 func (c *conn) operate(ctx context.Context, do func() error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no answer within %v: %w", c.timeout, errSlow))
 	defer cancel()
@@ -177,7 +177,7 @@ func (c *conn) bind(ctx context.Context, dn, password string) error {
 	})
 }
 
-// fresh reports whether the connection seems good for another operation.
+// fresh reports whether the connection seems fit for another operation.
 func (c *conn) fresh(now time.Time) bool {
 	idle := !c.idleSince.IsZero() && now.Sub(c.idleSince) >= maxIdle
 	return !c.spent && !idle && now.Sub(c.openedAt) < maxAge && !c.ldap.IsClosing()
@@ -185,7 +185,7 @@ func (c *conn) fresh(now time.Time) bool {
 
 // close says goodbye and closes the connection.
 func (c *conn) close() {
-	if !c.spent { // or the server may still be sending, and not listen
+	if !c.spent { // a server that is still sending may not listen
 		_ = c.wire.SetDeadline(time.Now().Add(goodbye))
 		_ = c.ldap.Unbind() // the server may be gone
 	}

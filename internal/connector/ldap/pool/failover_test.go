@@ -145,7 +145,7 @@ func TestBackOff(t *testing.T) {
 	})
 }
 
-// TestOneTriesAFailedHost lets many come when the pause of a host that hangs is over.
+// TestOneTriesAFailedHost has many callers at the end of the pause of a host that hangs.
 func TestOneTriesAFailedHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, g := newFake(), newFake()

@@ -39,7 +39,7 @@ type fake struct {
 	pageSizes        []int    // asked for
 }
 
-// A bindAnswer is what the server says to a bind, by DN.
+// A bindAnswer is the server's answer to a bind.
 type bindAnswer struct {
 	password string // "" for any
 	code     uint16
@@ -57,7 +57,7 @@ func (f *fake) set(change func()) {
 	change()
 }
 
-// kill breaks all connections, and lets nobody in any more.
+// kill breaks all connections, and refuses new ones.
 func (f *fake) kill() {
 	f.set(func() {
 		f.refuseDial = true
@@ -254,7 +254,8 @@ func control(oid string, value []byte) *ber.Packet {
 	return p
 }
 
-// newPool returns a pool of the service account at fakes, whose hosts are a:389, b:389 and so on. The end of the test closes it.
+// newPool returns a pool for the service account at fakes, whose hosts are a:389, b:389 and so on. The test closes it at its
+// end.
 func newPool(t *testing.T, change func(*Settings), fakes ...*fake) *Pool {
 	t.Helper()
 	s := Settings{BindDN: accountDN, BindPW: accountPW}

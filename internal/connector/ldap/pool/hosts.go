@@ -14,7 +14,7 @@ const (
 	lastPause  = 30 * time.Second
 )
 
-// A host is one server, with what is known of it.
+// A host is one server, and what is known about it.
 type host struct {
 	address string // host:port
 	name    string // for its certificate
@@ -29,7 +29,7 @@ type host struct {
 
 const (
 	noPages  = 0  // the server does not split results into pages
-	notAsked = -1 // nobody knows yet
+	notAsked = -1 // not known yet
 )
 
 // hosts choose the server for an operation.
@@ -52,9 +52,9 @@ func newHosts(addresses []string, log *slog.Logger) *hosts {
 	return hs
 }
 
-// next returns the most preferred host that is not left alone for now, or else the one that failed longest ago; nil when all
-// have been tried. Of those who come when the pause of a failed host is over, only the first one gets it: the others
-// would wait for a server that is still down.
+// next returns the most preferred host that is not being left alone, or else the one that failed longest ago; nil when all
+// have been tried. When the pause of a failed host is over, only the first caller gets it: the others would wait for a
+// server that may still be down.
 func (hs *hosts) next(tried []*host) *host {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
@@ -75,7 +75,7 @@ func (hs *hosts) next(tried []*host) *host {
 	return last
 }
 
-// pause returns how long a host is left alone after so many failures.
+// pause returns how long a host is left alone after a number of failures.
 func pause(failures int) time.Duration {
 	if failures == 0 {
 		return 0

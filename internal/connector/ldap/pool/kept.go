@@ -12,14 +12,14 @@ import (
 
 const (
 	// maxIdle is how long a connection may wait for its next operation, and maxAge how long it may live. Servers and
-	// firewalls drop what is idle for some minutes, and an old connection never meets a server that was added later.
+	// firewalls drop connections that are idle for some minutes, and an old one never reaches a server that was added later.
 	maxIdle = 60 * time.Second
 	maxAge  = 10 * time.Minute
-	// maxWait is how long an operation may wait until a connection is free.
+	// maxWait is how long an operation may wait for a connection.
 	maxWait = 60 * time.Second
 )
 
-// kept are the connections of a share of the pool: it counts all, and holds those that are idle.
+// kept are the connections of one role: it counts all of them, and holds the idle ones.
 type kept struct {
 	limit int
 	turn  *semaphore.Weighted // one for each operation under way; first come, first served
@@ -29,7 +29,7 @@ type kept struct {
 	open   int       // busy and idle ones, and those that are being opened or closed
 	idle   []*conn   // the one that was used last is at the end
 	closed bool
-	sweep  *time.Timer // nil while nothing is idle
+	sweep  *time.Timer // nil while no connection is idle
 }
 
 func newKept(limit int) *kept {
@@ -51,7 +51,7 @@ func (k *kept) acquire(ctx context.Context) error {
 
 func (k *kept) release() { k.turn.Release(1) }
 
-// take returns an idle connection to a host that seems alive, or nil.
+// take returns an idle connection to a host if one seems alive, or nil.
 func (k *kept) take(h *host, as role) *conn {
 	for {
 		c := k.newest(h, as)
@@ -62,7 +62,7 @@ func (k *kept) take(h *host, as role) *conn {
 	}
 }
 
-// newest takes the idle connection out that was used last.
+// newest takes out the idle connection that was used last.
 func (k *kept) newest(h *host, as role) *conn {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -83,7 +83,7 @@ func (k *kept) put(c *conn) {
 	}
 }
 
-// add makes a connection an idle one, except after close.
+// add keeps a connection as idle, except after close.
 func (k *kept) add(c *conn, now time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -99,9 +99,9 @@ func (k *kept) add(c *conn, now time.Time) bool {
 	return true
 }
 
-// reserve makes room for a connection that is opened next: if there are as many as there may be, the one that is idle
-// longest is closed. Each operation has at most one connection, so if none is idle, one is being closed just now, which
-// takes no longer than goodbye.
+// reserve makes room for a connection that is about to be opened: at the limit, it closes the one that has been idle longest.
+// Each operation has at most one connection, so if none is idle, one is just being closed, which takes no longer than
+// goodbye.
 func (k *kept) reserve() {
 	k.mu.Lock()
 	for k.open >= k.limit && len(k.idle) == 0 {
@@ -119,13 +119,13 @@ func (k *kept) reserve() {
 	}
 }
 
-// discard closes a connection that nobody uses.
+// discard closes a connection that is not in use.
 func (k *kept) discard(c *conn) {
 	c.close()
 	k.forget()
 }
 
-// forget says that a connection is closed, or could not be opened.
+// forget uncounts a connection that was closed or could not be opened.
 func (k *kept) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -133,7 +133,7 @@ func (k *kept) forget() {
 	k.room.Signal()
 }
 
-// expire closes what has been idle for too long, and comes again while there is more.
+// expire closes connections that have been idle for too long, and runs again while there are others.
 func (k *kept) expire() {
 	now := time.Now()
 	for _, c := range k.remove(func(c *conn) bool { return !c.fresh(now) }) {
@@ -155,7 +155,7 @@ func (k *kept) drop(h *host) {
 	}
 }
 
-// close closes what is idle, and lets put close the rest.
+// close closes the idle connections, and has put close the rest.
 func (k *kept) close() {
 	k.mu.Lock()
 	k.closed = true

@@ -10,18 +10,18 @@ import (
 	"dex/internal/connector"
 )
 
-// An outage is an error that another host may not have.
+// An outage is a failure that another host may not have.
 type outage struct {
 	err  error
-	lost bool // the connection broke, where the server did not just say nothing or that it is busy
-	// answered says that the host works, and only this operation is beyond it.
+	lost bool // the connection broke; the server did not just stay silent or say that it is busy
+	// answered means that the host works, but can't do this operation.
 	answered bool
 }
 
 func (o *outage) Error() string { return o.err.Error() }
 func (o *outage) Unwrap() error { return o.err }
 
-// outageOf returns nil where the server has answered, and where there was nothing to ask it.
+// outageOf returns nil if the server answered, or was not asked at all.
 func outageOf(err error) *outage {
 	if _, ok := errors.AsType[*Refused](err); ok {
 		return nil
@@ -43,23 +43,23 @@ func outageOf(err error) *outage {
 	return &outage{err: err, lost: true}
 }
 
-// isAnswer reports whether an error is a server's, other than one of the library's own, whose codes are higher.
+// isAnswer reports whether an error is a server's answer. The library's own errors have higher codes.
 func isAnswer(err error) bool {
 	answer, ok := errors.AsType[*ldap.Error](err)
 	return ok && answer.ResultCode < ldap.ErrorNetwork
 }
 
-// Answers by which a host says no more than that it can't do it.
+// Answers that mean only that this host can't do the operation.
 var (
 	searchFailures = []uint16{
 		ldap.LDAPResultOther, ldap.LDAPResultOperationsError, ldap.LDAPResultTimeLimitExceeded,
 		ldap.LDAPResultAdminLimitExceeded, ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultLoopDetect,
 	}
-	// A bind that a server is unwilling to do may be a user's fault: see verdict.
+	// A server that is unwilling to do a bind may have a reason that is the user's: see verdict.
 	bindFailures = []uint16{ldap.LDAPResultOther, ldap.LDAPResultOperationsError}
 )
 
-// elsewhere makes an outage of an answer with one of some codes: another host may be able to.
+// elsewhere turns an answer with one of the codes into an outage: another host may be able to do the operation.
 func elsewhere(err error, codes []uint16) error {
 	if err == nil || outageOf(err) != nil || !ldap.IsErrorAnyOf(err, codes...) {
 		return err
@@ -67,13 +67,13 @@ func elsewhere(err error, codes []uint16) error {
 	return &outage{err: err, answered: true}
 }
 
-// passes reports whether an outage may be over at the next try, without anybody changing anything.
+// passes reports whether an outage may pass by itself.
 func (o *outage) passes() bool {
 	if _, ok := errors.AsType[*accountRefused](o.err); ok {
 		return false
 	}
 	switch {
-	// A *tls.CertificateVerificationError, of which the library keeps only the text where it does the handshake.
+	// A *tls.CertificateVerificationError. The library keeps only its text when it does the handshake itself.
 	case strings.Contains(o.err.Error(), "failed to verify certificate"):
 		return false
 	case isAnswer(o.err):
@@ -83,7 +83,7 @@ func (o *outage) passes() bool {
 	return true
 }
 
-// failures are those of all hosts at one operation.
+// failures are the failures of all hosts at one operation.
 type failures struct {
 	all    error
 	passes bool
@@ -98,7 +98,7 @@ func (f *failures) add(h *host, o *outage) {
 	f.all = err
 }
 
-// err returns them, as a *connector.Temporary where trying again can help.
+// err returns them, as a *connector.Temporary if trying again can help.
 func (f *failures) err() error {
 	switch {
 	case f.all == nil:

@@ -14,7 +14,7 @@ import (
 	"dex/internal/faulttest"
 )
 
-// A server that lists pages and refuses them to the service account made every login with groups fail.
+// A server that advertises pages and refuses them to the service account made every login with groups fail.
 var _ = faulttest.Add("C-02", func(t *testing.T) {
 	largest := func(size int, code uint16) func(int) uint16 {
 		return func(asked int) uint16 {
@@ -98,7 +98,7 @@ var _ = faulttest.Add("C-02", func(t *testing.T) {
 	})
 })
 
-// A server that always has one more page, with nothing in it, was asked for as long as the browser waited.
+// A server that always has one more empty page was asked for as long as the browser waited.
 var _ = faulttest.Add("C-17", func(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
@@ -116,12 +116,12 @@ var _ = faulttest.Add("C-17", func(t *testing.T) {
 		}
 		synctest.Wait()
 		if f.openNow() != 0 {
-			t.Error("the connection on which the search goes on is kept")
+			t.Error("the connection with the open search is kept")
 		}
 	})
 })
 
-// The next of several hosts was not asked where the first one said that it can't do it, or did not know the service account.
+// The next host was not asked if the first one said that it can't do the operation, or did not know the service account.
 var _ = faulttest.Add("C-16", func(t *testing.T) {
 	for _, code := range searchFailures {
 		t.Run(fmt.Sprint("search, ", code), func(t *testing.T) {

@@ -1,5 +1,5 @@
-// Package pool keeps connections to the servers of one LDAP directory: never more than a limit, on whichever server works,
-// and each operation bounded in time.
+// Package pool keeps connections to the servers of one LDAP directory. Their number is limited, they go to whichever server
+// works, and each operation is bounded in time.
 package pool
 
 import (
@@ -25,7 +25,7 @@ const (
 type TLSMode int
 
 const (
-	// None leaves connections in the clear.
+	// None does not encrypt.
 	None TLSMode = iota
 	// LDAPS starts with the TLS handshake.
 	LDAPS
@@ -33,25 +33,25 @@ const (
 	StartTLS
 )
 
-// Settings say where a directory is and how it is asked.
+// Settings say where a directory is and how to query it.
 type Settings struct {
 	// Hosts are the servers, host:port each, in order of preference. They hold the same entries.
 	Hosts []string
 	TLS   TLSMode
 	// TLSConfig is for LDAPS and StartTLS; the pool sets ServerName for each host, unless it is set.
 	TLSConfig *tls.Config
-	// BindDN and BindPW are the service account; both empty: the searches are anonymous.
+	// BindDN and BindPW are the service account. If both are empty, searches are anonymous.
 	BindDN, BindPW string
 	// MaxConnections bounds the connections to all hosts. 0 means 16. A third of them check passwords, the others are the
 	// service account's; a single one takes turns.
 	MaxConnections int
-	// ConnectTimeout bounds the way to a bound connection, OperationTimeout each operation on it, which is one page of a
-	// search. 0 means 10 s.
+	// ConnectTimeout bounds connecting, with TLS and bind. OperationTimeout bounds each operation; of a search, each page.
+	// 0 means 10 s.
 	ConnectTimeout, OperationTimeout time.Duration
-	// PageSize is how many entries of a search result come at a time, where the server can do that. 0 means 500, less than 0
+	// PageSize is how many entries of a search result come at a time, if the server supports pages. 0 means 500, less than 0
 	// all at once.
 	PageSize int
-	// Log is told of hosts that fail and of those that work again; nil for none.
+	// Log gets a line when a host fails and when it works again; nil for none.
 	Log *slog.Logger
 }
 
@@ -91,8 +91,8 @@ func New(s Settings) *Pool {
 	}
 }
 
-// share divides the connections between the roles. A login searches twice or more often for each password, and with shares
-// of its own no role closes connections of the other only to open its own.
+// share divides the connections between the roles. A login searches at least twice for each password, and with separate
+// shares no role closes the other's connections only to open its own.
 func share(limit int) map[role]*kept {
 	if limit == 1 {
 		one := newKept(1)
@@ -103,10 +103,10 @@ func share(limit int) map[role]*kept {
 }
 
 // Bind checks a password, on a connection that is not the service account's. A *Refused says why the server does not
-// accept it; any other error says that nobody could be asked.
+// accept it; any other error means that no server could be asked.
 func (p *Pool) Bind(ctx context.Context, dn, password string) error {
-	// A bind with a name but no password succeeds without any check (RFC 4513 5.1.2). Servers written in C may take a
-	// password that starts with NUL for an empty one.
+	// A bind with a name but no password succeeds without any check (RFC 4513 5.1.2). Servers written in C may read a
+	// password that starts with NUL as an empty one.
 	if password == "" || strings.ContainsRune(password, 0) {
 		return &Refused{Reason: WrongPassword, Err: errors.New("the password is empty or has a NUL in it; no server was asked")}
 	}
@@ -124,8 +124,8 @@ func (p *Pool) Probe(ctx context.Context) error {
 	})
 }
 
-// Close closes the idle connections at once, and the busy ones as soon as their operation is done. Operations that begin
-// later still work: each opens a connection of its own and closes it.
+// Close closes idle connections at once, and busy ones as soon as their operation is done. Operations that begin later still
+// work: each opens a connection of its own and closes it.
 func (p *Pool) Close() error {
 	for _, kept := range p.kept {
 		kept.close()
@@ -133,8 +133,8 @@ func (p *Pool) Close() error {
 	return nil
 }
 
-// run does an operation on a connection of a role. Where a host fails, or says that it can't do it, the operation is done
-// again on the other hosts, each of them once. All operations are such that doing them twice does no harm.
+// run does an operation on a connection of a role. If a host fails, or says that it can't do it, the operation is tried on
+// the other hosts, once on each. Every operation can safely be done twice.
 func (p *Pool) run(ctx context.Context, as role, do operation) error {
 	if err := p.kept[as].acquire(ctx); err != nil {
 		return &connector.Temporary{Cause: err}
@@ -166,8 +166,8 @@ func (p *Pool) run(ctx context.Context, as role, do operation) error {
 	return failures.err()
 }
 
-// tryHost does an operation on one host. An idle connection may have died unnoticed, which says nothing of the host: the
-// operation is done again on a new one.
+// tryHost does an operation on one host. An idle connection may have died unnoticed, which says nothing about the host: the
+// operation is tried again on a new one.
 func (p *Pool) tryHost(ctx context.Context, h *host, as role, do operation) error {
 	if c := p.kept[as].take(h, as); c != nil {
 		err := p.use(ctx, c, do)
@@ -198,5 +198,5 @@ func (p *Pool) use(ctx context.Context, c *conn, do operation) error {
 	return err
 }
 
-// An operation is what is done on a connection. Its error is the server's answer, or says that there was none.
+// An operation is done on a connection. Its error is the server's answer, or says that there was none.
 type operation func(context.Context, *conn) error

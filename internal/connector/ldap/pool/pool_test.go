@@ -125,7 +125,7 @@ func TestNeverTooManyConnections(t *testing.T) {
 	}
 }
 
-// TestRoomForAnother has idle connections that are of no use now: bound as somebody else, or to another host.
+// TestRoomForAnother has idle connections that are of no use: bound as somebody else, or to another host.
 func TestRoomForAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, g := newFake(), newFake()

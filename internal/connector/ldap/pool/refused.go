@@ -6,21 +6,21 @@ type Reason int
 const (
 	// WrongPassword is also the answer for an entry that does not exist or has no password.
 	WrongPassword Reason = iota
-	// AccountLocked is an account with too many wrong passwords.
+	// AccountLocked is an account that is locked after too many wrong passwords.
 	AccountLocked
-	// AccountDisabled is an account that an administrator has switched off.
+	// AccountDisabled is an account that an administrator has disabled.
 	AccountDisabled
-	// AccountExpired is an account whose time is over.
+	// AccountExpired is an account that has expired.
 	AccountExpired
-	// PasswordExpired is a right password that is too old.
+	// PasswordExpired is a correct password that has expired.
 	PasswordExpired
-	// MustChange is a right password that has to be changed before it is good for anything else.
+	// MustChange is a correct password that must be changed before it can be used.
 	MustChange
 	// NotNow is an account that may not log in at this time or from this machine.
 	NotNow
 )
 
-// Refused is a password that did not let its user in.
+// Refused means that a password did not let its user in.
 type Refused struct {
 	Reason Reason
 	// Err is the server's answer.

@@ -10,19 +10,19 @@ import (
 )
 
 const (
-	// defaultPageSize is how many entries a page has. Active Directory's limit is 1000. Others set one for single accounts,
-	// so a server may refuse even this.
+	// defaultPageSize is how many entries a page has. Active Directory's limit is 1000. Other servers set limits for single
+	// accounts, and may refuse even this.
 	defaultPageSize = 500
-	// smallPageSize is tried where a larger one is refused.
+	// smallPageSize is tried if a larger one is refused.
 	smallPageSize = 100
 	// maxEntries bounds a result.
 	maxEntries = 20000
-	// sparePages is how many pages may be empty. Servers that check entries late do send such, and some never stop.
+	// sparePages is how many pages may be empty. Servers that check entries late do send empty ones, and some never stop.
 	sparePages = 100
 )
 
-// Search does one search as the service account, with all pages of its result. Where the server ends a search with an error,
-// what it found until then comes with the *ldap.Error. A result of more than 20,000 entries is such an error too
+// Search does one search as the service account, with all pages of its result. If the server ends the search with an error,
+// the entries found so far are returned with the *ldap.Error. A result of more than 20,000 entries is such an error too
 // (sizeLimitExceeded).
 func (p *Pool) Search(ctx context.Context, r *ldap.SearchRequest) (*ldap.SearchResult, error) {
 	var result *ldap.SearchResult
@@ -38,7 +38,7 @@ func (p *Pool) search(ctx context.Context, c *conn, r *ldap.SearchRequest) (*lda
 	if request.SizeLimit <= 0 || request.SizeLimit > maxEntries {
 		request.SizeLimit = maxEntries
 	}
-	request.EnforceSizeLimit = true // for servers that do not heed it
+	request.EnforceSizeLimit = true // for servers that ignore it
 	if r.Scope == ldap.ScopeBaseObject || request.SizeLimit <= p.settings.PageSize {
 		return c.search(ctx, &request)
 	}
@@ -60,7 +60,7 @@ func (p *Pool) search(ctx context.Context, c *conn, r *ldap.SearchRequest) (*lda
 	result, err := c.search(ctx, &request)
 	switch {
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded):
-		p.hosts.setPageSize(c.host, notAsked) // which would have helped, and may be allowed by now
+		p.hosts.setPageSize(c.host, notAsked) // pages would have helped, and may be allowed by now
 	case err == nil && refused != nil:
 		p.learn(ctx, c.host, noPages, refused)
 	}
@@ -70,7 +70,7 @@ func (p *Pool) search(ctx context.Context, c *conn, r *ldap.SearchRequest) (*lda
 	return result, err
 }
 
-// smaller returns the size of pages to try where one is refused.
+// smaller returns the page size to try after one was refused.
 func smaller(size int) int {
 	if size > smallPageSize {
 		return smallPageSize
@@ -78,13 +78,13 @@ func smaller(size int) int {
 	return noPages
 }
 
-// learn notes what size of pages a server takes.
+// learn notes what page size a server accepts.
 func (p *Pool) learn(ctx context.Context, h *host, size int, refused error) {
 	p.settings.Log.InfoContext(ctx, "LDAP server refuses pages of the usual size", "host", h.address, "pageSize", size, "err", refused)
 	p.hosts.setPageSize(h, size)
 }
 
-// pageSize returns the size of the pages that the server of a connection splits results into, or noPages.
+// pageSize returns the page size to ask the server of a connection for, or noPages.
 func (p *Pool) pageSize(ctx context.Context, c *conn) (int, error) {
 	if p.settings.PageSize < 0 {
 		return noPages, nil
@@ -126,19 +126,19 @@ func (c *conn) search(ctx context.Context, r *ldap.SearchRequest) (result *ldap.
 		result, err = c.ldap.Search(r)
 		return err
 	})
-	if errors.Is(err, ldap.ErrSizeLimitExceeded) { // the library's, with a code as if the network had failed
+	if errors.Is(err, ldap.ErrSizeLimitExceeded) { // from the library, with the code of a network failure
 		c.spent = true // there is more to come
 		err = tooMany(r.SizeLimit)
 	}
 	return result, err
 }
 
-// searchPages does one search and collects its pages. The size limit goes for all of them together. A *pagesRefused says
-// that the server may do it without pages, or by smaller ones.
+// searchPages does one search and collects its pages. The size limit is for all of them together. A *pagesRefused means that
+// the server may do it without pages, or with smaller ones.
 func (c *conn) searchPages(ctx context.Context, r *ldap.SearchRequest, size int) (*ldap.SearchResult, error) {
 	page := ldap.NewControlPaging(uint32(size)) //nolint:gosec // G115: at most maxEntries
 	request := *r
-	// The server counts the entries of all pages, or of each: the sum is checked here, so one more must be possible.
+	// Servers apply the limit to all pages together or to each one: the sum is checked here, so one more must be possible.
 	request.SizeLimit = 0
 	request.Controls = append(slices.Clone(r.Controls), page)
 	all := &ldap.SearchResult{}
@@ -172,14 +172,14 @@ func (c *conn) searchPages(ctx context.Context, r *ldap.SearchRequest, size int)
 	}
 }
 
-// pagesRefused is the server's answer to a search by pages that may go without.
+// pagesRefused is the answer to a paged search that may work without pages.
 type pagesRefused struct{ err error }
 
 func (r *pagesRefused) Error() string { return r.err.Error() }
 func (r *pagesRefused) Unwrap() error { return r.err }
 
-// mayBlamePages reports whether a server may have refused a search for the control alone. There is no code for that: seen are
-// 1, 11, 12 and 53. The codes here have reasons of their own.
+// mayBlamePages reports whether a server may have refused a search only because of the control. There is no code for that:
+// servers have been seen to use 1, 11, 12 and 53. The codes listed here have other causes.
 func mayBlamePages(err error) bool {
 	return outageOf(err) == nil && !ldap.IsErrorAnyOf(err,
 		ldap.LDAPResultNoSuchObject, ldap.LDAPResultReferral, ldap.LDAPResultInvalidDNSyntax,

@@ -80,7 +80,7 @@ func TestTooManyEntries(t *testing.T) {
 	}
 }
 
-// TestTooMuchData sends a message that claims to be larger than any that a server has reason to send.
+// TestTooMuchData sends a message that claims to be larger than any that a server should send.
 func TestTooMuchData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPool(t, nil, newFake())
@@ -97,7 +97,7 @@ func TestTooMuchData(t *testing.T) {
 		p := newPool(t, nil, newFake())
 		p.dial = dialerOf(func(c net.Conn) {
 			_, _ = c.Read(make([]byte, 1000))
-			// Answers to a question that nobody asked, without end.
+			// An endless stream of answers to no request.
 			flood := slices.Repeat(result(99, ldap.ApplicationBindResponse, 0, strings.Repeat("x", 100_000)).Bytes(), 10)
 			for {
 				if _, err := c.Write(flood); err != nil {

@@ -19,7 +19,7 @@ func verdict(answer *ldap.SimpleBindResult, err error) error {
 	}
 	if reason, ok := policyReason(controls); ok {
 		if err == nil {
-			err = errors.New("the server accepts the password, and its password policy refuses it")
+			err = errors.New("the server accepts the password, but its password policy refuses it")
 		}
 		return &Refused{Reason: reason, Err: err}
 	}
@@ -27,7 +27,7 @@ func verdict(answer *ldap.SimpleBindResult, err error) error {
 	case err == nil:
 		return nil
 	case ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultConstraintViolation,
-		ldap.LDAPResultInappropriateAuthentication): // of an entry that has no password
+		ldap.LDAPResultInappropriateAuthentication): // the entry has no password
 		return &Refused{Reason: reasonOf(err, controls), Err: err}
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultUnwillingToPerform):
 		if reason, ok := wordedReason(err); ok {
@@ -44,8 +44,8 @@ const (
 	policyChangeAfterReset = 2
 )
 
-// policyReason returns what a server's password policy says. A warning (the password expires soon, or may be used a few
-// times more) is no refusal.
+// policyReason returns what a server's password policy says. A warning (the password expires soon, or may be used a few more
+// times) is not a refusal.
 func policyReason(controls []ldap.Control) (Reason, bool) {
 	policy, ok := ldap.FindControl(controls, ldap.ControlTypeBeheraPasswordPolicy).(*ldap.ControlBeheraPasswordPolicy)
 	if !ok || policy.Grace >= 0 {
@@ -77,7 +77,7 @@ var subCodes = map[string]Reason{
 	"775": AccountLocked,
 }
 
-// reasonOf returns why a server does not accept a password, as far as it says so.
+// reasonOf returns why a server does not accept a password, as far as it says.
 func reasonOf(err error, controls []ldap.Control) Reason {
 	if found := subCode.FindStringSubmatch(err.Error()); found != nil {
 		return subCodes[strings.ToLower(found[1])] // the zero value is WrongPassword
@@ -85,21 +85,21 @@ func reasonOf(err error, controls []ldap.Control) Reason {
 	if reason, ok := wordedReason(err); ok {
 		return reason
 	}
-	// The older control of Netscape's descendants comes with a refusal only when the password has expired.
+	// The older control, from Netscape's descendants, comes with a refusal only if the password has expired.
 	if ldap.FindControl(controls, ldap.ControlTypeVChuPasswordMustChange) != nil {
 		return PasswordExpired
 	}
 	return WrongPassword
 }
 
-// words are what servers say that have no code for it, in lower case.
+// words are the messages of servers that have no code for the reason, in lower case.
 var words = map[string]Reason{
 	"inactivated":                 AccountDisabled, // 389 Directory Server
 	"exceed password retry limit": AccountLocked,   // 389 Directory Server
 	"too many failed logins":      AccountLocked,   // FreeIPA
 }
 
-// ndsCode finds eDirectory's own error, as in "NDS error: login lockout (-197)".
+// ndsCode finds eDirectory's own error code, as in "NDS error: login lockout (-197)".
 var ndsCode = regexp.MustCompile(`(?i)\bNDS error: [^()]*\(-(\d{1,5})\)`)
 
 var ndsCodes = map[string]Reason{
@@ -111,7 +111,7 @@ var ndsCodes = map[string]Reason{
 	"222": PasswordExpired,
 }
 
-// wordedReason returns the reason that the text of an answer tells.
+// wordedReason returns the reason that the text of an answer gives.
 func wordedReason(err error) (Reason, bool) {
 	text := err.Error()
 	if found := ndsCode.FindStringSubmatch(text); found != nil {

@@ -10,7 +10,7 @@ import (
 	"dex/internal/faulttest"
 )
 
-// What directories say of locked accounts by words alone was told as a failure of theirs, or as a wrong password.
+// Directories that report locked accounts only in words were said to have failed, or the password to be wrong.
 var _ = faulttest.Add("C-15", func(t *testing.T) {
 	const (
 		unwilling = ldap.LDAPResultUnwillingToPerform

@@ -11,7 +11,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// adMessage is what Active Directory says with invalidCredentials.
+// adMessage is the text that Active Directory adds to invalidCredentials.
 func adMessage(code string) string {
 	return "80090308: LdapErr: DSID-0C090439, comment: AcceptSecurityContext error, data " + code + ", v4563\x00"
 }
@@ -39,7 +39,7 @@ func policyWarning(kind ber.Tag, value int64, more ...*ber.Packet) *ber.Packet {
 func TestReasons(t *testing.T) {
 	const (
 		accepted = Reason(-1)
-		noReason = Reason(-2) // an error that is no *Refused
+		noReason = Reason(-2) // an error that is not a *Refused
 		invalid  = ldap.LDAPResultInvalidCredentials
 	)
 	expired := ber.NewInteger(ber.ClassContext, ber.TypePrimitive, 1, 0, "error")
@@ -112,7 +112,7 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// TestUnaskable refuses what a server might accept without looking.
+// TestUnaskable has what a server might accept without checking it.
 func TestUnaskable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
