@@ -34,8 +34,21 @@ type Permission struct {
 
 // Approval asks for the user's consent.
 func (u *UI) Approval(w http.ResponseWriter, r *http.Request, p ApprovalPage) {
-	u.render(w, r, http.StatusOK, "approval.html", newApprovalData(newPage(r, "Allow access"), p))
+	u.render(w, r, http.StatusOK, approvalView, newApprovalData(newPage(r, "Allow access"), p))
 }
+
+var approvalView = declare("approval.html", func(base page) []any {
+	return []any{
+		newApprovalData(base, ApprovalPage{
+			User: "jane", Client: "Sample", AuthReqID: "1", RequestedScopes: []string{"openid", "email", "groups"},
+			Email: "jane@example.com", Connector: "Sample", ClientLogoURL: "https://example.com/logo.svg",
+			OtherAccountURL: "/auth",
+		}),
+		newApprovalData(base, ApprovalPage{
+			User: "jane", Client: "Sample", AuthReqID: "1", RequestedScopes: []string{"openid", "email"}, UserCode: "BCDF-GHJK",
+		}),
+	}
+})
 
 type approvalData struct {
 	page

@@ -12,8 +12,17 @@ type DevicePage struct {
 
 // Device shows the form for the code of a device.
 func (u *UI) Device(w http.ResponseWriter, r *http.Request, status int, p DevicePage) {
-	u.render(w, r, status, "device.html", newDeviceData(newPage(r, "Connect a device"), p))
+	u.render(w, r, status, deviceView, newDeviceData(newPage(r, "Connect a device"), p))
 }
+
+var deviceView = declare("device.html", func(base page) []any {
+	return []any{
+		newDeviceData(base, DevicePage{
+			PostURL: "/device/auth/verify_code", UserCode: "BCDF-GHJK", Invalid: true, Message: "Sample",
+		}),
+		newDeviceData(base, DevicePage{PostURL: "/device/auth/verify_code"}),
+	}
+})
 
 type deviceData struct {
 	page
@@ -35,8 +44,15 @@ type DeviceConfirmPage struct {
 
 // DeviceConfirm asks about a device.
 func (u *UI) DeviceConfirm(w http.ResponseWriter, r *http.Request, p DeviceConfirmPage) {
-	u.render(w, r, http.StatusOK, "device_confirm.html", newDeviceConfirmData(newPage(r, "Is this your device?"), p))
+	u.render(w, r, http.StatusOK, deviceConfirmView, newDeviceConfirmData(newPage(r, "Is this your device?"), p))
 }
+
+var deviceConfirmView = declare("device_confirm.html", func(base page) []any {
+	return []any{newDeviceConfirmData(base, DeviceConfirmPage{
+		PostURL: "/device/auth/verify_code", UserCode: "BCDF-GHJK", Client: "Sample",
+		RequestedScopes: []string{"openid", "email"},
+	})}
+})
 
 type deviceConfirmData struct {
 	page
@@ -59,11 +75,20 @@ type DeviceResultPage struct {
 func (u *UI) DeviceResult(w http.ResponseWriter, r *http.Request, p DeviceResultPage) {
 	unmark(&p.ClientName)
 	if p.Denied {
-		u.render(w, r, http.StatusOK, "device_denied.html", deviceResultData{newPage(r, "Device refused"), p})
+		u.render(w, r, http.StatusOK, deviceDeniedView, deviceResultData{newPage(r, "Device refused"), p})
 		return
 	}
-	u.render(w, r, http.StatusOK, "device_success.html", deviceResultData{newPage(r, "Device connected"), p})
+	u.render(w, r, http.StatusOK, deviceSuccessView, deviceResultData{newPage(r, "Device connected"), p})
 }
+
+var (
+	deviceSuccessView = declare("device_success.html", func(base page) []any {
+		return []any{deviceResultData{base, DeviceResultPage{ClientName: "Sample"}}}
+	})
+	deviceDeniedView = declare("device_denied.html", func(base page) []any {
+		return []any{deviceResultData{base, DeviceResultPage{ClientName: "Sample", Denied: true}}}
+	})
+)
 
 type deviceResultData struct {
 	page

@@ -18,13 +18,22 @@ type ErrorPage struct {
 
 // Error shows what went wrong.
 func (u *UI) Error(w http.ResponseWriter, r *http.Request, status int, p ErrorPage) {
-	u.render(w, r, status, "error.html", newErrorData(newPage(r, ""), status, p))
+	u.render(w, r, status, errorView, newErrorData(newPage(r, ""), status, p))
 }
 
 // NotFound answers requests for pages that don't exist.
 func (u *UI) NotFound(w http.ResponseWriter, r *http.Request) {
 	u.Error(w, r, http.StatusNotFound, ErrorPage{ErrMsg: "There is no page at this address."})
 }
+
+var errorView = declare("error.html", func(base page) []any {
+	return []any{
+		newErrorData(base, http.StatusBadRequest, ErrorPage{
+			ErrMsg: "Sample", Hint: "Sample", RequestID: "1", RetryURL: "/auth",
+		}),
+		newErrorData(base, http.StatusInternalServerError, ErrorPage{}),
+	}
+})
 
 type errorData struct {
 	page

@@ -26,8 +26,19 @@ type ConnectorLink struct {
 
 // Login shows the choice of connectors.
 func (u *UI) Login(w http.ResponseWriter, r *http.Request, p LoginPage) {
-	u.render(w, r, http.StatusOK, "login.html", newLoginData(newPage(r, "Log in"), p))
+	u.render(w, r, http.StatusOK, loginView, newLoginData(newPage(r, "Log in"), p))
 }
+
+var loginView = declare("login.html", func(base page) []any {
+	connectors := []ConnectorLink{
+		{ID: "sample", Name: "Sample", URL: base.ReqPath + "?state=1", Type: "ldap"},
+		{ID: "local", Name: "Email", URL: base.ReqPath + "?state=2", Type: "local", Failing: true},
+	}
+	return []any{
+		newLoginData(base, LoginPage{Connectors: connectors, Client: "Sample"}),
+		newLoginData(base, LoginPage{Connectors: connectors[:1]}),
+	}
+})
 
 type loginData struct {
 	page
@@ -60,8 +71,19 @@ type PasswordPage struct {
 
 // Password shows the form for username and password.
 func (u *UI) Password(w http.ResponseWriter, r *http.Request, status int, p PasswordPage) {
-	u.render(w, r, status, "password.html", newPasswordData(newPage(r, "Log in"), p))
+	u.render(w, r, status, passwordView, newPasswordData(newPage(r, "Log in"), p))
 }
+
+var passwordView = declare("password.html", func(base page) []any {
+	return []any{
+		newPasswordData(base, PasswordPage{
+			PostURL: "/auth/sample/login?state=1", BackLink: "/auth", Username: "jane", UsernamePrompt: "Username",
+			Invalid: true, ShowRememberMe: true, RememberMeChecked: true,
+			Message: "Sample", Client: "Sample", Connector: "Sample",
+		}),
+		newPasswordData(base, PasswordPage{PostURL: "/auth/sample/login?state=1"}),
+	}
+})
 
 type passwordData struct {
 	page
@@ -86,8 +108,12 @@ type OOBPage struct {
 
 // OOB shows the code to users whose application can't receive it.
 func (u *UI) OOB(w http.ResponseWriter, r *http.Request, p OOBPage) {
-	u.render(w, r, http.StatusOK, "oob.html", newOOBData(newPage(r, "Copy your code"), p))
+	u.render(w, r, http.StatusOK, oobView, newOOBData(newPage(r, "Copy your code"), p))
 }
+
+var oobView = declare("oob.html", func(base page) []any {
+	return []any{newOOBData(base, OOBPage{Code: "1", Lifetime: 10 * time.Minute})}
+})
 
 type oobData struct {
 	page
@@ -116,8 +142,21 @@ type HomePage struct {
 
 // Home shows the signed-in user, or says what this server is.
 func (u *UI) Home(w http.ResponseWriter, r *http.Request, p HomePage) {
-	u.render(w, r, http.StatusOK, "home.html", newHomeData(newPage(r, ""), p))
+	u.render(w, r, http.StatusOK, homeView, newHomeData(newPage(r, ""), p))
 }
+
+var homeView = declare("home.html", func(base page) []any {
+	signedIn := time.Date(2026, time.January, 2, 15, 4, 0, 0, time.UTC)
+	return []any{
+		newHomeData(base, HomePage{
+			LoggedIn: true, Username: "jane", Email: "jane@example.com", EmailVerified: true,
+			Groups: []string{"staff"}, ConnectorName: "Sample", SignedIn: signedIn,
+			SessionExpires: signedIn.Add(time.Hour), SessionExpiryIsIdle: true, IPAddress: "192.0.2.1",
+			UserAgent: "Sample/1.0", LogoutURL: "/logout", DiscoveryURL: "/.well-known/openid-configuration",
+		}),
+		newHomeData(base, HomePage{Groups: []string{"staff"}, DiscoveryURL: "/.well-known/openid-configuration"}),
+	}
+})
 
 type homeData struct {
 	page
@@ -162,8 +201,14 @@ type FormField struct{ Name, Value string }
 
 // FormPost sends the browser to the application with a form.
 func (u *UI) FormPost(w http.ResponseWriter, r *http.Request, p FormPostPage) {
-	u.render(w, r, http.StatusOK, "form_post.html", newFormPostData(newPage(r, ""), p))
+	u.render(w, r, http.StatusOK, formPostView, newFormPostData(newPage(r, ""), p))
 }
+
+var formPostView = declare("form_post.html", func(base page) []any {
+	return []any{newFormPostData(base, FormPostPage{
+		URL: "https://example.com/callback", Fields: []FormField{{Name: "code", Value: "1"}},
+	})}
+})
 
 type formPostData struct {
 	page

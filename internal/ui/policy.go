@@ -73,8 +73,8 @@ func (u *UI) usedTemplates() []*parse.Tree {
 			}
 		})
 	}
-	for _, sample := range u.samples() {
-		use(sample.template)
+	for _, v := range views {
+		use(v.template)
 	}
 	return slices.Collect(maps.Values(used))
 }

@@ -20,8 +20,8 @@ func newPage(r *http.Request, title string) page {
 }
 
 // render answers with a page. It is executed into memory first, so that a failing template leaves no half-written page.
-func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
-	body, err := u.execute(name, data)
+func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, v *view, data any) {
+	body, err := u.execute(v, data)
 	if err != nil {
 		u.log.ErrorContext(r.Context(), "cannot render page", "err", err)
 		w.Header().Set("Cache-Control", "no-store")
@@ -34,14 +34,14 @@ func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, name str
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	if _, err := w.Write(body); err != nil {
-		u.log.DebugContext(r.Context(), "browser left before the page was sent", "page", name, "err", err)
+		u.log.DebugContext(r.Context(), "browser left before the page was sent", "page", v.template, "err", err)
 	}
 }
 
-func (u *UI) execute(name string, data any) ([]byte, error) {
+func (u *UI) execute(v *view, data any) ([]byte, error) {
 	var body bytes.Buffer
-	if err := u.templates.ExecuteTemplate(&body, name, data); err != nil {
-		return nil, fmt.Errorf("templates/%s: %w", name, err)
+	if err := u.templates.ExecuteTemplate(&body, v.template, data); err != nil {
+		return nil, fmt.Errorf("templates/%s: %w", v.template, err)
 	}
 	return body.Bytes(), nil
 }

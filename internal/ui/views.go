@@ -1,0 +1,32 @@
+package ui
+
+// A view is a template, and samples of what it may have to show: one with everything and, where templates may branch, one with
+// as little as possible. Lists in them are never empty: templates may rely on that.
+type view struct {
+	template string // the name of its file
+	samples  func(base page) []any
+}
+
+// views are all views, for what concerns every page. A page can't be rendered without its view, so none is forgotten here.
+var views []*view
+
+// declare returns the view of a page. It stands beside the page's type.
+func declare(template string, samples func(base page) []any) *view {
+	v := &view{template, samples}
+	views = append(views, v)
+	return v
+}
+
+// checkPages renders every page, so that a template that uses a field its page doesn't have is found at start rather than
+// by the next person to log in.
+func (u *UI) checkPages() error {
+	base := page{ReqPath: u.cfg.IssuerPath + "/auth/sample", Title: "Sample"}
+	for _, v := range views {
+		for _, sample := range v.samples(base) {
+			if _, err := u.execute(v, sample); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
