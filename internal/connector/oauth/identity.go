@@ -87,7 +87,7 @@ func (c *connection) userID(ctx context.Context, said relyingparty.Claims) (stri
 		return c.asUpstream(ctx, v)
 	}
 	return "", &connector.Unusable{
-		Reason: "Your account has no id by which it could be known here. Ask whoever manages your account to add it.",
+		Reason: "Your account has no id that can be used here. Ask whoever manages your account to add it.",
 		Claim:  c.cfg.UserIDKey,
 		Cause:  fmt.Errorf("what the provider says has no text or number %q, which is the userIDKey", c.cfg.UserIDKey),
 	}

@@ -84,7 +84,7 @@ func (c *connection) read(ctx context.Context, m *metadata, said relyingparty.Cl
 	return id, nil
 }
 
-const noID = "Your account has no id by which it could be known here."
+const noID = "Your account has no id that can be used here."
 
 // lacks says that the provider knows too little of a user. The hint is for the operator.
 func lacks(claim, reason, hint string) error {

@@ -11,16 +11,16 @@ import (
 	"dex/internal/saml"
 )
 
-// asked is what the provider was asked for and must have heeded. The request which says so goes by the browser of that very
-// user, who can take it out.
+// asked is what the provider was asked for, to be checked in its answer: the request passes through the user's own browser,
+// and the user can remove it there.
 type asked struct {
-	// Since is when the user had to authenticate anew; zero if they need not.
+	// Since is the time before which an authentication is too old; zero if any will do.
 	Since time.Time `json:"since,omitzero"`
-	// Contexts are the classes of authentication of which one must have been used; nil for any.
+	// Contexts are the classes of authentication, one of which must have been used; nil for any.
 	Contexts []string `json:"contexts,omitempty"`
 }
 
-// asked returns what has to be checked in the answer to a request.
+// asked returns what must be checked in the answer to a request.
 func (s *source) asked(r connector.LoginRequest, now time.Time) asked {
 	var a asked
 	if s.mustAuthenticate(r) {
@@ -32,7 +32,7 @@ func (s *source) asked(r connector.LoginRequest, now time.Time) asked {
 	return a
 }
 
-// encode returns what travels with the login; nil for nothing.
+// encode returns what is kept with the login; nil if there is nothing to check.
 func (a asked) encode() ([]byte, error) {
 	if a.Since.IsZero() && a.Contexts == nil {
 		return nil, nil
@@ -55,10 +55,10 @@ func readAsked(encoded []byte) (asked, error) {
 	return a, nil
 }
 
-// check fails if the provider has not heeded what it was asked for.
+// check fails if the provider has not done what it was asked for.
 func (a asked) check(answer *saml.Assertion, skew time.Duration) error {
 	if !a.Since.IsZero() && answer.AuthnInstant.Before(a.Since.Add(-skew)) {
-		return errors.New("the provider did not have the user authenticate again, though it was asked to (ForceAuthn)")
+		return errors.New("the provider did not have the user authenticate again, although it was asked to (ForceAuthn)")
 	}
 	if a.Contexts != nil && !slices.Contains(a.Contexts, answer.AuthnContext) {
 		return &connector.Denied{

@@ -14,8 +14,8 @@ import (
 	"dex/internal/connector"
 )
 
-// All connectors have the same address and, unless it is configured, the same name: only the keys, the issuer and the request
-// tell their answers apart.
+// All connectors have the same address and, by default, the same name: only the keys, the issuer and the request tell their
+// answers apart.
 func TestAnswersOfOtherSources(t *testing.T) {
 	p := people()
 	const other = "https://other.test/metadata"
@@ -44,8 +44,8 @@ func TestAnswersOfOtherSources(t *testing.T) {
 	}
 }
 
-// The response around a signed assertion is anybody's. By saying that it answers the login of this browser, it finds that
-// login; but the assertion, of the attacker's own login, doesn't answer it.
+// Anybody can write the response around a signed assertion. It can claim to answer this browser's login, and so finds that
+// login; but the assertion, from the attacker's own login, doesn't answer it.
 func TestAssertionOfAnotherLogin(t *testing.T) {
 	s := open(t, usual+people().idp.caData())
 	a := jane()
@@ -63,7 +63,7 @@ func TestAssertionOfAnotherLogin(t *testing.T) {
 	}
 }
 
-// A replayed assertion is known again whatever stands around it.
+// A replayed assertion is recognized whatever stands around it.
 func TestReplayInAnotherResponse(t *testing.T) {
 	s := open(t, usual+people().idp.caData())
 	signed := jane().sign(t, people().idp, "")
@@ -78,7 +78,7 @@ func TestReplayInAnotherResponse(t *testing.T) {
 	}
 }
 
-// Warnings quote what whoever brings a response has written: they must fill neither the log nor the memory.
+// Warnings quote what the sender of a response wrote: they must fill neither the log nor the memory.
 func TestWarningsAreBounded(t *testing.T) {
 	var log strings.Builder
 	s, err := tryOpen(t, usual+"ssoIssuer: "+idpID+"\ninsecureAccept: [responseIssuer]\n"+people().idp.caData(), &log)
@@ -93,12 +93,12 @@ func TestWarningsAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if told := strings.Count(log.String(), "have the provider mended"); told != 100 {
-		t.Errorf("told of %d faults", told)
+	if told := strings.Count(log.String(), "have the provider fixed"); told != 100 {
+		t.Errorf("%d faults are logged", told)
 	}
 }
 
-// Whoever has the key of the authority at the end of a chain could speak for the provider if a link of the chain was missing.
+// If a link of the chain was missing, the authority at its end could sign for the provider.
 func TestAuthorityOfAChainWithAMissingLink(t *testing.T) {
 	p := people()
 	since, until := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
@@ -121,7 +121,7 @@ func TestAuthorityOfAChainWithAMissingLink(t *testing.T) {
 	if got := accepted(t, s, "_a", leaf, root); got != "0" {
 		t.Errorf("accepted are %q", got)
 	}
-	// An authority that signs itself is one that the metadata means.
+	// A self-signed authority is in the metadata on purpose.
 	alone := open(t, attributesOnly+"metadataFile: "+file(t, described(idpID, "", root)))
 	if got := accepted(t, alone, "_b", leaf, root); got != "1" {
 		t.Errorf("alone, accepted are %q", got)

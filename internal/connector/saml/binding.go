@@ -53,7 +53,7 @@ func redirectURL(request *etree.Element, address, relayState string, pair *keyPa
 	if err != nil {
 		return "", err
 	}
-	// The signature is of the parameters as they are written, in this order.
+	// The signature covers the parameters as they are written, in this order.
 	query := fieldRequest + "=" + url.QueryEscape(base64.StdEncoding.EncodeToString(deflated)) +
 		"&" + fieldRelayState + "=" + url.QueryEscape(relayState)
 	if pair != nil {
@@ -96,7 +96,7 @@ func deflate(data []byte) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// sign puts a signature into a request: behind the Issuer, where the schema has it (saml-core-2.0 section 3.2.1).
+// sign puts a signature into a request: after the Issuer, where the schema has it (saml-core-2.0 section 3.2.1).
 func sign(el *etree.Element, pair *keyPair) error {
 	signing, err := dsig.NewSigningContext(pair.key, [][]byte{pair.certificate.Raw})
 	if err != nil {
@@ -118,7 +118,7 @@ func sign(el *etree.Element, pair *keyPair) error {
 	return nil
 }
 
-// writeAsNumbers writes an ECDSA signature as XML Signature has it: the library writes ASN.1.
+// writeAsNumbers rewrites an ECDSA signature in the form of XML Signature: the library writes ASN.1.
 func writeAsNumbers(signature *etree.Element, key crypto.Signer) error {
 	curveKey, ok := key.(*ecdsa.PrivateKey)
 	if !ok {
@@ -153,10 +153,10 @@ func asNumbers(der []byte, key *ecdsa.PrivateKey) ([]byte, error) {
 	return out, nil
 }
 
-// curveSize is the length of a number of a key's curve, in bytes.
+// curveSize is the length of a number on a key's curve, in bytes.
 func curveSize(key *ecdsa.PublicKey) int { return (key.Curve.Params().BitSize + 7) / 8 }
 
-// signQuery signs a query, which content returns for an algorithm.
+// signQuery signs the query that content returns for an algorithm.
 func (p *keyPair) signQuery(content func(algorithm string) string) (algorithm string, value []byte, err error) {
 	switch key := p.key.(type) {
 	case *rsa.PrivateKey:

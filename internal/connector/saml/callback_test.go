@@ -197,7 +197,7 @@ func TestRefusedLogin(t *testing.T) {
 	}
 }
 
-// The user is told no more than what concerns them.
+// The user is told only what concerns them.
 func TestReasonOfADenial(t *testing.T) {
 	a := jane()
 	a.Status, a.SubStatus = "Responder", "AuthnFailed"
@@ -257,7 +257,7 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// Where nobody can tell whether an assertion is new, nobody signs in.
+// If it can't be told whether an assertion is new, nobody signs in.
 func TestReplaysCanNotBeToldApart(t *testing.T) {
 	c, _ := settings(t, usual+people().idp.caData())
 	opened, err := c.Open(t.Context(), connector.Env{

@@ -12,7 +12,8 @@ import (
 	"dex/internal/saml"
 )
 
-// nameIDFormats are the formats of names by the last components of their URNs, which are allowed in nameIDPolicyFormat too.
+// nameIDFormats maps the last components of the URNs of name formats, which are allowed in nameIDPolicyFormat too, to the
+// URNs.
 var nameIDFormats = func() map[string]string {
 	formats := map[string]string{}
 	for version, names := range map[string][]string{
@@ -70,7 +71,7 @@ func (c *Config) checkCertificates(check *settings.Check) {
 	if c.InsecureSkipSignatureValidation {
 		check.Warn("insecureSkipSignatureValidation", "lets anybody sign in as anybody: use it for trials only")
 		if given {
-			check.Warn("ca", "is not looked at, because of insecureSkipSignatureValidation")
+			check.Warn("ca", "has no effect, because insecureSkipSignatureValidation is set")
 		}
 		return
 	}
@@ -91,8 +92,8 @@ func (c *Config) checkCertificates(check *settings.Check) {
 	}
 }
 
-// expiry returns a warning if the provider's certificates end soon, or have; nothing if that doesn't matter, or if they can't
-// be read, which others tell.
+// expiry returns a warning if the provider's certificates expire soon, or have expired. It returns nothing if that doesn't
+// matter, or if they can't be read, which is reported elsewhere.
 func (c *Config) expiry(content []byte) string {
 	all, err := parseCertificates(content)
 	if err != nil || slices.Contains(c.InsecureAccept, acceptExpired) {
@@ -107,18 +108,19 @@ func (c *Config) checkMetadata(check *settings.Check) {
 	}
 	checkAddress(check, "metadataURL", c.MetadataURL)
 	if c.MetadataURL != "" && c.MetadataSigningCert == "" && !c.InsecureSkipSignatureValidation && !isSafeToFetch(c.MetadataURL) {
-		check.Fail("metadataURL", "must begin with https://: whoever can change the metadata on its way can sign in as anybody; "+
+		check.Fail("metadataURL", "must begin with https://: anybody who can change the metadata in transit can sign in as anybody; "+
 			"or give metadataSigningCert, if the metadata is signed")
 	}
 	if c.MetadataSigningCert != "" && !c.hasMetadata() {
 		check.Fail("metadataSigningCert", "is of no use without metadataURL or metadataFile")
 	}
 	if len(c.RootCAs) > 0 && c.MetadataURL == "" {
-		check.Warn("rootCAs", "is for metadataURL only, which is not given; the provider's certificate belongs into ca")
+		check.Warn("rootCAs", "is for metadataURL only, which is not given; the provider's certificate belongs in ca")
 	}
 }
 
-// isSafeToFetch reports whether nobody can change what is fetched: by TLS, or because it is on the same machine.
+// isSafeToFetch reports whether what is fetched can't be changed in transit: because of TLS, or because it is on the same
+// machine.
 func isSafeToFetch(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -156,8 +158,8 @@ func (c *Config) checkIdentity(check *settings.Check) {
 		}
 	case nameIDFormats["transient"]:
 		if c.UserIDAttr == "" {
-			check.Warn("nameIDPolicyFormat", "%q makes each login a new user, as the id of a user is the NameID; "+
-				"give userIDAttr, an attribute that stays the same", c.NameIDPolicyFormat)
+			check.Warn("nameIDPolicyFormat", "%q makes each login a new user, because the NameID is the user's id; "+
+				"set userIDAttr to an attribute that stays the same", c.NameIDPolicyFormat)
 		}
 	}
 }
@@ -168,7 +170,7 @@ func (c *Config) checkGroups(check *settings.Check) {
 	case len(c.AllowedGroups) > 0:
 		check.Fail("allowedGroups", "needs groupsAttr, the name of the attribute with the user's groups; without it nobody could log in")
 	case c.GroupsDelim != "":
-		check.Warn("groupsDelim", "does nothing without groupsAttr")
+		check.Warn("groupsDelim", "has no effect without groupsAttr")
 	}
 	for i, group := range c.AllowedGroups {
 		if strings.TrimSpace(group) == "" {
@@ -176,7 +178,7 @@ func (c *Config) checkGroups(check *settings.Check) {
 		}
 	}
 	if c.FilterGroups && len(c.AllowedGroups) == 0 {
-		check.Warn("filterGroups", "does nothing without allowedGroups")
+		check.Warn("filterGroups", "has no effect without allowedGroups")
 	}
 }
 
@@ -185,10 +187,10 @@ func (c *Config) checkRules(check *settings.Check) {
 		check.Fail("clockSkew", "must be above 0 and at most %v: how far the provider's clock may be off", saml.MaxSkew)
 	}
 	if c.MaxAge != nil && *c.MaxAge < 0 {
-		check.Fail("maxAge", "must not be negative; 0 means without end")
+		check.Fail("maxAge", "must not be negative; 0 means no limit")
 	}
 	if c.AllowSHA1 {
-		check.Warn("allowSHA1", "takes signatures that can be forged with effort; have the provider sign with SHA-256")
+		check.Warn("allowSHA1", "accepts signatures that can be forged with effort; have the provider sign with SHA-256")
 	}
 	c.checkTolerances(check)
 	c.checkContexts(check)
@@ -197,7 +199,7 @@ func (c *Config) checkRules(check *settings.Check) {
 func (c *Config) checkContexts(check *settings.Check) {
 	for i, class := range c.RequestedContexts {
 		if len(contextClasses(class)) != 1 {
-			check.Fail(fmt.Sprintf("requestedAuthnContext[%d]", i), "%q is no URI, such as "+
+			check.Fail(fmt.Sprintf("requestedAuthnContext[%d]", i), "%q is not a URI, such as "+
 				"urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport", class)
 		}
 	}

@@ -33,7 +33,7 @@ func (c *Config) CheckFiles() map[string]error {
 	return found
 }
 
-// WarnFiles returns what somebody should know about the files that the settings name, by key.
+// WarnFiles returns warnings about the files that the settings name, by key.
 func (c *Config) WarnFiles() map[string]string {
 	found := map[string]string{}
 	if c.SPKey != "" {
@@ -48,7 +48,7 @@ func (c *Config) WarnFiles() map[string]string {
 	return found
 }
 
-// checkFiles does with files what watch does at first.
+// checkFiles reads and parses files once, as watch does first.
 func checkFiles[T any](parse func(contents [][]byte) (T, error), paths ...string) error {
 	_, err := watch(slog.New(slog.DiscardHandler), parse, paths...)
 	if err != nil {

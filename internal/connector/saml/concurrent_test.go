@@ -12,8 +12,8 @@ import (
 	"dex/internal/connector"
 )
 
-// All who come at once wait for one read of the metadata; a change while they come back disturbs nobody whose response is
-// good.
+// Users who come at the same time wait for one read of the metadata. A change while they come back disturbs nobody with a
+// good response.
 func TestManyAtOnce(t *testing.T) {
 	p := people()
 	var reads atomic.Int32

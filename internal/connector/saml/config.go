@@ -1,5 +1,5 @@
-// Package saml is a SAML 2.0 identity provider: users sign in there, and the browser posts its signed response here (the web
-// browser SSO profile, saml-profiles-2.0 section 4.1).
+// Package saml signs people in at a SAML 2.0 identity provider, whose signed response the browser posts here (the web browser
+// SSO profile, saml-profiles-2.0 section 4.1).
 package saml
 
 import (
@@ -13,7 +13,7 @@ import (
 	"dex/internal/saml"
 )
 
-// Config is the settings of the connector.
+// Config has the settings of the connector.
 type Config struct {
 	SSOURL      string `key:"ssoURL"`      // where users sign in; from the metadata if empty
 	RedirectURI string `key:"redirectURI"` // where responses are posted to; our callback if empty
@@ -28,13 +28,13 @@ type Config struct {
 
 	GroupsDelim   string   `key:"groupsDelim"`   // what separates groups within one value; empty: each value is a group
 	AllowedGroups []string `key:"allowedGroups"` // empty: everybody is let in
-	FilterGroups  bool     `key:"filterGroups"`  // tell of no groups but the allowed ones
+	FilterGroups  bool     `key:"filterGroups"`  // pass on only the allowed groups
 
 	EntityIssuer string `key:"entityIssuer"` // our entity ID; the RedirectURI if empty, and then not sent in requests
 	SSOIssuer    string `key:"ssoIssuer"`    // the provider's entity ID; from the metadata if empty
 
 	CA     string `key:"ca"`     // path of a PEM file with the certificates that the provider signs with
-	CAData []byte `key:"caData"` // the same, itself
+	CAData []byte `key:"caData"` // the content itself
 
 	MetadataURL         string   `key:"metadataURL"`
 	MetadataFile        string   `key:"metadataFile"`
@@ -51,18 +51,19 @@ type Config struct {
 	NameIDPolicyFormat string `key:"nameIDPolicyFormat"`
 	SLOURL             string `key:"sloURL"`
 
-	// RequestedContexts are classes of authentication that users have to sign in by, unless the application asks for others.
+	// RequestedContexts are classes of authentication, one of which users must sign in with unless the application asks for
+	// others.
 	RequestedContexts []string `key:"requestedAuthnContext"`
-	VerifyContext     bool     `key:"verifyAuthnContext"` // the assertion must name one of those that were asked for
+	VerifyContext     bool     `key:"verifyAuthnContext"` // the assertion must name one of the requested classes
 
 	Strict    bool          `key:"strict"` // see saml.Reader
 	AllowSHA1 bool          `key:"allowSHA1"`
 	ClockSkew time.Duration `key:"clockSkew"`
 
-	MaxAge         *time.Duration `key:"maxAge"`         // how long after a login refresh repeats it; 0: without end; nil: defaultMaxAge
+	MaxAge         *time.Duration `key:"maxAge"`         // how long after a login a refresh repeats it; 0: no limit; nil: defaultMaxAge
 	EndWithSession bool           `key:"endWithSession"` // refresh ends when the provider's session does
 
-	InsecureAccept []string `key:"insecureAccept"` // what is taken although it should be refused; see tolerances
+	InsecureAccept []string `key:"insecureAccept"` // what is accepted although it should be refused; see tolerances
 
 	InsecureSkipSignatureValidation bool `key:"insecureSkipSignatureValidation"`
 }
@@ -87,7 +88,7 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	return check.Problems()
 }
 
-// Open makes the connector. It asks nobody; it fails if a file can't be read, or has not what it should.
+// Open makes the connector. It makes no calls, and fails if a file can't be read or parsed.
 func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 	acs, ours := env.ReturnURL(c.RedirectURI)
 	s := &source{
@@ -106,13 +107,13 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 	}
 	s.tolerance = c.tolerance()
 	if !ours {
-		env.Log.WarnContext(ctx, "redirectURI is not this server's callback address: responses arrive only if something in between "+
-			"leads them there", "redirectURI", c.RedirectURI, "callback", env.CallbackURL)
+		env.Log.WarnContext(ctx, "redirectURI is not this server's callback address: responses arrive only if a proxy in between "+
+			"forwards them there", "redirectURI", c.RedirectURI, "callback", env.CallbackURL)
 	}
 	return s, nil
 }
 
-// ReturnsTo implements connector.Returning. Responses are signed, so that their address tells nothing.
+// ReturnsTo implements connector.Returning. Responses are signed, so the address need not tell providers apart.
 func (c *Config) ReturnsTo() connector.ReturnAddress {
 	return connector.ReturnAddress{URI: c.RedirectURI, Signed: true}
 }

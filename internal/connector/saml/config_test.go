@@ -82,7 +82,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// R1 is the part of a guide's values.
+// R1 has the values of a guide.
 func TestGuide(t *testing.T) {
 	t.Run("S0-11 entityIssuer, ssoURL, caData, redirectURI, usernameAttr, emailAttr", func(t *testing.T) {
 		c, problems := settings(t, `
@@ -131,9 +131,9 @@ func TestProblems(t *testing.T) {
 		"redirectURI":               {edit: map[string]string{"redirectURI": "'https://x.test/#a'"}, want: "fragment"},
 		"ca and caData":             {edit: map[string]string{"caData": base64PEM()}, want: "caData: and ca are both given"},
 		"caData is no PEM":          {edit: map[string]string{"ca": "", "caData": "aGVsbG8="}, want: "there is no PEM block"},
-		"skip and ca":               {edit: map[string]string{"insecureSkipSignatureValidation": "true"}, want: "is not looked at", warning: true},
+		"skip and ca":               {edit: map[string]string{"insecureSkipSignatureValidation": "true"}, want: "has no effect", warning: true},
 		"skip":                      {edit: map[string]string{"ca": "", "insecureSkipSignatureValidation": "true"}, want: "anybody", warning: true},
-		"skip and both":             {edit: map[string]string{"caData": base64PEM(), "insecureSkipSignatureValidation": "true"}, want: "is not looked at", warning: true},
+		"skip and both":             {edit: map[string]string{"caData": base64PEM(), "insecureSkipSignatureValidation": "true"}, want: "has no effect", warning: true},
 		"format":                    {edit: map[string]string{"nameIDPolicyFormat": "EmailAddress"}, want: "must be one of WindowsDomainQualifiedName, X509SubjectName, emailAddress"},
 		"format's URN":              {edit: map[string]string{"nameIDPolicyFormat": persistent}},
 		"encrypted names":           {edit: map[string]string{"nameIDPolicyFormat": "encrypted"}, want: "needs spCert and spKey"},
@@ -145,15 +145,15 @@ func TestProblems(t *testing.T) {
 		"metadata at home":          {edit: map[string]string{"metadataURL": "http://127.0.0.1:8/m"}},
 		"metadata alone":            {edit: map[string]string{"metadataURL": "https://idp.test/m", "ca": "", "ssoURL": ""}},
 		"signer without metadata":   {edit: map[string]string{"metadataSigningCert": "m.pem"}, want: "metadataSigningCert: is of no use"},
-		"rootCAs without metadata":  {edit: map[string]string{"rootCAs": "[a.pem]"}, want: "belongs into ca", warning: true},
+		"rootCAs without metadata":  {edit: map[string]string{"rootCAs": "[a.pem]"}, want: "belongs in ca", warning: true},
 		"binding":                   {edit: map[string]string{"binding": "artifact"}, want: "must be one of post, redirect, not"},
 		"signing without key":       {edit: map[string]string{"signRequests": "true"}, want: "signRequests: needs spCert and spKey"},
 		"key without certificate":   {edit: map[string]string{"spKey": "a.pem"}, want: "belong together"},
 		"previous without key":      {edit: map[string]string{"previousSPKey": "a.pem"}, want: "previousSPKey: "},
 		"allowed without attribute": {edit: map[string]string{"allowedGroups": "[a]"}, want: "needs groupsAttr"},
 		"allowed is empty":          {edit: map[string]string{"groupsAttr": "g", "allowedGroups": "['']"}, want: "allowedGroups[0]: is empty"},
-		"delimiter":                 {edit: map[string]string{"groupsDelim": ";"}, want: "does nothing", warning: true},
-		"filter":                    {edit: map[string]string{"filterGroups": "true"}, want: "does nothing", warning: true},
+		"delimiter":                 {edit: map[string]string{"groupsDelim": ";"}, want: "has no effect", warning: true},
+		"filter":                    {edit: map[string]string{"filterGroups": "true"}, want: "has no effect", warning: true},
 		"skew":                      {edit: map[string]string{"clockSkew": "6m"}, want: "at most 5m"},
 		"no skew":                   {edit: map[string]string{"clockSkew": "0s"}, want: "above 0"},
 		"age":                       {edit: map[string]string{"maxAge": "-1h"}, want: "maxAge: must not be negative"},
@@ -196,7 +196,7 @@ func TestProblems(t *testing.T) {
 
 func base64PEM() string { return base64.StdEncoding.EncodeToString([]byte(people().idp.pem())) }
 
-// Upstream's rules of PEM.
+// Upstream's rules for PEM.
 func TestCertificateFiles(t *testing.T) {
 	p := people()
 	otherType := string(pem.EncodeToMemory(&pem.Block{Type: "TRUSTED THING", Bytes: p.idp.certificate.Raw}))
@@ -207,7 +207,7 @@ func TestCertificateFiles(t *testing.T) {
 		"two":             {p.idp.pem() + p.next.pem(), ""},
 		"any type":        {otherType, ""},
 		"text behind":     {p.idp.pem() + "more", "follows after 1 certificate"},
-		"no certificate":  {p.idp.keyPEM(t), "block 1 (PRIVATE KEY) is no certificate"},
+		"no certificate":  {p.idp.keyPEM(t), "block 1 (PRIVATE KEY) is not a certificate"},
 		"second is bad":   {p.idp.pem() + p.idp.keyPEM(t), "block 2"},
 		"no PEM":          {"hello", "no PEM block"},
 		"nothing":         {"", "no PEM block"},

@@ -17,7 +17,7 @@ import (
 	"dex/internal/saml"
 )
 
-// Names of SAML.
+// Names in SAML.
 const (
 	nsProtocol  = "urn:oasis:names:tc:SAML:2.0:protocol"
 	nsAssertion = "urn:oasis:names:tc:SAML:2.0:assertion"
@@ -28,14 +28,14 @@ const (
 	urnRedirect = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
 )
 
-// A description is what metadata says of a provider.
+// A description is what metadata says about a provider.
 type description struct {
 	entityID     string
-	sso, slo     []endpoint // with the bindings that we have
+	sso, slo     []endpoint // only those with a binding that we support
 	certificates certificates
 	wantsSigned  bool // requests
 	validUntil   time.Time
-	cacheFor     time.Duration // 0 if not told
+	cacheFor     time.Duration // 0 if not given
 
 	madeOf [sha256.Size]byte // the document
 }
@@ -100,7 +100,7 @@ func parseDescription(document []byte, entityID string, now time.Time) (*descrip
 		return nil, fmt.Errorf("read metadata: %w", err)
 	}
 	if root.XMLName.Space != nsMetadata || !strings.HasSuffix(root.XMLName.Local, "Descriptor") {
-		return nil, fmt.Errorf("it is no SAML metadata, but %q", root.XMLName.Local)
+		return nil, fmt.Errorf("it is not SAML metadata, but %q", root.XMLName.Local)
 	}
 	entity, times, err := root.find(entityID)
 	if err != nil {
@@ -129,7 +129,7 @@ func parseDescription(document []byte, entityID string, now time.Time) (*descrip
 
 func (r *idpRole) speaksSAML2() bool { return slices.Contains(strings.Fields(r.Protocols), nsProtocol) }
 
-// find returns the provider of an ID, or the only one, and the lifetimes of all that it is in.
+// find returns the provider with an ID, or the only one, and the lifetimes of everything that it is nested in.
 func (d *descriptor) find(entityID string) (*descriptor, []lifetime, error) {
 	var found *descriptor
 	var times []lifetime
@@ -147,12 +147,12 @@ func (d *descriptor) find(entityID string) (*descriptor, []lifetime, error) {
 	case found == nil:
 		return nil, nil, errors.New("it is about no identity provider of SAML 2.0")
 	case several:
-		return nil, nil, errors.New("it is about several identity providers: set ssoIssuer to the entityID of the one that is meant")
+		return nil, nil, errors.New("it is about several identity providers: set ssoIssuer to the entityID of the right one")
 	}
 	return found, times, nil
 }
 
-// each visits all entities, with the lifetimes of all that they are in, their own included.
+// each visits all entities, with their lifetimes and those of everything that they are nested in.
 func (d *descriptor) each(around []lifetime, visit func(*descriptor, []lifetime)) {
 	around = append(slices.Clip(around), d.lifetime)
 	if d.XMLName.Local == "EntityDescriptor" {
@@ -180,8 +180,8 @@ func (d *description) add(role *idpRole) {
 	}
 }
 
-// endEntities returns the provider's own certificates of an X509Data, which may be in any order. Others are of the authorities
-// that issued them (XML Signature 1.1 section 4.5.4), which sign nothing for the provider.
+// endEntities returns the provider's own certificates in an X509Data, which may be in any order. The others belong to the
+// authorities that issued them (XML Signature 1.1 section 4.5.4), which must not sign for the provider.
 func endEntities(texts []string) certificates {
 	var all, own certificates
 	for _, text := range texts {
@@ -194,14 +194,14 @@ func endEntities(texts []string) certificates {
 			own = append(own, certificate)
 		}
 	}
-	// Where a link of the chain is missing, what is left of it are authorities.
+	// If a link of the chain is missing, the rest of it is authorities.
 	if slices.ContainsFunc(own, func(c *x509.Certificate) bool { return !c.IsCA && !isSelfIssued(c) }) {
 		own = slices.DeleteFunc(own, func(c *x509.Certificate) bool { return c.IsCA })
 	}
 	return own
 }
 
-// isIssuedBy goes by names. A certificate that has issued itself is no other one's, though its successor has the same name.
+// isIssuedBy compares names. A self-issued certificate has no other issuer, although its successor has the same name.
 func isIssuedBy(certificate, issuer *x509.Certificate) bool {
 	return bytes.Equal(certificate.RawIssuer, issuer.RawSubject) && !isSelfIssued(certificate)
 }
@@ -210,7 +210,7 @@ func isSelfIssued(certificate *x509.Certificate) bool {
 	return bytes.Equal(certificate.RawIssuer, certificate.RawSubject)
 }
 
-// endpoints returns those that have a binding of ours and an address that a browser can be led to.
+// endpoints returns those that have a binding that we support and an address that a browser can be sent to.
 func endpoints(all []endpointXML) []endpoint {
 	bindings := map[string]string{urnPost: bindingPost, urnRedirect: bindingRedirect}
 	var usable []endpoint
@@ -224,7 +224,7 @@ func endpoints(all []endpointXML) []endpoint {
 	return usable
 }
 
-// limit heeds a lifetime if it is shorter than those before.
+// limit applies a lifetime if it is shorter than those before.
 func (d *description) limit(t lifetime) error {
 	if t.ValidUntil != "" {
 		until, err := saml.ParseInstant(t.ValidUntil)
@@ -235,23 +235,23 @@ func (d *description) limit(t lifetime) error {
 			d.validUntil = until
 		}
 	}
-	// It is a hint: one that can't be read, or is longer than we count, leaves us at the usual interval.
+	// It is only a hint: if it can't be read or doesn't fit, the usual interval stays.
 	if duration, err := parseDuration(t.CacheDuration); err == nil && (d.cacheFor == 0 || duration < d.cacheFor) {
 		d.cacheFor = duration
 	}
 	return nil
 }
 
-// durationForm allows no more digits than a [time.Duration] holds, all parts together.
+// durationForm allows only as many digits as fit into a [time.Duration], all parts together.
 var durationForm = regexp.MustCompile(
 	`^P(?:(\d{1,2})Y)?(?:(\d{1,3})M)?(?:(\d{1,4})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,7})M)?(?:(\d{1,9})(?:\.\d*)?S)?)?$`)
 
-// parseDuration reads an xs:duration. A year is taken for 365 days and a month for 30.
+// parseDuration reads an xs:duration. A year counts as 365 days and a month as 30.
 func parseDuration(text string) (time.Duration, error) {
 	const day = 24 * time.Hour
 	parts := durationForm.FindStringSubmatch(strings.TrimSpace(text))
 	if parts == nil {
-		return 0, fmt.Errorf("%q is no duration, such as PT6H", text)
+		return 0, fmt.Errorf("%q is not a duration, such as PT6H", text)
 	}
 	var sum time.Duration
 	for i, unit := range []time.Duration{365 * day, 30 * day, day, time.Hour, time.Minute, time.Second} {

@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	// lookEvery is how often, at most, files are looked at: when somebody needs what is in them. Their content is
-	// compared, which sees them replaced in every way, such as behind the symbolic links of Kubernetes' secrets.
+	// lookEvery is how often, at most, files are looked at, when their content is needed. Comparing the content catches every
+	// way of replacing them, such as behind the symbolic links of Kubernetes' secrets.
 	lookEvery = 30 * time.Second
 	// maxFile bounds what is read of a file, in bytes.
 	maxFile = 1 << 20
 )
 
-// A watched is a value that is read from files, and again when they changed. It is safe for concurrent use.
+// A watched is a value that is read from files, and read again when they change. It is safe for concurrent use.
 type watched[T any] struct {
 	paths []string
 	parse func(contents [][]byte) (T, error)
@@ -27,14 +27,14 @@ type watched[T any] struct {
 
 	mu     sync.Mutex // never held over I/O
 	looked time.Time
-	seen   [sha256.Size]byte // what was found then, good or not
+	seen   [sha256.Size]byte // of what was found then, valid or not
 	value  T
 }
 
-// constant returns a value that is in no file.
+// constant returns a value that comes from no file.
 func constant[T any](value T) *watched[T] { return &watched[T]{value: value} }
 
-// watch reads files whose value parse makes of their contents.
+// watch reads files. parse turns their contents into the value.
 func watch[T any](log *slog.Logger, parse func(contents [][]byte) (T, error), paths ...string) (*watched[T], error) {
 	w := &watched[T]{paths: paths, parse: parse, log: log, looked: time.Now()}
 	contents, err := readFiles(paths)
@@ -48,7 +48,7 @@ func watch[T any](log *slog.Logger, parse func(contents [][]byte) (T, error), pa
 	return w, nil
 }
 
-// current returns what the files say now. If they are no good, it stays what it was, and the log says so once.
+// current returns what the files say now. If they can't be used, the old value stays, and the log says so once.
 func (w *watched[T]) current() T {
 	value, due := w.due(time.Now())
 	if !due {
@@ -63,7 +63,7 @@ func (w *watched[T]) current() T {
 		fresh, err = w.parse(contents)
 	}
 	if err != nil {
-		w.log.Error("changed file can't be used; what it said before still counts", "file", w.paths[0], "err", err)
+		w.log.Error("changed file can't be used; its old content stays in use", "file", w.paths[0], "err", err)
 		return value
 	}
 	w.mu.Lock()
@@ -73,7 +73,7 @@ func (w *watched[T]) current() T {
 	return fresh
 }
 
-// renew looks at the files at once, at most once a second, and reports whether they have changed.
+// renew looks at the files now, though at most once a second, and reports whether they have changed.
 func (w *watched[T]) renew() bool {
 	w.mu.Lock()
 	before := w.seen
@@ -89,7 +89,7 @@ func (w *watched[T]) renew() bool {
 	return w.seen != before
 }
 
-// due returns the value, and whether it is the caller's turn to look at the files.
+// due returns the value, and whether the caller should look at the files.
 func (w *watched[T]) due(now time.Time) (T, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -110,7 +110,7 @@ func (w *watched[T]) changed(found [sha256.Size]byte) bool {
 	return true
 }
 
-// fingerprint tells contents apart without keeping them.
+// fingerprint identifies contents without keeping them.
 func fingerprint(contents [][]byte, err error) [sha256.Size]byte {
 	hash := sha256.New()
 	if err != nil {

@@ -11,14 +11,14 @@ import (
 	"dex/internal/saml"
 )
 
-// data is kept with a login: who the user was then. Upstream has written the members of the first part since ever.
+// data is kept with a login: who the user was then. Upstream has always written the members of the first part.
 type data struct {
 	UserID            string   `json:"userId"`
 	Username          string   `json:"username"`
 	PreferredUsername string   `json:"preferredUsername"`
 	Email             string   `json:"email"`
 	EmailVerified     bool     `json:"emailVerified"`
-	Groups            []string `json:"groups,omitempty"` // all of them, whatever is told to applications
+	Groups            []string `json:"groups,omitempty"` // all of them, whatever applications are told
 
 	// For the logout at the provider.
 	NameID          string `json:"nameID,omitempty"`
@@ -58,8 +58,8 @@ func (a attributes) first(name string) string {
 	return ""
 }
 
-// required returns the first value of an attribute that is not empty. Without one the error is an *connector.Unusable, with a sentence for the
-// user that says what is missing.
+// required returns the first value of an attribute that is not empty. Without one the error is a *connector.Unusable that
+// tells the user what is missing.
 func (a attributes) required(name, reason string) (string, error) {
 	if value := a.first(name); value != "" {
 		return value, nil
@@ -79,7 +79,7 @@ func (a attributes) names() []string {
 	return names
 }
 
-// identity returns who an assertion is about, unless they are not let in.
+// identity returns the user that an assertion is about, if they may log in.
 func (s *source) identity(ctx context.Context, scopes connector.Scopes, a *saml.Assertion) (connector.Identity, error) {
 	user, err := s.user(a)
 	if err != nil {
@@ -104,7 +104,7 @@ func (s *source) identity(ctx context.Context, scopes connector.Scopes, a *saml.
 	return id, nil
 }
 
-// user returns who an assertion is about.
+// user returns the user that an assertion is about.
 func (s *source) user(a *saml.Assertion) (data, error) {
 	told := attributes(a.Attributes)
 	user := data{
@@ -120,7 +120,7 @@ func (s *source) user(a *saml.Assertion) (data, error) {
 	}
 	var err error
 	if s.config.UserIDAttr != "" {
-		if user.UserID, err = told.required(s.config.UserIDAttr, "Your account has no id by which it could be known here."); err != nil {
+		if user.UserID, err = told.required(s.config.UserIDAttr, "Your account has no id that can be used here."); err != nil {
 			return data{}, err
 		}
 	}
@@ -135,7 +135,7 @@ func (s *source) user(a *saml.Assertion) (data, error) {
 	return user, err
 }
 
-// groups returns the user's groups, each once: without the attribute, none.
+// groups returns the user's groups, each once, or none without the attribute.
 func (s *source) groups(told attributes) []string {
 	if s.config.GroupsAttr == "" {
 		return nil
@@ -151,7 +151,7 @@ func (s *source) groups(told attributes) []string {
 	return tidy(groups)
 }
 
-// tidy returns groups each once, without XML's white space around them: directories don't tell names apart by it (RFC 4518,
+// tidy returns each group once, without XML's white space around it, which makes no difference to directories (RFC 4518,
 // section 2.6.1). Other blanks are part of a name.
 func tidy(groups []string) []string {
 	trimmed := make([]string, len(groups))
@@ -161,10 +161,10 @@ func tidy(groups []string) []string {
 	return connector.Unique(trimmed)
 }
 
-// authorized returns what applications are told about a user. It is a *connector.Denied if groups are required and the user
-// is in none of them, whatever the scopes are.
+// authorized returns what applications are told about a user. The error is a *connector.Denied if groups are required and
+// the user is in none of them, whatever the scopes are.
 func (s *source) authorized(scopes connector.Scopes, user data) (connector.Identity, error) {
-	groups := tidy(user.Groups) // upstream kept them as they came
+	groups := tidy(user.Groups) // upstream stored them as they came
 	allowed, err := connector.AllowGroups("allowedGroups", groups, tidy(s.config.AllowedGroups))
 	if err != nil {
 		return connector.Identity{}, err

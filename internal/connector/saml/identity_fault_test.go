@@ -8,7 +8,7 @@ import (
 	"dex/internal/faulttest"
 )
 
-// A user without an e-mail address was told of a failure of the server.
+// A user without an e-mail address was told that the server had failed.
 var _ = faulttest.Add("K12", func(t *testing.T) {
 	for _, values := range [][]string{nil, {}, {""}} {
 		a := jane()

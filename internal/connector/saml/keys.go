@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// minRSABits is the least size of an RSA key of ours.
+// minRSABits is the minimum size of our own RSA key.
 const minRSABits = 2048
 
-// certificates are those that a provider, or the signer of its metadata, may sign with.
+// certificates are the ones that a provider, or the signer of its metadata, may sign with.
 type certificates []*x509.Certificate
 
-// parseCertificates reads PEM blocks, which must all be certificates, with nothing behind the last.
+// parseCertificates reads PEM blocks, which must all be certificates, with nothing after the last.
 func parseCertificates(data []byte) (certificates, error) {
 	var all certificates
 	for {
@@ -28,10 +28,10 @@ func parseCertificates(data []byte) (certificates, error) {
 		if block == nil {
 			break
 		}
-		// Upstream looks at no type either: some tools write TRUSTED CERTIFICATE, or X509 CERTIFICATE.
+		// Upstream ignores the type too: some tools write TRUSTED CERTIFICATE, or X509 CERTIFICATE.
 		certificate, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("block %d (%s) is no certificate: %w", len(all)+1, block.Type, err)
+			return nil, fmt.Errorf("block %d (%s) is not a certificate: %w", len(all)+1, block.Type, err)
 		}
 		all, data = append(all, certificate), rest
 	}
@@ -39,12 +39,12 @@ func parseCertificates(data []byte) (certificates, error) {
 		return nil, errors.New("there is no PEM block with a certificate in it")
 	}
 	if len(bytes.TrimSpace(data)) > 0 {
-		return nil, fmt.Errorf("something that is no PEM block follows after %d certificate(s)", len(all))
+		return nil, fmt.Errorf("something other than a PEM block follows after %d certificate(s)", len(all))
 	}
 	return all, nil
 }
 
-// check returns why nothing that is signed now can be verified; nil if one certificate, or more, is valid.
+// check returns nil if at least one certificate is valid now, and otherwise an error that says why none is.
 func (c certificates) check(now time.Time) error {
 	if len(c) == 0 {
 		return errors.New("no certificate of the provider is known")
@@ -62,10 +62,10 @@ func (c certificates) check(now time.Time) error {
 		last.NotBefore.UTC().Format(time.RFC3339), last.NotAfter.UTC().Format(time.RFC3339))
 }
 
-// warnBefore is how long before its end a certificate is warned of.
+// warnBefore is how long before a certificate expires the warnings begin.
 const warnBefore = 30 * 24 * time.Hour
 
-// expiry returns a warning if all certificates will have expired soon, or have; else nothing.
+// expiry returns a warning if all certificates have expired or will soon, and otherwise nothing.
 func (c certificates) expiry(now time.Time) string {
 	var last *x509.Certificate
 	for _, certificate := range c {
@@ -84,7 +84,7 @@ func (c certificates) expiry(now time.Time) string {
 		last.Subject, ends, last.NotAfter.UTC().Format(time.RFC3339))
 }
 
-// parseFirst makes a parser of one file one of files.
+// parseFirst adapts a parser of one file for watch.
 func parseFirst[T any](parse func([]byte) (T, error)) func([][]byte) (T, error) {
 	return func(contents [][]byte) (T, error) { return parse(contents[0]) }
 }
@@ -95,7 +95,7 @@ type keyPair struct {
 	certificate *x509.Certificate
 }
 
-// keys are ours.
+// keys are our own keys.
 type keys struct {
 	pair     *watched[keyPair]         // nil for none
 	previous *watched[*rsa.PrivateKey] // nil for none
@@ -145,7 +145,7 @@ func parseRSAKey(content []byte) (*rsa.PrivateKey, error) {
 	}
 	key, ok := parsed.(*rsa.PrivateKey)
 	if !ok {
-		return nil, errors.New("the key is not RSA, which is the one kind that assertions are encrypted for")
+		return nil, errors.New("the key is not RSA, the only kind that assertions can be encrypted for")
 	}
 	return key, checkSize(key)
 }
@@ -166,7 +166,7 @@ func (k keys) current() *keyPair {
 	return &pair
 }
 
-// decrypters returns the keys that assertions may be encrypted for.
+// decrypters returns our keys that assertions may be encrypted for.
 func (k keys) decrypters() []*rsa.PrivateKey {
 	var all []*rsa.PrivateKey
 	if pair := k.current(); pair != nil {

@@ -26,7 +26,7 @@ var _ = faulttest.Add("C-35", func(t *testing.T) {
 	}
 })
 
-// Values and groups kept the white space of providers that print prettily, and groups came twice.
+// Values and groups kept the white space of pretty-printed responses, and groups came twice.
 var _ = faulttest.Add("C-36", func(t *testing.T) {
 	a := jane()
 	a.NameID = "\n  jane-id\n"
@@ -37,7 +37,7 @@ var _ = faulttest.Add("C-36", func(t *testing.T) {
 	if err != nil || id.UserID != "jane-id" || id.Email != "jane@example.org" || !slices.Equal(id.Groups, []string{"a", "b"}) {
 		t.Errorf("%+v, %v", id, err)
 	}
-	// Upstream kept them as they came.
+	// Upstream stored them as they came.
 	old := `{"userId":"jane-id","username":"Jane","email":"jane@example.org","groups":["a","\n b\n","a"]}`
 	again, err := s.Refresh(t.Context(), withGroups, connector.Identity{Data: []byte(old)})
 	if err != nil || !slices.Equal(again.Groups, []string{"a", "b"}) {
@@ -45,8 +45,8 @@ var _ = faulttest.Add("C-36", func(t *testing.T) {
 	}
 })
 
-// Blanks around names, and blanks of every kind around groups, were dropped, so that whoever got a name, or a group, that differs
-// by them at the provider was somebody else here.
+// Blanks around names, and blanks of every kind around groups, were dropped, so names or groups that differ only in blanks at
+// the provider became the same here.
 func TestBlanksMakeAnotherUser(t *testing.T) {
 	a := jane()
 	a.NameID = "jane-id "
@@ -66,7 +66,7 @@ func TestBlanksMakeAnotherUser(t *testing.T) {
 	}
 }
 
-// Nothing held the provider to the way of signing in that it was asked for.
+// Nothing checked that the provider used the way of signing in that it was asked for.
 var _ = faulttest.Add("K16", func(t *testing.T) {
 	const mfa, password = "https://refeds.org/profile/mfa", "urn:oasis:names:tc:SAML:2.0:ac:classes:Password"
 	for name, c := range map[string]struct {
@@ -103,7 +103,7 @@ var _ = faulttest.Add("K16", func(t *testing.T) {
 	}
 })
 
-// AD FS refuses a format of names that it is not set up for, and the request could not leave it out.
+// AD FS refuses a name format that it is not set up for, and the request could not leave it out.
 var _ = faulttest.Add("C-28", func(t *testing.T) {
 	s := open(t, usual+"nameIDPolicyFormat: none\n"+people().idp.caData())
 	if _, document := begin(t, s, connector.LoginRequest{}); strings.Contains(document, "NameIDPolicy") {
@@ -115,7 +115,7 @@ var _ = faulttest.Add("C-28", func(t *testing.T) {
 	}
 })
 
-// Whoever came back by a binding that is not there was told nothing of it.
+// Nothing said that an answer had come by a binding that isn't supported.
 var _ = faulttest.Add("K10", func(t *testing.T) {
 	s := open(t, usual+people().idp.caData())
 	for query, want := range map[string]string{
@@ -129,7 +129,7 @@ var _ = faulttest.Add("K10", func(t *testing.T) {
 	}
 })
 
-// Refreshes had no end, though nobody asks the provider again.
+// Refreshes went on for ever, although the provider is never asked again.
 var _ = faulttest.Add("R27", func(t *testing.T) {
 	const month = 30 * 24 * time.Hour
 	synctest.Test(t, func(t *testing.T) {
@@ -166,7 +166,7 @@ var _ = faulttest.Add("R27", func(t *testing.T) {
 	})
 })
 
-// A login that upstream has stored says nothing of its age, so it ends where an age is set, and only there.
+// A login stored by upstream doesn't say how old it is, so it ends if, and only if, a maximum age is set.
 var _ = faulttest.Add("T-refresh-49", func(t *testing.T) {
 	for settings, gone := range map[string]bool{"maxAge: 876000h\n": true, "maxAge: 0s\n": false, "": false} {
 		s := open(t, usual+settings+people().idp.caData())

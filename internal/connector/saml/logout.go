@@ -19,11 +19,11 @@ import (
 	"dex/internal/saml"
 )
 
-// logoutTime is how long the provider may take a request for a logout.
+// logoutTime is how long a request for a logout is valid.
 const logoutTime = 5 * time.Minute
 
-// LogoutURL implements connector.Logout (single logout, saml-profiles-2.0 section 4.4). There is no way if the provider has no
-// address for it, or if it is not known what the provider calls the user.
+// LogoutURL implements connector.Logout (single logout, saml-profiles-2.0 section 4.4). It returns nothing if the provider has
+// no address for it, or if the provider's name for the user is not known.
 func (s *source) LogoutURL(ctx context.Context, r connector.LogoutRequest) (connector.Redirect, error) {
 	known, err := s.provider.now(ctx)
 	if err != nil {
@@ -43,7 +43,8 @@ func (s *source) LogoutURL(ctx context.Context, r connector.LogoutRequest) (conn
 	return to, err
 }
 
-// newID returns an ID of a message: 128 random bits (saml-core-2.0 section 1.3.4), with what lets it begin.
+// newID returns an ID for a message: 128 random bits (saml-core-2.0 section 1.3.4), after a character that an ID may begin
+// with.
 func newID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -62,7 +63,7 @@ func (s *source) logoutRequest(id string, user data, to endpoint, now time.Time)
 			name.CreateAttr(key, value)
 		}
 	}
-	name.SetText(cmp.Or(user.NameID, user.UserID)) // upstream kept the latter only, and that was the name
+	name.SetText(cmp.Or(user.NameID, user.UserID)) // upstream stored only the latter, which was the NameID
 	if user.SessionIndex != "" {
 		child(request, nsProtocol, "SessionIndex").SetText(user.SessionIndex)
 	}
@@ -83,8 +84,8 @@ type logoutResponse struct {
 	} `xml:"urn:oasis:names:tc:SAML:2.0:protocol Status>StatusCode"`
 }
 
-// HandleLogout implements connector.Logout. An answer need not be signed, as nothing is granted by it; but a signature that is
-// there must be good.
+// HandleLogout implements connector.Logout. An answer need not be signed, as it grants nothing, but if it has a signature,
+// that must be valid.
 func (s *source) HandleLogout(ctx context.Context, r connector.Return) error {
 	known, err := s.provider.now(ctx)
 	if err != nil {
@@ -118,14 +119,14 @@ func (s *source) checkLogout(r logoutResponse, issuer, request string) error {
 	case r.Destination != "" && r.Destination != s.env.LogoutURL:
 		return fmt.Errorf("it is meant for another address, %q", r.Destination)
 	case issuer != "" && got != "" && got != issuer:
-		return fmt.Errorf("it is of another issuer, %q", got)
+		return fmt.Errorf("it comes from another issuer, %q", got)
 	case r.Code.Value != success:
 		return fmt.Errorf("the provider did not end its session: %q %q", r.Code.Value, r.Code.Sub.Value)
 	}
 	return nil
 }
 
-// postedResponse returns a response of a form: what is signed of it, if anything is.
+// postedResponse returns a response from a form; if it is signed, only the signed part.
 func postedResponse(ctx context.Context, reader *saml.Reader, form url.Values) ([]byte, error) {
 	document, err := saml.DecodePost(form.Get(fieldResponse))
 	if err != nil {
@@ -144,7 +145,7 @@ func postedResponse(ctx context.Context, reader *saml.Reader, form url.Values) (
 	return document, nil
 }
 
-// redirectedResponse returns a response of a query (saml-bindings-2.0 section 3.4.4.1).
+// redirectedResponse returns a response from a query (saml-bindings-2.0 section 3.4.4.1).
 func redirectedResponse(reader *saml.Reader, query string) ([]byte, error) {
 	signed, err := parseQuery(query)
 	if err != nil {

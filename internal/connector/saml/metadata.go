@@ -23,37 +23,37 @@ const (
 	leastInterval = time.Minute
 	// retryInterval is the pause after a failure.
 	retryInterval = 3 * time.Second
-	// renewInterval is the pause before a read because of a response that was refused: anybody can post one.
+	// renewInterval is the least time between reads that refused responses cause: anybody can post one.
 	renewInterval = 2 * time.Second
 )
 
-// metadata is the description that a provider gives of itself, in a file or at a URL (saml-metadata-2.0). It is read when it is
-// first needed and again and again; the last good one counts until its time is over. It is safe for concurrent use.
+// metadata is a provider's description of itself, in a file or at a URL (saml-metadata-2.0). It is read when it is first
+// needed, and regularly after that. The last good one counts until it expires. It is safe for concurrent use.
 type metadata struct {
 	load     func(ctx context.Context) ([]byte, error)
 	client   *http.Client           // nil for a file
 	remote   bool                   // it is at a URL
-	interval time.Duration          // between reads, if the document does not say that it is shorter
-	entityID string                 // of the provider; empty if the document is about one only
+	interval time.Duration          // between reads, unless the document asks for a shorter one
+	entityID string                 // of the provider; empty if the document is about only one
 	signers  *watched[certificates] // nil: the document need not be signed
 	pinned   bool                   // the certificates in it don't count
 	signs    bool                   // our requests are signed
 	accept   saml.Tolerance
 	log      *slog.Logger
 
-	turn chan struct{} // held by the reader
+	turn chan struct{} // held while reading
 
 	mu      sync.Mutex // guards the rest, never held over I/O
 	current *description
 	next    time.Time // when to read again
 	err     error     // of the last read
-	began   time.Time // when the last read did
-	renewed time.Time // when the last read because of a response that was refused did
+	began   time.Time // when the last read began
+	renewed time.Time // when the last read that a refused response caused began
 }
 
 func (c *Config) openMetadata(log *slog.Logger) (*metadata, error) {
 	if !c.hasMetadata() {
-		return nil, nil // none is configured
+		return nil, nil // not configured
 	}
 	m := &metadata{
 		remote: c.MetadataURL != "", interval: usualInterval, entityID: c.SSOIssuer,
@@ -79,7 +79,7 @@ func (c *Config) openMetadata(log *slog.Logger) (*metadata, error) {
 	return m, nil
 }
 
-// staySecure lets nobody lead a request from https to http, nor from this machine to another without TLS.
+// staySecure refuses redirects from https to http, and from this machine to another without TLS.
 func staySecure(r *http.Request, via []*http.Request) error {
 	first, to := via[0].URL, r.URL
 	if first.Scheme == "https" && to.Scheme != "https" || isSafeToFetch(first.String()) && !isSafeToFetch(to.String()) {
@@ -106,8 +106,8 @@ func fetch(ctx context.Context, client *http.Client, address string) ([]byte, er
 	return content, nil
 }
 
-// now returns the description, which is valid. A document at a URL is read here only if there is none yet, or its time is
-// over: else nobody who signs in should wait for it.
+// now returns a description that is valid. A document at a URL is read here only if there is none yet or it has expired:
+// otherwise nobody who signs in should have to wait for it.
 func (m *metadata) now(ctx context.Context) (*description, error) {
 	current := m.valid(time.Now())
 	if current != nil && m.remote {
@@ -118,7 +118,7 @@ func (m *metadata) now(ctx context.Context) (*description, error) {
 		return current, nil
 	}
 	if err == nil {
-		err = errors.New("the provider's metadata has passed its validUntil, and there is none that is newer")
+		err = errors.New("the provider's metadata has passed its validUntil, and there is no newer one")
 	}
 	return nil, err
 }
@@ -132,14 +132,14 @@ func (m *metadata) valid(now time.Time) *description {
 	return m.current
 }
 
-// refresh reads the document if it is time to. Its error is that of the last read.
+// refresh reads the document if that is due. The error is that of the last read.
 func (m *metadata) refresh(ctx context.Context) error {
 	return m.read(ctx, func(now time.Time) bool { return !now.Before(m.next) })
 }
 
-// renew reads the document although it is not time to, and reports whether there is something newer than what was used.
-// Strangers can make it be called as often as they like. They make it read no more often than the interval says; and shut
-// nobody out by it, as whoever comes meanwhile waits for a read that begins after that, together with all others.
+// renew reads the document early, and reports whether there is something newer than what was used. Strangers can trigger it
+// as often as they like, so it reads at most once per renewInterval. That shuts nobody out: callers that come in between
+// all wait for one read that begins after they came.
 func (m *metadata) renew(ctx context.Context, used *description) bool {
 	came := time.Now()
 	isDue := func() bool { return m.current == used && !m.began.After(came) }
@@ -159,7 +159,8 @@ func (m *metadata) renew(ctx context.Context, used *description) bool {
 	return err == nil && m.valid(time.Now()) != used
 }
 
-// read reads the document if due says so, which is called with the lock held. One caller reads, the others wait for the result.
+// read reads the document if due says so, which is called with the lock held. One caller reads, and the others wait for the
+// result.
 func (m *metadata) read(ctx context.Context, due func(now time.Time) bool) error {
 	select {
 	case m.turn <- struct{}{}:
@@ -192,10 +193,10 @@ func (m *metadata) read(ctx context.Context, due func(now time.Time) bool) error
 	return nil
 }
 
-// parse reads a document; it returns the current description for the document that it was made of.
+// parse reads a document. For the document that the current description was made from, it returns that.
 func (m *metadata) parse(ctx context.Context, document []byte) (*description, error) {
 	sum := sha256.Sum256(document)
-	// Even if the document is the same: the certificates that may sign it can have changed.
+	// Even if the document is the same: the certificates that may sign it may have changed.
 	document, err := m.verified(ctx, document)
 	if err != nil {
 		return nil, err
@@ -217,7 +218,7 @@ func (m *metadata) parse(ctx context.Context, document []byte) (*description, er
 	return fresh, nil
 }
 
-// verified returns what is signed of a document; all of it if it need not be signed.
+// verified returns the signed part of a document, or all of it if it need not be signed.
 func (m *metadata) verified(ctx context.Context, document []byte) ([]byte, error) {
 	if m.signers == nil {
 		return document, saml.Check(document)
@@ -230,7 +231,7 @@ func (m *metadata) verified(ctx context.Context, document []byte) ([]byte, error
 	return signed, err
 }
 
-// failed notes a failure. What was read before still counts.
+// failed notes a failure. What was read before stays in use.
 func (m *metadata) failed(err error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -251,6 +252,6 @@ func (m *metadata) keep(ctx context.Context, fresh *description) {
 	m.log.InfoContext(ctx, "read the provider's metadata", "entityID", fresh.entityID, "certificates", len(fresh.certificates),
 		"validUntil", fresh.validUntil)
 	if fresh.wantsSigned && !m.signs {
-		m.log.WarnContext(ctx, "the provider's metadata wants requests to be signed: set signRequests", "entityID", fresh.entityID)
+		m.log.WarnContext(ctx, "the provider's metadata asks for signed requests: set signRequests", "entityID", fresh.entityID)
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"dex/internal/faulttest"
 )
 
-// For a minute after any refused response, which a stranger can post, a key rotation at the provider was not noticed.
+// For a minute after any refused response, and a stranger can post one, a key rotation at the provider was not noticed.
 var _ = faulttest.Add("K6", func(t *testing.T) {
 	p := people()
 	for _, kind := range []string{"metadataFile", "ca"} {
@@ -48,7 +48,7 @@ var _ = faulttest.Add("K6", func(t *testing.T) {
 	}
 })
 
-// What is only a hint, or no part of what is meant, made the provider's metadata unusable.
+// A bad hint, or a fault in an unrelated part, made the provider's metadata unusable.
 var _ = faulttest.Add("C-22", func(t *testing.T) {
 	p := people()
 	good := described(idpID, "", p.idp)
@@ -87,7 +87,7 @@ var _ = faulttest.Add("C-22", func(t *testing.T) {
 	}
 })
 
-// issuedBy returns somebody's key with a certificate by an authority.
+// issuedBy returns a key with a certificate from an authority.
 func issuedBy(t *testing.T, ca, subject holder) holder {
 	t.Helper()
 	template := &x509.Certificate{
@@ -104,7 +104,7 @@ func issuedBy(t *testing.T, ca, subject holder) holder {
 	return holder{subject.key, certificate}
 }
 
-// Nobody was told before the provider's certificate expired, and nothing could make one count after that.
+// Nothing warned before the provider's certificate expired, and nothing could make an expired one count.
 var _ = faulttest.Add("C-23", func(t *testing.T) {
 	key := rsaKey()
 	soon := hold(key, time.Now().Add(-time.Hour), time.Now().Add(20*24*time.Hour))
@@ -157,7 +157,7 @@ var _ = faulttest.Add("C-23", func(t *testing.T) {
 	}
 })
 
-// Each thing that is refused on purpose can be taken by the settings, with a warning.
+// The settings can accept each thing that is refused on purpose, with a warning.
 var _ = faulttest.Add("C-27", func(t *testing.T) {
 	for _, name := range []string{
 		"expiredCertificates", "responseIssuer", "unknownConditions", "endedSessions", "signatureObjects", "signatureIDs",
@@ -168,12 +168,12 @@ var _ = faulttest.Add("C-27", func(t *testing.T) {
 		}
 	}
 	if _, problems := settings(t, usual+"insecureAccept: [all]\n"+people().idp.caData()); !problems.HasErrors() {
-		t.Errorf("a value that is none: %v", problems)
+		t.Errorf("an unknown value: %v", problems)
 	}
 	a := jane()
 	a.SessionEnd = "2020-01-01T00:00:00Z"
 	if _, err := login(t, open(t, usual+people().idp.caData()), withGroups, a); err == nil {
-		t.Error("a session that has ended is taken unasked")
+		t.Error("a session that has ended is accepted by default")
 	}
 	var log bytes.Buffer
 	s, err := tryOpen(t, usual+"insecureAccept: [endedSessions]\n"+people().idp.caData(), &log)
@@ -190,7 +190,7 @@ var _ = faulttest.Add("C-27", func(t *testing.T) {
 	}
 })
 
-// Failures of the provider that pass were told from those that stay by nothing.
+// The provider's temporary failures could not be told from its permanent ones.
 var _ = faulttest.Add("C-14", func(t *testing.T) {
 	s := open(t, attributesOnly+"metadataURL: http://127.0.0.1:1/m")
 	if _, err := s.Begin(t.Context(), connector.LoginRequest{State: state}); connector.OutcomeOf(err) != connector.Unavailable {

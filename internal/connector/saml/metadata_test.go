@@ -19,7 +19,7 @@ import (
 	"dex/internal/connector"
 )
 
-// described is metadata of a provider that signs with the keys of some.
+// described is metadata of a provider that signs with the given keys.
 func described(entityID, attributes string, signers ...holder) string {
 	var keys strings.Builder
 	for _, signer := range signers {
@@ -61,7 +61,7 @@ func TestWhatMetadataSays(t *testing.T) {
 	redirectOnly := strings.Replace(usual, "HTTP-POST", "PAOS", 1)
 	for name, c := range map[string]struct {
 		settings, document string
-		url                string // that the browser is led to
+		url                string // that the browser is sent to
 		want               string // in the error
 	}{
 		"usual":         {document: usual, url: "https://idp.test/sso"},
@@ -86,7 +86,7 @@ func TestWhatMetadataSays(t *testing.T) {
 		},
 		"not over":     {document: described(idpID, `validUntil="2080-01-01T00:00:00+01:00" cacheDuration="P1DT2H3.5S"`, idp), url: "https://idp.test/sso"},
 		"bad instant":  {document: described(idpID, `validUntil="tomorrow"`, idp), want: "validUntil: "},
-		"no metadata":  {document: "<html/>", want: "no SAML metadata"},
+		"no metadata":  {document: "<html/>", want: "not SAML metadata"},
 		"no XML":       {document: "hello", want: "text outside of its element"},
 		"DOCTYPE":      {document: "<!DOCTYPE x>" + usual, want: "DOCTYPE"},
 		"script":       {document: strings.ReplaceAll(usual, "https://idp.test", "javascript:alert"), want: "no SingleSignOnService"},
@@ -133,7 +133,7 @@ func TestIssuerOfMetadata(t *testing.T) {
 	}
 }
 
-// answers lets a user come back once for each of some signers, and returns which of them are accepted.
+// answers has a user come back once for each signer, and returns which ones are accepted.
 func accepted(t *testing.T, s source, prefix string, signers ...holder) string {
 	t.Helper()
 	var accepted strings.Builder
@@ -147,7 +147,7 @@ func accepted(t *testing.T, s source, prefix string, signers ...holder) string {
 	return accepted.String()
 }
 
-// A provider that changes its key is read again at once, by whoever comes back with the new key's signature.
+// When a provider changes its key, the first user who comes back with the new key's signature has its metadata read again.
 func TestRotationAtURL(t *testing.T) {
 	p := people()
 	var document atomic.Pointer[string]
@@ -176,7 +176,7 @@ func TestRotationAtURL(t *testing.T) {
 	if got := accepted(t, s, "_b", p.next, p.idp); got != "01" || reads.Load() != 2 {
 		t.Errorf("after the rotation accepted %q after %d reads", got, reads.Load())
 	}
-	// Strangers can't have it read again and again: those who come together wait for one read.
+	// Strangers can't have it read again and again: those who come at the same time wait for one read.
 	var strangers sync.WaitGroup
 	for i := range 30 {
 		strangers.Go(func() {
@@ -245,7 +245,7 @@ func TestMetadataFileChanges(t *testing.T) {
 	})
 }
 
-// What was read last counts until its validUntil, and no longer.
+// What was read last counts until its validUntil and no longer.
 func TestMetadataIsOver(t *testing.T) {
 	p := people()
 	path := file(t, described(idpID, `validUntil="2000-01-01T06:00:00Z"`, p.idp))

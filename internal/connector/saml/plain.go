@@ -6,13 +6,13 @@ import (
 	"slices"
 )
 
-// unmarshal decodes a document that package saml has checked. To encoding/xml an attribute is the one that it looks for
-// whatever its namespace is; those of SAML have none, and anybody may add others (saml-metadata-2.0 section 2.2).
+// unmarshal decodes a document that package saml has checked. encoding/xml matches attributes whatever their namespace is.
+// Those of SAML have none, and anybody may add others (saml-metadata-2.0 section 2.2).
 func unmarshal(document []byte, into any) error {
 	return xml.NewTokenDecoder(plain{xml.NewDecoder(bytes.NewReader(document))}).Decode(into)
 }
 
-// plain leaves out attributes that have a namespace, or declare one.
+// plain leaves out attributes that have a namespace or declare one.
 type plain struct{ *xml.Decoder }
 
 // Token implements xml.TokenReader.

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A provider is what is known of the identity provider: from the settings, which count first, and from its metadata. It is
-// safe for concurrent use.
+// A provider is what is known about the identity provider: from the settings, which win, and from its metadata. It is safe
+// for concurrent use.
 type provider struct {
 	config   Config
 	pinned   *watched[certificates] // nil: those of the metadata count
@@ -19,7 +19,7 @@ type provider struct {
 	log      *slog.Logger
 
 	mu     sync.Mutex
-	warned time.Time // when the log had the last warning of certificates that end
+	warned time.Time // when the log last had a warning about certificates that expire
 }
 
 func (c *Config) openProvider(log *slog.Logger) (*provider, error) {
@@ -47,13 +47,13 @@ func (c *Config) pinsCertificates() bool {
 	return c.InsecureSkipSignatureValidation || c.CA != "" || len(c.CAData) > 0
 }
 
-// known is what is known of the provider at a moment.
+// known is what is known about the provider at one moment.
 type known struct {
 	issuer       string // empty if it does not matter
 	sso          endpoint
 	slo          endpoint // without an address if there is none
 	certificates certificates
-	told         *description // by the metadata; nil without
+	told         *description // from the metadata; nil without it
 }
 
 // An endpoint is where messages are sent, and how.
@@ -62,7 +62,7 @@ type endpoint struct {
 	binding string // bindingPost or bindingRedirect
 }
 
-// now returns what is known. With metadata it fails while there is none that is valid, or if it lacks what is needed.
+// now returns what is known. If metadata is configured, it fails without a valid document, or if that lacks something needed.
 func (p *provider) now(ctx context.Context) (known, error) {
 	k := known{
 		issuer: p.config.SSOIssuer,
@@ -82,7 +82,7 @@ func (p *provider) now(ctx context.Context) (known, error) {
 	return p.complete(k, told)
 }
 
-// complete adds from the metadata what the settings don't say.
+// complete fills in from the metadata what the settings don't say.
 func (p *provider) complete(k known, told *description) (known, error) {
 	k.told = told
 	k.issuer = cmp.Or(k.issuer, told.entityID)
@@ -102,7 +102,7 @@ func (p *provider) complete(k known, told *description) (known, error) {
 	return k, nil
 }
 
-// pick returns the first endpoint with a binding; with any, and with post if it is there, if the binding is empty.
+// pick returns the first endpoint with a binding. If the binding is empty, any will do, post first.
 func pick(all []endpoint, binding string) (endpoint, bool) {
 	for _, e := range all {
 		if e.binding == cmp.Or(binding, bindingPost) {
@@ -115,7 +115,7 @@ func pick(all []endpoint, binding string) (endpoint, bool) {
 	return endpoint{}, false
 }
 
-// probe returns nil if a response that is signed now would be accepted, as far as that can be told.
+// probe returns nil if a response signed now would be accepted, as far as can be told.
 func (p *provider) probe(ctx context.Context) error {
 	if p.metadata != nil {
 		if err := p.metadata.refresh(ctx); err != nil {
@@ -139,7 +139,7 @@ func (p *provider) probe(ctx context.Context) error {
 	return k.certificates.check(now)
 }
 
-// mayWarn reports whether the last warning is a day ago.
+// mayWarn reports whether the last warning was at least a day ago.
 func (p *provider) mayWarn(now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -150,8 +150,8 @@ func (p *provider) mayWarn(now time.Time) bool {
 	return true
 }
 
-// renew looks at the source of the certificates anew after a signature was refused, for the provider may have a new key. It
-// reports whether something else is known now.
+// renew reads the certificates again after a signature was refused, because the provider may have a new key. It reports
+// whether anything has changed.
 func (p *provider) renew(ctx context.Context, used known) bool {
 	if p.pinned != nil {
 		return p.pinned.renew()

@@ -48,7 +48,7 @@ type holder struct {
 	certificate *x509.Certificate
 }
 
-// people are those that the tests are about. Making their keys takes long.
+// people are the key holders in these tests. Making their keys takes long.
 var people = sync.OnceValue(func() (p struct{ idp, next, stranger, expired, dex, curve holder }) {
 	since, until := time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2090, 1, 1, 0, 0, 0, 0, time.UTC)
 	p.idp, p.next, p.stranger = hold(rsaKey(), since, until), hold(rsaKey(), since, until), hold(rsaKey(), since, until)
@@ -91,7 +91,7 @@ func (h holder) pem() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: h.certificate.Raw}))
 }
 
-// caData is the key of the settings.
+// caData is the setting caData.
 func (h holder) caData() string {
 	return "caData: " + base64.StdEncoding.EncodeToString([]byte(h.pem())) + "\n"
 }
@@ -105,7 +105,7 @@ func (h holder) keyPEM(t *testing.T) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-// spKeys are the settings of a key of ours, in files.
+// spKeys are the settings for a key of ours, in files.
 func (h holder) spKeys(t *testing.T) string {
 	t.Helper()
 	return "spCert: " + file(t, h.pem()) + "\nspKey: " + file(t, h.keyPEM(t)) + "\n"
@@ -125,7 +125,7 @@ func overwrite(t *testing.T, path, content string) {
 	}
 }
 
-// settings decodes YAML in the place of a connector's configuration.
+// settings decodes YAML as a connector's configuration.
 func settings(t *testing.T, text string) (*saml.Config, config.Problems) {
 	t.Helper()
 	indented := "    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ")
@@ -143,7 +143,7 @@ func settings(t *testing.T, text string) (*saml.Config, config.Problems) {
 	return c, list[0].Config.Decode(c)
 }
 
-// usual is settings of a provider, without its certificate.
+// usual has settings of a provider, without its certificate.
 const usual = "ssoURL: " + ssoURL + "\nredirectURI: " + callbackURL + "\nusernameAttr: name\nemailAttr: email\n"
 
 // source is what the connector can do.
@@ -156,7 +156,7 @@ type source interface {
 	io.Closer
 }
 
-// open opens a connector with settings that may have warnings only.
+// open opens a connector with settings that may cause warnings but no errors.
 func open(t *testing.T, text string) source {
 	t.Helper()
 	s, err := tryOpen(t, text, io.Discard)
@@ -202,7 +202,7 @@ func tryOpen(t *testing.T, text string, log io.Writer) (source, error) {
 	return s, nil
 }
 
-// An answer is what a response says. What is empty is left out.
+// An answer is what a response says. Empty fields are left out.
 type answer struct {
 	ID, Request, ACS, Audience, Issuer string
 	NameID, Format, Session            string
@@ -249,7 +249,7 @@ var responseForm = template.Must(template.New("").Funcs(template.FuncMap{
 	`{{range .Attributes}}<a:Attribute Name="{{.Name}}">{{range .Values}}<a:AttributeValue>{{.}}</a:AttributeValue>{{end}}</a:Attribute>{{end}}` +
 	`</a:AttributeStatement></a:Assertion>{{end}}</p:Response>`))
 
-// sign returns a response whose assertion, or else the response itself, is signed by somebody.
+// sign returns a response that somebody has signed: its assertion, or else the response itself.
 func (a answer) sign(t *testing.T, by holder, method string) string {
 	t.Helper()
 	var b strings.Builder
@@ -303,7 +303,7 @@ func post(response string) *http.Request {
 	return r
 }
 
-// answer lets a user come back with a response that the provider has signed.
+// answer has a user come back with a response that the provider has signed.
 func login(t *testing.T, s source, scopes connector.Scopes, a answer) (connector.Identity, error) {
 	t.Helper()
 	return s.HandleCallback(t.Context(), connector.Return{

@@ -18,7 +18,7 @@ import (
 	dsig "github.com/russellhaering/goxmldsig"
 )
 
-// A signedQuery is a message of the redirect binding, whose signature is of the query as it was written.
+// A signedQuery is a message of the redirect binding, whose signature covers the query as it was written.
 type signedQuery struct {
 	response  string
 	algorithm string
@@ -26,7 +26,7 @@ type signedQuery struct {
 	covered   string
 }
 
-// parseQuery takes a query apart. A parameter that occurs twice is refused: signer and reader must mean the same.
+// parseQuery takes a query apart. A parameter that occurs twice is refused: signer and reader must understand the same.
 func parseQuery(query string) (signedQuery, error) {
 	written, values := map[string]string{}, map[string]string{}
 	for part := range strings.SplitSeq(query, "&") {
@@ -52,7 +52,7 @@ func parseQuery(query string) (signedQuery, error) {
 	}, nil
 }
 
-// A querySignature is a method to sign queries by.
+// A querySignature is a method of signing queries.
 type querySignature struct {
 	hash  crypto.Hash
 	curve bool // ECDSA, and not RSA
@@ -75,7 +75,7 @@ var querySignatures = map[string]querySignature{
 	dsig.ECDSASHA512SignatureMethod: {hash: crypto.SHA512, curve: true},
 }
 
-// verify returns nil if the holder of one of the certificates has signed. expired says that their dates don't matter.
+// verify returns nil if one of the certificates' keys made the signature. If expired is true, their dates don't matter.
 func (q signedQuery) verify(all certificates, allowSHA1, expired bool, now time.Time) error {
 	method, known := querySignatures[q.algorithm]
 	if !known {
@@ -97,7 +97,7 @@ func (q signedQuery) verify(all certificates, allowSHA1, expired bool, now time.
 			return nil
 		}
 	}
-	return errors.New("the signature is by none of the provider's certificates that are valid now")
+	return errors.New("the signature was not made with any of the provider's certificates that are valid now")
 }
 
 func (m querySignature) verifies(certificate *x509.Certificate, sum, value []byte) bool {
@@ -114,7 +114,7 @@ func (m querySignature) verifies(certificate *x509.Certificate, sum, value []byt
 		if size := curveSize(key); len(value) == 2*size {
 			return ecdsa.Verify(key, sum, new(big.Int).SetBytes(value[:size]), new(big.Int).SetBytes(value[size:]))
 		}
-		return ecdsa.VerifyASN1(key, sum, value) // as some write it
+		return ecdsa.VerifyASN1(key, sum, value) // as some providers write it
 	}
 	return false
 }

@@ -10,8 +10,8 @@ import (
 	"dex/internal/connector"
 )
 
-// readData reads what we, or upstream, kept with a login. Without it nobody can tell whose login it was: that is ErrGone, as
-// only the user can mend it, by logging in again.
+// readData reads what we, or upstream, kept with a login. Without it the login can't be tied to a user: that is ErrGone, as
+// only the user can fix it, by logging in again.
 func readData(encoded []byte) (data, error) {
 	var d data
 	if err := json.Unmarshal(encoded, &d); err != nil || d.UserID == "" {
@@ -20,8 +20,8 @@ func readData(encoded []byte) (data, error) {
 	return d, nil
 }
 
-// Refresh implements connector.Refresher. SAML has no way to ask for a user who is not there: it repeats what the provider
-// said at the login, as long as the settings let it, and holds it against the allowed groups of today.
+// Refresh implements connector.Refresher. SAML has no way to ask about a user who is not there: Refresh repeats what the
+// provider said at the login, for as long as the settings allow, and checks it against today's allowed groups.
 func (s *source) Refresh(_ context.Context, scopes connector.Scopes, id connector.Identity) (connector.Identity, error) {
 	user, err := readData(id.Data)
 	if err != nil {
@@ -44,11 +44,11 @@ func (s *source) Refresh(_ context.Context, scopes connector.Scopes, id connecto
 	return fresh, nil
 }
 
-// defaultMaxAge is how long after a login refresh repeats it where the settings don't say.
+// defaultMaxAge is how long after a login a refresh repeats it, if the settings don't say.
 const defaultMaxAge = 30 * 24 * time.Hour
 
-// checkAge returns why a login is too old to be repeated. One that was kept by upstream does not say when it was: it counts
-// from its first refresh here, unless the settings name an age.
+// checkAge returns why a login is too old to be repeated. Logins stored by upstream have no time: they count from their first
+// refresh here, unless the settings have a maximum age.
 func (s *source) checkAge(user data, now time.Time) error {
 	if s.config.EndWithSession && !user.Expires.IsZero() && !now.Before(user.Expires) {
 		return errors.New("the provider's session is over")

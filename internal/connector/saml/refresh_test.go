@@ -49,7 +49,7 @@ func TestRefreshOfUpstreamsLogin(t *testing.T) {
 	}
 }
 
-// What is kept can be read by upstream.
+// Upstream can read what is kept.
 func TestData(t *testing.T) {
 	s := open(t, usual+"groupsAttr: groups\nallowedGroups: [staff]\nfilterGroups: true\n"+people().idp.caData())
 	id, err := login(t, s, connector.Scopes{}, jane())
@@ -126,7 +126,7 @@ func TestDataThatSaysTooLittle(t *testing.T) {
 	}
 }
 
-// What the settings say today counts for logins of yesterday too.
+// Today's settings count for yesterday's logins too.
 func TestRefreshUnverifiesEmail(t *testing.T) {
 	s := open(t, usual+"emailVerified: false\n"+people().idp.caData())
 	got, err := s.Refresh(t.Context(), connector.Scopes{}, connector.Identity{Data: []byte(upstreamData)})

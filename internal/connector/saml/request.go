@@ -19,8 +19,8 @@ const (
 	maxContexts = 10
 )
 
-// authnRequest returns the message that asks the provider to sign a user in (saml-core-2.0 section 3.4.1). It has no prefixes,
-// as upstream's.
+// authnRequest returns the message that asks the provider to sign a user in (saml-core-2.0 section 3.4.1). Like upstream's, it
+// uses no namespace prefixes.
 func (s *source) authnRequest(r connector.LoginRequest, to endpoint, now time.Time) *etree.Element {
 	request := message("AuthnRequest", r.State, to.address, now)
 	if s.mustAskAgain(r) {
@@ -46,19 +46,19 @@ func (s *source) authnRequest(r connector.LoginRequest, to endpoint, now time.Ti
 	return request
 }
 
-// mustAskAgain reports whether the user must authenticate although the provider knows them already. SAML has no word for an
-// age: whoever asks for one would be refused after the provider's session has got older.
+// mustAskAgain reports whether the user must authenticate even with a session at the provider. SAML can't ask for a maximum
+// age, and an application that does would refuse the login once the provider's session is older.
 func (s *source) mustAskAgain(r connector.LoginRequest) bool {
 	return s.mustAuthenticate(r) || r.MaxAge != nil
 }
 
-// mustAuthenticate reports whether the user must authenticate anew, however short ago they did.
+// mustAuthenticate reports whether the user must authenticate again, however recently they did.
 func (s *source) mustAuthenticate(r connector.LoginRequest) bool {
 	return s.config.ForceAuthn || slices.Contains(r.Prompt, "login")
 }
 
-// requestIssuer returns our name in requests for a login. Upstream has none unless it is configured; but one who signs must
-// say who that is.
+// requestIssuer returns our name in requests for a login. Upstream sends none unless it is configured, but a signed request
+// must name its signer.
 func (s *source) requestIssuer() string {
 	if s.config.EntityIssuer == "" && s.config.SignRequests {
 		return s.entityID
@@ -66,8 +66,8 @@ func (s *source) requestIssuer() string {
 	return s.config.EntityIssuer
 }
 
-// wantedContexts returns the classes of authentication of which the provider has to use one: those that the application asks
-// for, or else those of the settings. Where the settings' are demanded, an application can only choose among them.
+// wantedContexts returns the classes of authentication, one of which the provider must use: those that the application asks
+// for, or else those in the settings. With verifyAuthnContext, an application can only choose among the latter.
 func (s *source) wantedContexts(r connector.LoginRequest) []string {
 	classes := contextClasses(r.ACRValues)
 	if s.config.VerifyContext {
@@ -91,7 +91,7 @@ func contextClasses(values string) []string {
 	return classes
 }
 
-// message returns a request without content.
+// message returns an empty request.
 func message(name, id, destination string, now time.Time) *etree.Element {
 	el := etree.NewElement(name)
 	el.CreateAttr("xmlns", nsProtocol)
@@ -111,7 +111,7 @@ func child(parent *etree.Element, namespace, name string) *etree.Element {
 
 func addIssuer(el *etree.Element, issuer string) { child(el, nsAssertion, "Issuer").SetText(issuer) }
 
-// send returns the way by which a browser brings a request to the provider. It is signed if there is a key.
+// send returns the redirect that has a browser carry a request to the provider. The request is signed if there is a key.
 func send(request *etree.Element, to endpoint, relayState string, pair *keyPair) (connector.Redirect, error) {
 	switch to.binding {
 	case bindingPost:

@@ -22,7 +22,7 @@ import (
 	reading "dex/internal/saml"
 )
 
-// begin starts a login and returns where the browser is led, and the message that it brings.
+// begin starts a login and returns where the browser is sent, and the message that it carries.
 func begin(t *testing.T, s source, r connector.LoginRequest) (connector.Redirect, string) {
 	t.Helper()
 	r.State, r.CallbackURL = state, callbackURL
@@ -30,7 +30,7 @@ func begin(t *testing.T, s source, r connector.LoginRequest) (connector.Redirect
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(to.Data) > 200 { // what the answer is checked against
+	if len(to.Data) > 200 { // it holds what the answer is checked against
 		t.Errorf("the login keeps %q", to.Data)
 	}
 	if to.Form == nil {
@@ -59,7 +59,7 @@ func inflated(t *testing.T, value string) string {
 	return string(document)
 }
 
-// The request is upstream's, letter by letter.
+// The request is the same as upstream's, byte for byte.
 func TestRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, usual+"entityIssuer: https://dex.test/?a=<&\n"+people().idp.caData())
@@ -154,7 +154,7 @@ func TestDefaultOfRedirectURI(t *testing.T) {
 	}
 }
 
-// signers are the kinds of keys that we sign with.
+// signers has one key of each kind that we sign with.
 func signers() map[string]holder {
 	return map[string]holder{"RSA": people().dex, "ECDSA": people().curve}
 }
@@ -169,7 +169,7 @@ func TestSignedForm(t *testing.T) {
 			if err != nil || !strings.Contains(string(signed), state) {
 				t.Errorf("signed is %q: %v", signed, err)
 			}
-			// The schema has the signature behind the issuer.
+			// In the schema the signature comes after the issuer.
 			if !regexp.MustCompile(`</Issuer><ds:Signature.*</ds:Signature><NameIDPolicy`).MatchString(document) {
 				t.Errorf("the signature is elsewhere: %s", document)
 			}

@@ -21,7 +21,7 @@ type source struct {
 	keys       keys
 	acs        string // where responses are posted to (Assertion Consumer Service)
 	entityID   string // our name: the audience of assertions
-	nameFormat string // of the names that are asked for; empty if that is left to the provider
+	nameFormat string // of the names to ask for; empty leaves it to the provider
 	tolerance  saml.Tolerance
 
 	warnTransient sync.Once
@@ -36,8 +36,8 @@ var (
 	_ connector.Prober    = (*source)(nil)
 )
 
-// Begin implements connector.Callback. The state is the RelayState, the ID of the request, and so what the response must be
-// in response to; it begins with a letter, as an ID must.
+// Begin implements connector.Callback. The state is the RelayState and the ID of the request, so the response must name it in
+// InResponseTo. It begins with a letter, as an ID must.
 func (s *source) Begin(ctx context.Context, r connector.LoginRequest) (connector.Redirect, error) {
 	known, err := s.provider.now(ctx)
 	if err != nil {
@@ -83,7 +83,7 @@ func (s *source) HandleCallback(ctx context.Context, r connector.Return) (connec
 	return s.identity(ctx, r.Scopes, assertion)
 }
 
-// checkBinding says what is wrong with an answer that came by another way than a form with a response.
+// checkBinding says what is wrong with an answer that is not a form with a response.
 func checkBinding(r *http.Request) error {
 	form := r.URL.Query()
 	if r.Method == http.MethodPost {
@@ -102,22 +102,22 @@ func checkBinding(r *http.Request) error {
 	return errors.New("the browser came back without a posted SAMLResponse")
 }
 
-// warn tells, once, of what somebody should mend at the provider.
+// warn logs, once each, faults that should be fixed at the provider.
 func (s *source) warn(ctx context.Context, a *saml.Assertion) {
 	for _, warning := range a.Warnings {
 		if s.warnings.isNew(warning) {
-			s.env.Log.WarnContext(ctx, "the provider's response has a fault; have the provider mended", "fault", warning)
+			s.env.Log.WarnContext(ctx, "the provider's response has a fault; have the provider fixed", "fault", warning)
 		}
 	}
 }
 
-// warnings are those that the log has had. It is safe for concurrent use.
+// warnings are the ones that were logged. It is safe for concurrent use.
 type warnings struct {
 	mu  sync.Mutex
 	had map[string]bool
 }
 
-// maxWarnings bounds how many are told and remembered: some quote what no signature covers.
+// maxWarnings bounds how many are logged and remembered: some quote text that no signature covers.
 const maxWarnings = 100
 
 func (w *warnings) isNew(warning string) bool {
@@ -133,7 +133,7 @@ func (w *warnings) isNew(warning string) bool {
 	return true
 }
 
-// read reads a response, and once more if there is newer metadata: the provider may have a new key.
+// read reads a response. If the signature is refused and the provider has a new key, it tries once more.
 func (s *source) read(ctx context.Context, response []byte, request string) (*saml.Assertion, error) {
 	known, err := s.provider.now(ctx)
 	if err != nil {
@@ -152,7 +152,7 @@ func (s *source) read(ctx context.Context, response []byte, request string) (*sa
 	return assertion, nil
 }
 
-// reader returns what reads the messages of a provider.
+// reader returns a reader for a provider's responses.
 func (s *source) reader(known known) *saml.Reader {
 	return &saml.Reader{
 		Certificates:          func() []*x509.Certificate { return known.certificates },
@@ -168,8 +168,8 @@ func (s *source) reader(known known) *saml.Reader {
 	}
 }
 
-// endlessAssertion is how long an assertion without an end is remembered: longer than a login may be under way, which bounds
-// how long it could be used again.
+// endlessAssertion is how long an assertion without an end is remembered. It can be used only while its login is under way,
+// and no login lasts that long.
 const endlessAssertion = 7 * 24 * time.Hour
 
 // useOnce fails if the assertion has been used before (saml-profiles-2.0 section 4.1.4.5).
@@ -180,7 +180,7 @@ func (s *source) useOnce(ctx context.Context, a *saml.Assertion) error {
 	}
 	first, err := s.env.Once(ctx, "assertion "+a.Issuer+" "+a.ID, until)
 	if err != nil {
-		return &connector.Temporary{Cause: fmt.Errorf("nobody can tell whether the assertion is new: %w", err)}
+		return &connector.Temporary{Cause: fmt.Errorf("can't tell whether the assertion is new: %w", err)}
 	}
 	if !first {
 		return &connector.Denied{
@@ -191,7 +191,7 @@ func (s *source) useOnce(ctx context.Context, a *saml.Assertion) error {
 	return nil
 }
 
-// Reasons of the provider that concern the user, by the second status code (saml-core-2.0 section 3.2.2.2).
+// The provider's refusals that concern the user, by the second status code (saml-core-2.0 section 3.2.2.2).
 var refusals = map[string]string{
 	"AuthnFailed":      "The identity provider could not sign you in.",
 	"RequestDenied":    "The identity provider did not let you in.",
@@ -200,7 +200,7 @@ var refusals = map[string]string{
 	"NoPassive":        "The identity provider could not sign you in without asking you.",
 }
 
-// refusal makes a *connector.Denied of a provider's answer that it did not sign the user in. Other answers are our fault, or
+// refusal turns the provider's answer that it did not sign the user in into a *connector.Denied. Other errors are our fault or
 // the provider's.
 func refusal(err error) error {
 	status, ok := errors.AsType[*saml.StatusError](err)
@@ -217,8 +217,8 @@ func refusal(err error) error {
 	return &connector.Denied{Reason: reason, Cause: err}
 }
 
-// Probe implements connector.Prober: it reads the metadata if it is time to, and looks whether a certificate of the provider
-// is valid.
+// Probe implements connector.Prober. It reads the metadata if that is due, and checks that a certificate of the provider is
+// valid.
 func (s *source) Probe(ctx context.Context) error { return s.provider.probe(ctx) }
 
 // Close implements io.Closer.

@@ -9,17 +9,17 @@ import (
 	"github.com/beevik/etree"
 )
 
-// mediaType is that of metadata (saml-metadata-2.0 section 4.1.1).
+// mediaType is the media type of metadata (saml-metadata-2.0 section 4.1.1).
 const mediaType = "application/samlmetadata+xml"
 
-// encryptionMethods are those that providers should choose among: they can't be tampered with, as CBC can.
+// encryptionMethods are the ones that providers should use. Unlike CBC, they can't be tampered with.
 var encryptionMethods = []string{
 	"http://www.w3.org/2009/xmlenc11#aes256-gcm",
 	"http://www.w3.org/2009/xmlenc11#aes128-gcm",
 	"http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p",
 }
 
-// Metadata implements connector.Metadata: it describes us to the provider (saml-metadata-2.0 section 2.4.4). The parts are in
+// Metadata implements connector.Metadata. It describes us to the provider (saml-metadata-2.0 section 2.4.4), with the parts in
 // the order of the schema.
 func (s *source) Metadata(context.Context) (document []byte, media string, err error) {
 	entity := etree.NewElement("EntityDescriptor")

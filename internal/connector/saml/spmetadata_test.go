@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// An spRole is what our metadata says of us, its parts in the order of the document.
+// An spRole is what our metadata says about us, in the order of the document.
 type spRole struct {
 	Signs   bool     `xml:"AuthnRequestsSigned,attr"`
 	Wants   bool     `xml:"WantAssertionsSigned,attr"`

@@ -11,7 +11,7 @@ import (
 	"dex/internal/connector"
 )
 
-// Metadata of a federation lets its members add attributes of their own namespaces: these are not SAML's of the same names.
+// A federation's metadata lets members add attributes in their own namespaces: these are not SAML's of the same names.
 func TestForeignAttributesInMetadata(t *testing.T) {
 	p := people()
 	const victim = "https://victim.test"
@@ -29,7 +29,7 @@ func TestForeignAttributesInMetadata(t *testing.T) {
 	}
 }
 
-// Without a name, the provider of the metadata could speak for any other.
+// Without a name, the provider in the metadata could speak for any other.
 func TestMetadataWithoutEntityID(t *testing.T) {
 	document := strings.Replace(described(idpID, "", people().idp), ` entityID="`+idpID+`"`, "", 1)
 	s := open(t, attributesOnly+"metadataFile: "+file(t, document))
@@ -41,7 +41,7 @@ func TestMetadataWithoutEntityID(t *testing.T) {
 	}
 }
 
-// Metadata need not have TLS on the way from this machine, but from another it must.
+// Metadata needs TLS, unless it comes from this machine.
 func TestRedirectOffTheMachine(t *testing.T) {
 	server := httptest.NewServer(http.RedirectHandler("http://elsewhere.invalid/m", http.StatusFound))
 	defer server.Close()
@@ -51,7 +51,7 @@ func TestRedirectOffTheMachine(t *testing.T) {
 	}
 }
 
-// Metadata whose signer is no longer configured is no good any more, even if it has not changed.
+// Metadata whose signer is no longer configured is refused, even if it has not changed.
 func TestSignerOfMetadataIsReplaced(t *testing.T) {
 	p := people()
 	signer := file(t, p.next.pem())
@@ -69,7 +69,7 @@ func TestSignerOfMetadataIsReplaced(t *testing.T) {
 	})
 }
 
-// A request is not signed, and goes by the browser of the one who should sign in again: they can take ForceAuthn out.
+// A request is not signed, and passes through the browser of the user who should sign in again: they can remove ForceAuthn.
 func TestForcedAuthenticationIsHeldTo(t *testing.T) {
 	idp := people().idp
 	for name, c := range map[string]struct {
@@ -88,7 +88,7 @@ func TestForcedAuthenticationIsHeldTo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// The user had authenticated two minutes before, as answers have it.
+			// By default, answers say that the user authenticated two minutes ago.
 			come := func(a answer) error {
 				_, err := s.HandleCallback(t.Context(), connector.Return{State: state, Data: to.Data, Request: post(a.sign(t, idp, ""))})
 				return err
@@ -105,7 +105,7 @@ func TestForcedAuthenticationIsHeldTo(t *testing.T) {
 	}
 }
 
-// What has a prefix is another attribute than SAML's.
+// An attribute with a prefix is not SAML's.
 func TestForeignAttributesInLogoutResponse(t *testing.T) {
 	s := open(t, withLogout+people().idp.caData())
 	forged := strings.Replace(logoutResponse, `InResponseTo="_request"`, `xmlns:x="urn:x" InResponseTo="_other" x:InResponseTo="_request"`, 1)
