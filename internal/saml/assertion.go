@@ -12,7 +12,7 @@ import (
 
 const confirmationMethods = "urn:oasis:names:tc:SAML:2.0:cm:"
 
-// assertion checks and reads an assertion, which is a document of its own by now: just the bytes that are trusted.
+// assertion checks and reads an assertion, which by now is a document of its own: only the bytes that are trusted.
 func (r *reading) assertion(ctx context.Context, el *etree.Element) (*Assertion, error) {
 	if err := checkVersion(el); err != nil {
 		return nil, err
@@ -61,8 +61,8 @@ func (r *reading) assertion(ctx context.Context, el *etree.Element) (*Assertion,
 	return read, nil
 }
 
-// confirmation requires that one of the subject's confirmations lets the bearer be the subject (saml-profiles-2.0 section
-// 4.1.4.2), and returns until when: zero means without end.
+// confirmation requires that one of the subject's confirmations lets the bearer act as the subject (saml-profiles-2.0 section
+// 4.1.4.2), and returns until when. Zero means no end.
 func (r *reading) confirmation(subject *etree.Element) (time.Time, error) {
 	var until time.Time
 	var failures []error
@@ -73,7 +73,7 @@ func (r *reading) confirmation(subject *etree.Element) (time.Time, error) {
 			failures = append(failures, err)
 			continue
 		}
-		// The assertion can be used as long as any of them holds.
+		// The assertion can be used for as long as any of them holds.
 		confirmed = true
 		endless = endless || end.IsZero()
 		if end.After(until) {
@@ -117,8 +117,8 @@ func (r *reading) bearer(confirmation *etree.Element) (time.Time, error) {
 	return end, err
 }
 
-// conditions checks the conditions that an assertion is valid under (saml-core-2.0 section 2.5.1), and returns until when it
-// is: zero means without end.
+// conditions checks the conditions of an assertion (saml-core-2.0 section 2.5.1), and returns until when they hold. Zero means
+// no end.
 func (r *reading) conditions(el *etree.Element) (time.Time, error) {
 	conditions, err := child(el, nsAssertion, "Conditions")
 	if err != nil {
@@ -138,12 +138,12 @@ func (r *reading) conditions(el *etree.Element) (time.Time, error) {
 			if err := r.checkAudience(condition); err != nil {
 				return time.Time{}, err
 			}
-		// To use it once, the caller remembers its ID. The other is about those who issue assertions of their own.
+		// For OneTimeUse the caller remembers the ID. ProxyRestriction concerns only parties that issue assertions of their own.
 		case is(condition, nsAssertion, "OneTimeUse"), is(condition, nsAssertion, "ProxyRestriction"):
 		case r.Accept.UnknownConditions:
-			r.warn("the condition %s is not known, so nobody can tell whether it holds; the assertion was taken", quote(condition.Tag))
+			r.warn("the condition %s is not known, so it can't be checked; the assertion was accepted", quote(condition.Tag))
 		default:
-			return time.Time{}, fmt.Errorf("the condition %s is not known, so nobody can tell whether it holds", quote(condition.Tag))
+			return time.Time{}, fmt.Errorf("the condition %s is not known, so it can't be checked", quote(condition.Tag))
 		}
 	}
 	if !restricted && r.Strict {
@@ -173,7 +173,7 @@ func (r *reading) authentication(el *etree.Element, read *Assertion) error {
 	for i, statement := range children(el, nsAssertion, "AuthnStatement") {
 		end, err := r.clock.before(statement, "SessionNotOnOrAfter")
 		if err != nil && r.Accept.EndedSessions {
-			r.warn("SessionNotOnOrAfter is past: the provider's session with the user has ended; the assertion was taken") // once, so no times
+			r.warn("SessionNotOnOrAfter is past: the provider's session with the user has ended; the assertion was accepted") // logged once, so without times
 		} else if err != nil {
 			return err
 		}
@@ -182,7 +182,7 @@ func (r *reading) authentication(el *etree.Element, read *Assertion) error {
 			continue
 		}
 		read.SessionIndex = attribute(statement, "SessionIndex")
-		// One that can't be read is none: it lets nobody in, and whoever has to authenticate anew is refused without it.
+		// One that can't be read counts as absent. That lets nobody in: a user who had to authenticate again is refused without it.
 		read.AuthnInstant, _ = instant(statement, "AuthnInstant")
 		if read.AuthnContext, err = authnContext(statement); err != nil {
 			return err
@@ -203,7 +203,7 @@ func authnContext(statement *etree.Element) (string, error) {
 	return trimmedText(class)
 }
 
-// nameID reads the subject's name, decrypting it if need be.
+// nameID reads the subject's name, and decrypts it if need be.
 func (r *reading) nameID(ctx context.Context, subject *etree.Element) (NameID, error) {
 	encrypted, err := child(subject, nsAssertion, "EncryptedID")
 	if err != nil {
@@ -235,7 +235,7 @@ func (r *reading) nameID(ctx context.Context, subject *etree.Element) (NameID, e
 	}, nil
 }
 
-// decryptWithin decrypts a part of the assertion, which a signature covers unless nobody asked for one.
+// decryptWithin decrypts a part of the assertion. A signature covers it, unless signatures are not checked at all.
 func (r *reading) decryptWithin(ctx context.Context, encrypted *etree.Element) (*etree.Element, error) {
 	return r.keys.decrypt(ctx, encrypted, scope(encrypted), !r.InsecureSkipSignature)
 }
@@ -270,7 +270,7 @@ func (r *reading) attributes(ctx context.Context, el *etree.Element) ([]Attribut
 func readAttribute(el *etree.Element) (Attribute, error) {
 	read := Attribute{Name: attribute(el, "Name"), FriendlyName: attribute(el, "FriendlyName")}
 	for _, value := range el.ChildElements() {
-		// Upstream takes values of any namespace.
+		// Upstream accepts values in any namespace.
 		if value.Tag != "AttributeValue" {
 			continue
 		}
@@ -283,8 +283,8 @@ func readAttribute(el *etree.Element) (Attribute, error) {
 	return read, nil
 }
 
-// attributeValue returns the text of a value, without the indentation around it. A value may hold a NameID (eduPersonTargetedID does); one that holds other
-// elements says nothing that could be shown as text, and is left out.
+// attributeValue returns the text of a value, without the indentation around it. A value may hold a NameID, as
+// eduPersonTargetedID does. One that holds other elements is not text, and is left out.
 func attributeValue(el *etree.Element) (*string, error) {
 	parts := el.ChildElements()
 	if len(parts) == 1 && is(parts[0], nsAssertion, "NameID") {

@@ -10,7 +10,8 @@ import (
 	"dex/internal/saml"
 )
 
-// Attacks beside those of badSignatures: on what a signature is of, on how it is made and by whom, and on what is encrypted.
+// Attacks other than those of badSignatures: on what a signature covers, on how it is made and by whom, and on what is
+// encrypted.
 
 func TestAttacksOnWhatIsSigned(t *testing.T) {
 	p := newPeople(t)
@@ -60,7 +61,7 @@ func TestAttacksOnWhatIsSigned(t *testing.T) {
 	}
 }
 
-// signedLikeMetadata has a signature stand for the response that was made of another element, which had its ID.
+// signedLikeMetadata puts a signature into the response that was made for another element with the same ID.
 func signedLikeMetadata(s signer) func(testing.TB, *etree.Element) {
 	return func(t testing.TB, root *etree.Element) {
 		t.Helper()
@@ -109,12 +110,12 @@ func TestAttacksOnSigning(t *testing.T) {
 	exclusive := transform("http://www.w3.org/2001/10/xml-exc-c14n#")
 	const key = `<ds:KeyValue><ds:RSAKeyValue><ds:Modulus>AQAB</ds:Modulus><ds:Exponent>AQAB</ds:Exponent></ds:RSAKeyValue></ds:KeyValue>`
 	for _, document := range []bad{
-		{name: "canonical form before the enveloped signature", sign: with(exclusive + transform(enveloped)), want: "is not accepted at place 1"},
-		{name: "enveloped signature twice", sign: with(transform(enveloped) + transform(enveloped)), want: "is not accepted at place 2"},
-		{name: "base64", sign: with(transform(enveloped) + transform("http://www.w3.org/2000/09/xmldsig#base64")), want: "is not accepted at place 2"},
-		{name: "XPath filter", sign: with(transform(enveloped) + transform("http://www.w3.org/2002/06/xmldsig-filter2")), want: "is not accepted at place 2"},
-		{name: "decryption", sign: with(transform(enveloped) + transform("http://www.w3.org/2002/07/decrypt#XML")), want: "is not accepted at place 2"},
-		{name: "transform without a name", sign: with(transform(enveloped) + transform("")), want: "is not accepted at place 2"},
+		{name: "canonical form before the enveloped signature", sign: with(exclusive + transform(enveloped)), want: "is not accepted at position 1"},
+		{name: "enveloped signature twice", sign: with(transform(enveloped) + transform(enveloped)), want: "is not accepted at position 2"},
+		{name: "base64", sign: with(transform(enveloped) + transform("http://www.w3.org/2000/09/xmldsig#base64")), want: "is not accepted at position 2"},
+		{name: "XPath filter", sign: with(transform(enveloped) + transform("http://www.w3.org/2002/06/xmldsig-filter2")), want: "is not accepted at position 2"},
+		{name: "decryption", sign: with(transform(enveloped) + transform("http://www.w3.org/2002/07/decrypt#XML")), want: "is not accepted at position 2"},
+		{name: "transform without a name", sign: with(transform(enveloped) + transform("")), want: "is not accepted at position 2"},
 		{name: "foreign element for a transform", sign: with(transform(enveloped) + `<x:Transform xmlns:x="urn:x"></x:Transform>`),
 			want: `SignedInfo holds "x:Transform"`},
 		{name: "xpointer to the document", sign: referring("#xpointer(/)"), want: `it refers to "#xpointer(/)"`},
@@ -198,7 +199,7 @@ func TestAttacksOnEncryption(t *testing.T) {
 	}
 }
 
-// swap replaces a part of a document by that of another.
+// swap replaces a part of a document with that of another.
 func swap(t testing.TB, document, other, from, to string) string {
 	t.Helper()
 	cut := func(s string) (before, part, after string) {
@@ -214,7 +215,7 @@ func swap(t testing.TB, document, other, from, to string) string {
 	return before + from + part + to + after
 }
 
-// What may be changed although it is signed means the same: nobody reads anything but what was signed.
+// Changes that a signature doesn't notice don't change the meaning: only what was signed is read.
 func TestChangesThatMeanNothing(t *testing.T) {
 	p := newPeople(t)
 	for name, change := range map[string]edit{
@@ -247,7 +248,7 @@ func signatureLast(t testing.TB, root *etree.Element) {
 	parent.AddChild(signature)
 }
 
-// Blanks tell users of a provider's apart; only what a provider that prints prettily adds is no part of their names.
+// Blanks tell a provider's users apart. Only the white space of pretty-printing is not part of their names.
 func TestTrimIndent(t *testing.T) {
 	for value, want := range map[string]string{
 		"jane": "jane", "jane ": "jane ", " jane": " jane", "\tjane\t": "\tjane\t", "jane\u00a0": "jane\u00a0", "\njane\u00a0\n": "jane\u00a0",

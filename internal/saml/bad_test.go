@@ -16,13 +16,13 @@ import (
 	"dex/internal/saml"
 )
 
-// A bad document is what becomes of a good one: plainResponse, changed before it is signed (the provider errs), signed, and
-// changed afterwards (somebody attacks), read by a reader that may be changed. Without those changes it is read.
+// A bad document is made from a good one: plainResponse, changed before it is signed (the provider errs), signed, and changed
+// afterwards (somebody attacks), and read by a reader that may be changed. Without those changes it is accepted.
 type bad struct {
 	name   string
 	before edit
 	sign   edit // the response if nil
-	goodBy edit // signs what passes, if another must
+	goodBy edit // signs the good document, if not sign
 	after  edit
 	reader func(*saml.Reader)
 	want   string // part of the error
@@ -109,7 +109,7 @@ func badSignatures(p *people) []bad {
 			want: `the transform "http://www.w3.org/TR/1999/REC-xpath-19991116" is not accepted`},
 		{name: "XSLT transform", goodBy: response, sign: with(transform("http://www.w3.org/TR/1999/REC-xslt-19991116")),
 			want: `the transform "http://www.w3.org/TR/1999/REC-xslt-19991116" is not accepted`},
-		{name: "three transforms", goodBy: response, sign: with(transform(enveloped) + exclusive + exclusive), want: "is not accepted at place 3"},
+		{name: "three transforms", goodBy: response, sign: with(transform(enveloped) + exclusive + exclusive), want: "is not accepted at position 3"},
 		{name: "no transform", goodBy: response, sign: with(" "), want: "no enveloped-signature transform"},
 		{name: "comment in the digest", sign: response, after: replace("<ds:DigestValue>", "<ds:DigestValue><!-- AAAA -->"),
 			want: "there is a comment in SignedInfo"},
@@ -150,7 +150,7 @@ func badDocuments(p *people) []bad {
 			want: `an element has two attributes "type"`},
 		{name: "two elements of one ID", after: replace("<samlp:Status>", `<samlp:Status ID="_assertion1">`), want: `two elements have the ID "_assertion1"`},
 		{name: "undeclared prefix", after: replace("<samlp:Status>", "<x:y/><samlp:Status>"), want: `the prefix "x" is not declared`},
-		{name: "prefix taken back", after: replace("<samlp:Status>", `<samlp:Status xmlns:saml="">`), want: `the prefix "saml" is taken back`},
+		{name: "prefix undeclared", after: replace("<samlp:Status>", `<samlp:Status xmlns:saml="">`), want: `the document undeclares the prefix "saml"`},
 		{name: "reserved prefix", after: replace("<samlp:Status>", `<samlp:Status xmlns:xml="urn:x">`), want: "a reserved namespace or prefix"},
 		{name: "what comes after", after: func(_ testing.TB, d string) string { return d + "<x/>" }, want: "more than one root"},
 		{name: "text after", after: func(_ testing.TB, d string) string { return d + "x" }, want: "text outside"},
@@ -194,8 +194,8 @@ func badContents(p *people) []bad {
 	return []bad{
 		{name: "two assertions signed together", before: replace("</samlp:Response>", secondAssertion), want: "there is more than one assertion"},
 		{name: "no assertion", before: without("<saml:Assertion", "</saml:Assertion>"), want: "Response has no Assertion"},
-		{name: "version of the response", before: replace(`ID="_response1" Version="2.0"`, `ID="_response1" Version="1.1"`), want: `the Response has the version "1.1"`},
-		{name: "version of the assertion", before: replace(`ID="_assertion1" Version="2.0"`, `ID="_assertion1" Version="2.1"`), want: `the Assertion has the version "2.1"`},
+		{name: "version of the response", before: replace(`ID="_response1" Version="2.0"`, `ID="_response1" Version="1.1"`), want: `the Response has version "1.1"`},
+		{name: "version of the assertion", before: replace(`ID="_assertion1" Version="2.0"`, `ID="_assertion1" Version="2.1"`), want: `the Assertion has version "2.1"`},
 		{name: "assertion without an ID", before: replace(` ID="_assertion1"`, ""), want: "the Assertion has no ID"},
 		{name: "other issuer of the response", before: replace("https://idp.example/metadata", "https://evil.example"), want: "the Response is of another issuer"},
 		{name: "other issuer of the response, not signed", sign: assertion, before: replace("https://idp.example/metadata", "https://evil.example"), want: "the Response is of another issuer"},
@@ -267,7 +267,7 @@ func (b bad) documents(t testing.TB, p *people) (passes, fails string) {
 	if b.before == nil {
 		b.before = keep
 	}
-	// Signatures are not all alike, so one that is attacked is the very one that passes.
+	// Signatures differ from one to the next, so the document under attack has the very signature that passes.
 	if b.after != nil {
 		return passes, b.after(t, passes)
 	}
@@ -364,7 +364,7 @@ func TestNoRequest(t *testing.T) {
 	}
 }
 
-// Keys that were once in use and can be factored today.
+// Key sizes that were once in use and can be factored today.
 func TestShortRSAKey(t *testing.T) {
 	t.Setenv("GODEBUG", "rsa1024min=0")
 	p := newPeople(t)

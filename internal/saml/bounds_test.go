@@ -8,8 +8,8 @@ import (
 	"github.com/beevik/etree"
 )
 
-// Strangers can have a response worked on that took them nothing to make. These are small, and would take seconds, or more
-// memory than there is, if nothing bounded what comes of them.
+// Strangers can make us process responses that cost them nothing. These are small, but without bounds would take seconds, or
+// more memory than there is.
 func TestCostlyDocuments(t *testing.T) {
 	p := newPeople(t)
 	inStatus := func(content string) edit { return replace("<samlp:Status>", content+"<samlp:Status>") }
@@ -51,7 +51,7 @@ func prefixedAttributes(n int) string {
 	return b.String()
 }
 
-// manyStrangers puts certificates of others before the one that is named.
+// manyStrangers puts other certificates before the right one.
 func manyStrangers(p *people) func(testing.TB, *etree.Element) {
 	return func(t testing.TB, root *etree.Element) {
 		t.Helper()
@@ -63,7 +63,7 @@ func manyStrangers(p *people) func(testing.TB, *etree.Element) {
 	}
 }
 
-// onlySignature returns the signature of some element that is no response.
+// onlySignature returns the signature of an element that is not a response.
 func onlySignature(t testing.TB, s signer) *etree.Element {
 	t.Helper()
 	document := etree.NewDocument()
@@ -73,7 +73,7 @@ func onlySignature(t testing.TB, s signer) *etree.Element {
 	return s.signature(t, document.Root(), "_response1")
 }
 
-// Comments between parts of a text were taken out one by one, each at the cost of all that follow.
+// Comments between parts of a text were removed one by one, each at the cost of all that follow.
 func TestManyComments(t *testing.T) {
 	p := newPeople(t)
 	many := replace(">alice@", ">"+strings.Repeat("<!---->", 900)+strings.Repeat("<!-- --><![CDATA[a]]>", 90)+"lice@")

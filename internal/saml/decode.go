@@ -11,17 +11,17 @@ import (
 	"strings"
 )
 
-// maxMessage bounds a message in bytes, decoded and inflated: some 10,000 groups with long names. In base64, as a form has
-// it, such a message has some 3 MB.
+// maxMessage bounds a message in bytes, decoded and inflated: some 10,000 groups with long names. In base64, as in a form,
+// such a message takes some 3 MB.
 const maxMessage = 2 << 20
 
-// DecodePost decodes the SAMLResponse or SAMLRequest of a form (saml-bindings-2.0 section 3.5.4): standard base64, in which
-// white space may break lines. It fails if that is not base64 or longer than 2 MiB.
+// DecodePost decodes the SAMLResponse or SAMLRequest of a form (saml-bindings-2.0 section 3.5.4): standard base64, which may
+// be broken into lines. It fails if the text is not base64, or the message is longer than 2 MiB.
 func DecodePost(value string) ([]byte, error) {
 	if len(value) > 2*maxMessage {
 		return nil, errTooLong
 	}
-	// Line breaks of any kind come through a form as they were; the decoder itself passes over CR and LF only.
+	// Forms preserve line breaks and blanks of any kind, and the decoder itself skips only CR and LF.
 	value = strings.Map(withoutSpace, value)
 	if base64.StdEncoding.DecodedLen(len(value)) > maxMessage+2 {
 		return nil, errTooLong
@@ -36,8 +36,8 @@ func DecodePost(value string) ([]byte, error) {
 	return message, nil
 }
 
-// InResponseTo returns the ID of the request that a response says to answer, empty if it names none, and whether it is a
-// response at all. The value is that of a form. Nothing is checked: anybody may have written it.
+// InResponseTo returns the ID of the request that a response claims to answer, empty if it names none, and whether it is a
+// response at all. The value comes from a form. Nothing is checked: anybody may have written it.
 func InResponseTo(value string) (request string, ok bool) {
 	const most = 16 << 10 // characters; the attribute is at the beginning
 	value = strings.Map(withoutSpace, value[:min(len(value), most)])
@@ -65,7 +65,7 @@ func InResponseTo(value string) (request string, ok bool) {
 }
 
 // DecodeRedirect decodes the SAMLRequest or SAMLResponse of a query (saml-bindings-2.0 section 3.4.4.1): base64 of raw
-// DEFLATE. It fails if the value is not that, or inflates to more than 2 MiB.
+// DEFLATE. It fails if the value is anything else, or inflates to more than 2 MiB.
 func DecodeRedirect(value string) ([]byte, error) {
 	deflated, err := DecodePost(value)
 	if err != nil {

@@ -76,7 +76,7 @@ func TestDecodeRedirect(t *testing.T) {
 	}
 }
 
-// Whatever comes, the result is bounded, and what is decoded again after being encoded is the same.
+// Whatever comes in, the result is bounded, and encoding it and decoding it again gives the same.
 func FuzzDecodeRedirect(f *testing.F) {
 	f.Add("PHg+")
 	f.Add(deflated(f, []byte(plainResponse)))

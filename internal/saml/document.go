@@ -18,26 +18,26 @@ const (
 	maxDepth         = 50
 	maxElements      = 50_000
 	maxAttributes    = 100 // of one element
-	maxPrefixed      = 20  // attributes of one element that have a prefix, which the canonical forms sort by comparing all
-	maxAround        = 500 // attributes of an element and those around it, which are searched for what a prefix means
+	maxPrefixed      = 20  // prefixed attributes of one element, which canonicalization sorts by comparing them all
+	maxAround        = 500 // attributes of an element and those around it, which are searched to resolve a prefix
 	maxNamespaces    = 100 // declared at one place by an element and those around it
 	maxTokens        = 4 * maxElements
 	maxAllAttributes = 3 * maxElements // attributes of all elements
 	maxComments      = 1000            // and processing instructions
-	// maxContext is of the elements around each element and the namespaces declared there, counted for all elements: the
-	// canonical forms copy them for each.
+	// maxContext bounds the elements around each element and the namespaces declared there, summed over all elements:
+	// canonicalization copies them for each.
 	maxContext = 25 * maxElements
-	// maxNames is of the namespaces of all names, in bytes: the exclusive form may write one out wherever it is used.
+	// maxNames bounds the namespaces of all names together, in bytes: exclusive canonicalization may write one out at each use.
 	maxNames = 4 * maxMessage
 )
 
 const xmlNamespace = "http://www.w3.org/XML/1998/namespace"
 
-// parse reads a document and returns its root. It refuses what other parsers might understand differently than this one,
-// for signer and reader must mean the same by the same bytes.
+// parse reads a document and returns its root. It refuses whatever other parsers might understand differently: signer and
+// reader must read the same bytes the same way.
 func parse(data []byte) (*etree.Element, error) { return parseTolerant(data, Tolerance{}) }
 
-// parseTolerant is parse, but takes what should be refused.
+// parseTolerant is parse with exceptions for what a Tolerance allows.
 func parseTolerant(data []byte, accept Tolerance) (*etree.Element, error) {
 	if len(data) > maxMessage {
 		return nil, errTooLong
@@ -60,7 +60,8 @@ func parseTolerant(data []byte, accept Tolerance) (*etree.Element, error) {
 	return root, nil
 }
 
-// checkSyntax checks what the parser itself is lenient about: the decoder's raw tokens are neither matched nor resolved.
+// checkSyntax checks what the parser is lenient about. It works on the decoder's raw tokens, which are neither matched nor
+// resolved.
 func checkSyntax(data []byte, signatureIDs bool) error {
 	checker := syntax{decoder: xml.NewDecoder(bytes.NewReader(data)), ids: map[string]bool{}, signatureIDs: signatureIDs}
 	for {
@@ -94,11 +95,11 @@ type syntax struct {
 	attributed int
 	context    int // see maxContext
 	names      int // see maxNames
-	// signatureIDs takes Signatures with the same Id: only whoever refers to a Signature could mistake one for another.
+	// signatureIDs accepts Signatures with the same Id: only something that refers to a Signature could mistake one for another.
 	signatureIDs bool
 }
 
-// An openElement keeps the prefixes that it declares.
+// An openElement is an element whose end has not been read, with the prefixes that it declares.
 type openElement struct {
 	name       xml.Name // with the prefix in the place of the namespace
 	prefixes   map[string]string
@@ -117,11 +118,11 @@ func (s *syntax) token(token xml.Token) error {
 		s.open = s.open[:len(s.open)-1]
 	case xml.CharData:
 		if len(s.open) == 0 && len(bytes.TrimSpace(token)) != 0 {
-			return errors.New("the document has text outside of its element")
+			return errors.New("the document has text outside its root element")
 		}
 	case xml.ProcInst:
-		// The XML declaration looks like one to the decoder. Others, such as a stylesheet's, are no part of what is signed as
-		// long as they stand outside of the root element.
+		// The decoder reports the XML declaration as one. Others, such as for a stylesheet, are not part of what is signed as
+		// long as they are outside the root element.
 		if token.Target == "xml" && s.tokens != 0 || len(s.open) > 0 {
 			return errors.New("the document has a processing instruction")
 		}
@@ -181,7 +182,7 @@ func (s *syntax) start(start xml.StartElement) error {
 	return s.attributes(start.Attr, namespace == nsSignature && start.Name.Local == "Signature")
 }
 
-// around checks what stands around the element that was opened last, itself included.
+// around checks what is around the element that was opened last, itself included.
 func (s *syntax) around() error {
 	declared, attributes := 0, 0
 	for _, open := range s.open {
@@ -215,9 +216,9 @@ func (e *openElement) declare(attribute xml.Attr) error {
 	}
 	switch {
 	case prefix == "xml", prefix == "xmlns", uri == xmlNamespace, uri == "http://www.w3.org/2000/xmlns/":
-		return errors.New("a reserved namespace or prefix is declared anew")
+		return errors.New("a reserved namespace or prefix is redeclared")
 	case prefix != "" && uri == "":
-		return fmt.Errorf("the prefix %s is taken back", quote(prefix))
+		return fmt.Errorf("the document undeclares the prefix %s", quote(prefix))
 	}
 	if e.prefixes == nil {
 		e.prefixes = map[string]string{}
@@ -248,14 +249,14 @@ func (s *syntax) resolve(name xml.Name) (string, error) {
 	return "", fmt.Errorf("the prefix %s is not declared", quote(name.Space))
 }
 
-// attributes checks that no attribute occurs twice, not even under two prefixes for one namespace, and that no ID names two
-// elements.
+// attributes checks that no attribute occurs twice, not even with two prefixes for one namespace, and that no two elements
+// have the same ID.
 func (s *syntax) attributes(attributes []xml.Attr, ofSignature bool) error {
 	seen := make(map[xml.Name]bool, len(attributes))
 	for _, attribute := range attributes {
 		name := attribute.Name
 		prefixed := name.Space != ""
-		// What looks attributes up by their local names alone must not take another one for the ID.
+		// Code that looks attributes up by their local names alone must not mistake another one for the ID.
 		if prefixed && strings.EqualFold(name.Local, "ID") {
 			return errors.New("an ID attribute has a prefix")
 		}
@@ -283,7 +284,7 @@ func (s *syntax) attributes(attributes []xml.Attr, ofSignature bool) error {
 	return nil
 }
 
-// together makes one error of several, in one line.
+// together joins errors into one, on one line.
 func together(failures []error) error {
 	texts := make([]string, 0, len(failures))
 	for _, failure := range failures {
@@ -292,7 +293,7 @@ func together(failures []error) error {
 	return errors.New(strings.Join(texts, "; "))
 }
 
-// quote shows a piece of a document in an error: quoted, as it may hold anything, and not too long.
+// quote prepares a piece of a document for an error: quoted, as it may contain anything, and not too long.
 func quote(s string) string {
 	const limit = 100
 	if len(s) > limit {

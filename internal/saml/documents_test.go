@@ -22,7 +22,7 @@ import (
 	"dex/internal/saml"
 )
 
-// What every document of these tests says, and when it is read.
+// What every document in these tests says, and when it is read.
 const (
 	request  = "_request1"
 	issuer   = "https://idp.example/metadata"
@@ -33,7 +33,7 @@ const (
 
 var now = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// plainResponse is a response that nobody has signed yet.
+// plainResponse is a response that has not been signed yet.
 const plainResponse = `<?xml version="1.0" encoding="UTF-8"?>
 <samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_response1" Version="2.0" IssueInstant="2030-01-02T03:04:00Z" Destination="https://dex.example/callback" InResponseTo="_request1">
   <saml:Issuer>https://idp.example/metadata</saml:Issuer>
@@ -76,7 +76,7 @@ func replace(old, with string) edit {
 	}
 }
 
-// without removes what stands from the first occurrence of a text to the end of the next of another.
+// without removes everything from the first occurrence of one text to the end of the next occurrence of another.
 func without(from, to string) edit {
 	return func(t testing.TB, document string) string {
 		t.Helper()
@@ -102,7 +102,7 @@ func inTurn(edits ...edit) edit {
 	}
 }
 
-// onTree changes a document by its tree.
+// onTree changes a document as a tree.
 func onTree(change func(t testing.TB, root *etree.Element)) edit {
 	return func(t testing.TB, document string) string {
 		t.Helper()
@@ -119,7 +119,7 @@ func onTree(change func(t testing.TB, root *etree.Element)) edit {
 	}
 }
 
-// named finds the only element of a name with its prefix.
+// named finds the only element with a name and prefix.
 func named(t testing.TB, root *etree.Element, name string) *etree.Element {
 	t.Helper()
 	found := root.FindElement("//" + name)
@@ -129,7 +129,7 @@ func named(t testing.TB, root *etree.Element, name string) *etree.Element {
 	return found
 }
 
-// A signer signs elements of a document. Its zero fields mean what a provider of today does.
+// A signer signs elements of a document. Zero fields stand for what today's providers do.
 type signer struct {
 	who           authority
 	method        string
@@ -140,8 +140,8 @@ type signer struct {
 	transforms    string // XML instead of the usual
 	keyInfo       *string
 	secret        []byte // of HMAC
-	asn1          bool   // the form of ECDSA that is not XML Signature's
-	withComments  bool   // in the digest, as XML Signature does not have it
+	asn1          bool   // for ECDSA, instead of the form of XML Signature
+	withComments  bool   // in the digest, against XML Signature
 }
 
 var signatureURIs = map[crypto.Hash]string{

@@ -24,13 +24,13 @@ func is(el *etree.Element, namespace, name string) bool {
 	return el.Tag == name && el.NamespaceURI() == namespace
 }
 
-// isRoot tells whether an element is the root of its document: its parent is the document.
+// isRoot reports whether an element is the root of its document: its parent is the document.
 func isRoot(el *etree.Element) bool {
 	parent := el.Parent()
 	return parent != nil && parent.Parent() == nil && parent.Tag == ""
 }
 
-// children returns the direct children of a name.
+// children returns the direct children with a name.
 func children(el *etree.Element, namespace, name string) []*etree.Element {
 	var found []*etree.Element
 	for _, child := range el.ChildElements() {
@@ -41,8 +41,8 @@ func children(el *etree.Element, namespace, name string) []*etree.Element {
 	return found
 }
 
-// child returns the only child of a name, nil if there is none, and an error if there are several: which of them is meant
-// must never depend on the reader.
+// child returns the only child with a name, nil if there is none, and an error if there are several: which one is meant must
+// never depend on the reader.
 func child(el *etree.Element, namespace, name string) (*etree.Element, error) {
 	found := children(el, namespace, name)
 	switch len(found) {
@@ -64,14 +64,14 @@ func required(el *etree.Element, namespace, name string) (*etree.Element, error)
 	return found, err
 }
 
-// attribute returns the value of an attribute without a prefix, empty if there is none. The tree's own look-up would take
-// one of any prefix.
+// attribute returns the value of an attribute without a prefix, empty if there is none. The tree's own look-up would accept
+// one with any prefix.
 func attribute(el *etree.Element, name string) string {
 	value, _ := lookUp(el, name)
 	return value
 }
 
-// lookUp is attribute, and tells an empty one from none.
+// lookUp is attribute, but tells an empty one from an absent one.
 func lookUp(el *etree.Element, name string) (string, bool) {
 	for i := range el.Attr {
 		if el.Attr[i].Space == "" && el.Attr[i].Key == name {
@@ -81,8 +81,8 @@ func lookUp(el *etree.Element, name string) (string, bool) {
 	return "", false
 }
 
-// text returns the text of an element that holds nothing else. A comment in it is an error: what a signature covers has
-// none, and elsewhere two readers could see different texts.
+// text returns the text of an element that holds nothing else. A comment is an error: signed content has none, and elsewhere
+// two readers could see different texts.
 func text(el *etree.Element) (string, error) {
 	var b strings.Builder
 	for _, token := range el.Child {
@@ -111,21 +111,21 @@ func decodeText(el *etree.Element) ([]byte, error) {
 	return decoded, nil
 }
 
-// trimmedText is text without the white space around it, for what is a URI or base64.
+// trimmedText is text without the white space around it, for URIs and base64.
 func trimmedText(el *etree.Element) (string, error) {
 	value, err := text(el)
 	return strings.TrimFunc(value, isSpace), err
 }
 
-// valueText is text without the indentation around it, for what names somebody or something.
+// valueText is text without the indentation around it, for names.
 func valueText(el *etree.Element) (string, error) {
 	value, err := text(el)
 	return trimIndent(value), err
 }
 
-// trimIndent takes away the white space before and behind a value where there is a line break in it, as providers write that
-// print prettily, and all of a value that has nothing else. Blanks alone stay: "jane" and "jane " may be two users, or groups,
-// of the provider's, and whoever can become the one must not be the other here.
+// trimIndent removes the white space before and after a value if it has a line break in it, as in pretty-printed XML, and all
+// of a value that is only white space. Blanks alone stay: "jane" and "jane " may be two users, or groups, at the provider,
+// and one must not become the other here.
 func trimIndent(value string) string {
 	if rest := strings.TrimLeftFunc(value, isSpace); rest == "" || strings.ContainsAny(value[:len(value)-len(rest)], "\r\n") {
 		value = rest
@@ -136,7 +136,7 @@ func trimIndent(value string) string {
 	return value
 }
 
-// walk calls visit for an element and all in it.
+// walk calls visit for an element and everything in it.
 func walk(el *etree.Element, visit func(*etree.Element) error) error {
 	if err := visit(el); err != nil {
 		return err
@@ -167,8 +167,7 @@ func scope(el *etree.Element) map[string]string {
 	return declared
 }
 
-// detach returns a copy of an element that stands alone and means the same: it declares the namespaces that its ancestors
-// did.
+// detach returns a copy of an element that means the same on its own: it declares the namespaces that its ancestors declared.
 func detach(el *etree.Element) *etree.Element {
 	alone := el.Copy()
 	own := scope(alone)
@@ -185,7 +184,7 @@ func detach(el *etree.Element) *etree.Element {
 	return alone
 }
 
-// removeComments takes all comments out of an element. A reference by an ID, or to the whole document, never includes them,
+// removeComments removes all comments from an element. A reference by ID, or to the whole document, never includes them,
 // whatever its transforms are (XML Signature 1.1 section 4.4.3.3), but the library leaves them in.
 func removeComments(el *etree.Element) {
 	el.Child = slices.DeleteFunc(el.Child, func(token etree.Token) bool {
@@ -198,8 +197,8 @@ func removeComments(el *etree.Element) {
 	}
 }
 
-// reparse writes an element in canonical form, which has no comments, and reads it again, so that nothing of the document
-// it came from is left.
+// reparse writes an element in canonical form, which has no comments, and reads it again, so that nothing is left of the
+// document that it came from.
 func reparse(el *etree.Element) (*etree.Element, error) {
 	data, err := dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("").Canonicalize(detach(el))
 	if err != nil {

@@ -16,13 +16,13 @@ import (
 type encrypter struct {
 	key       *rsa.PublicKey
 	cbc       bool
-	noPadding bool   // CBC with a padding that is none
+	noPadding bool   // CBC with invalid padding
 	keySize   int    // bytes; 32 if zero
-	transport string // as encryptionMethod has it; RSA-OAEP of XML Encryption 1.0 if empty
+	transport string // an EncryptionMethod; RSA-OAEP of XML Encryption 1.0 if empty
 	hash      crypto.Hash
 	mask      crypto.Hash
 	pkcs1     bool // RSA 1.5
-	beside    bool // the key stands beside the data, and not in it
+	beside    bool // the key is beside the data, not in it
 }
 
 const (
@@ -34,7 +34,7 @@ const (
 	rsa15 = `<xenc:EncryptionMethod Algorithm="http://www.w3.org/2001/04/xmlenc#rsa-1_5"/>`
 )
 
-// encrypt replaces the first element of a name by an element that has it encrypted.
+// encrypt replaces the first element with a name by an element that has it encrypted.
 func (e encrypter) encrypt(name, by string) edit {
 	return onTree(func(t testing.TB, root *etree.Element) {
 		t.Helper()
@@ -54,7 +54,7 @@ func (e encrypter) encrypt(name, by string) edit {
 	})
 }
 
-// data returns EncryptedData, and the EncryptedKey within or beside it.
+// data returns an EncryptedData, with the EncryptedKey in or beside it.
 func (e encrypter) data(t testing.TB, plain []byte) string {
 	t.Helper()
 	if e.keySize == 0 {
@@ -96,7 +96,7 @@ func (e encrypter) wrap(t testing.TB, secret []byte) []byte {
 	var wrapped []byte
 	var err error
 	if e.pkcs1 {
-		//nolint:staticcheck // to see that it is refused
+		//nolint:staticcheck // to test that it is refused
 		wrapped, err = rsa.EncryptPKCS1v15(rand.Reader, e.key, secret)
 	} else {
 		wrapped, err = rsa.EncryptOAEPWithOptions(rand.Reader, e.key, secret, &rsa.OAEPOptions{Hash: e.hash, MGFHash: e.mask})
@@ -137,7 +137,7 @@ func (e encrypter) seal(t testing.TB, secret, plain []byte) []byte {
 	return gcm.Seal(nonce, nonce, plain, nil)
 }
 
-// tamperCipher changes a bit of what is encrypted.
+// tamperCipher flips a bit of the ciphertext.
 func tamperCipher(t testing.TB, root *etree.Element) {
 	t.Helper()
 	value := named(t, root, "xenc:EncryptedData/xenc:CipherData/xenc:CipherValue")

@@ -16,14 +16,14 @@ import (
 	"github.com/beevik/etree"
 )
 
-// Bounds of what a response may have decrypted: an RSA operation takes about a millisecond.
+// Bounds on what is decrypted for one response: an RSA operation takes about a millisecond.
 const (
 	maxUnwraps       = 100
 	maxEncryptedKeys = 8 // of one element, for as many recipients
 )
 
-// errDecrypt is the one error of all that goes wrong with keys and ciphers. Whoever can tell a wrong padding from a wrong
-// key can have any message decrypted (the attacks of Bleichenbacher, Manger, and of Jager and Somorovsky on XML Encryption).
+// errDecrypt is the only error for anything that goes wrong with keys and ciphers. An attacker who can tell wrong padding from
+// a wrong key can decrypt any message (Bleichenbacher, Manger, and Jager and Somorovsky on XML Encryption).
 var errDecrypt = errors.New("it can't be decrypted with the configured keys")
 
 // contentCiphers are the ciphers of XML Encryption 1.1 section 5.2.
@@ -65,8 +65,8 @@ type decrypter struct {
 }
 
 // decrypt decrypts an EncryptedAssertion, EncryptedID or EncryptedAttribute (saml-core-2.0 section 6). It returns an element
-// that has what was encrypted as its only child. around is the namespaces that were declared where the element arrived.
-// Ciphers that let a message be changed are refused unless a signature covers the element.
+// that has what was encrypted as its only child. around has the namespaces that were declared where the element arrived.
+// Malleable ciphers are refused unless a signature covers the element.
 func (d *decrypter) decrypt(ctx context.Context, el *etree.Element, around map[string]string, signed bool) (*etree.Element, error) {
 	holder, err := d.decryptElement(ctx, el, around, signed)
 	if err != nil {
@@ -118,7 +118,8 @@ func methodOf(el *etree.Element) (*etree.Element, error) {
 	return required(el, nsEncryption, "EncryptionMethod")
 }
 
-// cipherValue returns the bytes in an EncryptedData or EncryptedKey. A CipherReference, which has them fetched, is refused.
+// cipherValue returns the bytes in an EncryptedData or EncryptedKey. A CipherReference, which would have to be fetched, is
+// refused.
 func cipherValue(el *etree.Element) ([]byte, error) {
 	data, err := required(el, nsEncryption, "CipherData")
 	if err != nil {
@@ -137,7 +138,7 @@ type encryptedKey struct {
 	value   []byte
 }
 
-// encryptedKeys reads the keys beside the EncryptedData and in its KeyInfo: providers do either.
+// encryptedKeys reads the keys beside the EncryptedData and in its KeyInfo: providers use either place.
 func encryptedKeys(el, data *etree.Element) ([]encryptedKey, error) {
 	elements := children(el, nsEncryption, "EncryptedKey")
 	for _, keyInfo := range children(data, nsSignature, "KeyInfo") {
@@ -160,7 +161,7 @@ func encryptedKeys(el, data *etree.Element) ([]encryptedKey, error) {
 	return keys, nil
 }
 
-// readEncryptedKey takes RSA-OAEP only (XML Encryption 1.1 section 5.5.2).
+// readEncryptedKey accepts only RSA-OAEP (XML Encryption 1.1 section 5.5.2).
 func readEncryptedKey(el *etree.Element) (encryptedKey, error) {
 	method, err := methodOf(el)
 	if err != nil {
@@ -209,7 +210,7 @@ func hashOf(method *etree.Element, namespace, name string, hashes map[string]cry
 	return hash, nil
 }
 
-// open tries each of our keys with each of the encrypted ones.
+// open tries each of our keys on each of the encrypted ones.
 func (d *decrypter) open(ctx context.Context, keys []encryptedKey, content contentCipher, sealed []byte) ([]byte, error) {
 	for _, private := range d.keys {
 		for _, key := range keys {
@@ -244,7 +245,7 @@ func openGCM(block cipher.Block, data []byte) ([]byte, error) {
 	return gcm.Open(nil, data[:gcm.NonceSize()], data[gcm.NonceSize():], nil)
 }
 
-// openCBC expects the initialization vector before the content, whose last byte tells the length of the padding (XML
+// openCBC expects the initialization vector before the content. The last byte of the content is the length of the padding (XML
 // Encryption 1.1 section 5.2).
 func openCBC(block cipher.Block, data []byte) ([]byte, error) {
 	size := block.BlockSize()
@@ -260,13 +261,13 @@ func openCBC(block cipher.Block, data []byte) ([]byte, error) {
 	return plain[:len(plain)-padding], nil
 }
 
-// declaration is an XML declaration, which some providers leave at the beginning of what they encrypt.
+// declaration matches an XML declaration, which some providers leave at the start of what they encrypt.
 var declaration = regexp.MustCompile(`^\x{FEFF}?\s*<\?xml\s[^<>]*\?>`)
 
-// withoutDeclaration takes the XML declaration away, with which the content could not stand in a document.
+// withoutDeclaration removes the XML declaration, which can't stand inside a document.
 func withoutDeclaration(plain []byte) []byte { return plain[len(declaration.Find(plain)):] }
 
-// rootName is the beginning of the first element, with its prefix.
+// rootName matches the start of the first element, with its prefix.
 var rootName = regexp.MustCompile(`^\s*<([A-Za-z_][\w.-]*):`)
 
 func rootPrefix(plain []byte) string {
@@ -276,10 +277,10 @@ func rootPrefix(plain []byte) string {
 	return ""
 }
 
-// borrow adds declarations that providers count on although no signature need cover them: exclusive canonicalization leaves
-// out what is declared around an element and not used there, and what is encrypted doesn't count as use. Whoever changes
-// them on the way must not make SAML of anything that was none: so only the prefix of the encrypted element itself, which is
-// SAML's in any case, can mean SAML's namespace by it.
+// borrow adds declarations that providers rely on, although a signature may not cover them: exclusive canonicalization omits
+// declarations around an element that it doesn't use, and use inside encrypted content doesn't count. Changing them in
+// transit must not turn anything else into SAML: so only the prefix of the encrypted element itself, which is SAML's in any
+// case, can get SAML's namespace this way.
 func borrow(namespaces, around map[string]string, root string) {
 	for prefix, uri := range around {
 		if _, declared := namespaces[prefix]; declared || prefix == "" {
@@ -291,8 +292,8 @@ func borrow(namespaces, around map[string]string, root string) {
 	}
 }
 
-// parseWithin parses what was decrypted as if it stood where it was encrypted: with the namespaces of that place. It returns
-// an element that has it as its only child.
+// parseWithin parses decrypted content as if it stood in the place of the encrypted element, with the namespaces declared
+// there. It returns an element that has the content as its only child.
 func parseWithin(plain []byte, namespaces map[string]string) (*etree.Element, error) {
 	var b bytes.Buffer
 	b.WriteString("<Decrypted")

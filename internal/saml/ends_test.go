@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// An end that says nothing is not the same as none.
+// An empty end is not the same as none.
 func TestEndsThatAreNone(t *testing.T) {
 	p := newPeople(t)
 	for name, before := range map[string]edit{
@@ -24,7 +24,7 @@ func TestEndsThatAreNone(t *testing.T) {
 	}
 }
 
-// The library stops at 1000 elements in places, which must not bound the groups.
+// The library stops at 1000 elements in some places, which must not limit the groups.
 func TestManyGroups(t *testing.T) {
 	p := newPeople(t)
 	var b strings.Builder

@@ -1,4 +1,4 @@
 package saml
 
-// TrimIndent is trimIndent, for tests.
+// TrimIndent is exported for tests.
 var TrimIndent = trimIndent

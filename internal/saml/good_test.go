@@ -15,7 +15,7 @@ import (
 	"dex/internal/saml"
 )
 
-// A good document is made by edits of plainResponse, and read by a reader that may be changed.
+// A good document is plainResponse with edits, and read by a reader that may be changed.
 type good struct {
 	name   string
 	make   edit
@@ -24,13 +24,13 @@ type good struct {
 
 func signBoth(s signer) edit { return inTurn(s.sign("_assertion1"), s.sign("_response1")) }
 
-// goodDocuments are what providers send.
+// goodDocuments are documents as providers send them.
 func goodDocuments(p *people) []good {
 	var none, wholeDocument string
 	usual := signer{who: p.provider}
 	forService := encrypter{key: &p.service.PublicKey}
 	encryptAssertion := forService.encrypt("saml:Assertion", "saml:EncryptedAssertion")
-	// An assertion that is encrypted stands alone afterwards, so it declares what it uses.
+	// An encrypted assertion stands alone afterwards, so it declares the namespaces that it uses.
 	selfContained := replace(`<saml:Assertion `, `<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" `)
 	withCertificates := func(certificates ...*x509.Certificate) func(*saml.Reader) {
 		return func(r *saml.Reader) { r.Certificates = func() []*x509.Certificate { return certificates } }
@@ -110,7 +110,7 @@ func at(instant string) func(*saml.Reader) {
 	}
 }
 
-// signedByLibrary signs as programs do that use the same library: at the end of the element.
+// signedByLibrary signs as programs with the same library do: at the end of the element.
 func signedByLibrary(who authority) edit {
 	return func(t testing.TB, document string) string {
 		t.Helper()
@@ -151,7 +151,7 @@ func TestGoodDocuments(t *testing.T) {
 	}
 }
 
-// Values that hold elements are not text: a NameID is taken for its text, others are left out.
+// Values that hold elements are not text: a NameID gives its text, others are left out.
 func TestAttributeValuesThatHoldElements(t *testing.T) {
 	p := newPeople(t)
 	document := inTurn(replace(`<saml:AttributeValue>admins</saml:AttributeValue>`,

@@ -12,7 +12,7 @@ import (
 // dateTime is the form of xs:dateTime.
 var dateTime = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,30})?(Z|[+-]\d\d:\d\d)?$`)
 
-// ParseInstant reads an xs:dateTime. One without a time zone is in UTC, as all of SAML's are (saml-core-2.0 section 1.3.3).
+// ParseInstant reads an xs:dateTime. Without a time zone it is in UTC, as all of SAML's are (saml-core-2.0 section 1.3.3).
 func ParseInstant(text string) (time.Time, error) {
 	text = strings.TrimFunc(text, isSpace)
 	form := dateTime.FindStringSubmatch(text)
@@ -40,20 +40,19 @@ func instant(el *etree.Element, name string) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("%s of %s: %w", name, el.Tag, err)
 	}
 	if at.IsZero() {
-		// The least instant of many languages, and here: it must not be taken for an absent one.
+		// The zero time of many languages, this one included: it must not pass for an absent one.
 		return time.Time{}, fmt.Errorf("%s of %s is not set: %s", name, el.Tag, quote(value))
 	}
 	return at, nil
 }
 
-// A clock is the instant that a response is read at, and how far the provider's may differ from it.
+// A clock is the time at which a response is read, and how far the provider's may differ from it.
 type clock struct {
 	now  time.Time
 	skew time.Duration
 }
 
-// within checks NotBefore and NotOnOrAfter of an element, each of which may be absent. It returns the latter, zero if
-// absent.
+// within checks NotBefore and NotOnOrAfter of an element. Either may be absent. It returns the latter, zero if absent.
 func (c clock) within(el *etree.Element) (time.Time, error) {
 	notBefore, err := instant(el, "NotBefore")
 	if err != nil {
@@ -65,7 +64,7 @@ func (c clock) within(el *etree.Element) (time.Time, error) {
 	return c.before(el, "NotOnOrAfter")
 }
 
-// before checks that the instant in an attribute, if there is one, is yet to come, and returns it.
+// before checks that the instant in an attribute, if there is one, lies in the future, and returns it.
 func (c clock) before(el *etree.Element, name string) (time.Time, error) {
 	end, err := instant(el, name)
 	if err != nil {
@@ -79,7 +78,7 @@ func (c clock) before(el *etree.Element, name string) (time.Time, error) {
 
 func show(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// earlier returns the earlier of two instants, of which zero is none.
+// earlier returns the earlier of two instants. Zero stands for none.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

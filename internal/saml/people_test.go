@@ -20,17 +20,17 @@ type authority struct {
 	certificate *x509.Certificate
 }
 
-// people are those that the tests are about.
+// people are the key holders in these tests.
 type people struct {
 	provider authority // the one that is configured
 	elliptic authority // a provider with an ECDSA key
 	next     authority // the provider after its key is replaced
 	stranger authority
 	expired  authority
-	service  *rsa.PrivateKey // who assertions are encrypted for
+	service  *rsa.PrivateKey // that assertions are encrypted for
 }
 
-// everyone makes the keys once: that takes longer than all else.
+// everyone makes the keys once: that takes longer than everything else.
 var everyone = sync.OnceValues(func() (*people, error) {
 	var p people
 	var err error

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Clocks differ. This much is forgiven when the reader is not told otherwise, and never more than the limit.
+// How far clocks may differ: by default, and at most.
 const (
 	DefaultSkew = 30 * time.Second
 	MaxSkew     = 5 * time.Minute
@@ -23,45 +23,45 @@ const (
 // A Reader reads the responses of one identity provider. It keeps nothing between calls and may be used by many
 // goroutines at once; its fields are not changed while it is in use.
 type Reader struct {
-	// Certificates returns the provider's signing certificates of this moment. Any of them may have signed.
+	// Certificates returns the provider's current signing certificates. Any of them may have signed.
 	Certificates func() []*x509.Certificate
-	// Keys are those that assertions may be encrypted for. Without one, encrypted assertions are refused.
+	// Keys are our keys that assertions may be encrypted for. Without any, encrypted assertions are refused.
 	Keys []*rsa.PrivateKey
-	// Issuer is the provider's entity ID. Empty takes any: then the certificate alone says who the provider is.
+	// Issuer is the provider's entity ID. If it is empty, any will do: then the certificate alone says who the provider is.
 	Issuer string
-	// Audience is the name that the conditions of an assertion must give this service.
+	// Audience is this service's name, which the conditions of an assertion must have.
 	Audience string
 	// ACS is the address that responses are posted to: the Destination of a response and the Recipient of an assertion.
 	ACS string
 	// Skew is how far the provider's clock may differ from ours: DefaultSkew if zero, at most MaxSkew.
 	Skew time.Duration
-	// AllowSHA1 takes signatures and digests made with SHA-1.
+	// AllowSHA1 accepts signatures and digests made with SHA-1.
 	AllowSHA1 bool
-	// InsecureSkipSignature takes responses from anyone.
+	// InsecureSkipSignature accepts responses from anybody.
 	InsecureSkipSignature bool
 	// Strict requires what the web browser profile does (saml-profiles-2.0 section 4.1.4.2): a Recipient and a
-	// NotOnOrAfter of the subject's confirmation, and conditions that restrict the audience.
+	// NotOnOrAfter in the subject's confirmation, and conditions that restrict the audience.
 	Strict bool
-	// Accept is what is taken although it should be refused.
+	// Accept is what to accept although it should be refused.
 	Accept Tolerance
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// Tolerance is what a Reader takes although the standard, or caution, has it refused. Each says what is given up by it.
+// Tolerance is what a Reader accepts although the standard, or caution, says to refuse it. Each field says what it gives up.
 type Tolerance struct {
-	// ExpiredCertificates takes certificates outside of their time of validity: a key that the provider has given up, because
-	// it may have got lost, still counts. (SAML V2.0 Metadata Interoperability Profile section 2.5.1 has dates not matter.)
+	// ExpiredCertificates accepts certificates outside their validity period: a key that the provider has retired, perhaps
+	// because it leaked, still counts. (In the SAML V2.0 Metadata Interoperability Profile, section 2.5.1, dates don't matter.)
 	ExpiredCertificates bool
-	// ResponseIssuer takes any Issuer of a response that is not signed itself, if that of the signed assertion is right.
+	// ResponseIssuer accepts any Issuer in a response that is not signed itself, if the signed assertion's is right.
 	ResponseIssuer bool
-	// UnknownConditions takes an assertion under conditions that are not known here, such as Delegation, and may not hold.
+	// UnknownConditions accepts assertions with conditions that are not known here, such as Delegation, and may not hold.
 	UnknownConditions bool
-	// EndedSessions takes an assertion although the provider's session has ended (SessionNotOnOrAfter).
+	// EndedSessions accepts assertions although the provider's session has ended (SessionNotOnOrAfter).
 	EndedSessions bool
-	// SignatureObjects takes signatures with an Object in them, to which nothing refers.
+	// SignatureObjects accepts signatures with an Object in them that nothing refers to.
 	SignatureObjects bool
-	// SignatureIDs takes signatures that share an Id with another one.
+	// SignatureIDs accepts signatures that share an Id with another one.
 	SignatureIDs bool
 }
 
@@ -74,17 +74,17 @@ type Assertion struct {
 	Attributes []Attribute
 	// SessionIndex names the session at the provider, for single logout. Empty if the provider keeps none.
 	SessionIndex string
-	// AuthnInstant is when the user was authenticated. Zero if not told.
+	// AuthnInstant is when the user was authenticated. Zero if not given.
 	AuthnInstant time.Time
-	// SessionNotOnOrAfter is when the provider's session ends. Zero if not told.
+	// SessionNotOnOrAfter is when the provider's session ends. Zero if not given.
 	SessionNotOnOrAfter time.Time
 	// AuthnContext is the class of the authentication, such as
-	// urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport. Empty if not told.
+	// urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport. Empty if not given.
 	AuthnContext string
-	// NotOnOrAfter is until when Read would take this assertion again, the clock skew included: as long as that, its ID
-	// must be remembered. Zero means that the assertion has no end.
+	// NotOnOrAfter is until when Read would accept this assertion again, clock skew included. Its ID must be remembered
+	// until then. Zero means that the assertion has no end.
 	NotOnOrAfter time.Time
-	// Warnings is what somebody should mend at the provider, although it was taken.
+	// Warnings are faults to be fixed at the provider. They were tolerated.
 	Warnings []string
 	// ResponseID is the ID of the response that brought the assertion. It is not signed if only the assertion is.
 	ResponseID string
@@ -105,7 +105,7 @@ type Attribute struct {
 	Values       []string
 }
 
-// A StatusError is a provider's answer that the login failed.
+// A StatusError is the provider's answer that the login failed.
 type StatusError struct {
 	// Code and SubCode are the last components of the status codes, such as Responder and AuthnFailed. SubCode may be
 	// empty.
@@ -113,11 +113,11 @@ type StatusError struct {
 	SubCode string
 	// Message is the provider's own, at most 200 characters, or empty.
 	Message string
-	// Verified tells whether a signature covers the status. Otherwise anyone may have written the message.
+	// Verified reports whether a signature covers the status. Otherwise anybody may have written the message.
 	Verified bool
 }
 
-// Error tells the codes and the message.
+// Error returns the codes and the message.
 func (e *StatusError) Error() string {
 	text := "the provider answered " + e.Code
 	if e.SubCode != "" {
@@ -134,7 +134,7 @@ func (e *StatusError) Error() string {
 // error names the rule that the response breaks.
 func (r *Reader) Read(ctx context.Context, response []byte, inResponseTo string) (*Assertion, error) {
 	if inResponseTo == "" {
-		return nil, errors.New("no request that the response could answer")
+		return nil, errors.New("there is no request that the response could answer")
 	}
 	root, err := parseTolerant(response, r.Accept)
 	if err != nil {
@@ -168,11 +168,11 @@ type reading struct {
 	clock   clock
 	request string // its ID
 	keys    decrypter
-	// warnings are for whoever runs the provider.
+	// warnings are for the people who run the provider.
 	warnings []string
 }
 
-// warn notes what was taken although it is wrong.
+// warn notes something that was accepted although it is wrong.
 func (r *reading) warn(format string, args ...any) {
 	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
 }

@@ -12,9 +12,9 @@ import (
 
 const statusSuccess = "urn:oasis:names:tc:SAML:2.0:status:Success"
 
-// checkPlaces refuses assertions and signatures anywhere but where the schema of a response has them. The attacks by
-// wrapping all need a second one somewhere, to be verified while the first is read. root is the Response, or what stands
-// around a decrypted assertion.
+// checkPlaces refuses assertions and signatures anywhere other than where the schema of a response has them. All wrapping
+// attacks need a second one somewhere, to be verified while the first is read. root is the Response, or the element around
+// a decrypted assertion.
 func checkPlaces(root *etree.Element) error {
 	assertions := 0
 	return walk(root, func(el *etree.Element) error {
@@ -46,7 +46,7 @@ func (r *reading) response(ctx context.Context, root *etree.Element) (*Assertion
 	if err != nil {
 		return nil, err
 	}
-	// What no signature covers is checked as well: it can only make the answer stricter.
+	// Parts that no signature covers are checked as well: that can only make the result stricter.
 	head, trusted := root, r.InsecureSkipSignature
 	if signed != nil {
 		head, trusted = signed, true
@@ -74,8 +74,8 @@ func (r *reading) verifyUnlessSkipped(ctx context.Context, el *etree.Element) (*
 	return r.verify(ctx, el, r.clock.now)
 }
 
-// trustedAssertion returns the assertion of a response as the provider signed it: by itself, or with the whole response,
-// which is signed then (nil if not).
+// trustedAssertion returns the assertion of a response as the provider signed it: by itself, or with the whole response.
+// signed is what the response's signature covers, nil if it has none.
 func (r *reading) trustedAssertion(ctx context.Context, root, signed *etree.Element) (*etree.Element, error) {
 	holder := root
 	encrypted, err := child(root, nsAssertion, "EncryptedAssertion")
@@ -91,12 +91,12 @@ func (r *reading) trustedAssertion(ctx context.Context, root, signed *etree.Elem
 	if err != nil {
 		return nil, err
 	}
-	// The assertion's own signature is verified where the assertion was found: within a canonical response, the namespaces
-	// that it was signed with may be gone.
+	// The assertion's own signature is verified where the assertion was found: the namespaces that it was signed with may be
+	// missing in the canonical form of the response.
 	covered, err := r.verifyUnlessSkipped(ctx, assertion)
 	if err != nil && signed != nil && ctx.Err() == nil {
 		// The response's signature covers the assertion whether or not its own holds.
-		r.warn("%v; the response that it came in is signed, so it was taken", err)
+		r.warn("%v; the response that it came in is signed, so it was accepted", err)
 		covered, err = nil, nil
 	}
 	switch {
@@ -130,7 +130,8 @@ func (r *reading) decryptAssertion(ctx context.Context, encrypted, signed *etree
 	return holder, checkPlaces(holder)
 }
 
-// checkResponse checks what a response says about itself. If it is trusted it must also have what it is checked for.
+// checkResponse checks what a response says about itself. A trusted one must have an Issuer, an
+// InResponseTo and a Status.
 func (r *reading) checkResponse(response *etree.Element, trusted bool) error {
 	if err := checkVersion(response); err != nil {
 		return err
@@ -143,7 +144,7 @@ func (r *reading) checkResponse(response *etree.Element, trusted bool) error {
 		if err := r.checkIssuer(response, issuer); err != nil && (trusted || !r.Accept.ResponseIssuer) {
 			return err
 		} else if err != nil {
-			r.warn("%v; it was taken because the assertion is signed", err)
+			r.warn("%v; it was accepted because the assertion is signed", err)
 		}
 	}
 	if request := attribute(response, "InResponseTo"); request != r.request && (trusted || request != "") {
@@ -157,7 +158,7 @@ func (r *reading) checkResponse(response *etree.Element, trusted bool) error {
 
 func checkVersion(el *etree.Element) error {
 	if version := attribute(el, "Version"); version != "" && version != "2.0" {
-		return fmt.Errorf("the %s has the version %s and not 2.0", el.Tag, quote(version))
+		return fmt.Errorf("the %s has version %s, not 2.0", el.Tag, quote(version))
 	}
 	return nil
 }
@@ -221,7 +222,7 @@ func lastComponent(urn string) string {
 	return printable(urn[strings.LastIndex(urn, ":")+1:])
 }
 
-// printable shortens a provider's words to 200 characters and takes out what could deceive in a log.
+// printable shortens a provider's words to 200 characters and removes characters that could deceive in a log.
 func printable(s string) string {
 	const limit = 200
 	var b strings.Builder

@@ -7,8 +7,8 @@ import (
 	roundtrip "github.com/mattermost/xml-roundtrip-validator"
 )
 
-// checkRoundtrip refuses a token that becomes another one when it is written and read again, as odd names do. Those whose
-// names are plain, and text, which is escaped, don't: looking at them would take longer than all else together.
+// checkRoundtrip refuses a token that changes when it is written and read again, as odd names do. Tokens with plain names, and
+// text, which is escaped, are safe: checking them would take longer than everything else together.
 func checkRoundtrip(token xml.Token) error {
 	if isPlain(token) {
 		return nil
@@ -28,7 +28,7 @@ func isPlain(token xml.Token) bool {
 	return false
 }
 
-// isPlainName tells whether a name, with the prefix in the place of the namespace, is one that all parsers take apart alike.
+// isPlainName reports whether all parsers take a name, with the prefix in the place of the namespace, apart in the same way.
 func isPlainName(name xml.Name) bool {
 	return (name.Space == "" || isASCIIName(name.Space)) && isASCIIName(name.Local)
 }

@@ -15,13 +15,13 @@ import (
 	dsig "github.com/russellhaering/goxmldsig"
 )
 
-// A SignatureError says that a signature is there and not valid.
+// A SignatureError means that there is a signature and it is not valid.
 type SignatureError struct {
 	Element string // what is signed, such as Assertion
 	Cause   error
 }
 
-// Error names the element and the rule that its signature breaks.
+// Error names the element and what is wrong with its signature.
 func (e *SignatureError) Error() string {
 	return fmt.Sprintf("the signature of the %s is not valid: %v", e.Element, e.Cause)
 }
@@ -33,13 +33,13 @@ func (e *SignatureError) Unwrap() error { return e.Cause }
 type signatureMethod struct {
 	kind keyKind
 	hash crypto.Hash
-	pss  bool // RSASSA-PSS, and not PKCS #1 1.5
+	pss  bool // RSASSA-PSS, not PKCS #1 1.5
 }
 
 // moreMethods begins the names of RFC 6931 for RSASSA-PSS (section 2.3.10).
 const moreMethods = "http://www.w3.org/2007/05/xmldsig-more#"
 
-// signatureMethods are those accepted, SHA-1 only where it is allowed. HMAC is none of them: its secret would be the public
+// signatureMethods are the accepted ones; SHA-1 only if it is allowed. HMAC is not among them: its secret would be the public
 // key.
 var signatureMethods = map[string]signatureMethod{
 	dsig.RSASHA1SignatureMethod:     {kind: keyRSA, hash: crypto.SHA1},
@@ -62,8 +62,8 @@ var digestMethods = map[string]crypto.Hash{
 	"http://www.w3.org/2001/04/xmlenc#sha512":       crypto.SHA512,
 }
 
-// verify checks the signature that el has as a child and returns what it covers, parsed anew: nil if el has no signature. A
-// signature that is there and not valid is a *SignatureError.
+// verify checks the signature that el has as a child and returns what it covers, parsed anew, or nil if el has no signature.
+// If there is one and it is not valid, the error is a *SignatureError.
 func (r *Reader) verify(ctx context.Context, el *etree.Element, now time.Time) (*etree.Element, error) {
 	signatureElement, err := child(el, nsSignature, "Signature")
 	if signatureElement == nil || err != nil {
@@ -106,8 +106,8 @@ func (r *Reader) certificates() []*x509.Certificate {
 	return r.Certificates()
 }
 
-// A signature is what a Signature element says, its shape checked. It is read from the canonical form of SignedInfo, which
-// are the very bytes that are signed.
+// A signature is what a Signature element says, with its shape checked. It is read from the canonical form of SignedInfo: the
+// very bytes that are signed.
 type signature struct {
 	signed []byte
 	method signatureMethod
@@ -116,15 +116,15 @@ type signature struct {
 	form   dsig.Canonicalizer // of the element that it covers
 	digest crypto.Hash
 	sum    []byte
-	// inclusive says that the form takes in what is declared around the element.
+	// inclusive means that the form includes what is declared around the element.
 	inclusive bool
 
-	// named are the certificates in KeyInfo. They are compared with the configured ones and never trusted by themselves.
+	// named are the certificates in KeyInfo. They are compared with the configured ones, and never trusted by themselves.
 	named []*x509.Certificate
 }
 
-// readSignature checks the shape of a signature (XML Signature, saml-core-2.0 section 5.4): it must cover the element that
-// it is in, whole, and nothing else.
+// readSignature checks the shape of a signature (XML Signature, saml-core-2.0 section 5.4): it must cover the whole element
+// that it is in, and nothing else.
 func (r *Reader) readSignature(el, signatureElement *etree.Element) (*signature, error) {
 	signedInfo, err := required(signatureElement, nsSignature, "SignedInfo")
 	if err != nil {
@@ -139,7 +139,7 @@ func (r *Reader) readSignature(el, signatureElement *etree.Element) (*signature,
 		return nil, err
 	}
 	for _, part := range signatureElement.ChildElements() {
-		// Nothing refers to an Object: there is one reference, which means el.
+		// Nothing refers to an Object: there is only one reference, and it means el.
 		tolerated := r.Accept.SignatureObjects && is(part, nsSignature, "Object")
 		if part != signedInfo && part != value && part != keyInfo && !tolerated {
 			return nil, fmt.Errorf("it holds %s", quote(part.Tag))
@@ -158,7 +158,7 @@ func (r *Reader) readSignature(el, signatureElement *etree.Element) (*signature,
 	return &found, nil
 }
 
-// maxSignedInfo bounds the elements of a SignedInfo, which is worked on before anybody knows whose it is. It has about ten.
+// maxSignedInfo bounds the elements of a SignedInfo, which is processed before its signature is checked. It has about ten.
 const maxSignedInfo = 50
 
 func (r *Reader) readSignedInfo(found *signature, el, signedInfo *etree.Element) error {
@@ -207,7 +207,7 @@ func (r *Reader) readSignedInfo(found *signature, el, signedInfo *etree.Element)
 	return r.readReference(found, el, reference)
 }
 
-// checkPlain refuses what two readers of a SignedInfo might understand differently.
+// checkPlain refuses whatever two readers of a SignedInfo might understand differently.
 func checkPlain(el *etree.Element) error {
 	for _, token := range el.Child {
 		if _, comment := token.(*etree.Comment); comment {
@@ -268,13 +268,13 @@ func (r *Reader) readReference(found *signature, el, reference *etree.Element) e
 	return err
 }
 
-// readTransforms allows the enveloped-signature transform and then a canonical form: any other could leave a part of the
-// element out of the digest.
+// readTransforms allows the enveloped-signature transform and then a canonical form. Any other could leave part of the element
+// out of the digest.
 func (s *signature) readTransforms(transforms []*etree.Element) error {
 	if len(transforms) == 0 {
 		return errors.New("its reference has no enveloped-signature transform")
 	}
-	// Without a form of its own, an element is written in the first one (XML Signature 1.1 section 4.4.3.2).
+	// Without a form of its own, an element is written in Canonical XML 1.0 (XML Signature 1.1 section 4.4.3.2).
 	s.form, s.inclusive = dsig.MakeC14N10RecCanonicalizer(), true
 	for i, transform := range transforms {
 		name := attribute(transform, "Algorithm")
@@ -287,14 +287,14 @@ func (s *signature) readTransforms(transforms []*etree.Element) error {
 			ok = err == nil
 		}
 		if !ok {
-			return fmt.Errorf("the transform %s is not accepted at place %d", quote(name), i+1)
+			return fmt.Errorf("the transform %s is not accepted at position %d", quote(name), i+1)
 		}
 	}
 	return nil
 }
 
-// canonicalForm returns the form that a CanonicalizationMethod or Transform names, and whether it is inclusive. Comments
-// are left out whatever it says: see removeComments.
+// canonicalForm returns the form that a CanonicalizationMethod or Transform names, and whether it is inclusive. Comments are
+// left out in any case: see removeComments.
 func canonicalForm(method *etree.Element) (form dsig.Canonicalizer, inclusive bool, err error) {
 	name := attribute(method, "Algorithm")
 	switch dsig.AlgorithmID(name) {
@@ -317,7 +317,7 @@ func canonicalForm(method *etree.Element) (form dsig.Canonicalizer, inclusive bo
 	}
 }
 
-// covered checks the digest of the element that a signature is in, and returns what it was made of, parsed anew.
+// covered checks the digest of the element that a signature is in, and returns what was digested, parsed anew.
 func (s *signature) covered(el, signatureElement *etree.Element) (*etree.Element, error) {
 	alone := detach(el)
 	alone.RemoveChildAt(signatureElement.Index())

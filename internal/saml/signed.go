@@ -7,15 +7,15 @@ import (
 	"github.com/beevik/etree"
 )
 
-// Check refuses a document that other parsers might understand differently, or that is longer than 2 MiB.
+// Check refuses a document that other parsers might understand differently or that is longer than 2 MiB.
 func Check(document []byte) error {
 	_, err := parse(document)
 	return err
 }
 
-// Signed returns what the signature of a document's root element covers, in canonical form: nil if the root is not signed.
-// It is for documents other than responses, such as metadata; nothing else of the document may be trusted. A signature that
-// is there and not valid is an error.
+// Signed returns what the signature of a document's root element covers, in canonical form, or nil if the root is not signed.
+// It is for documents other than responses, such as metadata. Nothing else in the document may be trusted. An invalid
+// signature is an error.
 func (r *Reader) Signed(ctx context.Context, document []byte) ([]byte, error) {
 	root, err := parse(document)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/beevik/etree"
 )
 
-// minRSABits is the least size of an RSA key. Old providers do sign with 1024 bits; below, keys have been factored.
+// minRSABits is the minimum size of an RSA key. Old providers do sign with 1024 bits; smaller keys have been factored.
 const minRSABits = 1024
 
 // keyKind is the kind of key that a signature method needs.
@@ -25,10 +25,10 @@ const (
 	keyECDSA keyKind = "ECDSA"
 )
 
-// maxNamed bounds how many certificates of a KeyInfo are looked at: chains have some three.
+// maxNamed bounds how many certificates of a KeyInfo are read: chains have about three.
 const maxNamed = 20
 
-// namedCertificates returns the certificates in a KeyInfo. What can't be read is passed over: it only helps to choose.
+// namedCertificates returns the certificates in a KeyInfo. Those that can't be read are skipped: they only help to choose.
 func namedCertificates(keyInfo *etree.Element) []*x509.Certificate {
 	var named []*x509.Certificate
 	looked := 0
@@ -49,7 +49,7 @@ func namedCertificates(keyInfo *etree.Element) []*x509.Certificate {
 	return named
 }
 
-// ParseCertificate reads the text of an X509Certificate: base64, which some write with the lines around it that PEM has.
+// ParseCertificate reads the text of an X509Certificate: base64, which some providers put between PEM's lines.
 func ParseCertificate(text string) (*x509.Certificate, error) {
 	var der []byte
 	if block, _ := pem.Decode([]byte(text)); block != nil {
@@ -64,7 +64,7 @@ func ParseCertificate(text string) (*x509.Certificate, error) {
 }
 
 // candidates returns the certificates that may have made the signature: those whose key KeyInfo names, or all if it names
-// none. A certificate that was renewed for the same key is as good as the configured one, whose dates count.
+// none. A certificate renewed for the same key will do, but the dates of the configured one count.
 func (s *signature) candidates(certificates []*x509.Certificate, now time.Time, expired bool) ([]*x509.Certificate, error) {
 	if len(certificates) == 0 {
 		return nil, errors.New("no certificate of the provider is configured")
@@ -94,7 +94,7 @@ func sameKey(a, b *x509.Certificate) bool {
 	return slices.Equal(a.RawSubjectPublicKeyInfo, b.RawSubjectPublicKeyInfo)
 }
 
-// usable tells why a configured certificate can't have made the signature.
+// usable returns why a configured certificate can't have made the signature.
 func (s *signature) usable(certificate *x509.Certificate, now time.Time, expired bool) error {
 	if now.Before(certificate.NotBefore) && !expired {
 		return fmt.Errorf("is not valid before %s", show(certificate.NotBefore))
@@ -137,8 +137,8 @@ func (s *signature) verify(certificate *x509.Certificate) error {
 	return errors.ErrUnsupported
 }
 
-// verifyECDSA takes a signature as XML Signature writes it, two numbers of the curve's size (RFC 6931 section 2.3.6), and
-// the ASN.1 that some write instead.
+// verifyECDSA accepts a signature in the form of XML Signature, two numbers of the curve's size (RFC 6931 section 2.3.6), and
+// in ASN.1, which some providers write instead.
 func verifyECDSA(key *ecdsa.PublicKey, sum, value []byte) error {
 	size := (key.Curve.Params().BitSize + 7) / 8
 	valid := false

@@ -17,9 +17,9 @@ import (
 	"dex/internal/saml"
 )
 
-// Documents are kept in testdata/documents, good-*.xml and bad-*.xml, with the certificates and the key that they are read
-// with: so today's reader reads what an older one did, and all processes of the fuzzer know the same keys. The keys that
-// signed them are gone.
+// Documents are kept in testdata/documents, good-*.xml and bad-*.xml, with the certificates and the key to read them with. So
+// today's reader reads the same documents as older ones did, and all processes of the fuzzer have the same keys. The keys
+// that signed them are gone.
 var update = flag.Bool("update", false, "write testdata/documents anew, from the tables of the tests")
 
 const (
@@ -28,7 +28,7 @@ const (
 	storedKey          = "testdata/encryption.pem"
 )
 
-// writeStored makes the documents of the tables, except for what a provider itself gets wrong.
+// writeStored makes the documents of the tables, except for faults of the provider itself.
 func writeStored(t *testing.T) {
 	t.Helper()
 	p := newPeople(t)
@@ -50,11 +50,11 @@ func writeStored(t *testing.T) {
 	}
 }
 
-// writeDocument writes a document if the stored reader finds it as good or bad as its name says: some are so by the
-// settings of another reader.
+// writeDocument writes a document if the stored reader finds it as good or bad as its name says. Some need another reader's
+// settings.
 func writeDocument(t *testing.T, name, document string) {
 	t.Helper()
-	const longest = 20_000 // bytes: there is little to learn from those that are just big
+	const longest = 20_000 // bytes: there is little to learn from documents that are just big
 	r, err := storedReader()
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +163,7 @@ func TestStoredDocuments(t *testing.T) {
 	}
 }
 
-// Whatever is made of documents, no other assertion is read than the one that the provider signed.
+// However documents are changed, only the assertion that the provider signed is ever read.
 func FuzzRead(f *testing.F) {
 	r, err := storedReader()
 	if err != nil {

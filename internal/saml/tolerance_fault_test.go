@@ -17,7 +17,7 @@ import (
 	"dex/internal/saml"
 )
 
-// read makes a document of plainResponse and reads it.
+// read makes a document from plainResponse and reads it.
 func read(t *testing.T, document edit, change func(*saml.Reader)) (*saml.Assertion, error) {
 	t.Helper()
 	r := reader(newPeople(t))
@@ -27,7 +27,7 @@ func read(t *testing.T, document edit, change func(*saml.Reader)) (*saml.Asserti
 	return r.Read(t.Context(), []byte(document(t, plainResponse)), request)
 }
 
-// reissued is an authority's key in another certificate.
+// reissued is an authority's key in a new certificate.
 func reissued(t *testing.T, a authority) authority {
 	t.Helper()
 	renewed, err := newAuthority("renewed", a.key, now.AddDate(1, 0, 0))
@@ -37,7 +37,7 @@ func reissued(t *testing.T, a authority) authority {
 	return renewed
 }
 
-// Instants without a zone were refused, even those on which nothing depends. All of SAML's are in UTC.
+// Instants without a zone were refused, even where nothing depends on them. All of SAML's are in UTC.
 var _ = faulttest.Add("C-21", func(t *testing.T) {
 	usual := signer{who: newPeople(t).provider}.sign("_response1")
 	got, err := read(t, inTurn(replace(`NotOnOrAfter="2030-01-02T03:09:00Z"`, `NotOnOrAfter="2030-01-02T03:09:00"`), usual), nil)
@@ -84,7 +84,7 @@ var _ = faulttest.Add("C-23", func(t *testing.T) {
 var _ = faulttest.Add("K8", func(t *testing.T) {
 	p := newPeople(t)
 	inclusive := signer{who: p.provider, canonicalizer: dsig.MakeC14N10RecCanonicalizer()}
-	// Signed by itself, the assertion knows nothing of the prefixes around it.
+	// Signed by itself, the assertion lacks the prefixes declared around it.
 	standalone := inTurn(
 		replace(`<saml:Assertion `, `<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" `),
 		onTree(func(t testing.TB, root *etree.Element) {
@@ -118,7 +118,7 @@ var _ = faulttest.Add("K8", func(t *testing.T) {
 	}
 })
 
-// Responses of a size that upstream takes were refused.
+// Responses of a size that upstream accepts were refused.
 var _ = faulttest.Add("C-24", func(t *testing.T) {
 	var groups strings.Builder
 	const n = 11_000
@@ -132,7 +132,7 @@ var _ = faulttest.Add("C-24", func(t *testing.T) {
 	}
 })
 
-// An encrypted assertion counted on prefixes that are declared around it, or began with an XML declaration, and was refused.
+// An encrypted assertion that relied on prefixes declared around it, or began with an XML declaration, was refused.
 var _ = faulttest.Add("C-26", func(t *testing.T) {
 	p := newPeople(t)
 	encrypt := encrypter{key: &p.service.PublicKey}.encrypt("saml:Assertion", "x:EncryptedAssertion")
@@ -143,7 +143,7 @@ var _ = faulttest.Add("C-26", func(t *testing.T) {
 	if err != nil || got.NameID.Value != "alice@example.org" {
 		t.Errorf("prefixes of the response: %v", err)
 	}
-	// Nobody may make SAML of what was none by declaring its prefix anew.
+	// Redeclaring a prefix must not turn anything else into SAML.
 	hidden := replace(`<saml:AttributeStatement>`, `<saml:AttributeStatement xmlns:xs="urn:harmless"><xs:Attribute Name="mail">`+
 		`<saml:AttributeValue>root@example.org</saml:AttributeValue></xs:Attribute>`)
 	if got, err = read(t, inTurn(around, hidden, encrypt, sign), nil); err != nil || len(got.Attributes) != 2 {
@@ -155,7 +155,7 @@ var _ = faulttest.Add("C-26", func(t *testing.T) {
 		replace(`<samlp:Response `, `<samlp:Response xmlns:f="urn:harmless" `), around, foreign, encrypt, sign,
 		replace(`xmlns:f="urn:harmless"`, `xmlns:f="urn:oasis:names:tc:SAML:2.0:assertion"`))
 	if got, err := read(t, tampered, nil); err == nil {
-		t.Errorf("a prefix that was declared anew makes an attribute: %+v", got.Attributes)
+		t.Errorf("a redeclared prefix makes an attribute: %+v", got.Attributes)
 	}
 	declared := encryptText(p, func(plain string) string { return "\ufeff<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n" + plain })
 	if _, err := read(t, inTurn(declared, sign), nil); err != nil {
@@ -163,7 +163,7 @@ var _ = faulttest.Add("C-26", func(t *testing.T) {
 	}
 })
 
-// encryptText encrypts the assertion after its text was changed.
+// encryptText changes the text of the assertion, then encrypts it.
 func encryptText(p *people, change func(string) string) edit {
 	return onTree(func(t testing.TB, root *etree.Element) {
 		t.Helper()
@@ -182,7 +182,7 @@ func encryptText(p *people, change func(string) string) edit {
 	})
 }
 
-// What is refused on purpose could not be taken by any setting.
+// No setting could make the reader accept what it refuses on purpose.
 var _ = faulttest.Add("C-27", func(t *testing.T) {
 	usual := signer{who: newPeople(t).provider}
 	condition := `<saml:Condition xmlns:del="urn:oasis:names:tc:SAML:2.0:conditions:delegation"/><saml:AudienceRestriction>`
@@ -215,7 +215,7 @@ var _ = faulttest.Add("C-27", func(t *testing.T) {
 	}
 })
 
-// The same for a response of another issuer whose assertion is signed and of the right one.
+// The same for a response from another issuer whose signed assertion is from the right one.
 var _ = faulttest.Add("C-39", func(t *testing.T) {
 	p := newPeople(t)
 	other := replace("<saml:Issuer>"+issuer, "<saml:Issuer>https://broker.example/")
@@ -274,7 +274,7 @@ func (k pss) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, e
 	return k.Signer.Sign(rand.Reader, digest, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: opts.HashFunc()})
 }
 
-// Metadata could not be read that named a stylesheet.
+// Metadata that named a stylesheet could not be read.
 var _ = faulttest.Add("C-22", func(t *testing.T) {
 	for document, refused := range map[string]string{
 		`<?xml version="1.0"?><?xml-stylesheet type="text/xsl" href="x"?><a/><?after?>`: "",
@@ -301,7 +301,7 @@ var _ = faulttest.Add("C-22", func(t *testing.T) {
 	}
 })
 
-// An assertion can be used as long as any of its confirmations holds, which may be without end.
+// An assertion can be used for as long as any of its confirmations holds, which may be for ever.
 var _ = faulttest.Add("T-assertion-78", func(t *testing.T) {
 	endless := `<saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer"><saml:SubjectConfirmationData InResponseTo="` +
 		request + `"/></saml:SubjectConfirmation><saml:SubjectConfirmation `
@@ -314,7 +314,7 @@ var _ = faulttest.Add("T-assertion-78", func(t *testing.T) {
 	}
 })
 
-// RSA operations are dear, so a response may ask for so many of them.
+// RSA operations are expensive, so a response may cause only so many.
 var _ = faulttest.Add("T-encryption-213", func(t *testing.T) {
 	p := newPeople(t)
 	stranger, ok := p.stranger.key.(*rsa.PrivateKey)

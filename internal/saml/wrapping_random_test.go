@@ -15,8 +15,8 @@ import (
 
 var wrappings = flag.Int("wrappings", 2000, "how many documents TestRandomWrapping makes")
 
-// Wrapping that nobody has thought of: elements of signed responses are copied and moved to anywhere, and copies say what the
-// attacker wants. Whatever comes of it is refused, or means what was signed.
+// Wrapping attacks that nobody has thought of: elements of signed responses are copied and moved anywhere, and copies say what
+// the attacker wants. Every result is refused or means what was signed.
 func TestRandomWrapping(t *testing.T) {
 	p := newPeople(t)
 	usual := signer{who: p.provider}
@@ -99,7 +99,7 @@ func rearrange(random *rand.Rand, root *etree.Element) {
 	}
 }
 
-// forge has a copy speak of the administrator, often under an ID of its own.
+// forge makes a copy name the administrator, often under an ID of its own.
 func forge(random *rand.Rand, el *etree.Element) *etree.Element {
 	for _, part := range append(el.FindElements("//*"), el) {
 		if part.Tag == "NameID" || part.Tag == "AttributeValue" {

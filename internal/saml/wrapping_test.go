@@ -31,7 +31,7 @@ func unsigned(el *etree.Element) *etree.Element {
 	return copied
 }
 
-// becomeEvil makes an element in place what evil makes of a copy. Its signature stays.
+// becomeEvil does to an element in place what evil does to a copy. Its signature stays.
 func becomeEvil(t testing.TB, el *etree.Element) {
 	t.Helper()
 	el.CreateAttr("ID", "_evil")
@@ -88,7 +88,7 @@ var (
 		object := named(t, assertion, "ds:Signature").CreateElement("ds:Object")
 		object.AddChild(original)
 	})
-	// moveSignature has the assertion's signature stand for the whole response.
+	// moveSignature makes the assertion's signature the whole response's.
 	moveSignature = onTree(func(t testing.TB, root *etree.Element) {
 		signature := named(t, root, "ds:Signature")
 		signature.Parent().RemoveChild(signature)
@@ -109,7 +109,7 @@ var (
 	})
 )
 
-// nineKeys repeats the key of what is encrypted.
+// nineKeys repeats the encrypted key.
 func nineKeys(t testing.TB, root *etree.Element) {
 	t.Helper()
 	key := named(t, root, "xenc:EncryptedKey")

@@ -87,7 +87,7 @@ func TestWhatMetadataSays(t *testing.T) {
 		"not over":     {document: described(idpID, `validUntil="2080-01-01T00:00:00+01:00" cacheDuration="P1DT2H3.5S"`, idp), url: "https://idp.test/sso"},
 		"bad instant":  {document: described(idpID, `validUntil="tomorrow"`, idp), want: "validUntil: "},
 		"no metadata":  {document: "<html/>", want: "not SAML metadata"},
-		"no XML":       {document: "hello", want: "text outside of its element"},
+		"no XML":       {document: "hello", want: "text outside its root element"},
 		"DOCTYPE":      {document: "<!DOCTYPE x>" + usual, want: "DOCTYPE"},
 		"script":       {document: strings.ReplaceAll(usual, "https://idp.test", "javascript:alert"), want: "no SingleSignOnService"},
 		"unsigned":     {settings: "metadataSigningCert: " + file(t, idp.pem()), document: usual, want: "it is not signed"},
