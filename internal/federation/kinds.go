@@ -6,6 +6,7 @@ import (
 	"dex/internal/connector"
 	"dex/internal/connector/authproxy"
 	"dex/internal/connector/crowd"
+	"dex/internal/connector/gitea"
 	"dex/internal/connector/keystone"
 	"dex/internal/connector/ldap"
 	"dex/internal/connector/microsoft"
@@ -40,7 +41,7 @@ var kinds = []kind{
 	{name: "bitbucket-cloud"},
 	{name: "openshift"},
 	{name: "atlassian-crowd", settings: func() connector.Config { return &crowd.Config{} }},
-	{name: "gitea"},
+	{name: "gitea", settings: func() connector.Config { return &gitea.Config{} }},
 	{name: "keystone", settings: func() connector.Config { return &keystone.Config{} }},
 	{name: "mockCallback", settings: func() connector.Config { return &mock.CallbackConfig{} }},
 	{name: "mockPassword", settings: func() connector.Config { return &mock.PasswordConfig{} }},

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"dex/internal/connector"
@@ -20,12 +20,12 @@ import (
 const (
 	// maxCalls is how many calls with one token run at once.
 	maxCalls = 8
-	// patience bounds all waiting for a provider that limits the rate of calls, during one login or refresh.
-	patience = 15 * time.Second
 	// leastWait is how long to wait for a provider that asks for less.
 	leastWait = time.Second
-	// maxPages bounds a list.
-	maxPages = 200
+	// maxAnswers bounds all that the API answers in one login or refresh, in bytes.
+	maxAnswers = 32 << 20
+	// maxMoves is how often one call may be redirected.
+	maxMoves = 3
 )
 
 // Calls are those to a provider's API with the access token of one user, for one login or refresh. They are safe for concurrent
@@ -36,6 +36,8 @@ type Calls struct {
 	authorization string
 	until         time.Time // no wait for the provider's limits lasts longer
 	slots         chan struct{}
+	read          atomic.Int64 // bytes of all answers
+	remembered    *answers     // for conditional requests; nil for none
 }
 
 // As returns calls that are authorized by the access token. The header, which may be nil, is sent with each of them.
@@ -61,7 +63,7 @@ func (c *Calls) GetJSON(ctx context.Context, address string, into any) error {
 	if err != nil {
 		return err
 	}
-	return decode(answer, into)
+	return DecodeAnswer(answer, into)
 }
 
 // PostJSON sends a JSON document, and decodes the answer, which must be a 200 too.
@@ -74,14 +76,19 @@ func (c *Calls) PostJSON(ctx context.Context, address string, document, into any
 	if err != nil {
 		return err
 	}
-	return decode(answer, into)
+	return DecodeAnswer(answer, into)
 }
 
-func decode(answer *outbound.Answer, into any) error {
-	if err := json.Unmarshal(answer.Body, into); err != nil {
-		return fmt.Errorf("the provider's answer: %w", err)
+// DecodeAnswer decodes a JSON answer of an API.
+func DecodeAnswer(answer *outbound.Answer, into any) error {
+	err := json.Unmarshal(answer.Body, into)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if kind := answer.MediaType(); kind != "" && !strings.HasSuffix(kind, "json") {
+		return fmt.Errorf("the provider answers %s instead of JSON: %w", kind, err)
+	}
+	return fmt.Errorf("the provider's answer: %w", err)
 }
 
 // wanted turns an answer other than 200 into an error.
@@ -105,7 +112,7 @@ func AnswerError(answer *outbound.Answer) error {
 }
 
 // Do makes a call, with a JSON document unless that is nil, and returns the answer whatever its status is. If the provider says
-// that there were too many calls, and to try again soon, it does.
+// that there were too many calls, and to try again soon, it does. A GET follows redirects on the same host.
 func (c *Calls) Do(ctx context.Context, method, address string, document []byte) (*outbound.Answer, error) {
 	select {
 	case c.slots <- struct{}{}:
@@ -113,10 +120,15 @@ func (c *Calls) Do(ctx context.Context, method, address string, document []byte)
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	for {
+	for moves := 0; ; {
 		answer, err := c.once(ctx, method, address, document)
 		if err != nil {
 			return nil, err
+		}
+		if to := movedTo(answer, method, address); to != "" && moves < maxMoves {
+			moves++
+			address = to
+			continue
 		}
 		pause, ok := retryAfter(answer, time.Now())
 		if !ok || !isLimited(answer) || time.Now().Add(pause).After(c.until) {
@@ -144,7 +156,34 @@ func (c *Calls) once(ctx context.Context, method, address string, document []byt
 	if document != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	return outbound.Do(c.client, r)
+	known, condition := c.remembered.ask(r)
+	answer, err := outbound.Do(c.client, r)
+	if err != nil {
+		return nil, err
+	}
+	if c.read.Add(int64(len(answer.Body))) > maxAnswers {
+		return nil, &connector.Unusable{
+			Reason: "There is more about your account than can be read here.",
+			Cause:  fmt.Errorf("the provider's answers are longer than %d bytes", maxAnswers),
+		}
+	}
+	if condition && answer.Status == http.StatusNotModified {
+		return known, nil
+	}
+	c.remembered.keep(r, answer)
+	return answer, nil
+}
+
+// movedTo returns where a GET is redirected to; empty for nowhere, or where the access token must not go.
+func movedTo(answer *outbound.Answer, method, address string) string {
+	switch answer.Status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		to, err := sameHost(address, answer.Header.Get("Location"))
+		if method == http.MethodGet && err == nil {
+			return to
+		}
+	}
+	return ""
 }
 
 // isLimited reports whether a provider refuses a call because there were too many. GitHub does so by 403 too.
@@ -168,73 +207,4 @@ func retryAfter(answer *outbound.Answer, now time.Time) (time.Duration, bool) {
 		return max(at.Sub(now), leastWait), true
 	}
 	return 0, false
-}
-
-// Pages reads a list page by page: read returns the address of the next page, which may be relative, or nothing after the last.
-// The access token is sent only to the host of the first page. The error may be a *connector.Unusable: the list is too long.
-func (c *Calls) Pages(ctx context.Context, first string, read func(*outbound.Answer) (next string, err error)) error {
-	page, err := url.Parse(first)
-	if err != nil {
-		return err
-	}
-	for range maxPages {
-		answer, err := c.Get(ctx, page.String())
-		if err != nil {
-			return err
-		}
-		next, err := read(answer)
-		if err != nil || next == "" {
-			return err
-		}
-		to, err := page.Parse(next)
-		if err != nil {
-			return fmt.Errorf("next page: %w", err)
-		}
-		if to.Scheme != page.Scheme || to.Host != page.Host {
-			return fmt.Errorf("next page: it is at %s://%s, and the list at %s://%s", to.Scheme, to.Host, page.Scheme, page.Host)
-		}
-		page = to
-	}
-	return &connector.Unusable{
-		Reason: "There is more about your account than can be read here.",
-		Cause:  fmt.Errorf("%s has more than %d pages", page.Redacted(), maxPages),
-	}
-}
-
-// NextLink returns the address of the page after an answer's, as its header Link says (RFC 8288); empty for none.
-func NextLink(answer *outbound.Answer) string {
-	for _, line := range answer.Header.Values("Link") {
-		for line != "" {
-			_, rest, found := strings.Cut(line, "<")
-			if !found {
-				break
-			}
-			target, rest, _ := strings.Cut(rest, ">")
-			params, more, _ := strings.Cut(rest, "<") // which no parameter here has
-			if isNext(params) {
-				return target
-			}
-			line = "<" + more
-			if more == "" {
-				break
-			}
-		}
-	}
-	return ""
-}
-
-// isNext reports whether the parameters of a link have next among its relations.
-func isNext(params string) bool {
-	for param := range strings.FieldsFuncSeq(params, func(r rune) bool { return r == ';' || r == ',' }) {
-		name, value, _ := strings.Cut(param, "=")
-		if !strings.EqualFold(strings.TrimSpace(name), "rel") {
-			continue
-		}
-		for relation := range strings.FieldsSeq(strings.Trim(strings.TrimSpace(value), `"`)) {
-			if strings.EqualFold(relation, "next") {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -84,7 +84,7 @@ func TestRateLimit(t *testing.T) {
 			return []string{time.Now().Add(5 * time.Second).UTC().Format(http.TimeFormat), ""}[calls-1]
 		}, 2, 5 * time.Second, false},
 		"too long":   {func(int) string { return "3600" }, 1, 0, true},
-		"for ever":   {func(int) string { return "4" }, 4, 12 * time.Second, true},
+		"for ever":   {func(int) string { return "4" }, 3, 8 * time.Second, true},
 		"no word":    {func(int) string { return "later" }, 1, 0, true},
 		"a huge one": {func(int) string { return "99999999999999999999" }, 1, 0, true},
 	} {
@@ -165,6 +165,10 @@ func TestPages(t *testing.T) {
 		}
 	}
 	next, last, asked = func(int) string { return "?page=1" }, 1<<30, 0
+	if _, err := list(); connector.OutcomeOf(err) != connector.Broken || asked != 1 {
+		t.Errorf("a list in circles: %d pages, %v", asked, err)
+	}
+	next, asked = func(page int) string { return fmt.Sprintf("?page=%d", page+1) }, 0
 	if _, err := list(); connector.OutcomeOf(err) != connector.AccountUnusable || asked != 200 {
 		t.Errorf("a list without an end: %d pages, %v", asked, err)
 	}

@@ -20,7 +20,7 @@ type BearerError struct {
 
 // Error implements error.
 func (b *BearerError) Error() string {
-	if b.Code == "" {
+	if b.Code == "" && b.Description == "" {
 		return fmt.Sprintf("the provider answers %d", b.Status)
 	}
 	return fmt.Sprintf("the provider answers %d %s %q", b.Status, b.Code, b.Description)
@@ -39,10 +39,27 @@ func (b *BearerError) Refused() bool {
 // GoneIfUnknown returns the error of a refresh: connector.ErrGone where the access token means nothing to the provider, which
 // another try won't change.
 func GoneIfUnknown(err error) error {
-	if refused, ok := errors.AsType[*BearerError](err); ok && refused.Unknown() {
+	if isUnknown(err) {
 		return fmt.Errorf("%w: %w", connector.ErrGone, err)
 	}
 	return err
+}
+
+func isUnknown(err error) bool {
+	refused, ok := errors.AsType[*BearerError](err)
+	return ok && refused.Unknown()
+}
+
+// NotTaken returns the error of an exchange: a *connector.BadToken, in the provider's words, where the provider refuses the token.
+func NotTaken(err error) error {
+	refused, ok := errors.AsType[*BearerError](err)
+	switch {
+	case !ok || !refused.Refused() || connector.OutcomeOf(err) != connector.Broken:
+		return err
+	case refused.Unknown():
+		return &connector.BadToken{Reason: "the provider knows nobody for it; it may have expired", Cause: err}
+	}
+	return &connector.BadToken{Reason: "the provider does not take it: " + refused.Error(), Cause: err}
 }
 
 // challengeParam finds the parameters of a challenge (RFC 9110, section 11.2).
@@ -65,14 +82,40 @@ func ReadBearerError(answer *outbound.Answer) *BearerError {
 		}
 	}
 	if e.Code == "" {
-		var body struct {
-			Code        string `json:"error"`
-			Description string `json:"error_description"`
-		}
-		_ = json.Unmarshal(answer.Body, &body) // of a proxy, perhaps: then the status says enough
-		e.Code, e.Description = short(body.Code), short(body.Description)
+		e.Code, e.Description = readReason(answer.Body)
 	}
 	return e
+}
+
+// readReason reads why an API refuses a call, from one of the usual forms of JSON: an error with a description (RFC 6749), an error
+// that is an object with a code and a message (Google, Microsoft, Bitbucket), or just a message (GitHub, GitLab, Gitea). Both are
+// empty for anything else, such as a proxy's page: then the status says enough.
+func readReason(body []byte) (code, description string) {
+	var said struct {
+		Error       json.RawMessage `json:"error"`
+		Description string          `json:"error_description"`
+		Message     any             `json:"message"`
+	}
+	if json.Unmarshal(body, &said) != nil {
+		return "", ""
+	}
+	if message, ok := said.Message.(string); ok {
+		description = message
+	}
+	if said.Description != "" {
+		description = said.Description
+	}
+	var inner struct {
+		Code    any    `json:"code"`
+		Message string `json:"message"`
+	}
+	switch {
+	case json.Unmarshal(said.Error, &code) == nil:
+	case json.Unmarshal(said.Error, &inner) == nil:
+		code, _ = inner.Code.(string)
+		description = inner.Message
+	}
+	return short(code), short(description)
 }
 
 // short returns the beginning of a text.

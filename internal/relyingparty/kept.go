@@ -1,6 +1,7 @@
 package relyingparty
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -31,13 +32,22 @@ func (t *Tokens) Keep() ([]byte, error) {
 	return data, nil
 }
 
-// Kept returns the tokens that were kept of a login. Without any the error is connector.ErrGone.
+// Kept returns the tokens that were kept of a login. Without any the error is connector.ErrGone. Upstream's openshift
+// names the members as token endpoints do.
 func Kept(data []byte) (*Tokens, error) {
-	var k kept
-	if err := json.Unmarshal(data, &k); err != nil || k.AccessToken == "" && k.RefreshToken == "" {
+	var k struct {
+		kept
+		OldAccess  string `json:"access_token"`
+		OldRefresh string `json:"refresh_token"`
+	}
+	err := json.Unmarshal(data, &k)
+	given := &Tokens{
+		Access: cmp.Or(k.AccessToken, k.OldAccess), Type: "Bearer", Refresh: cmp.Or(k.RefreshToken, k.OldRefresh), Expiry: k.Expiry,
+	}
+	if err != nil || given.Access == "" && given.Refresh == "" {
 		return nil, fmt.Errorf("%w: nothing was kept of the login", connector.ErrGone)
 	}
-	return &Tokens{Access: k.AccessToken, Type: "Bearer", Refresh: k.RefreshToken, Expiry: k.Expiry}, nil
+	return given, nil
 }
 
 // spent is how long before its end an access token is no longer used: a call takes a while.

@@ -241,6 +241,8 @@ func (p *Provider) Sign(more Object) string {
 }
 
 // CA returns the provider's certificate, for rootCAs.
-func (p *Provider) CA() string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.Certificate().Raw}))
+func (p *Provider) CA() string { return certificatePEM(p.Server) }
+
+func certificatePEM(s *httptest.Server) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
 }

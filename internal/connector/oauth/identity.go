@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"net/http"
 	"strconv"
 	"strings"
 
@@ -14,8 +13,8 @@ import (
 )
 
 // userInfo asks who holds an access token. The error may be a *relyingparty.BearerError.
-func (c *connection) userInfo(ctx context.Context, t *relyingparty.Tokens) (relyingparty.Claims, error) {
-	answer, err := t.As(c.client, http.Header{"Accept": {"application/json"}}).Get(ctx, c.cfg.UserInfoURL)
+func (c *connection) userInfo(ctx context.Context, calls *relyingparty.Calls) (relyingparty.Claims, error) {
+	answer, err := calls.Get(ctx, c.cfg.UserInfoURL)
 	if err != nil {
 		return nil, fmt.Errorf("userInfoURL: %w", err)
 	}
@@ -24,8 +23,10 @@ func (c *connection) userInfo(ctx context.Context, t *relyingparty.Tokens) (rely
 
 // identify returns who holds an access token. A user in none of the allowed groups is denied, whatever the application asks
 // for.
-func (c *connection) identify(ctx context.Context, s connector.Scopes, t *relyingparty.Tokens) (connector.Identity, error) {
-	said, err := c.userInfo(ctx, t)
+func (c *connection) identify(
+	ctx context.Context, calls *relyingparty.Calls, s connector.Scopes, t *relyingparty.Tokens,
+) (connector.Identity, error) {
+	said, err := c.userInfo(ctx, calls)
 	if err != nil {
 		return connector.Identity{}, err
 	}

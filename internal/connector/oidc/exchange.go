@@ -66,21 +66,9 @@ func (c *connection) holder(ctx context.Context, m *metadata, t connector.Subjec
 	}
 	said, err := c.userInfo(ctx, m, t.Token)
 	if err != nil {
-		return connector.Identity{}, notTaken(err)
+		return connector.Identity{}, relyingparty.NotTaken(err)
 	}
 	return c.read(ctx, m, said, t.Token)
-}
-
-// notTaken returns a *connector.BadToken where the provider's userinfo endpoint refuses the token, in the provider's words.
-func notTaken(err error) error {
-	refusal, ok := errors.AsType[*relyingparty.BearerError](err)
-	switch {
-	case !ok || !refusal.Refused():
-		return err
-	case refusal.Unknown():
-		return &connector.BadToken{Reason: "the provider knows nobody for it; it may have expired", Cause: err}
-	}
-	return &connector.BadToken{Reason: "the provider's userinfo endpoint does not take it: " + refusal.Error(), Cause: err}
 }
 
 // introspected asks the provider whose an access token is, and for whom it was made (RFC 7662).
@@ -102,7 +90,7 @@ func (c *connection) introspected(ctx context.Context, m *metadata, t connector.
 		return connector.Identity{}, err
 	}
 	if said, err = c.withUserInfo(ctx, m, said, t.Token); err != nil {
-		return connector.Identity{}, notTaken(err)
+		return connector.Identity{}, relyingparty.NotTaken(err)
 	}
 	return c.read(ctx, m, said, t.Token)
 }

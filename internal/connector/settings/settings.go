@@ -72,3 +72,18 @@ func (c *Check) URL(key, value, example string) {
 		c.Fail(key, "must be an http or https URL, such as %s", example)
 	}
 }
+
+// Application checks how a provider knows us.
+func (c *Check) Application(id, secret string) {
+	c.Required("clientID", id == "", "is missing: the id that the provider has given to Dex")
+	if secret == "" && !c.Unread("clientSecret") {
+		c.Warn("clientSecret", "is missing: that works only if the provider has registered Dex as a public client")
+	}
+}
+
+// SkipVerify warns of a connection that anybody can listen to. The key is the setting that is on.
+func (c *Check) SkipVerify(key string, on bool) {
+	if on {
+		c.Warn(key, "lets anybody on the way sign in as anybody; use rootCAs")
+	}
+}

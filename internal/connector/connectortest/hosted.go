@@ -1,0 +1,356 @@
+package connectortest
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A Hosted is what the fakes of hosted providers have in common: one registered application, a login page that signs in whoever
+// User says, the code flow, tokens that end, are renewed, rotated and revoked, and an API for the holders of tokens. What it does
+// may be changed and read between requests, and during them with Mu held, which each request holds.
+type Hosted struct {
+	*httptest.Server
+	t   testing.TB
+	mux *http.ServeMux
+
+	Mu sync.Mutex
+
+	// The registered application. An empty RedirectURI is any.
+	ClientID, ClientSecret, RedirectURI string
+
+	User      string // whom the login page signs in, by the provider's id for them
+	Deny      string // the error with which the login page sends the browser back; empty for none
+	NeedsPKCE bool   // refuse logins without a challenge
+	NoBasic   bool   // the token endpoint wants the secret in the form
+	AsForm    bool   // the token endpoint answers by a form, as GitHub does
+	// RefusedStatus is the status of the token endpoint's refusals; GitHub has 200, all others 400.
+	RefusedStatus int
+	Refreshes     func(scopes []string) bool // whether there are refresh tokens; nil for never
+	Rotates       bool                       // each refresh token works once
+	Life          time.Duration              // of access tokens; 0 for ever
+	Extra         func(user string) Object   // more members of the token endpoint's answers; nil for none
+
+	// Fail are answers that come instead of the usual ones, by path.
+	Fail map[string]http.HandlerFunc
+	// ETags makes the API answer 304 where nothing has changed.
+	ETags bool
+
+	codes   map[string]grant
+	access  map[string]grant
+	refresh map[string]grant
+	serial  int
+	calls   []Call
+}
+
+// A Call is a request that a Hosted has had.
+type Call struct {
+	Method, URI string
+	Header      http.Header
+	Form        url.Values
+}
+
+type grant struct {
+	user        string
+	scopes      []string
+	redirectURI string
+	challenge   string
+	until       time.Time // zero for ever
+	client      string    // the application that has the token; empty for the one of the tests
+}
+
+// newHosted makes a provider with an authorization endpoint and a token endpoint, and serves it, with TLS or without.
+func newHosted(t testing.TB, authPath, tokenPath string, withTLS bool) *Hosted {
+	h := &Hosted{
+		t: t, mux: http.NewServeMux(), ClientID: "dex", ClientSecret: "secret", RefusedStatus: http.StatusBadRequest,
+		Fail: map[string]http.HandlerFunc{}, codes: map[string]grant{}, access: map[string]grant{}, refresh: map[string]grant{},
+	}
+	h.mux.HandleFunc("GET "+authPath, h.serveAuth)
+	h.mux.HandleFunc("POST "+tokenPath, h.serveToken)
+	h.Server = httptest.NewUnstartedServer(http.HandlerFunc(h.serve))
+	if withTLS {
+		h.StartTLS()
+	} else {
+		h.Start()
+	}
+	t.Cleanup(h.Close)
+	return h
+}
+
+func (h *Hosted) serve(w http.ResponseWriter, r *http.Request) {
+	h.Mu.Lock()
+	defer h.Mu.Unlock()
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		_ = r.ParseForm() // then the form is empty
+	}
+	h.calls = append(h.calls, Call{r.Method, r.URL.RequestURI(), r.Header.Clone(), r.PostForm})
+	if fail := h.Fail[r.URL.Path]; fail != nil {
+		fail(w, r)
+		return
+	}
+	h.mux.ServeHTTP(w, r)
+}
+
+// API serves a pattern of the mux for holders of a good access token, who are given by the provider's id. Calls with another
+// token are refused, and those whose token lacks the scope, unless that is empty.
+func (h *Hosted) API(pattern, scope string, serve func(w http.ResponseWriter, r *http.Request, user string)) {
+	h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		given, ok := h.access[token]
+		switch {
+		case !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "token"), !ok, isOver(given):
+			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+			Reply(w, http.StatusUnauthorized, Object{"message": "Bad credentials", "error": "invalid_token"})
+			return
+		case scope != "" && !slices.Contains(given.scopes, scope):
+			Reply(w, http.StatusForbidden, Object{"error": "insufficient_scope", "message": "the token has not the scope " + scope})
+			return
+		}
+		if !h.ETags {
+			serve(w, r, given.user)
+			return
+		}
+		answer := httptest.NewRecorder()
+		serve(answer, r, given.user)
+		sum := sha256.Sum256(answer.Body.Bytes())
+		tag := `"` + base64.RawURLEncoding.EncodeToString(sum[:]) + `"`
+		for name, values := range answer.Header() {
+			w.Header()[name] = values
+		}
+		w.Header().Set("ETag", tag)
+		if r.Header.Get("If-None-Match") == tag && answer.Code == http.StatusOK {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes()) // the client has gone
+	})
+}
+
+func isOver(g grant) bool { return !g.until.IsZero() && time.Now().After(g.until) }
+
+// serveAuth is the login page.
+func (h *Hosted) serveAuth(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	back := cmp.Or(query.Get("redirect_uri"), h.RedirectURI)
+	switch {
+	case query.Get("client_id") != h.ClientID, query.Get("response_type") != "code":
+		http.Error(w, "no such application", http.StatusBadRequest)
+		return
+	case h.RedirectURI != "" && back != h.RedirectURI, back == "":
+		http.Error(w, "the redirect URI is not registered: "+back, http.StatusBadRequest)
+		return
+	}
+	challenge := query.Get("code_challenge")
+	params := url.Values{"state": {query.Get("state")}}
+	switch {
+	case h.Deny != "":
+		params.Set("error", h.Deny)
+		params.Set("error_description", "because")
+	case challenge == "" && h.NeedsPKCE, challenge != "" && query.Get("code_challenge_method") != "S256":
+		params.Set("error", "invalid_request")
+	default:
+		code := h.token("code")
+		h.codes[code] = grant{
+			user: h.User, scopes: strings.Fields(query.Get("scope")), redirectURI: query.Get("redirect_uri"), challenge: challenge,
+			until: time.Now().Add(time.Minute),
+		}
+		params.Set("code", code)
+	}
+	http.Redirect(w, r, back+"?"+params.Encode(), http.StatusFound)
+}
+
+func (h *Hosted) token(kind string) string {
+	h.serial++
+	return fmt.Sprintf("%s-%d", kind, h.serial)
+}
+
+// serveToken is the token endpoint.
+func (h *Hosted) serveToken(w http.ResponseWriter, r *http.Request) {
+	if !h.isOurs(r) {
+		w.Header().Set("WWW-Authenticate", "Basic")
+		h.answer(w, http.StatusUnauthorized, Object{"error": "invalid_client"})
+		return
+	}
+	given, ok := h.redeem(r)
+	if !ok {
+		h.answer(w, h.RefusedStatus, Object{"error": "invalid_grant", "error_description": "the code or the refresh token is not good"})
+		return
+	}
+	answer := h.give(given)
+	if h.Extra != nil {
+		answer = Merged(answer, h.Extra(given.user))
+	}
+	h.answer(w, http.StatusOK, answer)
+}
+
+// isOurs reports whether a request is authenticated as the application.
+func (h *Hosted) isOurs(r *http.Request) bool {
+	id, secret, basic := r.BasicAuth()
+	if basic {
+		id, _ = url.QueryUnescape(id)
+		secret, _ = url.QueryUnescape(secret)
+	} else {
+		id, secret = r.PostFormValue("client_id"), r.PostFormValue("client_secret")
+	}
+	return id == h.ClientID && secret == h.ClientSecret && !(basic && h.NoBasic)
+}
+
+// redeem uses up a code or a refresh token.
+func (h *Hosted) redeem(r *http.Request) (grant, bool) {
+	switch form := r.PostForm; form.Get("grant_type") {
+	case "authorization_code":
+		given, ok := h.codes[form.Get("code")]
+		delete(h.codes, form.Get("code"))
+		if !ok || isOver(given) || form.Get("redirect_uri") != given.redirectURI {
+			return grant{}, false
+		}
+		sum := sha256.Sum256([]byte(form.Get("code_verifier")))
+		return given, given.challenge == "" || base64.RawURLEncoding.EncodeToString(sum[:]) == given.challenge
+	case "refresh_token":
+		given, ok := h.refresh[form.Get("refresh_token")]
+		if h.Rotates {
+			delete(h.refresh, form.Get("refresh_token"))
+		}
+		return given, ok
+	}
+	return grant{}, false
+}
+
+// give makes tokens.
+func (h *Hosted) give(g grant) Object {
+	g.until = time.Time{}
+	answer := Object{"token_type": "bearer", "scope": strings.Join(g.scopes, " ")}
+	if h.Refreshes != nil && h.Refreshes(g.scopes) {
+		refresh := h.token("refresh")
+		h.refresh[refresh] = g
+		answer["refresh_token"] = refresh
+	}
+	if h.Life != 0 {
+		g.until = time.Now().Add(h.Life)
+		answer["expires_in"] = int(h.Life.Seconds())
+	}
+	access := h.token("access")
+	h.access[access] = g
+	answer["access_token"] = access
+	return answer
+}
+
+// answer writes the token endpoint's answer.
+func (h *Hosted) answer(w http.ResponseWriter, status int, o Object) {
+	if !h.AsForm {
+		Reply(w, status, o)
+		return
+	}
+	form := url.Values{}
+	for name, value := range o {
+		form.Set(name, fmt.Sprint(value))
+	}
+	w.Header().Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(form.Encode())) // the client has gone
+}
+
+// Reply writes a JSON answer.
+func Reply(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client has gone
+}
+
+// Always answers with a status and a body, whatever is asked; the header's names and values follow each other.
+func Always(status int, body string, header ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		for i := 0; i+1 < len(header); i += 2 {
+			w.Header().Set(header[i], header[i+1])
+		}
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body)) // the client has gone
+	}
+}
+
+// Token returns an access token that an application has for a user.
+func (h *Hosted) Token(client, user string, scopes ...string) string {
+	h.Mu.Lock()
+	defer h.Mu.Unlock()
+	token := h.token("access")
+	h.access[token] = grant{user: user, scopes: scopes, client: client}
+	return token
+}
+
+// Revoke ends all tokens of a user.
+func (h *Hosted) Revoke(user string) {
+	h.Mu.Lock()
+	defer h.Mu.Unlock()
+	for _, tokens := range []map[string]grant{h.access, h.refresh} {
+		for token, given := range tokens {
+			if given.user == user {
+				delete(tokens, token)
+			}
+		}
+	}
+}
+
+// Expire ends all access tokens, and none of the refresh tokens.
+func (h *Hosted) Expire() {
+	h.Mu.Lock()
+	defer h.Mu.Unlock()
+	clear(h.access)
+}
+
+// Calls returns the requests since the last time, and forgets them.
+func (h *Hosted) Calls() []Call {
+	h.Mu.Lock()
+	defer h.Mu.Unlock()
+	calls := h.calls
+	h.calls = nil
+	return calls
+}
+
+// Page returns a part of a list, by the parameters page and per_page (or limit), and sets the header Link as GitHub, GitLab and
+// Gitea do. The first page is 1.
+func Page[T any](h *Hosted, w http.ResponseWriter, r *http.Request, all []T, size int) []T {
+	query := r.URL.Query()
+	number := func(name string, otherwise int) int {
+		var n int
+		if _, err := fmt.Sscan(query.Get(name), &n); err != nil || n < 1 {
+			return otherwise
+		}
+		return n
+	}
+	size = number("per_page", number("limit", size))
+	page, last := number("page", 1), max((len(all)+size-1)/size, 1)
+	var links []string
+	link := func(to int, rel string) {
+		query.Set("page", fmt.Sprint(to))
+		links = append(links, fmt.Sprintf("<%s%s?%s>; rel=%q", h.URL, r.URL.Path, query.Encode(), rel))
+	}
+	if page > 1 {
+		link(page-1, "prev")
+	}
+	if page < last {
+		link(page+1, "next")
+		link(last, "last")
+	}
+	if page > 1 {
+		link(1, "first")
+	}
+	if len(links) > 0 {
+		w.Header().Set("Link", strings.Join(links, ", "))
+	}
+	from := min((page-1)*size, len(all))
+	return append([]T{}, all[from:min(from+size, len(all))]...) // an empty list is no null
+}
+
+// CA returns the provider's certificate, for rootCA.
+func (h *Hosted) CA() string { return certificatePEM(h.Server) }

@@ -1,0 +1,28 @@
+package relyingparty
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// An ID is an identifier in a provider's answer: a whole number, in decimal digits as the provider has it, or a text. It is
+// empty for null.
+type ID string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (i *ID) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		*i = ""
+		return nil
+	}
+	if data[0] == '"' {
+		return json.Unmarshal(data, (*string)(i))
+	}
+	for at, digit := range data {
+		if (digit < '0' || digit > '9') && !(at == 0 && digit == '-' && len(data) > 1) {
+			return fmt.Errorf("an id is %.40q, and must be a whole number or a text", data)
+		}
+	}
+	*i = ID(data)
+	return nil
+}
