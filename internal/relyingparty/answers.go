@@ -13,7 +13,7 @@ import (
 const (
 	maxRemembered = 16 << 20
 	maxOneAnswer  = 256 << 10
-	overhead      = 512 // of an answer beside its body
+	overhead      = 512 // of an answer beside its header and body
 )
 
 // answers remembers what an API has answered, so that the same question, by the same access token, can be asked on a condition
@@ -29,6 +29,7 @@ type answers struct {
 type remembered struct {
 	key    [sha256.Size]byte
 	answer *outbound.Answer
+	size   int
 }
 
 // question returns what a request asks, and by which token.
@@ -55,25 +56,28 @@ func (a *answers) ask(r *http.Request) (*outbound.Answer, bool) {
 
 // keep remembers the answer to a request, if it can be asked for on a condition.
 func (a *answers) keep(r *http.Request, answer *outbound.Answer) {
-	if a == nil || r.Method != http.MethodGet || answer.Status != http.StatusOK || answer.Header.Get("ETag") == "" ||
-		len(answer.Body) > maxOneAnswer {
+	if a == nil || r.Method != http.MethodGet || answer.Status != http.StatusOK || answer.Header.Get("ETag") == "" {
 		return
 	}
-	short := &outbound.Answer{Status: answer.Status, Header: http.Header{}, Body: answer.Body}
-	for _, name := range []string{"ETag", "Link", "Content-Type"} {
-		short.Header[http.CanonicalHeaderKey(name)] = answer.Header.Values(name)
+	latest := &remembered{key: question(r), answer: answer, size: overhead + len(answer.Body)}
+	for name, values := range answer.Header {
+		for _, value := range values {
+			latest.size += len(name) + len(value)
+		}
+	}
+	if latest.size > maxOneAnswer {
+		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.known == nil {
 		a.known = map[[sha256.Size]byte]*list.Element{}
 	}
-	key := question(r)
-	if old, ok := a.known[key]; ok {
+	if old, ok := a.known[latest.key]; ok {
 		a.forget(old)
 	}
-	a.known[key] = a.used.PushFront(&remembered{key, short})
-	for a.size += len(short.Body) + overhead; a.size > maxRemembered; {
+	a.known[latest.key] = a.used.PushFront(latest)
+	for a.size += latest.size; a.size > maxRemembered; {
 		a.forget(a.used.Back())
 	}
 }
@@ -82,5 +86,5 @@ func (a *answers) keep(r *http.Request, answer *outbound.Answer) {
 func (a *answers) forget(element *list.Element) {
 	gone := a.used.Remove(element).(*remembered)
 	delete(a.known, gone.key)
-	a.size -= len(gone.answer.Body) + overhead
+	a.size -= gone.size
 }

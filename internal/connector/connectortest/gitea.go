@@ -2,6 +2,7 @@ package connectortest
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -44,9 +45,11 @@ func (g *Gitea) serveTeams(w http.ResponseWriter, r *http.Request, login string)
 		org, team, _ := strings.Cut(name, "/")
 		all = append(all, Object{"id": i + 1, "name": team, "organization": Object{"id": 9, "name": org, "username": org}})
 	}
+	w.Header().Set("X-Total-Count", strconv.Itoa(len(all)))
 	page := Page(g.Hosted, w, r, all, 30)
 	if g.OldPaging {
 		w.Header().Del("Link")
+		w.Header().Del("X-Total-Count")
 	}
 	Reply(w, http.StatusOK, page)
 }

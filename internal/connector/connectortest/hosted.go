@@ -21,7 +21,6 @@ import (
 // may be changed and read between requests, and during them with Mu held, which each request holds.
 type Hosted struct {
 	*httptest.Server
-	t   testing.TB
 	mux *http.ServeMux
 
 	Mu sync.Mutex
@@ -72,7 +71,7 @@ type grant struct {
 // newHosted makes a provider with an authorization endpoint and a token endpoint, and serves it, with TLS or without.
 func newHosted(t testing.TB, authPath, tokenPath string, withTLS bool) *Hosted {
 	h := &Hosted{
-		t: t, mux: http.NewServeMux(), ClientID: "dex", ClientSecret: "secret", RefusedStatus: http.StatusBadRequest,
+		mux: http.NewServeMux(), ClientID: "dex", ClientSecret: "secret", RefusedStatus: http.StatusBadRequest,
 		Fail: map[string]http.HandlerFunc{}, codes: map[string]grant{}, access: map[string]grant{}, refresh: map[string]grant{},
 	}
 	h.mux.HandleFunc("GET "+authPath, h.serveAuth)
@@ -277,6 +276,13 @@ func Always(status int, body string, header ...string) http.HandlerFunc {
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte(body)) // the client has gone
 	}
+}
+
+// Answer makes a path answer otherwise from now on; nil for as usual.
+func (h *Hosted) Answer(path string, answer http.HandlerFunc) {
+	h.Mu.Lock()
+	defer h.Mu.Unlock()
+	h.Fail[path] = answer
 }
 
 // Token returns an access token that an application has for a user.

@@ -58,10 +58,10 @@ func Open(t testing.TB, c connector.Config, settings Object, out io.Writer) Conn
 }
 
 // SignIn leads a browser from the connector to the provider and back.
-func (h *Hosted) SignIn(c connector.Callback, s connector.Scopes) (connector.Identity, error) {
-	h.t.Helper()
+func (h *Hosted) SignIn(t testing.TB, c connector.Callback, s connector.Scopes) (connector.Identity, error) {
+	t.Helper()
 	const state = "the state"
-	to, err := c.Begin(h.t.Context(), connector.LoginRequest{CallbackURL: CallbackURL, State: state, Scopes: s})
+	to, err := c.Begin(t.Context(), connector.LoginRequest{CallbackURL: CallbackURL, State: state, Scopes: s})
 	if err != nil {
 		return connector.Identity{}, err
 	}
@@ -78,10 +78,10 @@ func (h *Hosted) SignIn(c connector.Callback, s connector.Scopes) (connector.Ide
 		return connector.Identity{}, fmt.Errorf("the provider shows a page: %d %s", answer.StatusCode, page)
 	}
 	if got := back.Query().Get("state"); got != state {
-		h.t.Errorf("the state is %q", got)
+		t.Errorf("the state is %q", got)
 	}
 	back.Scheme, back.Host = "https", "dex.test"
-	return c.HandleCallback(h.t.Context(), connector.Return{
+	return c.HandleCallback(t.Context(), connector.Return{
 		CallbackURL: "https://dex.test" + back.Path, Scopes: s, State: state, Data: to.Data,
 		Request: httptest.NewRequest(http.MethodGet, back.String(), http.NoBody),
 	})

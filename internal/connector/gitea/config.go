@@ -55,7 +55,9 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 }
 
 // ReturnsTo implements connector.Returning.
-func (c *Config) ReturnsTo() connector.ReturnAddress { return connector.ReturnAddress{URI: c.RedirectURI} }
+func (c *Config) ReturnsTo() connector.ReturnAddress {
+	return connector.ReturnAddress{URI: c.RedirectURI}
+}
 
 // CheckFiles returns what is wrong with the files that the settings name, by key.
 func (c *Config) CheckFiles() map[string]error { return outbound.CheckRootCAs(c.RootCAs) }
