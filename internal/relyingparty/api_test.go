@@ -28,9 +28,14 @@ func (f fakeAPI) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
 
+// client follows no redirect of a call with a token, as the clients of package outbound don't.
+func (f fakeAPI) client() *http.Client {
+	return &http.Client{Transport: f, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
 func (f fakeAPI) calls() *relyingparty.Calls {
 	given := &relyingparty.Tokens{Access: "access", Type: "bearer"}
-	return given.As(&http.Client{Transport: f}, http.Header{"accept": {"application/json"}})
+	return given.As(f.client(), http.Header{"accept": {"application/json"}})
 }
 
 func TestCalls(t *testing.T) {
@@ -192,6 +197,51 @@ func TestNextLink(t *testing.T) {
 	} {
 		if got := relyingparty.NextLink(&outbound.Answer{Header: http.Header{"Link": {header}}}); got != want {
 			t.Errorf("%s: %q, want %q", header, got, want)
+		}
+	}
+}
+
+// A call is led on to other addresses of the same host, and takes its token nowhere else.
+func TestRedirects(t *testing.T) {
+	var asked []string
+	to := ""
+	api := fakeAPI(func(r *http.Request) (int, http.Header, string) {
+		asked = append(asked, r.Method+" "+r.URL.String())
+		if r.URL.Path == "/end" {
+			return 200, nil, "{}"
+		}
+		return 307, http.Header{"Location": {to}}, ""
+	})
+	for target, want := range map[string]int{
+		"/end": 2, "https://api.test/end": 2, "https://evil.test/end": 1, "http://api.test/end": 1, "https://api.test:444/end": 1, "": 4,
+		"/start": 4, "https://api.test@evil.test/end": 1, ":": 1,
+	} {
+		to, asked = target, nil
+		_, err := api.calls().Get(t.Context(), "https://api.test/start")
+		if len(asked) != want || (err == nil) != (want == 2) {
+			t.Errorf("%s: %q, %v", target, asked, err)
+		}
+	}
+	to, asked = "/end", nil
+	if err := api.calls().PostJSON(t.Context(), "https://api.test/start", 1, new(int)); err == nil || len(asked) != 1 {
+		t.Errorf("a POST is redirected: %q", asked)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"error": "invalid_request", "error_description": "no"}`: `the provider answers 400 invalid_request "no"`,
+		`{"error": {"code": "Denied", "message": "no"}}`:          `the provider answers 400 Denied "no"`,
+		`{"error": {"code": 400, "message": "no"}}`:               `the provider answers 400 "no"`,
+		`{"message": "no", "documentation_url": "x"}`:             `the provider answers 400 "no"`,
+		`{"message": {"x": 1}}`:                                   `the provider answers 400`,
+		`{"error": [1], "message": "no"}`:                         `the provider answers 400 "no"`,
+		`<html>`:                                                  `the provider answers 400`,
+		`{"error": null}`:                                         `the provider answers 400`,
+		`[]`:                                                      `the provider answers 400`,
+	} {
+		if got := relyingparty.AnswerError(&outbound.Answer{Status: 400, Body: []byte(body)}).Error(); got != want {
+			t.Errorf("%s: %s, want %s", body, got, want)
 		}
 	}
 }

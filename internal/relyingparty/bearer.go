@@ -20,10 +20,14 @@ type BearerError struct {
 
 // Error implements error.
 func (b *BearerError) Error() string {
-	if b.Code == "" && b.Description == "" {
-		return fmt.Sprintf("the provider answers %d", b.Status)
+	text := fmt.Sprintf("the provider answers %d", b.Status)
+	if b.Code != "" {
+		text += " " + b.Code
 	}
-	return fmt.Sprintf("the provider answers %d %s %q", b.Status, b.Code, b.Description)
+	if b.Code != "" || b.Description != "" {
+		text += fmt.Sprintf(" %q", b.Description)
+	}
+	return text
 }
 
 // Unknown reports whether the token means nothing to the provider: it has expired or was revoked.
