@@ -21,7 +21,8 @@ import (
 // may be changed and read between requests, and during them with Mu held, which each request holds.
 type Hosted struct {
 	*httptest.Server
-	mux *http.ServeMux
+	mux      *http.ServeMux
+	authPath string
 
 	Mu sync.Mutex
 
@@ -42,6 +43,8 @@ type Hosted struct {
 
 	// Fail are answers that come instead of the usual ones, by path.
 	Fail map[string]http.HandlerFunc
+	// Down answers everything but the login page by 502.
+	Down bool
 	// ETags makes the API answer 304 where nothing has changed.
 	ETags bool
 
@@ -71,7 +74,7 @@ type grant struct {
 // newHosted makes a provider with an authorization endpoint and a token endpoint, and serves it, with TLS or without.
 func newHosted(t testing.TB, authPath, tokenPath string, withTLS bool) *Hosted {
 	h := &Hosted{
-		mux: http.NewServeMux(), ClientID: "dex", ClientSecret: "secret", RefusedStatus: http.StatusBadRequest,
+		mux: http.NewServeMux(), authPath: authPath, ClientID: "dex", ClientSecret: "secret", RefusedStatus: http.StatusBadRequest,
 		Fail: map[string]http.HandlerFunc{}, codes: map[string]grant{}, access: map[string]grant{}, refresh: map[string]grant{},
 	}
 	h.mux.HandleFunc("GET "+authPath, h.serveAuth)
@@ -93,6 +96,10 @@ func (h *Hosted) serve(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm() // then the form is empty
 	}
 	h.calls = append(h.calls, Call{r.Method, r.URL.RequestURI(), r.Header.Clone(), r.PostForm})
+	if h.Down && r.URL.Path != h.authPath {
+		http.Error(w, "down", http.StatusBadGateway)
+		return
+	}
 	if fail := h.Fail[r.URL.Path]; fail != nil {
 		fail(w, r)
 		return
@@ -360,3 +367,12 @@ func Page[T any](h *Hosted, w http.ResponseWriter, r *http.Request, all []T, siz
 
 // CA returns the provider's certificate, for rootCA.
 func (h *Hosted) CA() string { return certificatePEM(h.Server) }
+
+// numbered returns names that end in numbers.
+func numbered(name string, count int) []string {
+	names := make([]string, count)
+	for i := range names {
+		names[i] = fmt.Sprintf("%s-%d", name, i)
+	}
+	return names
+}

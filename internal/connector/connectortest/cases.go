@@ -1,0 +1,46 @@
+package connectortest
+
+import "testing"
+
+// A Case is a type of connector to a hosted provider, with what a test through the whole server needs.
+type Case struct {
+	Type string
+	New  func(t testing.TB) Stage
+}
+
+// A Stage is a provider that is ready: somebody is signed in there, whom the connector's filter lets in.
+type Stage struct {
+	*Hosted
+	Settings Object   // with a filter
+	Groups   []string // what an application gets of the user's
+	// Leave takes the user out of what the filter lets in. It is called with Mu held; nil where there is no filter.
+	Leave func()
+	// Many puts the user into as many groups, over many pages; nil where there are no groups. It is called with Mu held.
+	Many func(groups int)
+	// MaxCalls is how many requests a login makes, those of the browser among them.
+	MaxCalls int
+}
+
+// Cases are all types.
+func Cases() []Case {
+	return []Case{
+		{"gitea", giteaStage},
+	}
+}
+
+func giteaStage(t testing.TB) Stage {
+	g := NewGitea(t)
+	teams := func(list ...string) {
+		u := g.Users["ada"]
+		u.Teams = list
+		g.Users["ada"] = u
+	}
+	return Stage{
+		Hosted:   g.Hosted,
+		Settings: Object{"clientID": "dex", "clientSecret": "secret", "baseURL": g.URL, "orgs": []Object{{"name": "acme"}}},
+		Groups:   []string{"acme", "acme:Owners", "acme:ops"},
+		Leave:    func() { teams("elsewhere/ops") },
+		Many:     func(groups int) { teams(numbered("acme/team", groups-1)...) },
+		MaxCalls: 4,
+	}
+}
