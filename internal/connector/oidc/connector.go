@@ -26,8 +26,9 @@ type connection struct {
 	callback  relyingparty.Callback
 	log       *slog.Logger
 	client    *http.Client
-	discovery *discovery
+	discovery *relyingparty.Discovery
 	keys      *relyingparty.Keys
+	idTokens  *relyingparty.IDTokens
 	tokens    *relyingparty.Client
 }
 
@@ -54,17 +55,19 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 			return nil, fmt.Errorf("decryptionKey: %w", err)
 		}
 	}
+	keys := &relyingparty.Keys{Client: client, MaxAge: c.maxKeyAge(), IgnoreUse: c.InsecureIgnoreKeyUse}
 	return &connection{
 		cfg: c, callback: relyingparty.NewCallback(ctx, c.RedirectURI, env), log: env.Log, client: client,
-		discovery: newDiscovery(c, client, env.Log),
-		keys:      &relyingparty.Keys{Client: client, MaxAge: c.maxKeyAge(), IgnoreUse: c.InsecureIgnoreKeyUse},
+		discovery: relyingparty.NewDiscovery(client, env.Log, c.Issuer, c.adjust),
+		keys:      keys,
+		idTokens:  c.idTokens(keys),
 		tokens:    us,
 	}, nil
 }
 
 // Probe reads what the provider says of itself, anew each time, so that changes are noticed.
 func (c *connection) Probe(ctx context.Context) error {
-	_, err := c.discovery.metadata.Read(ctx)
+	_, err := c.discovery.Read(ctx)
 	return err
 }
 
@@ -94,7 +97,7 @@ func (c *connection) Begin(ctx context.Context, r connector.LoginRequest) (conne
 	if err != nil {
 		return connector.Redirect{}, err
 	}
-	m, err := c.discovery.metadata.Get(ctx)
+	m, err := c.discovery.Get(ctx)
 	if err != nil {
 		return connector.Redirect{}, err
 	}
@@ -120,7 +123,7 @@ func (c *connection) Begin(ctx context.Context, r connector.LoginRequest) (conne
 
 // request returns the parameters of an authorization request (OpenID Connect Core, section 3.1.2.1), and what has to be known
 // when the browser comes back.
-func (c *connection) request(m *metadata, callbackURL string, r connector.LoginRequest) (url.Values, trip) {
+func (c *connection) request(m *relyingparty.Metadata, callbackURL string, r connector.LoginRequest) (url.Values, trip) {
 	params := url.Values{
 		"client_id": {c.cfg.ClientID}, "redirect_uri": {callbackURL}, "response_type": {"code"}, "state": {r.State},
 		"scope": {strings.Join(c.scopesFor(r), " ")},
@@ -137,7 +140,7 @@ func (c *connection) request(m *metadata, callbackURL string, r connector.LoginR
 }
 
 // pushed leaves the parameters with a provider that wants that (RFC 9126), and returns those that the browser takes along.
-func (c *connection) pushed(ctx context.Context, m *metadata, params url.Values) (url.Values, error) {
+func (c *connection) pushed(ctx context.Context, m *relyingparty.Metadata, params url.Values) (url.Values, error) {
 	switch {
 	case c.cfg.PushedRequests == pushNever, c.cfg.PushedRequests != pushAlways && !m.RequiresPushed:
 		return params, nil
@@ -199,7 +202,7 @@ func (c *connection) wish(params url.Values, r connector.LoginRequest) {
 }
 
 // challengeMethod returns how the code is bound to us (RFC 7636): as configured, or the best that the provider has.
-func (c *Config) challengeMethod(m *metadata) string {
+func (c *Config) challengeMethod(m *relyingparty.Metadata) string {
 	switch {
 	case c.PKCEChallenge != "":
 		return c.PKCEChallenge
@@ -222,7 +225,7 @@ func (c *connection) HandleCallback(ctx context.Context, r connector.Return) (co
 	if err := json.Unmarshal(r.Data, &t); err != nil {
 		return connector.Identity{}, fmt.Errorf("decode login: %w", err)
 	}
-	m, err := c.discovery.metadata.Get(ctx)
+	m, err := c.discovery.Get(ctx)
 	if err != nil {
 		return connector.Identity{}, err
 	}
@@ -245,8 +248,8 @@ func (c *connection) HandleCallback(ctx context.Context, r connector.Return) (co
 }
 
 // redeem exchanges a code for tokens, one of which is an ID token.
-func (c *connection) redeem(ctx context.Context, m *metadata, code, verifier string) (*relyingparty.Tokens, error) {
-	given, err := c.tokens.Redeem(ctx, m.tokenEndpoint(), c.callback, code, verifier)
+func (c *connection) redeem(ctx context.Context, m *relyingparty.Metadata, code, verifier string) (*relyingparty.Tokens, error) {
+	given, err := c.tokens.Redeem(ctx, m.TokenEndpoint(), c.callback, code, verifier)
 	if err != nil {
 		return nil, c.withoutOfflineIf(relyingparty.RefusalCode(err), err)
 	}
@@ -257,7 +260,7 @@ func (c *connection) redeem(ctx context.Context, m *metadata, code, verifier str
 }
 
 // checkAnswer reads what the provider says by the browser.
-func (c *connection) checkAnswer(m *metadata, answer url.Values) error {
+func (c *connection) checkAnswer(m *relyingparty.Metadata, answer url.Values) error {
 	if err := c.checkSender(m, answer.Get("iss")); err != nil {
 		return err
 	}
@@ -265,7 +268,7 @@ func (c *connection) checkAnswer(m *metadata, answer url.Values) error {
 }
 
 // checkSender checks that the answer is from the provider that was asked, and not from another (RFC 9207).
-func (c *connection) checkSender(m *metadata, iss string) error {
+func (c *connection) checkSender(m *relyingparty.Metadata, iss string) error {
 	if c.cfg.InsecureSkipIss || iss != "" && (iss == m.Issuer || iss == c.cfg.expectedIssuer()) || iss == "" && !m.AnswersWithIss {
 		return nil
 	}

@@ -19,7 +19,7 @@ var (
 func isEncrypted(token string) bool { return strings.Count(token, ".") == encryptedParts-1 }
 
 // opened returns the signed token in an encrypted one (OpenID Connect Core, section 16.14), and any other token as it is. Its
-// error is an *invalid unless the keys can't be read.
+// error is a *relyingparty.InvalidToken unless the keys can't be read.
 func (c *connection) opened(token string) (string, error) {
 	if !isEncrypted(token) {
 		return token, nil
@@ -29,7 +29,7 @@ func (c *connection) opened(token string) (string, error) {
 		return "", err
 	}
 	if strings.Count(inside, ".") != signedParts-1 {
-		return "", invalidf("it is encrypted, and what is in it is no signed token")
+		return "", useless("it is encrypted, and what is in it is no signed token")
 	}
 	return inside, nil
 }
@@ -37,13 +37,13 @@ func (c *connection) opened(token string) (string, error) {
 // decrypt returns what is in an encrypted token. Anybody may have encrypted it: that it can be decrypted proves nothing.
 func (c *connection) decrypt(token string) (string, error) {
 	if c.cfg.DecryptionKey == "" {
-		return "", invalidf("it is encrypted (JWE), and the connector has no decryptionKey")
+		return "", useless("it is encrypted (JWE), and the connector has no decryptionKey")
 	}
 	encrypted, err := jose.ParseEncryptedCompact(token, keyEncryptions, contentEncryptions)
 	if err != nil {
 		first, _, _ := strings.Cut(token, ".")
 		header, _ := relyingparty.ReadEncoded(first)
-		return "", invalidf("it is encrypted with alg %q and enc %q; what is taken is %q with %q",
+		return "", useless("it is encrypted with alg %q and enc %q; what is taken is %q with %q",
 			header.Text("alg"), header.Text("enc"), keyEncryptions, contentEncryptions)
 	}
 	keys, err := relyingparty.ReadDecryptionKeys(c.cfg.DecryptionKey) // each time, as they may change
@@ -55,5 +55,5 @@ func (c *connection) decrypt(token string) (string, error) {
 			return string(inside), nil
 		}
 	}
-	return "", invalidf("it is encrypted for a key that is not in decryptionKey")
+	return "", useless("it is encrypted for a key that is not in decryptionKey")
 }

@@ -13,7 +13,7 @@ import (
 
 // elsewhere returns a claim that the provider keeps at another address, as some do when there is too much of it (OpenID
 // Connect Core, section 5.6.2); nil when it has none.
-func (c *connection) elsewhere(ctx context.Context, m *metadata, said relyingparty.Claims, name, accessToken string) (any, error) {
+func (c *connection) elsewhere(ctx context.Context, m *relyingparty.Metadata, said relyingparty.Claims, name, accessToken string) (any, error) {
 	names, _ := said["_claim_names"].(map[string]any)
 	sources, _ := said["_claim_sources"].(map[string]any)
 	source, ok := names[name].(string)
@@ -29,7 +29,7 @@ func (c *connection) elsewhere(ctx context.Context, m *metadata, said relyingpar
 }
 
 func (c *connection) fetchClaim(
-	ctx context.Context, m *metadata, said relyingparty.Claims, source any, name, accessToken string,
+	ctx context.Context, m *relyingparty.Metadata, said relyingparty.Claims, source any, name, accessToken string,
 ) (any, error) {
 	described, ok := source.(map[string]any)
 	if !ok {
@@ -58,13 +58,13 @@ func (c *connection) fetchClaim(
 
 // signedClaim returns a claim of a token that the provider has signed, which must be about the same user: else a claim of one
 // user could be shown as another's.
-func (c *connection) signedClaim(ctx context.Context, m *metadata, said relyingparty.Claims, token, name string) (any, error) {
-	signed, err := c.keys.Verify(ctx, m.JWKSURL, token, m.algorithms())
+func (c *connection) signedClaim(ctx context.Context, m *relyingparty.Metadata, said relyingparty.Claims, token, name string) (any, error) {
+	signed, err := c.keys.Verify(ctx, m.JWKSURL, token, m.IDAlgorithms())
 	if err == nil {
-		err = c.checkIssuer(signed)
+		err = c.idTokens.CheckIssuer(signed)
 	}
 	if err == nil {
-		err = checkPurpose(token, signed)
+		err = relyingparty.CheckPurpose(token, signed)
 	}
 	switch expires := signed.Time("exp"); {
 	case err != nil:
@@ -79,7 +79,7 @@ func (c *connection) signedClaim(ctx context.Context, m *metadata, said relyingp
 
 // mayAsk reports whether our access token may be sent to an address that a token names: it must be the provider's, or one that
 // the operator trusts.
-func (c *connection) mayAsk(m *metadata, endpoint string) error {
+func (c *connection) mayAsk(m *relyingparty.Metadata, endpoint string) error {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "https" {
 		return fmt.Errorf("distributed claim: %q is no https URL", endpoint)

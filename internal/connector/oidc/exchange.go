@@ -17,7 +17,7 @@ func (c *connection) TokenIdentity(ctx context.Context, _ connector.Scopes, t co
 	if !oauth.IsBearerToken(t.Token) {
 		return connector.Identity{}, &connector.BadToken{Reason: "it has characters that no token has (RFC 6750, section 2.1)"}
 	}
-	m, err := c.discovery.metadata.Get(ctx)
+	m, err := c.discovery.Get(ctx)
 	if err != nil {
 		return connector.Identity{}, err
 	}
@@ -40,21 +40,20 @@ func (c *connection) TokenIdentity(ctx context.Context, _ connector.Scopes, t co
 }
 
 // verifySubject returns the claims of a token that the provider has signed. Whom it is for is not checked.
-func (c *connection) verifySubject(ctx context.Context, m *metadata, t connector.SubjectToken) (relyingparty.Claims, error) {
+func (c *connection) verifySubject(ctx context.Context, m *relyingparty.Metadata, t connector.SubjectToken) (relyingparty.Claims, error) {
 	token, err := c.opened(t.Token)
 	if err != nil {
 		return nil, err
 	}
-	said, err := c.verifySigned(ctx, m, token)
-	if err == nil && t.Type == oauth.TokenTypeID {
-		err = c.checkID(token, said)
+	if t.Type == oauth.TokenTypeID {
+		return c.idTokens.SignedID(ctx, m, token)
 	}
-	return said, err
+	return c.idTokens.Signed(ctx, m, token)
 }
 
 // holder asks the provider whose an access token is. Where the token says for whom it was made, that is checked first; it can be
 // believed because the provider accepts no token that somebody else has changed.
-func (c *connection) holder(ctx context.Context, m *metadata, t connector.SubjectToken) (connector.Identity, error) {
+func (c *connection) holder(ctx context.Context, m *relyingparty.Metadata, t connector.SubjectToken) (connector.Identity, error) {
 	if len(c.audiences(t)) > 0 {
 		inside, opaque, err := readUnverified(t.Token)
 		if err == nil && !opaque {
@@ -72,7 +71,7 @@ func (c *connection) holder(ctx context.Context, m *metadata, t connector.Subjec
 }
 
 // introspected asks the provider whose an access token is, and for whom it was made (RFC 7662).
-func (c *connection) introspected(ctx context.Context, m *metadata, t connector.SubjectToken) (connector.Identity, error) {
+func (c *connection) introspected(ctx context.Context, m *relyingparty.Metadata, t connector.SubjectToken) (connector.Identity, error) {
 	if m.IntrospectionURL == "" {
 		return connector.Identity{}, errors.New("the provider's metadata have no introspection_endpoint")
 	}
@@ -143,7 +142,7 @@ func isJOSE(part string) bool {
 
 // checkMadeForUs refuses a JWT that was made for somebody or something else.
 func (c *connection) checkMadeForUs(said relyingparty.Claims, t connector.SubjectToken) error {
-	if err := checkPurpose(t.Token, said); err != nil {
+	if err := relyingparty.CheckPurpose(t.Token, said); err != nil {
 		return c.unacceptable(t, err)
 	}
 	return c.checkAudience(said, t)
@@ -192,8 +191,8 @@ func (c *connection) checkAudience(said relyingparty.Claims, t connector.Subject
 
 // unacceptable says what is wrong with a token, and what to do. Errors that are not the token's stay as they are.
 func (c *connection) unacceptable(t connector.SubjectToken, err error) error {
-	if useless, ok := errors.AsType[*invalid](err); ok {
-		return &connector.BadToken{Reason: useless.reason}
+	if useless, ok := errors.AsType[*relyingparty.InvalidToken](err); ok {
+		return &connector.BadToken{Reason: useless.Reason}
 	}
 	switch {
 	case !errors.Is(err, relyingparty.ErrForged):

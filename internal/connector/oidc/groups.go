@@ -12,7 +12,7 @@ import (
 
 // groupsOf returns the user's groups: those that the provider says, filtered and renamed, and those made of other claims. A
 // *connector.Denied says that none of them lets the user in.
-func (c *connection) groupsOf(ctx context.Context, m *metadata, said relyingparty.Claims, accessToken string) ([]string, error) {
+func (c *connection) groupsOf(ctx context.Context, m *relyingparty.Metadata, said relyingparty.Claims, accessToken string) ([]string, error) {
 	var groups []string
 	if c.cfg.groups() {
 		var err error
@@ -36,7 +36,7 @@ func (c *connection) groupsOf(ctx context.Context, m *metadata, said relyingpart
 }
 
 // claimedGroups reads the claim of groups, and leaves out those that don't count.
-func (c *connection) claimedGroups(ctx context.Context, m *metadata, said relyingparty.Claims, accessToken string) ([]string, error) {
+func (c *connection) claimedGroups(ctx context.Context, m *relyingparty.Metadata, said relyingparty.Claims, accessToken string) ([]string, error) {
 	name := "groups"
 	value, there := said[name]
 	_, isList := value.([]any)

@@ -37,7 +37,7 @@ func (c *connection) keepSubject(said relyingparty.Claims) string {
 }
 
 // identify returns who the user is according to the ID token and, with getUserInfo, the userinfo endpoint.
-func (c *connection) identify(ctx context.Context, m *metadata, said relyingparty.Claims, given *relyingparty.Tokens) (connector.Identity, error) {
+func (c *connection) identify(ctx context.Context, m *relyingparty.Metadata, said relyingparty.Claims, given *relyingparty.Tokens) (connector.Identity, error) {
 	said, err := c.withUserInfo(ctx, m, said, given.Access)
 	if err != nil {
 		return connector.Identity{}, err
@@ -55,7 +55,7 @@ func (c *connection) identify(ctx context.Context, m *metadata, said relyingpart
 }
 
 // read turns claims into an identity. An *connector.Unusable says that they lack what has to be known of a user.
-func (c *connection) read(ctx context.Context, m *metadata, said relyingparty.Claims, accessToken string) (connector.Identity, error) {
+func (c *connection) read(ctx context.Context, m *relyingparty.Metadata, said relyingparty.Claims, accessToken string) (connector.Identity, error) {
 	if said.Text("sub") == "" {
 		return connector.Identity{}, lacks("sub", noID, "which OpenID Connect demands")
 	}

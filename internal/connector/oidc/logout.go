@@ -11,7 +11,7 @@ import (
 
 // LogoutURL implements connector.Logout (OpenID Connect RP-Initiated Logout).
 func (c *connection) LogoutURL(ctx context.Context, r connector.LogoutRequest) (connector.Redirect, error) {
-	m, err := c.discovery.metadata.Get(ctx)
+	m, err := c.discovery.Get(ctx)
 	if err != nil || m.EndSessionURL == "" {
 		return connector.Redirect{}, err
 	}

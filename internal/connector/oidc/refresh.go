@@ -22,11 +22,11 @@ func (c *connection) Refresh(ctx context.Context, _ connector.Scopes, last conne
 		return connector.Identity{}, fmt.Errorf("%w: the provider gave no refresh token at the login; "+
 			"the scope offline_access, or promptType, may be what it wants", connector.ErrGone)
 	}
-	m, err := c.discovery.metadata.Get(ctx)
+	m, err := c.discovery.Get(ctx)
 	if err != nil {
 		return connector.Identity{}, err
 	}
-	given, err := c.tokens.Renew(ctx, m.tokenEndpoint(), string(kept.RefreshToken))
+	given, err := c.tokens.Renew(ctx, m.TokenEndpoint(), string(kept.RefreshToken))
 	if err != nil {
 		return connector.Identity{}, err
 	}
@@ -49,7 +49,7 @@ var errAnother = fmt.Errorf("%w: the provider answers for another user", connect
 // renewed reads the answer to a refresh. It may have no ID token (OpenID Connect Core, section 12.2): then the provider says
 // nothing new, unless it is asked.
 func (c *connection) renewed(
-	ctx context.Context, m *metadata, given *relyingparty.Tokens, kept *stored, last connector.Identity,
+	ctx context.Context, m *relyingparty.Metadata, given *relyingparty.Tokens, kept *stored, last connector.Identity,
 ) (connector.Identity, error) {
 	var said relyingparty.Claims
 	var err error
@@ -62,7 +62,7 @@ func (c *connection) renewed(
 		return c.allowAgain(last)
 	}
 	if err != nil {
-		return connector.Identity{}, asRefreshed(err)
+		return connector.Identity{}, relyingparty.AsRefreshed(err)
 	}
 	if sub := said.Text("sub"); sub != cmp.Or(kept.Subject, c.subjectOf(last), sub) {
 		return connector.Identity{}, errAnother
@@ -74,18 +74,6 @@ func (c *connection) renewed(
 		}
 	}
 	return c.read(ctx, m, c.asKnown(said, last), given.Access)
-}
-
-// asRefreshed returns what an error about a token is that the provider gave at a refresh: one that can't be verified does not
-// get better by asking again, so that the user has to sign in anew (RFC 6749, section 5.2).
-func asRefreshed(err error) error {
-	if useless, ok := errors.AsType[*invalid](err); ok {
-		return &connector.BadToken{Reason: useless.reason, Cause: err}
-	}
-	if errors.Is(err, relyingparty.ErrForged) {
-		return &connector.BadToken{Reason: relyingparty.ErrForged.Error(), Cause: err}
-	}
-	return relyingparty.GoneIfUnknown(err)
 }
 
 // asKnown adds what the login said of a user to claims that leave it out, as those of a refresh may (OpenID Connect Core, section

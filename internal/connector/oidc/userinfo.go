@@ -13,7 +13,7 @@ import (
 
 // withUserInfo adds what the provider says of the holder of the access token, who must be the same as in the ID token
 // (OpenID Connect Core, section 5.3.2).
-func (c *connection) withUserInfo(ctx context.Context, m *metadata, said relyingparty.Claims, accessToken string) (relyingparty.Claims, error) {
+func (c *connection) withUserInfo(ctx context.Context, m *relyingparty.Metadata, said relyingparty.Claims, accessToken string) (relyingparty.Claims, error) {
 	if !c.cfg.GetUserInfo {
 		return said, nil
 	}
@@ -32,7 +32,7 @@ func (c *connection) withUserInfo(ctx context.Context, m *metadata, said relying
 
 // userInfo asks the provider about the holder of an access token (OpenID Connect Core, section 5.3). A
 // *relyingparty.BearerError says that the provider refuses the token.
-func (c *connection) userInfo(ctx context.Context, m *metadata, accessToken string) (relyingparty.Claims, error) {
+func (c *connection) userInfo(ctx context.Context, m *relyingparty.Metadata, accessToken string) (relyingparty.Claims, error) {
 	if m.UserInfoURL == "" {
 		return nil, errors.New("the provider's metadata have no userinfo_endpoint")
 	}
@@ -50,7 +50,7 @@ func (c *connection) userInfo(ctx context.Context, m *metadata, accessToken stri
 	return said, nil
 }
 
-func (c *connection) readUserInfo(ctx context.Context, m *metadata, answer *outbound.Answer) (relyingparty.Claims, error) {
+func (c *connection) readUserInfo(ctx context.Context, m *relyingparty.Metadata, answer *outbound.Answer) (relyingparty.Claims, error) {
 	if answer.MediaType() != "application/jwt" {
 		return relyingparty.ReadClaims(answer.Body)
 	}
@@ -64,5 +64,5 @@ func (c *connection) readUserInfo(ctx context.Context, m *metadata, answer *outb
 			return relyingparty.ReadClaims([]byte(token))
 		}
 	}
-	return c.keys.Verify(ctx, m.JWKSURL, token, m.userInfoAlgorithms())
+	return c.keys.Verify(ctx, m.JWKSURL, token, m.InfoAlgorithms())
 }
