@@ -215,7 +215,7 @@ func TestKerberos(t *testing.T) {
 	t.Run("keytab that can't be read", func(t *testing.T) {
 		wantNoTicket(t, s.visit(t, home, "no-keytab"), http.StatusOK, "", true)
 		wantClaims(t, s.mustEnter(t, "no-keytab", "kim", passwordOf("kim")), kim)
-		s.wantLog(t, "Kerberos is off: only passwords are taken")
+		s.wantLog(t, "Kerberos is off: only passwords are accepted")
 		w := newWorkstation(t, home)
 		p := w.get(t, s.authURL("/auth/no-keytab-no-form", nil))
 		if got := p.answer.Get("error"); got != "server_error" { // a file has to be fixed
@@ -263,7 +263,7 @@ func (s *kerberosSite) checkReplay(t *testing.T, login servers.KerberosLogin) {
 	}
 	thief := newWorkstation(t, s.kdc.Nobody())
 	wantNoTicket(t, thief.get(t, s.form(t, thief, "tickets"), "-H", "Authorization: "+heard), http.StatusUnauthorized, rejected, true)
-	s.wantLog(t, "it was shown before")
+	s.wantLog(t, "it was used before")
 }
 
 // checkRefreshByTicket refreshes logins by ticket, before and after their user is removed.
@@ -353,7 +353,7 @@ func (s *kerberosSite) checkBrowsers(t *testing.T) {
 	}{
 		"with a ticket":                  {home, "localhost", "tickets", false, ""},
 		"with a ticket that is refused":  {home, "localhost", "stale-keytab", true, "KRB_AP_ERR_NOKEY"},
-		"with a ticket of another realm": {elsewhere, "localhost", "tickets", true, "it is of another realm"},
+		"with a ticket of another realm": {elsewhere, "localhost", "tickets", true, "it is from another realm"},
 		"with a ticket but no account":   {s.at(t, ghost), "localhost", "tickets", true, "is not in the directory"},
 		"with a ticket for others":       {home, "example.org", "tickets", true, ""},
 		"without a ticket":               {s.kdc.Nobody(), "localhost", "tickets", true, ""},
@@ -378,6 +378,6 @@ func (s *kerberosSite) checkBrowsers(t *testing.T) {
 	t.Run("without a ticket or a form", func(t *testing.T) {
 		b := newBrowserOf(t, s.kdc.Nobody(), "localhost")
 		b.choose(s.app, "only-tickets", "main")
-		b.wantText("main", "no Kerberos ticket")
+		b.wantText("main", "no valid Kerberos ticket")
 	})
 }

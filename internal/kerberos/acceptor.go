@@ -129,7 +129,7 @@ func read(token []byte) (request *messages.APReq, err error) {
 	}
 	var inner spnego.KRB5Token
 	if err := inner.Unmarshal(token); err != nil {
-		return nil, refuse(Incomplete, "it is no Kerberos token: %w", err)
+		return nil, refuse(Incomplete, "it is not a Kerberos token: %w", err)
 	}
 	if !inner.IsAPReq() {
 		return nil, refuse(Rejected, "it is not a request")
@@ -164,7 +164,7 @@ func (a *Acceptor) verify(ctx context.Context, r *messages.APReq, from netip.Add
 		return Ticket{}, err
 	}
 	if !first {
-		return Ticket{}, refuse(Rejected, "it was shown before")
+		return Ticket{}, refuse(Rejected, "it was used before")
 	}
 	return Ticket{Name: name, Realm: inside.CRealm}, nil
 }

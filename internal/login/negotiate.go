@@ -32,7 +32,7 @@ func (f *Flow) negotiate(
 	case n.Form:
 		f.page.Password(w, r, http.StatusUnauthorized, form)
 	default:
-		return page.Errorf(http.StatusUnauthorized, "Your browser showed no Kerberos ticket that is good here.").
+		return page.Errorf(http.StatusUnauthorized, "Your browser sent no valid Kerberos ticket.").
 			Hint("Sign in to your organization's network on this computer, then try again.")
 	}
 	return nil

@@ -239,7 +239,7 @@ func TestTickets(t *testing.T) {
 		text       string
 		challenged string
 	}{
-		"no ticket":                   {true, connector.Negotiation{Challenge: "x"}, 401, false, "no Kerberos ticket", "Negotiate"},
+		"no ticket":                   {true, connector.Negotiation{Challenge: "x"}, 401, false, "no valid Kerberos ticket", "Negotiate"},
 		"no ticket, form":             {true, connector.Negotiation{Challenge: "x", Form: true}, 401, true, "", "Negotiate"},
 		"refused":                     {false, connector.Negotiation{Challenge: "Negotiate no"}, 401, false, "", "Negotiate no"},
 		"refused, form":               {false, connector.Negotiation{Challenge: "Negotiate no", Form: true}, 401, true, "", "Negotiate no"},

@@ -42,8 +42,8 @@ var _ = faulttest.Add("C-14", func(t *testing.T) {
 	}{
 		{"no mail", search(""), []entry{with(jane(), "mail", "")}, 0, connector.AccountUnusable, "Your account has no e-mail address that can be used here."},
 		{"no name", search(""), []entry{with(jane(), "cn", "")}, 0, connector.AccountUnusable, "Your account has no name that can be used here."},
-		{"id is no text", search(""), []entry{with(jane(), "uid", "jane", "id", "\xff\xfe")}, 0, connector.Succeeded, ""},
-		{"id is no text", search(", idAttr: id"), []entry{with(jane(), "id", "\xff\xfe")}, 0, connector.AccountUnusable, "Your account has no id that can be used here."},
+		{"id is not text", search(""), []entry{with(jane(), "uid", "jane", "id", "\xff\xfe")}, 0, connector.Succeeded, ""},
+		{"id is not text", search(", idAttr: id"), []entry{with(jane(), "id", "\xff\xfe")}, 0, connector.AccountUnusable, "Your account has no id that can be used here."},
 		{"two of the name", search(""), []entry{jane(), second}, 0, connector.AccountUnusable, "Several accounts have your user name."},
 		{"a part of the groups", search(", memberOfAttr: memberOf"), []entry{with(jane(), "memberOf;range=0-1499", "cn=a")}, 0, connector.AccountUnusable, "Your account is in more groups than can be used here."},
 		{"no base", search(""), []entry{jane()}, goldap.LDAPResultNoSuchObject, connector.Broken, ""},
@@ -249,7 +249,7 @@ var _ = faulttest.Add("C-40", func(t *testing.T) {
 		{"no userAttr", groupSearch("userMatchers: [{userAttr: DistinguishedName, groupAttr: member}]"), nil, false, 0, []string{"the user has no groups", "the user has no DistinguishedName (userAttr)"}},
 		{"not asked for", groupSearch(byMember), []entry{group("team", jane().dn)}, true, 0, []string{"did not ask for the scope groups"}},
 		{"no name", groupSearch(byMember), []entry{nameless}, false, 0, []string{"the user has no groups", "has no cn (groupSearch.nameAttr)"}},
-		{"several names", groupSearch(byMember), []entry{several}, false, 0, []string{"group has several names, of which the first is taken", `nameAttr=cn names="[one two]"`}},
+		{"several names", groupSearch(byMember), []entry{several}, false, 0, []string{"group has several names; the first is used", `nameAttr=cn names="[one two]"`}},
 		{"no base", groupSearch(byMember), nil, false, goldap.LDAPResultNoSuchObject, []string{"level=WARN", "groupSearch.baseDN does not exist"}},
 		{"no search", "", nil, false, 0, []string{"the user has no groups", "groupSearch has no baseDN or no userMatchers"}},
 	} {

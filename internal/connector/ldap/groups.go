@@ -178,7 +178,7 @@ func (w *walk) addGroup(ctx context.Context, group *goldap.Entry) {
 	attribute := w.config.GroupSearch.NameAttr
 	names := values(group, attribute)
 	if len(names) > 1 {
-		w.log.DebugContext(ctx, "group has several names, of which the first is taken", "dn", group.DN, "nameAttr", attribute,
+		w.log.DebugContext(ctx, "group has several names; the first is used", "dn", group.DN, "nameAttr", attribute,
 			"names", names[:min(len(names), shownGroups)])
 	}
 	name := ""

@@ -73,7 +73,7 @@ func (d *directory) withTickets(ctx context.Context, env connector.Env) (any, er
 	case err == nil:
 		return &negotiating{directory: d, acceptor: acceptor}, nil
 	case k.FallbackToPassword:
-		d.log.ErrorContext(ctx, "Kerberos is off: only passwords are taken", "err", err)
+		d.log.ErrorContext(ctx, "Kerberos is off: only passwords are accepted", "err", err)
 		return d, nil
 	}
 	return nil, errors.Join(fmt.Errorf("kerberos: %w", err), d.Close())
@@ -99,7 +99,7 @@ func (n *negotiating) Negotiate(ctx context.Context, s connector.Scopes, r *http
 	case err != nil:
 		return connector.Negotiation{Form: k.FallbackToPassword, Err: err}
 	case k.ExpectedRealm != "" && !strings.EqualFold(ticket.Realm, k.ExpectedRealm):
-		n.log.InfoContext(ctx, "Kerberos ticket is refused: it is of another realm", "realm", ticket.Realm)
+		n.log.InfoContext(ctx, "Kerberos ticket is refused: it is from another realm", "realm", ticket.Realm)
 		return none
 	}
 	return n.holder(ctx, s, ticket)

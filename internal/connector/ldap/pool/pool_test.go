@@ -149,7 +149,7 @@ func TestRoomForAnother(t *testing.T) {
 		time.Sleep(lastPause)
 		mustSearch(t, p, 0)
 		if open() != 1 || f.openNow() != 1 {
-			t.Errorf("%d connections are open, of which %d to the preferred host; want 1", open(), f.openNow())
+			t.Errorf("%d connections are open, %d to the preferred host; want 1", open(), f.openNow())
 		}
 	})
 }

@@ -96,7 +96,7 @@ func (p *Pool) pageSize(ctx context.Context, c *conn) (int, error) {
 	if outage := outageOf(err); outage != nil {
 		return 0, outage
 	}
-	// A server that hides its root DSE is taken for one without pages.
+	// A server that hides its root DSE is assumed not to support pages.
 	size := noPages
 	if slices.Contains(controls, ldap.ControlTypePaging) {
 		size = p.settings.PageSize
