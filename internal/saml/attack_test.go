@@ -122,7 +122,7 @@ func TestAttacksOnSigning(t *testing.T) {
 		{name: "xpointer to an ID", sign: referring("#xpointer(id('_response1'))"), want: "it refers to"},
 		{name: "ID in another case", sign: referring("#_RESPONSE1"), want: "it refers to"},
 		{name: "empty ID", sign: referring("#"), want: `it refers to "#"`},
-		{name: "reference without an URI to what is no root", sign: signer{who: p.provider}.sign("_assertion1"),
+		{name: "reference without a URI to an element that is not the root", sign: signer{who: p.provider}.sign("_assertion1"),
 			after: replace(` URI="#_assertion1"`, ""), want: `it refers to ""`},
 		{name: "blank method", sign: named(" "), want: `the signature method " " is not accepted`},
 		{name: "method none", sign: named("none"), want: `the signature method "none" is not accepted`},

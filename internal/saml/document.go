@@ -13,7 +13,7 @@ import (
 )
 
 // Bounds of a document. A response of a real provider is some ten elements deep, and has one or two elements for each of
-// the user's groups, of which there may be thousands.
+// the user's groups, and there may be thousands of those.
 const (
 	maxDepth         = 50
 	maxElements      = 50_000

@@ -130,8 +130,7 @@ func (r *reading) decryptAssertion(ctx context.Context, encrypted, signed *etree
 	return holder, checkPlaces(holder)
 }
 
-// checkResponse checks what a response says about itself. A trusted one must have an Issuer, an
-// InResponseTo and a Status.
+// checkResponse checks what a response says about itself. A trusted one must have an Issuer, an InResponseTo and a Status.
 func (r *reading) checkResponse(response *etree.Element, trusted bool) error {
 	if err := checkVersion(response); err != nil {
 		return err

@@ -206,7 +206,7 @@ var _ = faulttest.Add("C-27", func(t *testing.T) {
 		},
 	} {
 		if _, err := read(t, c.make, nil); err == nil {
-			t.Errorf("%s: it is taken unasked", name)
+			t.Errorf("%s: it is accepted by default", name)
 		}
 		got, err := read(t, c.make, func(r *saml.Reader) { r.Accept = c.accept })
 		if err != nil || c.warns != (len(got.Warnings) == 1) {
@@ -222,7 +222,7 @@ var _ = faulttest.Add("C-39", func(t *testing.T) {
 	accept := func(r *saml.Reader) { r.Accept.ResponseIssuer = true }
 	one := inTurn(other, signer{who: p.provider}.sign("_assertion1"))
 	if _, err := read(t, one, nil); err == nil {
-		t.Error("it is taken unasked")
+		t.Error("it is accepted by default")
 	}
 	if got, err := read(t, one, accept); err != nil || len(got.Warnings) != 1 {
 		t.Errorf("accepted: %v, %v", got, err)

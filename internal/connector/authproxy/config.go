@@ -16,7 +16,7 @@ import (
 type Config struct {
 	UserIDHeader         string   `key:"userIDHeader"`
 	UserHeader           string   `key:"userHeader"`
-	UserNameHeader       string   `key:"userNameHeader"` // the preferred name, as upstream has it
+	UserNameHeader       string   `key:"userNameHeader"` // the preferred name, as in upstream
 	DisplayNameHeader    string   `key:"displayNameHeader"`
 	EmailHeader          string   `key:"emailHeader"`
 	EmailVerified        *bool    `key:"emailVerified"` // nil means true
@@ -72,8 +72,8 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	case c.Secret != "" && len(c.Secret) < shortSecret:
 		check.Warn("secret", "is shorter than 16 characters, and could be guessed")
 	case c.Secret == "" && len(c.TrustedProxies) == 0:
-		check.Warn("trustedProxies", "and secret are missing: whoever reaches Dex past the proxy can sign in as anybody; give the "+
-			"addresses of the proxy")
+		check.Warn("trustedProxies", "and secret are missing: anybody who reaches Dex around the proxy can sign in as anybody; give "+
+			"the addresses of the proxy")
 	}
 	if check.Has("refreshMaxAge") && c.RefreshMaxAge <= 0 {
 		check.Fail("refreshMaxAge", "must be longer than 0, such as 12h; leave it out for no refresh tokens")
