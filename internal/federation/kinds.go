@@ -5,6 +5,7 @@ import (
 
 	"dex/internal/connector"
 	"dex/internal/connector/authproxy"
+	"dex/internal/connector/bitbucket"
 	"dex/internal/connector/crowd"
 	"dex/internal/connector/gitea"
 	"dex/internal/connector/keystone"
@@ -38,7 +39,7 @@ var kinds = []kind{
 	{name: "authproxy", settings: func() connector.Config { return &authproxy.Config{} }},
 	{name: "linkedin"},
 	{name: "microsoft", planned: func() any { return &microsoft.Config{} }},
-	{name: "bitbucket-cloud"},
+	{name: "bitbucket-cloud", settings: func() connector.Config { return &bitbucket.Config{} }},
 	{name: "openshift"},
 	{name: "atlassian-crowd", settings: func() connector.Config { return &crowd.Config{} }},
 	{name: "gitea", settings: func() connector.Config { return &gitea.Config{} }},

@@ -25,6 +25,7 @@ type Stage struct {
 func Cases() []Case {
 	return []Case{
 		{"gitea", giteaStage},
+		{"bitbucket-cloud", bitbucketStage},
 	}
 }
 

@@ -43,6 +43,8 @@ type Hosted struct {
 
 	// Fail are answers that come instead of the usual ones, by path.
 	Fail map[string]http.HandlerFunc
+	// Refusal returns the API's answer to a call that it refuses with a status; nil for a usual one.
+	Refusal func(status int) Object
 	// Down answers everything but the login page by 502.
 	Down bool
 	// ETags makes the API answer 304 where nothing has changed.
@@ -115,11 +117,10 @@ func (h *Hosted) API(pattern, scope string, serve func(w http.ResponseWriter, r 
 		given, ok := h.access[token]
 		switch {
 		case !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "token"), !ok, isOver(given):
-			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-			Reply(w, http.StatusUnauthorized, Object{"message": "Bad credentials", "error": "invalid_token"})
+			h.refuse(w, http.StatusUnauthorized, "invalid_token")
 			return
 		case scope != "" && !slices.Contains(given.scopes, scope):
-			Reply(w, http.StatusForbidden, Object{"error": "insufficient_scope", "message": "the token has not the scope " + scope})
+			h.refuse(w, http.StatusForbidden, "insufficient_scope")
 			return
 		}
 		if !h.ETags {
@@ -141,6 +142,18 @@ func (h *Hosted) API(pattern, scope string, serve func(w http.ResponseWriter, r 
 		w.WriteHeader(answer.Code)
 		_, _ = w.Write(answer.Body.Bytes()) // the client has gone
 	})
+}
+
+// refuse answers a call to the API.
+func (h *Hosted) refuse(w http.ResponseWriter, status int, code string) {
+	if h.Refusal != nil {
+		Reply(w, status, h.Refusal(status))
+		return
+	}
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer error=\""+code+"\"")
+	}
+	Reply(w, status, Object{"message": "the token is not good", "error": code})
 }
 
 func isOver(g grant) bool { return !g.until.IsZero() && time.Now().After(g.until) }
