@@ -36,8 +36,8 @@ type Calls struct {
 	authorization string
 	until         time.Time // no wait for the provider's limits lasts longer
 	slots         chan struct{}
-	read          atomic.Int64 // bytes of all answers
-	remembered    *answers     // for conditional requests; nil for none
+	read          *atomic.Int64 // bytes of all answers
+	remembered    *answers      // for conditional requests; nil for none
 }
 
 // As returns calls that are authorized by the access token. The header, which may be nil, is sent with each of them.
@@ -48,8 +48,15 @@ func (t *Tokens) As(client *http.Client, header http.Header) *Calls {
 	}
 	return &Calls{
 		client: client, header: header, authorization: scheme + " " + t.Access,
-		until: time.Now().Add(patience), slots: make(chan struct{}, maxCalls),
+		until: time.Now().Add(patience), slots: make(chan struct{}, maxCalls), read: &atomic.Int64{},
 	}
+}
+
+// As returns calls within the same bounds that are authorized by another token.
+func (c *Calls) As(t *Tokens) *Calls {
+	other := *c
+	other.authorization = t.As(c.client, nil).authorization
+	return &other
 }
 
 // Get asks for an address. An answer other than 200 is an error, mostly a *BearerError.
@@ -120,7 +127,7 @@ func (c *Calls) Do(ctx context.Context, method, address string, document []byte)
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	for moves := 0; ; {
+	for moves, waits := 0, 0; ; {
 		answer, err := c.once(ctx, method, address, document)
 		if err != nil {
 			return nil, err
@@ -130,13 +137,14 @@ func (c *Calls) Do(ctx context.Context, method, address string, document []byte)
 			address = to
 			continue
 		}
-		pause, ok := retryAfter(answer, time.Now())
+		pause, ok := retryAfter(answer, time.Now(), waits)
 		if !ok || !isLimited(answer) || time.Now().Add(pause).After(c.until) {
 			return answer, nil
 		}
 		if err := wait.For(ctx, pause); err != nil {
 			return nil, err
 		}
+		waits++
 	}
 }
 
@@ -186,20 +194,46 @@ func movedTo(answer *outbound.Answer, method, address string) string {
 	return ""
 }
 
-// isLimited reports whether a provider refuses a call because there were too many. GitHub does so by 403 too.
+// isLimited reports whether a provider refuses a call because there were too many. GitHub and Google do so by 403 too.
 func isLimited(answer *outbound.Answer) bool {
 	switch answer.Status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		return true
 	case http.StatusForbidden:
-		return answer.Header.Get("Retry-After") != "" || answer.Header.Get("X-RateLimit-Remaining") == "0"
+		return answer.Header.Get("Retry-After") != "" || answer.Header.Get("X-RateLimit-Remaining") == "0" || isQuota(answer)
 	}
 	return false
 }
 
-// retryAfter returns how long to wait before the next call (RFC 9110, section 10.2.3); false if the answer doesn't say.
-func retryAfter(answer *outbound.Answer, now time.Time) (time.Duration, bool) {
+// isQuota reports whether Google refuses a call because there were too many in a short time.
+func isQuota(answer *outbound.Answer) bool {
+	var said struct {
+		Error struct {
+			Status string `json:"status"`
+			Errors []struct {
+				Reason string `json:"reason"`
+			} `json:"errors"`
+		} `json:"error"`
+	}
+	if answer.Status != http.StatusForbidden && answer.Status != http.StatusTooManyRequests || json.Unmarshal(answer.Body, &said) != nil {
+		return false
+	}
+	for _, e := range said.Error.Errors {
+		switch e.Reason {
+		case "rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded":
+			return true
+		}
+	}
+	return said.Error.Status == "RESOURCE_EXHAUSTED"
+}
+
+// retryAfter returns how long to wait before the next call (RFC 9110, section 10.2.3); false if the answer doesn't say. Google
+// doesn't, and wants pauses that double with each wait.
+func retryAfter(answer *outbound.Answer, now time.Time, waits int) (time.Duration, bool) {
 	text := answer.Header.Get("Retry-After")
+	if text == "" && isQuota(answer) {
+		return leastWait << min(waits, 10), true
+	}
 	if seconds, err := strconv.ParseUint(text, 10, 16); err == nil {
 		return max(time.Duration(seconds)*time.Second, leastWait), true
 	}

@@ -114,6 +114,40 @@ func TestRateLimit(t *testing.T) {
 	}
 }
 
+// Google doesn't say how long to wait.
+func TestQuota(t *testing.T) {
+	for name, c := range map[string]struct {
+		status int
+		body   string
+		fails  bool
+		lasts  time.Duration
+		want   connector.Outcome
+	}{
+		"a rate":     {403, `{"error": {"code": 403, "errors": [{"reason": "rateLimitExceeded"}]}}`, false, 3 * time.Second, connector.Succeeded},
+		"exhausted":  {429, `{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}`, false, 3 * time.Second, connector.Succeeded},
+		"for ever":   {403, `{"error": {"errors": [{"reason": "userRateLimitExceeded"}]}}`, true, 7 * time.Second, connector.Unavailable},
+		"no quota":   {403, `{"error": {"errors": [{"reason": "forbidden"}]}}`, true, 0, connector.Broken},
+		"no word":    {429, ``, true, 0, connector.Unavailable},
+		"other form": {403, `{"error": "insufficient_scope"}`, true, 0, connector.Broken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls, began := 0, time.Now()
+				api := fakeAPI(func(*http.Request) (int, http.Header, string) {
+					if calls++; c.fails || calls < 3 {
+						return c.status, nil, c.body
+					}
+					return 200, nil, "{}"
+				})
+				_, err := api.calls().Get(t.Context(), "https://api.test/")
+				if connector.OutcomeOf(err) != c.want || time.Since(began) != c.lasts {
+					t.Errorf("%v after %v", err, time.Since(began))
+				}
+			})
+		})
+	}
+}
+
 func TestCallsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var now, most atomic.Int64

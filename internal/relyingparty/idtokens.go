@@ -197,14 +197,23 @@ func tokenHash(idToken, accessToken string) (string, bool) {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:hash.Size()/2]), true
 }
 
+// GivenAway reports whether an ID token that was made for us and others was given to one of the others (azp).
+func GivenAway(said Claims, isOurs func(client string) bool) bool {
+	_, there := said["azp"]
+	return there && len(said.Texts("aud")) > 1 && !isOurs(said.Text("azp"))
+}
+
 // AsRefreshed returns what an error about a token is that the provider gave at a refresh: one that can't be verified does not
 // get better by asking again, so that the user has to sign in anew (RFC 6749, section 5.2).
-func AsRefreshed(err error) error {
+func AsRefreshed(err error) error { return GoneIfUnknown(AsBadToken(err)) }
+
+// AsBadToken returns an error that is the token's fault as a *connector.BadToken.
+func AsBadToken(err error) error {
 	if useless, ok := errors.AsType[*InvalidToken](err); ok {
 		return &connector.BadToken{Reason: useless.Reason, Cause: err}
 	}
 	if errors.Is(err, ErrForged) {
 		return &connector.BadToken{Reason: ErrForged.Error(), Cause: err}
 	}
-	return GoneIfUnknown(err)
+	return err
 }

@@ -36,6 +36,8 @@ type SignIn struct {
 	Identify func(ctx context.Context, c *Calls, s connector.Scopes, given *Tokens) (connector.Identity, error)
 	// AlwaysRenew makes each refresh ask for new tokens, even while the access token is good.
 	AlwaysRenew bool
+	// OpenID makes it a connector to a provider of OpenID Connect, whose ID tokens Identify then finds verified; nil for others.
+	OpenID *OpenID
 
 	remembered answers
 }
@@ -52,17 +54,20 @@ func (s *SignIn) Close() error {
 }
 
 // Begin implements connector.Callback.
-func (s *SignIn) Begin(_ context.Context, r connector.LoginRequest) (connector.Redirect, error) {
-	var more url.Values
+func (s *SignIn) Begin(ctx context.Context, r connector.LoginRequest) (connector.Redirect, error) {
+	more := url.Values{}
 	if s.Params != nil {
 		more = s.Params(r)
+	}
+	if s.OpenID != nil {
+		return s.beginOpenID(ctx, r, more)
 	}
 	return s.Flow.Begin(r.State, s.Scopes(r.Scopes), more)
 }
 
 // HandleCallback implements connector.Callback.
 func (s *SignIn) HandleCallback(ctx context.Context, r connector.Return) (connector.Identity, error) {
-	given, err := s.Flow.Finish(ctx, r)
+	given, err := s.finish(ctx, r)
 	if err != nil {
 		return connector.Identity{}, err
 	}
@@ -71,6 +76,13 @@ func (s *SignIn) HandleCallback(ctx context.Context, r connector.Return) (connec
 		id.Data, err = given.Keep()
 	}
 	return id, err
+}
+
+func (s *SignIn) finish(ctx context.Context, r connector.Return) (*Tokens, error) {
+	if s.OpenID != nil {
+		return s.finishOpenID(ctx, r)
+	}
+	return s.Flow.Finish(ctx, r)
 }
 
 // Rotates implements connector.Rotating: many providers' refresh tokens work once.
@@ -89,12 +101,12 @@ func (s *SignIn) Refresh(ctx context.Context, scopes connector.Scopes, last conn
 			return connector.Identity{}, err
 		}
 	}
-	id, err := s.identify(ctx, scopes, given)
+	id, err := s.identifyAgain(ctx, scopes, given)
 	if isUnknown(err) && !renewed && given.Refresh != "" {
 		if given, err = s.renew(ctx, given); err != nil {
 			return connector.Identity{}, err
 		}
-		id, err = s.identify(ctx, scopes, given)
+		id, err = s.identifyAgain(ctx, scopes, given)
 	}
 	if err == nil && id.UserID != last.UserID {
 		err = fmt.Errorf("%w: the provider answers for another user", connector.ErrGone)
@@ -112,7 +124,11 @@ func (s *SignIn) renew(ctx context.Context, given *Tokens) (*Tokens, error) {
 	if given.Refresh == "" {
 		return nil, fmt.Errorf("%w: the access token has expired, and the provider gave no refresh token", connector.ErrGone)
 	}
-	return s.Flow.Renew(ctx, given.Refresh)
+	flow, _, err := s.flow(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return flow.Renew(ctx, given.Refresh)
 }
 
 // Holder returns whose an access token of the provider is that an application shows (RFC 8693). The check finds out whether the
@@ -125,7 +141,7 @@ func (s *SignIn) Holder(
 		return connector.Identity{}, &connector.BadToken{Reason: "the connector takes the provider's access tokens, " +
 			"with the type " + oauth.TokenTypeAccess}
 	case !oauth.IsBearerToken(t.Token):
-		return connector.Identity{}, &connector.BadToken{Reason: "it has characters that no token has (RFC 6750, section 2.1)"}
+		return connector.Identity{}, notBearer()
 	}
 	given := &Tokens{Access: t.Token}
 	if !t.AnyAudience {
@@ -137,6 +153,19 @@ func (s *SignIn) Holder(
 	}
 	id, err := s.identify(ctx, scopes, given)
 	return id, NotTaken(err)
+}
+
+// identifyAgain is identify for a refresh.
+func (s *SignIn) identifyAgain(ctx context.Context, scopes connector.Scopes, given *Tokens) (connector.Identity, error) {
+	if s.OpenID != nil && given.ID != "" {
+		if err := s.OpenID.verify(ctx, given); err != nil {
+			return connector.Identity{}, AsRefreshed(err)
+		}
+		if err := s.OpenID.Tokens.CheckAccess(given.Said, given); err != nil {
+			return connector.Identity{}, err
+		}
+	}
+	return s.identify(ctx, scopes, given)
 }
 
 // identify asks the API, within the bounds of time and size.

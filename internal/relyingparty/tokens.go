@@ -24,6 +24,8 @@ type Tokens struct {
 	ID      string `json:"id_token"`
 	// Expiry is when the access token ends; zero where the provider doesn't say, and then it may never.
 	Expiry time.Time `json:"-"`
+	// Said is what the ID token says, once it is verified; nil before, and where there is none.
+	Said Claims `json:"-"`
 }
 
 // A Refusal is an answer of the provider that is an error (RFC 6749, section 5.2), or that can't be used.

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"dex/internal/connector"
 	"dex/internal/relyingparty"
 )
@@ -75,7 +77,7 @@ func TestKept(t *testing.T) {
 		`{"accessToken":"a","refreshToken":"","expiry":"0001-01-01T00:00:00Z"}`: {Access: "a", Type: "Bearer"},
 		`{"AccessToken":"a"}`: {Access: "a", Type: "Bearer"},
 	} {
-		if got, err := relyingparty.Kept([]byte(text)); err != nil || *got != want {
+		if got, err := relyingparty.Kept([]byte(text)); err != nil || !cmp.Equal(*got, want) {
 			t.Errorf("%s: %+v, %v", text, got, err)
 		}
 	}

@@ -169,9 +169,8 @@ func (c *connection) checkAudience(said relyingparty.Claims, t connector.Subject
 	isOurs := func(name string) bool { return slices.Contains(accepted, name) }
 	audience, requester := said.Texts("aud"), said.Text("azp")
 	if slices.ContainsFunc(audience, isOurs) {
-		azp, there := said["azp"]
-		if t.Type == oauth.TokenTypeID && len(audience) > 1 && there && !isOurs(requester) {
-			return &connector.BadToken{Reason: fmt.Sprintf("it was given to %q, and not to one of %q (azp)", azp, accepted)}
+		if t.Type == oauth.TokenTypeID && relyingparty.GivenAway(said, isOurs) {
+			return &connector.BadToken{Reason: fmt.Sprintf("it was given to %q, and not to one of %q (azp)", said["azp"], accepted)}
 		}
 		return nil
 	}
