@@ -218,6 +218,33 @@ func TestPages(t *testing.T) {
 	}
 }
 
+func TestPostPages(t *testing.T) {
+	next := "https://api.test/list?page=2"
+	api := fakeAPI(func(r *http.Request) (int, http.Header, string) {
+		sent, _ := io.ReadAll(r.Body)
+		if r.Method != http.MethodPost || string(sent) != `{"all":true}` {
+			t.Errorf("%s %s", r.Method, sent)
+		}
+		if r.URL.RawQuery != "" {
+			return 200, nil, ""
+		}
+		return 200, nil, next
+	})
+	pages := 0
+	list := func() error {
+		pages = 0
+		return api.calls().PostPages(t.Context(), "https://api.test/list", map[string]bool{"all": true},
+			func(a *outbound.Answer) (string, error) { pages++; return string(a.Body), nil })
+	}
+	if err := list(); err != nil || pages != 2 {
+		t.Errorf("%d pages, %v", pages, err)
+	}
+	next = "https://evil.test/list?page=2"
+	if err := list(); err == nil || pages != 1 {
+		t.Errorf("%d pages, %v", pages, err)
+	}
+}
+
 func TestNextLink(t *testing.T) {
 	for header, want := range map[string]string{
 		"": "", "nonsense": "", "<": "", `<https://a.test/2>`: "",

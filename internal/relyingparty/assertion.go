@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -22,6 +23,9 @@ const MinSecret = 32
 
 // assertion returns a token that authenticates us (RFC 7523, section 2.2).
 func (c *Client) assertion(method, audience string) (string, error) {
+	if c.AssertionFile != "" {
+		return readAssertion(c.AssertionFile)
+	}
 	key, err := c.assertionKey(method)
 	if err != nil {
 		return "", fmt.Errorf("clientKey: %w", err)
@@ -43,6 +47,29 @@ func (c *Client) assertion(method, audience string) (string, error) {
 		return "", fmt.Errorf("client assertion: %w", err)
 	}
 	return signed.CompactSerialize()
+}
+
+// readAssertion reads an assertion from a file. That happens each time, as whoever makes assertions replaces them before they
+// expire.
+func readAssertion(path string) (string, error) {
+	text, err := os.ReadFile(path) //nolint:gosec // G304: the operator names the file
+	if err != nil {
+		return "", fmt.Errorf("client assertion: %w", err)
+	}
+	assertion := strings.TrimSpace(string(text))
+	if strings.Count(assertion, ".") != SignedParts-1 || strings.ContainsAny(assertion, " \r\n") {
+		return "", fmt.Errorf("client assertion: %s has no JWT", path)
+	}
+	return assertion, nil
+}
+
+// CheckAssertion reports what is wrong with the file that has assertions, if there is one.
+func (c *Client) CheckAssertion() error {
+	if c.AssertionFile == "" {
+		return nil
+	}
+	_, err := readAssertion(c.AssertionFile)
+	return err
 }
 
 // CheckKey reports what is wrong with the key that assertions are signed with, if there is one.

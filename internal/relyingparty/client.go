@@ -30,6 +30,8 @@ type Client struct {
 	Method       string                  // one of the ways above; empty to find out
 	Key          string                  // path of a private key in PEM, for AuthPrivateKey
 	KeyAlgorithm jose.SignatureAlgorithm // of what the key signs; empty for the usual one of its type
+	// AssertionFile is the path of an assertion that somebody else has made, for AuthPrivateKey; empty to sign by the key.
+	AssertionFile string
 
 	http  *http.Client
 	known atomic.Pointer[string] // the way that has worked; nil before

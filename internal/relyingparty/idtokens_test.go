@@ -3,6 +3,7 @@ package relyingparty_test
 import (
 	"errors"
 	"log/slog"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,13 @@ func TestDiscovery(t *testing.T) {
 	discovery := relyingparty.NewDiscovery(p.Client(), slog.New(slog.DiscardHandler), p.URL, nil)
 	if m, err := discovery.Get(t.Context()); err != nil || m.TokenEndpoint().URL != p.URL+"/token" {
 		t.Errorf("%+v, %v", m, err)
+	}
+	other := relyingparty.NewDiscovery(p.Client(), slog.New(slog.DiscardHandler), p.URL, nil).With(url.Values{"appid": {"a b"}})
+	if _, err := other.Get(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := p.Queries["/.well-known/openid-configuration"]; got != "appid=a+b" {
+		t.Errorf("the metadata are asked for with %q", got)
 	}
 	p.Discovery = object{"issuer": "https://evil.test"}
 	if _, err := discovery.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "says that its issuer is") {

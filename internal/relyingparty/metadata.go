@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -72,6 +73,7 @@ type Discovery struct {
 	client *http.Client
 	log    *slog.Logger
 	issuer string
+	query  string
 	adjust func(*Metadata) error
 
 	mu  sync.Mutex
@@ -89,8 +91,14 @@ func NewDiscovery(client *http.Client, log *slog.Logger, issuer string, adjust f
 	return d
 }
 
+// With adds a query to the address of the metadata, by which some providers choose the keys that they name there.
+func (d *Discovery) With(query url.Values) *Discovery {
+	d.query = "?" + query.Encode()
+	return d
+}
+
 func (d *Discovery) fetch(ctx context.Context) (*Metadata, error) {
-	address := strings.TrimSuffix(d.issuer, "/") + "/.well-known/openid-configuration"
+	address := strings.TrimSuffix(d.issuer, "/") + "/.well-known/openid-configuration" + d.query
 	status, body, err := outbound.Get(ctx, d.client, address, nil)
 	if err != nil {
 		return nil, fmt.Errorf("discovery: %w", err)

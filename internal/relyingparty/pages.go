@@ -2,8 +2,10 @@ package relyingparty
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -17,10 +19,31 @@ const maxPages = 200
 // Pages reads a list page by page: read returns the address of the next page, which may be relative, or nothing after the last.
 // The access token is sent only to the host of the first page. The error may be a *connector.Unusable: the list is too long.
 func (c *Calls) Pages(ctx context.Context, first string, read func(*outbound.Answer) (next string, err error)) error {
+	return follow(ctx, first, c.Get, read)
+}
+
+// PostPages is Pages for a list that is asked for by a JSON document, which is sent for each page.
+func (c *Calls) PostPages(
+	ctx context.Context, first string, document any, read func(*outbound.Answer) (next string, err error),
+) error {
+	content, err := json.Marshal(document)
+	if err != nil {
+		return fmt.Errorf("encode request: %w", err)
+	}
+	return follow(ctx, first, func(ctx context.Context, page string) (*outbound.Answer, error) {
+		return c.wanted(c.Do(ctx, http.MethodPost, page, content))
+	}, read)
+}
+
+// follow reads a list from its first page to its last.
+func follow(
+	ctx context.Context, first string, ask func(context.Context, string) (*outbound.Answer, error),
+	read func(*outbound.Answer) (next string, err error),
+) error {
 	page, seen := first, map[string]bool{}
 	for range maxPages {
 		seen[page] = true
-		answer, err := c.Get(ctx, page)
+		answer, err := ask(ctx, page)
 		if err != nil {
 			return err
 		}

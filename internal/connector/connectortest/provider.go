@@ -59,11 +59,12 @@ type Provider struct {
 	Info     func(w http.ResponseWriter, r *http.Request) // instead of UserInfo
 	Knows    Object                                       // what the introspection endpoint says
 
-	Asked  map[string]int // requests by path
-	Form   url.Values     // of the last token request
-	User   *url.Userinfo  // who made it, by Basic authentication; nil for none
-	Pushed url.Values     // of the last pushed request
-	Shown  string         // the Authorization of the last request for userinfo
+	Asked   map[string]int    // requests by path
+	Queries map[string]string // of the last ones, by path
+	Form    url.Values        // of the last token request
+	User    *url.Userinfo     // who made it, by Basic authentication; nil for none
+	Pushed  url.Values        // of the last pushed request
+	Shown   string            // the Authorization of the last request for userinfo
 }
 
 // New starts a provider.
@@ -83,7 +84,7 @@ func NewTLS(t *testing.T) *Provider {
 }
 
 func newProvider(t *testing.T) *Provider {
-	return &Provider{t: t, Asked: map[string]int{}, KeyID: "1", Published: "1", Algorithm: jose.RS256}
+	return &Provider{t: t, Asked: map[string]int{}, Queries: map[string]string{}, KeyID: "1", Published: "1", Algorithm: jose.RS256}
 }
 
 func (p *Provider) handler() http.Handler {
@@ -99,6 +100,7 @@ func (p *Provider) handler() http.Handler {
 		p.Mu.Lock()
 		defer p.Mu.Unlock()
 		p.Asked[r.URL.Path]++
+		p.Queries[r.URL.Path] = r.URL.RawQuery
 		if p.Down {
 			http.Error(w, "down", http.StatusBadGateway)
 			return

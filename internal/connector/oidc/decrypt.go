@@ -16,7 +16,9 @@ var (
 )
 
 // isEncrypted reports whether a token is a JWE.
-func isEncrypted(token string) bool { return strings.Count(token, ".") == encryptedParts-1 }
+func isEncrypted(token string) bool {
+	return strings.Count(token, ".") == relyingparty.EncryptedParts-1
+}
 
 // opened returns the signed token in an encrypted one (OpenID Connect Core, section 16.14), and any other token as it is. Its
 // error is a *relyingparty.InvalidToken unless the keys can't be read.
@@ -28,7 +30,7 @@ func (c *connection) opened(token string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if strings.Count(inside, ".") != signedParts-1 {
+	if strings.Count(inside, ".") != relyingparty.SignedParts-1 {
 		return "", useless("it is encrypted, and what is in it is no signed token")
 	}
 	return inside, nil

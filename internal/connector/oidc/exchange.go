@@ -55,7 +55,10 @@ func (c *connection) verifySubject(ctx context.Context, m *relyingparty.Metadata
 // believed because the provider accepts no token that somebody else has changed.
 func (c *connection) holder(ctx context.Context, m *relyingparty.Metadata, t connector.SubjectToken) (connector.Identity, error) {
 	if len(c.audiences(t)) > 0 {
-		inside, opaque, err := readUnverified(t.Token)
+		inside, opaque, err := relyingparty.ReadUnverified(t.Token)
+		if errors.Is(err, relyingparty.ErrEncrypted) {
+			err = &connector.BadToken{Reason: err.Error() + ": set exchangeAccessTokensBy: introspection in the connector"}
+		}
 		if err == nil && !opaque {
 			err = c.checkMadeForUs(inside, t)
 		}
@@ -105,39 +108,6 @@ func (c *connection) checkIntrospected(said relyingparty.Claims) error {
 		return &connector.BadToken{Reason: "the provider does not say whose it is (sub)"}
 	}
 	return nil
-}
-
-// readUnverified returns the claims of a JWT whose signature is not checked; opaque for a token of another kind. What looks
-// like a JWT and can't be read is a *connector.BadToken, and not opaque: the provider may be able to read it.
-func readUnverified(token string) (said relyingparty.Claims, opaque bool, err error) {
-	parts := strings.Split(token, ".")
-	switch {
-	case len(parts) == encryptedParts:
-		return nil, false, &connector.BadToken{Reason: "it is encrypted (JWE), so that only the provider can tell for whom it was made: " +
-			"set exchangeAccessTokensBy: introspection in the connector"}
-	case len(parts) != signedParts && !isJOSE(parts[0]):
-		return nil, true, nil
-	case len(parts) == signedParts && isJOSE(parts[0]):
-		said, err = relyingparty.ReadEncoded(parts[1])
-	default:
-		err = errors.New("it has not the form of a JWT")
-	}
-	if err != nil {
-		return nil, false, &connector.BadToken{Cause: err, Reason: "it looks like a JWT, and can't be read as one"}
-	}
-	return said, false, nil
-}
-
-// How many parts a signed and an encrypted token has, with dots between them (RFC 7515 and 7516, section 7.1).
-const (
-	signedParts    = 3
-	encryptedParts = 5
-)
-
-// isJOSE reports whether the first part of a token is the header of a signed or encrypted one.
-func isJOSE(part string) bool {
-	_, err := relyingparty.ReadEncoded(part)
-	return err == nil
 }
 
 // checkMadeForUs refuses a JWT that was made for somebody or something else.
@@ -196,7 +166,7 @@ func (c *connection) unacceptable(t connector.SubjectToken, err error) error {
 	switch {
 	case !errors.Is(err, relyingparty.ErrForged):
 		return err
-	case t.Type == oauth.TokenTypeAccess && strings.Count(t.Token, ".") != signedParts-1:
+	case t.Type == oauth.TokenTypeAccess && strings.Count(t.Token, ".") != relyingparty.SignedParts-1:
 		return &connector.BadToken{Cause: err, Reason: "it is an opaque access token, which only the provider can read: " +
 			"set getUserInfo: true or exchangeAccessTokensBy: introspection in the connector, or send the ID token with the type " +
 			oauth.TokenTypeID}
