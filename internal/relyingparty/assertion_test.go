@@ -19,6 +19,7 @@ func TestAssertionFile(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
 		form, authorization = r.PostForm, r.Header.Get("Authorization")
+		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(`{"access_token": "a"}`))
 	}))
 	defer s.Close()
