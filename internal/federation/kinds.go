@@ -8,6 +8,7 @@ import (
 	"dex/internal/connector/bitbucket"
 	"dex/internal/connector/crowd"
 	"dex/internal/connector/gitea"
+	"dex/internal/connector/gitlab"
 	"dex/internal/connector/keystone"
 	"dex/internal/connector/ldap"
 	"dex/internal/connector/microsoft"
@@ -30,7 +31,7 @@ type kind struct {
 var kinds = []kind{
 	{name: "ldap", settings: func() connector.Config { return &ldap.Config{} }},
 	{name: "github"},
-	{name: "gitlab"},
+	{name: "gitlab", settings: func() connector.Config { return &gitlab.Config{} }},
 	{name: "google"},
 	{name: "oidc", settings: func() connector.Config { return &oidc.Config{} }},
 	{name: "oauth", settings: func() connector.Config { return &oauth.Config{} }},

@@ -49,6 +49,15 @@ func GoneIfUnknown(err error) error {
 	return err
 }
 
+// goneIfTooNarrow returns the error of a refresh: connector.ErrGone where the access token lacks a scope that this application
+// needs. All applications share what is kept of a user, so another one may have logged the user in last, and asked for less.
+func goneIfTooNarrow(err error) error {
+	if refused, ok := errors.AsType[*BearerError](err); ok && refused.Code == "insufficient_scope" {
+		return fmt.Errorf("%w: %w", connector.ErrGone, err)
+	}
+	return err
+}
+
 func isUnknown(err error) bool {
 	refused, ok := errors.AsType[*BearerError](err)
 	return ok && refused.Unknown()

@@ -116,7 +116,7 @@ func (s *SignIn) Refresh(ctx context.Context, scopes connector.Scopes, last conn
 	}
 	data, keepErr := given.Keep()
 	id.Data = data // the old tokens may be worth nothing any more, whatever else fails
-	return id, errors.Join(GoneIfUnknown(err), keepErr)
+	return id, errors.Join(goneIfTooNarrow(GoneIfUnknown(err)), keepErr)
 }
 
 // renew returns new tokens. Where there is no refresh token, the login ends with its access token.

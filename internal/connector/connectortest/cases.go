@@ -26,6 +26,7 @@ func Cases() []Case {
 	return []Case{
 		{"gitea", giteaStage},
 		{"bitbucket-cloud", bitbucketStage},
+		{"gitlab", gitlabStage},
 	}
 }
 

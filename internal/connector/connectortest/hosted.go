@@ -110,8 +110,8 @@ func (h *Hosted) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // API serves a pattern of the mux for holders of a good access token, who are given by the provider's id. Calls with another
-// token are refused, and those whose token lacks the scope, unless that is empty.
-func (h *Hosted) API(pattern, scope string, serve func(w http.ResponseWriter, r *http.Request, user string)) {
+// token are refused, and those whose token has none of the scopes, which are separated by spaces, unless there are none.
+func (h *Hosted) API(pattern, scopes string, serve func(w http.ResponseWriter, r *http.Request, user string)) {
 	h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		given, ok := h.access[token]
@@ -119,7 +119,7 @@ func (h *Hosted) API(pattern, scope string, serve func(w http.ResponseWriter, r 
 		case !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "token"), !ok, isOver(given):
 			h.refuse(w, http.StatusUnauthorized, "invalid_token")
 			return
-		case scope != "" && !slices.Contains(given.scopes, scope):
+		case scopes != "" && !slices.ContainsFunc(strings.Fields(scopes), func(scope string) bool { return slices.Contains(given.scopes, scope) }):
 			h.refuse(w, http.StatusForbidden, "insufficient_scope")
 			return
 		}
