@@ -40,6 +40,14 @@ type Hosted struct {
 	Rotates       bool                       // each refresh token works once
 	Life          time.Duration              // of access tokens; 0 for ever
 	Extra         func(user string) Object   // more members of the token endpoint's answers; nil for none
+	// Claims are what ID tokens say of a user, which logins with the scope openid get; nil for none. NonceOf is what they have as
+	// nonce for the one that was sent; nil for the same.
+	Claims  func(user string) Object
+	NonceOf func(sent string) string
+	// Assertion is what the application shows instead of its secret; empty for the secret.
+	Assertion string
+	// form makes an access token of a name that is unique; nil for the name itself.
+	form func(name string, g grant) string
 
 	// Fail are answers that come instead of the usual ones, by path.
 	Fail map[string]http.HandlerFunc
@@ -69,6 +77,7 @@ type grant struct {
 	scopes      []string
 	redirectURI string
 	challenge   string
+	nonce       string
 	until       time.Time // zero for ever
 	client      string    // the application that has the token; empty for the one of the tests
 }
@@ -182,7 +191,7 @@ func (h *Hosted) serveAuth(w http.ResponseWriter, r *http.Request) {
 		code := h.token("code")
 		h.codes[code] = grant{
 			user: h.User, scopes: strings.Fields(query.Get("scope")), redirectURI: query.Get("redirect_uri"), challenge: challenge,
-			until: time.Now().Add(time.Minute),
+			nonce: query.Get("nonce"), until: time.Now().Add(time.Minute),
 		}
 		params.Set("code", code)
 	}
@@ -216,6 +225,11 @@ func (h *Hosted) serveToken(w http.ResponseWriter, r *http.Request) {
 // isOurs reports whether a request is authenticated as the application.
 func (h *Hosted) isOurs(r *http.Request) bool {
 	id, secret, basic := r.BasicAuth()
+	if h.Assertion != "" {
+		form := r.PostForm
+		return !basic && !form.Has("client_secret") && form.Get("client_id") == h.ClientID &&
+			form.Get("client_assertion") == h.Assertion && form.Get("client_assertion_type") == assertionType
+	}
 	if basic {
 		id, _ = url.QueryUnescape(id)
 		secret, _ = url.QueryUnescape(secret)
@@ -250,6 +264,10 @@ func (h *Hosted) redeem(r *http.Request) (grant, bool) {
 func (h *Hosted) give(g grant) Object {
 	g.until = time.Time{}
 	answer := Object{"token_type": "bearer", "scope": strings.Join(g.scopes, " ")}
+	if h.Claims != nil && slices.Contains(g.scopes, "openid") {
+		answer["id_token"] = h.idToken(g)
+	}
+	g.nonce = "" // is that of the login alone
 	if h.Refreshes != nil && h.Refreshes(g.scopes) {
 		refresh := h.token("refresh")
 		h.refresh[refresh] = g
@@ -259,9 +277,7 @@ func (h *Hosted) give(g grant) Object {
 		g.until = time.Now().Add(h.Life)
 		answer["expires_in"] = int(h.Life.Seconds())
 	}
-	access := h.token("access")
-	h.access[access] = g
-	answer["access_token"] = access
+	answer["access_token"] = h.accessToken(g)
 	return answer
 }
 
@@ -309,9 +325,7 @@ func (h *Hosted) Answer(path string, answer http.HandlerFunc) {
 func (h *Hosted) Token(client, user string, scopes ...string) string {
 	h.Mu.Lock()
 	defer h.Mu.Unlock()
-	token := h.token("access")
-	h.access[token] = grant{user: user, scopes: scopes, client: client}
-	return token
+	return h.accessToken(grant{user: user, scopes: scopes, client: client})
 }
 
 // Revoke ends all tokens of a user.
@@ -341,41 +355,6 @@ func (h *Hosted) Calls() []Call {
 	calls := h.calls
 	h.calls = nil
 	return calls
-}
-
-// Page returns a part of a list, by the parameters page and per_page (or limit), and sets the header Link as GitHub, GitLab and
-// Gitea do. The first page is 1.
-func Page[T any](h *Hosted, w http.ResponseWriter, r *http.Request, all []T, size int) []T {
-	query := r.URL.Query()
-	number := func(name string, otherwise int) int {
-		var n int
-		if _, err := fmt.Sscan(query.Get(name), &n); err != nil || n < 1 {
-			return otherwise
-		}
-		return n
-	}
-	size = number("per_page", number("limit", size))
-	page, last := number("page", 1), max((len(all)+size-1)/size, 1)
-	var links []string
-	link := func(to int, rel string) {
-		query.Set("page", fmt.Sprint(to))
-		links = append(links, fmt.Sprintf("<%s%s?%s>; rel=%q", h.URL, r.URL.Path, query.Encode(), rel))
-	}
-	if page > 1 {
-		link(page-1, "prev")
-	}
-	if page < last {
-		link(page+1, "next")
-		link(last, "last")
-	}
-	if page > 1 {
-		link(1, "first")
-	}
-	if len(links) > 0 {
-		w.Header().Set("Link", strings.Join(links, ", "))
-	}
-	from := min((page-1)*size, len(all))
-	return append([]T{}, all[from:min(from+size, len(all))]...) // an empty list is no null
 }
 
 // CA returns the provider's certificate, for rootCA.
