@@ -11,6 +11,7 @@ import (
 	"dex/internal/connector/gitlab"
 	"dex/internal/connector/keystone"
 	"dex/internal/connector/ldap"
+	"dex/internal/connector/linkedin"
 	"dex/internal/connector/microsoft"
 	"dex/internal/connector/mock"
 	"dex/internal/connector/oauth"
@@ -38,7 +39,7 @@ var kinds = []kind{
 	{name: "saml", settings: func() connector.Config { return &saml.Config{} }},
 	{name: "samlExperimental", settings: func() connector.Config { return &saml.Config{} }}, // upstream's older name of it
 	{name: "authproxy", settings: func() connector.Config { return &authproxy.Config{} }},
-	{name: "linkedin"},
+	{name: "linkedin", settings: func() connector.Config { return &linkedin.Config{} }},
 	{name: "microsoft", planned: func() any { return &microsoft.Config{} }},
 	{name: "bitbucket-cloud", settings: func() connector.Config { return &bitbucket.Config{} }},
 	{name: "openshift"},

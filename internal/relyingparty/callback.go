@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"dex/internal/connector"
 	"dex/internal/oauth"
@@ -55,6 +56,9 @@ var denials = map[string]string{
 	oauth.UnmetAuthenticationRequirements: "The provider can't sign you in as securely as the application asks for.",
 }
 
+// cancelled are codes by which LinkedIn says that the user did not sign in, or did not agree.
+var cancelled = []string{"user_cancelled_login", "user_cancelled_authorize"}
+
 // Answer returns the parameters that a provider sends with the browser.
 func Answer(r *http.Request) url.Values {
 	if r.Method == http.MethodPost {
@@ -77,6 +81,9 @@ func CheckAnswer(answer url.Values) error {
 	cause := fmt.Errorf("the provider answers %q %q", code, answer.Get("error_description"))
 	if reason, ok := denials[code]; ok {
 		return &connector.Denied{Reason: reason, Cause: cause, ByUser: true, Code: code}
+	}
+	if slices.Contains(cancelled, code) { // which means nothing to applications
+		return &connector.Denied{Reason: denials[oauth.AccessDenied], Cause: cause, ByUser: true}
 	}
 	switch code {
 	case oauth.TemporarilyUnavailable:

@@ -27,6 +27,7 @@ func Cases() []Case {
 		{"gitea", giteaStage},
 		{"bitbucket-cloud", bitbucketStage},
 		{"gitlab", gitlabStage},
+		{"linkedin", linkedInStage},
 	}
 }
 

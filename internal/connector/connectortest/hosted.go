@@ -34,6 +34,8 @@ type Hosted struct {
 	NeedsPKCE bool   // refuse logins without a challenge
 	NoBasic   bool   // the token endpoint wants the secret in the form
 	AsForm    bool   // the token endpoint answers by a form, as GitHub does
+	// Refuse returns the error with which the login page, or the token endpoint, refuses a request; empty for none.
+	Refuse func(r *http.Request) string
 	// RefusedStatus is the status of the token endpoint's refusals; GitHub has 200, all others 400.
 	RefusedStatus int
 	Refreshes     func(scopes []string) bool // whether there are refresh tokens; nil for never
@@ -181,7 +183,9 @@ func (h *Hosted) serveAuth(w http.ResponseWriter, r *http.Request) {
 	}
 	challenge := query.Get("code_challenge")
 	params := url.Values{"state": {query.Get("state")}}
-	switch {
+	switch refused := h.refusal(r); {
+	case refused != "":
+		params.Set("error", refused)
 	case h.Deny != "":
 		params.Set("error", h.Deny)
 		params.Set("error_description", "because")
@@ -203,11 +207,27 @@ func (h *Hosted) token(kind string) string {
 	return fmt.Sprintf("%s-%d", kind, h.serial)
 }
 
+func (h *Hosted) refusal(r *http.Request) string {
+	if h.Refuse == nil {
+		return ""
+	}
+	return h.Refuse(r)
+}
+
 // serveToken is the token endpoint.
 func (h *Hosted) serveToken(w http.ResponseWriter, r *http.Request) {
+	refused := h.refusal(r)
 	if !h.isOurs(r) {
+		refused = "invalid_client"
+	}
+	switch refused {
+	case "":
+	case "invalid_client":
 		w.Header().Set("WWW-Authenticate", "Basic")
-		h.answer(w, http.StatusUnauthorized, Object{"error": "invalid_client"})
+		h.answer(w, http.StatusUnauthorized, Object{"error": refused})
+		return
+	default:
+		h.answer(w, h.RefusedStatus, Object{"error": refused})
 		return
 	}
 	given, ok := h.redeem(r)
@@ -359,12 +379,3 @@ func (h *Hosted) Calls() []Call {
 
 // CA returns the provider's certificate, for rootCA.
 func (h *Hosted) CA() string { return certificatePEM(h.Server) }
-
-// numbered returns names that end in numbers.
-func numbered(name string, count int) []string {
-	names := make([]string, count)
-	for i := range names {
-		names[i] = fmt.Sprintf("%s-%d", name, i)
-	}
-	return names
-}

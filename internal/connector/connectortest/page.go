@@ -40,3 +40,12 @@ func Page[T any](h *Hosted, w http.ResponseWriter, r *http.Request, all []T, siz
 	from := min((page-1)*size, len(all))
 	return append([]T{}, all[from:min(from+size, len(all))]...) // an empty list is no null
 }
+
+// numbered returns names that end in numbers.
+func numbered(name string, count int) []string {
+	names := make([]string, count)
+	for i := range names {
+		names[i] = fmt.Sprintf("%s-%d", name, i)
+	}
+	return names
+}
