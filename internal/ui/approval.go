@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"dex/internal/locale"
 )
 
 // audiencePrefix starts a scope that asks for tokens that another application accepts too.
@@ -34,7 +36,7 @@ type Permission struct {
 
 // Approval asks for the user's consent.
 func (u *UI) Approval(w http.ResponseWriter, r *http.Request, p ApprovalPage) {
-	u.render(w, r, http.StatusOK, approvalView, newApprovalData(newPage(r, "Allow access"), p))
+	u.render(w, r, http.StatusOK, approvalView, newApprovalData(u.newPage(r, "Allow access"), p))
 }
 
 var approvalView = declare("approval.html", func(base page) []any {
@@ -62,7 +64,7 @@ func newApprovalData(base page, p ApprovalPage) approvalData {
 		p.ClientLogoURL = ""
 	}
 	unmark(&p.User, &p.Email, &p.Client, &p.Connector)
-	d := approvalData{page: base, ApprovalPage: p, Permissions: describeScopes(p.RequestedScopes)}
+	d := approvalData{page: base, ApprovalPage: p, Permissions: describeScopes(base.lang, p.RequestedScopes)}
 	for _, permission := range d.Permissions {
 		d.Scopes = append(d.Scopes, permission.Name)
 	}
@@ -76,32 +78,32 @@ func isHTTPS(link string) bool {
 
 // describeScopes returns the permissions that scopes stand for, ordered by name. It includes unknown scopes, but not
 // openid: signing in is what the user came for.
-func describeScopes(scopes []string) []Permission {
+func describeScopes(lang *locale.Language, scopes []string) []Permission {
 	var permissions []Permission
 	for _, scope := range scopes {
 		if scope != "openid" {
-			permissions = append(permissions, describeScope(scope))
+			permissions = append(permissions, describeScope(lang, scope))
 		}
 	}
 	slices.SortFunc(permissions, func(a, b Permission) int { return cmp.Compare(a.Name, b.Name) })
 	return slices.Compact(permissions)
 }
 
-func describeScope(scope string) Permission {
+func describeScope(lang *locale.Language, scope string) Permission {
 	switch scope {
 	case "profile":
-		return Permission{"See your name", "Your display name and your username."}
+		return Permission{lang.Text("See your name"), lang.Text("Your display name and your username.")}
 	case "email":
-		return Permission{"See your email address", "And whether it has been verified."}
+		return Permission{lang.Text("See your email address"), lang.Text("And whether it has been verified.")}
 	case "groups":
-		return Permission{"See your groups", "The teams and groups you belong to, often used to decide what you may do."}
+		return Permission{lang.Text("See your groups"), lang.Text("The teams and groups you belong to, often used to decide what you may do.")}
 	case "offline_access":
-		return Permission{"Keep access while you’re away", "Until it is revoked or expires, without asking you again."}
+		return Permission{lang.Text("Keep access while you’re away"), lang.Text("Until it is revoked or expires, without asking you again.")}
 	case "federated:id":
-		return Permission{"See your user ID at the place you logged in with", "And which place that is."}
+		return Permission{lang.Text("See your user ID at the place you logged in with"), lang.Text("And which place that is.")}
 	}
 	if client, ok := strings.CutPrefix(scope, audiencePrefix); ok {
-		return Permission{"Sign you in to “" + isolated(client) + "” as well", "That application will accept this login as yours."}
+		return Permission{lang.Text("Sign you in to “{client}” as well", client), lang.Text("That application will accept this login as yours.")}
 	}
-	return Permission{"Use “" + isolated(scope) + "”", "This server has no description of that permission."}
+	return Permission{lang.Text("Use “{scope}”", scope), lang.Text("This server has no description of that permission.")}
 }

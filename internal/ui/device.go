@@ -12,7 +12,7 @@ type DevicePage struct {
 
 // Device shows the form for the code of a device.
 func (u *UI) Device(w http.ResponseWriter, r *http.Request, status int, p DevicePage) {
-	u.render(w, r, status, deviceView, newDeviceData(newPage(r, "Connect a device"), p))
+	u.render(w, r, status, deviceView, newDeviceData(u.newPage(r, "Connect a device"), p))
 }
 
 var deviceView = declare("device.html", func(base page) []any {
@@ -31,6 +31,7 @@ type deviceData struct {
 
 func newDeviceData(base page, p DevicePage) deviceData {
 	p.Invalid = p.Invalid || p.Message != ""
+	p.Message = base.lang.Say(p.Message)
 	return deviceData{base, p}
 }
 
@@ -44,7 +45,7 @@ type DeviceConfirmPage struct {
 
 // DeviceConfirm asks about a device.
 func (u *UI) DeviceConfirm(w http.ResponseWriter, r *http.Request, p DeviceConfirmPage) {
-	u.render(w, r, http.StatusOK, deviceConfirmView, newDeviceConfirmData(newPage(r, "Is this your device?"), p))
+	u.render(w, r, http.StatusOK, deviceConfirmView, newDeviceConfirmData(u.newPage(r, "Is this your device?"), p))
 }
 
 var deviceConfirmView = declare("device_confirm.html", func(base page) []any {
@@ -62,7 +63,7 @@ type deviceConfirmData struct {
 
 func newDeviceConfirmData(base page, p DeviceConfirmPage) deviceConfirmData {
 	unmark(&p.Client)
-	return deviceConfirmData{base, p, describeScopes(p.RequestedScopes)}
+	return deviceConfirmData{base, p, describeScopes(base.lang, p.RequestedScopes)}
 }
 
 // A DeviceResultPage says how a login for a device ended.
@@ -75,10 +76,10 @@ type DeviceResultPage struct {
 func (u *UI) DeviceResult(w http.ResponseWriter, r *http.Request, p DeviceResultPage) {
 	unmark(&p.ClientName)
 	if p.Denied {
-		u.render(w, r, http.StatusOK, deviceDeniedView, deviceResultData{newPage(r, "Device refused"), p})
+		u.render(w, r, http.StatusOK, deviceDeniedView, deviceResultData{u.newPage(r, "Device refused"), p})
 		return
 	}
-	u.render(w, r, http.StatusOK, deviceSuccessView, deviceResultData{newPage(r, "Device connected"), p})
+	u.render(w, r, http.StatusOK, deviceSuccessView, deviceResultData{u.newPage(r, "Device connected"), p})
 }
 
 var (

@@ -18,7 +18,7 @@ type ErrorPage struct {
 
 // Error shows what went wrong.
 func (u *UI) Error(w http.ResponseWriter, r *http.Request, status int, p ErrorPage) {
-	u.render(w, r, status, errorView, newErrorData(newPage(r, ""), status, p))
+	u.render(w, r, status, errorView, newErrorData(u.newPage(r, ""), status, p))
 }
 
 // NotFound answers requests for pages that don't exist.
@@ -54,6 +54,9 @@ func newErrorData(base page, status int, p ErrorPage) errorData {
 		p.RetryText = "Try again"
 	}
 	unmark(&p.ErrMsg)
+	for _, said := range []*string{&p.ErrMsg, &p.Hint, &p.RetryText, &advice.heading} {
+		*said = base.lang.Say(*said)
+	}
 	base.Title = advice.heading
 	d := errorData{
 		page:      base,

@@ -1,11 +1,14 @@
 package ui
 
 import (
+	"cmp"
 	"html/template"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"dex/internal/locale"
 )
 
 // A LoginPage offers the connectors to choose from.
@@ -26,7 +29,7 @@ type ConnectorLink struct {
 
 // Login shows the choice of connectors.
 func (u *UI) Login(w http.ResponseWriter, r *http.Request, p LoginPage) {
-	u.render(w, r, http.StatusOK, loginView, newLoginData(newPage(r, "Log in"), p))
+	u.render(w, r, http.StatusOK, loginView, newLoginData(u.newPage(r, "Log in"), p))
 }
 
 var loginView = declare("login.html", func(base page) []any {
@@ -71,7 +74,7 @@ type PasswordPage struct {
 
 // Password shows the form for username and password.
 func (u *UI) Password(w http.ResponseWriter, r *http.Request, status int, p PasswordPage) {
-	u.render(w, r, status, passwordView, newPasswordData(newPage(r, "Log in"), p))
+	u.render(w, r, status, passwordView, newPasswordData(u.newPage(r, "Log in"), p))
 }
 
 var passwordView = declare("password.html", func(base page) []any {
@@ -91,9 +94,8 @@ type passwordData struct {
 }
 
 func newPasswordData(base page, p PasswordPage) passwordData {
-	if p.UsernamePrompt == "" {
-		p.UsernamePrompt = "Username"
-	}
+	p.UsernamePrompt = base.lang.Say(cmp.Or(p.UsernamePrompt, "Username"))
+	p.Message = base.lang.Say(p.Message)
 	unmark(&p.Client, &p.Connector)
 	// A custom template may not know Message, and still has to say that the attempt failed.
 	p.Invalid = p.Invalid || p.Message != ""
@@ -108,7 +110,7 @@ type OOBPage struct {
 
 // OOB shows the code to users whose application can't receive it.
 func (u *UI) OOB(w http.ResponseWriter, r *http.Request, p OOBPage) {
-	u.render(w, r, http.StatusOK, oobView, newOOBData(newPage(r, "Copy your code"), p))
+	u.render(w, r, http.StatusOK, oobView, newOOBData(u.newPage(r, "Copy your code"), p))
 }
 
 var oobView = declare("oob.html", func(base page) []any {
@@ -142,7 +144,7 @@ type HomePage struct {
 
 // Home shows the signed-in user, or says what this server is.
 func (u *UI) Home(w http.ResponseWriter, r *http.Request, p HomePage) {
-	u.render(w, r, http.StatusOK, homeView, newHomeData(newPage(r, ""), p))
+	u.render(w, r, http.StatusOK, homeView, newHomeData(u.newPage(r, ""), p))
 }
 
 var homeView = declare("home.html", func(base page) []any {
@@ -169,22 +171,21 @@ func newHomeData(base page, p HomePage) homeData {
 	unmark(&p.Username, &p.Email, &p.ConnectorName, &p.UserAgent)
 	groups := make([]string, len(p.Groups))
 	for i, group := range p.Groups {
-		groups[i] = unmarked(group)
+		groups[i] = locale.Unmarked(group)
 	}
 	p.Groups = groups
 	d := homeData{page: base, HomePage: p}
-	d.SignedInISO, d.SignedInText = timeTexts(p.SignedIn)
-	d.SessionExpiresISO, d.SessionExpiresText = timeTexts(p.SessionExpires)
+	d.SignedInISO, d.SignedInText = timeTexts(base.lang, p.SignedIn)
+	d.SessionExpiresISO, d.SessionExpiresText = timeTexts(base.lang, p.SessionExpires)
 	return d
 }
 
 // timeTexts returns a time for programs and for people, both in UTC; the zero time gives empty texts.
-func timeTexts(t time.Time) (iso, text string) {
+func timeTexts(lang *locale.Language, t time.Time) (iso, text string) {
 	if t.IsZero() {
 		return "", ""
 	}
-	t = t.UTC()
-	return t.Format(time.RFC3339), t.Format("2 Jan 2006, 15:04 UTC")
+	return t.UTC().Format(time.RFC3339), lang.Time(t)
 }
 
 // A FormPostPage carries an answer to an application in a form (OAuth 2.0 Form Post Response Mode). With JavaScript the
@@ -201,7 +202,7 @@ type FormField struct{ Name, Value string }
 
 // FormPost sends the browser to the application with a form.
 func (u *UI) FormPost(w http.ResponseWriter, r *http.Request, p FormPostPage) {
-	u.render(w, r, http.StatusOK, formPostView, newFormPostData(newPage(r, ""), p))
+	u.render(w, r, http.StatusOK, formPostView, newFormPostData(u.newPage(r, ""), p))
 }
 
 var formPostView = declare("form_post.html", func(base page) []any {
@@ -217,13 +218,11 @@ type formPostData struct {
 }
 
 func newFormPostData(base page, p FormPostPage) formPostData {
-	if p.Heading == "" {
-		p.Heading = "Back to the application"
-	}
+	heading := base.lang.Say(cmp.Or(p.Heading, "Back to the application"))
 	if p.Source != "" {
-		p.Heading = "Continue to " + isolated(p.Source)
+		heading = base.lang.Text("Continue to {source}", p.Source)
 	}
-	base.Title = p.Heading
+	p.Heading, base.Title = heading, heading
 	return formPostData{page: base, FormPostPage: p, Action: p.action()}
 }
 

@@ -7,18 +7,6 @@ import (
 	"strconv"
 )
 
-// page is what every template gets in addition to its own data.
-type page struct {
-	// ReqPath is the decoded path of the request, for the function url.
-	ReqPath string
-	// Title is the page's part of the document title; empty on the home page.
-	Title string
-}
-
-func newPage(r *http.Request, title string) page {
-	return page{ReqPath: r.URL.Path, Title: title}
-}
-
 // render answers with a page. It is executed into memory first, so that a failing template leaves no half-written page.
 func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, v *view, data any) {
 	body, err := u.execute(v, data)

@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+
+	"dex/internal/locale"
 )
 
 // Defaults of the configuration.
@@ -34,6 +36,8 @@ type Config struct {
 	// Extra holds the values of the template function extra. The built-in footer links to helpURL, privacyURL and
 	// termsURL.
 	Extra map[string]string
+	// Languages are those that pages may be in; the built-in ones when nil.
+	Languages *locale.Catalog
 	// IssuerPath is the path of the issuer URL, such as /dex; empty or / for none.
 	IssuerPath string
 	// Origin is the scheme and host of the issuer URL, to tell our own links from others.
@@ -64,6 +68,13 @@ func New(cfg Config, log *slog.Logger) (*UI, error) {
 		cfg.LogoURL = defaultLogoURL
 	}
 	cfg.IssuerPath = strings.TrimSuffix(cfg.IssuerPath, "/")
+	if cfg.Languages == nil {
+		languages, err := locale.New(locale.Config{})
+		if err != nil {
+			return nil, err
+		}
+		cfg.Languages = languages
+	}
 
 	dir, err := openWebDir(cfg.Dir, cfg.Theme)
 	if err != nil {

@@ -20,7 +20,7 @@ func declare(template string, samples func(base page) []any) *view {
 // checkPages renders every page, so that a template that uses a field its page doesn't have is found at start rather than
 // by the next person to log in.
 func (u *UI) checkPages() error {
-	base := page{ReqPath: u.cfg.IssuerPath + "/auth/sample", Title: "Sample"}
+	base := u.samplePage()
 	for _, v := range views {
 		for _, sample := range v.samples(base) {
 			if _, err := u.execute(v, sample); err != nil {
@@ -29,4 +29,12 @@ func (u *UI) checkPages() error {
 		}
 	}
 	return nil
+}
+
+// samplePage returns what every template gets, for samples.
+func (u *UI) samplePage() page {
+	return page{
+		ReqPath: u.cfg.IssuerPath + "/auth/sample", Title: "Sample",
+		ui: u, lang: u.cfg.Languages.Choose(), back: u.cfg.IssuerPath + "/auth/sample",
+	}
 }

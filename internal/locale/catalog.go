@@ -1,0 +1,251 @@
+package locale
+
+import (
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/text/language"
+)
+
+//go:embed messages
+var builtin embed.FS
+
+// A Catalog is the languages that pages may be in. It never changes.
+type Catalog struct {
+	languages []*Language // the default first
+	matcher   language.Matcher
+}
+
+// Config is which languages there are.
+type Config struct {
+	Default string   // where nobody says anything else; empty for English
+	Offered []string // empty for all
+	// Messages has files such as de.json, with messages that are added to the built-in ones, or replace them; nil for none.
+	Messages fs.FS
+}
+
+const english = "en"
+
+// file is the form of a file of messages.
+type file struct {
+	Name      string             `json:"name"`
+	Direction string             `json:"direction"`
+	Months    []string           `json:"months"`
+	Time      string             `json:"time"`
+	Messages  map[string]Message `json:"messages"`
+}
+
+// New returns the languages of a configuration. The error names the file or the language that can't be used.
+func New(cfg Config) (*Catalog, error) {
+	known, err := languages(cfg.Messages)
+	if err != nil {
+		return nil, err
+	}
+	offered := cfg.Offered
+	if len(offered) == 0 {
+		for tag := range known {
+			offered = append(offered, tag)
+		}
+		slices.SortFunc(offered, func(a, b string) int { return strings.Compare(known[a].Name, known[b].Name) })
+	}
+	first := cfg.Default
+	if first == "" {
+		if first = english; !slices.Contains(offered, english) {
+			first = offered[0]
+		}
+	}
+	c := &Catalog{}
+	var tags []language.Tag
+	for _, tag := range append([]string{first}, slices.DeleteFunc(slices.Clone(offered), func(tag string) bool { return tag == first })...) {
+		l, ok := known[tag]
+		if !ok {
+			return nil, fmt.Errorf("language %q is not there; there are %s", tag, strings.Join(Tags(known), ", "))
+		}
+		c.languages = append(c.languages, l)
+		tags = append(tags, l.tag)
+	}
+	c.matcher = language.NewMatcher(tags)
+	return c, nil
+}
+
+// Tags returns the tags of languages, in order.
+func Tags(of map[string]*Language) []string {
+	tags := make([]string, 0, len(of))
+	for tag := range of {
+		tags = append(tags, tag)
+	}
+	slices.Sort(tags)
+	return tags
+}
+
+// languages reads the built-in languages and the operator's.
+func languages(own fs.FS) (map[string]*Language, error) {
+	known := map[string]*Language{}
+	if err := readAll(builtin, "messages", known); err != nil {
+		return nil, err
+	}
+	if own != nil {
+		if err := readAll(own, ".", known); err != nil {
+			return nil, err
+		}
+	}
+	return known, nil
+}
+
+// readAll reads the files of messages of a folder.
+func readAll(files fs.FS, folder string, known map[string]*Language) error {
+	entries, err := fs.ReadDir(files, folder)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		tag, isMessages := strings.CutSuffix(entry.Name(), ".json")
+		if !isMessages {
+			continue
+		}
+		if err := read(files, path.Join(folder, entry.Name()), tag, known); err != nil {
+			return fmt.Errorf("%s: %w", entry.Name(), err)
+		}
+	}
+	return nil
+}
+
+// read adds what a file says to what is known of its language.
+func read(files fs.FS, name, tag string, known map[string]*Language) error {
+	data, err := fs.ReadFile(files, name)
+	if err != nil {
+		return err
+	}
+	var f file
+	decoder := json.NewDecoder(strings.NewReader(string(data)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&f); err != nil {
+		return err
+	}
+	l, ok := known[tag]
+	if !ok {
+		parsed, err := language.Parse(tag)
+		if err != nil {
+			return fmt.Errorf("%q is no language: files are named after one, such as de.json or pt-BR.json", tag)
+		}
+		l = &Language{Tag: tag, tag: parsed, messages: map[string]Message{}}
+	}
+	if err := l.describe(f); err != nil {
+		return err
+	}
+	for message, translated := range f.Messages {
+		if err := check(message, translated); err != nil {
+			return fmt.Errorf("message %q: %w", message, err)
+		}
+		l.messages[message] = translated
+	}
+	known[tag] = l
+	return nil
+}
+
+// describe takes what a file says about the language itself.
+func (l *Language) describe(f file) error {
+	if f.Name != "" {
+		l.Name = f.Name
+	}
+	if f.Direction != "" {
+		l.RTL = f.Direction == "rtl"
+	}
+	if len(f.Months) > 0 {
+		l.months = f.Months
+	}
+	if f.Time != "" {
+		l.time = f.Time
+	}
+	switch {
+	case l.Name == "":
+		return errors.New("has no name, by which people choose the language")
+	case f.Direction != "" && f.Direction != "rtl" && f.Direction != "ltr":
+		return fmt.Errorf("direction is %q, and must be ltr or rtl", f.Direction)
+	case len(l.months) != 12:
+		return fmt.Errorf("months has %d names", len(l.months))
+	case l.time == "":
+		return errors.New("has no time, such as {day} {month} {year}, {time} UTC")
+	}
+	return nil
+}
+
+// check refuses translations that say something else than the message: they have the same placeholders.
+func check(message string, translated Message) error {
+	want := placeholders(message)
+	for form, text := range translated {
+		got := placeholders(text)
+		for _, name := range want {
+			if !slices.Contains(got, name) && form == other {
+				return fmt.Errorf("the translation lacks %s", name)
+			}
+		}
+		for _, name := range got {
+			if !slices.Contains(want, name) {
+				return fmt.Errorf("the translation has %s, which the message hasn't", name)
+			}
+		}
+	}
+	return nil
+}
+
+func placeholders(text string) []string {
+	names := placeholder.FindAllString(text, -1)
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Languages returns all languages, the default first.
+func (c *Catalog) Languages() []*Language { return c.languages }
+
+// Named returns the language of a tag; nil if it isn't offered.
+func (c *Catalog) Named(tag string) *Language {
+	for _, l := range c.languages {
+		if l.Tag == tag {
+			return l
+		}
+	}
+	return nil
+}
+
+// maxWishes bounds what is read of what somebody wishes for, in bytes.
+const maxWishes = 500
+
+// Choose returns the language that suits somebody best. Each wish is a list of languages, as an Accept-Language header (RFC 9110, section
+// 12.5.4), or as ui_locales (OpenID Connect Core, section 3.1.2.1); an earlier wish that can be met counts more than a later one.
+func (c *Catalog) Choose(wishes ...string) *Language {
+	for _, wish := range wishes {
+		if wish == "" || len(wish) > maxWishes {
+			continue
+		}
+		tags := wished(wish)
+		if len(tags) == 0 {
+			continue
+		}
+		if _, i, confidence := c.matcher.Match(tags...); confidence > language.No {
+			return c.languages[i]
+		}
+	}
+	return c.languages[0]
+}
+
+// wished returns the languages of a list, the preferred first, without what can't be read.
+func wished(list string) []language.Tag {
+	if strings.ContainsAny(list, ",;") {
+		tags, _, _ := language.ParseAcceptLanguage(list) // none if it is malformed
+		return tags
+	}
+	var tags []language.Tag
+	for name := range strings.FieldsSeq(list) {
+		if tag, err := language.Parse(name); err == nil {
+			tags = append(tags, tag)
+		}
+	}
+	return tags
+}

@@ -1,0 +1,49 @@
+package ui
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// LanguagePath is the address, below the issuer's, by which somebody chooses a language.
+const LanguagePath = "/language"
+
+const (
+	languageCookie = "dex_language"
+	languageLife   = 365 * 24 * time.Hour
+	// maxBack bounds the address of the page to go back to, in bytes: a request with everything that an application may send.
+	maxBack = 32 << 10
+)
+
+// Language remembers the language that somebody has chosen, and shows the page again from which they came.
+func (u *UI) Language(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	w.Header().Set("Cache-Control", "no-store")
+	if l := u.cfg.Languages.Named(query.Get("to")); l != nil {
+		http.SetCookie(w, &http.Cookie{
+			Name: languageCookie, Value: l.Tag, Path: u.cfg.IssuerPath + "/", MaxAge: int(languageLife.Seconds()),
+			Secure: strings.HasPrefix(u.cfg.Origin, "https:"), HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		})
+	}
+	http.Redirect(w, r, u.pageOfOurs(query.Get("back")), http.StatusSeeOther)
+}
+
+// pageOfOurs returns the address of a page of ours, or that of the home page instead of any other address: nobody may use us to send
+// people elsewhere.
+func (u *UI) pageOfOurs(address string) string {
+	home := u.cfg.IssuerPath
+	if home == "" {
+		home = "/"
+	}
+	to, err := url.ParseRequestURI(address)
+	switch {
+	case err != nil, len(address) > maxBack, to.Scheme != "", to.Host != "", !strings.HasPrefix(address, "/"),
+		strings.HasPrefix(address, "//"), strings.ContainsAny(address, "\\\t\r\n"):
+		return home
+	case to.Path != u.cfg.IssuerPath && !strings.HasPrefix(to.Path, u.cfg.IssuerPath+"/"):
+		return home
+	}
+	return address
+}

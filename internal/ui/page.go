@@ -1,0 +1,90 @@
+package ui
+
+import (
+	"context"
+	"html/template"
+	"net/http"
+
+	"dex/internal/locale"
+)
+
+// page is what every template gets in addition to its own data.
+type page struct {
+	// ReqPath is the decoded path of the request, for the function url.
+	ReqPath string
+	// Title is the page's part of the document title; empty on the home page.
+	Title string
+
+	ui   *UI
+	lang *locale.Language
+	// back is the path and the query of a page that can be shown again in another language; empty where that can't be.
+	back string
+}
+
+// newPage returns what every template gets, in the language of the browser. The title is a message.
+func (u *UI) newPage(r *http.Request, title string) page {
+	p := page{ReqPath: r.URL.Path, ui: u, lang: u.language(r)}
+	p.Title = p.lang.Text(title)
+	if r.Method == http.MethodGet {
+		p.back = r.URL.RequestURI()
+	}
+	return p
+}
+
+// unmark takes marks of direction out of names.
+func unmark(names ...*string) {
+	for _, name := range names {
+		*name = locale.Unmarked(*name)
+	}
+}
+
+// T returns a message with its names, for text.
+func (p page) T(message string, args ...any) template.HTML { return p.lang.HTML(message, args...) }
+
+// Plain returns a message with its names, for attributes.
+func (p page) Plain(message string, args ...any) string { return p.lang.Text(message, args...) }
+
+// Lang returns the tag of the page's language.
+func (p page) Lang() string { return p.lang.Tag }
+
+// Dir returns the direction in which the page's language is written.
+func (p page) Dir() string { return p.lang.Direction() }
+
+// Extra returns one of the operator's values, in the page's language if there is one.
+func (p page) Extra(key string) string { return p.ui.cfg.Extra[key] }
+
+// A languageChoice lets somebody read a page in another language.
+type languageChoice struct {
+	Action    string
+	Back      string
+	Languages []*locale.Language
+	Chosen    string
+}
+
+// Choice returns the languages to choose from; nil where the page can't be shown again, or there is nothing to choose.
+func (p page) Choice() *languageChoice {
+	offered := p.ui.cfg.Languages.Languages()
+	if p.back == "" || len(offered) < 2 {
+		return nil
+	}
+	return &languageChoice{Action: p.ui.cfg.IssuerPath + LanguagePath, Back: p.back, Languages: offered, Chosen: p.lang.Tag}
+}
+
+type wishKey struct{}
+
+// WithLocales returns a context for requests of somebody for whom an application wishes for languages (ui_locales).
+func WithLocales(ctx context.Context, locales string) context.Context {
+	return context.WithValue(ctx, wishKey{}, locales)
+}
+
+// language returns the language that somebody has chosen on a page, or that the application, the browser or the configuration
+// wishes for.
+func (u *UI) language(r *http.Request) *locale.Language {
+	if chosen, err := r.Cookie(languageCookie); err == nil {
+		if l := u.cfg.Languages.Named(chosen.Value); l != nil {
+			return l
+		}
+	}
+	locales, _ := r.Context().Value(wishKey{}).(string)
+	return u.cfg.Languages.Choose(locales, r.Header.Get("Accept-Language"))
+}
