@@ -210,7 +210,7 @@ func TestDepartureDevice(t *testing.T) {
 		quick := start(t, "oauth2: {skipApprovalScreen: true}\n")
 		begun, b := quick.device(), quick.browser()
 		page := b.post("/dex/device/auth/verify_code", url.Values{"user_code": {begun.text("user_code")}}).wantStatus(200)
-		for _, want := range []string{begun.text("user_code"), "<strong><bdi>App</bdi></strong>", "See your email address"} {
+		for _, want := range []string{begun.text("user_code"), "<bdi>App</bdi> on a device", "See your email address"} {
 			if !strings.Contains(page.body, want) {
 				t.Errorf("the page lacks %q: %s", want, page.body)
 			}

@@ -17,7 +17,7 @@ type visit func(b *browser) func(there *browser) answer
 var visits = map[string]visit{
 	"/": nil, "/.well-known/openid-configuration": nil, "/.well-known/oauth-authorization-server": nil,
 	"/.well-known/oauth-authorization-server/dex": nil, "/keys": nil, "/healthz": nil, "/robots.txt": nil,
-	"/static/{file...}": nil, "/theme/{file...}": nil, "/device": nil, "/saml/{connector}/metadata": nil,
+	"/language": nil, "/static/{file...}": nil, "/theme/{file...}": nil, "/device": nil, "/saml/{connector}/metadata": nil,
 
 	"/auth": func(*browser) func(*browser) answer {
 		return func(there *browser) answer { return there.visit(authPath()) }

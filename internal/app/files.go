@@ -91,10 +91,13 @@ func (p *Plan) checkPages() config.Problems {
 		return nil // was reported already
 	}
 	pages, err := newPages(p.Config.Frontend, issuer, slog.New(slog.DiscardHandler))
+	languages, aboutLanguages := errors.AsType[*errLanguages](err)
 	switch {
 	case err == nil:
 		defer pages.Close() //nolint:errcheck // nothing was written
 		return p.checkPolicy(pages)
+	case aboutLanguages:
+		return config.Problems{p.fileProblem(languages.key, "", err)}
 	case errors.Is(err, ui.ErrNoTheme):
 		return config.Problems{p.fileProblem("frontend.theme", "", err)}
 	}

@@ -1,18 +1,21 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"reflect"
 
 	"dex/internal/config"
+	"dex/internal/locale"
 	"dex/internal/ui"
 )
 
 // openPages reads the pages of a configuration. Those of the edition in force are used again if all their files are built in.
 func (c *Core) openPages(cfg *config.Config) (*ui.UI, error) {
-	if e := c.edition.Load(); e != nil && cfg.Frontend.Dir == "" && reflect.DeepEqual(cfg.Frontend, e.cfg.Frontend) {
+	if e := c.edition.Load(); e != nil && cfg.Frontend.Dir == "" && cfg.Frontend.Messages == "" && reflect.DeepEqual(cfg.Frontend, e.cfg.Frontend) {
 		return e.pages, nil
 	}
 	pages, err := newPages(cfg.Frontend, c.issuer, c.log)
@@ -32,8 +35,43 @@ const policyHint = "the default Content-Security-Policy forbids what they need; 
 	"set web.headers.Content-Security-Policy to one that allows it, or to \"\" for none"
 
 func newPages(f config.Frontend, issuer *url.URL, log *slog.Logger) (*ui.UI, error) {
+	languages, err := newLanguages(f)
+	if err != nil {
+		return nil, err
+	}
 	return ui.New(ui.Config{
+		Languages: languages, Extras: f.Extras,
 		Dir: f.Dir, Theme: f.Theme, LogoURL: f.LogoURL, Issuer: f.Issuer, Extra: f.Extra, IssuerPath: issuer.Path,
 		Origin: issuer.Scheme + "://" + issuer.Host,
 	}, log)
+}
+
+// errLanguages says that the settings about languages can't be used.
+type errLanguages struct {
+	key string
+	err error
+}
+
+func (e *errLanguages) Error() string { return e.err.Error() }
+
+func (e *errLanguages) Unwrap() error { return e.err }
+
+// newLanguages reads the languages that pages may be in. The error is an *errLanguages.
+func newLanguages(f config.Frontend) (*locale.Catalog, error) {
+	cfg := locale.Config{Default: f.Language, Offered: f.Languages}
+	if f.Messages != "" {
+		cfg.Messages = os.DirFS(f.Messages)
+	}
+	languages, err := locale.New(cfg)
+	if err == nil {
+		return languages, nil
+	}
+	unknown, isUnknown := errors.AsType[*locale.UnknownError](err)
+	switch {
+	case !isUnknown:
+		return nil, &errLanguages{"frontend.messages", err}
+	case unknown.Tag == f.Language:
+		return nil, &errLanguages{"frontend.language", err}
+	}
+	return nil, &errLanguages{"frontend.languages", err}
 }

@@ -62,6 +62,7 @@ func (e *Edition) route(in rooms) []server.Route {
 		},
 
 		{Pattern: "/healthz", Handler: e.core.health.WebHandler(http.HandlerFunc(e.unhealthy))},
+		{Pattern: ui.LanguagePath, Handler: http.HandlerFunc(e.pages.Language), Methods: read},
 		{Pattern: "/robots.txt", Handler: e.pages.Robots(), Methods: read},
 		{Pattern: "/static/{file...}", Handler: e.pages.Static(), Methods: read, Asset: true},
 		{Pattern: "/theme/{file...}", Handler: e.pages.Theme(), Methods: read, Asset: true},

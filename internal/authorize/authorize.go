@@ -114,6 +114,7 @@ func (e *Endpoint) authorize(w http.ResponseWriter, r *http.Request) error {
 	if err := page.Parse(r, "The application's request can't be read."); err != nil {
 		return err
 	}
+	ui.Wish(r.Context(), r.Form.Get("ui_locales"))
 	if target, ok := e.cfg.DeviceRedirect(r.Form.Get("redirect_uri"), r.Form.Get("state")); ok {
 		http.Redirect(w, r, target, http.StatusFound)
 		return nil

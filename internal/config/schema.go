@@ -171,6 +171,11 @@ type Frontend struct {
 	LogoURL string            `key:"logoURL"` // theme/logo.png when absent
 	Issuer  string            `key:"issuer"`  // the display name; dex when absent
 	Extra   map[string]string `key:"extra"`
+
+	Extras    map[string]map[string]string `key:"extras"`    // Extra in other languages, by their tags
+	Language  string                       `key:"language"`  // of pages, where neither application nor browser wishes for one
+	Languages []string                     `key:"languages"` // to choose from; all when absent
+	Messages  string                       `key:"messages"`  // a folder with files such as de.json
 }
 
 // Signer is where signing keys live.

@@ -22,9 +22,6 @@ func (e *Exceeded) Seconds() int { return max(1, int((e.Wait+time.Second-1)/time
 
 // Message is the error for the user.
 func (e *Exceeded) Message() string {
-	if e.Seconds() == 1 {
-		return "Too many failed attempts. Wait a second, then try again."
-	}
 	return fmt.Sprintf("Too many failed attempts. Wait %d seconds, then try again.", e.Seconds())
 }
 

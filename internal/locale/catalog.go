@@ -65,13 +65,24 @@ func New(cfg Config) (*Catalog, error) {
 	for _, tag := range append([]string{first}, slices.DeleteFunc(slices.Clone(offered), func(tag string) bool { return tag == first })...) {
 		l, ok := known[tag]
 		if !ok {
-			return nil, fmt.Errorf("language %q is not there; there are %s", tag, strings.Join(Tags(known), ", "))
+			return nil, &UnknownError{tag, Tags(known)}
 		}
 		c.languages = append(c.languages, l)
 		tags = append(tags, l.tag)
 	}
 	c.matcher = language.NewMatcher(tags)
 	return c, nil
+}
+
+// An UnknownError is about a language that there is not.
+type UnknownError struct {
+	Tag   string
+	Known []string
+}
+
+// Error implements error.
+func (u *UnknownError) Error() string {
+	return fmt.Sprintf("there is no language %q; there are %s", u.Tag, strings.Join(u.Known, ", "))
 }
 
 // Tags returns the tags of languages, in order.

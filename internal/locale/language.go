@@ -133,16 +133,31 @@ func (l *Language) Text(message string, args ...any) string {
 	})
 }
 
-// Say translates what the code says to somebody: a message without placeholders, or several sentences, each of which is one.
+// Say translates what the code says to somebody: a message, or several sentences, each of which is one. A number in a sentence stands for
+// the placeholder {n}.
 func (l *Language) Say(text string) string {
 	if _, ok := l.messages[text]; ok || text == "" {
 		return l.find(text, nil)
 	}
 	var said []string
 	for sentence := range strings.SplitAfterSeq(text, ". ") {
-		said = append(said, l.find(strings.TrimSpace(sentence), nil))
+		said = append(said, l.sentence(strings.TrimSpace(sentence)))
 	}
 	return strings.Join(said, " ")
+}
+
+// number is a number in a sentence.
+var number = regexp.MustCompile(`\d+`)
+
+// sentence translates a sentence. One with a number is a message with {n} in its place.
+func (l *Language) sentence(text string) string {
+	if numbers := number.FindAllString(text, -1); len(numbers) == 1 {
+		general := strings.Replace(text, numbers[0], "{n}", 1)
+		if n, err := strconv.Atoi(numbers[0]); err == nil && l.messages[general] != nil {
+			return l.Text(general, n)
+		}
+	}
+	return l.find(text, nil)
 }
 
 // Direction returns ltr or rtl.

@@ -131,7 +131,9 @@ func (f *Flow) load(w http.ResponseWriter, r *http.Request, id string) (*visit, 
 	if err != nil {
 		return nil, errLost(fmt.Errorf("decode request of a login: %w", err))
 	}
-	return &visit{w: w, r: r, login: l, request: request, ask: request.Ask()}, nil
+	v := &visit{w: w, r: r, login: l, request: request, ask: request.Ask()}
+	ui.Wish(r.Context(), v.ask.UILocales)
+	return v, nil
 }
 
 // errLost is the page for a step whose login the browser does not hold.

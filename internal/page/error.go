@@ -71,6 +71,7 @@ type Step func(w http.ResponseWriter, r *http.Request) error
 // Serve turns a step into a handler.
 func (f *Frame) Serve(s Step) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = ui.Wishing(r)
 		if err := s(w, r); err != nil {
 			f.Fail(w, r, err)
 		}

@@ -1,10 +1,13 @@
 package ui
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	"dex/internal/locale"
 )
 
 // LanguagePath is the address, below the issuer's, by which somebody chooses a language.
@@ -42,8 +45,46 @@ func (u *UI) pageOfOurs(address string) string {
 	case err != nil, len(address) > maxBack, to.Scheme != "", to.Host != "", !strings.HasPrefix(address, "/"),
 		strings.HasPrefix(address, "//"), strings.ContainsAny(address, "\\\t\r\n"):
 		return home
+	case strings.Contains(to.Path+"/", "/../"): // which browsers resolve
+		return home
 	case to.Path != u.cfg.IssuerPath && !strings.HasPrefix(to.Path, u.cfg.IssuerPath+"/"):
 		return home
 	}
 	return address
+}
+
+type wishKey struct{}
+
+// Wishing returns a request during which it may turn out which languages an application wishes for.
+func Wishing(r *http.Request) *http.Request {
+	if _, ok := r.Context().Value(wishKey{}).(*string); ok {
+		return r
+	}
+	return r.WithContext(context.WithValue(r.Context(), wishKey{}, new(string)))
+}
+
+// Wish notes which languages the application wishes for (ui_locales) on whose behalf a request comes, so that all pages of the request
+// are in one of them, those about errors too.
+func Wish(ctx context.Context, locales string) {
+	if wish, ok := ctx.Value(wishKey{}).(*string); ok {
+		*wish = locales
+	}
+}
+
+func wishOf(ctx context.Context) string {
+	if wish, ok := ctx.Value(wishKey{}).(*string); ok {
+		return *wish
+	}
+	return ""
+}
+
+// language returns the language that somebody has chosen on a page, or that the application, the browser or the configuration
+// wishes for.
+func (u *UI) language(r *http.Request) *locale.Language {
+	if chosen, err := r.Cookie(languageCookie); err == nil {
+		if l := u.cfg.Languages.Named(chosen.Value); l != nil {
+			return l
+		}
+	}
+	return u.cfg.Languages.Choose(wishOf(r.Context()), r.Header.Get("Accept-Language"))
 }

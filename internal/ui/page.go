@@ -1,7 +1,7 @@
 package ui
 
 import (
-	"context"
+	"cmp"
 	"html/template"
 	"net/http"
 
@@ -51,7 +51,9 @@ func (p page) Lang() string { return p.lang.Tag }
 func (p page) Dir() string { return p.lang.Direction() }
 
 // Extra returns one of the operator's values, in the page's language if there is one.
-func (p page) Extra(key string) string { return p.ui.cfg.Extra[key] }
+func (p page) Extra(key string) string {
+	return cmp.Or(p.ui.cfg.Extras[p.lang.Tag][key], p.ui.cfg.Extra[key])
+}
 
 // A languageChoice lets somebody read a page in another language.
 type languageChoice struct {
@@ -68,23 +70,4 @@ func (p page) Choice() *languageChoice {
 		return nil
 	}
 	return &languageChoice{Action: p.ui.cfg.IssuerPath + LanguagePath, Back: p.back, Languages: offered, Chosen: p.lang.Tag}
-}
-
-type wishKey struct{}
-
-// WithLocales returns a context for requests of somebody for whom an application wishes for languages (ui_locales).
-func WithLocales(ctx context.Context, locales string) context.Context {
-	return context.WithValue(ctx, wishKey{}, locales)
-}
-
-// language returns the language that somebody has chosen on a page, or that the application, the browser or the configuration
-// wishes for.
-func (u *UI) language(r *http.Request) *locale.Language {
-	if chosen, err := r.Cookie(languageCookie); err == nil {
-		if l := u.cfg.Languages.Named(chosen.Value); l != nil {
-			return l
-		}
-	}
-	locales, _ := r.Context().Value(wishKey{}).(string)
-	return u.cfg.Languages.Choose(locales, r.Header.Get("Accept-Language"))
 }

@@ -36,6 +36,8 @@ type Config struct {
 	// Extra holds the values of the template function extra. The built-in footer links to helpURL, privacyURL and
 	// termsURL.
 	Extra map[string]string
+	// Extras are values of Extra in other languages, by their tags.
+	Extras map[string]map[string]string
 	// Languages are those that pages may be in; the built-in ones when nil.
 	Languages *locale.Catalog
 	// IssuerPath is the path of the issuer URL, such as /dex; empty or / for none.

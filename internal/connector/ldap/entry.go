@@ -118,13 +118,21 @@ func (r *reader) spelling(comparisons []string, typed string) string {
 	return ""
 }
 
+// lacks are sentences about what a user lacks.
+var lacks = map[string]string{
+	"id":             "Your account has no id that can be used here.",
+	"name":           "Your account has no name that can be used here.",
+	"user name":      "Your account has no user name that can be used here.",
+	"e-mail address": "Your account has no e-mail address that can be used here.",
+}
+
 // err returns what was wrong, as a *connector.Unusable.
 func (r *reader) err() error {
 	if len(r.faults) == 0 {
 		return nil
 	}
 	return &connector.Unusable{
-		Reason: fmt.Sprintf("Your account has no %s that can be used here.", r.lacking),
+		Reason: lacks[r.lacking],
 		Cause:  fmt.Errorf("user's entry: %s", strings.Join(r.faults, ", ")),
 	}
 }

@@ -1,0 +1,162 @@
+package dev_test
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// templateMessage finds messages in templates.
+var templateMessage = regexp.MustCompile(`\.(?:T|Plain) ("(?:[^"\\]|\\.)*")`)
+
+// spoken are the places in the code whose texts people read: what they are called, as members of composite literals or as functions.
+var (
+	spokenMembers = []string{"Reason", "ErrMsg", "Hint", "Message", "Advice", "RetryText", "Heading", "Title"}
+	spokenCalls   = []string{"Text", "HTML", "Say", "newPage", "Errorf", "Hint", "Parse", "unreadable"}
+)
+
+// aSentence is what the code says to people, wherever that stands: messages of errors and of the log begin with a small letter.
+var aSentence = regexp.MustCompile(`^[A-Z][^\n]* [^\n]*[.!?…]$`)
+
+// speaking are the rooms that have something to say to people on pages.
+var speaking = []string{
+	"app", "authorize", "connector", "device", "federation", "limit", "login", "page", "relyingparty", "ui",
+}
+
+// silent are files whose sentences are for applications, or for who runs the server.
+var silent = []string{
+	"app/conditions.go", "app/listen.go", "authorize/parameters.go", "authorize/response.go", "device/device.go", "device/poll.go",
+	"federation/metrics.go", "connector/crowd/api.go", "connector/gitea", "relyingparty/idtokens.go", "ui/views.go",
+}
+
+// Every message has a translation in every language, and no translation is of a message that is gone.
+func TestMessagesAreTranslated(t *testing.T) {
+	said := messages(t)
+	files, err := filepath.Glob("../internal/locale/messages/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no languages", err)
+	}
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file struct {
+			Messages map[string]json.RawMessage `json:"messages"`
+		}
+		if err := json.Unmarshal(data, &file); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		english := filepath.Base(name) == "en.json"
+		for _, message := range slices.Sorted(maps.Keys(said)) {
+			if _, ok := file.Messages[message]; !ok && (!english || strings.Contains(message, "{n}")) {
+				t.Errorf("%s lacks %q, which is in %s", name, message, said[message])
+			}
+		}
+		for message := range file.Messages {
+			if _, ok := said[message]; !ok {
+				t.Errorf("%s has %q, which nothing says", name, message)
+			}
+		}
+	}
+}
+
+// messages returns all messages, and where each is.
+func messages(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	templates, err := filepath.Glob("../internal/ui/web/templates/*.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range templates {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range templateMessage.FindAllStringSubmatch(string(text), -1) {
+			message, err := strconv.Unquote(match[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			found[message] = name
+		}
+	}
+	for _, room := range speaking {
+		err := filepath.WalkDir("../internal/"+room, func(name string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || filepath.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") ||
+				strings.Contains(name, "connectortest") || isSilent(name) {
+				return err
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+			if err == nil {
+				listen(file, name, found)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return found
+}
+
+func isSilent(name string) bool {
+	return slices.ContainsFunc(silent, func(file string) bool { return strings.HasPrefix(name, "../internal/"+file) })
+}
+
+// listen collects what a file says.
+func listen(file *ast.File, name string, found map[string]string) {
+	add := func(e ast.Expr, any bool) {
+		literal, ok := e.(*ast.BasicLit)
+		if !ok || literal.Kind != token.STRING {
+			return
+		}
+		text, err := strconv.Unquote(literal.Value)
+		if err != nil || !any && !aSentence.MatchString(text) || !strings.ContainsAny(text, "abcdefghijklmnopqrstuvwxyz") ||
+			text[0] < 'A' || text[0] > 'Z' || strings.Contains(text, "%w") {
+			return
+		}
+		text = strings.ReplaceAll(text, "%d", "{n}")
+		for sentence := range strings.SplitAfterSeq(text, ". ") {
+			found[strings.TrimSpace(sentence)] = name
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.KeyValueExpr:
+			if key, ok := n.Key.(*ast.Ident); ok && slices.Contains(spokenMembers, key.Name) {
+				add(n.Value, true)
+			}
+		case *ast.CallExpr:
+			called := ""
+			switch f := n.Fun.(type) {
+			case *ast.Ident:
+				called = f.Name
+			case *ast.SelectorExpr:
+				if room, ok := f.X.(*ast.Ident); ok && room.Name == "oauth" {
+					return false // what applications are told
+				}
+				called = f.Sel.Name
+			}
+			if slices.Contains(spokenCalls, called) {
+				for _, arg := range n.Args {
+					add(arg, true)
+				}
+			}
+		case *ast.BasicLit:
+			add(n, false)
+		}
+		return true
+	})
+}
