@@ -263,7 +263,7 @@ func TestExchange(t *testing.T) {
 	for _, said := range []string{`{}`, `{"application": null}`, `{"application": {"uid": null}}`, `{"application": {"uid": ""}}`} {
 		g.Answer("/oauth/token/info", connectortest.Always(200, said))
 		token := connector.SubjectToken{Type: oauth.TokenTypeAccess, Token: g.Token("", "ada", "read_user")}
-		if _, err := conn.(connector.TokenIdentity).TokenIdentity(t.Context(), groups, token); connector.OutcomeOf(err) != connector.TokenRefused {
+		if _, err := conn.(connector.TokenIdentity).TokenIdentity(t.Context(), connector.Scopes{}, token); connector.OutcomeOf(err) != connector.TokenRefused {
 			t.Errorf("%s: %v", said, err)
 		}
 	}

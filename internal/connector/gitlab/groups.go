@@ -88,7 +88,7 @@ type paths map[string]bool
 func byPath(list []string) paths {
 	all := paths{}
 	for _, path := range list {
-		all[fold(path)] = path != ""
+		all[fold(path)] = true
 	}
 	return all
 }

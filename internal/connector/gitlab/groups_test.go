@@ -58,6 +58,7 @@ func TestAllowedGroups(t *testing.T) {
 		"a role, not read":    {object{"groups": []string{"ops:owner"}}, nil},
 		"claim filter":        {object{"groups": []string{"dev", "ops"}, "groupsFilter": "^dev$"}, []string{"dev"}},
 		"claim filter, alone": {object{"groupsFilter": "^ops", "getGroupsPermission": true}, []string{"ops", "ops/web", "ops:owner", "ops/web:owner"}},
+		"claim filter, roles": {object{"groupsFilter": "^ops$", "getGroupsPermission": true}, []string{"ops", "ops:owner"}},
 		"least role":          {object{"groups": []string{"dev", "lab/ui"}, "minAccessLevel": "developer"}, []string{"dev"}},
 		"too little a role":   {object{"groups": []string{"dev", "lab/ui"}, "minAccessLevel": "owner"}, nil},
 		"least role and roles": {object{"minAccessLevel": "developer", "getGroupsPermission": true},
@@ -186,6 +187,49 @@ func TestRoles(t *testing.T) {
 		if err != nil || strings.Join(got, " ") != c.want {
 			t.Errorf("%s: %q, want %q: %v", name, got, c.want, err)
 		}
+	}
+}
+
+// A level that a version of GitLab refuses is one that nobody has there only if it is newer than others, and not asked for by name.
+func TestLevelsThatAreRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		least, refused string
+		want           connector.Outcome
+	}{
+		"a recent one":          {"", "25", connector.Succeeded},
+		"one of old":            {"", "40", connector.Broken},
+		"the one in settings":   {"planner", "15", connector.Broken},
+		"one above that":        {"planner", "25", connector.Succeeded},
+		"one of old above that": {"planner", "50", connector.Broken},
+	} {
+		g, conn := start(t, object{"inheritedGroups": true, "getGroupsPermission": true, "minAccessLevel": c.least})
+		g.Answer("/api/v4/groups", func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Query().Get("min_access_level") == c.refused {
+				connectortest.Always(http.StatusBadRequest, `{"error": "min_access_level does not have a valid value"}`)(w, r)
+				return
+			}
+			connectortest.Always(http.StatusOK, `[]`)(w, r)
+		})
+		if _, err := g.SignIn(t, conn, groups); connector.OutcomeOf(err) != c.want {
+			t.Errorf("%s: %s, want %s: %v", name, connector.OutcomeOf(err), c.want, err)
+		}
+	}
+}
+
+func TestOddLists(t *testing.T) {
+	g, conn := start(t, object{"groups": []string{"ops:owner"}, "getGroupsPermission": true})
+	g.Answer("/oauth/userinfo", connectortest.Always(200, `{"groups": ["ops:owner", "ops"]}`))
+	if id, err := g.SignIn(t, conn, groups); connector.OutcomeOf(err) != connector.Refused {
+		t.Errorf("a path that looks like a role is taken for one: %+v, %v", id, err)
+	}
+	g, conn = start(t, object{"inheritedGroups": true})
+	g.Answer("/api/v4/groups", connectortest.Always(200, `[]`, "X-Next-Page", "2"))
+	if _, err := g.SignIn(t, conn, groups); err != nil || len(called(g)) != 3 {
+		t.Errorf("a list that never ends: %v", err)
+	}
+	g.Answer("/api/v4/groups", connectortest.Always(200, `[{"id": 1, "full_path": "ops"}]`, "X-Next-Page", "2"))
+	if _, err := g.SignIn(t, conn, groups); connector.OutcomeOf(err) != connector.AccountUnusable {
+		t.Errorf("a list that never ends: %v", err)
 	}
 }
 
