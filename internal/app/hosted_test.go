@@ -3,6 +3,7 @@ package app_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -42,10 +43,16 @@ staticClients:
 func (h hosted) signIn(t *testing.T, scope string) answer {
 	t.Helper()
 	b := h.browser()
-	to := b.visit(authPath("scope", scope)).wantStatus(http.StatusFound).location().String()
+	to := b.visit(authPath("scope", scope)).wantStatus(http.StatusFound).location()
+	return b.visit(h.atProvider(t, to).RequestURI())
+}
+
+// atProvider goes to the provider's login page, and returns where that sends the browser.
+func (h hosted) atProvider(t *testing.T, to *url.URL) *url.URL {
+	t.Helper()
 	provider := *h.Client()
 	provider.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, to, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, to.String(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +65,7 @@ func (h hosted) signIn(t *testing.T, scope string) answer {
 	if err != nil {
 		t.Fatalf("the provider answers %d: %v", shown.StatusCode, err)
 	}
-	return b.visit(back.RequestURI())
+	return back
 }
 
 func (h hosted) change(f func()) {

@@ -8,6 +8,7 @@ import (
 	"dex/internal/connector/bitbucket"
 	"dex/internal/connector/crowd"
 	"dex/internal/connector/gitea"
+	"dex/internal/connector/github"
 	"dex/internal/connector/gitlab"
 	"dex/internal/connector/keystone"
 	"dex/internal/connector/ldap"
@@ -31,7 +32,7 @@ type kind struct {
 // kinds is every type that upstream has, in the order in which messages list them.
 var kinds = []kind{
 	{name: "ldap", settings: func() connector.Config { return &ldap.Config{} }},
-	{name: "github"},
+	{name: "github", settings: func() connector.Config { return &github.Config{} }},
 	{name: "gitlab", settings: func() connector.Config { return &gitlab.Config{} }},
 	{name: "google"},
 	{name: "oidc", settings: func() connector.Config { return &oidc.Config{} }},

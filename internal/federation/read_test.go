@@ -103,7 +103,6 @@ func TestValidate(t *testing.T) {
 		{Definition{Type: "mockCallback"}, "id: is required: it is part of addresses and of what applications know their users by"},
 		{Definition{ID: "a", Type: "local"}, `type: "local" is the password database, which enablePasswordDB: true switches on`},
 		{Definition{ID: "a", Type: "odic"}, `type: "odic" is not allowed; did you mean "oidc"?`},
-		{Definition{ID: "a", Type: "github"}, `connectors of type "github" are not available`},
 		{Definition{ID: "a", Type: "mockCallback", GrantTypes: []string{"any"}}, `grantTypes[0]: "any" is not allowed; it must be one of `},
 		{Definition{ID: "a", Type: "mockPassword", Settings: []byte(`{"username": []}`)}, "connector a: username: must be text, not a list"},
 		{Definition{ID: "a", Type: "mockCallback", Settings: []byte(`x`)}, "connector a: not a JSON object: "},

@@ -194,13 +194,15 @@ func movedTo(answer *outbound.Answer, method, address string) string {
 	return ""
 }
 
-// isLimited reports whether a provider refuses a call because there were too many. GitHub and Google do so by 403 too.
+// isLimited reports whether a provider refuses a call because there were too many. GitHub and Google do so by 403 too, GitHub sometimes
+// only by its message.
 func isLimited(answer *outbound.Answer) bool {
 	switch answer.Status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		return true
 	case http.StatusForbidden:
-		return answer.Header.Get("Retry-After") != "" || answer.Header.Get("X-RateLimit-Remaining") == "0" || isQuota(answer)
+		return answer.Header.Get("Retry-After") != "" || answer.Header.Get("X-RateLimit-Remaining") == "0" || isQuota(answer) ||
+			strings.Contains(ReadBearerError(answer).Description, "secondary rate limit")
 	}
 	return false
 }

@@ -148,6 +148,38 @@ func TestQuota(t *testing.T) {
 	}
 }
 
+// GitHub says by 403 that there were too many calls, in its header or in its message alone.
+func TestForbiddenForNow(t *testing.T) {
+	for _, c := range []struct {
+		header http.Header
+		body   string
+		want   connector.Outcome
+	}{
+		{http.Header{"X-Ratelimit-Remaining": {"0"}}, "{}", connector.Unavailable},
+		{http.Header{"Retry-After": {"3600"}}, "{}", connector.Unavailable},
+		{nil, `{"message": "You have exceeded a secondary rate limit."}`, connector.Unavailable},
+		{http.Header{"X-Ratelimit-Remaining": {"1"}}, `{"message": "Forbidden"}`, connector.Broken},
+	} {
+		api := fakeAPI(func(*http.Request) (int, http.Header, string) { return 403, c.header, c.body })
+		if _, err := api.calls().Get(t.Context(), "https://api.test/"); connector.OutcomeOf(err) != c.want {
+			t.Errorf("%v %s: %v", c.header, c.body, err)
+		}
+	}
+}
+
+func TestOwnCalls(t *testing.T) {
+	api := fakeAPI(func(r *http.Request) (int, http.Header, string) {
+		id, secret, _ := r.BasicAuth()
+		return 200, nil, fmt.Sprintf(`{"id": %q, "secret": %q, "accept": %q}`, id, secret, r.Header.Get("Accept"))
+	})
+	us := &relyingparty.Client{ID: "dex", Secret: "s: %"}
+	var said struct{ ID, Secret, Accept string }
+	err := us.Own().As(api.client(), http.Header{"Accept": {"x"}}).GetJSON(t.Context(), "https://api.test/", &said)
+	if err != nil || said.ID != "dex" || said.Secret != "s: %" || said.Accept != "x" {
+		t.Errorf("%+v, %v", said, err)
+	}
+}
+
 func TestCallsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var now, most atomic.Int64

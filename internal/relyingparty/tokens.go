@@ -112,10 +112,13 @@ func (c *Client) Push(
 }
 
 // codeError returns what an error of a token request with a code is. A code that is refused is not the provider's fault, nor
-// ours: the browser has brought an old one, or somebody has made it up.
+// ours: the browser has brought an old one, or somebody has made it up. GitHub has codes of its own.
 func codeError(err error) error {
-	if RefusalCode(err) == "invalid_grant" {
+	switch RefusalCode(err) {
+	case "invalid_grant", "bad_verification_code":
 		return &connector.BadToken{Reason: "the provider refuses the code that the browser has brought", Cause: err}
+	case "unverified_user_email":
+		return &connector.Unusable{Reason: "Verify your primary e-mail address at the provider first.", Claim: "email", Cause: err}
 	}
 	return err
 }

@@ -1,6 +1,9 @@
 package connectortest
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // A Case is a type of connector to a hosted provider, with what a test through the whole server needs.
 type Case struct {
@@ -25,6 +28,7 @@ type Stage struct {
 func Cases() []Case {
 	return []Case{
 		{"gitea", giteaStage},
+		{"github", githubStage},
 		{"bitbucket-cloud", bitbucketStage},
 		{"gitlab", gitlabStage},
 		{"linkedin", linkedInStage},
@@ -45,5 +49,26 @@ func giteaStage(t testing.TB) Stage {
 		Leave:    func() { teams("elsewhere/ops") },
 		Many:     func(groups int) { teams(numbered("acme/team", groups-1)...) },
 		MaxCalls: 4,
+	}
+}
+
+func githubStage(t testing.TB) Stage {
+	g := NewGitHub(t, true)
+	g.AsApp()
+	change := func(orgs, teams []string) {
+		u := g.Users["ada"]
+		u.Orgs, u.Teams = orgs, teams
+		g.Users["ada"] = u
+	}
+	return Stage{
+		Hosted: g.Hosted,
+		Settings: Object{
+			"clientID": "dex", "clientSecret": "secret", "hostName": strings.TrimPrefix(g.URL, "https://"), "rootCA": g.CA(),
+			"orgs": []Object{{"name": "acme"}},
+		},
+		Groups:   []string{"acme:Site Ops", "acme:dev"},
+		Leave:    func() { change(nil, []string{"elsewhere/dev"}) },
+		Many:     func(groups int) { change(nil, numbered("acme/team", groups)) },
+		MaxCalls: 6, // the login page, the token, the user, and at once addresses, membership and teams
 	}
 }

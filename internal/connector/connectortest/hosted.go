@@ -33,15 +33,19 @@ type Hosted struct {
 	Deny      string // the error with which the login page sends the browser back; empty for none
 	NeedsPKCE bool   // refuse logins without a challenge
 	NoBasic   bool   // the token endpoint wants the secret in the form
-	AsForm    bool   // the token endpoint answers by a form, as GitHub does
+	AsForm    bool   // the token endpoint answers by a form
+	AsksJSON  bool   // the token endpoint answers by a form unless it is asked for JSON, as GitHub does
+	NoScopes  bool   // the API is open to every token
 	// Refuse returns the error with which the login page, or the token endpoint, refuses a request; empty for none.
 	Refuse func(r *http.Request) string
 	// RefusedStatus is the status of the token endpoint's refusals; GitHub has 200, all others 400.
 	RefusedStatus int
-	Refreshes     func(scopes []string) bool // whether there are refresh tokens; nil for never
-	Rotates       bool                       // each refresh token works once
-	Life          time.Duration              // of access tokens; 0 for ever
-	Extra         func(user string) Object   // more members of the token endpoint's answers; nil for none
+	// Refusals are the provider's own codes instead of invalid_client, and instead of invalid_grant for each grant type.
+	Refusals  map[string]string
+	Refreshes func(scopes []string) bool // whether there are refresh tokens; nil for never
+	Rotates   bool                       // each refresh token works once
+	Life      time.Duration              // of access tokens; 0 for ever
+	Extra     func(user string) Object   // more members of the token endpoint's answers; nil for none
 	// Claims are what ID tokens say of a user, which logins with the scope openid get; nil for none. NonceOf is what they have as
 	// nonce for the one that was sent; nil for the same.
 	Claims  func(user string) Object
@@ -130,7 +134,7 @@ func (h *Hosted) API(pattern, scopes string, serve func(w http.ResponseWriter, r
 		case !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "token"), !ok, isOver(given):
 			h.refuse(w, http.StatusUnauthorized, "invalid_token")
 			return
-		case scopes != "" && !slices.ContainsFunc(strings.Fields(scopes), func(scope string) bool { return slices.Contains(given.scopes, scope) }):
+		case scopes != "" && !h.NoScopes && !slices.ContainsFunc(strings.Fields(scopes), func(scope string) bool { return slices.Contains(given.scopes, scope) }):
 			h.refuse(w, http.StatusForbidden, "insufficient_scope")
 			return
 		}
@@ -223,23 +227,30 @@ func (h *Hosted) serveToken(w http.ResponseWriter, r *http.Request) {
 	switch refused {
 	case "":
 	case "invalid_client":
+		status := http.StatusUnauthorized
+		if h.RefusedStatus == http.StatusOK {
+			status = http.StatusOK
+		}
 		w.Header().Set("WWW-Authenticate", "Basic")
-		h.answer(w, http.StatusUnauthorized, Object{"error": refused})
+		h.answer(w, r, status, Object{"error": cmp.Or(h.Refusals[refused], refused)})
 		return
 	default:
-		h.answer(w, h.RefusedStatus, Object{"error": refused})
+		h.answer(w, r, h.RefusedStatus, Object{"error": refused})
 		return
 	}
 	given, ok := h.redeem(r)
 	if !ok {
-		h.answer(w, h.RefusedStatus, Object{"error": "invalid_grant", "error_description": "the code or the refresh token is not good"})
+		h.answer(w, r, h.RefusedStatus, Object{
+			"error":             cmp.Or(h.Refusals[r.PostFormValue("grant_type")], "invalid_grant"),
+			"error_description": "the code or the refresh token is not good",
+		})
 		return
 	}
 	answer := h.give(given)
 	if h.Extra != nil {
 		answer = Merged(answer, h.Extra(given.user))
 	}
-	h.answer(w, http.StatusOK, answer)
+	h.answer(w, r, http.StatusOK, answer)
 }
 
 // isOurs reports whether a request is authenticated as the application.
@@ -302,8 +313,8 @@ func (h *Hosted) give(g grant) Object {
 }
 
 // answer writes the token endpoint's answer.
-func (h *Hosted) answer(w http.ResponseWriter, status int, o Object) {
-	if !h.AsForm {
+func (h *Hosted) answer(w http.ResponseWriter, r *http.Request, status int, o Object) {
+	if !h.AsForm && (!h.AsksJSON || r.Header.Get("Accept") == "application/json") {
 		Reply(w, status, o)
 		return
 	}

@@ -29,11 +29,28 @@ func (o Orgs) Check(c *Check, key string) {
 	}
 }
 
-func (o Org) is(other Org) bool { return strings.EqualFold(o.Name, other.Name) }
+func (o Org) is(other Org) bool { return SameName(o.Name, other.Name) }
+
+// FoldName returns what all spellings of a name have in common that a provider of code hosting doesn't tell apart. That is upper and
+// lower case of ASCII only: members may create teams, and a name with a look-alike such as the Kelvin sign is another one.
+func FoldName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r - 'A' + 'a'
+		}
+		return r
+	}, name)
+}
+
+// SameName reports whether two names mean the same to a provider of code hosting.
+func SameName(one, other string) bool { return FoldName(one) == FoldName(other) }
+
+// Has reports whether an organization is one of these.
+func (o Orgs) Has(name string) bool { return slices.ContainsFunc(o, Org{Name: name}.is) }
 
 // Takes reports whether a team, by one of its names, lets its members in.
 func (o Org) Takes(team string) bool {
-	return len(o.Teams) == 0 || slices.ContainsFunc(o.Teams, func(listed string) bool { return strings.EqualFold(listed, team) })
+	return len(o.Teams) == 0 || slices.ContainsFunc(o.Teams, func(listed string) bool { return SameName(listed, team) })
 }
 
 // NotInOrgs refuses a user who is in none of the organizations, or teams of theirs, that may log in.

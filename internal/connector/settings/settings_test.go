@@ -56,3 +56,19 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+// Upper and lower case don't matter in names, and look-alikes do.
+func TestNames(t *testing.T) {
+	org := settings.Org{Name: "acme", Teams: []string{"Kube-ops", "öl"}}
+	for team, want := range map[string]bool{
+		"kube-OPS": true, "Kube-ops": true, "\u212Aube-ops": false, "kube-op\u017F": false, "öl": true, "Öl": false, "": false, "ube-ops": false,
+	} {
+		if org.Takes(team) != want {
+			t.Errorf("%q", team)
+		}
+	}
+	orgs := settings.Orgs{{Name: "Acme"}, org}
+	if !orgs.Has("ACME") || orgs.Has("acme2") || orgs.Has("") || !orgs[0].Takes("any") {
+		t.Error("organizations are confused")
+	}
+}
