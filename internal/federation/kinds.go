@@ -17,6 +17,7 @@ import (
 	"dex/internal/connector/mock"
 	"dex/internal/connector/oauth"
 	"dex/internal/connector/oidc"
+	"dex/internal/connector/openshift"
 	"dex/internal/connector/saml"
 )
 
@@ -43,7 +44,7 @@ var kinds = []kind{
 	{name: "linkedin", settings: func() connector.Config { return &linkedin.Config{} }},
 	{name: "microsoft", planned: func() any { return &microsoft.Config{} }},
 	{name: "bitbucket-cloud", settings: func() connector.Config { return &bitbucket.Config{} }},
-	{name: "openshift"},
+	{name: "openshift", settings: func() connector.Config { return &openshift.Config{} }},
 	{name: "atlassian-crowd", settings: func() connector.Config { return &crowd.Config{} }},
 	{name: "gitea", settings: func() connector.Config { return &gitea.Config{} }},
 	{name: "keystone", settings: func() connector.Config { return &keystone.Config{} }},

@@ -84,7 +84,8 @@ func (c *Client) CheckKey() error {
 // assertionKey returns what assertions are signed with. A key is read each time, as it may change.
 func (c *Client) assertionKey(method string) (jose.SigningKey, error) {
 	if method == AuthSecretJWT {
-		return jose.SigningKey{Algorithm: jose.HS256, Key: []byte(c.Secret)}, nil
+		secret, err := c.secret()
+		return jose.SigningKey{Algorithm: jose.HS256, Key: []byte(secret)}, err
 	}
 	key, alg, err := readKey(c.Key)
 	if err != nil {

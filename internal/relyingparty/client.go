@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -31,6 +32,8 @@ type Client struct {
 	Method       string                  // one of the ways above; empty to find out
 	Key          string                  // path of a private key in PEM, for AuthPrivateKey
 	KeyAlgorithm jose.SignatureAlgorithm // of what the key signs; empty for the usual one of its type
+	// SecretFile is the path of a file that has the secret; empty for Secret.
+	SecretFile string
 	// AssertionFile is the path of an assertion that somebody else has made, for AuthPrivateKey; empty to sign by the key.
 	AssertionFile string
 
@@ -54,7 +57,7 @@ func (c *Client) method(methods []string) (method string, sure bool) {
 	if c.Method != "" {
 		return c.Method, true
 	}
-	if c.Secret == "" {
+	if c.Secret == "" && c.SecretFile == "" {
 		return AuthNone, true
 	}
 	if known := c.known.Load(); known != nil {
@@ -128,10 +131,14 @@ func (c *Client) post(ctx context.Context, endpoint, audience, method string, pa
 	for name, values := range params {
 		form[name] = values
 	}
+	secret, err := c.secret()
+	if err != nil {
+		return nil, err
+	}
 	switch method {
 	case AuthPost:
 		form.Set("client_id", c.ID)
-		form.Set("client_secret", c.Secret)
+		form.Set("client_secret", secret)
 	case AuthNone:
 		form.Set("client_id", c.ID)
 	case AuthPrivateKey, AuthSecretJWT:
@@ -150,7 +157,29 @@ func (c *Client) post(ctx context.Context, endpoint, audience, method string, pa
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
 	if method == AuthBasic { // RFC 6749, section 2.3.1
-		r.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(c.Secret))
+		r.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(secret))
 	}
 	return outbound.Do(c.http, r)
+}
+
+// secret returns the secret. A file is read each time, as it may change.
+func (c *Client) secret() (string, error) {
+	if c.SecretFile == "" {
+		return c.Secret, nil
+	}
+	text, err := os.ReadFile(c.SecretFile) //nolint:gosec // G304: the operator names the file
+	if err != nil {
+		return "", fmt.Errorf("client secret: %w", err)
+	}
+	secret := strings.TrimSpace(string(text))
+	if secret == "" {
+		return "", fmt.Errorf("client secret: %s is empty", c.SecretFile)
+	}
+	return secret, nil
+}
+
+// CheckSecret reports what is wrong with the file that has the secret, if there is one.
+func (c *Client) CheckSecret() error {
+	_, err := c.secret()
+	return err
 }

@@ -73,6 +73,7 @@ type Discovery struct {
 	client *http.Client
 	log    *slog.Logger
 	issuer string
+	path   string
 	query  string
 	adjust func(*Metadata) error
 
@@ -83,11 +84,17 @@ type Discovery struct {
 // NewDiscovery returns the discovery of the provider with an issuer URL. What the provider says is checked, and may be changed, by
 // adjust; nil for Metadata.CheckIssuer.
 func NewDiscovery(client *http.Client, log *slog.Logger, issuer string, adjust func(*Metadata) error) *Discovery {
-	d := &Discovery{client: client, log: log, issuer: issuer, adjust: adjust}
+	d := &Discovery{client: client, log: log, issuer: issuer, path: "/.well-known/openid-configuration", adjust: adjust}
 	if adjust == nil {
 		d.adjust = func(m *Metadata) error { return m.CheckIssuer(issuer) }
 	}
 	d.Fact = outbound.NewFact(d.fetch)
+	return d
+}
+
+// OfOAuth asks for what a provider that speaks OAuth 2.0 alone says of itself (RFC 8414).
+func (d *Discovery) OfOAuth() *Discovery {
+	d.path = "/.well-known/oauth-authorization-server"
 	return d
 }
 
@@ -98,7 +105,7 @@ func (d *Discovery) With(query url.Values) *Discovery {
 }
 
 func (d *Discovery) fetch(ctx context.Context) (*Metadata, error) {
-	address := strings.TrimSuffix(d.issuer, "/") + "/.well-known/openid-configuration" + d.query
+	address := strings.TrimSuffix(d.issuer, "/") + d.path + d.query
 	status, body, err := outbound.Get(ctx, d.client, address, nil)
 	if err != nil {
 		return nil, fmt.Errorf("discovery: %w", err)

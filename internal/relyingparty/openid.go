@@ -27,12 +27,16 @@ type trip struct {
 	Nonce    string `json:"nonce"`
 }
 
-// flow returns the flow with the provider's addresses, and what else the provider says of itself, if it is one of OpenID Connect.
+// flow returns the flow with the provider's addresses, and what else the provider says of itself; nil where it isn't asked.
 func (s *SignIn) flow(ctx context.Context) (*Flow, *Metadata, error) {
-	if s.OpenID == nil {
+	discovery := s.Discovery
+	if s.OpenID != nil {
+		discovery = s.OpenID.Discovery
+	}
+	if discovery == nil {
 		return &s.Flow, nil, nil
 	}
-	m, err := s.OpenID.Discovery.Get(ctx)
+	m, err := discovery.Get(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

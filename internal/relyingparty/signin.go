@@ -38,6 +38,8 @@ type SignIn struct {
 	AlwaysRenew bool
 	// OpenID makes it a connector to a provider of OpenID Connect, whose ID tokens Identify then finds verified; nil for others.
 	OpenID *OpenID
+	// Discovery is where a provider of OAuth 2.0 alone says where it is; nil where Flow has the addresses, and with OpenID.
+	Discovery *Discovery
 
 	remembered answers
 }
@@ -62,7 +64,11 @@ func (s *SignIn) Begin(ctx context.Context, r connector.LoginRequest) (connector
 	if s.OpenID != nil {
 		return s.beginOpenID(ctx, r, more)
 	}
-	return s.Flow.Begin(r.State, s.Scopes(r.Scopes), more)
+	flow, _, err := s.flow(ctx)
+	if err != nil {
+		return connector.Redirect{}, err
+	}
+	return flow.Begin(r.State, s.Scopes(r.Scopes), more)
 }
 
 // HandleCallback implements connector.Callback.
@@ -82,7 +88,11 @@ func (s *SignIn) finish(ctx context.Context, r connector.Return) (*Tokens, error
 	if s.OpenID != nil {
 		return s.finishOpenID(ctx, r)
 	}
-	return s.Flow.Finish(ctx, r)
+	flow, _, err := s.flow(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return flow.Finish(ctx, r)
 }
 
 // Rotates implements connector.Rotating: many providers' refresh tokens work once.

@@ -32,6 +32,7 @@ func Cases() []Case {
 		{"bitbucket-cloud", bitbucketStage},
 		{"gitlab", gitlabStage},
 		{"linkedin", linkedInStage},
+		{"openshift", openShiftStage},
 	}
 }
 
