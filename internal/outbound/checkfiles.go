@@ -6,9 +6,17 @@ import "fmt"
 func CheckRootCAs(rootCAs []string) map[string]error {
 	found := map[string]error{}
 	for i, ca := range rootCAs {
-		if _, err := Pool([]string{ca}); err != nil {
-			found[fmt.Sprintf("rootCAs[%d]", i)] = errNoAuthority
+		if err := CheckRootCA(ca); err != nil {
+			found[fmt.Sprintf("rootCAs[%d]", i)] = err
 		}
 	}
 	return found
+}
+
+// CheckRootCA returns what is wrong with an authority that has a key of its own; nothing if it is empty.
+func CheckRootCA(ca string) error {
+	if _, err := Pool([]string{ca}); err != nil {
+		return errNoAuthority
+	}
+	return nil
 }

@@ -126,7 +126,7 @@ func (c *Config) ReturnsTo() connector.ReturnAddress {
 // CheckFiles returns what is wrong with the files that the settings name, by key.
 func (c *Config) CheckFiles() map[string]error {
 	found := outbound.CheckRootCAs(c.RootCAs)
-	for _, err := range outbound.CheckRootCAs([]string{c.RootCA}) {
+	if err := outbound.CheckRootCA(c.RootCA); err != nil {
 		found["rootCA"] = err
 	}
 	return found
@@ -158,7 +158,7 @@ type connection struct {
 
 // Open makes the connector. It asks the provider nothing.
 func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
-	if err := c.CheckFiles()["rootCA"]; err != nil {
+	if err := outbound.CheckRootCA(c.RootCA); err != nil {
 		return nil, err
 	}
 	client, err := outbound.NewClient(append([]string{c.RootCA}, c.RootCAs...), c.InsecureSkipVerify)

@@ -62,7 +62,7 @@ func (c *Config) ReturnsTo() connector.ReturnAddress {
 // CheckFiles returns what is wrong with the files that the settings name, by key.
 func (c *Config) CheckFiles() map[string]error {
 	found := outbound.CheckRootCAs(c.RootCAs)
-	for _, err := range outbound.CheckRootCAs([]string{c.RootCA}) {
+	if err := outbound.CheckRootCA(c.RootCA); err != nil {
 		found["rootCA"] = err
 	}
 	if c.ClientSecretFile != "" {
@@ -85,7 +85,7 @@ var _ connector.Prober = (*connection)(nil)
 
 // Open makes the connector. It asks the cluster nothing yet.
 func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
-	for _, err := range outbound.CheckRootCAs([]string{c.RootCA}) {
+	if err := outbound.CheckRootCA(c.RootCA); err != nil {
 		return nil, fmt.Errorf("rootCA: %w", err)
 	}
 	client, err := outbound.NewClient(append(c.RootCAs[:len(c.RootCAs):len(c.RootCAs)], c.RootCA), c.InsecureCA || c.InsecureSkipVerify)
