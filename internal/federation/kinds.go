@@ -26,8 +26,6 @@ type kind struct {
 	name string
 	// settings returns empty settings to decode into; nil while the type is not available.
 	settings func() connector.Config
-	// planned returns settings that are only checked, as the type is not available yet; nil for none.
-	planned func() any
 }
 
 // kinds is every type that upstream has, in the order in which messages list them.
@@ -42,7 +40,7 @@ var kinds = []kind{
 	{name: "samlExperimental", settings: func() connector.Config { return &saml.Config{} }}, // upstream's older name of it
 	{name: "authproxy", settings: func() connector.Config { return &authproxy.Config{} }},
 	{name: "linkedin", settings: func() connector.Config { return &linkedin.Config{} }},
-	{name: "microsoft", planned: func() any { return &microsoft.Config{} }},
+	{name: "microsoft", settings: func() connector.Config { return &microsoft.Config{} }},
 	{name: "bitbucket-cloud", settings: func() connector.Config { return &bitbucket.Config{} }},
 	{name: "openshift", settings: func() connector.Config { return &openshift.Config{} }},
 	{name: "atlassian-crowd", settings: func() connector.Config { return &crowd.Config{} }},
@@ -76,13 +74,4 @@ func NewConfig(kind string) (connector.Config, bool) {
 		return nil, false
 	}
 	return k.settings(), true
-}
-
-// newPlanned returns what to decode the settings of a type into that isn't available yet; false if nothing is known of them.
-func newPlanned(kind string) (any, bool) {
-	k := kindNamed(kind)
-	if k.planned == nil {
-		return nil, false
-	}
-	return k.planned(), true
 }

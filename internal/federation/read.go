@@ -118,11 +118,7 @@ func (w *written) readSettings(flags config.Flags) config.Problems {
 	case !ok:
 		problem := w.Problem("", "connector %q is left out: type %s is not available yet", w.ID, w.Type)
 		problem.Warning = true
-		found := config.Problems{problem}
-		if planned, known := newPlanned(w.Type); known {
-			found = append(found, w.Settings.Decode(planned)...)
-		}
-		return found
+		return config.Problems{problem}
 	}
 	found := w.Settings.Decode(settings)
 	if w.Broken = found.Err(); w.Broken == nil {

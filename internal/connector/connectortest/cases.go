@@ -1,6 +1,7 @@
 package connectortest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -29,6 +30,7 @@ func Cases() []Case {
 	return []Case{
 		{"gitea", giteaStage},
 		{"github", githubStage},
+		{"microsoft", microsoftStage},
 		{"bitbucket-cloud", bitbucketStage},
 		{"gitlab", gitlabStage},
 		{"linkedin", linkedInStage},
@@ -71,5 +73,32 @@ func githubStage(t testing.TB) Stage {
 		Leave:    func() { change(nil, []string{"elsewhere/dev"}) },
 		Many:     func(groups int) { change(nil, numbered("acme/team", groups)) },
 		MaxCalls: 6, // the login page, the token, the user, and at once addresses, membership and teams
+	}
+}
+
+func microsoftStage(t testing.TB) Stage {
+	m := NewMicrosoft(t, "corp.example")
+	groups := func(ids ...string) {
+		u := m.Users["ada-id"]
+		u.Groups = ids
+		m.Users["ada-id"] = u
+	}
+	return Stage{
+		Hosted: m.Hosted,
+		Settings: Object{
+			"clientID": "dex", "clientSecret": "secret", "tenant": m.Tenant, "apiURL": m.URL, "graphURL": m.URL,
+			"groups": []string{"admin", "developer"},
+		},
+		Groups: []string{"admin", "all staff"},
+		Leave:  func() { groups(GroupID(2)) },
+		Many: func(count int) {
+			ids := []string{GroupID(1)}
+			for i := range count - 1 {
+				ids = append(ids, GroupID(100+i))
+				m.Groups[GroupID(100+i)] = MicrosoftGroup{Name: fmt.Sprint("team ", i)}
+			}
+			groups(ids...)
+		},
+		MaxCalls: 8,
 	}
 }

@@ -30,7 +30,7 @@ type Microsoft struct {
 	MostIDs int
 	// PageSize is how many members the pages of Graph's lists have at most, whatever is asked for; 0 for as many as are asked for.
 	PageSize int
-	// Answers is the Object that tells more in ID tokens, over what they usually say; nil values remove some.
+	// Says is what ID tokens say over what they usually do; nil values remove some.
 	Says Object
 }
 
