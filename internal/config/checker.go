@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"dex/internal/spelling"
 )
 
 // A Checker collects problems with the values of a decoded section. Keys are dotted and relative to the section.
@@ -109,7 +111,7 @@ func (c *Checker) OneOf(key, value string, allowed []string) {
 		return
 	}
 	// A short list is read faster than a guess is checked, and values of several words don't differ by letters.
-	if name, ok := nearest(value, allowed); ok && len(allowed) > 3 && !strings.Contains(value, " ") {
+	if name, ok := spelling.Nearest(value, allowed); ok && len(allowed) > 3 && !strings.Contains(value, " ") {
 		c.Errorf(key, "%q is not allowed; did you mean %q?", value, name)
 	} else {
 		c.Errorf(key, "%q is not allowed; it must be one of %s", value, Quoted(allowed))

@@ -74,7 +74,9 @@ func (u *UI) usedTemplates() []*parse.Tree {
 		})
 	}
 	for _, v := range views {
-		use(v.template)
+		if !v.later {
+			use(v.template)
+		}
 	}
 	return slices.Collect(maps.Values(used))
 }

@@ -41,8 +41,9 @@ func (u *UI) functions() template.FuncMap {
 // A templateParser collects the templates of a web directory. A template is named after its file; the operator's replace
 // the built-in ones of the same name.
 type templateParser struct {
-	dir *webDir
-	set *template.Template
+	dir   *webDir
+	funcs template.FuncMap
+	set   *template.Template
 }
 
 func parseTemplates(dir *webDir, funcs template.FuncMap, log *slog.Logger) (*template.Template, error) {
@@ -54,11 +55,14 @@ func parseTemplates(dir *webDir, funcs template.FuncMap, log *slog.Logger) (*tem
 	if err != nil {
 		return nil, dir.wrap(err)
 	}
+	if custom, err = withoutEmptyPages(dir.custom, custom, log); err != nil {
+		return nil, dir.wrap(err)
+	}
 
 	// The built-in files come first: a later definition replaces an earlier one of the same name, and any of the
 	// operator's files may define a template with a built-in file's name. A built-in file whose name the operator has too
 	// is not read at all, because an empty file would not replace it.
-	p := &templateParser{dir: dir, set: template.New("").Funcs(funcs)}
+	p := &templateParser{dir: dir, funcs: funcs, set: template.New("").Funcs(funcs)}
 	for _, name := range builtin {
 		if slices.Contains(custom, name) {
 			continue
@@ -103,13 +107,33 @@ func templateFiles(files fs.FS) ([]string, error) {
 	return names, nil
 }
 
+// withoutEmptyPages leaves out files with nothing in them that stand for a page: some were only made because upstream demands them,
+// and nobody wants a blank page. The partials header.html and footer.html may be empty.
+func withoutEmptyPages(files fs.FS, names []string, log *slog.Logger) ([]string, error) {
+	var kept []string
+	for _, name := range names {
+		if slices.ContainsFunc(views, func(v *view) bool { return v.template == name }) {
+			text, err := fs.ReadFile(files, path.Join(templatesDir, name))
+			if err != nil {
+				return nil, err
+			}
+			if strings.Trim(string(text), "\ufeff \t\r\n") == "" {
+				log.Warn("template in the frontend's directory is empty: the built-in page is used", "file", name)
+				continue
+			}
+		}
+		kept = append(kept, name)
+	}
+	return kept, nil
+}
+
 func (p *templateParser) parse(files fs.FS, name string) error {
 	text, err := fs.ReadFile(files, path.Join(templatesDir, name))
 	if err != nil {
 		return err
 	}
 	if _, err := p.set.New(name).Parse(string(text)); err != nil {
-		return fmt.Errorf("templates/%s: %w", name, err)
+		return fmt.Errorf("templates/%s: %w", name, suggestFunction(err, p.funcs))
 	}
 	return nil
 }

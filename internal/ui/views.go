@@ -5,6 +5,7 @@ package ui
 type view struct {
 	template string // the name of its file
 	samples  func(base page) []any
+	later    bool // no route shows it yet
 }
 
 // views are all views, for what concerns every page. A page can't be rendered without its view, so none is forgotten here.
@@ -12,7 +13,7 @@ var views []*view
 
 // declare returns the view of a page. It stands beside the page's type.
 func declare(template string, samples func(base page) []any) *view {
-	v := &view{template, samples}
+	v := &view{template: template, samples: samples}
 	views = append(views, v)
 	return v
 }
@@ -24,7 +25,7 @@ func (u *UI) checkPages() error {
 	for _, v := range views {
 		for _, sample := range v.samples(base) {
 			if _, err := u.execute(v, sample); err != nil {
-				return err
+				return u.suggestName(err, sample)
 			}
 		}
 	}

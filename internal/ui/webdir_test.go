@@ -28,9 +28,33 @@ func TestStartFails(t *testing.T) {
 			files: map[string]string{"templates/device.html": "{{ nosuch .PostURL }}"},
 			want:  []string{"device.html:1", `"nosuch"`},
 		},
+		"misspelt function": {
+			files: map[string]string{"templates/device.html": "\n{{ lowr .PostURL }}"},
+			want:  []string{"device.html:2", `"lowr"`, "did you mean lower?"},
+		},
+		"misspelt field": {
+			files: map[string]string{"templates/password.html": "\n{{ .Usrname }}"},
+			want:  []string{"password.html:2", "Usrname", "did you mean .Username?"},
+		},
+		"misspelt field of a connector": {
+			files: map[string]string{"templates/login.html": "{{ range .Connectors }}\n{{ .Nmae }}{{ end }}"},
+			want:  []string{"login.html:2", "did you mean .Name?"},
+		},
+		"misspelt field in a partial": {
+			files: map[string]string{"templates/header.html": "\n\n{{ .ReqPth }}"},
+			want:  []string{"header.html:3", "did you mean .ReqPath?"},
+		},
+		"misspelt method": {
+			files: map[string]string{"templates/home.html": `{{ .Plan "Log out" }}`},
+			want:  []string{"home.html:1", "did you mean .Plain?"},
+		},
+		"misspelt include": {
+			files: map[string]string{"templates/oob.html": `{{ template "haeder.html" . }}`},
+			want:  []string{"oob.html:1", "did you mean header.html?"},
+		},
 		"unknown field": {
 			files: map[string]string{"templates/password.html": "\n\n{{ .Passwort }}"},
-			want:  []string{"password.html:3", "Passwort"},
+			want:  []string{"password.html:3", "Passwort", "there are ", ".Username"},
 		},
 		"unknown include": {
 			files: map[string]string{"templates/error.html": `{{ template "head.html" . }}`},
@@ -219,6 +243,18 @@ func TestCustomDefinitions(t *testing.T) {
 				t.Errorf("page is %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+// Some pages are only there because upstream demands them.
+func TestEmptyPagesAreBuiltIn(t *testing.T) {
+	for _, blank := range []string{"", " \n\t\r\n", "\ufeff\n"} {
+		u, logs := newUI(t, ui.Config{Dir: webDir(t, map[string]string{"templates/oob.html": blank, "templates/footer.html": blank})})
+		byID(t, document(t, func(w http.ResponseWriter, r *http.Request) { u.OOB(w, r, ui.OOBPage{}) }), "code")
+		wantLog(t, logs, "WARN", "empty", "oob.html")
+		if strings.Contains(logs.String(), "file=footer.html") {
+			t.Error("an empty partial is warned of")
+		}
 	}
 }
 
