@@ -55,7 +55,7 @@ func TestIdentity(t *testing.T) {
 	b.NeedsPKCE = true
 	id, err := b.SignIn(t, c, groups)
 	want := connector.Identity{
-		UserID: b.User, Username: "Ada L", PreferredUsername: "ada", Email: "ada@corp.example", EmailVerified: true,
+		UserID: b.User, Username: "Ada L", PreferredUsername: "ada_l", Email: "ada@corp.example", EmailVerified: true,
 		Groups: []string{"acme", "partners"},
 	}
 	if !cmp.Equal(want, id) || err != nil {

@@ -16,7 +16,6 @@ import (
 type user struct {
 	UUID        string `json:"uuid"` // in braces
 	Username    string `json:"username"`
-	Nickname    string `json:"nickname"`
 	DisplayName string `json:"display_name"`
 }
 
@@ -40,7 +39,7 @@ func (c *connection) identify(
 		return connector.Identity{}, fmt.Errorf("e-mail addresses: %w", err)
 	}
 	id := connector.Identity{
-		UserID: u.UUID, Username: cmp.Or(u.DisplayName, u.Username), PreferredUsername: cmp.Or(u.Nickname, u.Username),
+		UserID: u.UUID, Username: cmp.Or(u.DisplayName, u.Username), PreferredUsername: u.Username,
 		Email: address, EmailVerified: true,
 	}
 	if !connector.NeedsGroups(s, c.cfg.Teams) {
