@@ -39,16 +39,16 @@ func (u *UI) Approval(w http.ResponseWriter, r *http.Request, p ApprovalPage) {
 	u.render(w, r, http.StatusOK, approvalView, newApprovalData(u.newPage(r, "Allow access"), p))
 }
 
-var approvalView = declare("approval.html", func(base page) []any {
-	return []any{
-		newApprovalData(base, ApprovalPage{
-			User: "jane", Client: "Sample", AuthReqID: "1", RequestedScopes: []string{"openid", "email", "groups"},
-			Email: "jane@example.com", Connector: "Sample", ClientLogoURL: "https://example.com/logo.svg",
+var approvalView = declare("approval.html", func(base page) []sample {
+	return []sample{
+		{"everything", newApprovalData(base, ApprovalPage{
+			User: "jane", Client: "Wiki", AuthReqID: "1", RequestedScopes: []string{"openid", "email", "groups"},
+			Email: "jane@example.com", Connector: "Company directory", ClientLogoURL: "https://example.com/logo.svg",
 			OtherAccountURL: "/auth",
-		}),
-		newApprovalData(base, ApprovalPage{
-			User: "jane", Client: "Sample", AuthReqID: "1", RequestedScopes: []string{"openid", "email"}, UserCode: "BCDF-GHJK",
-		}),
+		})},
+		{"for a device", newApprovalData(base, ApprovalPage{
+			User: "jane", Client: "Television", AuthReqID: "1", RequestedScopes: []string{"openid", "email"}, UserCode: "BCDF-GHJK",
+		})},
 	}
 })
 

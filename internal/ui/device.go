@@ -15,12 +15,15 @@ func (u *UI) Device(w http.ResponseWriter, r *http.Request, status int, p Device
 	u.render(w, r, status, deviceView, newDeviceData(u.newPage(r, "Connect a device"), p))
 }
 
-var deviceView = declare("device.html", func(base page) []any {
-	return []any{
-		newDeviceData(base, DevicePage{
-			PostURL: "/device/auth/verify_code", UserCode: "BCDF-GHJK", Invalid: true, Message: "Sample",
-		}),
-		newDeviceData(base, DevicePage{PostURL: "/device/auth/verify_code"}),
+var deviceView = declare("device.html", func(base page) []sample {
+	return []sample{
+		{"unknown code", newDeviceData(base, DevicePage{
+			PostURL: "/device/auth/verify_code", UserCode: "BCDF-GHJK", Invalid: true,
+		})},
+		{"another message", newDeviceData(base, DevicePage{
+			PostURL: "/device/auth/verify_code", UserCode: "BCDF-GHJK", Message: sampleMessage,
+		})},
+		{"no code yet", newDeviceData(base, DevicePage{PostURL: "/device/auth/verify_code"})},
 	}
 })
 
@@ -48,11 +51,11 @@ func (u *UI) DeviceConfirm(w http.ResponseWriter, r *http.Request, p DeviceConfi
 	u.render(w, r, http.StatusOK, deviceConfirmView, newDeviceConfirmData(u.newPage(r, "Is this your device?"), p))
 }
 
-var deviceConfirmView = declare("device_confirm.html", func(base page) []any {
-	return []any{newDeviceConfirmData(base, DeviceConfirmPage{
-		PostURL: "/device/auth/verify_code", UserCode: "BCDF-GHJK", Client: "Sample",
+var deviceConfirmView = declare("device_confirm.html", func(base page) []sample {
+	return []sample{{"question", newDeviceConfirmData(base, DeviceConfirmPage{
+		PostURL: "/device/auth/verify_code", UserCode: "BCDF-GHJK", Client: "Television",
 		RequestedScopes: []string{"openid", "email"},
-	})}
+	})}}
 })
 
 type deviceConfirmData struct {
@@ -83,11 +86,11 @@ func (u *UI) DeviceResult(w http.ResponseWriter, r *http.Request, p DeviceResult
 }
 
 var (
-	deviceSuccessView = declare("device_success.html", func(base page) []any {
-		return []any{deviceResultData{base, DeviceResultPage{ClientName: "Sample"}}}
+	deviceSuccessView = declare("device_success.html", func(base page) []sample {
+		return []sample{{"connected", deviceResultData{base, DeviceResultPage{ClientName: "Television"}}}}
 	})
-	deviceDeniedView = declare("device_denied.html", func(base page) []any {
-		return []any{deviceResultData{base, DeviceResultPage{ClientName: "Sample", Denied: true}}}
+	deviceDeniedView = declare("device_denied.html", func(base page) []sample {
+		return []sample{{"refused", deviceResultData{base, DeviceResultPage{ClientName: "Television", Denied: true}}}}
 	})
 )
 

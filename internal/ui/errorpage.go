@@ -21,17 +21,22 @@ func (u *UI) Error(w http.ResponseWriter, r *http.Request, status int, p ErrorPa
 	u.render(w, r, status, errorView, newErrorData(u.newPage(r, ""), status, p))
 }
 
+const noSuchPage = "There is no page at this address."
+
 // NotFound answers requests for pages that don't exist.
 func (u *UI) NotFound(w http.ResponseWriter, r *http.Request) {
-	u.Error(w, r, http.StatusNotFound, ErrorPage{ErrMsg: "There is no page at this address."})
+	u.Error(w, r, http.StatusNotFound, ErrorPage{ErrMsg: noSuchPage})
 }
 
-var errorView = declare("error.html", func(base page) []any {
-	return []any{
-		newErrorData(base, http.StatusBadRequest, ErrorPage{
-			ErrMsg: "Sample", Hint: "Sample", RequestID: "1", RetryURL: "/auth",
-		}),
-		newErrorData(base, http.StatusInternalServerError, ErrorPage{}),
+var errorView = declare("error.html", func(base page) []sample {
+	back := &FormPostPage{URL: base.ReqPath + "?error=access_denied"}
+	return []sample{
+		{"with ways on", newErrorData(base, http.StatusBadRequest, ErrorPage{
+			ErrMsg: sampleMessage, RequestID: "27c5bf3f-6a56-4f1a-8a3c-5d6b4f3a1c8e", RetryURL: "/auth", Back: back,
+		})},
+		{"not found", newErrorData(base, http.StatusNotFound, ErrorPage{ErrMsg: noSuchPage})},
+		{"no access", newErrorData(base, http.StatusForbidden, ErrorPage{RequestID: "27c5bf3f-6a56-4f1a-8a3c-5d6b4f3a1c8e"})},
+		{"nothing known", newErrorData(base, http.StatusInternalServerError, ErrorPage{})},
 	}
 })
 

@@ -32,14 +32,14 @@ func (u *UI) Login(w http.ResponseWriter, r *http.Request, p LoginPage) {
 	u.render(w, r, http.StatusOK, loginView, newLoginData(u.newPage(r, "Log in"), p))
 }
 
-var loginView = declare("login.html", func(base page) []any {
+var loginView = declare("login.html", func(base page) []sample {
 	connectors := []ConnectorLink{
-		{ID: "sample", Name: "Sample", URL: base.ReqPath + "?state=1", Type: "ldap"},
+		{ID: "ldap", Name: "Company directory", URL: base.ReqPath + "?state=1", Type: "ldap"},
 		{ID: "local", Name: "Email", URL: base.ReqPath + "?state=2", Type: "local", Failing: true},
 	}
-	return []any{
-		newLoginData(base, LoginPage{Connectors: connectors, Client: "Sample"}),
-		newLoginData(base, LoginPage{Connectors: connectors[:1]}),
+	return []sample{
+		{"one of two fails", newLoginData(base, LoginPage{Connectors: connectors, Client: "Wiki"})},
+		{"one way to log in", newLoginData(base, LoginPage{Connectors: connectors[:1]})},
 	}
 })
 
@@ -77,14 +77,18 @@ func (u *UI) Password(w http.ResponseWriter, r *http.Request, status int, p Pass
 	u.render(w, r, status, passwordView, newPasswordData(u.newPage(r, "Log in"), p))
 }
 
-var passwordView = declare("password.html", func(base page) []any {
-	return []any{
-		newPasswordData(base, PasswordPage{
+var passwordView = declare("password.html", func(base page) []sample {
+	return []sample{
+		{"wrong password", newPasswordData(base, PasswordPage{
 			PostURL: "/auth/sample/login?state=1", BackLink: "/auth", Username: "jane", UsernamePrompt: "Username",
 			Invalid: true, ShowRememberMe: true, RememberMeChecked: true,
-			Message: "Sample", Client: "Sample", Connector: "Sample",
-		}),
-		newPasswordData(base, PasswordPage{PostURL: "/auth/sample/login?state=1"}),
+			Client: "Wiki", Connector: "Company directory",
+		})},
+		{"another message", newPasswordData(base, PasswordPage{
+			PostURL: "/auth/sample/login?state=1", BackLink: "/auth", Username: "jane", UsernamePrompt: "Username",
+			Message: sampleMessage, Client: "Wiki", Connector: "Company directory",
+		})},
+		{"nothing typed yet", newPasswordData(base, PasswordPage{PostURL: "/auth/sample/login?state=1"})},
 	}
 })
 
@@ -113,8 +117,8 @@ func (u *UI) OOB(w http.ResponseWriter, r *http.Request, p OOBPage) {
 	u.render(w, r, http.StatusOK, oobView, newOOBData(u.newPage(r, "Copy your code"), p))
 }
 
-var oobView = declare("oob.html", func(base page) []any {
-	return []any{newOOBData(base, OOBPage{Code: "1", Lifetime: 10 * time.Minute})}
+var oobView = declare("oob.html", func(base page) []sample {
+	return []sample{{"code", newOOBData(base, OOBPage{Code: "r4kz7m2vqhx5yt6wbn3cjd8pg", Lifetime: 10 * time.Minute})}}
 })
 
 type oobData struct {
@@ -147,16 +151,16 @@ func (u *UI) Home(w http.ResponseWriter, r *http.Request, p HomePage) {
 	u.render(w, r, http.StatusOK, homeView, newHomeData(u.newPage(r, ""), p))
 }
 
-var homeView = declare("home.html", func(base page) []any {
+var homeView = declare("home.html", func(base page) []sample {
 	signedIn := time.Date(2026, time.January, 2, 15, 4, 0, 0, time.UTC)
-	return []any{
-		newHomeData(base, HomePage{
+	return []sample{
+		{"logged in", newHomeData(base, HomePage{
 			LoggedIn: true, Username: "jane", Email: "jane@example.com", EmailVerified: true,
-			Groups: []string{"staff"}, ConnectorName: "Sample", SignedIn: signedIn,
+			Groups: []string{"staff", "editors"}, ConnectorName: "Company directory", SignedIn: signedIn,
 			SessionExpires: signedIn.Add(time.Hour), SessionExpiryIsIdle: true, IPAddress: "192.0.2.1",
 			UserAgent: "Sample/1.0", LogoutURL: "/logout", DiscoveryURL: "/.well-known/openid-configuration",
-		}),
-		newHomeData(base, HomePage{Groups: []string{"staff"}, DiscoveryURL: "/.well-known/openid-configuration"}),
+		})},
+		{"logged out", newHomeData(base, HomePage{Groups: []string{"staff"}, DiscoveryURL: "/.well-known/openid-configuration"})},
 	}
 })
 
@@ -205,10 +209,12 @@ func (u *UI) FormPost(w http.ResponseWriter, r *http.Request, p FormPostPage) {
 	u.render(w, r, http.StatusOK, formPostView, newFormPostData(u.newPage(r, ""), p))
 }
 
-var formPostView = declare("form_post.html", func(base page) []any {
-	return []any{newFormPostData(base, FormPostPage{
-		URL: "https://example.com/callback", Fields: []FormField{{Name: "code", Value: "1"}},
-	})}
+var formPostView = declare("form_post.html", func(base page) []sample {
+	fields := []FormField{{Name: "code", Value: "1"}}
+	return []sample{
+		{"to the application", newFormPostData(base, FormPostPage{URL: base.ReqPath, Fields: fields})},
+		{"to a source", newFormPostData(base, FormPostPage{URL: base.ReqPath, Fields: fields, Source: "Company directory"})},
+	}
 })
 
 type formPostData struct {

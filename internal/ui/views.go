@@ -4,15 +4,25 @@ package ui
 // as little as possible. Lists in them are never empty: templates may rely on that.
 type view struct {
 	template string // the name of its file
-	samples  func(base page) []any
+	samples  func(base page) []sample
 	later    bool // no route shows it yet
 }
+
+// A sample is what a page may have to show, made up.
+type sample struct {
+	name string // a few words in small letters, which tell it from the page's other samples
+	data any
+}
+
+// sampleMessage is one of the messages that a room may have a page say. Pages have no texts of their own in samples, so that
+// all they say is translated.
+const sampleMessage = "Too many failed attempts. Wait 30 seconds, then try again."
 
 // views are all views, for what concerns every page. A page can't be rendered without its view, so none is forgotten here.
 var views []*view
 
 // declare returns the view of a page. It stands beside the page's type.
-func declare(template string, samples func(base page) []any) *view {
+func declare(template string, samples func(base page) []sample) *view {
 	v := &view{template: template, samples: samples}
 	views = append(views, v)
 	return v
@@ -23,9 +33,9 @@ func declare(template string, samples func(base page) []any) *view {
 func (u *UI) checkPages() error {
 	base := u.samplePage()
 	for _, v := range views {
-		for _, sample := range v.samples(base) {
-			if _, err := u.execute(v, sample); err != nil {
-				return u.suggestName(err, sample)
+		for _, s := range v.samples(base) {
+			if _, err := u.execute(v, s.data); err != nil {
+				return u.suggestName(err, s.data)
 			}
 		}
 	}

@@ -3,9 +3,13 @@ package ui
 import (
 	"log/slog"
 	"os"
+	"regexp"
 	"slices"
 	"testing"
 )
+
+// sampleName matches the names of samples, which become parts of addresses.
+var sampleName = regexp.MustCompile(`^[a-z]+( [a-z]+)*$`)
 
 // Every template is a page's. One that isn't would never be shown.
 func TestEveryTemplateHasAView(t *testing.T) {
@@ -25,7 +29,14 @@ func TestEveryTemplateHasAView(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, v := range views {
-		if len(v.samples(u.samplePage())) == 0 {
+		names := map[string]bool{}
+		for _, s := range v.samples(u.samplePage()) {
+			if names[s.name] || !sampleName.MatchString(s.name) {
+				t.Errorf("%s has a sample named %q: again, or not in a few small words", v.template, s.name)
+			}
+			names[s.name] = true
+		}
+		if len(names) == 0 {
 			t.Errorf("%s has no sample, so it is checked only when somebody opens its page", v.template)
 		}
 	}
