@@ -16,13 +16,10 @@ import (
 // The page about moving from upstream says what is there, and not more. Its configurations are checked with all others.
 var _ = faulttest.Add("N12", func(t *testing.T) {
 	page := docs(t)["docs/upgrade.md"]
-	missing := regexp.MustCompile(`(?m)^\| connectors of the types (.*?) \|`).FindStringSubmatch(page)
-	if missing == nil {
-		t.Fatal("no list of types that are missing")
-	}
+	missing := regexp.MustCompile(`(?m)^\| connectors of the types .*$`).FindString(page) // empty while none are
 	for _, kind := range federation.Types() {
 		_, available := federation.NewConfig(kind)
-		if listed := strings.Contains(missing[1], "`"+kind+"`"); listed == available {
+		if listed := strings.Contains(missing, "`"+kind+"`"); listed == available {
 			t.Errorf("type %s is available: %v; listed as missing: %v", kind, available, listed)
 		}
 	}

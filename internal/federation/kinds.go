@@ -10,6 +10,7 @@ import (
 	"dex/internal/connector/gitea"
 	"dex/internal/connector/github"
 	"dex/internal/connector/gitlab"
+	"dex/internal/connector/google"
 	"dex/internal/connector/keystone"
 	"dex/internal/connector/ldap"
 	"dex/internal/connector/linkedin"
@@ -33,7 +34,7 @@ var kinds = []kind{
 	{name: "ldap", settings: func() connector.Config { return &ldap.Config{} }},
 	{name: "github", settings: func() connector.Config { return &github.Config{} }},
 	{name: "gitlab", settings: func() connector.Config { return &gitlab.Config{} }},
-	{name: "google"},
+	{name: "google", settings: func() connector.Config { return &google.Config{} }},
 	{name: "oidc", settings: func() connector.Config { return &oidc.Config{} }},
 	{name: "oauth", settings: func() connector.Config { return &oauth.Config{} }},
 	{name: "saml", settings: func() connector.Config { return &saml.Config{} }},

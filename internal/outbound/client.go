@@ -35,6 +35,9 @@ const (
 // ErrTooLong says that a source sent more than any answer should have.
 var ErrTooLong = errors.New("the answer is longer than 4 MiB")
 
+// NewDirectClient returns a client for what is near this machine, such as the metadata server of a cloud: no proxy is in between.
+func NewDirectClient() *http.Client { return newClient(&tls.Config{MinVersion: tls.VersionTLS12}, nil) }
+
 // NewClient returns a client for one source. Each of rootCAs is the path of a PEM file, base64 of PEM, or PEM, and is trusted
 // beside the system's authorities; an error names the one that has no certificate. The proxy is that of the environment.
 func NewClient(rootCAs []string, insecureSkipVerify bool) (*http.Client, error) {
@@ -42,24 +45,28 @@ func NewClient(rootCAs []string, insecureSkipVerify bool) (*http.Client, error) 
 	if err != nil {
 		return nil, err
 	}
+	return newClient(&tls.Config{
+		RootCAs: pool, MinVersion: tls.VersionTLS12,
+		InsecureSkipVerify: insecureSkipVerify, //nolint:gosec // G402: the operator asked for it by a key named insecure
+	}, http.ProxyFromEnvironment), nil
+}
+
+func newClient(trust *tls.Config, proxy func(*http.Request) (*url.URL, error)) *http.Client {
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	return &http.Client{
 		Timeout:       Timeout,
 		CheckRedirect: checkRedirect,
 		Transport: bounded{&http.Transport{
-			Proxy:       http.ProxyFromEnvironment,
-			DialContext: dialer.DialContext,
-			TLSClientConfig: &tls.Config{
-				RootCAs: pool, MinVersion: tls.VersionTLS12,
-				InsecureSkipVerify: insecureSkipVerify, //nolint:gosec // G402: the operator asked for it by a key named insecure
-			},
+			Proxy:                  proxy,
+			DialContext:            dialer.DialContext,
+			TLSClientConfig:        trust,
 			TLSHandshakeTimeout:    handshakeTimeout,
 			ResponseHeaderTimeout:  headerTimeout,
 			IdleConnTimeout:        idleTimeout,
 			MaxIdleConnsPerHost:    maxIdlePerHost,
 			MaxResponseHeaderBytes: maxHeader,
 		}},
-	}, nil
+	}
 }
 
 var errNoAuthority = errors.New("is no PEM certificate, nor the path or the base64 of one")

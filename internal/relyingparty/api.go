@@ -59,6 +59,13 @@ func (c *Calls) As(t *Tokens) *Calls {
 	return &other
 }
 
+// With returns calls within the same bounds that have another header.
+func (c *Calls) With(header http.Header) *Calls {
+	other := *c
+	other.header = header
+	return &other
+}
+
 // Get asks for an address. An answer other than 200 is an error, mostly a *BearerError.
 func (c *Calls) Get(ctx context.Context, address string) (*outbound.Answer, error) {
 	return c.wanted(c.Do(ctx, http.MethodGet, address, nil))

@@ -63,6 +63,18 @@ func isUnknown(err error) bool {
 	return ok && refused.Unknown()
 }
 
+// InOurName returns an error of a call that we have made in our own name, so that it isn't taken for one about the user's token.
+func InOurName(err error) error {
+	if _, ok := errors.AsType[*BearerError](err); !ok {
+		return err
+	}
+	ours := errors.New(err.Error())
+	if connector.OutcomeOf(err) == connector.Unavailable {
+		return &connector.Temporary{Cause: ours}
+	}
+	return ours
+}
+
 // NotTaken returns the error of an exchange: a *connector.BadToken, in the provider's words, where the provider refuses the token.
 func NotTaken(err error) error {
 	refused, ok := errors.AsType[*BearerError](err)

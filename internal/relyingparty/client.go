@@ -140,7 +140,9 @@ func (c *Client) post(ctx context.Context, endpoint, audience, method string, pa
 		form.Set("client_id", c.ID)
 		form.Set("client_secret", secret)
 	case AuthNone:
-		form.Set("client_id", c.ID)
+		if c.ID != "" {
+			form.Set("client_id", c.ID)
+		}
 	case AuthPrivateKey, AuthSecretJWT:
 		assertion, err := c.assertion(method, audience)
 		if err != nil {

@@ -76,7 +76,7 @@ func (c *Client) Ask(ctx context.Context, at Endpoint, params url.Values) (*Toke
 		if err != nil {
 			return err
 		}
-		given, err = readTokens(answer)
+		given, err = ReadTokens(answer)
 		return err
 	})
 	if err != nil {
@@ -157,8 +157,8 @@ func expiry(seconds string) time.Time {
 	return time.Now().Add(time.Duration(min(life, longestLife)) * time.Second)
 }
 
-// readTokens reads an answer, in JSON or as a form, as old providers have it.
-func readTokens(answer *outbound.Answer) (*Tokens, error) {
+// ReadTokens reads the answer of a token endpoint, in JSON or as a form, as old providers have it. Its error may be a *Refusal.
+func ReadTokens(answer *outbound.Answer) (*Tokens, error) {
 	var t Tokens
 	e := &Refusal{}
 	if kind := answer.MediaType(); kind == "application/x-www-form-urlencoded" || kind == "text/plain" {

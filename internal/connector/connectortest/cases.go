@@ -35,6 +35,7 @@ func Cases() []Case {
 		{"gitlab", gitlabStage},
 		{"linkedin", linkedInStage},
 		{"openshift", openShiftStage},
+		{"google", googleStage},
 	}
 }
 

@@ -50,6 +50,8 @@ type Hosted struct {
 	// nonce for the one that was sent; nil for the same.
 	Claims  func(user string) Object
 	NonceOf func(sent string) string
+	// Grants serve token requests of other grant types, which are not authenticated as the application.
+	Grants map[string]http.HandlerFunc
 	// Assertion is what the application shows instead of its secret; empty for the secret.
 	Assertion string
 	// form makes an access token of a name that is unique; nil for the name itself.
@@ -220,6 +222,10 @@ func (h *Hosted) refusal(r *http.Request) string {
 
 // serveToken is the token endpoint.
 func (h *Hosted) serveToken(w http.ResponseWriter, r *http.Request) {
+	if serve := h.Grants[r.PostFormValue("grant_type")]; serve != nil {
+		serve(w, r)
+		return
+	}
 	refused := h.refusal(r)
 	if !h.isOurs(r) {
 		refused = "invalid_client"
