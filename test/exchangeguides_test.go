@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"net/http"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -213,5 +214,39 @@ func TestGitHubActions(t *testing.T) {
 		step := strings.NewReplacer("http://127.0.0.1/token", a.endpoint("/token"), idType, accessType).Replace(actionsStep)
 		token := strings.TrimSpace(bash(t, step, "TOKEN="+a.issuer.hire(claims), "IDTOKENURL="+a.issuer.server.URL+"/job-token?api-version=2.0"))
 		wantPart(t, payloadOf(t, token), map[string]any{"iss": a.url, "aud": "my-app"})
+	})
+}
+
+// TestActionsWorkflow runs the step of the workflow on the page about GitHub Actions, with the page's configuration.
+func TestActionsWorkflow(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/connectors/github-actions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n")
+	settings, rest, _ := strings.Cut(rest, "```")
+	_, rest, _ = strings.Cut(rest, "      run: |\n")
+	step, _, _ := strings.Cut(rest, "```")
+	issuer, base := startTokenIssuer(t), "http://"+freeAddress(t)
+	const ours = "https://dex.example.com/dex"
+	d, dir := startGuide(t, base, "issuer: "+ours+"\nstorage: {type: memory}\nweb: {http: 0.0.0.0:5556}\n"+settings,
+		"issuer: "+ours, "issuer: "+base, "0.0.0.0:5556", strings.TrimPrefix(base, "http://"),
+		"https://token.actions.githubusercontent.com", issuer.server.URL)
+	job := issuer.hire(section{
+		"sub": "repo:acme/shop:environment:production", "aud": "https://github.com/acme", "repository": "acme/shop", "environment": "production",
+	})
+	told := bash(t, strings.ReplaceAll(step, ours+"/token", d.endpoint("/token")), "GITHUB_ENV="+dir+"/env",
+		"ACTIONS_ID_TOKEN_REQUEST_TOKEN="+job, "ACTIONS_ID_TOKEN_REQUEST_URL="+issuer.server.URL+"/job-token?api-version=2.0")
+	kept, err := os.ReadFile(dir + "/env")
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := strings.TrimSpace(strings.TrimPrefix(string(kept), "TOKEN="))
+	if strings.TrimSpace(told) != "::add-mask::"+token {
+		t.Errorf("the step prints %s", told)
+	}
+	wantPart(t, payloadOf(t, token), map[string]any{
+		"iss": base, "aud": "jobs", "name": "acme/shop", "groups": []any{"acme/shop", "environment:acme/shop:production"},
 	})
 }
