@@ -73,7 +73,12 @@ func (g *GitHub) refuse(w http.ResponseWriter, status int, message string) {
 	Reply(w, status, Object{"message": message, "documentation_url": "https://docs.github.com/rest", "status": fmt.Sprint(status)})
 }
 
-func (g *GitHub) serveUser(w http.ResponseWriter, _ *http.Request, login string) {
+func (g *GitHub) serveUser(w http.ResponseWriter, r *http.Request, login string) {
+	scopes := g.access[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")].scopes
+	if g.NoScopes {
+		scopes = nil
+	}
+	w.Header().Set("X-OAuth-Scopes", strings.Join(scopes, ", "))
 	u, said := g.Users[login], Object{"id": g.Users[login].ID, "login": login, "name": nil, "email": nil, "type": "User"}
 	if u.Name != "" {
 		said["name"] = u.Name

@@ -183,11 +183,17 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 	return conn, nil
 }
 
+// What OAuth apps ask for.
+const (
+	userEmail = "user:email"
+	readOrg   = "read:org"
+)
+
 // scopes returns what an OAuth app asks for. GitHub Apps have permissions instead, and GitHub ignores their scopes.
 func (c *Config) scopes(s connector.Scopes) []string {
-	scopes := []string{"user:email"}
+	scopes := []string{userEmail}
 	if len(c.Orgs) > 0 || c.Org != "" || c.LoadAllGroups && s.Groups {
-		scopes = append(scopes, "read:org")
+		scopes = append(scopes, readOrg)
 	}
 	return scopes
 }

@@ -154,6 +154,7 @@ func TestEmail(t *testing.T) {
 		"no match":             {"corp.io", "", list("p@b.example/pv", "a@corp.io.evil.example/v"), "p@b.example", "p@b.example"},
 		"no match, public":     {"corp.io", "a@b.example", list("x@b.example/v"), "a@b.example", "a@b.example"},
 		"odd ones":             {"corp.io", "", list("corp.io/pv", "@corp.io/pv", "a@/pv", "/pv", "a@corp.io/v"), "a@corp.io", "a@corp.io"},
+		"a quoted name":        {"corp.io", "", list("p@b.example/pv", `"a@b"@corp.io/v`), `"a@b"@corp.io`, `"a@b"@corp.io`},
 		"two at signs":         {"corp.io", "", list("p@b.example/pv", "a@corp.io@evil.example/v"), "p@b.example", "p@b.example"},
 		"a look-alike":         {"korp.io", "", list("p@b.example/pv", "a@\u212Aorp.io/v"), "p@b.example", "p@b.example"},
 		"on the second page":   {"", "", list(append(many, "a@c.example/pv")...), "a@c.example", "a@c.example"},

@@ -183,8 +183,8 @@ func TestNestedTeams(t *testing.T) {
 			}
 			var lookups []string
 			for _, call := range calls(g) {
-				if slug, ok := strings.CutPrefix(call, "GET /orgs/acme/teams/"); ok {
-					lookups = append(lookups, slug)
+				if team, ok := strings.CutPrefix(call, "GET /orgs/"); ok {
+					lookups = append(lookups, strings.TrimPrefix(team, "acme/teams/"))
 				}
 			}
 			if !slices.Equal(lookups, c.lookups) {
@@ -265,6 +265,11 @@ func TestObstacles(t *testing.T) {
 			orgs("acme", "beta"), func(g *connectortest.GitHub) {
 				g.Fail["/user/memberships/orgs/beta"] = connectortest.Always(500, "")
 			}, "", "member of beta", connector.Unavailable,
+		},
+		"an odd status": {
+			orgs("acme", "beta"), func(g *connectortest.GitHub) {
+				g.Fail["/user/memberships/orgs/beta"] = connectortest.Always(410, "")
+			}, "", "member of beta", connector.Broken,
 		},
 		"an outage at the explanation": {
 			orgs("beta:dev"), func(g *connectortest.GitHub) {

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
 	"dex/internal/connector"
 	"dex/internal/connector/settings"
+	"dex/internal/outbound"
 	"dex/internal/relyingparty"
 )
 
@@ -28,8 +30,12 @@ func (c *connection) identify(
 	ctx context.Context, calls *relyingparty.Calls, s connector.Scopes, _ *relyingparty.Tokens,
 ) (connector.Identity, error) {
 	var u user
-	if err := calls.GetJSON(ctx, c.api+"/user", &u); err != nil {
-		return connector.Identity{}, fmt.Errorf("user: %w", err)
+	answer, err := calls.Get(ctx, c.api+"/user")
+	if err == nil {
+		err = relyingparty.DecodeAnswer(answer, &u)
+	}
+	if err != nil {
+		return connector.Identity{}, fmt.Errorf("user: %w", suspended(err))
 	}
 	id := connector.Identity{
 		UserID: string(u.ID), Username: cmp.Or(u.Name, u.Login), PreferredUsername: u.Login, EmailVerified: true,
@@ -39,6 +45,9 @@ func (c *connection) identify(
 	}
 	if id.UserID == "" {
 		return connector.Identity{}, nil // which is refused
+	}
+	if err := c.checkScopes(answer, s, &u); err != nil {
+		return connector.Identity{}, err
 	}
 	var emailErr error
 	var lookups sync.WaitGroup
@@ -51,9 +60,47 @@ func (c *connection) identify(
 	return id, emailErr
 }
 
+// suspended returns the error of a call as a refusal of the user if that is what it is.
+func suspended(err error) error {
+	refused, ok := errors.AsType[*relyingparty.BearerError](err)
+	if ok && refused.Status == http.StatusForbidden && strings.Contains(refused.Description, "suspended") {
+		return &connector.Denied{Reason: "Your account at GitHub is suspended.", Cause: err}
+	}
+	return err
+}
+
+// scopesHeader lists the scopes of the token that a call was made with. It is empty for tokens of GitHub Apps.
+const scopesHeader = "X-OAuth-Scopes"
+
+// wider are the scopes of GitHub that include others.
+var wider = map[string][]string{
+	readOrg: {readOrg, "write:org", "admin:org"}, userEmail: {userEmail, "user"},
+}
+
+// checkScopes refuses a token that was made for less than what is asked with it, such as one of a login before the settings had
+// orgs: with a new login there is another.
+func (c *connection) checkScopes(answer *outbound.Answer, s connector.Scopes, u *user) error {
+	given := strings.FieldsFunc(answer.Header.Get(scopesHeader), func(r rune) bool { return r == ',' || r == ' ' })
+	if len(given) == 0 {
+		return nil
+	}
+	for _, scope := range c.cfg.scopes(s) {
+		if scope == userEmail && !c.cfg.readsEmails(u.Email) {
+			continue
+		}
+		if !slices.ContainsFunc(given, func(name string) bool { return slices.Contains(wider[scope], name) }) {
+			return &connector.BadToken{Reason: fmt.Sprintf("it has the scopes %q, and needs %s", given, scope)}
+		}
+	}
+	return nil
+}
+
+// readsEmails reports whether the list of a user's addresses is needed.
+func (c *Config) readsEmails(public string) bool { return public == "" || c.PreferredEmailDomain != "" }
+
 // email returns the address of a user. It is one that GitHub has verified, or one of a server that verifies none.
 func (c *connection) email(ctx context.Context, calls *relyingparty.Calls, public string) (string, error) {
-	if public != "" && c.cfg.PreferredEmailDomain == "" {
+	if !c.cfg.readsEmails(public) {
 		return public, nil
 	}
 	type address struct {

@@ -117,3 +117,38 @@ func TestExchange(t *testing.T) {
 		t.Errorf("%+v, %v", id, err)
 	}
 }
+
+// A token that was made for less, such as one of a login before there was a filter, is good for nothing, and a new login helps.
+func TestScopesOfToken(t *testing.T) {
+	inOrg, withDomain := orgs("acme"), object{"preferredEmailDomain": "corp.example", "loadAllGroups": false}
+	for name, c := range map[string]struct {
+		settings object
+		scopes   []string
+		want     connector.Outcome
+	}{
+		"enough":                  {inOrg, []string{"read:org", "user:email"}, connector.Succeeded},
+		"more than enough":        {inOrg, []string{"admin:org", "user"}, connector.Succeeded},
+		"no organizations":        {inOrg, []string{"user:email"}, connector.TokenRefused},
+		"no addresses":            {inOrg, []string{"read:org"}, connector.Succeeded}, // there is a public one
+		"no addresses for domain": {withDomain, []string{"read:org"}, connector.TokenRefused},
+		"organizations unneeded":  {withDomain, []string{"user:email"}, connector.Succeeded},
+	} {
+		g, conn := start(t, c.settings)
+		g.Users["ada"] = connectortest.GitHubUser{ID: 101, Email: "a@b.example", Orgs: []string{"acme"}}
+		g.NoScopes = c.want == connector.Succeeded // the fake knows no wider ones
+		token := g.Token("", "ada", c.scopes...)
+		g.Fail["/user"] = connectortest.Always(200, `{"id": 101, "login": "ada", "email": "a@b.example"}`, "X-OAuth-Scopes", strings.Join(c.scopes, ", "))
+		id, err := conn.Refresh(t.Context(), groups, connector.Identity{UserID: "101", Data: fmt.Appendf(nil, `{"accessToken": %q}`, token)})
+		if connector.OutcomeOf(err) != c.want || err != nil && id.UserID != "" {
+			t.Errorf("%s: %+v, %v", name, id, err)
+		}
+	}
+}
+
+func TestSuspended(t *testing.T) {
+	g, c := start(t, nil)
+	g.Answer("/user", connectortest.Always(403, `{"message": "Sorry. Your account was suspended."}`))
+	if _, err := g.SignIn(t, c, groups); connector.OutcomeOf(err) != connector.Refused {
+		t.Error(err)
+	}
+}
