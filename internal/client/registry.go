@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"dex/internal/limit"
+	"dex/internal/oauth"
 	"dex/internal/store"
 )
 
@@ -89,4 +90,20 @@ func (r *Registry) Get(ctx context.Context, id string) (*Client, error) {
 		return nil, err
 	}
 	return &e.Value, nil
+}
+
+// AudienceNames returns the display names of the clients that scopes name as audiences, by their ids. Clients that can't be found
+// are left out.
+func (r *Registry) AudienceNames(ctx context.Context, scopes []string) map[string]string {
+	names := map[string]string{}
+	for _, scope := range scopes {
+		id, ok := oauth.AudienceOf(scope)
+		if !ok {
+			continue
+		}
+		if c, err := r.Get(ctx, id); err == nil {
+			names[id] = c.DisplayName()
+		}
+	}
+	return names
 }

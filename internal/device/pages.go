@@ -88,6 +88,7 @@ func (e *Endpoints) decide(w http.ResponseWriter, r *http.Request, d Waiting, c 
 	default:
 		e.page.DeviceConfirm(w, r, ui.DeviceConfirmPage{
 			PostURL: e.page.Path(verifyPath, nil), UserCode: d.UserCode, Client: c.DisplayName(), RequestedScopes: d.Scopes,
+			ClientID: c.ID, ClientLogoURL: c.LogoURL, ClientNames: e.cfg.Clients.AudienceNames(r.Context(), d.Scopes),
 		})
 	}
 	return nil

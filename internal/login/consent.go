@@ -154,7 +154,8 @@ func (f *Flow) showConsent(v *visit) error {
 	shown := v.ask.Page
 	shown.User, shown.Email, shown.Connector = who.Username, who.Email, v.connector.Name
 	shown.Client, shown.ClientLogoURL = v.client.DisplayName(), v.client.LogoURL
-	shown.AuthReqID, shown.RequestedScopes, shown.OtherAccountURL = v.ID, v.ask.Scopes, f.anew(v)
+	shown.ClientID, shown.ClientNames = v.client.ID, f.cfg.Clients.AudienceNames(v.r.Context(), v.ask.Scopes)
+	shown.AuthReqID, shown.RequestedScopes, shown.OtherAccountURL = v.ID, v.ask.Scopes, f.anotherAccount(v)
 	f.page.Approval(v.w, v.r, shown)
 	return nil
 }

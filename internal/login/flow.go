@@ -170,9 +170,26 @@ func (f *Flow) anew(v *visit) string {
 	if v.ask.Subject != "" {
 		return ""
 	}
-	params := v.request.Repeat()
-	if params == nil {
-		params = url.Values{"req": {v.ID}}
+	return f.page.Path("/auth", f.repeat(v))
+}
+
+// anotherAccount returns the address that begins the request anew, and has sources ask which account it shall be: they may remember
+// the one that was used; empty where the application accepts one user only.
+func (f *Flow) anotherAccount(v *visit) string {
+	if v.ask.Subject != "" {
+		return ""
+	}
+	params := f.repeat(v)
+	if len(v.ask.Prompt) == 0 && !params.Has("req") {
+		params.Set("prompt", "select_account")
 	}
 	return f.page.Path("/auth", params)
+}
+
+// repeat returns the parameters that begin the request anew.
+func (f *Flow) repeat(v *visit) url.Values {
+	if params := v.request.Repeat(); params != nil {
+		return params
+	}
+	return url.Values{"req": {v.ID}}
 }

@@ -106,7 +106,7 @@ func (f *Flow) failed(v *visit, status int, code string, err error) {
 // endRefused tells a request that its login has come to nothing.
 func (f *Flow) endRefused(w http.ResponseWriter, r *http.Request, no *refused) error {
 	if no.Denied != nil {
-		no.Denied.AnewURL = f.anew(no.v)
+		no.Denied.AnewURL = f.anotherAccount(no.v)
 		f.failed(no.v, http.StatusForbidden, no.Err.Code, no)
 	} else {
 		f.failed(no.v, no.Err.Status(), no.Err.Code, no)

@@ -5,13 +5,10 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"dex/internal/locale"
+	"dex/internal/oauth"
 )
-
-// audiencePrefix starts a scope that asks for tokens that another application accepts too.
-const audiencePrefix = "audience:server:client_id:"
 
 // An ApprovalPage asks whether an application may have what it requests.
 type ApprovalPage struct {
@@ -26,6 +23,9 @@ type ApprovalPage struct {
 	ClientLogoURL   string // shown only if it is an https URL
 	OtherAccountURL string // starts over with another account; empty when that's impossible
 	UserCode        string // the code on the device's screen; empty unless the login is for a device
+	ClientID        string
+	// ClientNames are the display names of the applications whose ids are in RequestedScopes, by id.
+	ClientNames map[string]string
 }
 
 // A Permission is what a scope allows, for people who don't know what a scope is.
@@ -42,9 +42,9 @@ func (u *UI) Approval(w http.ResponseWriter, r *http.Request, p ApprovalPage) {
 var approvalView = declare("approval.html", func(base page) []sample {
 	return []sample{
 		{"everything", newApprovalData(base, ApprovalPage{
-			User: "jane", Client: "Wiki", AuthReqID: "1", RequestedScopes: []string{"openid", "email", "groups"},
+			User: "jane", Client: "Wiki", AuthReqID: "1", RequestedScopes: []string{"openid", "email", "groups", "audience:server:client_id:files"},
 			Email: "jane@example.com", Connector: "Company directory", ClientLogoURL: "https://example.com/logo.svg",
-			OtherAccountURL: "/auth",
+			OtherAccountURL: "/auth", ClientID: "wiki", ClientNames: map[string]string{"files": "Files"},
 		})},
 		{"for a device", newApprovalData(base, ApprovalPage{
 			User: "jane", Client: "Television", AuthReqID: "1", RequestedScopes: []string{"openid", "email"}, UserCode: "BCDF-GHJK",
@@ -57,53 +57,66 @@ type approvalData struct {
 	ApprovalPage
 	Scopes      []string // names of the permissions: all that upstream's templates know
 	Permissions []Permission
+	Initial     string // of the application, for where its logo is missing
 }
 
 func newApprovalData(base page, p ApprovalPage) approvalData {
-	if !isHTTPS(p.ClientLogoURL) {
-		p.ClientLogoURL = ""
-	}
-	unmark(&p.User, &p.Email, &p.Client, &p.Connector)
-	d := approvalData{page: base, ApprovalPage: p, Permissions: describeScopes(base.lang, p.RequestedScopes)}
+	tidy(&p.User, &p.Email, &p.Client, &p.Connector)
+	p.ClientLogoURL = logoURL(p.ClientLogoURL)
+	scopes := requested{base.lang, p.ClientID, p.ClientNames}
+	d := approvalData{page: base, ApprovalPage: p, Permissions: scopes.describe(p.RequestedScopes), Initial: initial(p.Client)}
 	for _, permission := range d.Permissions {
 		d.Scopes = append(d.Scopes, permission.Name)
 	}
 	return d
 }
 
-func isHTTPS(link string) bool {
+// logoURL returns the address of an application's logo, or nothing if pages don't load it.
+func logoURL(link string) string {
 	u, err := url.Parse(link)
-	return err == nil && u.Scheme == "https" && u.Host != ""
+	if err != nil || u.Scheme != "https" || u.Host == "" {
+		return ""
+	}
+	return link
 }
 
-// describeScopes returns the permissions that scopes stand for, ordered by name. It includes unknown scopes, but not
-// openid: signing in is what the user came for.
-func describeScopes(lang *locale.Language, scopes []string) []Permission {
+// requested puts the scopes into words that an application requests.
+type requested struct {
+	lang     *locale.Language
+	clientID string            // of the application
+	clients  map[string]string // names of other applications, by id
+}
+
+// describe returns the permissions that scopes stand for, ordered by name. It includes unknown scopes, but not openid, as logging in
+// is what the user came for.
+func (q requested) describe(scopes []string) []Permission {
 	var permissions []Permission
 	for _, scope := range scopes {
-		if scope != "openid" {
-			permissions = append(permissions, describeScope(lang, scope))
+		if audience, ok := oauth.AudienceOf(scope); scope != "openid" && !(ok && audience == q.clientID) {
+			permissions = append(permissions, q.permission(scope))
 		}
 	}
 	slices.SortFunc(permissions, func(a, b Permission) int { return cmp.Compare(a.Name, b.Name) })
 	return slices.Compact(permissions)
 }
 
-func describeScope(lang *locale.Language, scope string) Permission {
+func (q requested) permission(scope string) Permission {
+	text := q.lang.Text
 	switch scope {
 	case "profile":
-		return Permission{lang.Text("See your name"), lang.Text("Your display name and your username.")}
+		return Permission{text("See your name"), text("Your full name and your username.")}
 	case "email":
-		return Permission{lang.Text("See your email address"), lang.Text("And whether it has been verified.")}
+		return Permission{text("See your email address"), text("And whether it’s verified.")}
 	case "groups":
-		return Permission{lang.Text("See your groups"), lang.Text("The teams and groups you belong to, often used to decide what you may do.")}
+		return Permission{text("See your groups"), text("The teams and groups that you belong to.")}
 	case "offline_access":
-		return Permission{lang.Text("Keep access while you’re away"), lang.Text("Until it is revoked or expires, without asking you again.")}
+		return Permission{text("Keep access while you’re away"), text("Without asking you again, until it’s revoked or expires.")}
 	case "federated:id":
-		return Permission{lang.Text("See your user ID at the place you logged in with"), lang.Text("And which place that is.")}
+		return Permission{text("See which account you logged in with"), text("The login service, and your user ID there.")}
 	}
-	if client, ok := strings.CutPrefix(scope, audiencePrefix); ok {
-		return Permission{lang.Text("Sign you in to “{client}” as well", client), lang.Text("That application will accept this login as yours.")}
+	if id, ok := oauth.AudienceOf(scope); ok {
+		name := tidied(cmp.Or(q.clients[id], id))
+		return Permission{text("Use “{client}” on your behalf", name), text("As if you had logged in there yourself.")}
 	}
-	return Permission{lang.Text("Use “{scope}”", scope), lang.Text("This server has no description of that permission.")}
+	return Permission{text("Use “{scope}”", tidied(scope)), text("There’s no description of this permission here.")}
 }

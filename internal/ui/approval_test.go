@@ -43,7 +43,8 @@ func TestApprovalTellsWhoGetsWhat(t *testing.T) {
 		User: "Jane Doe", Email: "jane@example.com", Connector: "LDAP", Client: "Grafana", AuthReqID: "x",
 		OtherAccountURL: "/dex/auth?prompt=select_account", ClientLogoURL: "https://grafana.example/logo.svg",
 		RequestedScopes: []string{"openid", "groups", "email", "audience:server:client_id:kube", "billing", "offline_access",
-			"federated:id", "profile", "email"},
+			"federated:id", "profile", "email", "audience:server:client_id:vault", "audience:server:client_id:grafana"},
+		ClientID: "grafana", ClientNames: map[string]string{"kube": "Kubernetes", "grafana": "Grafana"},
 	}
 	doc := document(t, approvalPage(u, page))
 	for _, want := range []string{"Jane Doe", "jane@example.com", "with LDAP", "Grafana", "Use another account"} {
@@ -55,16 +56,20 @@ func TestApprovalTellsWhoGetsWhat(t *testing.T) {
 	for _, item := range tags(one(t, "list", byClass(doc, "dex-list")), "strong") {
 		names = append(names, text(item))
 	}
-	if len(names) != 7 || !slices.IsSorted(names) {
-		t.Errorf("permissions %q, want 7 in order", names)
+	if len(names) != 8 || !slices.IsSorted(names) {
+		t.Errorf("permissions %q, want 8 in order", names)
 	}
-	for _, want := range []string{"“kube”", "“billing”", "your groups", "your email", "your name", "your user ID"} {
+	for _, want := range []string{"“Kubernetes”", "“vault”", "“billing”", "your groups", "your email", "your name", "which account"} {
 		if !strings.Contains(strings.Join(names, "\n"), want) {
 			t.Errorf("no permission names %s in %q", want, names)
 		}
 	}
 	if got := attr(one(t, "logo", byClass(doc, "dex-client-logo")), "src"); got != page.ClientLogoURL {
 		t.Errorf("logo %q", got)
+	}
+
+	if got := text(one(t, "letter", byClass(doc, "dex-client__letter"))); got != "G" {
+		t.Errorf("without its logo the application is %q", got)
 	}
 
 	page.RequestedScopes = []string{"openid"}
@@ -75,7 +80,7 @@ func TestApprovalTellsWhoGetsWhat(t *testing.T) {
 			t.Errorf("logo %q is shown", link)
 		}
 	}
-	if len(byClass(doc, "dex-list")) != 0 || !strings.Contains(text(doc), "only learns that you signed in") {
+	if len(byClass(doc, "dex-list")) != 0 || !strings.Contains(text(doc), "only learns that you’ve logged in") {
 		t.Error("page doesn't say that nothing personal is asked")
 	}
 }

@@ -44,6 +44,9 @@ type DeviceConfirmPage struct {
 	UserCode        string // to compare with the device
 	Client          string // display name of the application on the device
 	RequestedScopes []string
+	ClientID        string
+	ClientLogoURL   string            // shown only if it is an https URL
+	ClientNames     map[string]string // as those of an ApprovalPage
 }
 
 // DeviceConfirm asks about a device.
@@ -54,7 +57,7 @@ func (u *UI) DeviceConfirm(w http.ResponseWriter, r *http.Request, p DeviceConfi
 var deviceConfirmView = declare("device_confirm.html", func(base page) []sample {
 	return []sample{{"question", newDeviceConfirmData(base, DeviceConfirmPage{
 		PostURL: "/device/auth/verify_code", UserCode: "BCDF-GHJK", Client: "Television",
-		RequestedScopes: []string{"openid", "email"},
+		RequestedScopes: []string{"openid", "email"}, ClientID: "tv", ClientLogoURL: "https://example.com/logo.svg",
 	})}}
 })
 
@@ -62,11 +65,14 @@ type deviceConfirmData struct {
 	page
 	DeviceConfirmPage
 	Permissions []Permission
+	Initial     string // of the application, for where its logo is missing
 }
 
 func newDeviceConfirmData(base page, p DeviceConfirmPage) deviceConfirmData {
-	unmark(&p.Client)
-	return deviceConfirmData{base, p, describeScopes(base.lang, p.RequestedScopes)}
+	tidy(&p.Client)
+	p.ClientLogoURL = logoURL(p.ClientLogoURL)
+	scopes := requested{base.lang, p.ClientID, p.ClientNames}
+	return deviceConfirmData{base, p, scopes.describe(p.RequestedScopes), initial(p.Client)}
 }
 
 // A DeviceResultPage says how a login for a device ended.
@@ -77,7 +83,7 @@ type DeviceResultPage struct {
 
 // DeviceResult says that the device is connected, or that it was refused.
 func (u *UI) DeviceResult(w http.ResponseWriter, r *http.Request, p DeviceResultPage) {
-	unmark(&p.ClientName)
+	tidy(&p.ClientName)
 	if p.Denied {
 		u.render(w, r, http.StatusOK, deviceDeniedView, deviceResultData{u.newPage(r, "Device refused"), p})
 		return

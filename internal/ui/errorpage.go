@@ -3,6 +3,8 @@ package ui
 import (
 	"html/template"
 	"net/http"
+
+	"dex/internal/locale"
 )
 
 // An ErrorPage says what went wrong and what to do about it.
@@ -58,7 +60,7 @@ func newErrorData(base page, status int, p ErrorPage) errorData {
 	if p.RetryText == "" {
 		p.RetryText = "Try again"
 	}
-	unmark(&p.ErrMsg)
+	p.ErrMsg = locale.Unmarked(p.ErrMsg)
 	for _, said := range []*string{&p.ErrMsg, &p.Hint, &p.RetryText, &advice.heading} {
 		*said = base.lang.Say(*said)
 	}

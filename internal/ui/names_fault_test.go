@@ -68,3 +68,18 @@ var _ = faulttest.Add("R15", func(t *testing.T) {
 		}
 	}
 })
+
+// Names of any length and with any characters are shown without harm.
+func TestNamesAreTidy(t *testing.T) {
+	u, _ := newUI(t, ui.Config{})
+	long := strings.Repeat("ö", 1000)
+	page := text(document(t, approvalPage(u, ui.ApprovalPage{
+		User: long, Client: "a\x00b\x1b[31m\u0085c\nd\u2028e", AuthReqID: "x", RequestedScopes: []string{long, "audience:server:client_id:" + long},
+	})))
+	if strings.Contains(page, strings.Repeat("ö", 201)) || !strings.Contains(page, strings.Repeat("ö", 200)+"…") {
+		t.Error("long names aren't cut to 200 characters")
+	}
+	if !strings.Contains(page, "ab[31m c d e") {
+		t.Errorf("control characters are shown: %q", page)
+	}
+}

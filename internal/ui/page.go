@@ -31,13 +31,6 @@ func (u *UI) newPage(r *http.Request, title string) page {
 	return p
 }
 
-// unmark takes marks of direction out of names.
-func unmark(names ...*string) {
-	for _, name := range names {
-		*name = locale.Unmarked(*name)
-	}
-}
-
 // T returns a message with its names, for text.
 func (p page) T(message string, args ...any) template.HTML { return p.lang.HTML(message, args...) }
 

@@ -49,10 +49,10 @@ type loginData struct {
 }
 
 func newLoginData(base page, p LoginPage) loginData {
-	unmark(&p.Client)
+	tidy(&p.Client)
 	p.Connectors = slices.Clone(p.Connectors) // leave the caller's alone
 	for i := range p.Connectors {
-		unmark(&p.Connectors[i].Name)
+		tidy(&p.Connectors[i].Name)
 	}
 	return loginData{base, p}
 }
@@ -100,7 +100,7 @@ type passwordData struct {
 func newPasswordData(base page, p PasswordPage) passwordData {
 	p.UsernamePrompt = base.lang.Say(cmp.Or(p.UsernamePrompt, "Username"))
 	p.Message = base.lang.Say(p.Message)
-	unmark(&p.Client, &p.Connector)
+	tidy(&p.Client, &p.Connector)
 	// A custom template may not know Message, and still has to say that the attempt failed.
 	p.Invalid = p.Invalid || p.Message != ""
 	return passwordData{base, p}
@@ -172,10 +172,10 @@ type homeData struct {
 }
 
 func newHomeData(base page, p HomePage) homeData {
-	unmark(&p.Username, &p.Email, &p.ConnectorName, &p.UserAgent)
+	tidy(&p.Username, &p.Email, &p.ConnectorName, &p.UserAgent)
 	groups := make([]string, len(p.Groups))
 	for i, group := range p.Groups {
-		groups[i] = locale.Unmarked(group)
+		groups[i] = tidied(group)
 	}
 	p.Groups = groups
 	d := homeData{page: base, HomePage: p}
@@ -226,7 +226,7 @@ type formPostData struct {
 func newFormPostData(base page, p FormPostPage) formPostData {
 	heading := base.lang.Say(cmp.Or(p.Heading, "Back to the application"))
 	if p.Source != "" {
-		heading = base.lang.Text("Continue to {source}", p.Source)
+		heading = base.lang.Text("Continue to {source}", tidied(p.Source))
 	}
 	p.Heading, base.Title = heading, heading
 	return formPostData{page: base, FormPostPage: p, Action: p.action()}
