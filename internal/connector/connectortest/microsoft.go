@@ -240,7 +240,8 @@ func (m *Microsoft) serveByIDs(w http.ResponseWriter, r *http.Request, _ string)
 		IDs   []string `json:"ids"`
 		Types []string `json:"types"`
 	}
-	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil || len(asked.IDs) > maxByIDs || !slices.Equal(asked.Types, []string{"group"}) {
+	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil || len(asked.IDs) > maxByIDs || !slices.Equal(asked.Types, []string{"group"}) ||
+		slices.Contains(asked.IDs, "") {
 		Reply(w, http.StatusBadRequest, graphError("Request_BadRequest"))
 		return
 	}
@@ -282,7 +283,8 @@ func (m *Microsoft) serveGroups(w http.ResponseWriter, r *http.Request, user str
 	case m.Users[user].Kind == "Guest":
 		Reply(w, http.StatusForbidden, graphError("Authorization_RequestDenied"))
 		return
-	case !ok || !strings.HasSuffix(name, "'"):
+	case !ok || !strings.HasSuffix(name, "'") || strings.Count(name, "'")%2 == 0 ||
+		strings.Contains(strings.ReplaceAll(strings.TrimSuffix(name, "'"), "''", ""), "'"):
 		Reply(w, http.StatusBadRequest, graphError("Request_UnsupportedQuery"))
 		return
 	}

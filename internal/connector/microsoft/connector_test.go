@@ -202,6 +202,27 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
+// The issuer of many tenants has no id of its own, and takes only what looks like one.
+func TestIssuerOfMany(t *testing.T) {
+	m, conn := start(t, "common", nil)
+	base := m.URL + "/common"
+	metadata, err := json.Marshal(object{
+		"issuer": m.URL + "/{tenantid}/v2.0", "authorization_endpoint": base, "token_endpoint": base,
+		"jwks_uri": base + "/discovery/v2.0/keys", "authorization_response_iss_parameter_supported": true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Answer("/common/v2.0/.well-known/openid-configuration", connectortest.Always(http.StatusOK, string(metadata)))
+	if _, err := m.SignIn(t, conn, connector.Scopes{}); err != nil {
+		t.Error(err)
+	}
+	m.Says = object{"tid": "../x", "iss": m.URL + "/../x/v2.0"}
+	if _, err := m.SignIn(t, conn, connector.Scopes{}); err == nil {
+		t.Error("any text passes for the id of a tenant")
+	}
+}
+
 func TestNonce(t *testing.T) {
 	m, conn := start(t, domain, nil)
 	m.NonceOf = func(string) string { return "of another login" }

@@ -75,6 +75,9 @@ func TestFilters(t *testing.T) {
 		"a name that is an id": {object{"groups": []string{id(7)}}, func(m world) {
 			m.Groups[id(1)] = connectortest.MicrosoftGroup{Name: id(7)}
 		}, nil},
+		"a name that is an id, shown": {nil, func(m world) {
+			m.Groups[id(1)] = connectortest.MicrosoftGroup{Name: id(7)}
+		}, []string{id(1), "all staff"}},
 		"no groups":    {nil, func(m world) { m.Users["ada-id"] = connectortest.MicrosoftUser{} }, []string{}},
 		"roles":        {object{"rolesAsGroups": true, "groups": []string{"role:boss"}}, nil, []string{"admin", "all staff", "role:boss", "role:x"}},
 		"another role": {object{"rolesAsGroups": true, "groups": []string{"role:other"}}, nil, nil},
@@ -158,8 +161,9 @@ func TestNames(t *testing.T) {
 	m := connectortest.NewMicrosoft(t, domain)
 	filtered := settings(m, object{"groups": []string{"admin"}})
 	conn := connectortest.Open(t, &microsoft.Config{}, filtered, &log)
-	m.Groups[id(9)] = connectortest.MicrosoftGroup{Name: "evil"}
-	m.Users["eve-id"] = connectortest.MicrosoftUser{UPN: "eve@corp.example", Groups: []string{id(9)}}
+	const evil = "00000000-0000-1000-8000-000000000000" // comes before all others
+	m.Groups[evil] = connectortest.MicrosoftGroup{Name: "evil"}
+	m.Users["eve-id"] = connectortest.MicrosoftUser{UPN: "eve@corp.example", Groups: []string{evil}}
 	m.Users["guest-id"] = connectortest.MicrosoftUser{UPN: "guest@x.example", Kind: "Guest", Groups: []string{id(1)}}
 	m.Users["ext-id"] = connectortest.MicrosoftUser{UPN: "x_y#EXT#@corp.example", Groups: []string{id(1)}}
 	try := func(what string, conn connectortest.Connector, user string, want connector.Outcome) {
@@ -174,7 +178,7 @@ func TestNames(t *testing.T) {
 	try("a member", conn, "ada-id", connector.Succeeded)
 	try("a guest", conn, "guest-id", connector.Succeeded)
 	try("another", conn, "eve-id", connector.Refused)
-	m.Groups[id(9)] = connectortest.MicrosoftGroup{Name: "admin"}
+	m.Groups[evil] = connectortest.MicrosoftGroup{Name: "admin"}
 	try("a group of the same name", conn, "eve-id", connector.Refused)
 	microsoft.Forget(conn)
 	try("that, looked up anew", conn, "eve-id", connector.Refused)

@@ -71,11 +71,11 @@ func isForbidden(err error) bool {
 func (n *names) keep(ctx context.Context, name string, ids []string) string {
 	n.mu.Lock()
 	next := meaning{until: time.Now().Add(namesKnown)}
-	if last := n.known[name].id; len(ids) == 1 || slices.Contains(ids, last) {
+	switch last := n.known[name].id; {
+	case len(ids) == 1:
 		next.id = ids[0]
-		if len(ids) > 1 {
-			next.id = last
-		}
+	case slices.Contains(ids, last):
+		next.id = last
 	}
 	if n.known == nil {
 		n.known = map[string]meaning{}
