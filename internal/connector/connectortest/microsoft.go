@@ -24,8 +24,6 @@ type Microsoft struct {
 	Tenant string // as its addresses have it: a domain, an id, or common and the like
 	Users  map[string]MicrosoftUser
 	Groups map[string]MicrosoftGroup
-	// Consents are the scopes that were agreed to, in lower case; nil for all that are asked for.
-	Consents []string
 	// MostIDs is how many groups getMemberGroups can tell.
 	MostIDs int
 	// PageSize is how many members the pages of Graph's lists have at most, whatever is asked for; 0 for as many as are asked for.
@@ -108,8 +106,7 @@ func (m *Microsoft) graph(pattern string, scopes []string, serve func(w http.Res
 func (m *Microsoft) may(r *http.Request, scope string) bool {
 	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	return slices.ContainsFunc(m.access[token].scopes, func(given string) bool {
-		name := strings.ToLower(given[strings.LastIndex(given, "/")+1:])
-		return name == scope && (m.Consents == nil || slices.Contains(m.Consents, name))
+		return strings.ToLower(given[strings.LastIndex(given, "/")+1:]) == scope
 	})
 }
 
