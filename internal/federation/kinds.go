@@ -25,7 +25,7 @@ import (
 // A kind is a type of connector that can be configured.
 type kind struct {
 	name string
-	// settings returns empty settings to decode into; nil while the type is not available.
+	// settings returns empty settings to decode into.
 	settings func() connector.Config
 }
 
@@ -60,19 +60,11 @@ func Types() []string {
 	return names
 }
 
-func kindNamed(name string) kind {
+// NewConfig returns empty settings of a type of connector, to decode into; false if there is no such type.
+func NewConfig(name string) (connector.Config, bool) {
 	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == name })
 	if i < 0 {
-		return kind{}
-	}
-	return kinds[i]
-}
-
-// NewConfig returns empty settings of a type of connector, to decode into; false if the type is not available.
-func NewConfig(kind string) (connector.Config, bool) {
-	k := kindNamed(kind)
-	if k.settings == nil {
 		return nil, false
 	}
-	return k.settings(), true
+	return kinds[i].settings(), true
 }

@@ -107,18 +107,12 @@ func (d *Definition) check(on *config.Checker, key string) {
 	on.EachOf(key+".grantTypes", d.GrantTypes, config.DefaultGrantTypes)
 }
 
-// readSettings decodes the settings of a connector. One of a type that is not available yet is left out, so that the others
-// can be used.
+// readSettings decodes the settings of a connector.
 func (w *written) readSettings(flags config.Flags) config.Problems {
 	w.section = w.Settings
 	settings, ok := NewConfig(w.Type)
-	switch {
-	case !ok && !slices.Contains(Types(), w.Type):
+	if !ok {
 		return nil // was reported already
-	case !ok:
-		problem := w.Problem("", "connector %q is left out: type %s is not available yet", w.ID, w.Type)
-		problem.Warning = true
-		return config.Problems{problem}
 	}
 	found := w.Settings.Decode(settings)
 	if w.Broken = found.Err(); w.Broken == nil {
