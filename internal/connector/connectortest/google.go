@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A Google is a fake of Google: accounts, the APIs that know groups, and those that give access tokens to service accounts. Its
@@ -31,6 +32,10 @@ type Google struct {
 	Premium bool
 	// MaxLookups is how many calls the Directory takes before it says that there were too many; 0 for any number.
 	MaxLookups int
+	// OwnLife is how long access tokens of service accounts live.
+	OwnLife time.Duration
+	// Delegates are the service accounts that have to stand between GoogleAccount and whoever acts for it.
+	Delegates []string
 
 	consented map[string]bool
 	offline   bool // the login under way gets a refresh token
@@ -61,6 +66,7 @@ func NewGoogle(t testing.TB) *Google {
 		Parents:   map[string][]string{"ada@corp.example": {"ops@corp.example", "dev@corp.example"}},
 		Admins:    map[string][]string{"admin@corp.example": {"corp.example"}, GoogleAccount: {"corp.example"}},
 		Premium:   true,
+		OwnLife:   time.Hour,
 		consented: map[string]bool{}, own: map[string]ownToken{},
 	}
 	g.User = "1001"

@@ -63,7 +63,7 @@ func (g *Google) newOwn(holder, scope string) string {
 }
 
 func (g *Google) giveOwn(holder, scope string, w http.ResponseWriter) {
-	Reply(w, http.StatusOK, Object{"access_token": g.newOwn(holder, scope), "expires_in": 3600, "token_type": "Bearer"})
+	Reply(w, http.StatusOK, Object{"access_token": g.newOwn(holder, scope), "expires_in": int(g.OwnLife.Seconds()), "token_type": "Bearer"})
 }
 
 // ForgetOwn makes all access tokens of service accounts worthless.
@@ -215,16 +215,18 @@ func (g *Google) serveIAM(w http.ResponseWriter, r *http.Request) {
 	}
 	account, method, _ := strings.Cut(r.PathValue("method"), ":")
 	var asked struct {
-		Payload string
-		Scope   []string
+		Payload   string
+		Scope     []string
+		Delegates []string
 	}
-	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil || account != GoogleAccount {
+	err := json.NewDecoder(r.Body).Decode(&asked)
+	if err != nil || account != GoogleAccount || !slices.Equal(asked.Delegates, g.Delegates) {
 		googleError(w, http.StatusForbidden, "PERMISSION_DENIED", "Permission 'iam.serviceAccounts."+method+"' denied")
 		return
 	}
 	if method == "generateAccessToken" {
 		Reply(w, http.StatusOK, Object{
-			"accessToken": g.newOwn(account, strings.Join(asked.Scope, " ")), "expireTime": time.Now().Add(time.Hour).UTC().Format(time.RFC3339),
+			"accessToken": g.newOwn(account, strings.Join(asked.Scope, " ")), "expireTime": time.Now().Add(g.OwnLife).UTC().Format(time.RFC3339),
 		})
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"dex/internal/connector"
 	"dex/internal/connector/connectortest"
@@ -125,6 +126,7 @@ func TestBadCredentials(t *testing.T) {
 		"token_uri must be":              connectortest.Merged(key, object{"token_uri": "http://evil.example/token"}),
 		"token_url must be":              external(t, g, object{"token_url": "http://evil.example/token"}),
 		"url must be an https URL":       external(t, g, object{"credential_source": object{"url": "http://evil.example/"}}),
+		"credential_source.url must be":  external(t, g, object{"credential_source": object{"url": "http://192.0.2.1/"}}),
 		"either a file or a url":         external(t, g, object{"credential_source": object{"executable": object{"command": "/bin/sh"}}}),
 		"format.type must be":            external(t, g, object{"credential_source": object{"file": "x", "format": object{"type": "xml"}}}),
 		"field_name is missing":          external(t, g, object{"credential_source": object{"file": "x", "format": object{"type": "json"}}}),
@@ -134,7 +136,10 @@ func TestBadCredentials(t *testing.T) {
 		"has the account":                external(t, g, object{"service_account_impersonation_url": g.URL + "/serviceAccounts/a/b@c:generateAccessToken"}),
 		"source_credentials are missing": {"type": "impersonated_service_account", "service_account_impersonation_url": g.URL + iamPath},
 		"source_credentials: its type":   {"type": "impersonated_service_account", "source_credentials": object{}},
-		"client_id or refresh_token":     {"type": "authorized_user"},
+		"or act for a service account": {"type": "impersonated_service_account", "source_credentials": object{
+			"type": "impersonated_service_account", "service_account_impersonation_url": g.URL + iamPath, "source_credentials": key,
+		}},
+		"client_id or refresh_token": {"type": "authorized_user"},
 	} {
 		err := openError(t, g, object{"groupsFrom": "directory", "serviceAccountFilePath": g.File(t, file)})
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -152,6 +157,12 @@ func TestSubjectToken(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	file := external(t, g, object{"credential_source": object{"file": path}})
 	c := open(t, g, object{"groupsFrom": "directory", "serviceAccountFilePath": g.File(t, file)})
+	long := external(t, g, object{"credential_source": object{"url": g.URL + "/subject"}})
+	byURL := open(t, g, object{"groupsFrom": "directory", "serviceAccountFilePath": g.File(t, long)})
+	g.Answer("/subject", connectortest.Always(200, strings.Repeat("x", 1<<19)))
+	if _, err := g.SignIn(t, byURL, groups); err == nil || !strings.Contains(err.Error(), "longer than") {
+		t.Error(err)
+	}
 	for token, ok := range map[string]bool{"": false, "another-secret": false, "subject": true, strings.Repeat("x", 1<<19): false} {
 		if err := os.WriteFile(path, []byte(token), 0o600); err != nil {
 			t.Fatal(err)
@@ -164,6 +175,96 @@ func TestSubjectToken(t *testing.T) {
 	}
 }
 
+// What is kept is used until it ends.
+func TestOwnTokensEnd(t *testing.T) {
+	for name, file := range map[string]func(g *connectortest.Google) object{
+		"by a token endpoint": func(g *connectortest.Google) object { return g.Key() },
+		"by IAM": func(g *connectortest.Google) object {
+			return external(t, g, object{"service_account_impersonation_url": g.URL + iamPath})
+		},
+	} {
+		g := connectortest.NewGoogle(t)
+		c := open(t, g, object{"groupsFrom": "directory", "serviceAccountFilePath": g.File(t, file(g))})
+		asks := func() bool {
+			t.Helper()
+			g.Calls()
+			if _, err := g.SignIn(t, c, groups); err != nil {
+				t.Fatal(err)
+			}
+			return slices.ContainsFunc(g.Calls(), func(call connectortest.Call) bool {
+				return call.Form.Get("assertion") != "" || strings.HasPrefix(call.URI, iamPath)
+			})
+		}
+		g.OwnLife = time.Second // which is as good as over
+		if !asks() || !asks() {
+			t.Errorf("%s: a token is used that has ended", name)
+		}
+		g.OwnLife = time.Hour
+		if !asks() || asks() {
+			t.Errorf("%s: a token is not kept", name)
+		}
+	}
+}
+
+// Failures of our own are not the user's.
+func TestOwnFailures(t *testing.T) {
+	g := connectortest.NewGoogle(t)
+	file := object{
+		"type": "impersonated_service_account", "service_account_impersonation_url": g.URL + iamPath, "source_credentials": g.Key(),
+		"delegates": []string{"between"},
+	}
+	c := open(t, g, object{"groupsFrom": "directory", "serviceAccountFilePath": g.File(t, file)})
+	id, err := g.SignIn(t, c, offline)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for status, want := range map[int]connector.Outcome{
+		401: connector.Broken, 403: connector.Broken, 404: connector.Broken, 500: connector.Unavailable,
+	} {
+		g.Answer(iamPath, connectortest.Always(status, `{"error": {"code": 1}}`))
+		if _, err := c.Refresh(t.Context(), groups, id); connector.OutcomeOf(err) != want {
+			t.Errorf("%d: %v, want %s", status, err, want)
+		}
+	}
+	g.Answer(iamPath, nil)
+	if _, err := c.Refresh(t.Context(), groups, id); connector.OutcomeOf(err) != connector.Broken {
+		t.Errorf("without the account in between: %v", err)
+	}
+	g.Delegates = []string{"between"}
+	if _, err := c.Refresh(t.Context(), groups, id); err != nil {
+		t.Error(err)
+	}
+}
+
+// What is sent to the token endpoints, beside what the fake checks.
+func TestTokenRequests(t *testing.T) {
+	const options = `{"userProject":"project"}`
+	for name, c := range map[string]struct {
+		more    object
+		basic   bool
+		options string
+	}{
+		"anybody":   {nil, false, ""},
+		"workforce": {object{"workforce_pool_user_project": "project"}, false, options},
+		"a client":  {object{"workforce_pool_user_project": "project", "client_id": "a", "client_secret": "b"}, true, ""},
+	} {
+		g := connectortest.NewGoogle(t)
+		conn := open(t, g, object{"groupsFrom": "directory", "serviceAccountFilePath": g.File(t, external(t, g, c.more))})
+		if _, err := g.SignIn(t, conn, groups); err != nil {
+			t.Fatal(err)
+		}
+		for _, call := range g.Calls() {
+			if call.URI != "/sts/v1/token" {
+				continue
+			}
+			basic := strings.HasPrefix(call.Header.Get("Authorization"), "Basic ")
+			if basic != c.basic || call.Form.Get("options") != c.options || call.Form.Has("client_id") {
+				t.Errorf("%s: %v, %v", name, call.Header, call.Form)
+			}
+		}
+	}
+}
+
 // A machine of another cloud has no metadata server of Google's.
 func TestNoMetadataServer(t *testing.T) {
 	g := connectortest.NewGoogle(t)
@@ -172,10 +273,10 @@ func TestNoMetadataServer(t *testing.T) {
 	t.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(g.URL, "http://"))
 	c := open(t, g, object{"domainToAdminEmail": object{"*": "admin@corp.example"}})
 	const email = "/computeMetadata/v1/instance/service-accounts/default/email"
-	for name, body := range map[string]string{"another server": "<html>", "no account": "", "a path": "a/../b@c"} {
+	for name, body := range map[string]string{"another server": "", "no account": "", "a path": "a/../b@c"} {
 		header := []string{"Metadata-Flavor", "Google"}
 		if name == "another server" {
-			header = nil
+			header, body = nil, connectortest.GoogleAccount
 		}
 		g.Answer(email, connectortest.Always(200, body, header...))
 		if _, err := g.SignIn(t, c, groups); err == nil || !strings.Contains(err.Error(), "metadata") && !strings.Contains(err.Error(), "again soon") {

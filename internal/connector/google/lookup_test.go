@@ -141,6 +141,7 @@ func TestStrangers(t *testing.T) {
 		"of the domain":            {nil, connectortest.GoogleUser{Email: "ada@corp.example", Domain: "corp.example"}, connector.Succeeded},
 		"of the domain, otherwise": {upper, connectortest.GoogleUser{Email: "ada@corp.example", Domain: "corp.example"}, connector.Succeeded},
 		"nobody's domain":          {nil, connectortest.GoogleUser{Email: "bob@partner.example", Domain: "partner.example"}, connector.AccountUnusable},
+		"no address":               {nil, connectortest.GoogleUser{Email: "corp.example", Domain: "corp.example"}, connector.AccountUnusable},
 		"a personal account":       {others, connectortest.GoogleUser{Email: "bob@gmail.example"}, connector.AccountUnusable},
 		"another organization":     {others, connectortest.GoogleUser{Email: "bob@partner.example", Domain: "partner.example"}, connector.Broken},
 		"unknown":                  {others, connectortest.GoogleUser{Email: "new@corp.example", Domain: "corp.example"}, connector.AccountUnusable},
@@ -222,6 +223,46 @@ func TestAnswers(t *testing.T) {
 			if id, err := conn.Refresh(t.Context(), groups, before); connector.OutcomeOf(err) != c.want || id.Data == nil {
 				t.Errorf("%s %s at a refresh: %s, want %s: %v", path, name, connector.OutcomeOf(err), c.want, err)
 			}
+		}
+	}
+}
+
+// Groups of other systems have names that look like addresses.
+func TestForeignGroups(t *testing.T) {
+	g := connectortest.NewGoogle(t)
+	c := open(t, g, object{
+		"serviceAccountFilePath": g.File(t, g.Key()), "groupsFrom": "cloudIdentity", "fetchTransitiveGroupMembership": true,
+	})
+	g.Answer(searchPath, connectortest.Always(200, `{"memberships": [
+		{"groupKey": {"id": "ops@corp.example"}}, {"groupKey": {"id": "admins@corp.example", "namespace": "identitysources/1"}}]}`))
+	if id, err := g.SignIn(t, c, groups); err != nil || !slices.Equal(id.Groups, []string{"ops@corp.example"}) {
+		t.Errorf("%+v, %v", id, err)
+	}
+}
+
+// A group that can't be looked up for our own fault is no fault of the user's.
+func TestNestedFailure(t *testing.T) {
+	g, c := startWithKey(t, object{"fetchTransitiveGroupMembership": true})
+	id, err := g.SignIn(t, c, offline)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for status, want := range map[int]connector.Outcome{
+		401: connector.Broken, 403: connector.Succeeded, 404: connector.Succeeded, 429: connector.Unavailable, 502: connector.Unavailable,
+	} {
+		g.Answer(directoryPath, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Query().Get("userKey") == "ada@corp.example" {
+				connectortest.Reply(w, 200, object{"groups": []object{{"email": "ops@corp.example"}}})
+				return
+			}
+			if status == 429 { // which Google says by 403 too
+				w.Header().Set("Retry-After", "3600")
+				status = 403
+			}
+			connectortest.Reply(w, status, object{"error": object{"code": status}})
+		})
+		if next, err := c.Refresh(t.Context(), groups, id); connector.OutcomeOf(err) != want || err == nil && len(next.Groups) != 1 {
+			t.Errorf("%d: %q, %v, want %s", status, next.Groups, err, want)
 		}
 	}
 }
