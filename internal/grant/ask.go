@@ -157,13 +157,13 @@ func (g *refreshGrant) giveBack(ctx context.Context, p *refresh.Presented, l ref
 func (g *refreshGrant) refresh(
 	ctx context.Context, p *refresh.Presented, source connector.Refresher, l refresh.Loan,
 ) (connector.Identity, error) {
-	ctx, cancel := context.WithTimeout(ctx, refresh.AskTimeout)
+	asking, cancel := context.WithTimeout(ctx, refresh.AskTimeout) // not for the storage, which keeps what a late source has given
 	defer cancel()
 	last := p.Identity
 	last.Data = l.Data
 	// The scopes of the login, not of this request: what is stored must not shrink when one answer is narrowed.
 	scopes := connector.Scopes{OfflineAccess: true, Groups: p.Has(oauth.ScopeGroups)}
-	fresh, err := source.Refresh(ctx, scopes, last)
+	fresh, err := source.Refresh(asking, scopes, last)
 	if errors.Is(err, connector.ErrGone) {
 		// Another replica may have been faster, and the source refuses what it has replaced.
 		newer, readErr := g.offline.Data(ctx, last.UserID, p.ConnectorID)
@@ -172,7 +172,7 @@ func (g *refreshGrant) refresh(
 		}
 		if !bytes.Equal(newer, last.Data) {
 			last.Data = newer
-			fresh, err = source.Refresh(ctx, scopes, last)
+			fresh, err = source.Refresh(asking, scopes, last)
 		}
 	}
 	if err != nil && len(fresh.Data) > 0 && !bytes.Equal(fresh.Data, last.Data) {

@@ -137,6 +137,33 @@ func TestReplacedDataSurvivesAFailure(t *testing.T) {
 	r.wantData("second")
 }
 
+// A slow source has replaced its token, and then does not answer within AskTimeout.
+type slow struct{ shown string }
+
+func (s *slow) Open(context.Context, connector.Env) (any, error) { return s, nil }
+
+func (*slow) Rotates() {}
+
+func (s *slow) Refresh(ctx context.Context, _ connector.Scopes, id connector.Identity) (connector.Identity, error) {
+	s.shown = string(id.Data)
+	<-ctx.Done()
+	return connector.Identity{Data: []byte("second")}, context.Cause(ctx)
+}
+
+func TestReplacedDataSurvivesATimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, src := memory.New(), &slow{}
+		r := newReplica(t, s, refresh.Lifetimes{Rotate: true}, 0, same())
+		r.refresh.connectors = federation.NewPool(s, &url.URL{Scheme: "http", Host: "dex.test"}, slog.New(slog.DiscardHandler), event.Discard).
+			Registry([]*federation.Definition{{ID: "src", Config: src}})
+		tok := r.must(r.redeem(r.issue("first")))
+		if got, err := r.renew(tok); err == nil || src.shown != "first" {
+			t.Errorf("got %q, and %q was shown", got, src.shown)
+		}
+		r.wantData("second")
+	})
+}
+
 // A connector that could tell who users are and can't any more vouches for nobody.
 func TestConnectorThatNoLongerRefreshes(t *testing.T) {
 	s := memory.New()
