@@ -157,7 +157,7 @@ func (g *refreshGrant) giveBack(ctx context.Context, p *refresh.Presented, l ref
 func (g *refreshGrant) refresh(
 	ctx context.Context, p *refresh.Presented, source connector.Refresher, l refresh.Loan,
 ) (connector.Identity, error) {
-	asking, cancel := context.WithTimeout(ctx, refresh.AskTimeout) // not for the storage, which keeps what a late source has given
+	asking, cancel := context.WithTimeout(ctx, refresh.AskTimeout) // has no hold on keep: a late source may have replaced its token
 	defer cancel()
 	last := p.Identity
 	last.Data = l.Data
@@ -166,7 +166,7 @@ func (g *refreshGrant) refresh(
 	fresh, err := source.Refresh(asking, scopes, last)
 	if errors.Is(err, connector.ErrGone) {
 		// Another replica may have been faster, and the source refuses what it has replaced.
-		newer, readErr := g.offline.Data(ctx, last.UserID, p.ConnectorID)
+		newer, readErr := g.offline.Data(asking, last.UserID, p.ConnectorID)
 		if readErr != nil {
 			return connector.Identity{}, readErr
 		}
