@@ -308,11 +308,16 @@ func TestRedirects(t *testing.T) {
 	for target, want := range map[string]int{
 		"/end": 2, "https://api.test/end": 2, "https://evil.test/end": 1, "http://api.test/end": 1, "https://api.test:444/end": 1, "": 4,
 		"/start": 4, "https://api.test@evil.test/end": 1, ":": 1,
+		"HTTPS://API.Test:443/end": 2, "https://api.test:/end": 2, "https://api.test./end": 1, "https:end": 1, "https:///end": 1,
+		"https://api.test:80/end": 1, "https://evil.test\\@api.test/end": 1, "https://me:pw@api.test/end": 2,
 	} {
 		to, asked = target, nil
 		_, err := api.calls().Get(t.Context(), "https://api.test/start")
 		if len(asked) != want || (err == nil) != (want == 2) {
 			t.Errorf("%s: %q, %v", target, asked, err)
+		}
+		if last := asked[len(asked)-1]; want == 2 && last != "GET https://api.test/end" {
+			t.Errorf("%s: %s", target, last)
 		}
 	}
 	to, asked = "/end", nil

@@ -1,6 +1,7 @@
 package relyingparty
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -78,7 +79,8 @@ func List[T any](ctx context.Context, c *Calls, first string) ([]T, error) {
 	return all, err
 }
 
-// sameHost resolves an address that a provider names in an answer. It must not lead to another host, nor to another scheme.
+// sameHost resolves an address that a provider names in an answer. It must not lead to another host, nor to another scheme. The
+// host is spelled as before, as the provider may write it in lower case or with the usual port.
 func sameHost(from, to string) (string, error) {
 	base, err := url.Parse(from)
 	if err != nil {
@@ -88,10 +90,16 @@ func sameHost(from, to string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if target.Scheme != base.Scheme || target.Host != base.Host {
+	if target.Scheme != base.Scheme || !strings.EqualFold(target.Hostname(), base.Hostname()) || port(target) != port(base) {
 		return "", fmt.Errorf("it is at %s://%s, not at %s://%s", target.Scheme, target.Host, base.Scheme, base.Host)
 	}
+	target.Host, target.User = base.Host, base.User
 	return target.String(), nil
+}
+
+// port returns the port of an address, which need not name the usual one.
+func port(u *url.URL) string {
+	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 }
 
 func withoutQuery(address string) string {
