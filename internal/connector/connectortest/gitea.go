@@ -13,6 +13,8 @@ type Gitea struct {
 	Users map[string]GiteaUser
 	// OldPaging leaves out the headers that tell where a list ends.
 	OldPaging bool
+	// RootURL is the public address, to which links lead; empty for URL.
+	RootURL string
 }
 
 // A GiteaUser is somebody who has an account. Teams are written org/team.
@@ -47,6 +49,9 @@ func (g *Gitea) serveTeams(w http.ResponseWriter, r *http.Request, login string)
 	}
 	w.Header().Set("X-Total-Count", strconv.Itoa(len(all)))
 	page := Page(g.Hosted, w, r, all, 30)
+	if g.RootURL != "" {
+		w.Header().Set("Link", strings.ReplaceAll(w.Header().Get("Link"), g.URL, g.RootURL))
+	}
 	if g.OldPaging {
 		w.Header().Del("Link")
 		w.Header().Del("X-Total-Count")

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 
 	"dex/internal/connector"
 	"dex/internal/connector/settings"
@@ -67,7 +66,7 @@ func (c *connection) groups(ctx context.Context, calls *relyingparty.Calls) ([]s
 	var allowed []string
 	for _, org := range c.cfg.Orgs {
 		for _, t := range teams {
-			if !strings.EqualFold(org.Name, t.org()) {
+			if !settings.SameName(org.Name, t.org()) {
 				continue
 			}
 			if c.cfg.InsecureIgnoreTeams {
@@ -98,7 +97,8 @@ func names(teams []team) []string {
 // pageSize is how many teams are asked for at once. Gitea gives at most 50 unless it is configured otherwise.
 const pageSize = 50
 
-// teams reads all teams of the user. Old versions don't say where the next page is.
+// teams reads all teams of the user. The page after a page is the one with the next number: links would lead to Gitea's ROOT_URL,
+// which baseURL need not be, and old versions have none.
 func (c *connection) teams(ctx context.Context, calls *relyingparty.Calls) ([]team, error) {
 	var all []team
 	number := 1
@@ -113,9 +113,6 @@ func (c *connection) teams(ctx context.Context, calls *relyingparty.Calls) ([]te
 		all = append(all, some...)
 		if total, err := strconv.Atoi(answer.Header.Get("X-Total-Count")); err == nil && len(all) >= total || len(some) == 0 {
 			return "", nil
-		}
-		if answer.Header.Get("Link") != "" {
-			return relyingparty.NextLink(answer), nil
 		}
 		number++
 		return page(), nil
