@@ -95,6 +95,9 @@ var placeholder = regexp.MustCompile(`\{[a-z]+\}`)
 
 // fill puts arguments in the place of placeholders: the first in that of the placeholder that comes first in the message.
 func (l *Language) fill(message string, args []any, literal func(string) string, argument func(any) string) string {
+	if !strings.Contains(message, "{") { // as most
+		return literal(l.find(message, args))
+	}
 	values := map[string]string{}
 	for _, name := range placeholder.FindAllString(message, -1) {
 		if _, known := values[name]; !known && len(values) < len(args) {

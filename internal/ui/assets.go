@@ -1,14 +1,17 @@
 package ui
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -32,11 +35,12 @@ type assets struct {
 	hashes map[string]hashed // by name; only of files that exist
 }
 
-// hashed is the hash of a file as it was.
+// hashed is what is known of a file as it was.
 type hashed struct {
-	modified time.Time // zero for a built-in file
-	size     int64
-	hash     string
+	modified   time.Time // zero for a built-in file
+	size       int64
+	hash       string
+	compressed []byte // by gzip; nil if that isn't worth it
 }
 
 func newAssets(prefix string, files fs.FS, log *slog.Logger) *assets {
@@ -69,18 +73,29 @@ func (a *assets) serve(w http.ResponseWriter, r *http.Request, name string) {
 		return
 	}
 	defer func() { _ = f.Close() }() // nothing was written
-	hash, err := a.hash(name, f, info)
+	known, err := a.hash(name, f, info)
 	if err != nil {
 		a.log.ErrorContext(r.Context(), "cannot read asset", "err", err)
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
 	}
 
-	w.Header().Set("ETag", `"`+hash+`"`)
-	w.Header().Set("Cache-Control", cacheRevalidate)
-	if r.URL.Query().Get(versionParam) == hash {
-		w.Header().Set("Cache-Control", cacheVersion)
+	h := w.Header()
+	h.Set("Cache-Control", cacheRevalidate)
+	if r.URL.Query().Get(versionParam) == known.hash {
+		h.Set("Cache-Control", cacheVersion)
 	}
+	if known.compressed != nil {
+		h.Set("Vary", "Accept-Encoding")
+		if acceptsGzip(r) {
+			h.Set("ETag", `"`+known.hash+`-gzip"`)
+			h.Set("Content-Encoding", "gzip")
+			h.Set("Content-Length", strconv.Itoa(len(known.compressed))) // which ServeContent leaves out here
+			http.ServeContent(w, r, name, info.ModTime(), bytes.NewReader(known.compressed))
+			return
+		}
+	}
+	h.Set("ETag", `"`+known.hash+`"`)
 	http.ServeContent(w, r, name, info.ModTime(), f)
 }
 
@@ -91,11 +106,11 @@ func (a *assets) version(name string) string {
 		return ""
 	}
 	defer func() { _ = f.Close() }() // nothing was written
-	hash, err := a.hash(name, f, info)
+	known, err := a.hash(name, f, info)
 	if err != nil {
 		return ""
 	}
-	return hash
+	return known.hash
 }
 
 func (a *assets) exists(name string) bool { return a.version(name) != "" }
@@ -127,26 +142,38 @@ type seekableFile interface {
 	io.Seeker
 }
 
-// hash returns the hash of the file's content and leaves the file at its start. It reads the content only when the file
+// hash returns what is known of the file's content, and leaves the file at its start. It reads the content only when the file
 // changed since the last time.
-func (a *assets) hash(name string, f seekableFile, info fs.FileInfo) (string, error) {
+func (a *assets) hash(name string, f seekableFile, info fs.FileInfo) (hashed, error) {
 	a.mu.Lock()
 	known, ok := a.hashes[name]
 	a.mu.Unlock()
 	if ok && known.size == info.Size() && known.modified.Equal(info.ModTime()) {
-		return known.hash, nil
+		return known, nil
 	}
 
 	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return "", fmt.Errorf("hash %s: %w", name, err)
+	var content bytes.Buffer
+	to := io.Writer(sum)
+	worthwhile := canCompress(name, info.Size())
+	if worthwhile {
+		to = io.MultiWriter(sum, &content)
+	}
+	if _, err := io.Copy(to, f); err != nil {
+		return hashed{}, fmt.Errorf("hash %s: %w", name, err)
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return "", fmt.Errorf("hash %s: %w", name, err)
+		return hashed{}, fmt.Errorf("hash %s: %w", name, err)
 	}
-	now := hashed{modified: info.ModTime(), size: info.Size(), hash: hex.EncodeToString(sum.Sum(nil)[:8])}
+	now := hashed{modified: info.ModTime(), size: info.Size(), hash: versionOf(sum)}
+	if worthwhile {
+		now.compressed = compressFile(content.Bytes())
+	}
 	a.mu.Lock()
 	a.hashes[name] = now
 	a.mu.Unlock()
-	return now.hash, nil
+	return now, nil
 }
+
+// versionOf returns the version of a file from the hash of its content.
+func versionOf(sum hash.Hash) string { return hex.EncodeToString(sum.Sum(nil)[:8]) }

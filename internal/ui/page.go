@@ -2,8 +2,10 @@ package ui
 
 import (
 	"cmp"
+	"fmt"
 	"html/template"
 	"net/http"
+	"strings"
 
 	"dex/internal/locale"
 )
@@ -54,6 +56,8 @@ type languageChoice struct {
 	Back      string
 	Languages []*locale.Language
 	Chosen    string
+	// Options are the option elements of the languages, ready: they are on every page, and would take half of its time.
+	Options template.HTML
 }
 
 // Choice returns the languages to choose from; nil where the page can't be shown again, or there is nothing to choose.
@@ -62,5 +66,23 @@ func (p page) Choice() *languageChoice {
 	if p.back == "" || len(offered) < 2 {
 		return nil
 	}
-	return &languageChoice{Action: p.ui.cfg.IssuerPath + LanguagePath, Back: p.back, Languages: offered, Chosen: p.lang.Tag}
+	return &languageChoice{Action: p.ui.cfg.IssuerPath + LanguagePath, Back: p.back, Languages: offered, Chosen: p.lang.Tag, Options: p.ui.options[p.lang.Tag]}
+}
+
+// languageOptions returns the option elements of the choice of a language, by the tag of the one that is chosen.
+func languageOptions(languages []*locale.Language) map[string]template.HTML {
+	options := make(map[string]template.HTML, len(languages))
+	for _, chosen := range languages {
+		var b strings.Builder
+		for _, l := range languages {
+			selected := ""
+			if l == chosen {
+				selected = " selected"
+			}
+			tag := template.HTMLEscapeString(l.Tag)
+			fmt.Fprintf(&b, "\n        <option value=\"%s\" lang=\"%s\"%s>%s</option>", tag, tag, selected, template.HTMLEscapeString(l.Name))
+		}
+		options[chosen.Tag] = template.HTML(b.String()) //nolint:gosec // escaped above
+	}
+	return options
 }

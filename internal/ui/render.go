@@ -17,6 +17,15 @@ func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, v *view,
 		return
 	}
 	h := w.Header()
+	if compressible[v.template] && len(body) >= worthCompressing {
+		h.Add("Vary", "Accept-Encoding")
+		if acceptsGzip(r) {
+			if shorter, err := compressPage(body); err == nil {
+				body = shorter
+				h.Set("Content-Encoding", "gzip")
+			}
+		}
+	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
@@ -26,9 +35,12 @@ func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, v *view,
 	}
 }
 
+// usualPage is room for most pages, in bytes.
+const usualPage = 8 << 10
+
 func (u *UI) execute(v *view, data any) ([]byte, error) {
-	var body bytes.Buffer
-	if err := u.templates.ExecuteTemplate(&body, v.template, data); err != nil {
+	body := bytes.NewBuffer(make([]byte, 0, usualPage))
+	if err := u.templates.ExecuteTemplate(body, v.template, data); err != nil {
 		return nil, fmt.Errorf("templates/%s: %w", v.template, err)
 	}
 	return body.Bytes(), nil

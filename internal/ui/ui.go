@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 
 	"dex/internal/locale"
 )
@@ -58,6 +59,8 @@ type UI struct {
 	ownIcon   bool
 	needs     []PolicyNeed
 	dir       *webDir
+	links     sync.Map                 // by asset, while all files are built in and so never change
+	options   map[string]template.HTML // of the choice of a language, by the chosen one's tag
 }
 
 // New reads the templates and checks the operator's directory: whatever would break a page later is an error now. Static
@@ -86,6 +89,7 @@ func New(cfg Config, log *slog.Logger) (*UI, error) {
 		cfg:     cfg,
 		log:     log,
 		dir:     dir,
+		options: languageOptions(cfg.Languages.Languages()),
 		static:  newAssets(cfg.IssuerPath+"/static", dir.static(), log),
 		theme:   newAssets(cfg.IssuerPath+"/theme", dir.themeFiles(), log),
 		robots:  newAssets(cfg.IssuerPath, dir.tree(), log),

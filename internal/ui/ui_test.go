@@ -16,7 +16,7 @@ import (
 )
 
 // newUI returns a UI and what it logs.
-func newUI(t *testing.T, cfg ui.Config) (*ui.UI, *bytes.Buffer) {
+func newUI(t testing.TB, cfg ui.Config) (*ui.UI, *bytes.Buffer) {
 	t.Helper()
 	var logs bytes.Buffer
 	u, err := ui.New(cfg, slog.New(slog.NewTextHandler(&logs, nil)))
@@ -27,7 +27,7 @@ func newUI(t *testing.T, cfg ui.Config) (*ui.UI, *bytes.Buffer) {
 }
 
 // webDir writes a web directory; files are named by their path in it.
-func webDir(t *testing.T, files map[string]string) string {
+func webDir(t testing.TB, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
@@ -36,7 +36,7 @@ func webDir(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-func writeFile(t *testing.T, name, text string) {
+func writeFile(t testing.TB, name, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		t.Fatal(err)
