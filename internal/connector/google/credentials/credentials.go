@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -157,18 +158,19 @@ func (e *Env) asserted(ctx context.Context, account signer, q question) (*relyin
 	if err != nil {
 		return nil, err
 	}
-	return e.post(ctx, &relyingparty.Client{Method: relyingparty.AuthNone}, at, map[string]string{
+	us := (&relyingparty.Client{Method: relyingparty.AuthNone}).Over(e.HTTP)
+	return post(ctx, us, at, map[string]string{
 		"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion,
 	})
 }
 
 // post asks a token endpoint.
-func (e *Env) post(ctx context.Context, us *relyingparty.Client, at string, params map[string]string) (*relyingparty.Tokens, error) {
-	form := map[string][]string{}
+func post(ctx context.Context, us *relyingparty.Client, at string, params map[string]string) (*relyingparty.Tokens, error) {
+	form := url.Values{}
 	for name, value := range params {
-		form[name] = []string{value}
+		form.Set(name, value)
 	}
-	return us.Over(e.HTTP).Ask(ctx, relyingparty.Endpoint{URL: at}, form)
+	return us.Ask(ctx, relyingparty.Endpoint{URL: at}, form)
 }
 
 var errNoToken = errors.New("the answer has no access token")

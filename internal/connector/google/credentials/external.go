@@ -38,7 +38,7 @@ type source struct {
 }
 
 func newExternal(env *Env, f *file) (*external, error) {
-	e := &external{env: env, us: &relyingparty.Client{ID: f.ClientID, Secret: f.ClientSecret}, file: f, source: f.Source}
+	e := &external{env: env, us: (&relyingparty.Client{ID: f.ClientID, Secret: f.ClientSecret}).Over(env.HTTP), file: f, source: f.Source}
 	e.us.Method = relyingparty.AuthNone
 	if f.ClientSecret != "" {
 		e.us.Method = relyingparty.AuthBasic
@@ -79,7 +79,7 @@ func (e *external) token(ctx context.Context, scope string) (*relyingparty.Token
 		}
 		params["options"] = string(options)
 	}
-	return e.env.post(ctx, e.us, e.file.TokenURL, params)
+	return post(ctx, e.us, e.file.TokenURL, params)
 }
 
 // subject reads the other provider's token, each time anew: it lives for a short time only.

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 
 	"dex/internal/outbound"
-	"dex/internal/relyingparty"
 )
 
 // maxFile bounds a file of credentials, in bytes.
@@ -79,22 +78,9 @@ func Read(path string, env Env) (*Credentials, error) {
 func (f *file) origin(env *Env, mayAct bool) (origin, error) {
 	switch f.Type {
 	case "service_account":
-		if f.ClientEmail == "" {
-			return nil, errors.New("client_email is missing")
-		}
-		if err := checkURL("token_uri", f.TokenURI); f.TokenURI != "" && err != nil {
-			return nil, err
-		}
-		return newKey(env, f.ClientEmail, f.TokenURI, f.PrivateKeyID, f.PrivateKey)
+		return newKey(env, f)
 	case "authorized_user":
-		if f.ClientID == "" || f.RefreshToken == "" {
-			return nil, errors.New("client_id or refresh_token is missing")
-		}
-		if err := checkURL("token_uri", f.TokenURI); f.TokenURI != "" && err != nil {
-			return nil, err
-		}
-		us := &relyingparty.Client{ID: f.ClientID, Secret: f.ClientSecret, Method: relyingparty.AuthPost}
-		return &user{env: env, us: us, refreshToken: f.RefreshToken, at: f.TokenURI}, nil
+		return newUser(env, f)
 	case "external_account":
 		e, err := newExternal(env, f)
 		if err != nil || f.ImpersonationURL == "" {
@@ -155,6 +141,14 @@ func checkURL(name, address string) error {
 		return nil
 	}
 	return fmt.Errorf("%s must be an https URL", name)
+}
+
+// checkTokenURI is checkURL for the token endpoint, which files need not name.
+func (f *file) checkTokenURI() error {
+	if f.TokenURI == "" {
+		return nil
+	}
+	return checkURL("token_uri", f.TokenURI)
 }
 
 func isLoopback(u *url.URL) bool {

@@ -21,9 +21,15 @@ type key struct {
 	signer  jose.Signer
 }
 
-// newKey parses a private key in PEM.
-func newKey(env *Env, account, at, id, text string) (*key, error) {
-	block, _ := pem.Decode([]byte(text))
+// newKey parses the private key, in PEM.
+func newKey(env *Env, f *file) (*key, error) {
+	if f.ClientEmail == "" {
+		return nil, errors.New("client_email is missing")
+	}
+	if err := f.checkTokenURI(); err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode([]byte(f.PrivateKey))
 	if block == nil {
 		return nil, errors.New("private_key is no PEM")
 	}
@@ -36,12 +42,12 @@ func newKey(env *Env, account, at, id, text string) (*key, error) {
 		return nil, errors.New("private_key is no RSA key")
 	}
 	signer, err := jose.NewSigner(jose.SigningKey{
-		Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: private, KeyID: id},
+		Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: private, KeyID: f.PrivateKeyID},
 	}, (&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
 		return nil, err
 	}
-	return &key{env: env, account: account, at: at, signer: signer}, nil
+	return &key{env: env, account: f.ClientEmail, at: f.TokenURI, signer: signer}, nil
 }
 
 func (k *key) token(ctx context.Context, scope string) (*relyingparty.Tokens, error) {
