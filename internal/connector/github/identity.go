@@ -160,9 +160,16 @@ func matches(pattern, domain string) bool {
 func (c *connection) TokenIdentity(ctx context.Context, s connector.Scopes, t connector.SubjectToken) (connector.Identity, error) {
 	return c.Holder(ctx, s, t, func(ctx context.Context, calls *relyingparty.Calls) error {
 		address := c.api + "/applications/" + url.PathEscape(c.cfg.ClientID) + "/token"
-		err := calls.As(c.us.Own()).PostJSON(ctx, address, map[string]string{"access_token": t.Token}, &struct{}{})
+		var said struct {
+			App struct {
+				ClientID string `json:"client_id"`
+			} `json:"app"`
+		}
+		err := calls.As(c.us.Own()).PostJSON(ctx, address, map[string]string{"access_token": t.Token}, &said)
 		refused, ok := errors.AsType[*relyingparty.BearerError](err)
 		switch {
+		case err == nil && said.App.ClientID != c.cfg.ClientID:
+			return &connector.BadToken{Reason: fmt.Sprintf("it was made for %q, not for %q", said.App.ClientID, c.cfg.ClientID)}
 		case !ok || connector.OutcomeOf(err) == connector.Unavailable:
 			return err
 		case refused.Status == http.StatusNotFound || refused.Status == http.StatusUnprocessableEntity:

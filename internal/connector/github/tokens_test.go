@@ -106,6 +106,12 @@ func TestExchange(t *testing.T) {
 			t.Errorf("%d: %v", status, err)
 		}
 	}
+	for _, body := range []string{`null`, `{"message": "no"}`, `{"app": {"client_id": "another"}}`} {
+		g.Answer("/applications/dex/token", connectortest.Always(200, body))
+		if _, err := token(c, ours); connector.OutcomeOf(err) != connector.TokenRefused {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
 	g.Answer("/applications/dex/token", nil)
 	g.ClientSecret = "another"
 	if _, err := token(c, ours); connector.OutcomeOf(err) != connector.Broken {
