@@ -6,12 +6,12 @@ import (
 )
 
 // An ID is an identifier in a provider's answer: a whole number, in decimal digits as the provider has it, or a text. It is
-// empty for null.
+// empty for null, and for the number 0: APIs written in Go say that of somebody who has none, and so of more than one.
 type ID string
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (i *ID) UnmarshalJSON(data []byte) error {
-	if string(data) == "null" {
+	if string(data) == "null" || string(data) == "0" {
 		*i = ""
 		return nil
 	}
