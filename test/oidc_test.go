@@ -219,7 +219,7 @@ func wantFailure(t *testing.T, p *page, code string) {
 	t.Helper()
 	delete(p.answer, "iss")
 	want := url.Values{"error": {code}, "error_description": {map[string]string{
-		"server_error":            "The identity source can't be used: it, or the settings of its connector, must be mended. Trying again does not help.",
+		"server_error":            "The identity source can't be used: it, or the settings of its connector, must be fixed. Trying again won't help.",
 		"temporarily_unavailable": "The identity source can't be reached at the moment; try again later.",
 	}[code]}, "state": {"some state"}}
 	if diff := cmp.Diff(want, p.answer); diff != "" {

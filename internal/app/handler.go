@@ -63,12 +63,12 @@ func (e *Edition) errorPage(w http.ResponseWriter, r *http.Request, status int) 
 	page := ui.ErrorPage{RequestID: telemetry.RequestID(r.Context())}
 	switch status {
 	case http.StatusMethodNotAllowed:
-		page.ErrMsg = "This address does not take such a request."
+		page.ErrMsg = "This page can't be opened this way."
 	case http.StatusRequestEntityTooLarge:
 		page.ErrMsg = "The request is too large."
 	case http.StatusRequestHeaderFieldsTooLarge:
-		page.ErrMsg = "The request has a header that is too large."
-		page.Hint = "Delete the cookies of this site, then try again."
+		page.ErrMsg = "Your browser sent too much with its request."
+		page.Hint = "Delete this site's cookies, then try again."
 	default:
 		page.ErrMsg = "Something went wrong on our side."
 		page.Hint = "Try again in a moment."

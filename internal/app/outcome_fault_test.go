@@ -224,7 +224,7 @@ var _ = faulttest.Add("K11", func(t *testing.T) {
 		"denied":           &connector.Denied{Reason: "You are in none of the groups.", Cause: errors.New("internals")},
 		"cancelled":        &connector.Denied{Reason: "The login was cancelled.", ByUser: true},
 		"gone":             fmt.Errorf("%w: internals", connector.ErrGone),
-		"account_unusable": &connector.Unusable{Reason: "Your account has no e-mail address.", Claim: "email", Cause: errors.New("internals")},
+		"account_unusable": &connector.Unusable{Reason: "Your account has no email address.", Claim: "email", Cause: errors.New("internals")},
 		"token_refused":    &connector.BadToken{Reason: "it has expired", Cause: errors.New("internals")},
 		"unavailable":      &connector.Temporary{Cause: errors.New("internals")},
 		"broken":           errors.New("internals"),
@@ -294,12 +294,12 @@ func checkWords(t *testing.T, outcome, door, body string) {
 	browser := !strings.HasPrefix(body, "{")
 	want := map[bool]map[string]string{
 		true: {
-			"denied": "You are in none of the groups.", "account_unusable": "Your account can't be used here. Your account has no e-mail address.",
+			"denied": "You are in none of the groups.", "account_unusable": "Your account can't be used here. Your account has no email address.",
 		},
-		false: {"denied": "You are in none of the groups.", "account_unusable": "Your account has no e-mail address.", "broken": "does not help"},
+		false: {"denied": "You are in none of the groups.", "account_unusable": "Your account has no email address.", "broken": "Trying again won't help"},
 	}[browser][outcome]
 	if outcome == "broken" && strings.Contains(body, "class=") {
-		want = "the people who run this login"
+		want = "the people who run this service"
 	}
 	if outcome == "account_unusable" && door == "Token exchange" {
 		want = "must have email"
@@ -307,7 +307,7 @@ func checkWords(t *testing.T, outcome, door, body string) {
 	if !strings.Contains(body, want) {
 		t.Errorf("the words don't say %q: %s", want, body)
 	}
-	if outcome == "account_unusable" && browser && !strings.Contains(body, "Tell the people who run this login.") {
+	if outcome == "account_unusable" && browser && !strings.Contains(body, "Tell the people who run this service.") {
 		t.Errorf("the page does not say whom to tell: %s", body)
 	}
 	if outcome == "broken" && strings.Contains(body, "Please try again") {
@@ -318,13 +318,13 @@ func checkWords(t *testing.T, outcome, door, body string) {
 // A user without an address was told "server_error" by the application, and nobody knew why.
 var _ = faulttest.Add("K12", func(t *testing.T) {
 	s := startAttempts(t, "")
-	s.source.err = &connector.Unusable{Reason: "Your account has no e-mail address."}
+	s.source.err = &connector.Unusable{Reason: "Your account has no email address."}
 	b := s.browser()
 	page := b.visit(b.visit(authPath("connector_id", "mock")).wantStatus(http.StatusFound).path()).wantStatus(http.StatusForbidden)
 	text := html.UnescapeString(page.body)
 	for _, want := range []string{
-		"Your account can't be used here. Your account has no e-mail address.", "Tell the people who run this login.",
-		"Log in as somebody else", "error=access_denied",
+		"Your account can't be used here. Your account has no email address.", "Tell the people who run this service.",
+		"Use another account", "error=access_denied",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q on the page: %s", want, text)
@@ -335,7 +335,7 @@ var _ = faulttest.Add("K12", func(t *testing.T) {
 // A machine whose token lacks a claim was told to come back later, and did so for ever.
 var _ = faulttest.Add("K3", func(t *testing.T) {
 	s := startAttempts(t, "")
-	s.source.err = &connector.Unusable{Reason: "Your account has no e-mail address.", Claim: "email"}
+	s.source.err = &connector.Unusable{Reason: "Your account has no email address.", Claim: "email"}
 	a := s.token(exchangeForm())
 	if a.wantError(http.StatusBadRequest, "invalid_request"); !strings.Contains(a.text("error_description"), "must have email") {
 		t.Errorf("the claim is not named: %s", a.body)

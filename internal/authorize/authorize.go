@@ -132,7 +132,7 @@ func (e *Endpoint) authorize(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if connectorID != "" && req.ConnectorID != "" && req.ConnectorID != connectorID {
-		return page.Errorf(http.StatusBadRequest, "The request names two different connectors.")
+		return page.Errorf(http.StatusBadRequest, "The application's request names two different ways to log in.")
 	}
 	e.login.Begin(w, r, e.Purpose, req, connectorID)
 	return nil

@@ -22,8 +22,8 @@ import (
 func (req *Request) Check(c *client.Client) error {
 	if !c.AllowsRedirect(req.RedirectURI, req.purpose.cfg.Redirects) {
 		return page.Errorf(http.StatusBadRequest,
-			"The address at which the application wants to be answered is no longer registered for it.").
-			Hint("Its operator can add the redirect URI to the client's configuration.")
+			"The address that the application wants you sent back to is no longer registered for it.").
+			Hint("The people who run the application can have its redirect URI registered here.")
 	}
 	return req.checkServed()
 }

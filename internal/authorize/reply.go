@@ -51,7 +51,7 @@ func (req *Request) showDenial(refused login.Refusal) login.End {
 		ErrMsg:    refused.Denied.Reason,
 		Hint:      refused.Denied.Advice,
 		RetryURL:  refused.Denied.AnewURL,
-		RetryText: "Log in as somebody else",
+		RetryText: "Use another account",
 	}
 	if req.RedirectURI != oauth.RedirectOutOfBand {
 		back := req.reply(errorParams(refused.Err))

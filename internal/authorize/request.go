@@ -55,8 +55,8 @@ func (p *Purpose) Parse(ctx context.Context, params url.Values) (*Request, error
 	if len(params["redirect_uri"]) != 1 || !c.AllowsRedirect(req.RedirectURI, p.cfg.Redirects) {
 		p.cfg.Events.Emit(ctx, event.UnregisteredRedirect{ClientID: c.ID, RedirectURI: logged(req.RedirectURI)})
 		return nil, page.Errorf(http.StatusBadRequest,
-			"The application asked to be answered at an address that is not registered for it.").
-			Hint("Its operator can add the redirect URI to the client's configuration.")
+			"The application wants you sent back to an address that is not registered for it.").
+			Hint("The people who run the application can have its redirect URI registered here.")
 	}
 	readObject(req.form)
 	req.State = req.form.Get("state")
@@ -67,7 +67,7 @@ func (p *Purpose) Parse(ctx context.Context, params url.Values) (*Request, error
 func (p *Purpose) requestingClient(ctx context.Context, params url.Values) (*client.Client, error) {
 	ids := params["client_id"]
 	if len(ids) != 1 || ids[0] == "" {
-		return nil, page.Errorf(http.StatusBadRequest, "The application's request does not say which application it is.").
+		return nil, page.Errorf(http.StatusBadRequest, "The request doesn't say which application sent you here.").
 			Hint("The parameter client_id must be given once.")
 	}
 	c, err := p.cfg.Clients.Find(ctx, ids[0])
@@ -76,8 +76,8 @@ func (p *Purpose) requestingClient(ctx context.Context, params url.Values) (*cli
 	}
 	if errors.Is(err, client.ErrUnknown) {
 		p.cfg.Events.Emit(ctx, event.UnknownClient{ClientID: logged(ids[0])})
-		return nil, page.Errorf(http.StatusBadRequest, "The application that sent you here is not registered.").
-			Hint("Its operator can register the client id with this service.")
+		return nil, page.Errorf(http.StatusBadRequest, "The application that sent you here is not registered with this service.").
+			Hint("The people who run the application can have its client ID registered here.")
 	}
 	if err != nil {
 		return nil, page.Errorf(http.StatusInternalServerError, "The application's registration can't be read.").Because(err)

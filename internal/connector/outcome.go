@@ -112,7 +112,7 @@ func isUntrusted(err error) bool {
 }
 
 // Unusable says that a source vouches for a user whose account lacks what is needed here, such as an e-mail address.
-// Reason is a sentence for that user, such as "Your account has no e-mail address."
+// Reason is a sentence for that user, such as "Your account has no email address."
 type Unusable struct {
 	Reason string
 	// Claim is what is missing, as the source names it, for the developer of an application that exchanges a token of the

@@ -79,7 +79,7 @@ func (e *Endpoints) decide(w http.ResponseWriter, r *http.Request, d Waiting, c 
 	switch {
 	case decision == "deny":
 		if err := e.cfg.Devices.Deny(r.Context(), d.Name); err != nil {
-			return failed(http.StatusInternalServerError, "Your answer can't be stored.", err)
+			return failed(http.StatusInternalServerError, "Your answer can't be saved.", err)
 		}
 		d.Denied = true
 		e.showResult(w, r, d)
@@ -118,7 +118,7 @@ func (e *Endpoints) result(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case errors.Is(err, ErrUnknown), err == nil && !d.Approved && !d.Denied:
-		return failed(http.StatusBadRequest, "No login has ended here, or it is too long ago.", err)
+		return failed(http.StatusBadRequest, "This login isn't finished, or it was too long ago.", err)
 	case err != nil:
 		return failed(http.StatusInternalServerError, "The device can't be looked up.", err)
 	}
@@ -136,5 +136,5 @@ func (e *Endpoints) showResult(w http.ResponseWriter, r *http.Request, d Waiting
 
 // failed is the error for a user who has to start again.
 func failed(status int, message string, cause error) error {
-	return page.Errorf(status, "%s", message).Hint("Start again on the device, and enter its new code.").Because(cause)
+	return page.Errorf(status, "%s", message).Hint("Start again on the device, then enter its new code.").Because(cause)
 }

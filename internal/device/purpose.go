@@ -94,7 +94,7 @@ func (req *request) Granted(r *http.Request, g login.Grant) (login.End, error) {
 	err := req.purpose.cfg.Devices.Approve(r.Context(), req.device(), g.Authorization)
 	if refused, ok := errors.AsType[*oauth.Error](err); ok {
 		return login.End{}, page.Errorf(http.StatusBadRequest, "%s", refused.PublicDescription()).Because(err).
-			Hint("Start again on the device, and enter its new code.")
+			Hint("Start again on the device, then enter its new code.")
 	}
 	if err != nil {
 		return login.End{}, errNotTold(err)
@@ -121,7 +121,7 @@ func (req *request) Refused(r *http.Request, no login.Refusal) (login.End, error
 	if no.ByUser {
 		return req.result(), nil
 	}
-	const advice = "The device was refused. To try again, start on the device, and enter its new code."
+	const advice = "The device didn't get access. To try again, start again on the device, then enter its new code."
 	shown := page.Errorf(http.StatusForbidden, "%s", no.Err.PublicDescription()).Hint(advice)
 	if no.Denied != nil {
 		shown.Message = no.Denied.Reason
@@ -136,9 +136,9 @@ func isFinal(e *oauth.Error) bool {
 }
 
 func (req *request) tryAgain(e *oauth.Error) login.End {
-	shown := page.Errorf(e.Status(), "%s", e.PublicDescription()).Hint("Try again, with the code that the device shows.")
+	shown := page.Errorf(e.Status(), "%s", e.PublicDescription()).Hint("Try again with the code that the device shows.")
 	if failure, ok := errors.AsType[*federation.Failure](e); ok && !failure.Outcome.RetryHelps() {
-		shown.Advice = "Tell the people who run this login."
+		shown.Advice = "Tell the people who run this service."
 	}
 	end := req.show(shown)
 	end.Keep = true
@@ -150,5 +150,5 @@ func (req *request) show(e *page.Error) login.End {
 }
 
 func errNotTold(cause error) error {
-	return page.Errorf(http.StatusInternalServerError, "The device can't be told.").Because(cause)
+	return page.Errorf(http.StatusInternalServerError, "Your answer can't be passed on to the device.").Because(cause)
 }

@@ -63,7 +63,7 @@ func (f *Failure) Reason() string {
 		return unusable.Reason
 	}
 	if f.Outcome == connector.Gone {
-		return "Your account is not known any more where you log in."
+		return "The service that you log in with doesn't know your account any more."
 	}
 	return ""
 }
@@ -102,7 +102,7 @@ func (f *Failure) description() string {
 	case connector.TokenRefused:
 		return f.tokenRefused()
 	case connector.Broken:
-		return "The identity source can't be used: it, or the settings of its connector, must be mended. Trying again does not help."
+		return "The identity source can't be used: it, or the settings of its connector, must be fixed. Trying again won't help."
 	case connector.Succeeded, connector.WrongPassword, connector.Refused, connector.Cancelled, connector.AccountUnusable:
 	}
 	said := f.Reason()

@@ -49,7 +49,7 @@ func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
 	}
 	provider, ok := source.Instance.(connector.Callback)
 	if !ok {
-		return page.Errorf(http.StatusBadRequest, "This way to log in does not lead over another provider.")
+		return page.Errorf(http.StatusBadRequest, "This way to log in doesn't use another provider.")
 	}
 	if v.Done {
 		if f.cfg.AnyBrowser { // the id doesn't show who is asking, and the consent page is for whoever brought the answer
@@ -82,7 +82,7 @@ func (f *Flow) readAnswer(r *http.Request) (state string, err error) {
 	}
 	for _, name := range answerParameters {
 		if len(answer[name]) > 1 || len(r.Form[name]) > 1 {
-			return "", page.Errorf(http.StatusBadRequest, "The provider's answer says something twice.").
+			return "", page.Errorf(http.StatusBadRequest, "The provider's answer can't be used: it says something twice.").
 				Because(fmt.Errorf("the parameter %s is given more than once", name))
 		}
 	}

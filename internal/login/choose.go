@@ -126,7 +126,7 @@ func (f *Flow) beginWith(v *visit) error {
 	}
 	_, err = f.cfg.Policy.Decide(ctx, v.question(policy.BeforeSource, c, d))
 	if refusedBy(err, policy.RuleConnector) {
-		return page.Errorf(http.StatusForbidden, "The application does not accept this way to log in.").Because(err)
+		return page.Errorf(http.StatusForbidden, "The application doesn't accept this way to log in.").Because(err)
 	}
 	if err != nil {
 		return v.refusal(err)

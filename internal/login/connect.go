@@ -116,7 +116,7 @@ func (f *Flow) underWay(w http.ResponseWriter, r *http.Request, id string) (*vis
 		return nil, nil, err
 	}
 	if named := r.PathValue("connector"); named != "" && named != v.ConnectorID {
-		return nil, nil, page.Errorf(http.StatusBadRequest, "This login was begun in another way.").
+		return nil, nil, page.Errorf(http.StatusBadRequest, "You started this login another way.").
 			Hint("Go back to the application and log in again.")
 	}
 	source, err := f.cfg.Connectors.Open(r.Context(), v.ConnectorID)

@@ -77,7 +77,7 @@ func (f *Flow) askConsent(v *visit) error {
 		})
 	}
 	if err != nil {
-		return page.Errorf(http.StatusInternalServerError, "Your login can't be stored.").
+		return page.Errorf(http.StatusInternalServerError, "Your login can't be saved.").
 			Hint("Try again in a moment.").Because(err)
 	}
 	v.Done, v.Expires = true, p.Expires
@@ -135,7 +135,7 @@ func (f *Flow) approval(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !validMAC(v.pending.Value.Key, v.ID, stepApproval, query.Get("hmac")) {
-		return page.Errorf(http.StatusUnauthorized, "The address of this page is not complete.").
+		return page.Errorf(http.StatusUnauthorized, "The address of this page is incomplete.").
 			Hint("Go back to the application and log in again.")
 	}
 	if r.Method == http.MethodPost {
@@ -187,8 +187,8 @@ var errNoConsent = errors.New("the user refused")
 
 // NotStored is the page for an answer of a user that can't be stored, and that the user can give again.
 func NotStored(cause error) error {
-	return page.Errorf(http.StatusInternalServerError, "Your answer can't be stored.").
-		Hint("Go back, and answer again in a moment.").Because(cause)
+	return page.Errorf(http.StatusInternalServerError, "Your answer can't be saved.").
+		Hint("Go back and answer again in a moment.").Because(cause)
 }
 
 // storeAnswer stores what the user has answered. The error is store.ErrNotFound if there was another answer before, or if

@@ -139,10 +139,10 @@ func (f *Flow) load(w http.ResponseWriter, r *http.Request, id string) (*visit, 
 // errLost is the page for a step whose login the browser does not hold.
 func errLost(cause error) error {
 	if !errors.Is(cause, errNoLogin) {
-		return page.Errorf(http.StatusInternalServerError, "The login can't go on.").Because(cause)
+		return page.Errorf(http.StatusInternalServerError, "This login can't continue.").Because(cause)
 	}
 	return page.Errorf(http.StatusBadRequest,
-		"This login has ended, has taken too long, or was begun in another browser.").
+		"This login has ended, took too long, or was started in another browser.").
 		Hint("Go back to the application and log in again.").Because(cause)
 }
 

@@ -42,5 +42,5 @@ func (f *Flow) metadata(w http.ResponseWriter, r *http.Request) error {
 }
 
 func errNoMetadata() error {
-	return page.Errorf(http.StatusNotFound, "No connector of this name has a document to show.")
+	return page.Errorf(http.StatusNotFound, "There is no such document here.")
 }

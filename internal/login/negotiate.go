@@ -32,8 +32,8 @@ func (f *Flow) negotiate(
 	case n.Form:
 		f.page.Password(w, r, http.StatusUnauthorized, form)
 	default:
-		return page.Errorf(http.StatusUnauthorized, "Your browser sent no valid Kerberos ticket.").
-			Hint("Sign in to your organization's network on this computer, then try again.")
+		return page.Errorf(http.StatusUnauthorized, "Your browser didn't send a valid Kerberos ticket.").
+			Hint("Log in to your organization's network on this computer, then try again.")
 	}
 	return nil
 }
@@ -43,8 +43,8 @@ func (f *Flow) ticketFailed(v *visit, form ui.PasswordPage, n connector.Negotiat
 	err := f.ended(v, federation.PasswordForm, n.Err)
 	if n.Form {
 		return f.showFailure(v, form, err, formFailure{
-			passing: "Your account can't be looked up at the moment. Please try with your password.",
-			lasting: "Your account can't be looked up. Trying again does not help: tell the people who run this login.",
+			passing: "Your account can't be looked up at the moment. Please log in with your password.",
+			lasting: "Your account can't be looked up. Trying again won't help. Tell the people who run this service.",
 		})
 	}
 	failure, ok := errors.AsType[*federation.Failure](err)
@@ -53,7 +53,7 @@ func (f *Flow) ticketFailed(v *visit, form ui.PasswordPage, n connector.Negotiat
 		return page.Errorf(http.StatusServiceUnavailable, "Your account can't be looked up at the moment.").Because(failure)
 	case ok && failure.Outcome == connector.Broken:
 		return page.Errorf(http.StatusInternalServerError, "Your account can't be looked up.").
-			Hint("Trying again does not help. Tell the people who run this login.").Because(failure)
+			Hint("Trying again won't help. Tell the people who run this service.").Because(failure)
 	}
 	return err
 }

@@ -65,7 +65,7 @@ func (f *Flow) checkPassword(
 	if err := f.refusedBy(v, err); err != nil {
 		return f.showFailure(v, form, err, formFailure{
 			passing: "Your password can't be checked at the moment. Please try again.",
-			lasting: "Your password can't be checked. Trying again does not help: tell the people who run this login.",
+			lasting: "Your password can't be checked. Trying again won't help. Tell the people who run this service.",
 		})
 	}
 	return f.signedIn(v, source.Definition, identity)
@@ -131,7 +131,7 @@ func (f *Flow) readPassword(r *http.Request) error {
 		return err
 	}
 	if oauth.TooLong("username", r.PostForm.Get("login")) || oauth.TooLong("password", r.PostForm.Get("password")) {
-		return page.Errorf(http.StatusBadRequest, "The name or the password is too long.")
+		return page.Errorf(http.StatusBadRequest, "The username or the password is too long.")
 	}
 	return nil
 }

@@ -76,17 +76,17 @@ func (f *Flow) refusedBy(v *visit, err error) error {
 		no.Denied = &Denial{Reason: failure.Reason()}
 	case connector.AccountUnusable:
 		no.Denied = &Denial{
-			Reason: "Your account can't be used here. " + failure.Reason(), Advice: "Tell the people who run this login.",
+			Reason: "Your account can't be used here. " + failure.Reason(), Advice: "Tell the people who run this service.",
 		}
 	case connector.Unavailable:
 		if f.cfg.ShowFailures {
-			return page.Errorf(http.StatusServiceUnavailable, "The service that you log in with does not answer.").
+			return page.Errorf(http.StatusServiceUnavailable, "The service that you log in with isn't answering.").
 				Hint("Go back to the application and log in again in a moment.").Because(failure)
 		}
 	case connector.TokenRefused, connector.Broken:
 		if f.cfg.ShowFailures {
 			return page.Errorf(http.StatusInternalServerError, "The service that you log in with has failed.").
-				Hint("Trying again does not help. Tell the people who run this login.").Because(failure)
+				Hint("Trying again won't help. Tell the people who run this service.").Because(failure)
 		}
 	case connector.Cancelled: // whoever refused at the source knows why, and goes straight back
 	case connector.Succeeded, connector.WrongPassword:

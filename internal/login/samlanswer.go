@@ -34,7 +34,7 @@ func errLostSAML(form url.Values, cause error) error {
 		return page.Errorf(http.StatusBadRequest, "The identity provider's answer can't be read.").
 			Hint("Go back to the application and log in again.").Because(fmt.Errorf("the SAMLResponse is no response; %s: %w", state, cause))
 	case request == "":
-		return page.Errorf(http.StatusBadRequest, "The identity provider sent you here without having been asked to.").
+		return page.Errorf(http.StatusBadRequest, "The identity provider sent you here without being asked to.").
 			Hint("Go to the application and log in from there.").
 			Because(fmt.Errorf("the SAML response is to no request (IdP-initiated), which is not supported; %s: %w", state, cause))
 	case !idForm.MatchString(request):

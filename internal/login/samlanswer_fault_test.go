@@ -50,10 +50,10 @@ var _ = faulttest.Add("C-25", func(t *testing.T) {
 	}
 	begun := "r" + strings.Repeat("a", 58) // by somebody
 	for name, c := range map[string]struct{ response, page, log string }{
-		"IdP-initiated":    {response(`ID="_a"`), "without having been asked to", "to no request (IdP-initiated)"},
+		"IdP-initiated":    {response(`ID="_a"`), "without being asked to", "to no request (IdP-initiated)"},
 		"another's":        {response(`InResponseTo="_other"`), "This login has ended", "none of ours"},
-		"another prefix":   {response(`xmlns:q="q" q:InResponseTo="x"`), "without having been asked to", "IdP-initiated"},
-		"another browser":  {response(`InResponseTo="` + begun + `"`), "was begun in another browser", "is to the login " + begun},
+		"another prefix":   {response(`xmlns:q="q" q:InResponseTo="x"`), "without being asked to", "IdP-initiated"},
+		"another browser":  {response(`InResponseTo="` + begun + `"`), "started in another browser", "is to the login " + begun},
 		"no response":      {"PHg+", "read.", "is no response"},
 		"not even base64":  {"<x>", "read.", "is no response"},
 		"not even a start": {"", "read.", "is no response"},
@@ -91,7 +91,7 @@ func TestSAMLAnswerToTheLoginOfAnotherBrowser(t *testing.T) {
 	}
 	form := url.Values{"SAMLResponse": {response(`InResponseTo="` + theirs + `"`)}, "dex_reposted": {"1"}}
 	w := attacker.do(http.MethodPost, "http://dex.test/callback/another", form, nil)
-	if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "begun in another way") {
+	if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "started this login another way") {
 		t.Errorf("at another source's address: %d %s", w.Code, w.Body)
 	}
 	if w := attacker.do(http.MethodPost, "http://dex.test/callback", form, nil); w.Code != http.StatusSeeOther {

@@ -175,7 +175,7 @@ func TestDenial(t *testing.T) {
 		q.Get("iss") != "http://dex.test" || q.Get("error_description") != denied.Reason {
 		t.Errorf("the application is told %s", back)
 	}
-	if !strings.Contains(body, "Log in as somebody else") || !strings.Contains(body, `href="/auth?client_id=app`) {
+	if !strings.Contains(body, "Use another account") || !strings.Contains(body, `href="/auth?client_id=app`) {
 		t.Errorf("no way to try as somebody else: %s", body)
 	}
 
@@ -239,15 +239,15 @@ func TestTickets(t *testing.T) {
 		text       string
 		challenged string
 	}{
-		"no ticket":                   {true, connector.Negotiation{Challenge: "x"}, 401, false, "no valid Kerberos ticket", "Negotiate"},
+		"no ticket":                   {true, connector.Negotiation{Challenge: "x"}, 401, false, "send a valid Kerberos ticket", "Negotiate"},
 		"no ticket, form":             {true, connector.Negotiation{Challenge: "x", Form: true}, 401, true, "", "Negotiate"},
 		"refused":                     {false, connector.Negotiation{Challenge: "Negotiate no"}, 401, false, "", "Negotiate no"},
 		"refused, form":               {false, connector.Negotiation{Challenge: "Negotiate no", Form: true}, 401, true, "", "Negotiate no"},
 		"good":                        {false, connector.Negotiation{Identity: jane, Challenge: "Negotiate yes"}, 303, false, "", "Negotiate yes"},
 		"good, source down":           {false, connector.Negotiation{Challenge: "x", Err: down}, 503, false, "looked up", "x"},
 		"good, source down, form":     {false, connector.Negotiation{Challenge: "x", Err: down, Form: true}, 503, true, "with your password", "x"},
-		"good, source broken":         {false, connector.Negotiation{Challenge: "x", Err: broken}, 500, false, "does not help", "x"},
-		"good, source broken, form":   {false, connector.Negotiation{Challenge: "x", Err: broken, Form: true}, 500, true, "does not help", "x"},
+		"good, source broken":         {false, connector.Negotiation{Challenge: "x", Err: broken}, 500, false, "Trying again won", "x"},
+		"good, source broken, form":   {false, connector.Negotiation{Challenge: "x", Err: broken, Form: true}, 500, true, "Trying again won", "x"},
 		"good, denied, form":          {false, connector.Negotiation{Err: denied, Form: true}, 403, false, denied.Reason, ""},
 		"tickets are not taken today": {true, connector.Negotiation{Form: true}, 200, true, "", ""},
 	} {

@@ -178,7 +178,7 @@ func (c *Calls) once(ctx context.Context, method, address string, document []byt
 	}
 	if c.read.Add(int64(len(answer.Body))) > maxAnswers {
 		return nil, &connector.Unusable{
-			Reason: "There is more about your account than can be read here.",
+			Reason: "There is too much about your account to read here.",
 			Cause:  fmt.Errorf("the provider's answers are longer than %d bytes", maxAnswers),
 		}
 	}

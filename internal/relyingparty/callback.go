@@ -48,12 +48,12 @@ func otherProvider(cause error) error {
 // denials are errors by which providers say that the user did not want to, or must do something first (RFC 6749, section
 // 4.1.2.1, OpenID Connect Core, section 3.1.2.6, and OpenID Connect Core Error Code unmet_authentication_requirements).
 var denials = map[string]string{
-	oauth.AccessDenied:                    "The login was cancelled, or the provider does not let you in.",
-	oauth.LoginRequired:                   "The provider asks you to sign in there first.",
-	oauth.InteractionRequired:             "The provider asks you to sign in there first.",
+	oauth.AccessDenied:                    "The login was cancelled, or the provider doesn't let you in.",
+	oauth.LoginRequired:                   "The provider asks you to log in there first.",
+	oauth.InteractionRequired:             "The provider asks you to log in there first.",
 	oauth.AccountSelectionRequired:        "The provider asks you to choose an account there first.",
 	oauth.ConsentRequired:                 "The provider asks for your consent.",
-	oauth.UnmetAuthenticationRequirements: "The provider can't sign you in as securely as the application asks for.",
+	oauth.UnmetAuthenticationRequirements: "The provider can't log you in as securely as the application asks for.",
 }
 
 // cancelled are codes by which LinkedIn says that the user did not sign in, or did not agree.

@@ -60,7 +60,7 @@ func follow(
 		}
 	}
 	return &connector.Unusable{
-		Reason: "There is more about your account than can be read here.",
+		Reason: "There is too much about your account to read here.",
 		Cause:  fmt.Errorf("%s has more than %d pages", withoutQuery(first), maxPages),
 	}
 }

@@ -190,7 +190,7 @@ func (s *SignIn) identify(ctx context.Context, scopes connector.Scopes, given *T
 	}
 	if id.UserID == "" {
 		return connector.Identity{}, &connector.Unusable{
-			Reason: "The provider does not say who you are.", Cause: errors.New("the user has no id"),
+			Reason: "The provider doesn't say who you are.", Cause: errors.New("the user has no id"),
 		}
 	}
 	return id, checkGroups(id.Groups)
@@ -206,7 +206,7 @@ func checkGroups(groups []string) error {
 		return nil
 	}
 	return &connector.Unusable{
-		Reason: "Your account is in more groups than can be used here.",
+		Reason: "Your account is in too many groups to use here.",
 		Cause: fmt.Errorf("the user's %d groups have %d bytes, and may be %d with %d bytes: let the connector's settings choose fewer",
 			len(groups), size, maxGroups, maxGroupBytes),
 	}

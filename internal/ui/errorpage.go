@@ -85,7 +85,7 @@ func adviceFor(status int) advice {
 	const startAgain = "Go back to the application and start again."
 	switch status {
 	case http.StatusUnauthorized:
-		return advice{"This link doesn’t work", startAgain}
+		return advice{"We can’t log you in", startAgain}
 	case http.StatusForbidden:
 		return advice{"You don’t have access", "If you think you should, ask the people who run this service."}
 	case http.StatusNotFound:

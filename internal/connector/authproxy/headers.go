@@ -105,7 +105,7 @@ func (c *Config) identity(h http.Header) (connector.Identity, error) {
 		}
 		if slices.Contains(c.required, read[i]) {
 			return connector.Identity{}, &connector.Unusable{
-				Reason: "Your account lacks something that is needed to log in here.",
+				Reason: "Your account is missing something that you need to log in here.",
 				Cause:  fmt.Errorf("the request has no header %s, which the settings name; see requireHeaders", read[i]),
 			}
 		}

@@ -67,7 +67,7 @@ func (c *connection) email(ctx context.Context, calls *relyingparty.Calls) (stri
 	})
 	if err == nil && found == "" {
 		err = &connector.Unusable{
-			Reason: "Your Bitbucket account has no primary e-mail address that you have confirmed.",
+			Reason: "Your Bitbucket account has no confirmed primary email address.",
 			Cause:  errors.New("no address is primary and confirmed"),
 		}
 	}

@@ -140,7 +140,7 @@ func (a *api) groups(ctx context.Context, name string) ([]string, error) {
 		}
 	}
 	return nil, &connector.Unusable{
-		Reason: "Your account is in more groups than can be used here.", Cause: fmt.Errorf("read groups: there are more than %d", maxGroups),
+		Reason: "Your account is in too many groups to use here.", Cause: fmt.Errorf("read groups: there are more than %d", maxGroups),
 	}
 }
 

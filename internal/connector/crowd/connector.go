@@ -105,7 +105,7 @@ func denial(err error) error {
 	case reasonExpired:
 		sentence = "Your password has expired. Change it, then log in again."
 	case reasonNotHere:
-		sentence = "Your account may not log in here. Ask your administrator."
+		sentence = "Your account is not allowed to log in here. Ask your administrator."
 	default:
 		return err
 	}

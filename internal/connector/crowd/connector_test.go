@@ -111,7 +111,7 @@ func TestDenied(t *testing.T) {
 	}{
 		"inactive":     {nil, func(s *server) { s.reason = "INACTIVE_ACCOUNT" }, "not active"},
 		"expired":      {nil, func(s *server) { s.reason = "EXPIRED_CREDENTIAL" }, "password has expired"},
-		"not here":     {nil, func(s *server) { s.reason = "APPLICATION_ACCESS_DENIED" }, "may not log in here"},
+		"not here":     {nil, func(s *server) { s.reason = "APPLICATION_ACCESS_DENIED" }, "not allowed to log in here"},
 		"made so":      {nil, func(s *server) { s.record["active"] = false }, "not active"},
 		"no group":     {object{"groups": []string{"OPS", "other"}}, func(*server) {}, "not in a group"},
 		"groups ended": {object{"groups": []string{"ops"}}, func(s *server) { s.groups = nil }, "not in a group"},

@@ -100,7 +100,7 @@ func notAdmitted(err error) error {
 }
 
 func denied(cause error) error {
-	return &connector.Denied{Reason: "GitLab does not let you in: sign in there to see why.", Cause: cause}
+	return &connector.Denied{Reason: "GitLab doesn't let you in. Log in there to see why.", Cause: cause}
 }
 
 // TokenIdentity implements connector.TokenIdentity (RFC 8693).

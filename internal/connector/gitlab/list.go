@@ -132,7 +132,7 @@ func (c *connection) askEach(
 ) error {
 	if len(untold) > maxMembers {
 		return &connector.Unusable{
-			Reason: "Your account is in more groups than can be looked at here.",
+			Reason: "Your account is in too many groups to check here.",
 			Cause: fmt.Errorf("in %d groups the user's role is known to none of GitLab's lists, and in %d at most it is asked for: "+
 				"minAccessLevel leaves such groups out", len(untold), maxMembers),
 		}

@@ -93,7 +93,7 @@ func (s *source) authenticate(ctx context.Context, identity object) (*token, err
 		return nil, &connector.Denied{Reason: "Your password has expired. Change it, then log in again."}
 	}
 	if errors.Is(err, errUnauthorized) && answer.Header.Get("Openstack-Auth-Receipt") != "" {
-		return nil, &connector.Denied{Reason: "Your account needs a second factor, which can't be asked for here."}
+		return nil, &connector.Denied{Reason: "Your account needs a second factor, which this login can't ask for."}
 	}
 	if err != nil {
 		return nil, err
@@ -160,7 +160,7 @@ func (s *source) groups(ctx context.Context, secret, id string) ([]string, error
 	}
 	if body.Truncated {
 		return nil, &connector.Unusable{
-			Reason: "Your account is in more groups than can be used here.",
+			Reason: "Your account is in too many groups to use here.",
 			Cause:  errors.New("keystone: the list of the user's groups is truncated: raise list_limit there"),
 		}
 	}

@@ -40,12 +40,12 @@ var _ = faulttest.Add("C-14", func(t *testing.T) {
 		want           connector.Outcome
 		reason         string
 	}{
-		{"no mail", search(""), []entry{with(jane(), "mail", "")}, 0, connector.AccountUnusable, "Your account has no e-mail address that can be used here."},
+		{"no mail", search(""), []entry{with(jane(), "mail", "")}, 0, connector.AccountUnusable, "Your account has no email address that can be used here."},
 		{"no name", search(""), []entry{with(jane(), "cn", "")}, 0, connector.AccountUnusable, "Your account has no name that can be used here."},
 		{"id is not text", search(""), []entry{with(jane(), "uid", "jane", "id", "\xff\xfe")}, 0, connector.Succeeded, ""},
-		{"id is not text", search(", idAttr: id"), []entry{with(jane(), "id", "\xff\xfe")}, 0, connector.AccountUnusable, "Your account has no id that can be used here."},
-		{"two of the name", search(""), []entry{jane(), second}, 0, connector.AccountUnusable, "Several accounts have your user name."},
-		{"a part of the groups", search(", memberOfAttr: memberOf"), []entry{with(jane(), "memberOf;range=0-1499", "cn=a")}, 0, connector.AccountUnusable, "Your account is in more groups than can be used here."},
+		{"id is not text", search(", idAttr: id"), []entry{with(jane(), "id", "\xff\xfe")}, 0, connector.AccountUnusable, "Your account has no user ID that can be used here."},
+		{"two of the name", search(""), []entry{jane(), second}, 0, connector.AccountUnusable, "More than one account has your username."},
+		{"a part of the groups", search(", memberOfAttr: memberOf"), []entry{with(jane(), "memberOf;range=0-1499", "cn=a")}, 0, connector.AccountUnusable, "Your account is in too many groups to use here."},
 		{"no base", search(""), []entry{jane()}, goldap.LDAPResultNoSuchObject, connector.Broken, ""},
 		{"referral", search(""), []entry{jane()}, goldap.LDAPResultReferral, connector.Broken, ""},
 		{"not allowed", search(""), []entry{jane()}, goldap.LDAPResultInsufficientAccessRights, connector.Broken, ""},

@@ -120,10 +120,10 @@ func (r *reader) spelling(comparisons []string, typed string) string {
 
 // lacks are sentences about what a user lacks.
 var lacks = map[string]string{
-	"id":             "Your account has no id that can be used here.",
+	"id":             "Your account has no user ID that can be used here.",
 	"name":           "Your account has no name that can be used here.",
-	"user name":      "Your account has no user name that can be used here.",
-	"e-mail address": "Your account has no e-mail address that can be used here.",
+	"user name":      "Your account has no username that can be used here.",
+	"e-mail address": "Your account has no email address that can be used here.",
 }
 
 // err returns what was wrong, as a *connector.Unusable.

@@ -93,7 +93,7 @@ func (w *walk) searchAll(ctx context.Context, user *goldap.Entry) error {
 // tooManyGroups is the error for a user with more groups than can be read.
 func tooManyGroups(format string, args ...any) error {
 	return &connector.Unusable{
-		Reason: "Your account is in more groups than can be used here.", Cause: fmt.Errorf("groups: "+format, args...),
+		Reason: "Your account is in too many groups to use here.", Cause: fmt.Errorf("groups: "+format, args...),
 	}
 }
 

@@ -124,7 +124,7 @@ func refusal(r pool.Reason) string {
 	case pool.MustChange:
 		return "You must change your password before you can log in here."
 	case pool.NotNow:
-		return "Your account may not log in at this time, or from here. Ask your administrator."
+		return "Your account can't log in at this time, or from where you are. Ask your administrator."
 	case pool.WrongPassword:
 		return ""
 	default:

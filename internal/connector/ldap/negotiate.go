@@ -120,7 +120,7 @@ func (n *negotiating) holder(ctx context.Context, s connector.Scopes, ticket ker
 		n.log.InfoContext(ctx, "the holder of a Kerberos ticket is not in the directory")
 		return connector.Negotiation{Form: true}
 	case errors.Is(err, errNoUser):
-		err = &connector.Denied{Reason: "Your Kerberos ticket is good, but you have no account here.", Cause: err}
+		err = &connector.Denied{Reason: "Your Kerberos ticket is valid, but you have no account here.", Cause: err}
 	}
 	return connector.Negotiation{Form: k.FallbackToPassword, Err: err}
 }

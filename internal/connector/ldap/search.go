@@ -38,7 +38,7 @@ func (d *directory) find(ctx context.Context, username string) (*goldap.Entry, e
 	switch {
 	case several || len(result.Entries) > one:
 		return nil, &connector.Unusable{
-			Reason: "Several accounts have your user name.",
+			Reason: "More than one account has your username.",
 			Cause:  errors.New("user search: several entries have the name; make userSearch.filter or userSearch.baseDN narrower"),
 		}
 	case len(result.Entries) < one:

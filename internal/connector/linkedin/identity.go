@@ -34,7 +34,7 @@ func (c *connection) identify(
 	}
 	if m.id != "" && m.email == "" {
 		return connector.Identity{}, &connector.Unusable{
-			Reason: "Your LinkedIn account has no e-mail address.", Claim: "email", Cause: errors.New("the answer has no e-mail address"),
+			Reason: "Your LinkedIn account has no email address.", Claim: "email", Cause: errors.New("the answer has no e-mail address"),
 		}
 	}
 	return connector.Identity{UserID: m.id, Username: cmp.Or(m.name, m.email), Email: m.email, EmailVerified: m.verified}, nil
@@ -45,7 +45,7 @@ func (c *connection) identify(
 func permitted(err error) error {
 	refused, ok := errors.AsType[*relyingparty.BearerError](err)
 	if ok && refused.Status == http.StatusForbidden && connector.OutcomeOf(err) == connector.Broken {
-		return &connector.Unusable{Reason: "LinkedIn does not show us your profile.", Cause: err}
+		return &connector.Unusable{Reason: "LinkedIn doesn't show us your profile.", Cause: err}
 	}
 	return err
 }

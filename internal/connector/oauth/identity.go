@@ -88,7 +88,7 @@ func (c *connection) userID(ctx context.Context, said relyingparty.Claims) (stri
 		return c.asUpstream(ctx, v)
 	}
 	return "", &connector.Unusable{
-		Reason: "Your account has no id that can be used here. Ask whoever manages your account to add it.",
+		Reason: "Your account has no user ID that can be used here. Ask whoever manages your account to add it.",
 		Claim:  c.cfg.UserIDKey,
 		Cause:  fmt.Errorf("what the provider says has no text or number %q, which is the userIDKey", c.cfg.UserIDKey),
 	}
@@ -102,7 +102,7 @@ func (c *connection) asUpstream(ctx context.Context, number json.Number) (string
 	f, err := number.Float64()
 	if err != nil || math.Abs(f) > most || digits(number.String()) != digits(strconv.FormatFloat(f, 'f', -1, 64)) {
 		return "", &connector.Unusable{
-			Reason: "Your account can't be told from others here.",
+			Reason: "Your account can't be told apart from others here.",
 			Claim:  c.cfg.UserIDKey,
 			Cause: fmt.Errorf("%q is the number %.40s, which is not exact as upstream writes it: set exactNumericIDs: true, "+
 				"which changes the sub of users whose numbers are long", c.cfg.UserIDKey, number),

@@ -84,7 +84,7 @@ func (c *connection) read(ctx context.Context, m *relyingparty.Metadata, said re
 	return id, nil
 }
 
-const noID = "Your account has no id that can be used here."
+const noID = "Your account has no user ID that can be used here."
 
 // lacks says that the provider knows too little of a user. The hint is for the operator.
 func lacks(claim, reason, hint string) error {
@@ -124,7 +124,7 @@ func (c *connection) emailVerified(ctx context.Context, said relyingparty.Claims
 	wanted := slices.Contains(c.cfg.scopes(), "email")
 	if email == "" {
 		if wanted && !c.cfg.AllowMissingEmail && !c.hasNoEmail(said) {
-			return false, lacks("email", "Your account has no e-mail address.",
+			return false, lacks("email", "Your account has no email address.",
 				"which allowMissingEmail does without; claimMapping.email can name another claim")
 		}
 		return false, nil
@@ -140,7 +140,7 @@ func (c *connection) emailVerified(ctx context.Context, said relyingparty.Claims
 		return true, nil
 	case wanted:
 		return false, &connector.Unusable{
-			Reason: "The provider does not say whether your e-mail address is yours.",
+			Reason: "The provider doesn't say whether your email address is yours.",
 			Claim:  "email_verified",
 			Cause:  errors.New(`the provider's claims have no "email_verified"; insecureSkipEmailVerified takes addresses all the same`),
 		}

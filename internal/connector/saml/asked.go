@@ -62,7 +62,7 @@ func (a asked) check(answer *saml.Assertion, skew time.Duration) error {
 	}
 	if a.Contexts != nil && !slices.Contains(a.Contexts, answer.AuthnContext) {
 		return &connector.Denied{
-			Reason: "The identity provider did not sign you in in the way that is required here.",
+			Reason: "The identity provider didn't log you in the way that is required here.",
 			Cause: fmt.Errorf("the provider was asked for one of %q (RequestedAuthnContext) and says that it did %q",
 				a.Contexts, answer.AuthnContext),
 		}

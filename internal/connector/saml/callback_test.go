@@ -151,10 +151,10 @@ func TestRefusedLogin(t *testing.T) {
 		},
 		"authentication failed": {
 			edit: func(a *answer) { a.Status, a.SubStatus = "Responder", "AuthnFailed" },
-			want: "could not sign you in", denied: true,
+			want: "log you in", denied: true,
 		},
 		"request denied": {
-			edit: func(a *answer) { a.Status, a.SubStatus = "Requester", "RequestDenied" }, want: "did not let you in", denied: true,
+			edit: func(a *answer) { a.Status, a.SubStatus = "Requester", "RequestDenied" }, want: "let you in", denied: true,
 		},
 		"provider's fault": {
 			edit: func(a *answer) { a.Status = "VersionMismatch" }, want: "VersionMismatch",
@@ -203,7 +203,7 @@ func TestReasonOfADenial(t *testing.T) {
 	a.Status, a.SubStatus = "Responder", "AuthnFailed"
 	_, err := login(t, open(t, usual+people().idp.caData()), withGroups, a)
 	denied, isDenied := errors.AsType[*connector.Denied](err)
-	if !isDenied || denied.Reason != "The identity provider could not sign you in." {
+	if !isDenied || denied.Reason != "The identity provider couldn't log you in." {
 		t.Errorf("error %v", err)
 	}
 	if !strings.Contains(err.Error(), "the provider answered Responder (AuthnFailed)") {

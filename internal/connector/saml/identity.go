@@ -120,14 +120,14 @@ func (s *source) user(a *saml.Assertion) (data, error) {
 	}
 	var err error
 	if s.config.UserIDAttr != "" {
-		if user.UserID, err = told.required(s.config.UserIDAttr, "Your account has no id that can be used here."); err != nil {
+		if user.UserID, err = told.required(s.config.UserIDAttr, "Your account has no user ID that can be used here."); err != nil {
 			return data{}, err
 		}
 	}
 	if user.Username, err = told.required(s.config.UsernameAttr, "Your account has no name."); err != nil {
 		return data{}, err
 	}
-	user.Email, err = told.required(s.config.EmailAttr, "Your account has no e-mail address.")
+	user.Email, err = told.required(s.config.EmailAttr, "Your account has no email address.")
 	if err != nil && s.config.AllowMissingEmail {
 		user.EmailVerified = false
 		return user, nil

@@ -184,7 +184,7 @@ func (s *source) useOnce(ctx context.Context, a *saml.Assertion) error {
 	}
 	if !first {
 		return &connector.Denied{
-			Reason: "This answer of the identity provider has been used already. Log in again.",
+			Reason: "This answer from the identity provider has already been used. Log in again.",
 			Cause:  errors.New("the assertion has been used before"),
 		}
 	}
@@ -193,11 +193,11 @@ func (s *source) useOnce(ctx context.Context, a *saml.Assertion) error {
 
 // The provider's refusals that concern the user, by the second status code (saml-core-2.0 section 3.2.2.2).
 var refusals = map[string]string{
-	"AuthnFailed":      "The identity provider could not sign you in.",
-	"RequestDenied":    "The identity provider did not let you in.",
-	"UnknownPrincipal": "The identity provider does not know you.",
-	"NoAuthnContext":   "The identity provider can't sign you in in the way that the application asks for.",
-	"NoPassive":        "The identity provider could not sign you in without asking you.",
+	"AuthnFailed":      "The identity provider couldn't log you in.",
+	"RequestDenied":    "The identity provider didn't let you in.",
+	"UnknownPrincipal": "The identity provider doesn't know you.",
+	"NoAuthnContext":   "The identity provider can't log you in the way that the application asks for.",
+	"NoPassive":        "The identity provider couldn't log you in without asking you something.",
 }
 
 // refusal turns the provider's answer that it did not sign the user in into a *connector.Denied. Other errors are our fault or
