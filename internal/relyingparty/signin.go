@@ -12,7 +12,8 @@ import (
 	"dex/internal/oauth"
 )
 
-// patience bounds everything that one login or refresh asks a provider's API, waits for its rate limits included.
+// patience bounds everything that one login asks a provider, and one refresh its API, waits for rate limits included. Renewed tokens
+// may take longer: whoever gives up on them has lost the old ones too.
 const patience = 10 * time.Second
 
 // Bounds of a user's groups: more would fit in no token.
@@ -73,6 +74,8 @@ func (s *SignIn) Begin(ctx context.Context, r connector.LoginRequest) (connector
 
 // HandleCallback implements connector.Callback.
 func (s *SignIn) HandleCallback(ctx context.Context, r connector.Return) (connector.Identity, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	given, err := s.finish(ctx, r)
 	if err != nil {
 		return connector.Identity{}, err
