@@ -41,7 +41,7 @@ func (c *Core) Apply(ctx context.Context, p *Plan) error {
 
 // prepare makes an edition beside the one in force.
 func (c *Core) prepare(ctx context.Context, p *Plan) (*Edition, error) {
-	pages, err := c.openPages(p.Config)
+	pages, err := c.openPages(p)
 	if err != nil {
 		return nil, err
 	}

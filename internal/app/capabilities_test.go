@@ -54,6 +54,9 @@ func TestTableOfCapabilities(t *testing.T) {
 		_, refreshes := instance.(connector.Refresher)
 		_, exchanges := instance.(connector.TokenIdentity)
 		_, form := instance.(connector.Password)
+		if asks, ok := settings.(connector.PasswordForm); form != (ok && asks.AsksPassword()) {
+			t.Errorf("%s: that it has our form is %t, and its settings say otherwise", kind, form)
+		}
 		for what, c := range map[string]struct {
 			said string
 			can  bool

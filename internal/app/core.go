@@ -107,7 +107,7 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 		return err
 	}
 	c.showCertificate()
-	pages, err := c.openPages(p.Config)
+	pages, err := c.openPages(p)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -287,10 +288,11 @@ func TestDepartureDevice(t *testing.T) {
 		choice := b.typeCode(begun.text("user_code"), "continue").wantStatus(200)
 		local := regexp.MustCompile(`href="(/dex/auth/local\?[^"]*)"`).FindStringSubmatch(choice.body)
 		form := b.visit(local[1]).wantStatus(302).path()
-		back := regexp.MustCompile(`href="(/dex/auth\?req=[^"]*)"`).FindStringSubmatch(b.visit(form).wantStatus(200).body)
+		back := regexp.MustCompile(`href="(/dex/auth\?[^"]*req=[^"]*)"`).FindStringSubmatch(b.visit(form).wantStatus(200).body)
 		if back == nil {
 			t.Fatal("no way back")
 		}
+		back[1] = html.UnescapeString(back[1])
 		b.viaMock(b.visit(back[1])).wantStatus(200)
 		s.token(pollForm(begun.text("device_code"))).wantStatus(200)
 		s.browser().visit(back[1]).wantStatus(400) // is no other browser's

@@ -95,7 +95,7 @@ func (p *Plan) checkPages() config.Problems {
 	switch {
 	case err == nil:
 		defer pages.Close() //nolint:errcheck // nothing was written
-		return p.checkPolicy(pages)
+		return slices.Concat(p.checkPolicy(pages), p.checkLogos(pages))
 	case aboutLanguages:
 		return config.Problems{p.fileProblem(languages.key, "", err)}
 	case errors.Is(err, ui.ErrNoTheme):

@@ -14,7 +14,18 @@ import (
 )
 
 // openPages reads the pages of a configuration. Those of the edition in force are used again if all their files are built in.
-func (c *Core) openPages(cfg *config.Config) (*ui.UI, error) {
+func (c *Core) openPages(p *Plan) (*ui.UI, error) {
+	pages, err := c.pagesOf(p.Config)
+	if err != nil {
+		return nil, err
+	}
+	for _, problem := range p.checkLogos(pages) {
+		c.log.Warn("logo of a connector can't be shown", "problem", problem.String())
+	}
+	return pages, nil
+}
+
+func (c *Core) pagesOf(cfg *config.Config) (*ui.UI, error) {
 	if e := c.edition.Load(); e != nil && cfg.Frontend.Dir == "" && cfg.Frontend.Messages == "" && reflect.DeepEqual(cfg.Frontend, e.cfg.Frontend) {
 		return e.pages, nil
 	}
@@ -28,6 +39,28 @@ func (c *Core) openPages(cfg *config.Config) (*ui.UI, error) {
 		}
 	}
 	return pages, nil
+}
+
+// checkLogos warns of logos of connectors that browsers can't show.
+func (p *Plan) checkLogos(pages *ui.UI) config.Problems {
+	var found config.Problems
+	for _, d := range p.connectors {
+		if d.LogoURL == "" {
+			continue
+		}
+		needs, problem := pages.ImageNeeds(d.LogoURL), config.Problem{}
+		switch {
+		case !pages.HasLogo(d.LogoURL):
+			problem = d.EntryProblem("logoURL", "there is no file %s in the folder of the pages (frontend.dir); a letter is shown instead", d.LogoURL)
+		case needs != "" && p.Config.Web.Headers.ContentSecurityPolicy == nil:
+			problem = d.EntryProblem("logoURL", "browsers show a letter instead: %s (it needs %s)", policyHint, needs)
+		default:
+			continue
+		}
+		problem.Warning = true
+		found = append(found, problem)
+	}
+	return found
 }
 
 // policyHint says what to do about pages that the policy takes something from.

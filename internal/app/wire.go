@@ -189,6 +189,9 @@ func (e *Edition) loginFlow(with shared, p purposes) *login.Flow {
 		SkipApproval:     oauth2.SkipApprovalScreen,
 		AlwaysShowChoice: oauth2.AlwaysShowLoginScreen,
 
+		FormOnChoice:      e.cfg.Frontend.FormOnChoice,
+		RememberConnector: e.cfg.Frontend.RememberConnector,
+
 		ShowFailures: compatible.ErrorRedirects == config.Upstream,
 		KeepHints:    compatible.Reauthentication == config.Upstream,
 		AnyBrowser:   compatible.BrowserBinding == config.Upstream,

@@ -94,7 +94,7 @@ func wholeConfig(checked *bool) *config.Config {
 		Logger: config.Logger{Level: "info", Format: "json", ExcludeFields: []string{"email", "groups"}},
 		Frontend: config.Frontend{
 			Issuer: "Example SSO", Theme: "dark", LogoURL: "theme/logo.png",
-			Extra: map[string]string{"support": "mailto:help@example.net"},
+			Extra: map[string]string{"support": "mailto:help@example.net"}, RememberConnector: true, FormOnChoice: true,
 		},
 		Signer: &config.Signer{
 			Type: "local", Local: config.LocalSigner{KeysRotationPeriod: 12 * time.Hour, Algorithm: "RS256"},

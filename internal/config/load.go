@@ -30,9 +30,10 @@ func (s Source) Load() (*Config, Problems) {
 		return nil, found.InOrder()
 	}
 
-	// Zero means no reuse, so the default must be set before the file is read.
+	// Zero means no reuse, and false means off, so these defaults must be set before the file is read.
 	cfg := &Config{Flags: flags}
 	cfg.Expiry.RefreshTokens.ReuseInterval = DefaultReuseInterval
+	cfg.Frontend.RememberConnector, cfg.Frontend.FormOnChoice = true, true
 
 	file := Section{setting: rootSetting(root), reading: reading{
 		file: s.Name, strict: flags.DisallowUnknownFields, env: s.Env, expand: flags.ExpandEnv, broken: map[string]bool{},

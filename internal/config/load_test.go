@@ -43,7 +43,7 @@ func TestDefaults(t *testing.T) {
 			PKCE:          config.PKCE{CodeChallengeMethodsSupported: []string{"S256", "plain"}},
 		},
 		Logger:           config.Logger{Level: "info", Format: "text"},
-		Frontend:         config.Frontend{LogoURL: "theme/logo.png", Issuer: "dex"},
+		Frontend:         config.Frontend{LogoURL: "theme/logo.png", Issuer: "dex", RememberConnector: true, FormOnChoice: true},
 		EnablePasswordDB: true,
 		Flags:            config.Flags{ExpandEnv: true, ContinueOnConnectorFailure: true},
 	}
@@ -118,7 +118,7 @@ func TestDefaultsBeyondTheFile(t *testing.T) {
 			func(c *config.Config) any { return c.Frontend },
 			config.Frontend{Issuer: "yes", Theme: "1.30", LogoURL: "theme/logo.png", Extra: map[string]string{
 				"a": "010", "false": "off", "c": "", "d": "2001-01-01", "e": "hi",
-			}},
+			}, RememberConnector: true, FormOnChoice: true},
 		},
 		{
 			"a byte order mark", "\ufeffoauth2: {skipApprovalScreen: y}\n",

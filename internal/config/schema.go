@@ -176,6 +176,9 @@ type Frontend struct {
 	Language  string                       `key:"language"`  // of pages, where neither application nor browser wishes for one
 	Languages []string                     `key:"languages"` // to choose from; all when absent
 	Messages  string                       `key:"messages"`  // a folder with files such as de.json
+
+	RememberConnector bool `key:"rememberConnector"` // the browser remembers the connector last used; true when absent
+	FormOnChoice      bool `key:"formOnChoice"`      // the choice shows the form of the only connector that has one; true when absent
 }
 
 // Signer is where signing keys live.

@@ -45,6 +45,18 @@ func (s Section) Has(key string) bool {
 	return ok && !isNull(found.node)
 }
 
+// At returns the section at a dotted key within the section; an absent one if there is none.
+func (s Section) At(key string) Section {
+	if s.IsZero() {
+		return Section{}
+	}
+	found, ok := s.setting.find(key)
+	if !ok {
+		return Section{}
+	}
+	return Section{setting: found, reading: s.reading, budget: s.budget}
+}
+
 // fills reports whether there is a value other than null and the empty text at a dotted key within the section.
 func (s Section) fills(key string) bool {
 	if !s.Has(key) {

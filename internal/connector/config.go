@@ -62,3 +62,9 @@ type OpenExchange interface {
 	// ExchangesForAll returns the setting that opens the exchange to them; empty if it isn't open.
 	ExchangesForAll() (setting string)
 }
+
+// Settings of sources whose users begin with our form for a name and a password implement PasswordForm.
+type PasswordForm interface {
+	// AsksPassword reports whether they do. Where browsers are asked for a ticket before, they don't.
+	AsksPassword() bool
+}

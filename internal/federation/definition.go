@@ -23,10 +23,18 @@ type Definition struct {
 	Settings   []byte   `json:"config,omitempty"`
 	GrantTypes []string `key:"grantTypes" json:"grantTypes,omitempty"` // the grants that it may serve; empty means all
 
+	// How the login page offers it.
+	Names   map[string]string `key:"names" json:"names,omitempty"`     // Name in other languages, by their tags
+	LogoURL string            `key:"logoURL" json:"logoURL,omitempty"` // a file below static/ or theme/, or a URL; empty for the icon of the type
+	Order   int               `key:"order" json:"order,omitempty"`     // the lowest comes first
+	Hidden  bool              `key:"hidden" json:"hidden,omitempty"`   // it is not in the list
+	Domains []string          `key:"domains" json:"domains,omitempty"` // of the e-mail addresses that lead to it
+
 	Config connector.Config `json:"-"` // Settings, decoded; nil if the connector can't be used
 	Broken error            `json:"-"` // what is wrong with the settings; nil if they can be used
 
 	section config.Section // where the settings are in the file
+	entry   config.Section // where the whole connector is
 }
 
 // Kind is the kind of the stored connectors.
@@ -55,6 +63,11 @@ func (d *Definition) BeginsLogins() bool {
 // Problem returns an error about one of the connector's own settings, with its place in the file.
 func (d *Definition) Problem(key, format string, args ...any) config.Problem {
 	return d.section.Problem(key, format, args...)
+}
+
+// EntryProblem returns an error about one of the keys that connectors of all types have, with its place in the file.
+func (d *Definition) EntryProblem(key, format string, args ...any) config.Problem {
+	return d.entry.Problem(key, format, args...)
 }
 
 // Validate returns what is wrong with a connector in its stored form, or nil.

@@ -4,6 +4,7 @@
 package federation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,8 +37,8 @@ type member struct {
 	source     *source
 }
 
-// List returns the connectors in the order in which the login page shows them: by name, without regard to case. An error
-// means that the storage failed.
+// List returns the connectors in the order in which the login page shows them: by their order, then by name without regard to
+// case. An error means that the storage failed.
 func (r *Registry) List(ctx context.Context) ([]*Definition, error) {
 	members, err := r.members(ctx)
 	if err != nil {
@@ -48,7 +49,7 @@ func (r *Registry) List(ctx context.Context) ([]*Definition, error) {
 		list = append(list, m.definition)
 	}
 	slices.SortStableFunc(list, func(a, b *Definition) int {
-		return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
+		return cmp.Or(cmp.Compare(a.Order, b.Order), strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)))
 	})
 	return list, nil
 }

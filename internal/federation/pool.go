@@ -88,8 +88,8 @@ func (p *Pool) sourceFor(d *Definition) (s *source, before bool) {
 	return s, false
 }
 
-// opensLike reports whether two connectors of the same id differ at most in what the registry looks at: their names, and the
-// grants that they serve.
+// opensLike reports whether two connectors of the same id differ at most in what the registry looks at: their names, the
+// grants that they serve, and how the login page offers them.
 func (d *Definition) opensLike(other *Definition) bool {
 	return d.Type == other.Type && reflect.DeepEqual(d.Config, other.Config)
 }

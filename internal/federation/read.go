@@ -29,6 +29,7 @@ func Read(cfg *config.Config) ([]*Definition, config.Problems) {
 	seen := map[string]int{}
 	for i := range list {
 		w, key := &list[i], config.Item("", i)
+		w.entry = cfg.Connectors.At(key)
 		w.check(on, key)
 		on.Required(key+".name", w.Name, "the label on the login page")
 		if w.ID == "" {
@@ -105,6 +106,7 @@ func (d *Definition) check(on *config.Checker, key string) {
 		on.OneOf(kind, d.Type, Types())
 	}
 	on.EachOf(key+".grantTypes", d.GrantTypes, config.DefaultGrantTypes)
+	d.checkOffer(on, key)
 }
 
 // readSettings decodes the settings of a connector.

@@ -36,7 +36,9 @@ func TestEveryMember(t *testing.T) {
 	decoded := &mock.PasswordConfig{Username: "u", Password: "s3cret"}
 	var want Definition
 	var file strings.Builder
-	special := map[string]string{"type": "mockPassword", "grantTypes": "implicit"}
+	special := map[string]string{
+		"type": "mockPassword", "grantTypes": "implicit", "logoURL": "static/logo.svg", "domains": "example.com",
+	}
 	for field, value := range reflect.ValueOf(&want).Elem().Fields() {
 		key := field.Tag.Get("key")
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
@@ -53,6 +55,12 @@ func TestEveryMember(t *testing.T) {
 			*v = word
 		case *[]string:
 			*v, written = []string{word}, "["+word+"]"
+		case *int:
+			*v, written = 7, "7"
+		case *bool:
+			*v, written = true, "true"
+		case *map[string]string:
+			*v, written = map[string]string{"de": word}, "{de: "+word+"}"
 		case *[]byte: // the file has settings where the storage has JSON
 			*v, written, key = []byte(settings), "{username: u, password: $PASSWORD}", "config"
 		default:
@@ -104,6 +112,12 @@ func TestValidate(t *testing.T) {
 		{Definition{ID: "a", Type: "local"}, `type: "local" is the password database, which enablePasswordDB: true switches on`},
 		{Definition{ID: "a", Type: "odic"}, `type: "odic" is not allowed; did you mean "oidc"?`},
 		{Definition{ID: "a", Type: "mockCallback", GrantTypes: []string{"any"}}, `grantTypes[0]: "any" is not allowed; it must be one of `},
+		{Definition{ID: "a", Type: "mockCallback", Domains: []string{"example.com", "@example.com"}}, `domains[1]: "@example.com" must be a domain`},
+		{Definition{ID: "a", Type: "mockCallback", Domains: []string{"*"}}, `domains[0]: "*" must be a domain`},
+		{Definition{ID: "a", Type: "mockCallback", Names: map[string]string{"deutsch!": "x"}}, `names.deutsch!: "deutsch!" must be the tag of a language`},
+		{Definition{ID: "a", Type: "mockCallback", LogoURL: "javascript:alert(1)"}, `logoURL: "javascript:alert(1)" must be a file below`},
+		{Definition{ID: "a", Type: "mockCallback", LogoURL: "//cdn.test/logo.svg"}, `logoURL: "//cdn.test/logo.svg" must be a file below`},
+		{Definition{ID: "a", Type: "mockCallback", LogoURL: "https://cdn.test/logo.svg"}, ""},
 		{Definition{ID: "a", Type: "mockPassword", Settings: []byte(`{"username": []}`)}, "connector a: username: must be text, not a list"},
 		{Definition{ID: "a", Type: "mockCallback", Settings: []byte(`x`)}, "connector a: not a JSON object: "},
 	} {

@@ -12,10 +12,9 @@ import (
 	"dex/internal/page"
 	"dex/internal/policy"
 	"dex/internal/token"
-	"dex/internal/ui"
 )
 
-// choose lets the user choose where to sign in, or begins at once where there is nothing to choose.
+// choose lets the user choose where to log in, or begins at once where there is nothing to choose.
 func (f *Flow) choose(v *visit) error {
 	c, err := f.clientOf(v.r.Context(), v)
 	if err != nil {
@@ -38,10 +37,20 @@ func (f *Flow) choose(v *visit) error {
 	if i := hinted(v, choice); i >= 0 {
 		return f.begin(v, choice[i])
 	}
-	if len(choice) == 1 && !f.cfg.AlwaysShowChoice {
-		return f.begin(v, choice[0])
+	said := readSaid(v.r)
+	if i := byDomain(v, said, choice); i >= 0 {
+		return f.begin(v, choice[i])
 	}
-	return f.showChoice(v, c, choice)
+	offered := slices.DeleteFunc(slices.Clone(choice), func(d *federation.Definition) bool { return d.Hidden })
+	if !asksEmail(choice) {
+		if len(offered) == 0 {
+			return v.refuse(oauth.AccessDenied, "All connectors that serve this client are hidden; it must name one by connector_id.", nil)
+		}
+		if len(offered) == 1 && !f.cfg.AlwaysShowChoice {
+			return f.begin(v, offered[0])
+		}
+	}
+	return f.showChoice(v, c, said, choice, offered)
 }
 
 // choice returns the connectors through which users may sign in to a client.
@@ -79,36 +88,6 @@ func hinted(v *visit, choice []*federation.Definition) int {
 	return slices.IndexFunc(choice, func(d *federation.Definition) bool { return d.ID == connectorID })
 }
 
-// showChoice shows the page where the user picks a connector. Its links repeat the request, so nothing is kept yet, unless no
-// address can repeat it.
-func (f *Flow) showChoice(v *visit, c *client.Client, choice []*federation.Definition) error {
-	params := v.request.Repeat()
-	switch {
-	case params != nil:
-		if err := f.keepable(v); err != nil {
-			return err
-		}
-	case v.ID == "":
-		v.ID = newID()
-		if err := f.keep(v); err != nil {
-			return err
-		}
-	}
-	if params == nil {
-		params = url.Values{"req": {v.ID}}
-	}
-	shown := ui.LoginPage{Client: c.DisplayName()}
-	for _, d := range choice {
-		shown.Connectors = append(shown.Connectors, ui.ConnectorLink{
-			ID: d.ID, Name: d.Name, Type: d.Type,
-			URL:     f.page.Path(connectorPath(d.ID), params),
-			Failing: f.cfg.Connectors.Failing(d.ID),
-		})
-	}
-	f.page.Login(v.w, v.r, shown)
-	return nil
-}
-
 // beginWith begins a login through the connector that the address names.
 func (f *Flow) beginWith(v *visit) error {
 	ctx := v.r.Context()
@@ -130,6 +109,9 @@ func (f *Flow) beginWith(v *visit) error {
 	}
 	if err != nil {
 		return v.refusal(err)
+	}
+	if email := readSaid(v.r).email; federation.DomainOf(email) != "" {
+		v.says(email)
 	}
 	return f.begin(v, d)
 }

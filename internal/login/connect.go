@@ -3,7 +3,6 @@ package login
 import (
 	"errors"
 	"net/http"
-	"net/url"
 
 	"dex/internal/connector"
 	"dex/internal/federation"
@@ -48,7 +47,7 @@ func (f *Flow) depart(v *visit, source *federation.Opened, hint string) error {
 	if err := f.keep(v); err != nil {
 		return err
 	}
-	f.leave(v, source.Name, to)
+	f.leave(v, f.nameOf(v, source.Definition), to)
 	return nil
 }
 
@@ -64,7 +63,7 @@ func (f *Flow) departure(v *visit, source *federation.Opened, hint string) (conn
 		}
 		return to, nil
 	case connector.Password:
-		return connector.Redirect{URL: f.page.Path(connectorPath(source.ID)+"/login", url.Values{"state": {v.ID}})}, nil
+		return connector.Redirect{URL: f.passwordPath(source.ID, v.ID)}, nil
 	}
 	return connector.Redirect{}, v.refuse(oauth.ServerError, "The connector can't sign anybody in.", nil)
 }

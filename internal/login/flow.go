@@ -4,6 +4,7 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,6 +41,10 @@ type Config struct {
 	RequestLifetime  time.Duration // how long a login may take
 	SkipApproval     bool
 	AlwaysShowChoice bool
+	// FormOnChoice shows the password form of the only connector that has one beside the other connectors.
+	FormOnChoice bool
+	// RememberConnector has browsers remember which connector was used last.
+	RememberConnector bool
 
 	// Switches of oauth2.compatibility. The zero value of each is the default.
 	ShowFailures bool // the user, not the application, is told that a source failed
@@ -79,6 +84,7 @@ type login struct {
 	Purpose  string          `json:"purpose"`
 	Document json.RawMessage `json:"request"` // the purpose's own
 
+	Hint          string    `json:"hint,omitempty"`      // the e-mail address that the user has typed at the choice of connectors
 	ConnectorID   string    `json:"connector,omitempty"` // through which the user signs in
 	ConnectorData []byte    `json:"connectorData,omitempty"`
 	AskedTwice    bool      `json:"askedTwice,omitempty"` // the source has been asked once more
@@ -132,6 +138,7 @@ func (f *Flow) load(w http.ResponseWriter, r *http.Request, id string) (*visit, 
 		return nil, errLost(fmt.Errorf("decode request of a login: %w", err))
 	}
 	v := &visit{w: w, r: r, login: l, request: request, ask: request.Ask()}
+	v.ask.LoginHint = cmp.Or(l.Hint, v.ask.LoginHint)
 	ui.Wish(r.Context(), v.ask.UILocales)
 	return v, nil
 }
@@ -164,8 +171,8 @@ func (f *Flow) keep(v *visit) error { return tooLong(v, f.logins.keep(v.w, v.r, 
 // keepable refuses a request whose login could not be kept later.
 func (f *Flow) keepable(v *visit) error { return tooLong(v, f.logins.fits(v.login)) }
 
-// anew returns the address that begins the request anew, with another connector perhaps; empty where the application
-// accepts one user only.
+// anew returns the address that begins the request anew, with the choice of connectors if there is one; empty where the
+// application accepts one user only.
 func (f *Flow) anew(v *visit) string {
 	if v.ask.Subject != "" {
 		return ""
@@ -183,6 +190,7 @@ func (f *Flow) anotherAccount(v *visit) string {
 	if len(v.ask.Prompt) == 0 && !params.Has("req") {
 		params.Set("prompt", "select_account")
 	}
+	params.Set(paramChoose, "1")
 	return f.page.Path("/auth", params)
 }
 

@@ -3,7 +3,10 @@ package login
 import (
 	"errors"
 	"net/http"
+	"net/url"
+	"slices"
 
+	"dex/internal/client"
 	"dex/internal/connector"
 	"dex/internal/federation"
 	"dex/internal/limit"
@@ -110,19 +113,33 @@ func (f *Flow) passwordPage(v *visit, source *federation.Opened, checker connect
 	if err != nil {
 		return ui.PasswordPage{}, err
 	}
-	form := ui.PasswordPage{
-		PostURL:        v.r.URL.RequestURI(),
-		Username:       v.ask.LoginHint,
-		UsernamePrompt: checker.Prompt(),
-		Client:         c.DisplayName(),
-	}
-	if source.Type != localType { // whose users have no other account that could be meant
-		form.Connector = source.Name
-	}
-	if len(choice) > 1 {
+	form := f.passwordForm(v, source, checker, c)
+	form.PostURL = v.r.URL.RequestURI()
+	another := func(d *federation.Definition) bool { return d.ID != source.ID && !d.Hidden }
+	if slices.ContainsFunc(choice, another) || asksEmail(choice) {
 		form.BackLink = f.anew(v)
 	}
 	return form, nil
+}
+
+// passwordForm returns the form that is sent to a connector.
+func (f *Flow) passwordForm(v *visit, source *federation.Opened, checker connector.Password, c *client.Client) ui.PasswordPage {
+	form := ui.PasswordPage{
+		PostURL:        f.passwordPath(source.ID, v.ID),
+		Username:       v.ask.LoginHint,
+		UsernamePrompt: checker.Prompt(),
+		Client:         c.DisplayName(),
+		Failing:        f.cfg.Connectors.Failing(source.ID),
+	}
+	if source.Type != localType { // whose users have no other account that could be meant
+		form.Connector = f.nameOf(v, source.Definition)
+	}
+	return form
+}
+
+// passwordPath returns the address of the password form of a connector.
+func (f *Flow) passwordPath(connectorID, loginID string) string {
+	return f.page.Path(connectorPath(connectorID)+"/login", url.Values{"state": {loginID}})
 }
 
 // readPassword reads the password form.

@@ -4,107 +4,11 @@ import (
 	"cmp"
 	"html/template"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
 	"dex/internal/locale"
 )
-
-// A LoginPage offers the connectors to choose from.
-type LoginPage struct {
-	Connectors []ConnectorLink // in the order shown
-	Client     string          // display name of the application; may be empty
-}
-
-// A ConnectorLink is one way to log in.
-type ConnectorLink struct {
-	ID   string
-	Name string // display name
-	URL  string // where choosing it leads
-	Type string // picks the icon
-
-	Failing bool // it failed its last probe; it may have recovered since
-}
-
-// Login shows the choice of connectors.
-func (u *UI) Login(w http.ResponseWriter, r *http.Request, p LoginPage) {
-	u.render(w, r, http.StatusOK, loginView, newLoginData(u.newPage(r, "Log in"), p))
-}
-
-var loginView = declare("login.html", func(base page) []sample {
-	connectors := []ConnectorLink{
-		{ID: "ldap", Name: "Company directory", URL: base.ReqPath + "?state=1", Type: "ldap"},
-		{ID: "local", Name: "Email", URL: base.ReqPath + "?state=2", Type: "local", Failing: true},
-	}
-	return []sample{
-		{"one of two fails", newLoginData(base, LoginPage{Connectors: connectors, Client: "Wiki"})},
-		{"one way to log in", newLoginData(base, LoginPage{Connectors: connectors[:1]})},
-	}
-})
-
-type loginData struct {
-	page
-	LoginPage
-}
-
-func newLoginData(base page, p LoginPage) loginData {
-	tidy(&p.Client)
-	p.Connectors = slices.Clone(p.Connectors) // leave the caller's alone
-	for i := range p.Connectors {
-		tidy(&p.Connectors[i].Name)
-	}
-	return loginData{base, p}
-}
-
-// A PasswordPage asks for a username and a password.
-type PasswordPage struct {
-	PostURL           string // path and query of the request
-	BackLink          string // to the choice of connectors; empty when there is only one
-	Username          string // what was typed last
-	UsernamePrompt    string // label of the field; "Username" when empty
-	Invalid           bool   // the last attempt failed
-	ShowRememberMe    bool
-	RememberMeChecked bool
-
-	Message   string // why the last attempt failed, instead of the usual text; implies Invalid
-	Client    string // display name of the application; may be empty
-	Connector string // display name of the connector; may be empty
-}
-
-// Password shows the form for username and password.
-func (u *UI) Password(w http.ResponseWriter, r *http.Request, status int, p PasswordPage) {
-	u.render(w, r, status, passwordView, newPasswordData(u.newPage(r, "Log in"), p))
-}
-
-var passwordView = declare("password.html", func(base page) []sample {
-	return []sample{
-		{"wrong password", newPasswordData(base, PasswordPage{
-			PostURL: "/auth/sample/login?state=1", BackLink: "/auth", Username: "jane", UsernamePrompt: "Username",
-			Invalid: true, ShowRememberMe: true, RememberMeChecked: true,
-			Client: "Wiki", Connector: "Company directory",
-		})},
-		{"another message", newPasswordData(base, PasswordPage{
-			PostURL: "/auth/sample/login?state=1", BackLink: "/auth", Username: "jane", UsernamePrompt: "Username",
-			Message: sampleMessage, Client: "Wiki", Connector: "Company directory",
-		})},
-		{"nothing typed yet", newPasswordData(base, PasswordPage{PostURL: "/auth/sample/login?state=1"})},
-	}
-})
-
-type passwordData struct {
-	page
-	PasswordPage
-}
-
-func newPasswordData(base page, p PasswordPage) passwordData {
-	p.UsernamePrompt = base.lang.Say(cmp.Or(p.UsernamePrompt, "Username"))
-	p.Message = base.lang.Say(p.Message)
-	tidy(&p.Client, &p.Connector)
-	// A custom template may not know Message, and still has to say that the attempt failed.
-	p.Invalid = p.Invalid || p.Message != ""
-	return passwordData{base, p}
-}
 
 // An OOBPage shows an authorization code to copy.
 type OOBPage struct {

@@ -34,6 +34,16 @@ type PolicyNeed struct {
 // scripts come from, but not what they load.
 func (u *UI) PolicyNeeds() []PolicyNeed { return u.needs }
 
+// ImageNeeds returns the directive that the default policy lacks for an image; empty if browsers may load it.
+func (u *UI) ImageNeeds(link string) (directive string) {
+	needs := policyFinder{self: u.cfg.Origin, found: make(map[string]map[string][]string)}
+	needs.link("", "img-src", link)
+	for _, need := range needs.list() {
+		directive = need.Directives
+	}
+	return directive
+}
+
 // policyNeeds reads the templates, which must not have been executed yet, and the style sheets.
 func (u *UI) policyNeeds(dir *webDir) []PolicyNeed {
 	needs := policyFinder{self: u.cfg.Origin, found: make(map[string]map[string][]string)}

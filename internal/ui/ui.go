@@ -49,18 +49,19 @@ type Config struct {
 
 // A UI renders pages and serves their files. It is safe for concurrent use.
 type UI struct {
-	cfg       Config
-	log       *slog.Logger
-	templates *template.Template
-	static    *assets
-	theme     *assets
-	robots    *assets
-	ownLogo   bool
-	ownIcon   bool
-	needs     []PolicyNeed
-	dir       *webDir
-	links     sync.Map                 // by asset, while all files are built in and so never change
-	options   map[string]template.HTML // of the choice of a language, by the chosen one's tag
+	cfg        Config
+	log        *slog.Logger
+	templates  *template.Template
+	static     *assets
+	theme      *assets
+	robots     *assets
+	ownLogo    bool
+	ownIcon    bool
+	needs      []PolicyNeed
+	dir        *webDir
+	links      sync.Map                 // by asset, while all files are built in and so never change
+	options    map[string]template.HTML // of the choice of a language, by the chosen one's tag
+	showsForms bool                     // the choice of connectors has a place for the form of one
 }
 
 // New reads the templates and checks the operator's directory: whatever would break a page later is an error now. Static
@@ -99,7 +100,8 @@ func New(cfg Config, log *slog.Logger) (*UI, error) {
 	if u.templates, err = parseTemplates(dir, u.functions(), log); err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
-	u.needs = u.policyNeeds(dir) // before a template is executed, which changes it
+	u.needs = u.policyNeeds(dir) // before a template is executed, which changes it, as is the next line
+	u.showsForms = u.usesField(loginView.template, "Form")
 	if err := u.checkPages(); err != nil {
 		return nil, errors.Join(dir.wrap(err), dir.Close())
 	}

@@ -25,6 +25,9 @@ var (
 	_ connector.Prober    = (*connection)(nil)
 )
 
+// AsksPassword implements connector.PasswordForm.
+func (*Config) AsksPassword() bool { return true }
+
 // Open makes the connector. It does not call Crowd.
 func (c *Config) Open(_ context.Context, env connector.Env) (any, error) {
 	client, err := outbound.NewClient(c.RootCAs, c.InsecureSkipVerify)

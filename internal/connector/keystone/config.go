@@ -69,6 +69,9 @@ var (
 	_ connector.Refresher = refreshing{}
 )
 
+// AsksPassword implements connector.PasswordForm.
+func (*Config) AsksPassword() bool { return true }
+
 // Open makes the connector. It does not call Keystone.
 func (c *Config) Open(_ context.Context, env connector.Env) (any, error) {
 	client, err := outbound.NewClient(c.RootCAs, c.InsecureSkipVerify)

@@ -158,6 +158,9 @@ func (c *Config) tidy() {
 	}
 }
 
+// AsksPassword implements connector.PasswordForm.
+func (c *Config) AsksPassword() bool { return !c.Kerberos.Enabled }
+
 // Open makes the connector. It calls no server, and fails if a file of the TLS settings can't be read.
 func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 	tlsConfig, err := c.tlsConfig()

@@ -19,6 +19,9 @@ type Config struct {
 	Lower bool `key:"-"`
 }
 
+// AsksPassword implements connector.PasswordForm.
+func (*Config) AsksPassword() bool { return true }
+
 // Open makes the connector.
 func (c *Config) Open(_ context.Context, env connector.Env) (any, error) {
 	d := New(c.Users, c.Cost)

@@ -82,6 +82,9 @@ type PasswordConfig struct {
 	Password string `key:"password"`
 }
 
+// AsksPassword implements connector.PasswordForm.
+func (*PasswordConfig) AsksPassword() bool { return true }
+
 // Open makes the connector; it fails without a username or a password.
 func (c *PasswordConfig) Open(context.Context, connector.Env) (any, error) {
 	if c.Username == "" || c.Password == "" {

@@ -120,7 +120,9 @@ var sharedKinds = map[string]*sharedKind{
 	},
 	"connector": {
 		resource: connectors, name: sameName, identity: "id", fold: asIs,
-		members: []string{"id", "type", "name", "config", "grantTypes"},
+		members: []string{
+			"id", "type", "name", "config", "grantTypes", "names", "logoURL", "order", "hidden", "domains",
+		},
 	},
 	"keys": {
 		resource: signingKeys, name: sameName, fold: asIs,
