@@ -95,12 +95,15 @@ func TestPasswordFailed(t *testing.T) {
 			if !strings.HasPrefix(text(box), name) {
 				t.Errorf("box says %q", text(box))
 			}
-			if attr(box, "role") != "alert" || !hasClass(box, "dex-error-box") {
+			if attr(box, "role") != "alert" || !hasClass(box, "dex-error-box") || hasClass(box, "dex-notice") == p.Invalid {
 				t.Errorf("box %v", box.Attr)
 			}
 			for _, id := range []string{"login", "password"} {
 				if got := attr(byID(t, doc, id), "aria-describedby"); got != "login-error" {
 					t.Errorf("#%s is described by %q", id, got)
+				}
+				if wrong := attr(byID(t, doc, id), "aria-invalid") == "true"; wrong != p.Invalid {
+					t.Errorf("that #%s is wrong is %v: only what was typed can be", id, wrong)
 				}
 			}
 			if got := attr(byID(t, doc, "login"), "value"); got != "jane" {
@@ -113,5 +116,36 @@ func TestPasswordFailed(t *testing.T) {
 				t.Error("page offers what it was not given")
 			}
 		})
+	}
+}
+
+// A source that fails is told of on its form, and nothing is marked as wrong.
+func TestPasswordFormOfFailingSource(t *testing.T) {
+	u, _ := newUI(t, ui.Config{})
+	doc := document(t, passwordPage(u, http.StatusOK, ui.PasswordPage{Failing: true}))
+	notice := one(t, "notice", byClass(doc, "dex-notice"))
+	if !strings.Contains(text(notice), "not answering") || attr(notice, "role") != "status" || hasClass(notice, "dex-error-box") {
+		t.Errorf("notice %q %v", text(notice), notice.Attr)
+	}
+	if hasAttr(byID(t, doc, "login"), "aria-invalid") || len(byClass(doc, "dex-error-box")) != 0 {
+		t.Error("the fields are marked as wrong")
+	}
+}
+
+// Where the operator's own page has no place for the form of a connector, none is begun.
+func TestShowsForms(t *testing.T) {
+	for text, want := range map[string]bool{
+		"":                                 true,
+		"{{ range .Connectors }}{{ end }}": false,
+		"{{ with .Form }}{{ .PostURL }}{{ end }}":                     true,
+		"{{ range .Connectors }}{{ with $.Form }}x{{ end }}{{ end }}": true,
+	} {
+		cfg := ui.Config{}
+		if text != "" {
+			cfg.Dir = webDir(t, map[string]string{"templates/login.html": text})
+		}
+		if u, _ := newUI(t, cfg); u.ShowsForms() != want {
+			t.Errorf("%q: shows forms: %v, want %v", text, u.ShowsForms(), want)
+		}
 	}
 }
