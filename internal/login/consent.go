@@ -152,7 +152,7 @@ func (f *Flow) approval(w http.ResponseWriter, r *http.Request) error {
 func (f *Flow) showConsent(v *visit) error {
 	who := v.user.Identity
 	shown := v.ask.Page
-	shown.User, shown.Email, shown.Connector = who.Username, who.Email, v.connector.Name
+	shown.User, shown.Email, shown.Connector = who.Username, who.Email, f.nameOf(v, v.connector)
 	shown.Client, shown.ClientLogoURL = v.client.DisplayName(), v.client.LogoURL
 	shown.ClientID, shown.ClientNames = v.client.ID, f.cfg.Clients.AudienceNames(v.r.Context(), v.ask.Scopes)
 	shown.AuthReqID, shown.RequestedScopes, shown.OtherAccountURL = v.ID, v.ask.Scopes, f.anotherAccount(v)

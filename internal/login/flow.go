@@ -177,7 +177,9 @@ func (f *Flow) anew(v *visit) string {
 	if v.ask.Subject != "" {
 		return ""
 	}
-	return f.page.Path("/auth", f.repeat(v))
+	params := f.repeat(v)
+	params.Set(paramChoose, "1")
+	return f.page.Path("/auth", params)
 }
 
 // anotherAccount returns the address that begins the request anew, and has sources ask which account it shall be: they may remember

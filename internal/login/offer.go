@@ -2,7 +2,6 @@ package login
 
 import (
 	"cmp"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -82,9 +81,8 @@ func byDomain(v *visit, s said, choice []*federation.Definition) int {
 // showChoice shows the page where the user picks one of the offered connectors. Its links repeat the request, so nothing is kept
 // yet, unless no address can repeat it, or the page has a password form.
 func (f *Flow) showChoice(v *visit, c *client.Client, s said, choice, offered []*federation.Definition) error {
-	params := v.request.Repeat()
 	switch {
-	case params != nil:
+	case v.request.Repeat() != nil:
 		if err := f.keepable(v); err != nil {
 			return err
 		}
@@ -94,14 +92,11 @@ func (f *Flow) showChoice(v *visit, c *client.Client, s said, choice, offered []
 			return err
 		}
 	}
-	if params == nil {
-		params = url.Values{"req": {v.ID}}
-	}
+	params := f.repeat(v)
 	shown := ui.LoginPage{Client: c.DisplayName()}
 	if asksEmail(choice) {
 		f.askEmail(&shown, v, s, params)
 	}
-	params = maps.Clone(params)
 	if federation.DomainOf(s.email) != "" {
 		params.Set(paramEmail, s.email)
 	}
