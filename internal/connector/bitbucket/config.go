@@ -43,8 +43,8 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	type plain Config
 	check := settings.Decode(s, (*plain)(c))
 	check.Application(c.ClientID, c.ClientSecret)
-	check.URL("baseURL", c.BaseURL, defaultURL)
-	check.URL("apiURL", c.APIURL, defaultAPI)
+	check.Base("baseURL", c.BaseURL, defaultURL)
+	check.Base("apiURL", c.APIURL, defaultAPI)
 	check.SkipVerify("insecureSkipVerify", c.InsecureSkipVerify)
 	if c.IncludeTeamGroups {
 		check.Warn("includeTeamGroups", "has no effect: Bitbucket no longer tells of groups within a workspace")

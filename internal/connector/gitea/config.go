@@ -38,7 +38,7 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	type plain Config
 	check := settings.Decode(s, (*plain)(c))
 	check.Application(c.ClientID, c.ClientSecret)
-	check.URL("baseURL", c.BaseURL, defaultURL)
+	check.Base("baseURL", c.BaseURL, defaultURL)
 	check.SkipVerify("insecureSkipVerify", c.InsecureSkipVerify)
 	c.Orgs.Check(check, "orgs")
 	if len(c.Orgs) > 0 && c.LoadAllGroups {

@@ -171,8 +171,8 @@ func TestScopes(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	problems := connectortest.Decode(t, &gitea.Config{}, object{"baseURL": "gitea", "orgs": []object{{"teams": []string{"x"}}}})
-	for _, want := range []string{"clientID: is missing", "baseURL: must be", "orgs[0].name: is missing"} {
+	problems := connectortest.Decode(t, &gitea.Config{}, object{"baseURL": "https://git.test/?x=1", "orgs": []object{{"teams": []string{"x"}}}})
+	for _, want := range []string{"clientID: is missing", "baseURL: must end with its path", "orgs[0].name: is missing"} {
 		if !strings.Contains(problems.Err().Error(), want) {
 			t.Errorf("no %q in %v", want, problems)
 		}

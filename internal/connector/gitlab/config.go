@@ -48,10 +48,7 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	type plain Config
 	check := settings.Decode(s, (*plain)(c))
 	check.Application(c.ClientID, c.ClientSecret)
-	check.URL("baseURL", c.BaseURL, defaultURL)
-	if strings.ContainsAny(c.BaseURL, "?#") {
-		check.Fail("baseURL", "must end with its path, such as %s", defaultURL)
-	}
+	check.Base("baseURL", c.BaseURL, defaultURL)
 	c.checkGroups(check)
 	if len(c.RootCAData) > 0 && !x509.NewCertPool().AppendCertsFromPEM(c.RootCAData) {
 		check.Fail("rootCAData", "must be base64 of PEM certificates")

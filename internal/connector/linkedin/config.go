@@ -47,8 +47,8 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	check.Application(c.ClientID, c.ClientSecret)
 	check.OneOf("mode", c.Mode, modeOpenID, modeLegacy)
 	check.OneOf("pkceChallenge", c.PKCEChallenge, relyingparty.ChallengeS256, relyingparty.ChallengeNone)
-	check.URL("baseURL", c.BaseURL, defaultURL)
-	check.URL("apiURL", c.APIURL, defaultAPI)
+	check.Base("baseURL", c.BaseURL, defaultURL)
+	check.Base("apiURL", c.APIURL, defaultAPI)
 	check.SkipVerify("insecureSkipVerify", c.InsecureSkipVerify)
 	if c.Mode == "" && !check.Unread("mode") {
 		check.Warn("mode", "is missing: works only with applications made at LinkedIn before August 2023; others need %s", modeOpenID)

@@ -103,8 +103,8 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	c.checkGroups(check)
 	c.checkUser(check)
 	check.OneOf("cloud", c.Cloud, global, "usgov", "usdod", "china")
-	check.URL("apiURL", c.APIURL, clouds[global].login)
-	check.URL("graphURL", c.GraphURL, clouds[global].graph)
+	check.Base("apiURL", c.APIURL, clouds[global].login)
+	check.Base("graphURL", c.GraphURL, clouds[global].graph)
 	check.SkipVerify("insecureSkipVerify", c.InsecureSkipVerify)
 	in := clouds[cmp.Or(c.Cloud, global)]
 	c.APIURL = strings.TrimRight(cmp.Or(c.APIURL, in.login), "/")

@@ -41,7 +41,7 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	check := settings.Decode(s, (*plain)(c))
 	check.Application(c.ClientID, cmp.Or(c.ClientSecret, c.ClientSecretFile))
 	check.Required("issuer", c.Issuer == "", "is missing: the address of the cluster's API, such as %s", example)
-	check.URL("issuer", c.Issuer, example)
+	check.Base("issuer", c.Issuer, example)
 	check.SkipVerify("insecureCA", c.InsecureCA)
 	check.SkipVerify("insecureSkipVerify", c.InsecureSkipVerify)
 	if c.ClientSecret != "" && c.ClientSecretFile != "" {

@@ -73,6 +73,14 @@ func (c *Check) URL(key, value, example string) {
 	}
 }
 
+// Base reports what URL reports, and an address to which no path can be added.
+func (c *Check) Base(key, value, example string) {
+	c.URL(key, value, example)
+	if strings.ContainsAny(value, "?#") {
+		c.Fail(key, "must end with its path, such as %s", example)
+	}
+}
+
 // Application checks how a provider knows us.
 func (c *Check) Application(id, secret string) {
 	c.Required("clientID", id == "", "is missing: the id that the provider has given to Dex")
