@@ -79,6 +79,10 @@ func (c *Config) checkGroups(check *settings.Check) {
 		}
 	}
 	check.OneOf("minAccessLevel", c.MinAccessLevel, asked()...)
+	if len(c.Groups) > 0 && c.InheritedGroups && c.MinAccessLevel == "" {
+		check.Warn("inheritedGroups", "lets in members of a single project in a group, too, as GitLab lists its groups for them; "+
+			"minAccessLevel: guest keeps them out")
+	}
 	if c.GroupsFilter != "" {
 		var err error
 		if c.groupsFilter, err = regexp.Compile(c.GroupsFilter); err != nil {

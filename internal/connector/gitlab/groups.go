@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"dex/internal/connector"
+	"dex/internal/connector/settings"
 )
 
 // A level is a role in GitLab's numbers.
@@ -56,7 +57,7 @@ type membership struct {
 }
 
 // fold returns what is common to the spellings of a path: GitLab tells no paths apart by upper and lower case.
-func fold(path string) string { return strings.ToLower(path) }
+func fold(path string) string { return settings.FoldName(path) }
 
 // memberships returns the groups that userinfo names, with the roles that it knows.
 func (i *userInfo) memberships(withRoles bool) []membership {

@@ -50,6 +50,7 @@ func TestAllowedGroups(t *testing.T) {
 		"below":               {object{"groups": []string{"ops/web"}}, []string{"ops/web"}},
 		"other spellings":     {object{"groups": []string{"LAB/uI"}}, []string{"Lab/Ui"}},
 		"a part of a name":    {object{"groups": []string{"op"}}, nil},
+		"a look-alike":        {object{"groups": []string{"lab/u\u0130"}}, nil},
 		"an empty one":        {object{"groups": []string{""}}, nil},
 		"keeps roles":         {object{"groups": []string{"ops"}, "getGroupsPermission": true}, []string{"ops", "ops:owner"}},
 		"a role":              {object{"groups": []string{"ops:owner"}, "getGroupsPermission": true}, []string{"ops:owner"}},
