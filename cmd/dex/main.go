@@ -41,29 +41,32 @@ func newRoot() *cobra.Command {
 		Args:          knownCommand,
 
 		SuggestionsMinimumDistance: 2, // letters that differ
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cmd.SetOut(os.Stdout)
-			if err := cmd.Help(); err != nil {
-				return err
-			}
-			os.Exit(exitFailure) // as scripts expect: without a command nothing was done
-			return nil
-		},
+		RunE:                       helpInstead,
 	}
 	root.SetVersionTemplate(versionText())
-	root.AddCommand(newServe(), newCheck(), newExport(), newImport(), newReseal(), newHashPassword(), newVersion())
+	root.AddCommand(newServe(), newCheck(), newExport(), newImport(), newReseal(), newHashPassword(), newWeb(), newVersion())
 	return root
 }
 
+// helpInstead shows the help of a command that has only commands below it.
+func helpInstead(cmd *cobra.Command, _ []string) error {
+	cmd.SetOut(os.Stdout)
+	if err := cmd.Help(); err != nil {
+		return err
+	}
+	os.Exit(exitFailure) // as scripts expect: without a command nothing was done
+	return nil
+}
+
 // knownCommand refuses an unknown command.
-func knownCommand(root *cobra.Command, args []string) error {
+func knownCommand(parent *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+	if near := parent.SuggestionsFor(args[0]); len(near) > 0 {
 		return fmt.Errorf("there is no command %q; did you mean %q?", args[0], near[0])
 	}
-	return fmt.Errorf("there is no command %q; dex --help lists all", args[0])
+	return fmt.Errorf("there is no command %q; %s --help lists all", args[0], parent.CommandPath())
 }
 
 // operands requires one argument for each name.

@@ -10,6 +10,7 @@ import (
 
 	"dex/internal/config"
 	"dex/internal/locale"
+	"dex/internal/preview"
 	"dex/internal/ui"
 )
 
@@ -68,15 +69,44 @@ const policyHint = "the default Content-Security-Policy forbids what they need; 
 	"set web.headers.Content-Security-Policy to one that allows it, or to \"\" for none"
 
 func newPages(f config.Frontend, issuer *url.URL, log *slog.Logger) (*ui.UI, error) {
-	languages, err := newLanguages(f)
+	settings, err := pagesOf(f, issuer)
 	if err != nil {
 		return nil, err
 	}
-	return ui.New(ui.Config{
+	return ui.New(settings, log)
+}
+
+// pagesOf returns how a configuration wants its pages.
+func pagesOf(f config.Frontend, issuer *url.URL) (ui.Config, error) {
+	languages, err := newLanguages(f)
+	if err != nil {
+		return ui.Config{}, err
+	}
+	return ui.Config{
 		Languages: languages, Extras: f.Extras,
 		Dir: f.Dir, Theme: f.Theme, LogoURL: f.LogoURL, Issuer: f.Issuer, Extra: f.Extra, IssuerPath: issuer.Path,
 		Origin: issuer.Scheme + "://" + issuer.Host,
-	}, log)
+	}, nil
+}
+
+// Previewed returns what a preview shows of a configuration, which may have mistakes elsewhere.
+func Previewed(cfg *config.Config) (preview.Settings, error) {
+	s := preview.Settings{Headers: headers(cfg.Web.Headers)}
+	if cfg.Frontend.Dir != "" {
+		s.Watched = append(s.Watched, ui.Files(cfg.Frontend.Dir)...)
+	}
+	if cfg.Frontend.Messages != "" {
+		s.Watched = append(s.Watched, cfg.Frontend.Messages)
+	}
+	issuer, err := url.Parse(cfg.Issuer)
+	if err != nil {
+		return s, fmt.Errorf("issuer: %w", err)
+	}
+	s.Pages, err = pagesOf(cfg.Frontend, issuer)
+	if err, ok := errors.AsType[*errLanguages](err); ok {
+		return s, fmt.Errorf("%s: %w", err.key, err)
+	}
+	return s, err
 }
 
 // errLanguages says that the settings about languages can't be used.

@@ -25,7 +25,7 @@ func openOwnFiles(dir string) (*ownFiles, error) {
 		return nil, err
 	}
 	f := &ownFiles{path: dir, root: root, inside: root.FS(), outward: make(map[string]bool)}
-	for _, name := range []string{templatesDir, staticDir, themesDir, robotsFile} {
+	for _, name := range contents {
 		if err := f.look(name, nil); err != nil {
 			return nil, errors.Join(err, root.Close())
 		}

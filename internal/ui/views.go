@@ -34,8 +34,8 @@ func (u *UI) checkPages() error {
 	base := u.samplePage()
 	for _, v := range views {
 		for _, s := range v.samples(base) {
-			if _, err := u.execute(v, s.data); err != nil {
-				return u.suggestName(err, s.data)
+			if _, err := u.executeSample(v, s); err != nil {
+				return err
 			}
 		}
 	}

@@ -1,11 +1,13 @@
 package ui
 
 import (
+	"bytes"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -25,6 +27,18 @@ const (
 	// formerDefaultTheme is upstream's default: what a directory made for it expects if the configuration names no theme.
 	formerDefaultTheme = "light"
 )
+
+// contents is what of a web directory is looked at.
+var contents = []string{templatesDir, staticDir, themesDir, robotsFile}
+
+// Files returns what a web directory may have: three folders and a file.
+func Files(dir string) []string {
+	var names []string
+	for _, name := range contents {
+		names = append(names, filepath.Join(dir, name))
+	}
+	return names
+}
 
 // A webDir is the operator's directory, if there is one, laid over the built-in files.
 type webDir struct {
@@ -135,6 +149,20 @@ func (d *webDir) customised(name string) bool {
 	}
 	_, err := fs.Stat(d.custom, name)
 	return err == nil
+}
+
+// replaced reports whether the operator's directory has another file than the built-in one. A file that was exported and not
+// changed is the same as none.
+func (d *webDir) replaced(name string) bool {
+	if !d.customised(name) {
+		return false
+	}
+	own, err := fs.ReadFile(d.custom, name)
+	if err != nil {
+		return true
+	}
+	builtin, err := fs.ReadFile(d.builtin, name)
+	return err != nil || !bytes.Equal(own, builtin)
 }
 
 // missing lists the files that the operator's directory lacks; a missing folder is listed without its files.
