@@ -20,7 +20,7 @@ type Config struct {
 	ClientID     string   `key:"clientID"`
 	ClientSecret string   `key:"clientSecret"`
 	RedirectURI  string   `key:"redirectURI"`
-	Scopes       []string `key:"scopes"`
+	Scopes       []string `key:"scopes"` // nil for those that are needed, empty for none
 
 	Orgs                settings.Orgs `key:"orgs"`
 	InsecureIgnoreTeams bool          `key:"insecureIgnoreTeams"` // let in members of other teams of the orgs too, as upstream
@@ -94,7 +94,7 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 // nothing more later. Versions that know no scopes give access to everything.
 func (c *Config) scopes() []string {
 	switch {
-	case len(c.Scopes) > 0:
+	case c.Scopes != nil:
 		return c.Scopes
 	case len(c.Orgs) > 0 || c.LoadAllGroups:
 		return []string{"read:user", "read:organization"}

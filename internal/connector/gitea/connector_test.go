@@ -160,7 +160,8 @@ func TestScopes(t *testing.T) {
 		"scope=read%3Auser&":                      {"loadAllGroups": false},
 		"scope=read%3Auser+read%3Aorganization&":  {},
 		"scope=read%3Auser+read%3Aorganization&s": {"loadAllGroups": false, "orgs": []object{{"name": "a"}}},
-		"scope=all&": {"scopes": []string{"all"}},
+		"scope=all&":            {"scopes": []string{"all"}},
+		"response_type=code&st": {"scopes": []string{}}, // none, as upstream
 	} {
 		_, c := start(t, more)
 		to, err := c.Begin(t.Context(), connector.LoginRequest{})
