@@ -78,7 +78,7 @@ func CheckAnswer(answer url.Values) error {
 	case code == "":
 		return nil
 	}
-	cause := fmt.Errorf("the provider answers %q %q", code, answer.Get("error_description"))
+	cause := fmt.Errorf("the provider answers %q %q", short(code), short(answer.Get("error_description")))
 	if reason, ok := denials[code]; ok {
 		return &connector.Denied{Reason: reason, Cause: cause, ByUser: true, Code: code}
 	}

@@ -99,7 +99,7 @@ func (c *Client) eitherWay(methods []string, ask func(method string) error) erro
 	if !ok {
 		return otherErr
 	}
-	return fmt.Errorf("%w (%s: %s; %s: %s)", moreTelling(refused, again).classified(), method, refused.Code, other, again.Code)
+	return fmt.Errorf("%w (%s: %s; %s: %s)", moreTelling(refused, again).classified(), method, short(refused.Code), other, short(again.Code))
 }
 
 func (c *Client) remember(method string) {

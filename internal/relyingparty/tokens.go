@@ -37,7 +37,7 @@ type Refusal struct {
 
 // Error implements error.
 func (r *Refusal) Error() string {
-	return fmt.Sprintf("the provider answers %d %s %q", r.Status, r.Code, r.Description)
+	return fmt.Sprintf("the provider answers %d %s %q", r.Status, short(r.Code), short(r.Description))
 }
 
 // classified returns the refusal as the error that decides its outcome: an overloaded provider says so by its status or its

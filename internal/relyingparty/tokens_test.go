@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"dex/internal/connector"
+	"dex/internal/outbound"
 	"dex/internal/relyingparty"
 )
 
@@ -89,5 +91,24 @@ func TestKept(t *testing.T) {
 	given.Access = strings.Repeat("a", 1<<16)
 	if _, err := given.Keep(); err == nil {
 		t.Error("a token of any length is kept")
+	}
+}
+
+// Errors go into the log, where a provider, or a browser that comes back, must not write pages.
+func TestErrorsAreShort(t *testing.T) {
+	const long = 1000 // bytes
+	much := strings.Repeat("x", 10*long)
+	for kind, body := range map[string]string{
+		"application/json":                  `{"error": "` + much + `", "error_description": "` + much + `"}`,
+		"application/x-www-form-urlencoded": "error=" + much + "&error_description=" + much,
+	} {
+		_, err := relyingparty.ReadTokens(&outbound.Answer{Status: 400, Header: http.Header{"Content-Type": {kind}}, Body: []byte(body)})
+		if err == nil || len(err.Error()) > long {
+			t.Errorf("%s: %.100v", kind, err)
+		}
+	}
+	err := relyingparty.CheckAnswer(url.Values{"error": {much}, "error_description": {much}})
+	if err == nil || len(err.Error()) > long {
+		t.Errorf("%.100v", err)
 	}
 }
