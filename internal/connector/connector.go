@@ -148,7 +148,7 @@ type TokenIdentity interface {
 type SubjectToken struct {
 	Type  string // one of the token types of package oauth
 	Token string
-	// AnyAudience takes a token that was made for anybody at the source, and not for this server only.
+	// AnyAudience takes a token that was made for anybody at the source, and not for this server only, where upstream does.
 	AnyAudience bool
 }
 

@@ -106,7 +106,7 @@ func (o *OpenID) verify(ctx context.Context, given *Tokens) error {
 }
 
 // HolderOfID returns about whom an ID token of the provider is that an application shows (RFC 8693). It must have been made for
-// us, unless that doesn't matter. An application on a device gets tokens for us under a name of its own (azp).
+// us. An application on a device gets tokens for us under a name of its own (azp).
 func (s *SignIn) HolderOfID(ctx context.Context, scopes connector.Scopes, t connector.SubjectToken) (connector.Identity, error) {
 	if !oauth.IsBearerToken(t.Token) {
 		return connector.Identity{}, notBearer()
@@ -122,7 +122,6 @@ func (s *SignIn) HolderOfID(ctx context.Context, scopes connector.Scopes, t conn
 	us := s.OpenID.Tokens.ClientID
 	isUs := func(client string) bool { return client == us }
 	switch audience := said.Texts("aud"); {
-	case t.AnyAudience:
 	case !slices.Contains(audience, us):
 		return connector.Identity{}, &connector.BadToken{Reason: fmt.Sprintf("it was made for %q, not for %q", audience, us)}
 	case GivenAway(said, isUs):

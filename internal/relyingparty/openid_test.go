@@ -121,7 +121,7 @@ func TestHolderOfID(t *testing.T) {
 		"from a device":          {object{"azp": "device"}, false, connector.Succeeded},
 		"another's, of a list":   {object{"aud": []string{"dex", "other"}, "azp": "other"}, false, connector.TokenRefused},
 		"another's":              {object{"aud": "other"}, false, connector.TokenRefused},
-		"another's, for anybody": {object{"aud": "other"}, true, connector.Succeeded},
+		"another's, for anybody": {object{"aud": "other"}, true, connector.TokenRefused},
 		"old":                    {object{"exp": 1}, true, connector.TokenRefused},
 		"forged":                 {object{"iss": "https://evil.test"}, true, connector.TokenRefused},
 	} {

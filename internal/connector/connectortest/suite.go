@@ -21,8 +21,9 @@ type Suite struct {
 	UserPath string
 	// Renews says that the provider gives refresh tokens.
 	Renews bool
-	// Exchanges says that the provider's access tokens can be exchanged.
-	Exchanges bool
+	// Exchanges says that the provider's access tokens can be exchanged, and ExchangesAny that AnyAudience means something, as it
+	// does only where upstream exchanges tokens too.
+	Exchanges, ExchangesAny bool
 }
 
 // all is what an application may ask for.
@@ -227,16 +228,21 @@ func (s Suite) testExchange(t *testing.T) {
 	if err := json.Unmarshal(given.Data, &kept); err != nil {
 		t.Fatal(err)
 	}
+	anothers := connector.TokenRefused
+	if s.ExchangesAny {
+		anothers = connector.Succeeded
+	}
 	for name, e := range map[string]struct {
 		token connector.SubjectToken
 		want  connector.Outcome
 	}{
-		"our own":          {connector.SubjectToken{Type: oauth.TokenTypeAccess, Token: kept.AccessToken}, connector.Succeeded},
-		"another's":        {connector.SubjectToken{Type: oauth.TokenTypeAccess, Token: h.Token("other", h.User)}, connector.TokenRefused},
-		"anybody's":        {connector.SubjectToken{Type: oauth.TokenTypeAccess, Token: kept.AccessToken, AnyAudience: true}, connector.Succeeded},
-		"an unknown one":   {connector.SubjectToken{Type: oauth.TokenTypeAccess, Token: "unknown"}, connector.TokenRefused},
-		"unknown, for all": {connector.SubjectToken{Type: oauth.TokenTypeAccess, Token: "unknown", AnyAudience: true}, connector.TokenRefused},
-		"a bad one":        {connector.SubjectToken{Type: oauth.TokenTypeAccess, Token: "a b\r\n"}, connector.TokenRefused},
+		"another's, for all": {connector.SubjectToken{Type: oauth.TokenTypeAccess, Token: h.Token("other", h.User, "read_user", "openid", "read_api"), AnyAudience: true}, anothers},
+		"our own":            {connector.SubjectToken{Type: oauth.TokenTypeAccess, Token: kept.AccessToken}, connector.Succeeded},
+		"another's":          {connector.SubjectToken{Type: oauth.TokenTypeAccess, Token: h.Token("other", h.User)}, connector.TokenRefused},
+		"anybody's":          {connector.SubjectToken{Type: oauth.TokenTypeAccess, Token: kept.AccessToken, AnyAudience: true}, connector.Succeeded},
+		"an unknown one":     {connector.SubjectToken{Type: oauth.TokenTypeAccess, Token: "unknown"}, connector.TokenRefused},
+		"unknown, for all":   {connector.SubjectToken{Type: oauth.TokenTypeAccess, Token: "unknown", AnyAudience: true}, connector.TokenRefused},
+		"a bad one":          {connector.SubjectToken{Type: oauth.TokenTypeAccess, Token: "a b\r\n"}, connector.TokenRefused},
 	} {
 		id, err := exchanger.TokenIdentity(t.Context(), all, e.token)
 		if connector.OutcomeOf(err) != e.want || err == nil && id.UserID != given.UserID || err != nil && id.UserID != "" {

@@ -105,8 +105,11 @@ func denied(cause error) error {
 
 // TokenIdentity implements connector.TokenIdentity (RFC 8693).
 func (c *connection) TokenIdentity(ctx context.Context, s connector.Scopes, t connector.SubjectToken) (connector.Identity, error) {
-	t.AnyAudience = t.AnyAudience || c.cfg.InsecureExchangeAnyApplication
-	return c.Holder(ctx, s, t, c.checkApplication)
+	check := c.checkApplication
+	if t.AnyAudience || c.cfg.InsecureExchangeAnyApplication {
+		check = nil
+	}
+	return c.Holder(ctx, s, t, check)
 }
 
 // checkApplication refuses access tokens that GitLab has given to another application, or to none.

@@ -17,12 +17,12 @@ func TestExchange(t *testing.T) {
 	}{
 		"ours":                     {domain, "", "", false, connector.Succeeded},
 		"another's":                {domain, "other", "", false, connector.TokenRefused},
-		"another's, for anybody":   {domain, "other", "", true, connector.Succeeded},
+		"another's, for anybody":   {domain, "other", "", true, connector.TokenRefused},
 		"another tenant's":         {domain, "", other, false, connector.Refused},
 		"another tenant's, anyway": {domain, "", other, true, connector.Refused},
 		"any tenant's":             {"common", "", other, false, connector.Succeeded},
 		"opaque":                   {"common", "", connectortest.MicrosoftPersonal, false, connector.TokenRefused},
-		"opaque, for anybody":      {"common", "", connectortest.MicrosoftPersonal, true, connector.Succeeded},
+		"opaque, for anybody":      {"common", "", connectortest.MicrosoftPersonal, true, connector.TokenRefused},
 		"opaque, of a tenant":      {domain, "", connectortest.MicrosoftPersonal, true, connector.TokenRefused},
 	} {
 		m, conn := start(t, c.tenant, nil)

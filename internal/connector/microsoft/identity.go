@@ -119,7 +119,7 @@ func (c *connection) TokenIdentity(ctx context.Context, s connector.Scopes, t co
 	if err == nil && opaque {
 		err = &connector.BadToken{Reason: "it is opaque, so that nobody but Microsoft can tell for whom it was made"}
 	}
-	if err != nil && (c.cfg.pinned() || !t.AnyAudience) {
+	if err != nil {
 		return connector.Identity{}, asBadToken(err)
 	}
 	return c.Holder(ctx, s, t, func(context.Context, *relyingparty.Calls) error {
