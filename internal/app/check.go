@@ -39,6 +39,7 @@ func Check(src config.Source) (*Plan, config.Problems) {
 	p := &Plan{Config: cfg}
 	problems = append(problems, p.checkStorage()...)
 	problems = append(problems, p.readEntries()...)
+	problems = append(problems, p.checkBrand()...)
 	problems = append(problems, p.checkRisks()...)
 	if !p.anyConnector() && !cfg.EnablePasswordDB && cfg.Storage.Type == "memory" {
 		problems = append(problems, cfg.File.Problem("connectors", noConnector))

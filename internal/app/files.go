@@ -112,8 +112,11 @@ func (p *Plan) checkPolicy(pages *ui.UI) config.Problems {
 	var found config.Problems
 	for _, need := range pages.PolicyNeeds() {
 		key, variable := "frontend.dir", dirVariable
-		if need.File == ui.LogoKey {
-			key, variable = ui.LogoKey, ""
+		if need.File == ui.LogoKey || need.File == ui.LogoDarkKey {
+			key, variable = need.File, ""
+		}
+		if key == ui.LogoKey && p.Config.Frontend.Brand.LogoURL != "" {
+			key = "frontend.brand.logoURL"
 		}
 		problem := p.fileProblem(key, variable,
 			fmt.Errorf("browsers leave out parts of the pages: %s (%s needs %s)", policyHint, need.File, need.Directives))

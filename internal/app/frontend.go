@@ -84,8 +84,8 @@ func pagesOf(f config.Frontend, issuer *url.URL) (ui.Config, error) {
 	}
 	return ui.Config{
 		Languages: languages, Extras: f.Extras,
-		Dir: f.Dir, Theme: f.Theme, LogoURL: f.LogoURL, Issuer: f.Issuer, Extra: f.Extra, IssuerPath: issuer.Path,
-		Origin: issuer.Scheme + "://" + issuer.Host,
+		Dir: f.Dir, Theme: f.Theme, LogoURL: f.Logo(), LogoDarkURL: f.Brand.LogoDarkURL, Issuer: f.DisplayName(), Extra: f.Extra,
+		Brand: brandOf(f), IssuerPath: issuer.Path, Origin: issuer.Scheme + "://" + issuer.Host,
 	}, nil
 }
 
@@ -107,6 +107,22 @@ func Previewed(cfg *config.Config) (preview.Settings, error) {
 		return s, fmt.Errorf("%s: %w", err.key, err)
 	}
 	return s, err
+}
+
+func brandOf(f config.Frontend) ui.Brand {
+	return ui.Brand{Accent: f.Brand.Accent, AccentDark: f.Brand.AccentDark}
+}
+
+// checkBrand checks the operator's colours.
+func (p *Plan) checkBrand() config.Problems {
+	f := p.Config.Frontend
+	if f.Brand.Accent == "" {
+		return nil
+	}
+	if accent, bad := errors.AsType[*ui.AccentError](ui.CheckBrand(brandOf(f), f.Theme)); bad {
+		return config.Problems{p.Config.File.Problem("frontend.brand."+accent.Key, "%s", accent.Reason)}
+	}
+	return nil
 }
 
 // errLanguages says that the settings about languages can't be used.

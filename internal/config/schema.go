@@ -179,6 +179,17 @@ type Frontend struct {
 
 	RememberConnector bool `key:"rememberConnector"` // the browser remembers the connector last used; true when absent
 	FormOnChoice      bool `key:"formOnChoice"`      // the choice shows the form of the only connector that has one; true when absent
+
+	Brand Brand `key:"brand"`
+}
+
+// Brand is the operator's own colours, name and logo.
+type Brand struct {
+	Name        string `key:"name"`        // replaces frontend.issuer
+	Accent      string `key:"accent"`      // such as #0a7d55; built-in colours when absent
+	AccentDark  string `key:"accentDark"`  // made of accent when absent
+	LogoURL     string `key:"logoURL"`     // replaces frontend.logoURL
+	LogoDarkURL string `key:"logoDarkURL"` // logoURL when absent
 }
 
 // Signer is where signing keys live.

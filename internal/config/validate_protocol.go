@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"log/slog"
 	"net/url"
 	"path/filepath"
@@ -99,7 +100,31 @@ func (v *validator) frontend() {
 	if theme := v.cfg.Frontend.Theme; theme != "" && !filepath.IsLocal(theme) {
 		v.Errorf("frontend.theme", "%q must be the name of a theme, and not lead out of the folder of themes", theme)
 	}
+	v.brand(v.cfg.Frontend)
 }
+
+func (v *validator) brand(f Frontend) {
+	if f.Brand.Name != "" && f.Issuer != "" && f.Brand.Name != f.Issuer {
+		v.Overrides("frontend.brand.name", "frontend.issuer", "replaces frontend.issuer")
+	}
+	if f.Brand.LogoURL != "" && f.LogoURL != "" && f.Brand.LogoURL != f.LogoURL {
+		v.Overrides("frontend.brand.logoURL", "frontend.logoURL", "replaces frontend.logoURL")
+	}
+	for key, value := range map[string]string{"frontend.brand.accent": f.Brand.Accent, "frontend.brand.accentDark": f.Brand.AccentDark} {
+		if v.section.mentions(key) && value == "" {
+			v.Errorf(key, `has no value; quote colours, as in "#0a7d55": what follows # is a comment otherwise`)
+		}
+	}
+	if f.Brand.AccentDark != "" && f.Brand.Accent == "" {
+		v.Errorf("frontend.brand.accentDark", "needs frontend.brand.accent, for the light")
+	}
+}
+
+// DisplayName returns the name shown to users; empty for the default.
+func (f Frontend) DisplayName() string { return cmp.Or(f.Brand.Name, f.Issuer) }
+
+// Logo returns the address of the logo; empty for the default.
+func (f Frontend) Logo() string { return cmp.Or(f.Brand.LogoURL, f.LogoURL) }
 
 func (v *validator) signer() {
 	const key = "signer"

@@ -177,3 +177,10 @@ func (a *assets) hash(name string, f seekableFile, info fs.FileInfo) (hashed, er
 
 // versionOf returns the version of a file from the hash of its content.
 func versionOf(sum hash.Hash) string { return hex.EncodeToString(sum.Sum(nil)[:8]) }
+
+// versionOfBytes returns the version of a file from its content.
+func versionOfBytes(content []byte) string {
+	sum := sha256.New()
+	sum.Write(content)
+	return versionOf(sum)
+}

@@ -13,7 +13,7 @@ import (
 // compressible are the pages that are compressed. The length of a compressed page tells whether one part of it repeats another, so
 // whoever makes a browser ask for it again and again, each time with other parameters that show on the page, may find out a secret
 // on it bit by bit (the attack BREACH). These two come before anybody has logged in: all that is on them is the request itself, which
-// whoever sends it knows, and what everybody gets to see. The others are about people, or have codes on them, and most are small.
+// whoever sends it knows, what everybody gets to see, and which connector was used last, which is no secret. The others are about people, or have codes on them, and most are small.
 var compressible = map[string]bool{"login.html": true, "password.html": true}
 
 const (

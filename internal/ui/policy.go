@@ -16,8 +16,11 @@ import (
 // inline is the source of styles and scripts in the page itself.
 const inline = "'unsafe-inline'"
 
-// LogoKey is the configuration key of the logo.
-const LogoKey = "frontend.logoURL"
+// Configuration keys of logos. frontend.brand.logoURL may stand for the first one.
+const (
+	LogoKey     = "frontend.logoURL"
+	LogoDarkKey = "frontend.brand.logoDarkURL"
+)
 
 // largestStyle bounds how much of a style sheet is read, in bytes.
 const largestStyle = 1 << 20
@@ -48,6 +51,7 @@ func (u *UI) ImageNeeds(link string) (directive string) {
 func (u *UI) policyNeeds(dir *webDir) []PolicyNeed {
 	needs := policyFinder{self: u.cfg.Origin, found: make(map[string]map[string][]string)}
 	needs.link(LogoKey, "img-src", u.cfg.LogoURL)
+	needs.link(LogoDarkKey, "img-src", u.cfg.LogoDarkURL)
 	if dir.custom == nil {
 		return needs.list()
 	}

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"html/template"
@@ -29,9 +30,12 @@ func (u *UI) functions() template.FuncMap {
 		"url":    u.url,
 		"extra":  func(key string) string { return u.cfg.Extra[key] },
 		"issuer": func() string { return u.cfg.Issuer },
-		"logo":   func() string { return u.cfg.LogoURL },
+		"logo":   func() string { return u.logo },
 
 		"asset":      u.asset,
+		"branded":    func() bool { return u.cfg.Brand.Accent != "" },
+		"logoDark":   func() template.Srcset { return u.srcset(u.logoDark) },
+		"logoPlate":  func() bool { return u.ownLogo && u.cfg.LogoDarkURL == "" },
 		"ownLogo":    func() bool { return u.ownLogo },
 		"ownFavicon": func() bool { return u.ownIcon },
 	})
@@ -127,10 +131,19 @@ func withoutEmptyPages(files fs.FS, names []string, log *slog.Logger) ([]string,
 	return kept, nil
 }
 
+// Built-in pages load the style sheet with what the operator's lacks. Their header may be the operator's, so the link follows it.
+const (
+	pageHeader   = `{{ template "header.html" . }}`
+	fallbackLink = `<link rel="stylesheet" href="{{ asset "` + staticDir + "/" + fallbackFile + `" }}">`
+)
+
 func (p *templateParser) parse(files fs.FS, name string) error {
 	text, err := fs.ReadFile(files, path.Join(templatesDir, name))
 	if err != nil {
 		return err
+	}
+	if _, needed := p.dir.made[path.Join(staticDir, fallbackFile)]; needed && files == p.dir.builtin {
+		text = bytes.Replace(text, []byte(pageHeader), []byte(pageHeader+fallbackLink), 1)
 	}
 	if _, err := p.set.New(name).Parse(string(text)); err != nil {
 		return fmt.Errorf("templates/%s: %w", name, suggestFunction(err, p.funcs))

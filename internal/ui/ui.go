@@ -32,6 +32,9 @@ type Config struct {
 	Theme string
 	// LogoURL is an absolute URL, an image's data URL or a path below the issuer; theme/logo.png when empty.
 	LogoURL string
+	// LogoDarkURL is the logo in the dark; LogoURL when empty.
+	LogoDarkURL string
+	Brand       Brand
 	// Issuer is the display name; dex when empty.
 	Issuer string
 	// Extra holds the values of the template function extra. The built-in footer links to helpURL, privacyURL and
@@ -57,6 +60,8 @@ type UI struct {
 	static     *assets
 	theme      *assets
 	robots     *assets
+	logo       string
+	logoDark   string // where browsers prefer the dark; empty if it is no other
 	ownLogo    bool
 	ownIcon    bool
 	needs      []PolicyNeed
@@ -88,6 +93,9 @@ func New(cfg Config, log *slog.Logger) (*UI, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := dir.generate(cfg.Brand); err != nil {
+		return nil, errors.Join(dir.wrap(err), dir.Close())
+	}
 	u := &UI{
 		cfg:     cfg,
 		log:     log,
@@ -96,8 +104,16 @@ func New(cfg Config, log *slog.Logger) (*UI, error) {
 		static:  newAssets(cfg.IssuerPath+"/static", dir.static(), log),
 		theme:   newAssets(cfg.IssuerPath+"/theme", dir.themeFiles(), log),
 		robots:  newAssets(cfg.IssuerPath, dir.tree(), log),
+		logo:    cfg.LogoURL,
 		ownLogo: cfg.LogoURL != defaultLogoURL || dir.replaced(dir.themePath("logo.png")),
 		ownIcon: dir.replaced(dir.themePath("favicon.png")),
+	}
+	if cfg.LogoDarkURL != "" && dir.schemes.dark {
+		if dir.schemes.light {
+			u.logoDark = cfg.LogoDarkURL
+		} else {
+			u.logo, u.ownLogo = cfg.LogoDarkURL, true
+		}
 	}
 	if u.templates, err = parseTemplates(dir, u.functions(), log); err != nil {
 		return nil, errors.Join(err, dir.Close())
@@ -122,8 +138,10 @@ func (u *UI) report(dir *webDir) {
 		u.log.Info("frontend directory is incomplete: built-in files are used for the rest",
 			"dir", dir.path, "theme", dir.theme, "builtin", strings.Join(missing, " "))
 	}
-	if set, name, ok := u.assetFile(u.cfg.LogoURL); ok && !set.exists(name) {
-		u.log.Warn("frontend.logoURL names a file that does not exist", "logoURL", u.cfg.LogoURL)
+	for _, logo := range [][2]string{{"logoURL", u.cfg.LogoURL}, {"logoDarkURL", u.cfg.LogoDarkURL}} {
+		if set, name, ok := u.assetFile(logo[1]); ok && !set.exists(name) {
+			u.log.Warn("frontend."+logo[0]+" names a file that does not exist", logo[0], logo[1])
+		}
 	}
 }
 

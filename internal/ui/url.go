@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"fmt"
 	"html/template"
 	"net/url"
 	"path"
@@ -104,4 +105,16 @@ func (u *UI) link(name string) any {
 		}
 	}
 	return link
+}
+
+// srcset returns a link to an asset for the attribute srcset, where spaces and commas separate links; empty for none.
+func (u *UI) srcset(name string) template.Srcset {
+	if name == "" {
+		return ""
+	}
+	link := strings.Join(strings.Fields(fmt.Sprint(u.asset(name))), "%20")
+	if !imageData.MatchString(link) {
+		link = strings.ReplaceAll(link, ",", "%2C")
+	}
+	return template.Srcset(link) //nolint:gosec // a picture is never run, wherever it is from
 }

@@ -21,11 +21,14 @@ const (
 	staticDir    = "static"
 	themesDir    = "themes"
 	robotsFile   = "robots.txt"
+	stylesFile   = "styles.css" // of a theme
+	mainStyles   = "main.css"   // of all themes
 
 	// autoTheme is light or dark as the browser prefers. It also has the images that light and dark share.
 	autoTheme = "auto"
 	// formerDefaultTheme is upstream's default: what a directory made for it expects if the configuration names no theme.
 	formerDefaultTheme = "light"
+	darkTheme          = "dark"
 )
 
 // contents is what of a web directory is looked at.
@@ -45,7 +48,9 @@ type webDir struct {
 	path    string // as configured
 	custom  fs.FS  // nil when path is empty
 	builtin fs.FS
-	theme   string // the folder below themes/
+	made    generated
+	theme   string  // the folder below themes/
+	schemes schemes // of the theme
 }
 
 func openWebDir(dir, theme string) (*webDir, error) {
@@ -53,7 +58,7 @@ func openWebDir(dir, theme string) (*webDir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("built-in files: %w", err)
 	}
-	d := &webDir{path: dir, builtin: builtin}
+	d := &webDir{path: dir, builtin: builtin, made: generated{}}
 	if dir != "" {
 		own, err := openOwnFiles(dir)
 		if err != nil {
@@ -126,9 +131,9 @@ func (d *webDir) themes() ([]string, error) {
 // tree is the whole directory, in layers.
 func (d *webDir) tree() overlay {
 	if d.custom == nil {
-		return overlay{d.builtin}
+		return overlay{d.made, d.builtin}
 	}
-	return overlay{d.custom, d.builtin}
+	return overlay{d.custom, d.made, d.builtin}
 }
 
 func (d *webDir) static() fs.FS { return d.tree().sub(staticDir) }
