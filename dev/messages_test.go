@@ -22,7 +22,7 @@ var templateMessage = regexp.MustCompile(`\.(?:T|Plain) ("(?:[^"\\]|\\.)*")`)
 // spoken are the places in the code whose texts people read: what they are called, as members of composite literals or as functions.
 var (
 	spokenMembers = []string{"Reason", "ErrMsg", "Hint", "Message", "Advice", "RetryText", "Heading", "Title"}
-	spokenCalls   = []string{"Text", "HTML", "Say", "newPage", "Errorf", "Hint", "Parse", "unreadable"}
+	spokenCalls   = []string{"Text", "text", "HTML", "Say", "newPage", "Errorf", "Hint", "Parse", "unreadable"}
 )
 
 // aSentence is what the code says to people, wherever that stands: messages of errors and of the log begin with a small letter.
@@ -128,6 +128,9 @@ func listen(file *ast.File, name string, found map[string]string) {
 			return
 		}
 		text = strings.ReplaceAll(text, "%d", "{n}")
+		if strings.Contains(text, "%") { // has a name in it, such as that of an organization, and stays in English
+			return
+		}
 		for sentence := range strings.SplitAfterSeq(text, ". ") {
 			found[strings.TrimSpace(sentence)] = name
 		}
@@ -137,6 +140,23 @@ func listen(file *ast.File, name string, found map[string]string) {
 		case *ast.KeyValueExpr:
 			if key, ok := n.Key.(*ast.Ident); ok && slices.Contains(spokenMembers, key.Name) {
 				add(n.Value, true)
+			}
+		case *ast.AssignStmt:
+			if member, ok := n.Lhs[0].(*ast.SelectorExpr); ok && slices.Contains(spokenMembers, member.Sel.Name) {
+				add(n.Rhs[0], true)
+			}
+		case *ast.CompositeLit:
+			kind, _ := n.Type.(*ast.Ident)
+			if member, ok := n.Type.(*ast.SelectorExpr); ok {
+				kind = member.Sel
+			}
+			if kind != nil && kind.Name == "BadToken" {
+				return false // what applications are told
+			}
+			if kind != nil && kind.Name == "advice" {
+				for _, element := range n.Elts {
+					add(element, true)
+				}
 			}
 		case *ast.CallExpr:
 			called := ""
@@ -152,6 +172,11 @@ func listen(file *ast.File, name string, found map[string]string) {
 			if slices.Contains(spokenCalls, called) {
 				for _, arg := range n.Args {
 					add(arg, true)
+					if or, ok := arg.(*ast.CallExpr); ok && called != "Errorf" { // such as cmp.Or
+						for _, choice := range or.Args {
+							add(choice, true)
+						}
+					}
 				}
 			}
 		case *ast.BasicLit:
