@@ -115,6 +115,9 @@ func isSilent(name string) bool {
 	return slices.ContainsFunc(silent, func(file string) bool { return strings.HasPrefix(name, "../internal/"+file) })
 }
 
+// unknowable finds what only the running code fills in, other than a number: such a text can't be translated.
+var unknowable = regexp.MustCompile(`%[^d]`)
+
 // listen collects what a file says.
 func listen(file *ast.File, name string, found map[string]string) {
 	add := func(e ast.Expr, any bool) {
@@ -123,8 +126,8 @@ func listen(file *ast.File, name string, found map[string]string) {
 			return
 		}
 		text, err := strconv.Unquote(literal.Value)
-		if err != nil || !any && !aSentence.MatchString(text) || !strings.ContainsAny(text, "abcdefghijklmnopqrstuvwxyz") ||
-			text[0] < 'A' || text[0] > 'Z' || strings.Contains(text, "%w") {
+		if err != nil || !any && !aSentence.MatchString(strings.TrimSpace(text)) || !strings.ContainsAny(text, "abcdefghijklmnopqrstuvwxyz") ||
+			text[0] < 'A' || text[0] > 'Z' || unknowable.MatchString(text) {
 			return
 		}
 		text = strings.ReplaceAll(text, "%d", "{n}")
@@ -136,6 +139,9 @@ func listen(file *ast.File, name string, found map[string]string) {
 		}
 	}
 	ast.Inspect(file, func(n ast.Node) bool {
+		for _, e := range asides(n) {
+			add(e, true)
+		}
 		switch n := n.(type) {
 		case *ast.KeyValueExpr:
 			if key, ok := n.Key.(*ast.Ident); ok && slices.Contains(spokenMembers, key.Name) {
@@ -184,4 +190,39 @@ func listen(file *ast.File, name string, found map[string]string) {
 		}
 		return true
 	})
+}
+
+// asides returns what the code says otherwise than in a member of a literal or an argument of its own: headings and hints in an
+// advice, a default that is set or chosen, the label of a field, and the descriptions of permissions.
+func asides(n ast.Node) []ast.Expr {
+	switch n := n.(type) {
+	case *ast.CompositeLit:
+		if name, ok := n.Type.(*ast.Ident); ok && name.Name == "advice" {
+			return n.Elts
+		}
+	case *ast.FuncDecl:
+		if n.Name.Name == "Prompt" && n.Body != nil && len(n.Body.List) == 1 {
+			if label, ok := n.Body.List[0].(*ast.ReturnStmt); ok {
+				return label.Results
+			}
+		}
+	case *ast.AssignStmt:
+		if member, ok := n.Lhs[0].(*ast.SelectorExpr); ok && slices.Contains(spokenMembers, member.Sel.Name) {
+			return n.Rhs
+		}
+	case *ast.CallExpr:
+		switch f := n.Fun.(type) {
+		case *ast.Ident:
+			if f.Name == "text" {
+				return n.Args
+			}
+		case *ast.SelectorExpr:
+			if f.Sel.Name == "Say" && len(n.Args) == 1 {
+				if choice, ok := n.Args[0].(*ast.CallExpr); ok {
+					return choice.Args
+				}
+			}
+		}
+	}
+	return nil
 }
