@@ -54,6 +54,7 @@ type link struct {
 type pageList struct {
 	Template   string
 	Own, Later bool
+	Variables  []ui.Variable
 	Samples    []link
 }
 
@@ -93,7 +94,7 @@ func list(pages *ui.UI, r *http.Request, base string) []pageList {
 	var lists []pageList
 	for _, s := range pages.Samples() {
 		if len(lists) == 0 || lists[len(lists)-1].Template != s.Template {
-			lists = append(lists, pageList{Template: s.Template, Own: s.Own, Later: s.Later})
+			lists = append(lists, pageList{Template: s.Template, Own: s.Own, Later: s.Later, Variables: s.Variables})
 		}
 		last := &lists[len(lists)-1]
 		entry := link{Text: s.Name, URL: address(base, "page/"+s.Template+"/"+strings.ReplaceAll(s.Name, " ", "-"))}

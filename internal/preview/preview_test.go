@@ -113,6 +113,14 @@ func TestEveryPage(t *testing.T) {
 		t.Fatalf("it begins at %s", got)
 	}
 	index, seen := s.get("/auto/dv/", http.StatusOK), map[string]bool{}
+	for _, variable := range []string{"<code>.UsernamePrompt</code></li>", "<code>.Connectors</code>, with <code>", " <code>.URL</code>"} {
+		if !strings.Contains(index, variable) {
+			t.Errorf("the list has no variable %s", variable)
+		}
+	}
+	if strings.Contains(index, "<code>.ReqPath</code>") {
+		t.Error("the list has what all pages have, for each")
+	}
 	for _, base := range []string{"/auto/dv/", "/dark/dv/", "/light/dv/", "/my%20own/dv/", "/auto/en/", "/auto/dv/"} {
 		if !strings.Contains(index, `href="`+base+`"`) {
 			t.Errorf("the list doesn't lead to %s", base)

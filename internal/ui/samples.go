@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -14,6 +15,14 @@ type Sample struct {
 	Name     string // a few words in small letters, which tell it from the page's other samples
 	Own      bool   // whether the template is the operator's
 	Later    bool   // whether no visitor gets to see the page yet
+
+	Variables []Variable // of the template; those that all templates have are left out
+}
+
+// A Variable is what a template can show.
+type Variable struct {
+	Name    string
+	Members []string // of the value, or of each value in a list; nil where it has none
 }
 
 // Samples returns the samples of all pages, by the name of their template.
@@ -23,7 +32,8 @@ func (u *UI) Samples() []Sample {
 		for _, s := range v.samples(u.samplePage()) {
 			found = append(found, Sample{
 				Template: v.template, Name: s.name, Later: v.later,
-				Own: u.dir.customised(path.Join(templatesDir, v.template)),
+				Own:       u.dir.customised(path.Join(templatesDir, v.template)),
+				Variables: variables(reflect.TypeOf(s.data)),
 			})
 		}
 	}
@@ -54,6 +64,38 @@ func (u *UI) executeSample(v *view, s sample) ([]byte, error) {
 		return nil, u.suggestName(err, s.data)
 	}
 	return body, nil
+}
+
+// variables returns what a template can show of a page's type.
+func variables(t reflect.Type) []Variable {
+	var found []Variable
+	for _, name := range ownMembers(t) {
+		variable := Variable{Name: name}
+		if field, ok := t.FieldByName(name); ok {
+			variable.Members = membersOfValue(field.Type)
+		} else if method, ok := t.MethodByName(name); ok {
+			variable.Members = membersOfValue(method.Type.Out(0))
+		}
+		found = append(found, variable)
+	}
+	return found
+}
+
+// ownMembers returns what a template can show of a type, without what all pages have.
+func ownMembers(t reflect.Type) []string {
+	shared := members(reflect.TypeFor[page]())
+	return slices.Sorted(slices.Values(slices.DeleteFunc(members(t), func(name string) bool { return slices.Contains(shared, name) })))
+}
+
+// membersOfValue returns what a template can show of a value of ours, or of each in a list.
+func membersOfValue(t reflect.Type) []string {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || t.PkgPath() != reflect.TypeFor[page]().PkgPath() {
+		return nil // a text, a number, or a time
+	}
+	return ownMembers(t)
 }
 
 // Themes returns the names of all themes, and of the one that is used.
