@@ -134,7 +134,7 @@ func listen(file *ast.File, name string, found map[string]string) {
 		if strings.Contains(text, "%") { // has a name in it, such as that of an organization, and stays in English
 			return
 		}
-		for sentence := range strings.SplitAfterSeq(text, ". ") {
+		for sentence := range strings.SplitAfterSeq(strings.TrimSpace(text), ". ") {
 			found[strings.TrimSpace(sentence)] = name
 		}
 	}
