@@ -88,7 +88,7 @@ func TestLogosOfConnectors(t *testing.T) {
 		mocked("c", "Cc", ", logoURL: 'http://cdn.test/c.svg'"), mocked("d", "Dd", ", logoURL: 'https://cdn.test/d.svg'"))
 	page := startWith(t, yaml).get(authPath()).wantStatus(200)
 	for _, want := range []string{
-		`>A</span><img class="dex-btn-logo__image" src="/dex/static/img/oidc-icon.svg?v=`, `src="/dex/static/none.svg"`, `src="https://cdn.test/d.svg"`,
+		`<img class="dex-btn-logo" src="/dex/static/img/oidc-icon.svg?v=`, `alt="A" aria-hidden="true"`, `src="/dex/static/none.svg"`, `src="https://cdn.test/d.svg"`,
 	} {
 		if !strings.Contains(page.body, want) {
 			t.Errorf("the page has no %s", want)

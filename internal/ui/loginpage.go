@@ -38,7 +38,7 @@ type ConnectorLink struct {
 	Unlike   bool   // it is not what was searched for
 }
 
-// Letter stands for the logo of a connector until that is loaded, and where it can't be.
+// Letter stands for the logo of a connector where that can't be loaded.
 func (c ConnectorLink) Letter() string {
 	for _, r := range c.Name {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) {
