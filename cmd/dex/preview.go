@@ -100,7 +100,7 @@ func (o previewOptions) check() error {
 	}
 	settings, err := o.read()
 	if err != nil {
-		return nil // it is shown in the browser, until it is mended
+		return nil //nolint:nilerr // it is shown in the browser, until it is mended
 	}
 	settings.Pages.Unchecked = true
 	pages, err := ui.New(settings.Pages, slog.New(slog.DiscardHandler))
@@ -108,7 +108,7 @@ func (o previewOptions) check() error {
 		return err
 	}
 	if err != nil {
-		return nil // likewise
+		return nil //nolint:nilerr // likewise
 	}
 	return pages.Close()
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -73,11 +72,11 @@ func exportPages(out io.Writer, dir string, force bool) error {
 		return fmt.Errorf("find the folder: %w", err)
 	}
 	fmt.Fprintf(out, `
-Look at the pages while you edit them:  %s web preview %s
+Look at the pages while you edit them:  dex web preview %s
 Use them by the configuration:          frontend: {dir: %q}
 
 warning: files in this folder don't follow later versions of Dex; keep those that you change, and delete the rest: the built-in ones are used instead
-`, os.Args[0], quoted(dir), whole)
+`, quoted(dir), whole)
 	return nil
 }
 

@@ -38,10 +38,10 @@ func Export(dir string, replace bool) ([]string, error) {
 
 // makeFolder makes a directory that others can read, whatever the umask is, unless it is there.
 func makeFolder(dir string) error {
-	if err := os.MkdirAll(filepath.Dir(filepath.Clean(dir)), exportedFolder); err != nil {
+	if err := os.MkdirAll(filepath.Dir(filepath.Clean(dir)), exportedFolder); err != nil { //nolint:gosec // G301: see below
 		return err
 	}
-	err := os.Mkdir(dir, exportedFolder)
+	err := os.Mkdir(dir, exportedFolder) //nolint:gosec // G301: see below
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
