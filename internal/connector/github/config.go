@@ -189,8 +189,15 @@ const (
 	readOrg   = "read:org"
 )
 
-// scopes returns what an OAuth app asks for. GitHub Apps have permissions instead, and GitHub ignores their scopes.
+// scopes returns what an OAuth app asks for. GitHub Apps have permissions instead, and GitHub ignores their scopes. What will be kept must do for all applications of the user, since the tokens of the latest login
+// replace those of the others.
 func (c *Config) scopes(s connector.Scopes) []string {
+	s.Groups = s.Groups || s.OfflineAccess
+	return c.needed(s)
+}
+
+// needed returns the scopes without which an application can't have what it asks for.
+func (c *Config) needed(s connector.Scopes) []string {
 	scopes := []string{userEmail}
 	if len(c.Orgs) > 0 || c.Org != "" || c.LoadAllGroups && s.Groups {
 		scopes = append(scopes, readOrg)

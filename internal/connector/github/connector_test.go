@@ -265,6 +265,8 @@ func TestAuthorizationRequest(t *testing.T) {
 	}{
 		{object{"loadAllGroups": false}, connector.LoginRequest{Scopes: groups}, "scope=user%3Aemail&"},
 		{nil, connector.LoginRequest{}, "scope=user%3Aemail&"},
+		{nil, connector.LoginRequest{Scopes: connector.Scopes{OfflineAccess: true}}, "scope=user%3Aemail+read%3Aorg&"}, // kept for all applications
+		{nil, connector.LoginRequest{}, "scope=user%3Aemail&"},
 		{nil, connector.LoginRequest{Scopes: groups}, "scope=user%3Aemail+read%3Aorg&"},
 		{orgs("a"), connector.LoginRequest{}, "scope=user%3Aemail+read%3Aorg&"},
 		{object{"org": "a"}, connector.LoginRequest{}, "scope=user%3Aemail+read%3Aorg&"},

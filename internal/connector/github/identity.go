@@ -84,7 +84,7 @@ func (c *connection) checkScopes(answer *outbound.Answer, s connector.Scopes, u 
 	if len(given) == 0 {
 		return nil
 	}
-	for _, scope := range c.cfg.scopes(s) {
+	for _, scope := range c.cfg.needed(s) {
 		if scope == userEmail && !c.cfg.readsEmails(u.Email) {
 			continue
 		}
