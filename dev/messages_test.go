@@ -21,8 +21,8 @@ var templateMessage = regexp.MustCompile(`\.(?:T|Plain) ("(?:[^"\\]|\\.)*")`)
 
 // spoken are the places in the code whose texts people read: what they are called, as members of composite literals or as functions.
 var (
-	spokenMembers = []string{"Reason", "ErrMsg", "Hint", "Message", "Advice", "RetryText", "Heading", "Title"}
-	spokenCalls   = []string{"Text", "text", "HTML", "Say", "newPage", "Errorf", "Hint", "Parse", "unreadable"}
+	spokenMembers = []string{"Reason", "ErrMsg", "Hint", "Message", "Advice", "RetryText", "StartText", "Heading", "Title"}
+	spokenCalls   = []string{"Text", "text", "HTML", "Say", "newPage", "Errorf", "Hint", "Retry", "Parse", "unreadable"}
 )
 
 // aSentence is what the code says to people, wherever that stands: messages of errors and of the log begin with a small letter.
@@ -121,6 +121,11 @@ var unknowable = regexp.MustCompile(`%[^d]`)
 // listen collects what a file says.
 func listen(file *ast.File, name string, found map[string]string) {
 	add := func(e ast.Expr, any bool) {
+		if name, ok := e.(*ast.Ident); ok && name.Obj != nil { // a constant of the file
+			if c, ok := name.Obj.Decl.(*ast.ValueSpec); ok && len(c.Values) == 1 {
+				e = c.Values[0]
+			}
+		}
 		literal, ok := e.(*ast.BasicLit)
 		if !ok || literal.Kind != token.STRING {
 			return

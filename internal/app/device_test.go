@@ -263,7 +263,7 @@ func TestDepartureDevice(t *testing.T) {
 	})
 	t.Run("B-15 other methods", func(t *testing.T) {
 		s.get("/dex/device/code").wantError(405, "invalid_request")
-		s.get("/dex/device/auth/verify_code").wantStatus(405)
+		s.get("/dex/device/auth/verify_code").wantStatus(200)
 		s.get("/dex/device?invalid=true").wantStatus(400)
 	})
 	t.Run("B-02 both of upstream's redirect URIs lead to the device's page", func(t *testing.T) {

@@ -25,7 +25,7 @@ func (e *Edition) serve(addresses server.ClientAddress) http.Handler {
 		},
 		ClientAddress: addresses,
 		MaxBody:       oauth.MaxForm,
-		NotFound:      http.HandlerFunc(e.pages.NotFound),
+		NotFound:      http.HandlerFunc(e.notFound),
 		ErrorPage:     e.errorPage,
 	}, e.routes)
 }
@@ -58,12 +58,22 @@ func clientAddress(c config.ClientRemoteIP) (server.ClientAddress, error) {
 	return address, nil
 }
 
+// notFound answers where there is nothing: with a page for people, with JSON for programs.
+func (e *Edition) notFound(w http.ResponseWriter, r *http.Request) {
+	if ui.WantsPage(r) {
+		e.pages.NotFound(w, r)
+		return
+	}
+	oauth.Errorf(oauth.InvalidRequest, "There is nothing at this address.").WriteJSON(w, http.StatusNotFound)
+}
+
 // errorPage shows what goes wrong outside of the rooms.
 func (e *Edition) errorPage(w http.ResponseWriter, r *http.Request, status int) {
 	page := ui.ErrorPage{RequestID: telemetry.RequestID(r.Context())}
 	switch status {
 	case http.StatusMethodNotAllowed:
 		page.ErrMsg = "This page can't be opened this way."
+		page.RetryURL, page.RetryText = e.pages.HomePath(), "Go to the start page"
 	case http.StatusRequestEntityTooLarge:
 		page.ErrMsg = "The request is too large."
 	case http.StatusRequestHeaderFieldsTooLarge:

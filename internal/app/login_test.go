@@ -269,7 +269,7 @@ func TestCookieAttributes(t *testing.T) {
 			s = startWith(t, strings.Replace(configuration, "issuer: http:", "issuer: https:", 1))
 		}
 		cookie := s.get(authPath("connector_id", "local")).header.Get("Set-Cookie")
-		for _, want := range []string{"Path=/dex", "HttpOnly", "SameSite=Lax", "Max-Age=86"} {
+		for _, want := range []string{"Path=/dex", "HttpOnly", "SameSite=Lax", "Max-Age=89999"} {
 			if !strings.Contains(cookie, want) {
 				t.Errorf("%s: cookie %q has no %s", scheme, cookie, want)
 			}

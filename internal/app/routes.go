@@ -52,7 +52,7 @@ func (e *Edition) route(in rooms) []server.Route {
 		{Pattern: "/token/introspect", Handler: in.introspection, CORS: true, Methods: post, MaxBody: oauth.MaxTokenForm, Error: oauth.WriteStatus},
 		{Pattern: "/token/revoke", Handler: in.revocation, CORS: true, Methods: post, MaxBody: oauth.MaxTokenForm, Error: oauth.WriteStatus},
 		{Pattern: "/device", Handler: in.device.Form(), Methods: read},
-		{Pattern: "/device/auth/verify_code", Handler: in.device.Verify(), Methods: post},
+		{Pattern: "/device/auth/verify_code", Handler: in.device.Verify(), Methods: both},
 		{Pattern: "/device/callback", Handler: in.device.Result(), Methods: read},
 		{Pattern: "/device/code", Handler: in.device.Authorize(), Methods: post, Error: oauth.WriteStatus},
 		{Pattern: "/device/token", Handler: in.device.TokenAlias(), Methods: post, Error: oauth.WriteStatus},

@@ -18,14 +18,15 @@ import (
 // Refused answers a request whose login came to nothing (RFC 6749, section 4.1.2.1). A user whom the source doesn't let in is
 // told why; going back to the application tells it that access was denied.
 func (req *Request) Refused(r *http.Request, refused login.Refusal) (login.End, error) {
-	if !req.stillRegistered(r.Context()) {
-		return req.showError(http.StatusBadRequest, refused.Err), nil
+	way := req.WayOn(r.Context())
+	if way.StartURL == "" {
+		return req.showError(http.StatusBadRequest, refused.Err, way), nil
 	}
 	switch {
 	case refused.Denied != nil:
 		return req.showDenial(refused), nil
 	case req.RedirectURI == oauth.RedirectOutOfBand:
-		return req.showError(refused.Err.Status(), refused.Err), nil
+		return req.showError(refused.Err.Status(), refused.Err, way), nil
 	}
 	return req.answer(errorParams(refused.Err)), nil
 }
@@ -40,9 +41,9 @@ func (req *Request) stillRegistered(ctx context.Context) bool {
 	return c.AllowsRedirect(req.RedirectURI, req.purpose.cfg.Redirects)
 }
 
-func (req *Request) showError(status int, e *oauth.Error) login.End {
+func (req *Request) showError(status int, e *oauth.Error, way login.WayOn) login.End {
 	return login.End{Keep: true, Show: func(w http.ResponseWriter, r *http.Request) {
-		req.purpose.page.Show(w, r, page.Errorf(status, "%s", e.PublicDescription()))
+		req.purpose.page.Show(w, r, page.Errorf(status, "%s", e.PublicDescription()).Retry(way.StartURL, way.StartText))
 	}}
 }
 

@@ -56,7 +56,8 @@ func (p *Purpose) Parse(ctx context.Context, params url.Values) (*Request, error
 		p.cfg.Events.Emit(ctx, event.UnregisteredRedirect{ClientID: c.ID, RedirectURI: logged(req.RedirectURI)})
 		return nil, page.Errorf(http.StatusBadRequest,
 			"The application wants you sent back to an address that is not registered for it.").
-			Hint("The people who run the application can have its redirect URI registered here.")
+			Hint("The people who run the application can have its redirect URI registered here.").
+			Detail("client_id", c.ID).Detail("redirect_uri", strings.Join(params["redirect_uri"], " "))
 	}
 	readObject(req.form)
 	req.State = req.form.Get("state")
@@ -68,7 +69,8 @@ func (p *Purpose) requestingClient(ctx context.Context, params url.Values) (*cli
 	ids := params["client_id"]
 	if len(ids) != 1 || ids[0] == "" {
 		return nil, page.Errorf(http.StatusBadRequest, "The request doesn't say which application sent you here.").
-			Hint("The parameter client_id must be given once.")
+			Hint("The parameter client_id must be given once.").
+			Detail("client_id", strings.Join(ids, " ")).Detail("redirect_uri", params.Get("redirect_uri"))
 	}
 	c, err := p.cfg.Clients.Find(ctx, ids[0])
 	if exceeded, ok := errors.AsType[*limit.Exceeded](err); ok {
@@ -77,7 +79,8 @@ func (p *Purpose) requestingClient(ctx context.Context, params url.Values) (*cli
 	if errors.Is(err, client.ErrUnknown) {
 		p.cfg.Events.Emit(ctx, event.UnknownClient{ClientID: logged(ids[0])})
 		return nil, page.Errorf(http.StatusBadRequest, "The application that sent you here is not registered with this service.").
-			Hint("The people who run the application can have its client ID registered here.")
+			Hint("The people who run the application can have its client ID registered here.").
+			Detail("client_id", ids[0]).Detail("redirect_uri", params.Get("redirect_uri"))
 	}
 	if err != nil {
 		return nil, page.Errorf(http.StatusInternalServerError, "The application's registration can't be read.").Because(err)

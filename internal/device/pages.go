@@ -11,8 +11,13 @@ import (
 	"dex/internal/ui"
 )
 
-// verifyPath is where the forms are sent.
-const verifyPath = "/device/auth/verify_code"
+const (
+	formPath   = "/device"                  // of the form for the code
+	verifyPath = "/device/auth/verify_code" // where the forms are sent
+)
+
+// enterCode leads to the form for the code.
+const enterCode = "Enter the code again"
 
 // Form is the page where users type the code that their device shows.
 func (e *Endpoints) Form() http.Handler {
@@ -42,6 +47,10 @@ func shown(code string) string {
 func (e *Endpoints) Verify() http.Handler { return e.page.Serve(e.verify) }
 
 func (e *Endpoints) verify(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodPost { // the address of the form's answer was opened again
+		e.askCode(w, r, http.StatusOK, ui.DevicePage{})
+		return nil
+	}
 	if err := e.page.ReadForm(r); err != nil {
 		return err
 	}
@@ -57,7 +66,7 @@ func (e *Endpoints) verify(w http.ResponseWriter, r *http.Request) error {
 		e.askCode(w, r, http.StatusBadRequest, ui.DevicePage{UserCode: shown(typed), Invalid: true})
 		return nil
 	case err != nil:
-		return failed(http.StatusInternalServerError, "The code can't be looked up.", err)
+		return e.failed(http.StatusInternalServerError, "The code can't be looked up.", err)
 	case d.Approved || d.Denied:
 		e.showResult(w, r, d)
 		return nil
@@ -65,9 +74,9 @@ func (e *Endpoints) verify(w http.ResponseWriter, r *http.Request) error {
 	c, err := e.cfg.Clients.Get(r.Context(), d.ClientID)
 	switch {
 	case errors.Is(err, client.ErrUnknown):
-		return failed(http.StatusBadRequest, "The application on the device is no longer registered.", err)
+		return e.failed(http.StatusBadRequest, "The application on the device is no longer registered.", err)
 	case err != nil:
-		return failed(http.StatusInternalServerError, "The application's registration can't be read.", err)
+		return e.failed(http.StatusInternalServerError, "The application's registration can't be read.", err)
 	}
 	return e.decide(w, r, d, c)
 }
@@ -79,7 +88,7 @@ func (e *Endpoints) decide(w http.ResponseWriter, r *http.Request, d Waiting, c 
 	switch {
 	case decision == "deny":
 		if err := e.cfg.Devices.Deny(r.Context(), d.Name); err != nil {
-			return failed(http.StatusInternalServerError, "Your answer can't be saved.", err)
+			return e.failed(http.StatusInternalServerError, "Your answer can't be saved.", err)
 		}
 		d.Denied = true
 		e.showResult(w, r, d)
@@ -118,9 +127,9 @@ func (e *Endpoints) result(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case errors.Is(err, ErrUnknown), err == nil && !d.Approved && !d.Denied:
-		return failed(http.StatusBadRequest, "This login isn't finished, or it was too long ago.", err)
+		return e.failed(http.StatusBadRequest, "This login isn't finished, or it was too long ago.", err)
 	case err != nil:
-		return failed(http.StatusInternalServerError, "The device can't be looked up.", err)
+		return e.failed(http.StatusInternalServerError, "The device can't be looked up.", err)
 	}
 	e.showResult(w, r, d)
 	return nil
@@ -135,6 +144,7 @@ func (e *Endpoints) showResult(w http.ResponseWriter, r *http.Request, d Waiting
 }
 
 // failed is the error for a user who has to start again.
-func failed(status int, message string, cause error) error {
-	return page.Errorf(status, "%s", message).Hint("Start again on the device, then enter its new code.").Because(cause)
+func (e *Endpoints) failed(status int, message string, cause error) error {
+	return page.Errorf(status, "%s", message).Hint("Start again on the device, then enter its new code.").
+		Retry(e.page.Path(formPath, nil), enterCode).Because(cause)
 }

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -43,7 +44,7 @@ func (p *Purpose) Redirect(redirectURI, state string) (target string, ok bool) {
 	if !p.cfg.Enabled || redirectURI != oauth.DeviceCallback && redirectURI != p.page.Path(oauth.DeviceCallback, nil) {
 		return "", false
 	}
-	return p.page.Path("/device", url.Values{"user_code": {shown(state)}}), true
+	return p.page.Path(formPath, url.Values{"user_code": {shown(state)}}), true
 }
 
 // Name implements login.Purpose.
@@ -86,6 +87,11 @@ func (req *request) Ask() login.Ask {
 // Repeat implements login.Request. No address can repeat that the user has confirmed the device.
 func (req *request) Repeat() url.Values { return nil }
 
+// WayOn implements login.Request.
+func (req *request) WayOn(context.Context) login.WayOn {
+	return login.WayOn{StartURL: req.purpose.page.Path(formPath, nil), StartText: enterCode}
+}
+
 // Check implements login.Request. All that a device asks for is the policy's.
 func (req *request) Check(*client.Client) error { return nil }
 
@@ -127,7 +133,7 @@ func (req *request) Refused(r *http.Request, no login.Refusal) (login.End, error
 		shown.Message = no.Denied.Reason
 		shown.Advice = strings.TrimSpace(no.Denied.Advice + " " + advice)
 	}
-	return req.show(shown), nil
+	return req.show(shown.Retry(req.purpose.page.Path(formPath, nil), enterCode)), nil
 }
 
 // isFinal reports whether another try with the same code can't help.
@@ -140,7 +146,7 @@ func (req *request) tryAgain(e *oauth.Error) login.End {
 	if failure, ok := errors.AsType[*federation.Failure](e); ok && !failure.Outcome.RetryHelps() {
 		shown.Advice = "Tell the people who run this service."
 	}
-	end := req.show(shown)
+	end := req.show(shown.Retry(req.purpose.page.Path(formPath, url.Values{"user_code": {req.UserCode}}), enterCode))
 	end.Keep = true
 	return end
 }

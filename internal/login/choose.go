@@ -88,6 +88,9 @@ func hinted(v *visit, choice []*federation.Definition) int {
 	return slices.IndexFunc(choice, func(d *federation.Definition) bool { return d.ID == connectorID })
 }
 
+// otherWay leads to the choice of connectors.
+const otherWay = "Log in another way"
+
 // beginWith begins a login through the connector that the address names.
 func (f *Flow) beginWith(v *visit) error {
 	ctx := v.r.Context()
@@ -97,7 +100,7 @@ func (f *Flow) beginWith(v *visit) error {
 	}
 	if d == nil || !d.BeginsLogins() {
 		return page.Errorf(http.StatusBadRequest, "There is no such way to log in.").
-			Hint("Go back to the application and log in again.")
+			Hint("Choose another one.").Retry(f.page.Path("/auth", f.repeat(v)), otherWay)
 	}
 	c, err := f.clientOf(ctx, v)
 	if err != nil {
@@ -105,7 +108,8 @@ func (f *Flow) beginWith(v *visit) error {
 	}
 	_, err = f.cfg.Policy.Decide(ctx, v.question(policy.BeforeSource, c, d))
 	if refusedBy(err, policy.RuleConnector) {
-		return page.Errorf(http.StatusForbidden, "The application doesn't accept this way to log in.").Because(err)
+		return page.Errorf(http.StatusForbidden, "The application doesn't accept this way to log in.").
+			Hint("Choose another one.").Retry(f.page.Path("/auth", f.repeat(v)), otherWay).Because(err)
 	}
 	if err != nil {
 		return v.refusal(err)

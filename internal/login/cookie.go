@@ -33,6 +33,15 @@ const (
 	maxData = 1 << 10
 )
 
+const (
+	// lastName is the cookie with the last login that has ended, for as long as somebody may want to go back to it.
+	lastName   = "dex_last"
+	memoryTime = time.Hour
+	maxMemory  = 1500 // bytes, so that all cookies fit into proxies' 8 KiB
+	// afterlife is how much longer browsers keep a login that has expired, so that it can be begun anew, unless a secret is in it.
+	afterlife = time.Hour
+)
+
 // errTooLong says that a login does not fit into the cookies.
 var errTooLong = errors.New("authorization request is too long")
 
@@ -71,10 +80,14 @@ type keeper interface {
 	keep(w http.ResponseWriter, r *http.Request, l *login) error
 	// fits returns errTooLong for a login that would not fit with what a connector may add to it.
 	fits(l *login) error
-	// load returns the login of an id; errNoLogin if there is none, or it has expired.
+	// load returns the login of an id; errNoLogin if there is none. One that has expired comes with errNoLogin, if it is known.
 	load(ctx context.Context, r *http.Request, id string) (*login, error)
 	// forget removes a login.
 	forget(w http.ResponseWriter, r *http.Request, id string)
+	// remember keeps what the last login was for that has ended, if it takes no more than the bytes of room.
+	remember(w http.ResponseWriter, l *login, room int) error
+	// last returns the last login that has ended, if it has the id; else nil.
+	last(ctx context.Context, r *http.Request, id string) *login
 }
 
 func newKeeper(cfg Config) keeper {
@@ -114,9 +127,13 @@ func (k *cookies) keep(w http.ResponseWriter, r *http.Request, l *login) error {
 	if len(parts) > maxParts {
 		return errTooLong
 	}
+	lives := time.Until(l.Expires)
+	if l.Secret == "" {
+		lives += afterlife
+	}
 	size := 0
 	for i, part := range parts {
-		k.set(w, partName(k.prefix, l.ID, i), part, int(time.Until(l.Expires)/time.Second))
+		k.set(w, partName(k.prefix, l.ID, i), part, int(lives/time.Second))
 		size += len(part)
 	}
 	for i := len(parts); i < maxParts; i++ { // what is left of a longer one would spoil it
@@ -168,10 +185,46 @@ func (k *cookies) load(ctx context.Context, r *http.Request, id string) (*login,
 	if err != nil {
 		return nil, err
 	}
-	if l.ID != id || time.Now().After(l.Expires) {
+	switch {
+	case l.ID != id:
 		return nil, errNoLogin
+	case time.Now().After(l.Expires):
+		return l, errNoLogin
 	}
 	return l, nil
+}
+
+// remember keeps in one small cookie what the last login was for that has ended.
+func (k *cookies) remember(w http.ResponseWriter, l *login, room int) error {
+	ended := login{ID: l.ID, Purpose: l.Purpose, Document: l.Document, Expires: time.Now().Add(memoryTime)}
+	plain, err := pack(&ended)
+	if err != nil {
+		return err
+	}
+	const attributes = 100 // bytes
+	name := k.prefix + lastName
+	sealed := k.ring.Seal(name, plain)
+	if len(sealed) <= maxMemory && len(name)+len(sealed)+attributes <= room {
+		k.set(w, name, sealed, int(memoryTime/time.Second))
+	}
+	return nil
+}
+
+// last returns the last login that has ended.
+func (k *cookies) last(ctx context.Context, r *http.Request, id string) *login {
+	name := k.prefix + lastName
+	c, err := r.Cookie(name)
+	if err != nil || !idForm.MatchString(id) {
+		return nil
+	}
+	plain, err := k.ring.Open(ctx, name, c.Value)
+	if err != nil {
+		return nil
+	}
+	if l, err := unpack(plain); err == nil && l.ID == id && time.Now().Before(l.Expires) {
+		return l
+	}
+	return nil
 }
 
 // forget removes a login from the browser.

@@ -100,10 +100,12 @@ func (f *Flow) Begin(w http.ResponseWriter, r *http.Request, p Purpose, request 
 		if err != nil {
 			return fmt.Errorf("encode request of a login: %w", err)
 		}
-		return f.advance(&visit{
+		v := &visit{
 			w: w, r: r, request: request, ask: request.Ask(), wanted: connectorID,
 			login: &login{Purpose: p.Name(), Document: document, Expires: time.Now().Add(f.cfg.RequestLifetime)},
-		})
+		}
+		v.belongs()
+		return f.advance(v)
 	}).ServeHTTP(w, r)
 }
 
@@ -127,30 +129,30 @@ func (f *Flow) Resume(w http.ResponseWriter, r *http.Request, id, connectorID st
 func (f *Flow) load(w http.ResponseWriter, r *http.Request, id string) (*visit, error) {
 	l, err := f.logins.load(r.Context(), r, id)
 	if err != nil {
+		return nil, f.lost(r, id, l, err)
+	}
+	request, err := f.open(l)
+	if err != nil {
 		return nil, errLost(err)
 	}
-	p := f.purposes[l.Purpose]
-	if p == nil {
-		return nil, errLost(errNoLogin)
-	}
-	request, err := p.Open(l.Document)
-	if err != nil {
-		return nil, errLost(fmt.Errorf("decode request of a login: %w", err))
-	}
 	v := &visit{w: w, r: r, login: l, request: request, ask: request.Ask()}
+	v.belongs()
 	v.ask.LoginHint = cmp.Or(l.Hint, v.ask.LoginHint)
 	ui.Wish(r.Context(), v.ask.UILocales)
 	return v, nil
 }
 
-// errLost is the page for a step whose login the browser does not hold.
-func errLost(cause error) error {
-	if !errors.Is(cause, errNoLogin) {
-		return page.Errorf(http.StatusInternalServerError, "This login can't continue.").Because(cause)
+// open returns what a login is for.
+func (f *Flow) open(l *login) (Request, error) {
+	p := f.purposes[l.Purpose]
+	if p == nil {
+		return nil, errNoLogin
 	}
-	return page.Errorf(http.StatusBadRequest,
-		"This login has ended, took too long, or was started in another browser.").
-		Hint("Go back to the application and log in again.").Because(cause)
+	request, err := p.Open(l.Document)
+	if err != nil {
+		return nil, fmt.Errorf("decode request of a login: %w", err)
+	}
+	return request, nil
 }
 
 // clientOf returns the client that a login is for.

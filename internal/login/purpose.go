@@ -1,6 +1,7 @@
 package login
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"time"
@@ -31,6 +32,8 @@ type Request interface {
 	// Granted ends a login whose user has signed in and agreed. An *oauth.Error refuses the request; any other error is shown to
 	// the user.
 	Granted(r *http.Request, g Grant) (End, error)
+	// WayOn returns how somebody gets on whose login can't.
+	WayOn(ctx context.Context) WayOn
 	// Refused ends a login that came to nothing.
 	Refused(r *http.Request, refused Refusal) (End, error)
 }
@@ -63,6 +66,13 @@ type Grant struct {
 	// Secret is set where the user can give the same answer again, as by a second press of a button. It is the same each time,
 	// and only the user's browser holds it.
 	Secret string
+}
+
+// A WayOn is how somebody gets on whose login can't.
+type WayOn struct {
+	StartURL, StartText string           // begins the request anew
+	Back                *ui.FormPostPage // tells the application that the login came to nothing; nil where that is impossible
+	HomeURL             string           // the start page of the application, as far as the request tells
 }
 
 // A Refusal is why a login came to nothing.

@@ -46,9 +46,13 @@ func tooLong(v *visit, err error) error {
 // serve turns a step into a handler, which answers refusals too.
 func (f *Flow) serve(s page.Step) http.Handler {
 	return f.page.Serve(func(w http.ResponseWriter, r *http.Request) error {
+		r, at := withVisit(r)
 		err := s(w, r)
 		if no, ok := errors.AsType[*refused](err); ok {
-			return f.endRefused(w, r, no)
+			err = f.endRefused(w, r, no)
+		}
+		if e, ok := errors.AsType[*page.Error](err); ok && *at != nil {
+			f.addWays(r.Context(), e, (*at).request, errors.Is(err, errNoLogin))
 		}
 		return err
 	})
@@ -117,6 +121,7 @@ func (f *Flow) endRefused(w http.ResponseWriter, r *http.Request, no *refused) e
 	}
 	if !end.Keep && no.v.ID != "" {
 		f.logins.forget(w, r, no.v.ID)
+		f.remember(no.v, end.Address)
 	}
 	end.Show(w, r)
 	return nil

@@ -196,20 +196,37 @@ const (
 func (f *Flow) letGo(v *visit, address string) {
 	if v.Secret == "" {
 		f.logins.forget(v.w, v.r, v.ID)
+		f.remember(v, address)
 		return
 	}
-	const cookies = "Set-Cookie"
-	before := v.w.Header().Values(cookies)
+	before := v.w.Header().Values(setCookie)
 	v.Expires = earlier(v.Expires, time.Now().Add(lingerTime))
 	if err := f.logins.keep(v.w, v.r, v.login); err != nil {
 		f.log.WarnContext(v.r.Context(), "answered login request could not be kept for a second click", "err", err)
 	}
-	length := len(address)
-	for _, cookie := range v.w.Header().Values(cookies) {
-		length += len(cookie)
+	if f.headRoom(v, address) < 0 {
+		v.w.Header()[setCookie] = before
+		return
 	}
-	if length > maxHead {
-		v.w.Header()[cookies] = before
+	f.remember(v, address)
+}
+
+const setCookie = "Set-Cookie"
+
+// headRoom returns how many bytes are left for more cookies in an answer that redirects to an address.
+func (f *Flow) headRoom(v *visit, address string) int {
+	room := maxHead - len(address)
+	for _, cookie := range v.w.Header().Values(setCookie) {
+		room -= len(cookie)
+	}
+	return room
+}
+
+// remember keeps for a while what a login was for that has ended, so that somebody who goes back to it gets on, if there is room for
+// that.
+func (f *Flow) remember(v *visit, address string) {
+	if err := f.logins.remember(v.w, v.login, f.headRoom(v, address)); err != nil {
+		f.log.WarnContext(v.r.Context(), "ended login could not be remembered", "err", err)
 	}
 }
 

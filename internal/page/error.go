@@ -16,10 +16,11 @@ import (
 // An Error is shown to the user on a page.
 type Error struct {
 	Status  int
-	Message string // what happened
-	Advice  string // what to do next
-	cause   error  // for the log only
-	wait    int    // seconds until the next try; 0 where there is no limit
+	Message string       // what happened
+	Advice  string       // what to do next
+	Page    ui.ErrorPage // what else the page has: ways on, and details; what is said above is not read from it
+	cause   error        // for the log only
+	wait    int          // seconds until the next try; 0 where there is no limit
 }
 
 // Errorf returns an error that says what happened.
@@ -45,6 +46,18 @@ func unreadable(message string, cause error) *Error {
 // Hint says what the user can do next.
 func (e *Error) Hint(advice string) *Error {
 	e.Advice = advice
+	return e
+}
+
+// Retry adds the address where the user can start over. The text may be empty.
+func (e *Error) Retry(address, text string) *Error {
+	e.Page.RetryURL, e.Page.RetryText = address, text
+	return e
+}
+
+// Detail adds something that the request said, for whoever develops the application.
+func (e *Error) Detail(name, value string) *Error {
+	e.Page.Details = append(e.Page.Details, ui.Detail{Name: name, Value: value})
 	return e
 }
 
@@ -94,7 +107,9 @@ func (f *Frame) Show(w http.ResponseWriter, r *http.Request, e *Error) {
 	if e.wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(e.wait))
 	}
-	f.Error(w, r, e.Status, ui.ErrorPage{ErrMsg: e.Message, Hint: e.Advice, RequestID: telemetry.RequestID(r.Context())})
+	shown := e.Page
+	shown.ErrMsg, shown.Hint, shown.RequestID = e.Message, e.Advice, telemetry.RequestID(r.Context())
+	f.Error(w, r, e.Status, shown)
 }
 
 // RetryAfter says in the header of a page that shows a form again how long its user has to wait.
