@@ -96,8 +96,9 @@ func readDomain(written string) (below bool, domain string) {
 	return below, foldDomain(rest)
 }
 
-// ForDomain returns which of some connectors addresses of a domain, as DomainOf returns it, lead to; -1 for none. A domain that is written out
-// comes before one with an asterisk, a longer one of these before a shorter one, and then the connector that comes first.
+// ForDomain returns which of some connectors addresses of a domain, as DomainOf returns it, lead to; -1 for none. A domain that is
+// written out comes before one with an asterisk, a longer one of these before a shorter one, and then the connector that comes
+// first.
 func ForDomain(connectors []*Definition, domain string) int {
 	found, best := -1, 0
 	if domain == "" {

@@ -63,9 +63,9 @@ func asksEmail(choice []*federation.Definition) bool {
 	return len(choice) > 1 && slices.ContainsFunc(choice, func(d *federation.Definition) bool { return len(d.Domains) > 0 })
 }
 
-// byDomain returns which of the connectors the domain of the user's e-mail address leads to: of the one that they have typed, or of the one that
-// the application knows, unless one of them asks for the choice. It is -1 for none. No source is asked, so it says nothing about
-// whether there is such an account.
+// byDomain returns which of the connectors the domain of the user's e-mail address leads to: of the one that they have typed, or of
+// the one that the application knows, unless one of them asks for the choice. It is -1 for none. No source is asked, so it says
+// nothing about whether there is such an account.
 func byDomain(v *visit, s said, choice []*federation.Definition) int {
 	email := s.email
 	if email == "" && !s.choosing && !slices.Contains(v.ask.Prompt, "select_account") {
