@@ -110,7 +110,7 @@ func newErrorData(base page, status int, p ErrorPage) errorData {
 	if p.RetryText == "" {
 		p.RetryText = "Try again"
 	}
-	p.ErrMsg = locale.Unmarked(p.ErrMsg)
+	p.ErrMsg, p.Hint = locale.Unmarked(p.ErrMsg), locale.Unmarked(p.Hint)
 	tidy(&p.App)
 	details := make([]Detail, len(p.Details))
 	for i, d := range p.Details {

@@ -149,3 +149,72 @@ func TestShowsForms(t *testing.T) {
 		}
 	}
 }
+
+// The pages are whole without JavaScript; what scripts need for more is in the page, in its language.
+func TestScriptsOnlyAdd(t *testing.T) {
+	u, _ := newUI(t, ui.Config{IssuerPath: "/dex"})
+	doc := document(t, passwordPage(u, http.StatusOK, ui.PasswordPage{PostURL: "/x"}))
+	if buttons := tags(doc, "button"); len(buttons) != 1 || attr(byID(t, doc, "password"), "data-show-label") != "Show password" {
+		t.Errorf("%d buttons, the field is %v", len(buttons), byID(t, doc, "password").Attr)
+	}
+	doc = document(t, func(w http.ResponseWriter, r *http.Request) { u.OOB(w, r, ui.OOBPage{Code: "abc"}) })
+	if code := byID(t, doc, "code"); attr(code, "data-copy") != "Copy" || attr(code, "data-copied") != "Copied" || len(tags(doc, "button")) != 0 {
+		t.Errorf("the code is %v", code.Attr)
+	}
+	h := mount(u)
+	for _, script := range tags(doc, "script") {
+		if w := get(h, attr(script, "src")); w.Code != http.StatusOK {
+			t.Errorf("%s: %d", attr(script, "src"), w.Code)
+		}
+	}
+}
+
+// Upstream's hooks on pages that come later.
+func TestLaterPages(t *testing.T) {
+	u, _ := newUI(t, ui.Config{IssuerPath: "/dex"})
+	totp := ui.TOTPPage{PostURL: "/dex/mfa/totp?req=1", Issuer: "Acme", QRCode: "aGk=", QRCodeURL: "/dex/mfa/totp/qr?req=1", Secret: "ABCD"}
+	doc := document(t, func(w http.ResponseWriter, r *http.Request) { u.TOTP(w, r, http.StatusUnauthorized, totp) })
+	checkPolicy(t, doc)
+	checkLabels(t, doc)
+	form := enclosing(byID(t, doc, "submit-login"), "form")
+	field := byID(t, doc, "totp")
+	if attr(form, "action") != totp.PostURL || enclosing(field, "form") != form || attr(field, "name") != "totp" || !strings.Contains(text(doc), "ABCD") {
+		t.Errorf("the form is %v, the field %v", form.Attr, field.Attr)
+	}
+	totp.Message = "Too many failed attempts."
+	doc = document(t, func(w http.ResponseWriter, r *http.Request) { u.TOTP(w, r, http.StatusTooManyRequests, totp) })
+	if got := text(byID(t, doc, "login-error")); got != totp.Message {
+		t.Errorf("the error is %q", got)
+	}
+
+	for _, mode := range []string{"register", "login"} {
+		doc := document(t, func(w http.ResponseWriter, r *http.Request) {
+			u.WebAuthn(w, r, ui.WebAuthnPage{Mode: mode, AuthenticatorID: "key"})
+		})
+		checkPolicy(t, doc)
+		for _, id := range []string{"webauthn-btn", "webauthn-error", "webauthn-working"} {
+			if n := byID(t, doc, id); !hasAttr(n, "hidden") {
+				t.Errorf("%s: #%s shows without a script", mode, id)
+			}
+		}
+		if attr(byID(t, doc, "webauthn"), "data-mode") != mode {
+			t.Error("the script isn't told the mode")
+		}
+	}
+
+	for back, shown := range map[string]bool{"https://app.test/": true, "app:/out": true, "javascript:alert(1)": false, "": false} {
+		doc := document(t, func(w http.ResponseWriter, r *http.Request) {
+			u.Logout(w, r, ui.LogoutPage{LoggedOut: true, BackURL: back})
+		})
+		links := find(doc, func(n *html.Node) bool { return attr(n, "id") == "back" })
+		if (len(links) == 1 && attr(links[0], "href") == back) != shown {
+			t.Errorf("%q: links %d", back, len(links))
+		}
+	}
+	doc = document(t, func(w http.ResponseWriter, r *http.Request) {
+		u.Logout(w, r, ui.LogoutPage{ShowConfirmation: true, PostURL: "/dex/logout"})
+	})
+	if form := enclosing(byID(t, doc, "submit-logout"), "form"); attr(form, "method") != "post" || attr(form, "action") != "/dex/logout" {
+		t.Errorf("the form is %v", form.Attr)
+	}
+}

@@ -141,7 +141,10 @@ func checkLabels(t *testing.T, doc *html.Node) {
 func checkPolicy(t *testing.T, doc *html.Node) {
 	t.Helper()
 	for _, n := range find(doc, func(*html.Node) bool { return true }) {
-		if n.Data == "script" || n.Data == "style" || n.Data == "base" {
+		if n.Data == "script" && (!strings.HasPrefix(attr(n, "src"), "/") || text(n) != "") {
+			t.Errorf("page has a script from %q: %s", attr(n, "src"), text(n))
+		}
+		if n.Data == "style" || n.Data == "base" {
 			t.Errorf("page has a <%s>", n.Data)
 		}
 		for _, a := range n.Attr {

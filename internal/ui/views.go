@@ -28,6 +28,13 @@ func declare(template string, samples func(base page) []sample) *view {
 	return v
 }
 
+// declareLater returns the view of a page that no route shows yet.
+func declareLater(template string, samples func(base page) []sample) *view {
+	v := declare(template, samples)
+	v.later = true
+	return v
+}
+
 // checkPages renders every page, so that a template that uses a field its page doesn't have is found at start rather than
 // by the next person to log in.
 func (u *UI) checkPages() error {
