@@ -115,7 +115,7 @@ func isSilent(name string) bool {
 	return slices.ContainsFunc(silent, func(file string) bool { return strings.HasPrefix(name, "../internal/"+file) })
 }
 
-// unknowable finds what only the running code fills in, other than a number: such a text can't be translated.
+// unknowable finds what only the running code fills in, such as the name of an organization: the text stays in English.
 var unknowable = regexp.MustCompile(`%[^d]`)
 
 // listen collects what a file says.
@@ -136,98 +136,79 @@ func listen(file *ast.File, name string, found map[string]string) {
 			return
 		}
 		text = strings.ReplaceAll(text, "%d", "{n}")
-		if strings.Contains(text, "%") { // has a name in it, such as that of an organization, and stays in English
-			return
-		}
 		for sentence := range strings.SplitAfterSeq(strings.TrimSpace(text), ". ") {
 			found[strings.TrimSpace(sentence)] = name
 		}
 	}
 	ast.Inspect(file, func(n ast.Node) bool {
-		for _, e := range asides(n) {
+		if literal, ok := n.(*ast.BasicLit); ok {
+			add(literal, false)
+		}
+		said, deeper := saidBy(n)
+		for _, e := range said {
 			add(e, true)
 		}
-		switch n := n.(type) {
-		case *ast.KeyValueExpr:
-			if key, ok := n.Key.(*ast.Ident); ok && slices.Contains(spokenMembers, key.Name) {
-				add(n.Value, true)
-			}
-		case *ast.AssignStmt:
-			if member, ok := n.Lhs[0].(*ast.SelectorExpr); ok && slices.Contains(spokenMembers, member.Sel.Name) {
-				add(n.Rhs[0], true)
-			}
-		case *ast.CompositeLit:
-			kind, _ := n.Type.(*ast.Ident)
-			if member, ok := n.Type.(*ast.SelectorExpr); ok {
-				kind = member.Sel
-			}
-			if kind != nil && kind.Name == "BadToken" {
-				return false // what applications are told
-			}
-			if kind != nil && kind.Name == "advice" {
-				for _, element := range n.Elts {
-					add(element, true)
-				}
-			}
-		case *ast.CallExpr:
-			called := ""
-			switch f := n.Fun.(type) {
-			case *ast.Ident:
-				called = f.Name
-			case *ast.SelectorExpr:
-				if room, ok := f.X.(*ast.Ident); ok && room.Name == "oauth" {
-					return false // what applications are told
-				}
-				called = f.Sel.Name
-			}
-			if slices.Contains(spokenCalls, called) {
-				for _, arg := range n.Args {
-					add(arg, true)
-					if or, ok := arg.(*ast.CallExpr); ok && called != "Errorf" { // such as cmp.Or
-						for _, choice := range or.Args {
-							add(choice, true)
-						}
-					}
-				}
-			}
-		case *ast.BasicLit:
-			add(n, false)
-		}
-		return true
+		return deeper
 	})
 }
 
-// asides returns what the code says otherwise than in a member of a literal or an argument of its own: headings and hints in an
-// advice, a default that is set or chosen, the label of a field, and the descriptions of permissions.
-func asides(n ast.Node) []ast.Expr {
+// saidBy returns what a node says to people, and whether there may be more within it.
+func saidBy(n ast.Node) (said []ast.Expr, deeper bool) {
 	switch n := n.(type) {
-	case *ast.CompositeLit:
-		if name, ok := n.Type.(*ast.Ident); ok && name.Name == "advice" {
-			return n.Elts
-		}
-	case *ast.FuncDecl:
-		if n.Name.Name == "Prompt" && n.Body != nil && len(n.Body.List) == 1 {
-			if label, ok := n.Body.List[0].(*ast.ReturnStmt); ok {
-				return label.Results
-			}
+	case *ast.KeyValueExpr:
+		if key, ok := n.Key.(*ast.Ident); ok && slices.Contains(spokenMembers, key.Name) {
+			return []ast.Expr{n.Value}, true
 		}
 	case *ast.AssignStmt:
 		if member, ok := n.Lhs[0].(*ast.SelectorExpr); ok && slices.Contains(spokenMembers, member.Sel.Name) {
-			return n.Rhs
+			return n.Rhs, true
+		}
+	case *ast.FuncDecl:
+		if n.Name.Name == "Prompt" && n.Body != nil && len(n.Body.List) == 1 { // the label of a field
+			if label, ok := n.Body.List[0].(*ast.ReturnStmt); ok {
+				return label.Results, true
+			}
+		}
+	case *ast.CompositeLit:
+		switch _, kind := named(n.Type); kind {
+		case "BadToken": // what applications are told
+			return nil, false
+		case "advice":
+			return n.Elts, true
 		}
 	case *ast.CallExpr:
-		switch f := n.Fun.(type) {
-		case *ast.Ident:
-			if f.Name == "text" {
-				return n.Args
-			}
-		case *ast.SelectorExpr:
-			if f.Sel.Name == "Say" && len(n.Args) == 1 {
-				if choice, ok := n.Args[0].(*ast.CallExpr); ok {
-					return choice.Args
-				}
-			}
+		return saidByCall(n)
+	}
+	return nil, true
+}
+
+func saidByCall(n *ast.CallExpr) (said []ast.Expr, deeper bool) {
+	room, called := named(n.Fun)
+	if room == "oauth" {
+		return nil, false // what applications are told
+	}
+	if room == "fmt" || !slices.Contains(spokenCalls, called) {
+		return nil, true
+	}
+	for _, arg := range n.Args {
+		said = append(said, arg)
+		if or, ok := arg.(*ast.CallExpr); ok && called != "Errorf" { // such as cmp.Or
+			said = append(said, or.Args...)
 		}
 	}
-	return nil
+	return said, true
+}
+
+// named returns what a function or a type is called, and in which room or variable it is.
+func named(e ast.Expr) (in, name string) {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return "", e.Name
+	case *ast.SelectorExpr:
+		if room, ok := e.X.(*ast.Ident); ok {
+			in = room.Name
+		}
+		return in, e.Sel.Name
+	}
+	return "", ""
 }

@@ -11,7 +11,7 @@ import (
 func TestApprovalHooks(t *testing.T) {
 	u, _ := newUI(t, ui.Config{})
 	doc := document(t, approvalPage(u, ui.ApprovalPage{User: "jane", Client: "Grafana", AuthReqID: "req-1"}))
-	forms := tags(doc, "form")
+	forms := tags(one(t, "panel", byClass(doc, "theme-panel")), "form")
 	if len(forms) != 2 {
 		t.Fatalf("%d forms, want 2", len(forms))
 	}

@@ -58,12 +58,17 @@ func TestLanguageOfPages(t *testing.T) {
 			t.Errorf("%s: no way back in the choice of languages\n%s", name, page)
 		}
 	}
-	w := httptest.NewRecorder()
-	r := httptest.NewRequest(http.MethodPost, "/dex/auth/local/login", nil)
-	r.Header.Set("Accept-Language", "dv")
-	u.Error(w, r, http.StatusInternalServerError, ui.ErrorPage{RequestID: "1"})
-	if page := w.Body.String(); strings.Contains(page, `name="back"`) || !strings.Contains(page, "ID") {
-		t.Errorf("a page that can't be shown again offers languages\n%s", page)
+	for _, r := range []*http.Request{
+		httptest.NewRequest(http.MethodPost, "/dex/auth/local/login", nil),
+		httptest.NewRequest(http.MethodGet, "/dex/callback/github?code=1&state=2", nil),
+		httptest.NewRequest(http.MethodGet, "/dex/device/callback?code=1&state=2", nil),
+	} {
+		w := httptest.NewRecorder()
+		r.Header.Set("Accept-Language", "dv")
+		u.Error(w, r, http.StatusInternalServerError, ui.ErrorPage{RequestID: "1"})
+		if page := w.Body.String(); strings.Contains(page, `name="back"`) || !strings.Contains(page, "ID") {
+			t.Errorf("the page of %s, which can't be shown again, offers languages\n%s", r.URL, page)
+		}
 	}
 }
 

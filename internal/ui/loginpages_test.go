@@ -49,7 +49,7 @@ func TestPasswordHooks(t *testing.T) {
 	doc := document(t, passwordPage(u, http.StatusOK, ui.PasswordPage{
 		PostURL: postURL, BackLink: "/dex/auth?x=1", UsernamePrompt: "Email Address", ShowRememberMe: true,
 	}))
-	form := one(t, "form", tags(doc, "form"))
+	form := one(t, "form", tags(one(t, "panel", byClass(doc, "theme-panel")), "form"))
 	if attr(form, "method") != "post" || attr(form, "action") != postURL {
 		t.Errorf("form %v", form.Attr)
 	}

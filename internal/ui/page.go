@@ -27,10 +27,16 @@ type page struct {
 func (u *UI) newPage(r *http.Request, title string) page {
 	p := page{ReqPath: r.URL.Path, ui: u, lang: u.language(r)}
 	p.Title = p.lang.Text(title)
-	if r.Method == http.MethodGet {
+	if r.Method == http.MethodGet && !u.isAnswer(r) {
 		p.back = r.URL.RequestURI()
 	}
 	return p
+}
+
+// isAnswer reports whether a request brings the answer to a login, which works once: its page can't be shown again.
+func (u *UI) isAnswer(r *http.Request) bool {
+	to := strings.TrimPrefix(r.URL.Path, u.cfg.IssuerPath)
+	return strings.HasPrefix(to, "/callback") || strings.HasPrefix(to, "/device/callback")
 }
 
 // T returns a message with its names, for text.
