@@ -163,3 +163,13 @@ func TestEveryConnectorTypeHasAnIcon(t *testing.T) {
 		}
 	}
 }
+
+// What is at the start of a line in one language is at its other end in another.
+func TestDirectionsAreLogical(t *testing.T) {
+	physical := regexp.MustCompile(`(?m)^\s*[a-z-]*(left|right)[a-z-]*:|:[^;{]*\b(left|right)\b[^;{]*;`)
+	for _, target := range []string{"/dex/static/main.css", "/dex/theme/styles.css"} {
+		if found := physical.FindString(stylesheet(t, "auto", target)); found != "" {
+			t.Errorf("%s has %q", target, found)
+		}
+	}
+}
