@@ -154,11 +154,12 @@ func TestShowsForms(t *testing.T) {
 func TestScriptsOnlyAdd(t *testing.T) {
 	u, _ := newUI(t, ui.Config{IssuerPath: "/dex"})
 	doc := document(t, passwordPage(u, http.StatusOK, ui.PasswordPage{PostURL: "/x"}))
-	if buttons := tags(doc, "button"); len(buttons) != 1 || attr(byID(t, doc, "password"), "data-show-label") != "Show password" {
+	if buttons := tags(one(t, "panel", byClass(doc, "theme-panel")), "button"); len(buttons) != 1 || attr(byID(t, doc, "password"), "data-show-label") != "Show password" {
 		t.Errorf("%d buttons, the field is %v", len(buttons), byID(t, doc, "password").Attr)
 	}
 	doc = document(t, func(w http.ResponseWriter, r *http.Request) { u.OOB(w, r, ui.OOBPage{Code: "abc"}) })
-	if code := byID(t, doc, "code"); attr(code, "data-copy") != "Copy" || attr(code, "data-copied") != "Copied" || len(tags(doc, "button")) != 0 {
+	if code := byID(t, doc, "code"); attr(code, "data-copy") != "Copy" || attr(code, "data-copied") != "Copied" ||
+		len(tags(one(t, "panel", byClass(doc, "theme-panel")), "button")) != 0 {
 		t.Errorf("the code is %v", code.Attr)
 	}
 	h := mount(u)
