@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -220,7 +221,9 @@ func deviceByPages(t *testing.T, s *server, whole bool) {
 func errorsByPages(t *testing.T, s *server) {
 	t.Helper()
 	for at, want := range map[string]string{"/dex/auth?client_id=nobody": "Bad Request", "/dex/no/such/page": "Not Found", "/dex/approval?req=x": "Bad Request"} {
-		a := s.get(at)
+		r := httptest.NewRequest(http.MethodGet, "http://dex.test"+at, nil)
+		r.Header.Set("Accept", "text/html") // programs get JSON where there is nothing
+		a := s.do(r)
 		if a.wantPage(s, at, "error", a.status).found(`<h2>(.*?)</h2>`) != want || a.found(`<p>(.*?)</p>`) == "" {
 			t.Errorf("%s: %s", at, a.body)
 		}
