@@ -57,8 +57,15 @@ func everyGrant(c *configuration) *configuration {
 	})
 }
 
-// strictClient installs the client in a new folder, as its lock file says, and returns the folder.
+// strictClient installs the client in a new folder, and returns the folder.
 func strictClient(t *testing.T) string {
+	t.Helper()
+	return npmInstall(t, "strictclient", "webcrypto.js", "client.js")
+}
+
+// npmInstall installs in a new folder what one of ours depends on, as its lock file says, copies files there, and returns the
+// folder.
+func npmInstall(t *testing.T, from string, files ...string) string {
 	t.Helper()
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -67,8 +74,8 @@ func strictClient(t *testing.T) string {
 		}
 	}
 	dir := t.TempDir()
-	for _, name := range []string{"package.json", "package-lock.json", ".npmrc", "webcrypto.js", "client.js"} {
-		text, err := os.ReadFile(filepath.Join("strictclient", name))
+	for _, name := range append(files, "package.json", "package-lock.json", ".npmrc") {
+		text, err := os.ReadFile(filepath.Join(from, name))
 		if err != nil {
 			t.Fatal(err)
 		}
