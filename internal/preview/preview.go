@@ -210,7 +210,7 @@ func (v *visit) language(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	theme, from := r.PathValue("theme"), base(r.PathValue("theme"), r.PathValue("language"))
 	back, err := url.Parse(query.Get("back"))
-	if err != nil || !strings.HasPrefix(back.Path, from+"/") {
+	if err != nil || strings.Contains(theme, "/") || !strings.HasPrefix(back.Path, from+"/") { // a theme with a slash could be a host
 		v.elsewhere(w, r)
 		return
 	}

@@ -264,6 +264,13 @@ func TestWaysOut(t *testing.T) {
 	if got := resp.Header.Get("Location"); !strings.HasPrefix(got, "/auto/") {
 		t.Errorf("a language leads to %s", got)
 	}
+	// The theme and the language in an address may be anything.
+	for _, path := range []string{"/%2Fevil.test/en/language?to=dv&back=/%252Fevil.test/en/x", "/%5Cevil.test/en/language?to=dv&back=/%255Cevil.test/en/x"} {
+		resp, _ := s.do(http.MethodGet, path)
+		if got := resp.Header.Get("Location"); strings.HasPrefix(got, "//") || strings.HasPrefix(got, `/\`) {
+			t.Errorf("%s leads to %s", path, got)
+		}
+	}
 	if body := s.get("/%3Cscript%3E", http.StatusNotFound); strings.Contains(body, "<script>") {
 		t.Errorf("the address is markup: %s", body)
 	}
