@@ -151,6 +151,9 @@ func read(files fs.FS, name, tag string, known map[string]*Language) error {
 		return err
 	}
 	for message, translated := range f.Messages {
+		if strings.TrimSpace(translated[other]) == "" {
+			continue // tools for translators leave what is not translated yet empty
+		}
 		if err := check(message, translated); err != nil {
 			return fmt.Errorf("message %q: %w", message, err)
 		}

@@ -63,6 +63,19 @@ func TestPluralForms(t *testing.T) {
 	}
 }
 
+// Tools for translators leave what is not translated yet empty; nobody must be shown a button without a text for that.
+func TestEmptyTranslations(t *testing.T) {
+	own := fstest.MapFS{"de.json": {Data: []byte(`{"messages": {"Password": " ", "Log in": null, "To {a}": "", "Deny": "Nein"}}`)}}
+	l, builtin := catalog(t, locale.Config{Messages: own}).Named("de"), catalog(t, locale.Config{}).Named("de")
+	for got, want := range map[string]string{
+		l.Text("Password"): builtin.Text("Password"), l.Text("Log in"): builtin.Text("Log in"), l.Text("To {a}", "x"): "To x", l.Text("Deny"): "Nein",
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestChoose(t *testing.T) {
 	c := catalog(t, locale.Config{Messages: sample, Offered: []string{"en", "pl", "dv"}, Default: "pl"})
 	for wishes, want := range map[string]string{
