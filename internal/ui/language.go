@@ -26,7 +26,7 @@ func (u *UI) Language(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	if l := u.cfg.Languages.Named(query.Get("to")); l != nil {
 		http.SetCookie(w, &http.Cookie{
-			Name: languageCookie, Value: l.Tag, Path: u.cfg.IssuerPath + "/", MaxAge: int(languageLife.Seconds()),
+			Name: languageCookie, Value: l.Tag, Path: u.HomePath(), MaxAge: int(languageLife.Seconds()),
 			Secure: strings.HasPrefix(u.cfg.Origin, "https:"), HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		})
 	}

@@ -85,7 +85,7 @@ func TestChoiceOfLanguage(t *testing.T) {
 		if got := w.Header().Get("Location"); got != want || w.Code != http.StatusSeeOther {
 			t.Errorf("%.50s leads to %d %s, want %s", back, w.Code, got, want)
 		}
-		if got := w.Header().Get("Set-Cookie"); got != "dex_language=dv; Path=/dex/; Max-Age=31536000; HttpOnly; Secure; SameSite=Lax" {
+		if got := w.Header().Get("Set-Cookie"); got != "dex_language=dv; Path=/dex; Max-Age=31536000; HttpOnly; Secure; SameSite=Lax" {
 			t.Errorf("the cookie is %s", got)
 		}
 	}
