@@ -63,6 +63,10 @@ func (d *webDir) addFallback(own string) error {
 
 const fallbackHeader = `/* What main.css of the operator's lacks for the built-in pages. */
 
+[hidden] {
+  display: none !important;
+}
+
 `
 
 // neutralPalette fits every theme: all colours are those of the text, on nothing. It gives way to the operator's own values.

@@ -36,7 +36,7 @@ func TestBuiltInPagesBesideOldStyles(t *testing.T) {
 	}
 	for _, lacks := range []string{
 		"\n.dex-lead {", "\n.dex-choice {", "\n.dex-client .theme-heading {", "\n.theme-heading:has(+ .dex-lead) {", "\n.dex-request-id {",
-		"\n.theme-form-input {", ".dex-btn-icon--github {", "--dex-fg: currentcolor;", ":where(:root) {",
+		"\n.theme-form-input {", ".dex-btn-icon--github {", "\n[hidden] {", "--dex-fg: currentcolor;", ":where(:root) {",
 	} {
 		if !strings.Contains(css, lacks) {
 			t.Errorf("it lacks %q", lacks)
