@@ -151,6 +151,9 @@ func (s *survey) look(name string) {
 		emulation.SetDeviceMetricsOverrideParams{Width: narrow, Height: 640, DeviceScaleFactor: 1})
 	s.picture(name + "-narrow")
 	s.checkOverflow(name)
+	if strings.HasPrefix(name, "dex-") {
+		s.checkLargeText(name)
+	}
 	call(s.tab, emulation.ClearDeviceMetricsOverride, cdp.Empty{})
 }
 
@@ -180,6 +183,22 @@ func (s *survey) checkOverflow(name string) {
 	if width := evaluate[int](s.tab, `document.documentElement.scrollWidth`); width > narrow {
 		s.t.Errorf("%s: %d pixels wide in a window of %d", name, width, narrow)
 	}
+}
+
+// checkLargeText looks for what doesn't fit into the window when text alone is twice as large (WCAG 2.2, 1.4.4), buttons that stick out of
+// what they are in among it.
+func (s *survey) checkLargeText(name string) {
+	s.t.Helper()
+	evaluate[bool](s.tab, `(document.documentElement.style.fontSize = "200%", true)`)
+	s.picture(name + "-large")
+	s.checkOverflow(name + ", large text")
+	outside := evaluate[[]string](s.tab, `[...document.querySelectorAll(".theme-panel :is(button, a, input, select)")]
+		.filter(e => e.type !== "hidden" && e.offsetParent && e.getBoundingClientRect().right > e.closest(".theme-panel").getBoundingClientRect().right)
+		.map(e => e.outerHTML)`)
+	if len(outside) > 0 {
+		s.t.Errorf("%s: with large text these stick out:\n%s", name, strings.Join(outside, "\n"))
+	}
+	evaluate[bool](s.tab, `(document.documentElement.style.fontSize = "", true)`)
 }
 
 // checkLabels looks for fields without a name for screen readers.

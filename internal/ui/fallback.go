@@ -57,7 +57,7 @@ func (d *webDir) addFallback(own string) error {
 	if !d.customised(d.themePath(stylesFile)) {
 		palette = ":where(:root) " + paletteOf(own) // the theme is built in, and its colours are others for the dark
 	}
-	d.made[path.Join(staticDir, fallbackFile)] = []byte(fallbackHeader + palette + lacking(own, string(theirs)+string(theme)))
+	d.made[path.Join(staticDir, fallbackFile)] = []byte(fallbackHeader + palette + gentle + lacking(own, string(theirs)+string(theme)))
 	return nil
 }
 
@@ -91,9 +91,23 @@ const neutralPalette = `:where(:root) {
   --dex-shadow: none;
   --dex-radius: 0.25rem;
 }
+`
 
-:where(main, .theme-panel) :where(*) {
+// gentle is what elements without a class of their own need. Any rule of the operator's takes precedence.
+const gentle = `
+:where(.theme-panel) :where(*) {
   box-sizing: border-box;
+}
+
+:where(.theme-panel a) {
+  color: inherit;
+}
+
+:where(a.dex-btn) {
+  display: inline-flex;
+  align-items: center;
+  justify-content: center;
+  text-decoration: none;
 }
 `
 
