@@ -26,7 +26,8 @@ const (
 	cookieSize = 3600
 	maxParts   = 4
 	// maxLogins and maxBytes bound what one browser is made to carry; the oldest logins go first. Its Cookie header
-	// stays below the 8 KiB that proxies take by default, unless a single login is longer than that itself.
+	// stays below the 8 KiB that proxies take by default, with all else that we have browsers keep, unless a single login is longer
+	// than that itself.
 	maxLogins = 10
 	maxBytes  = 6 << 10
 	// maxData is the room that is left for what a connector wants to be kept, in bytes, while none is chosen yet.
@@ -133,8 +134,9 @@ func (k *cookies) keep(w http.ResponseWriter, r *http.Request, l *login) error {
 	}
 	size := 0
 	for i, part := range parts {
-		k.set(w, partName(k.prefix, l.ID, i), part, int(lives/time.Second))
-		size += len(part)
+		name := partName(k.prefix, l.ID, i)
+		k.set(w, name, part, int(lives/time.Second))
+		size += carried(name, part)
 	}
 	for i := len(parts); i < maxParts; i++ { // what is left of a longer one would spoil it
 		k.remove(w, r, partName(k.prefix, l.ID, i))
@@ -256,8 +258,8 @@ func (k *cookies) evict(w http.ResponseWriter, r *http.Request, keeping string, 
 		if id == keeping {
 			continue // is replaced
 		}
-		held[id] += len(c.Value)
-		size += len(c.Value)
+		held[id] += carried(c.Name, c.Value)
+		size += carried(c.Name, c.Value)
 	}
 	ids := make([]string, 0, len(held))
 	for id := range held {
@@ -270,6 +272,9 @@ func (k *cookies) evict(w http.ResponseWriter, r *http.Request, keeping string, 
 		ids = ids[1:]
 	}
 }
+
+// carried returns how many bytes a cookie takes in the header of each request.
+func carried(name, value string) int { return len(name) + len("=; ") + len(value) }
 
 func (k *cookies) set(w http.ResponseWriter, name, value string, maxAge int) {
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // G124: Secure where the issuer is https

@@ -164,6 +164,38 @@ var _ = faulttest.Add("T-cookie-173", func(t *testing.T) {
 	}
 })
 
+// All cookies of a browser fit into the 8 KiB that proxies take by default for a header, however many logins it has under way, and with
+// what it remembers of those that have ended.
+func TestCookiesFitIntoAHeader(t *testing.T) {
+	random := rand.NewChaCha8([32]byte{})
+	state := func(long int) url.Values {
+		b := make([]byte, long)
+		_, _ = random.Read(b)
+		return url.Values{"state": {base64.RawURLEncoding.EncodeToString(b)}}
+	}
+	for long := 10; long <= 2000; long += 30 {
+		v := &visitor{t: t, cookies: map[string]string{"dex_language": "zh-Hant", "dex_connector": strings.Repeat("c", 256)}}
+		v.handler = newFlow(t, &source{}, func(c *login.Config) {
+			at(t, "https://dex.test")(c)
+			c.RememberConnector = true
+		})
+		v.do(http.MethodGet, v.begin(state(750)).Header().Get("Location"), nil, nil)
+		if len(v.cookies) != 3 {
+			t.Fatalf("the browser remembers no login that has ended: %d cookies", len(v.cookies))
+		}
+		for range 11 {
+			v.begin(state(long))
+		}
+		size := len("Cookie: \r\n")
+		for name, value := range v.cookies {
+			size += len(name) + len("=; ") + len(value)
+		}
+		if size > 8<<10 {
+			t.Errorf("with states of %d bytes, %d cookies make a header of %d", long, len(v.cookies), size)
+		}
+	}
+}
+
 // Whoever has signed in has an hour for the consent page, however long logins may take.
 var _ = faulttest.Add("T-finish-77", func(t *testing.T) {
 	for _, late := range []time.Duration{59 * time.Minute, 61 * time.Minute} {
