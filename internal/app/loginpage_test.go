@@ -156,6 +156,19 @@ func TestSearchForConnector(t *testing.T) {
 	}
 }
 
+// What was used last is not worth an answer that doesn't fit into proxies' buffers.
+func TestNoRoomForLastUsedConnector(t *testing.T) {
+	s := startWith(t, loginPages("", mocked("a", "A", "")))
+	for long, want := range map[int]bool{10: true, 3400: false} {
+		b := s.browser()
+		consent := b.visit(b.visit("/dex/auth/a?" + request("state", strings.Repeat("x", long)).Encode()).path()).path()
+		done := b.post(consent, url.Values{"approval": {"approve"}}).wantStatus(http.StatusSeeOther)
+		if got := strings.Contains(strings.Join(done.header.Values("Set-Cookie"), "\n"), "dex_connector="); got != want {
+			t.Errorf("with a state of %d bytes, that the connector is remembered is %t", long, got)
+		}
+	}
+}
+
 func TestLastUsedConnector(t *testing.T) {
 	connectors := []string{mocked("a", "Aa", ""), mocked("odd/id", "Oo", "")}
 	s := startWith(t, strings.Replace(loginPages(buttons, connectors...), "id: odd/id", `id: "odd /;id"`, 1))

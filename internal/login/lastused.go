@@ -35,9 +35,9 @@ func (f *Flow) lastUsed(r *http.Request) string {
 	return id
 }
 
-// rememberConnector has the browser remember through which connector a login has succeeded, if there is a choice. With the feature off, it
-// forgets what it may have been told before.
-func (f *Flow) rememberConnector(v *visit) {
+// rememberConnector has the browser remember through which connector a login has succeeded, if there is a choice, and room
+// for that beside the address that the browser is sent to. With the feature off, it forgets what it may have been told before.
+func (f *Flow) rememberConnector(v *visit, address string) {
 	cookie := &http.Cookie{ //nolint:gosec // G124: Secure where the issuer is https
 		Name: lastUsedCookie, Path: cmp.Or(page.Base(f.cfg.IssuerURL), "/"), MaxAge: int(lastUsedLife / time.Second),
 		HttpOnly: true, Secure: f.cfg.IssuerURL.Scheme == "https", SameSite: http.SameSiteLaxMode,
@@ -53,7 +53,9 @@ func (f *Flow) rememberConnector(v *visit) {
 	if len(cookie.Value) > longestLastUsed || f.lastUsed(v.r) == v.user.ConnectorID || !f.hasChoice(v) {
 		return
 	}
-	http.SetCookie(v.w, cookie)
+	if len(cookie.String()) <= f.headRoom(v, address) {
+		http.SetCookie(v.w, cookie)
+	}
 }
 
 // hasChoice reports whether there is more than one connector to choose from.

@@ -176,7 +176,7 @@ func (f *Flow) end(v *visit) error {
 	if err != nil {
 		return v.refusal(err)
 	}
-	f.rememberConnector(v)
+	f.rememberConnector(v, end.Address)
 	f.letGo(v, end.Address)
 	end.Show(v.w, v.r)
 	return nil
