@@ -100,6 +100,16 @@ func (q requested) describe(scopes []string) []Permission {
 	return slices.Compact(permissions)
 }
 
+// nameOf returns the name of another application; its id if it has none, or shares it with one that is requested too.
+func (q requested) nameOf(id string) string {
+	for other, name := range q.clients {
+		if other != id && name == q.clients[id] {
+			return tidied(id)
+		}
+	}
+	return tidied(cmp.Or(q.clients[id], id))
+}
+
 func (q requested) permission(scope string) Permission {
 	text := q.lang.Text
 	switch scope {
@@ -115,8 +125,7 @@ func (q requested) permission(scope string) Permission {
 		return Permission{text("See which account you logged in with"), text("The login service, and your user ID there.")}
 	}
 	if id, ok := oauth.AudienceOf(scope); ok {
-		name := tidied(cmp.Or(q.clients[id], id))
-		return Permission{text("Use “{client}” on your behalf", name), text("As if you had logged in there yourself.")}
+		return Permission{text("Use “{client}” on your behalf", q.nameOf(id)), text("As if you had logged in there yourself.")}
 	}
 	return Permission{text("Use “{scope}”", tidied(scope)), text("There’s no description of this permission here.")}
 }

@@ -84,3 +84,19 @@ func TestApprovalTellsWhoGetsWhat(t *testing.T) {
 		t.Error("page doesn't say that nothing personal is asked")
 	}
 }
+
+// Two applications of one name are told apart, so that nobody lets one have what they mean for the other.
+func TestApplicationsOfOneName(t *testing.T) {
+	u, _ := newUI(t, ui.Config{})
+	page := document(t, approvalPage(u, ui.ApprovalPage{
+		Client: "Wiki", RequestedScopes: []string{"audience:server:client_id:a", "audience:server:client_id:b", "audience:server:client_id:c"},
+		ClientNames: map[string]string{"a": "Files", "b": "Files", "c": "Mail"},
+	}))
+	var got []string
+	for _, name := range tags(page, "strong") {
+		got = append(got, text(name))
+	}
+	if want := "Use “Mail” on your behalf, Use “a” on your behalf, Use “b” on your behalf"; strings.Join(got, ", ") != want {
+		t.Errorf("it asks for %q, want %s", got, want)
+	}
+}
