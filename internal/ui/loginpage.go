@@ -97,10 +97,16 @@ type loginData struct {
 	page
 	LoginPage
 	// First are the connectors that are shown above the form, and Rest all others but the one that the form is of.
-	First, Rest []ConnectorLink
+	First, Rest []pageLink
 	FormLink    ConnectorLink
 	Form        *passwordData
 	NoneAlike   bool // no connector is what was searched for
+}
+
+// A pageLink is a connector, and the page that it is on.
+type pageLink struct {
+	Page *page
+	Link *ConnectorLink
 }
 
 func newLoginData(base page, p LoginPage) loginData {
@@ -115,9 +121,9 @@ func newLoginData(base page, p LoginPage) loginData {
 		case p.Form != nil && link.HasForm:
 			d.FormLink = *link
 		case p.Form != nil && link.LastUsed:
-			d.First = append(d.First, *link)
+			d.First = append(d.First, pageLink{&base, link})
 		default:
-			d.Rest = append(d.Rest, *link)
+			d.Rest = append(d.Rest, pageLink{&base, link})
 		}
 	}
 	if p.Form != nil {
