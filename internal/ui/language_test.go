@@ -16,7 +16,7 @@ func languages(t *testing.T) *locale.Catalog {
 	t.Helper()
 	c, err := locale.New(locale.Config{Offered: []string{"en", "dv"}, Messages: fstest.MapFS{"dv.json": {Data: []byte(
 		`{"name": "Aa", "direction": "rtl", "months": ["1","2","3","4","5","6","7","8","9","10","11","12"], "time": "{year}",
-		"messages": {"Password": "PASSWORD", "Something went wrong": "OH", "Request ID:": "ID"}}`)}}})
+		"messages": {"Password": "PASSWORD", "Email Address": "MAIL", "Something went wrong": "OH", "Request ID:": "ID"}}`)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +68,20 @@ func TestLanguageOfPages(t *testing.T) {
 		u.Error(w, r, http.StatusInternalServerError, ui.ErrorPage{RequestID: "1"})
 		if page := w.Body.String(); strings.Contains(page, `name="back"`) || !strings.Contains(page, "ID") {
 			t.Errorf("the page of %s, which can't be shown again, offers languages\n%s", r.URL, page)
+		}
+	}
+}
+
+// The field for an e-mail address gets the keyboard for one in every language.
+func TestKeyboardForAddresses(t *testing.T) {
+	u, _ := newUI(t, ui.Config{Languages: languages(t)})
+	for prompt, want := range map[string]bool{"Email Address": true, "Password": false} {
+		r := httptest.NewRequest(http.MethodGet, "/auth/local/login", nil)
+		r.Header.Set("Accept-Language", "dv")
+		w := httptest.NewRecorder()
+		u.Password(w, r, http.StatusOK, ui.PasswordPage{PostURL: "/", UsernamePrompt: prompt})
+		if got := strings.Contains(w.Body.String(), `inputmode="email"`); got != want || strings.Contains(w.Body.String(), prompt) {
+			t.Errorf("%s: keyboard for addresses %t, want %t\n%s", prompt, got, want, w.Body)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package ui
 import (
 	"cmp"
 	"net/http"
+	"strings"
 )
 
 // A PasswordPage asks for a username and a password.
@@ -50,14 +51,16 @@ type passwordData struct {
 	// Wrong is set where the name or the password was wrong, as far as we know.
 	Wrong bool
 	Focus bool // whether a field of the form is where people begin
+	Email bool // the prompt is for an e-mail address, in whatever language it is shown
 }
 
 func newPasswordData(base page, p PasswordPage) passwordData {
+	email := strings.Contains(strings.ToLower(p.UsernamePrompt), "email")
 	p.UsernamePrompt = base.lang.Say(cmp.Or(p.UsernamePrompt, "Username"))
 	p.Message = base.lang.Say(p.Message)
 	tidy(&p.Client, &p.Connector)
 	wrong := p.Invalid && p.Message == ""
 	// A custom template may not know Message, and still has to say that the attempt failed.
 	p.Invalid = p.Invalid || p.Message != ""
-	return passwordData{page: base, PasswordPage: p, Wrong: wrong, Focus: true}
+	return passwordData{page: base, PasswordPage: p, Wrong: wrong, Focus: true, Email: email}
 }

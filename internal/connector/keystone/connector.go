@@ -9,7 +9,7 @@ import (
 )
 
 // Prompt implements connector.Password.
-func (s *source) Prompt() string { return "username" }
+func (s *source) Prompt() string { return "Username" }
 
 // Login implements connector.Password.
 func (s *source) Login(
