@@ -1,6 +1,7 @@
 package ui_test
 
 import (
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -82,6 +83,22 @@ func TestKeyboardForAddresses(t *testing.T) {
 		u.Password(w, r, http.StatusOK, ui.PasswordPage{PostURL: "/", UsernamePrompt: prompt})
 		if got := strings.Contains(w.Body.String(), `inputmode="email"`); got != want || strings.Contains(w.Body.String(), prompt) {
 			t.Errorf("%s: keyboard for addresses %t, want %t\n%s", prompt, got, want, w.Body)
+		}
+	}
+}
+
+// A template that forgets that some pages have no choice of a language, such as those after a post, is an error at the start.
+func TestTemplatesWithoutChoiceOfLanguage(t *testing.T) {
+	for footer, good := range map[string]bool{
+		`{{ range .Choice.Languages }}{{ .Name }}{{ end }}`: false, `{{ with .Choice }}{{ .Back }}{{ end }}`: true,
+	} {
+		dir := webDir(t, map[string]string{"templates/footer.html": footer})
+		u, err := ui.New(ui.Config{Dir: dir}, slog.New(slog.DiscardHandler))
+		if (err == nil) != good || err != nil && !strings.Contains(err.Error(), "footer.html:1") {
+			t.Errorf("%s: %v", footer, err)
+		}
+		if err == nil {
+			_ = u.Close()
 		}
 	}
 }

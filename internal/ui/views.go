@@ -1,5 +1,7 @@
 package ui
 
+import "slices"
+
 // A view is a template, and samples of what it may have to show: one with everything and, where templates may branch, one with
 // as little as possible. Lists in them are never empty: templates may rely on that.
 type view struct {
@@ -39,8 +41,10 @@ func declareLater(template string, samples func(base page) []sample) *view {
 // by the next person to log in.
 func (u *UI) checkPages() error {
 	base := u.samplePage()
+	once := base
+	once.back = "" // as after a post
 	for _, v := range views {
-		for _, s := range v.samples(base) {
+		for _, s := range slices.Concat(v.samples(base), v.samples(once)) {
 			if _, err := u.executeSample(v, s); err != nil {
 				return err
 			}
