@@ -42,7 +42,7 @@ func (f *Flow) choose(v *visit) error {
 		return f.begin(v, choice[i])
 	}
 	offered := slices.DeleteFunc(slices.Clone(choice), func(d *federation.Definition) bool { return d.Hidden })
-	if !asksEmail(choice) {
+	if !f.asksEmail(choice) {
 		if len(offered) == 0 {
 			return v.refuse(oauth.AccessDenied, "All connectors that serve this client are hidden; it must name one by connector_id.", nil)
 		}

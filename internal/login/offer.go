@@ -59,8 +59,8 @@ func readSaid(r *http.Request) said {
 func (v *visit) says(email string) { v.Hint, v.ask.LoginHint = email, email }
 
 // asksEmail reports whether the choice begins with the question for an e-mail address.
-func asksEmail(choice []*federation.Definition) bool {
-	return len(choice) > 1 && slices.ContainsFunc(choice, func(d *federation.Definition) bool { return len(d.Domains) > 0 })
+func (f *Flow) asksEmail(choice []*federation.Definition) bool {
+	return f.page.ShowsEmail() && len(choice) > 1 && slices.ContainsFunc(choice, func(d *federation.Definition) bool { return len(d.Domains) > 0 })
 }
 
 // byDomain returns which of the connectors the domain of the user's e-mail address leads to: of the one that they have typed, or of
@@ -94,7 +94,7 @@ func (f *Flow) showChoice(v *visit, c *client.Client, s said, choice, offered []
 	}
 	params := f.repeat(v)
 	shown := ui.LoginPage{Client: c.DisplayName()}
-	if asksEmail(choice) {
+	if f.asksEmail(choice) {
 		f.askEmail(&shown, v, s, params)
 	}
 	if federation.DomainOf(s.email) != "" {

@@ -116,7 +116,7 @@ func (f *Flow) passwordPage(v *visit, source *federation.Opened, checker connect
 	form := f.passwordForm(v, source, checker, c)
 	form.PostURL = v.r.URL.RequestURI()
 	another := func(d *federation.Definition) bool { return d.ID != source.ID && !d.Hidden }
-	if slices.ContainsFunc(choice, another) || asksEmail(choice) {
+	if slices.ContainsFunc(choice, another) || f.asksEmail(choice) {
 		form.BackLink = f.anew(v)
 	}
 	return form, nil

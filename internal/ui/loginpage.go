@@ -137,6 +137,9 @@ func newLoginData(base page, p LoginPage) loginData {
 // ShowsForms reports whether the page that offers the connectors shows the form of one, as the built-in one does.
 func (u *UI) ShowsForms() bool { return u.showsForms }
 
+// ShowsEmail reports whether that page asks for an e-mail address, as the built-in one does.
+func (u *UI) ShowsEmail() bool { return u.showsEmail }
+
 // usesField reports whether a template uses a field of its page. The template must not have been executed yet.
 func (u *UI) usesField(name, field string) bool {
 	t, uses := u.templates.Lookup(name), false

@@ -54,21 +54,22 @@ type Config struct {
 
 // A UI renders pages and serves their files. It is safe for concurrent use.
 type UI struct {
-	cfg        Config
-	log        *slog.Logger
-	templates  *template.Template
-	static     *assets
-	theme      *assets
-	robots     *assets
-	logo       string
-	logoDark   string // where browsers prefer the dark; empty if it is no other
-	ownLogo    bool
-	ownIcon    bool
-	needs      []PolicyNeed
-	dir        *webDir
-	links      sync.Map                 // by asset, while all files are built in and so never change
-	options    map[string]template.HTML // of the choice of a language, by the chosen one's tag
-	showsForms bool                     // the choice of connectors has a place for the form of one
+	cfg       Config
+	log       *slog.Logger
+	templates *template.Template
+	static    *assets
+	theme     *assets
+	robots    *assets
+	logo      string
+	logoDark  string // where browsers prefer the dark; empty if it is no other
+	ownLogo   bool
+	ownIcon   bool
+	needs     []PolicyNeed
+	dir       *webDir
+	links     sync.Map                 // by asset, while all files are built in and so never change
+	options   map[string]template.HTML // of the choice of a language, by the chosen one's tag
+	// Whether the choice of connectors has a place for the form of one, and for the question for an e-mail address.
+	showsForms, showsEmail bool
 }
 
 // New reads the templates and checks the operator's directory: whatever would break a page later is an error now. Static
@@ -119,7 +120,7 @@ func New(cfg Config, log *slog.Logger) (*UI, error) {
 		return nil, errors.Join(err, dir.Close())
 	}
 	u.needs = u.policyNeeds(dir) // before a template is executed, which changes it, as is the next line
-	u.showsForms = u.usesField(loginView.template, "Form")
+	u.showsForms, u.showsEmail = u.usesField(loginView.template, "Form"), u.usesField(loginView.template, "Email")
 	if !cfg.Unchecked {
 		if err := u.checkPages(); err != nil {
 			return nil, errors.Join(dir.wrap(err), dir.Close())
