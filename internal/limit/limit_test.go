@@ -80,7 +80,7 @@ func TestWait(t *testing.T) {
 			message string
 		}{
 			{0, 10, "Wait 10 seconds,"}, {time.Millisecond, 10, "Wait 10 seconds,"}, {8 * time.Second, 2, "Wait 2 seconds,"},
-			{time.Second, 1, "Wait a second,"}, {990 * time.Millisecond, 1, "Wait a second,"},
+			{time.Second, 1, "Wait 1 seconds,"}, {990 * time.Millisecond, 1, "Wait 1 seconds,"},
 		} {
 			time.Sleep(c.passed)
 			_, err := Begin(t.Context(), key)
