@@ -120,7 +120,7 @@ var unknowable = regexp.MustCompile(`%[^d]`)
 
 // listen collects what a file says.
 func listen(file *ast.File, name string, found map[string]string) {
-	add := func(e ast.Expr, any bool) {
+	add := func(e ast.Expr, whole bool) {
 		if name, ok := e.(*ast.Ident); ok && name.Obj != nil { // a constant of the file
 			if c, ok := name.Obj.Decl.(*ast.ValueSpec); ok && len(c.Values) == 1 {
 				e = c.Values[0]
@@ -131,7 +131,7 @@ func listen(file *ast.File, name string, found map[string]string) {
 			return
 		}
 		text, err := strconv.Unquote(literal.Value)
-		if err != nil || !any && !aSentence.MatchString(strings.TrimSpace(text)) || !strings.ContainsAny(text, "abcdefghijklmnopqrstuvwxyz") ||
+		if err != nil || !whole && !aSentence.MatchString(strings.TrimSpace(text)) || !strings.ContainsAny(text, "abcdefghijklmnopqrstuvwxyz") ||
 			text[0] < 'A' || text[0] > 'Z' || unknowable.MatchString(text) {
 			return
 		}

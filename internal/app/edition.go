@@ -47,7 +47,7 @@ func newEdition(ctx context.Context, c *Core, p *Plan, pages *ui.UI) (*Edition, 
 	if err != nil {
 		return nil, errors.Join(err, e.connectors.Release())
 	}
-	e.routes = e.route(e.furnish(e.share()))
+	e.routes = e.route(e.furnish(e.share())) //nolint:contextcheck // handlers have the contexts of their requests
 	e.handler = e.serve(addresses)
 	e.held.Store(1)
 	return e, nil

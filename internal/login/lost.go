@@ -49,7 +49,7 @@ func (f *Flow) lost(r *http.Request, id string, expired *login, cause error) err
 func (f *Flow) addWays(ctx context.Context, e *page.Error, request Request, over bool) {
 	way := request.WayOn(ctx)
 	if e.Page.RetryURL == "" {
-		e.Retry(way.StartURL, way.StartText)
+		_ = e.Retry(way.StartURL, way.StartText) // e itself
 	}
 	switch {
 	case !over:

@@ -180,16 +180,7 @@ func (f *Flow) offerForm(shown *ui.LoginPage, v *visit, s said, c *client.Client
 	if !f.formsOnChoice() || shown.Email != nil && shown.UnknownDomain == "" || s.search != "" {
 		return nil
 	}
-	var only *federation.Definition
-	for _, d := range offered {
-		if !d.AsksPassword() {
-			continue
-		}
-		if only != nil {
-			return nil
-		}
-		only = d
-	}
+	only := onlyForm(offered)
 	if only == nil || len(offered) < 2 || f.cfg.Connectors.Failing(only.ID) {
 		return nil
 	}
@@ -218,6 +209,21 @@ func (f *Flow) offerForm(shown *ui.LoginPage, v *visit, s said, c *client.Client
 		link.HasForm = link.ID == only.ID
 	}
 	return nil
+}
+
+// onlyForm returns the connector that has a password form; nil if none or several have one.
+func onlyForm(offered []*federation.Definition) *federation.Definition {
+	var only *federation.Definition
+	for _, d := range offered {
+		switch {
+		case !d.AsksPassword():
+		case only != nil:
+			return nil
+		default:
+			only = d
+		}
+	}
+	return only
 }
 
 // formsOnChoice reports whether the choice of connectors may have a password form. Where logins are kept in the storage, strangers

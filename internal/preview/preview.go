@@ -88,7 +88,7 @@ func isLocal(host string) bool {
 // ownFile serves the style sheet and the script of the preview itself.
 func ownFile(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-cache")
-	http.ServeFileFS(w, r, embedded, path.Join("web/static", r.PathValue("file")))
+	http.ServeFileFS(w, r, embedded, path.Join("web/static", r.PathValue("file"))) //nolint:gosec // G703: embedded files only
 }
 
 var errNoLanguage = errors.New("there is no language")
@@ -183,7 +183,7 @@ func send(w http.ResponseWriter, status int, body []byte) {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // fails only if the browser has left
+	_, _ = w.Write(body) //nolint:gosec // G705: html/template has made it. It fails only if the browser has left
 }
 
 // asset serves a static file or one of a theme.

@@ -169,7 +169,7 @@ func (c *Client) secret() (string, error) {
 	if c.SecretFile == "" {
 		return c.Secret, nil
 	}
-	text, err := os.ReadFile(c.SecretFile) //nolint:gosec // G304: the operator names the file
+	text, err := os.ReadFile(c.SecretFile)
 	if err != nil {
 		return "", fmt.Errorf("client secret: %w", err)
 	}

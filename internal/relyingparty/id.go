@@ -19,7 +19,8 @@ func (i *ID) UnmarshalJSON(data []byte) error {
 		return json.Unmarshal(data, (*string)(i))
 	}
 	for at, digit := range data {
-		if (digit < '0' || digit > '9') && !(at == 0 && digit == '-' && len(data) > 1) {
+		isSign := at == 0 && digit == '-' && len(data) > 1
+		if (digit < '0' || digit > '9') && !isSign {
 			return fmt.Errorf("an id is %.40q, and must be a whole number or a text", data)
 		}
 	}

@@ -92,7 +92,7 @@ type requested struct {
 func (q requested) describe(scopes []string) []Permission {
 	var permissions []Permission
 	for _, scope := range scopes {
-		if audience, ok := oauth.AudienceOf(scope); scope != "openid" && !(ok && audience == q.clientID) {
+		if audience, ok := oauth.AudienceOf(scope); scope != "openid" && (!ok || audience != q.clientID) {
 			permissions = append(permissions, q.permission(scope))
 		}
 	}

@@ -38,17 +38,17 @@ func Export(dir string, replace bool) ([]string, error) {
 
 // makeFolder makes a directory that others can read, whatever the umask is, unless it is there.
 func makeFolder(dir string) error {
-	if err := os.MkdirAll(filepath.Dir(filepath.Clean(dir)), exportedFolder); err != nil { //nolint:gosec // G301: see below
+	if err := os.MkdirAll(filepath.Dir(filepath.Clean(dir)), exportedFolder); err != nil {
 		return err
 	}
-	err := os.Mkdir(dir, exportedFolder) //nolint:gosec // G301: see below
+	err := os.Mkdir(dir, exportedFolder)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return os.Chmod(dir, exportedFolder) //nolint:gosec // G302: a server that runs as another user reads it
+	return os.Chmod(dir, exportedFolder) // a server that runs as another user reads it
 }
 
 func export(builtin fs.FS, root *os.Root, replace bool) ([]string, error) {

@@ -25,12 +25,12 @@ func (u *UI) Language(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	w.Header().Set("Cache-Control", "no-store")
 	if l := u.cfg.Languages.Named(query.Get("to")); l != nil {
-		http.SetCookie(w, &http.Cookie{
+		http.SetCookie(w, &http.Cookie{ //nolint:gosec // G124: Secure where the issuer is https
 			Name: languageCookie, Value: l.Tag, Path: u.HomePath(), MaxAge: int(languageLife.Seconds()),
 			Secure: strings.HasPrefix(u.cfg.Origin, "https:"), HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		})
 	}
-	http.Redirect(w, r, u.pageOfOurs(query.Get("back")), http.StatusSeeOther)
+	http.Redirect(w, r, u.pageOfOurs(query.Get("back")), http.StatusSeeOther) //nolint:gosec // G710: pageOfOurs leads nowhere else
 }
 
 // pageOfOurs returns the address of a page of ours, or that of the home page instead of any other address: nobody may use us to send

@@ -62,9 +62,10 @@ func (u *UI) TOTP(w http.ResponseWriter, r *http.Request, status int, p TOTPPage
 
 var totpView = declareLater("totp_verify.html", func(base page) []sample {
 	return []sample{
-		{"setting up", newTOTPData(base, TOTPPage{
-			PostURL: "/mfa/totp?req=1", Issuer: "Example", Connector: "ldap", QRCodeURL: base.ui.cfg.IssuerPath + "/theme/logo.png", QRCode: "iVBORw0KGgo=",
-			Secret: "JBSW Y3DP EHPK 3PXP", Account: "jane@example.com",
+		{"setting up", newTOTPData(base, TOTPPage{ //nolint:gosec // G101: a sample
+			PostURL: "/mfa/totp?req=1", Issuer: "Example", Connector: "ldap", QRCode: "iVBORw0KGgo=",
+			QRCodeURL: base.ui.cfg.IssuerPath + "/theme/logo.png",
+			Secret:    "JBSW Y3DP EHPK 3PXP", Account: "jane@example.com",
 		})},
 		{"wrong code", newTOTPData(base, TOTPPage{PostURL: "/mfa/totp?req=1", Issuer: "Example", Connector: "ldap", Invalid: true})},
 		{"code", newTOTPData(base, TOTPPage{PostURL: "/mfa/totp?req=1", Issuer: "Example", Connector: "ldap"})},

@@ -37,7 +37,7 @@ func TestStartFails(t *testing.T) {
 			want:  []string{"password.html:2", "Usrname", "did you mean .Username?"},
 		},
 		"misspelt field of a connector": {
-			files: map[string]string{"templates/login.html": "{{ range .Connectors }}\n{{ .Nmae }}{{ end }}"},
+			files: map[string]string{"templates/login.html": "{{ range .Connectors }}\n{{ .Namee }}{{ end }}"},
 			want:  []string{"login.html:2", "did you mean .Name?"},
 		},
 		"misspelt field in a partial": {

@@ -268,12 +268,12 @@ func TestSettings(t *testing.T) {
 		t.Error("other spellings of keys don't count")
 	}
 	for want, more := range map[string]object{
-		"includeTeamGroups: has no effect":                           {"includeTeamGroups": true},
-		"insecureSkipVerify: lets anybody":                           {"insecureSkipVerify": true},
-		"teams[0]: lets in nobody: names of workspaces are":          {"teams": []string{"Acme"}},
-		"teams[0]: lets in nobody without getWorkspacePermissions":   {"teams": []string{"acme:owner"}},
-		"teams[1]: lets in nobody: what follows the colon must be":   {"teams": []string{"acme", "acme:admin"}, "getWorkspacePermissions": true},
-		"teams[0]: lets in nobody: it must be a workspace as addres": {"teams": []string{":owner"}},
+		"includeTeamGroups: has no effect":                         {"includeTeamGroups": true},
+		"insecureSkipVerify: lets anybody":                         {"insecureSkipVerify": true},
+		"teams[0]: lets in nobody: names of workspaces are":        {"teams": []string{"Acme"}},
+		"teams[0]: lets in nobody without getWorkspacePermissions": {"teams": []string{"acme:owner"}},
+		"teams[1]: lets in nobody: what follows the colon must be": {"teams": []string{"acme", "acme:admin"}, "getWorkspacePermissions": true},
+		"teams[0]: lets in nobody: it must be a workspace as":      {"teams": []string{":owner"}},
 	} {
 		more["clientID"], more["clientSecret"] = "x", "y"
 		problems := connectortest.Decode(t, &bitbucket.Config{}, more)

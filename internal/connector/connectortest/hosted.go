@@ -205,7 +205,7 @@ func (h *Hosted) serveAuth(w http.ResponseWriter, r *http.Request) {
 		}
 		params.Set("code", code)
 	}
-	http.Redirect(w, r, back+"?"+params.Encode(), http.StatusFound)
+	http.Redirect(w, r, back+"?"+params.Encode(), http.StatusFound) //nolint:gosec // G710: a test sets what is registered
 }
 
 func (h *Hosted) token(kind string) string {
@@ -273,7 +273,7 @@ func (h *Hosted) isOurs(r *http.Request) bool {
 	} else {
 		id, secret = r.PostFormValue("client_id"), r.PostFormValue("client_secret")
 	}
-	return id == h.ClientID && secret == h.ClientSecret && !(basic && h.NoBasic)
+	return id == h.ClientID && secret == h.ClientSecret && (!basic || !h.NoBasic)
 }
 
 // redeem uses up a code or a refresh token.

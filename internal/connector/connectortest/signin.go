@@ -83,6 +83,6 @@ func (h *Hosted) SignIn(t testing.TB, c connector.Callback, s connector.Scopes) 
 	back.Scheme, back.Host = "https", "dex.test"
 	return c.HandleCallback(t.Context(), connector.Return{
 		CallbackURL: "https://dex.test" + back.Path, Scopes: s, State: state, Data: to.Data,
-		Request: httptest.NewRequest(http.MethodGet, back.String(), http.NoBody),
+		Request: httptest.NewRequestWithContext(t.Context(), http.MethodGet, back.String(), http.NoBody),
 	})
 }

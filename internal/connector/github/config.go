@@ -88,11 +88,10 @@ func (c *Config) checkGroups(check *settings.Check) {
 	} else if c.Org != "" {
 		check.Warn("org", "is the old form of orgs: use that, whose groups begin with the organization")
 	}
-	filtered, teams := c.Org != "" || len(c.Orgs) > 0, c.Org != "" || len(c.Orgs) > 0 || c.LoadAllGroups
-	if filtered && c.LoadAllGroups {
+	switch filtered := c.Org != "" || len(c.Orgs) > 0; {
+	case filtered && c.LoadAllGroups:
 		check.Warn("loadAllGroups", "has no effect beside orgs and org: groups are those of the organizations there")
-	}
-	if c.NestedTeams && !teams {
+	case !filtered && !c.LoadAllGroups && c.NestedTeams:
 		check.Warn("nestedTeams", "has no effect without orgs, org or loadAllGroups: no teams are read")
 	}
 	if c.OrgNameAsGroup && len(c.Orgs) == 0 {

@@ -92,7 +92,7 @@ func (l *lookup) refusal(ctx context.Context, orgs settings.Orgs, answers []memb
 		if broken == nil {
 			broken = a.refused
 		}
-		misses = append(misses, miss(orgs[i], a, teams))
+		misses = append(misses, miss(orgs[i], a, teams)) //nolint:gosec // G602: there is an answer for each
 	}
 	if broken != nil {
 		return broken

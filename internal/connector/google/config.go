@@ -61,8 +61,8 @@ const (
 	defaultIssuer         = "https://accounts.google.com"
 	defaultDirectory      = "https://admin.googleapis.com"
 	defaultCloudIdentity  = "https://cloudidentity.googleapis.com"
-	defaultIAMCredentials = "https://iamcredentials.googleapis.com"
-	defaultTokenInfo      = "https://oauth2.googleapis.com/tokeninfo"
+	defaultIAMCredentials = "https://iamcredentials.googleapis.com"   //nolint:gosec // G101: an address
+	defaultTokenInfo      = "https://oauth2.googleapis.com/tokeninfo" //nolint:gosec // G101: an address
 )
 
 // anyDomain is the key in domainToAdminEmail for domains that have none.

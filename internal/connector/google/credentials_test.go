@@ -196,7 +196,7 @@ func TestOwnTokensEnd(t *testing.T) {
 			})
 		}
 		g.OwnLife = time.Second // which is as good as over
-		if !asks() || !asks() {
+		if first, second := asks(), asks(); !first || !second {
 			t.Errorf("%s: a token is used that has ended", name)
 		}
 		g.OwnLife = time.Hour

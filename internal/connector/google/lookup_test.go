@@ -18,7 +18,7 @@ const (
 
 func TestGroups(t *testing.T) {
 	const ops, dev, all = "ops@corp.example", "dev@corp.example", "all@corp.example"
-	var asks, asksNot connector.Scopes = groups, connector.Scopes{}
+	asks, asksNot := groups, connector.Scopes{}
 	for name, c := range map[string]struct {
 		settings object
 		scopes   connector.Scopes

@@ -67,7 +67,7 @@ func (e *external) token(ctx context.Context, scope string) (*relyingparty.Token
 	if err != nil {
 		return nil, fmt.Errorf("credential_source: %w", err)
 	}
-	params := map[string]string{
+	params := map[string]string{ //nolint:gosec // G101: names of parameters
 		"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "audience": e.file.Audience, "scope": scope,
 		"requested_token_type": "urn:ietf:params:oauth:token-type:access_token",
 		"subject_token_type":   e.file.SubjectTokenType, "subject_token": subject,

@@ -112,7 +112,7 @@ func Find(env Env) (*Credentials, error) {
 		return c, nil
 	}
 	if path := gcloudFile(); path != "" {
-		if _, err := os.Stat(path); err == nil { //nolint:gosec // G703: of the environment, which is the operator's
+		if _, err := os.Stat(path); err == nil {
 			return Read(path, env)
 		}
 	}
