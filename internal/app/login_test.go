@@ -228,8 +228,8 @@ func TestManyTabs(t *testing.T) {
 			open++
 		}
 	}
-	if open != 10 {
-		t.Errorf("%d of 12 logins are open, want the newest 10", open)
+	if open != 9 { // more would make a longer header than proxies take
+		t.Errorf("%d of 12 logins are open, want the newest 9", open)
 	}
 	b.visit(forms[len(forms)-1]).wantStatus(http.StatusOK)
 }
