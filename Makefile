@@ -46,6 +46,7 @@ lint: ## Check the code
 bench: build ## Measure each main operation on each storage, and its signatures alone
 	./test/install.sh
 	cd test && go run ./withservers -C .. -- go run ./bench $(BENCH)
+	go test -run '^$$' -bench LoginPage ./internal/ui
 
 .PHONY: clean
 clean: ## Remove what was built and the development database

@@ -46,7 +46,14 @@ func TestMessagesAreTranslated(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal("no languages", err)
 	}
+	page, err := os.ReadFile("../docs/languages.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range files {
+		if tag := strings.TrimSuffix(filepath.Base(name), ".json"); !strings.Contains(string(page), "`"+tag+"`") {
+			t.Errorf("docs/languages.md does not name %s", tag)
+		}
 		data, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
