@@ -36,7 +36,7 @@ func TestChecksFindFaults(t *testing.T) {
 		{good + `<label>a <input></label>`, "fields()", "no autocomplete"},
 		{good + `<label>a <input autocomplete=off aria-invalid=true></label>`, "fields()", "no live message"},
 		{good + `<a href="/"></a>`, "fields()", "no name"},
-		{good + `<button style="border: 0">a</button>`, "bordered()", "no border"},
+		{good + `<button style="border: 0; background: #eee">a</button>`, "bordered()", "no edge"},
 		{good + `<button style="transition: color 1s">a</button>`, "moving()", "moves"},
 		{good + `<p style="font-size: 16px">small</p>`, "doubled()", "small"},
 	} {

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -87,17 +88,30 @@ type requested struct {
 	clients  map[string]string // names of other applications, by id
 }
 
-// describe returns the permissions that scopes stand for, ordered by name. It includes unknown scopes, but not openid, as logging in
-// is what the user came for.
+// describe returns the permissions that scopes stand for, in an order that is the same in all languages. It includes unknown scopes,
+// but not openid, as logging in is what the user came for.
 func (q requested) describe(scopes []string) []Permission {
-	var permissions []Permission
+	places := map[Permission]int{}
 	for _, scope := range scopes {
 		if audience, ok := oauth.AudienceOf(scope); scope != "openid" && (!ok || audience != q.clientID) {
-			permissions = append(permissions, q.permission(scope))
+			places[q.permission(scope)] = place(scope)
 		}
 	}
-	slices.SortFunc(permissions, func(a, b Permission) int { return cmp.Compare(a.Name, b.Name) })
-	return slices.Compact(permissions)
+	return slices.SortedFunc(maps.Keys(places), func(a, b Permission) int {
+		return cmp.Or(cmp.Compare(places[a], places[b]), cmp.Compare(a.Name, b.Name))
+	})
+}
+
+// place returns where in a list of permissions a scope stands: what is read of the user comes before what is done in the user's name.
+func place(scope string) int {
+	order := []string{oauth.ScopeProfile, oauth.ScopeEmail, oauth.ScopeGroups, oauth.ScopeFederatedID, oauth.ScopeOfflineAccess}
+	if i := slices.Index(order, scope); i >= 0 {
+		return i
+	}
+	if _, ok := oauth.AudienceOf(scope); ok {
+		return len(order)
+	}
+	return len(order) + 1
 }
 
 // nameOf returns the name of another application; its id if it has none, or shares it with one that is requested too.

@@ -99,10 +99,13 @@ globalThis.checks = (() => {
     return [...new Set(wrong)];
   };
 
-  // The page's main button can be pressed without scrolling.
+  // The page's main button can be pressed without scrolling. Below a message, the field to mend is enough in a narrow window.
   const mainButton = () => {
     scrollTo(0, 0);
-    const button = all(".theme-btn--primary, .theme-btn--success")[0];
+    let button = all(".theme-btn--primary, .theme-btn--success")[0];
+    if (innerWidth < 400 && document.querySelector(".dex-error-box, .dex-notice") && document.activeElement.localName === "input") {
+      button = document.activeElement;
+    }
     if (!button) return [];
     const r = button.getBoundingClientRect();
     const at = document.elementFromPoint((r.left + r.right) / 2, (r.top + r.bottom) / 2);
@@ -140,11 +143,15 @@ globalThis.checks = (() => {
       .filter((l) => size.has(l.node) && parseFloat(getComputedStyle(l.parent).fontSize) < 1.9 * size.get(l.node))
       .map((l) => `"${l.text}" doesn't grow with the browser's text size`);
 
-  // In forced colours only borders and outlines show where a control is.
+  // In forced colours borders show where a control is, or a colour of its own.
   const bordered = () =>
     all("button, a.dex-btn, input:not([type=checkbox]):not([type=radio]), select")
-      .filter((e) => parseFloat(getComputedStyle(e).borderTopWidth) < 1 || getComputedStyle(e).borderTopColor === getComputedStyle(e).backgroundColor)
-      .map((e) => `${name(e)} has no border that can be seen`);
+      .filter((e) => {
+        const { borderTopWidth, borderTopColor, backgroundColor } = getComputedStyle(e);
+        const edge = parseFloat(borderTopWidth) < 1 ? backgroundColor : borderTopColor;
+        return !opaque(edge) || contrast(edge, behind(e)) < 3;
+      })
+      .map((e) => `${name(e)} has no edge that can be seen`);
 
   const moving = () =>
     [...document.querySelectorAll("*")]
@@ -157,7 +164,7 @@ globalThis.checks = (() => {
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const contrast = (a, b) => (Math.max(luminance(a), luminance(b)) + 0.05) / (Math.min(luminance(a), luminance(b)) + 0.05);
-  const opaque = (colour) => !/, 0\)$|transparent/.test(colour);
+  const opaque = (colour) => !/^rgba\(.*, 0\)$|transparent/.test(colour);
   const behind = (e) => ancestors(e.parentElement).map((a) => getComputedStyle(a).backgroundColor).find(opaque) || "rgb(255, 255, 255)";
 
   let stops = [];

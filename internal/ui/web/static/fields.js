@@ -5,7 +5,7 @@
     button.type = "button";
     button.className = "dex-btn dex-btn-small theme-btn-provider";
     button.textContent = text;
-    beside.after(button);
+    beside.after(" ", button);
     return button;
   };
 

@@ -23,7 +23,7 @@
     });
     const said = await answer.json().catch(() => ({}));
     if (!answer.ok) {
-      throw new Error(said.error || page.dataset.failed);
+      throw Object.assign(new Error(answer.statusText), { said: said.error });
     }
     return said;
   };
@@ -60,7 +60,7 @@
       location.assign(done.redirect);
     } catch (error) {
       // The browser's own words are for developers.
-      fail(error instanceof DOMException ? page.dataset.cancelled : error.message);
+      fail(error instanceof DOMException ? page.dataset.cancelled : error.said || page.dataset.failed);
     }
   };
 
