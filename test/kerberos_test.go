@@ -225,7 +225,7 @@ func TestKerberos(t *testing.T) {
 	t.Run("directory that is down", func(t *testing.T) {
 		p := s.visit(t, home, "no-directory")
 		wantNoTicket(t, p, http.StatusServiceUnavailable, "", true)
-		wantPage(t, p, http.StatusServiceUnavailable, "try with your password")
+		wantPage(t, p, http.StatusServiceUnavailable, "log in with your password")
 		wantNoTicket(t, s.visit(t, home, "no-directory-no-form"), http.StatusServiceUnavailable, "", false)
 	})
 	t.Run("ticket shown twice", func(t *testing.T) {
@@ -378,6 +378,6 @@ func (s *kerberosSite) checkBrowsers(t *testing.T) {
 	t.Run("without a ticket or a form", func(t *testing.T) {
 		b := newBrowserOf(t, s.kdc.Nobody(), "localhost")
 		b.choose(s.app, "only-tickets", "main")
-		b.wantText("main", "no valid Kerberos ticket")
+		b.wantText("main", "didn't send a valid Kerberos ticket")
 	})
 }

@@ -283,7 +283,7 @@ func (d *dex) wantOneUse(t *testing.T) {
 		t.Fatalf("the first time, told %v with status %d\n%s", answers[0].answer, answers[0].status, d.log)
 	}
 	second := answers[1]
-	if second.status != http.StatusForbidden || !strings.Contains(second.body, "has been used already") || second.answer.Has("code") {
+	if second.status != http.StatusForbidden || !strings.Contains(second.body, "has already been used") || second.answer.Has("code") {
 		t.Errorf("the second time, told %v with status %d\n%s", second.answer, second.status, second.body)
 	}
 	eventually(t, patience, "the log tells of the second use", func() bool {

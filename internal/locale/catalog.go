@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unique"
 
 	"golang.org/x/text/language"
 )
@@ -145,7 +146,7 @@ func read(files fs.FS, name, tag string, known map[string]*Language) error {
 		if err != nil {
 			return fmt.Errorf("%q is no language: files are named after one, such as de.json or pt-BR.json", tag)
 		}
-		l = &Language{Tag: tag, tag: parsed, messages: map[string]Message{}}
+		l = &Language{Tag: tag, tag: parsed, texts: map[string]string{}, forms: map[string]Message{}}
 	}
 	if err := l.describe(f); err != nil {
 		return err
@@ -157,7 +158,12 @@ func read(files fs.FS, name, tag string, known map[string]*Language) error {
 		if err := check(message, translated); err != nil {
 			return fmt.Errorf("message %q: %w", message, err)
 		}
-		l.messages[message] = translated
+		message = unique.Make(message).Value() // one copy for all languages
+		l.texts[message] = translated[other]
+		delete(l.forms, message)
+		if len(translated) > 1 {
+			l.forms[message] = translated
+		}
 	}
 	known[tag] = l
 	return nil
