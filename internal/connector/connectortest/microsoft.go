@@ -147,7 +147,7 @@ func (m *Microsoft) claims(user string) Object {
 	return Merged(said, m.Says)
 }
 
-// graphToken returns an access token for Graph, which looks like a JWT, but for those of personal accounts.
+// graphToken returns an access token for Graph. It looks like a JWT, unless it is for a personal account.
 func (m *Microsoft) graphToken(name string, g grant) string {
 	if m.tenantOf(g.user) == MicrosoftPersonal {
 		return "EwB" + name
