@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"html/template"
 	"net/http"
 	"slices"
 	"strings"
@@ -105,8 +106,13 @@ type loginData struct {
 
 // A pageLink is a connector, and the page that it is on.
 type pageLink struct {
-	Page *page
-	Link *ConnectorLink
+	Page  *page
+	Link  *ConnectorLink
+	Label template.HTML // what the link says; made here, as templates take longer for it
+}
+
+func newPageLink(page *page, link *ConnectorLink) pageLink {
+	return pageLink{Page: page, Link: link, Label: page.T("Log in with {connector}", link.Name)}
 }
 
 func newLoginData(base page, p LoginPage) loginData {
@@ -121,9 +127,9 @@ func newLoginData(base page, p LoginPage) loginData {
 		case p.Form != nil && link.HasForm:
 			d.FormLink = *link
 		case p.Form != nil && link.LastUsed:
-			d.First = append(d.First, pageLink{&base, link})
+			d.First = append(d.First, newPageLink(&base, link))
 		default:
-			d.Rest = append(d.Rest, pageLink{&base, link})
+			d.Rest = append(d.Rest, newPageLink(&base, link))
 		}
 	}
 	if p.Form != nil {

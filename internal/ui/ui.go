@@ -116,7 +116,7 @@ func New(cfg Config, log *slog.Logger) (*UI, error) {
 			u.logo, u.ownLogo = cfg.LogoDarkURL, true
 		}
 	}
-	if u.templates, err = parseTemplates(dir, u.functions(), log); err != nil {
+	if u.templates, err = parseTemplates(dir, u.functions(), u.asset, log); err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
 	u.needs = u.policyNeeds(dir) // before a template is executed, which changes it, as is the next line
