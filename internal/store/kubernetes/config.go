@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
+
+	"dex/internal/kubeapi"
 )
 
 // Config says where the API server is. Exactly one of InCluster and KubeConfigFile must be set.
@@ -28,11 +29,8 @@ const (
 // key is the section as a whole.
 func (c *Config) Mistakes() map[string]string {
 	found := make(map[string]string)
-	switch {
-	case c.InCluster && c.KubeConfigFile != "":
-		found[""] = "cannot specify both inCluster and kubeConfigFile; keep one of them"
-	case !c.InCluster && c.KubeConfigFile == "":
-		found[""] = "must specify either inCluster: true or kubeConfigFile"
+	if mistake := c.server().Mistake(); mistake != "" {
+		found[""] = mistake
 	}
 	switch c.CRDHandling {
 	case "", CRDEnsure, CRDCheck:
@@ -56,18 +54,6 @@ func (c *Config) check() error {
 	return errors.Join(errs...)
 }
 
-// An Option changes something for a program that embeds or tests the store.
-type Option func(*options)
-
-type options struct {
-	serviceAccount string
-	wrap           func(http.RoundTripper) http.RoundTripper
-}
-
-// ServiceAccount names another folder of the service account than that of a pod.
-func ServiceAccount(folder string) Option { return func(o *options) { o.serviceAccount = folder } }
-
-// Transport puts something between the store and the network, to count requests or to fail them.
-func Transport(wrap func(http.RoundTripper) http.RoundTripper) Option {
-	return func(o *options) { o.wrap = wrap }
+func (c *Config) server() kubeapi.Config {
+	return kubeapi.Config{InCluster: c.InCluster, KubeConfigFile: c.KubeConfigFile}
 }

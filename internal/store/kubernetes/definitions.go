@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"dex/internal/kubeapi"
 )
 
 const (
@@ -44,7 +46,7 @@ func (s *Store) define(ctx context.Context, create bool) (map[resource]string, e
 			definitionNames(missing), CRDEnsure)
 	}
 	for _, r := range missing {
-		if err := s.client.define(both, r); err != nil {
+		if err := s.defineOne(both, r); err != nil {
 			return nil, fmt.Errorf("custom resource definitions are missing (%s), and can't be created: %w; allow the verb "+
 				"create for customresourcedefinitions in apiextensions.k8s.io, or create them beforehand",
 				definitionNames(missing), err)
@@ -67,8 +69,8 @@ func definitionNames(rs []resource) string {
 // served reports whether the server knows a resource, and the version of all that is there. It asks for the objects, not
 // for the definition, which upstream's roles don't allow to read.
 func (s *Store) served(ctx context.Context, r resource) (version string, served bool, err error) {
-	end, err := s.client.page(ctx, r, pageQuery{limit: 1, metadata: true}, func(json.RawMessage) error { return nil })
-	if hasCode(err, http.StatusNotFound) { // a namespace that is not there has an empty list
+	end, err := s.client.Page(ctx, r.in(s.client), kubeapi.PageQuery{Limit: 1, MetadataOnly: true}, func(json.RawMessage) error { return nil })
+	if kubeapi.HasCode(err, http.StatusNotFound) { // a namespace that is not there has an empty list
 		return "", false, nil
 	}
 	return end.ResourceVersion, err == nil, err
@@ -97,30 +99,26 @@ func (s *Store) awaitServed(ctx context.Context, missing []resource, versions ma
 	return nil
 }
 
-// define creates a definition, if nobody else was faster.
-func (c *client) define(ctx context.Context, r resource) error {
+// defineOne creates a definition, if nobody else was faster.
+func (s *Store) defineOne(ctx context.Context, r resource) error {
 	type object = map[string]any
-	err := c.send(ctx, request{
-		method: http.MethodPost,
-		url:    c.base.JoinPath(definitionsPath).String(),
-		body: object{
-			"apiVersion": "apiextensions.k8s.io/v1",
-			"kind":       "CustomResourceDefinition",
-			"metadata":   object{"name": definitionName(r)},
-			"spec": object{
-				"group": group,
-				"names": object{"plural": r.plural, "singular": r.singular, "kind": r.kind},
-				"scope": "Namespaced",
-				"versions": []object{{
-					"name": "v1", "served": true, "storage": true,
-					"schema": object{"openAPIV3Schema": object{
-						"type": "object", "x-kubernetes-preserve-unknown-fields": true,
-					}},
+	err := s.client.Send(ctx, s.client.CreateAt(definitionsPath, object{
+		"apiVersion": "apiextensions.k8s.io/v1",
+		"kind":       "CustomResourceDefinition",
+		"metadata":   object{"name": definitionName(r)},
+		"spec": object{
+			"group": group,
+			"names": object{"plural": r.plural, "singular": r.singular, "kind": r.kind},
+			"scope": "Namespaced",
+			"versions": []object{{
+				"name": "v1", "served": true, "storage": true,
+				"schema": object{"openAPIV3Schema": object{
+					"type": "object", "x-kubernetes-preserve-unknown-fields": true,
 				}},
-			},
+			}},
 		},
-	})
-	if isTaken(err) {
+	}))
+	if kubeapi.IsTaken(err) {
 		return nil
 	}
 	return err

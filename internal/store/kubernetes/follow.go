@@ -5,30 +5,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"dex/internal/kubeapi"
 	"dex/internal/store"
 	"dex/internal/wait"
 )
 
-const (
-	// watchTime is how long one watch lasts at least; the server ends it then, and the next one goes on.
-	watchTime = 5 * time.Minute
-	// longestBackOff is how long to wait at most after a watch failed.
-	longestBackOff = 30 * time.Second
-)
-
-var (
-	errWatchTooLong = errors.New("the watch did not end in time")
-	errGone         = errors.New("the server no longer knows what has changed since")
-)
+// workedFor is how long a watch has to last so that the next failure counts as the first.
+const workedFor = 30 * time.Second
 
 // A follower learns of the changes of one resource that others make.
 type follower struct {
@@ -78,25 +66,20 @@ func (f *follower) run() {
 		switch {
 		case f.life.Err() != nil:
 			return
-		case hasCode(err, http.StatusForbidden):
+		case kubeapi.HasCode(err, http.StatusForbidden):
 			f.poll(err)
-		case errors.Is(err, errGone):
+		case errors.Is(err, kubeapi.ErrGone):
 			f.catchUp(f.life)
 		case err != nil:
 			f.log.Debug("a watch of Kubernetes ended; it begins again", "resource", f.resource.plural, "err", err)
 		}
-		if time.Since(began) > longestBackOff {
+		if time.Since(began) > workedFor {
 			failed = 0 // it worked for a while
 			continue
 		}
 		failed++
-		_ = wait.For(f.life, backOffFor(failed))
+		_ = wait.For(f.life, kubeapi.BackOff(failed))
 	}
-}
-
-func backOffFor(failed int) time.Duration {
-	wait := min(100*time.Millisecond<<min(failed, 10), longestBackOff)
-	return wait/2 + rand.N(wait/2) //nolint:gosec // jitter, not a secret
 }
 
 // catchUp goes on from now, and tells the watchers that they may have missed something.
@@ -111,7 +94,7 @@ func (f *follower) catchUp(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		_ = wait.For(ctx, backOffFor(failed))
+		_ = wait.For(ctx, kubeapi.BackOff(failed))
 	}
 }
 
@@ -127,71 +110,18 @@ func (f *follower) publishAll() {
 
 // watch publishes changes until the server ends the watch.
 func (f *follower) watch(ctx context.Context) error {
-	if f.version == "" {
-		return errGone
-	}
-	lasts := watchTime + rand.N(watchTime/5) //nolint:gosec // jitter, so that watches don't all begin again at once
-	query := url.Values{
-		"watch": {"1"}, "resourceVersion": {f.version}, "allowWatchBookmarks": {"true"},
-		"timeoutSeconds": {strconv.Itoa(int(lasts.Seconds()))},
-	}
-	if f.labels != "" {
-		query.Set("labelSelector", f.labels)
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, lasts+requestTimeout, errWatchTooLong)
-	defer cancel()
-	answer, err := f.client.answer(ctx, f.client.collection(f.resource, query), nil)
-	switch {
-	case hasCode(err, http.StatusGone):
-		return errGone
-	case err != nil:
-		return err
-	}
-	defer func() { _ = answer.Body.Close() }()
-	return f.events(answer.Body)
-}
-
-// An event is a line of a watch.
-type event struct {
-	Type   string          `json:"type"`
-	Object json.RawMessage `json:"object"`
-}
-
-func (f *follower) events(body io.Reader) error {
-	bounded := &boundedReader{r: body}
-	d := json.NewDecoder(bounded)
-	for {
-		bounded.reset()
-		var e event
-		if err := d.Decode(&e); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
+	return f.client.Watch(ctx, f.resource.in(f.client), f.labels, f.version, func(e kubeapi.Event) error {
+		f.version = e.Version
+		if e.Type == "BOOKMARK" {
+			return nil
 		}
-		if err := f.event(e); err != nil {
-			return err
+		var head partial
+		if err := json.Unmarshal(e.Object, &head); err != nil {
+			return fmt.Errorf("watch: %w", err)
 		}
-	}
-}
-
-func (f *follower) event(e event) error {
-	if e.Type == "ERROR" {
-		var s status
-		if json.Unmarshal(e.Object, &s) == nil && s.Code == http.StatusGone {
-			return errGone
-		}
-		return fmt.Errorf("watch: %.200s", s.Message)
-	}
-	var head partial
-	if err := json.Unmarshal(e.Object, &head); err != nil {
-		return fmt.Errorf("watch: %w", err)
-	}
-	f.version = head.Metadata.ResourceVersion
-	if e.Type != "BOOKMARK" {
 		f.publish(e.Object, &head.Metadata)
-	}
-	return nil
+		return nil
+	})
 }
 
 // shared returns the announced kind whose records are the objects of the resource; nil if there is none.

@@ -3,9 +3,6 @@
 // Clients, users, connectors and signing keys are upstream's own objects, with upstream's names and members, so that
 // kubectl, charts and operators go on working with them. All other records live in objects of our own within upstream's
 // other resources, so that neither new definitions nor new rights are needed. Upstream's own objects there are never touched.
-//
-// There is no client library behind it. We need a dozen requests with a few types; the library would make the
-// program half as large again, and keep copies of objects that we never ask for.
 package kubernetes
 
 import (
@@ -13,18 +10,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"sync"
 
+	"dex/internal/kubeapi"
 	"dex/internal/store"
 	"dex/internal/store/watch"
 )
 
 // A Store is a store.Store in a namespace of a Kubernetes cluster. Make one with Open.
 type Store struct {
-	client    *client
-	transport *http.Transport
-	log       *slog.Logger
+	client *kubeapi.Client
+	log    *slog.Logger
 
 	changes   watch.Hub
 	followers sync.WaitGroup
@@ -40,24 +36,22 @@ var _ store.Store = (*Store)(nil)
 
 // Open connects to the API server and makes sure that the definitions of the custom resources are there. An error says
 // which server can't be used and why; Open tries once.
-func Open(ctx context.Context, c Config, log *slog.Logger, opts ...Option) (*Store, error) {
-	var o options
-	for _, option := range opts {
-		option(&o)
+func Open(ctx context.Context, c Config, log *slog.Logger, opts ...kubeapi.Option) (*Store, error) {
+	if err := c.check(); err != nil {
+		return nil, err
 	}
-	connection, err := c.connection(o, log)
+	client, err := kubeapi.Connect(c.server(), log, opts...)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkKinds(); err != nil {
 		return nil, err
 	}
-	s := &Store{log: log}
-	s.client, s.transport = connection.client(o.wrap)
+	s := &Store{client: client, log: log}
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	versions, err := s.define(ctx, c.CRDHandling != CRDCheck)
 	if err != nil {
-		err = fmt.Errorf("server %s: %w", connection.server, s.failure(ctx, err))
+		err = fmt.Errorf("server %s: %w", client.Server(), s.failure(ctx, err))
 		return nil, errors.Join(err, s.Close())
 	}
 	s.follow(versions)
@@ -191,7 +185,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	return s.do(ctx, func(ctx context.Context) error {
 		var o partial
 		at, _ := placeOf("keys", "openid-connect-keys")
-		err := s.read(ctx, at, metadataOnly, &o)
+		err := s.read(ctx, at, kubeapi.MetadataOnly, &o)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
@@ -204,6 +198,6 @@ func (s *Store) Close() error {
 	s.end()
 	s.changes.Close()
 	s.followers.Wait()
-	s.transport.CloseIdleConnections()
+	s.client.Close()
 	return nil
 }

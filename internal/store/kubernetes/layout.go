@@ -7,12 +7,14 @@ import (
 	"slices"
 	"strings"
 
+	"dex/internal/kubeapi"
 	"dex/internal/store"
 )
 
 const (
 	group        = "dex.coreos.com"
-	groupVersion = group + "/v1"
+	version      = "v1"
+	groupVersion = group + "/" + version
 	// recordLabel is on the objects of our own records, and on no other. Its value is the kind.
 	recordLabel = group + "/record"
 	// ownerLabel holds a hash of the owner, on those that have one.
@@ -22,6 +24,11 @@ const (
 // A resource is one of upstream's custom resources.
 type resource struct {
 	plural, singular, kind string
+}
+
+// in returns the objects of the resource in the namespace of a client.
+func (r resource) in(c *kubeapi.Client) kubeapi.Collection {
+	return kubeapi.Collection{Group: group, Version: version, Namespace: c.Namespace(), Resource: r.plural}
 }
 
 var (
@@ -135,7 +142,7 @@ var sharedKinds = map[string]*sharedKind{
 
 func asIs(text string) string { return text }
 
-func sameName(key string) (string, bool) { return key, validName(key) }
+func sameName(key string) (string, bool) { return key, kubeapi.ValidName(key) }
 
 // encodeLower is encode for keys that are in lower case, as all of them are: another one has no object.
 func encodeLower(key string) (string, bool) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"dex/internal/kubeapi"
 	"dex/internal/store"
 )
 
@@ -102,23 +103,23 @@ func (l *listing) read(ctx context.Context) ([]store.Record, error) {
 }
 
 // page reads one page from the server.
-func (l *listing) page(ctx context.Context) (pageEnd, error) {
+func (l *listing) page(ctx context.Context) (kubeapi.PageEnd, error) {
 	// Large records are wanted one by one at times; small pages that hold nothing live would be many requests.
 	const smallest = 20
-	limit := min(max(l.query.Limit-len(l.records), smallest), pageSize)
+	limit := min(max(l.query.Limit-len(l.records), smallest), kubeapi.PageSize)
 	if l.after != "" && l.from == "" {
-		limit = pageSize // nearly all of it comes before
+		limit = kubeapi.PageSize // nearly all of it comes before
 	}
-	q := pageQuery{labels: l.labels, from: l.from, limit: limit}
-	return l.client.page(ctx, l.resource, q, l.add)
+	q := kubeapi.PageQuery{Labels: l.labels, From: l.from, Limit: limit}
+	return l.client.Page(ctx, l.resource.in(l.client), q, l.add)
 }
 
 // restart says where to go on after an error: a token of the server's lasts some minutes only.
 func (l *listing) restart(err error) error {
-	switch from, ok := expiredPage(err); {
+	switch from, ok := kubeapi.ExpiredPage(err); {
 	case ok:
 		l.from = from
-	case l.from != "" && (hasCode(err, http.StatusGone) || hasCode(err, http.StatusBadRequest)):
+	case l.from != "" && (kubeapi.HasCode(err, http.StatusGone) || kubeapi.HasCode(err, http.StatusBadRequest)):
 		l.from = ""
 	default:
 		return err
@@ -176,7 +177,7 @@ func (l *listing) decode(object json.RawMessage) (store.Record, bool, error) {
 
 // remember keeps where the page after this one begins: behind the server's last page, or within it if that had more than
 // was wanted.
-func (l *listing) remember(from string, end pageEnd) {
+func (l *listing) remember(from string, end kubeapi.PageEnd) {
 	if end.Continue != "" && !l.more {
 		from = end.Continue
 	}
@@ -198,7 +199,7 @@ func (s *Store) UpstreamObjects(ctx context.Context, plural string, each func(js
 			return fmt.Errorf("%s is not a resource that is used", plural)
 		}
 		// A page at once: what each does may take longer than the server keeps an answer open.
-		return s.client.pages(ctx, used[i], "!"+recordLabel, func(page []json.RawMessage) error {
+		return s.client.Pages(ctx, used[i].in(s.client), "!"+recordLabel, func(page []json.RawMessage) error {
 			for _, object := range page {
 				if err := each(object); err != nil {
 					return err

@@ -3,31 +3,19 @@ package kubernetes
 import (
 	"crypto/sha256"
 	"encoding/base32"
-	"fmt"
 	"regexp"
+
+	"dex/internal/kubeapi"
 )
 
-const (
-	// maxName is the longest name of an object, in bytes.
-	maxName = 253
-	// maxEncoded is the longest text whose encoded name is not too long: its 150 bytes and the 8 of the suffix become
-	// 253 characters.
-	maxEncoded = 150
-	// maxLabel is the longest value of a label, in bytes.
-	maxLabel = 63
-)
+// maxEncoded is the longest text whose encoded name is not too long: its 150 bytes and the 8 of the suffix become
+// 253 characters.
+const maxEncoded = 150
 
 // lowerBase32 makes texts that names and labels may hold.
 var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-var (
-	namePattern  = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
-	labelPattern = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`)
-)
-
-// validName reports whether an object may have the name: a DNS subdomain. It is false for the empty name and for those
-// that mean something in a path.
-func validName(name string) bool { return len(name) <= maxName && namePattern.MatchString(name) }
+var labelPattern = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`)
 
 // encodedSuffix is what upstream writes behind a text before it encodes it.
 const encodedSuffix = "\xcb\xf2\x9c\xe4\x84\x22\x23\x25"
@@ -56,16 +44,8 @@ func hash(text string) string {
 // kindLabel returns the value of the label recordLabel. That another kind may be spelled like the hash of this one is no
 // harm: what a record is says the object itself, labels only select.
 func kindLabel(kind string) string {
-	if len(kind) <= maxLabel && labelPattern.MatchString(kind) {
+	if len(kind) <= kubeapi.MaxLabel && labelPattern.MatchString(kind) {
 		return kind
 	}
 	return hash(kind)
-}
-
-// checkNamespace refuses what would make the path of an object one of something else.
-func checkNamespace(namespace string) error {
-	if len(namespace) > maxLabel || !validName(namespace) {
-		return fmt.Errorf("the namespace %q is not a valid one", namespace)
-	}
-	return nil
 }

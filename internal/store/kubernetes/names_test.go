@@ -3,6 +3,8 @@ package kubernetes
 import (
 	"strings"
 	"testing"
+
+	"dex/internal/kubeapi"
 )
 
 // TestEncodeIsUpstreams checks names that upstream makes.
@@ -17,7 +19,7 @@ func TestEncodeIsUpstreams(t *testing.T) {
 			t.Errorf("encode(%q): got %q, %v; want %q", text, got, ok, want)
 		}
 	}
-	if name, ok := encode(strings.Repeat("x", 150)); !ok || !validName(name) || len(name) != maxName {
+	if name, ok := encode(strings.Repeat("x", 150)); !ok || !kubeapi.ValidName(name) || len(name) != 253 {
 		t.Errorf("the longest name has %d bytes, %v", len(name), ok)
 	}
 	if _, ok := encode(strings.Repeat("x", 151)); ok {
@@ -33,8 +35,8 @@ func TestValidName(t *testing.T) {
 		"a":                      true, "a-b.c": true, "0": true, strings.Repeat("a", 253): true,
 		recordName("kind", "../.."): true, recordName("\x00", "\xff"): true,
 	} {
-		if got := validName(name); got != want {
-			t.Errorf("validName(%.40q): got %v", name, got)
+		if got := kubeapi.ValidName(name); got != want {
+			t.Errorf("ValidName(%.40q): got %v", name, got)
 		}
 	}
 }
@@ -59,7 +61,7 @@ func TestKindLabelIsAlwaysValid(t *testing.T) {
 		"": false, strings.Repeat("k", 64): false, "-": false, "a,b": false, "a b": false, "é": false, "a!": false,
 	} {
 		label := kindLabel(kind)
-		if !labelPattern.MatchString(label) || len(label) > maxLabel || (label == kind) != same {
+		if !labelPattern.MatchString(label) || len(label) > kubeapi.MaxLabel || (label == kind) != same {
 			t.Errorf("kind %.20q has the label %q", kind, label)
 		}
 	}

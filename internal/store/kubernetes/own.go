@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"dex/internal/kubeapi"
 	"dex/internal/store"
 )
 
@@ -16,17 +17,17 @@ const races = 30
 
 // read reads the object at a place; store.ErrNotFound when there is none.
 func (s *Store) read(ctx context.Context, at place, accept string, v any) error {
-	request, err := s.client.object(http.MethodGet, at.resource, at.name)
+	request, err := s.client.Object(http.MethodGet, at.resource.in(s.client), at.name)
 	if err != nil {
 		return err
 	}
-	request.accept, request.decode = accept, into(v)
-	return found(s.client.send(ctx, request), at.name)
+	request.Accept, request.Decode = accept, kubeapi.Into(v)
+	return found(s.client.Send(ctx, request), at.name)
 }
 
 // found turns the answer that an object is not there into store.ErrNotFound.
 func found(err error, name string) error {
-	if absent(err, name) {
+	if kubeapi.Absent(err, name) {
 		return store.ErrNotFound
 	}
 	return err
@@ -35,14 +36,14 @@ func found(err error, name string) error {
 // put writes the next version of an object, and returns its resource version. It is store.ErrConflict when the one that
 // the object names is not the current one.
 func (s *Store) put(ctx context.Context, at place, object any) (version string, err error) {
-	request, err := s.client.object(http.MethodPut, at.resource, at.name)
+	request, err := s.client.Object(http.MethodPut, at.resource.in(s.client), at.name)
 	if err != nil {
 		return "", err
 	}
 	var answer partial
-	request.body, request.accept, request.decode = object, metadataOnly, into(&answer)
-	err = s.client.send(ctx, request)
-	if hasCode(err, http.StatusConflict) {
+	request.Body, request.Accept, request.Decode = object, kubeapi.MetadataOnly, kubeapi.Into(&answer)
+	err = s.client.Send(ctx, request)
+	if kubeapi.HasCode(err, http.StatusConflict) {
 		return "", store.ErrConflict
 	}
 	return answer.Metadata.ResourceVersion, found(err, at.name)
@@ -51,10 +52,10 @@ func (s *Store) put(ctx context.Context, at place, object any) (version string, 
 // post creates an object and returns its resource version; store.ErrExists when the name is taken.
 func (s *Store) post(ctx context.Context, at place, object any) (version string, err error) {
 	var answer partial
-	request := s.client.create(at.resource, object)
-	request.accept, request.decode = metadataOnly, into(&answer)
-	err = s.client.send(ctx, request)
-	if isTaken(err) {
+	request := s.client.Create(at.resource.in(s.client), object)
+	request.Accept, request.Decode = kubeapi.MetadataOnly, kubeapi.Into(&answer)
+	err = s.client.Send(ctx, request)
+	if kubeapi.IsTaken(err) {
 		return "", store.ErrExists
 	}
 	return answer.Metadata.ResourceVersion, err
@@ -62,19 +63,19 @@ func (s *Store) post(ctx context.Context, at place, object any) (version string,
 
 // remove deletes a version of an object: store.ErrConflict when it has another one.
 func (s *Store) remove(ctx context.Context, r resource, name, version string) error {
-	request, err := s.client.object(http.MethodDelete, r, name)
+	request, err := s.client.Object(http.MethodDelete, r.in(s.client), name)
 	if err != nil {
 		return err
 	}
 	if !validVersion(version) {
 		return fmt.Errorf("delete %s %s: without a version", r.plural, name)
 	}
-	request.body = map[string]any{
+	request.Body = map[string]any{
 		"apiVersion": "v1", "kind": "DeleteOptions",
 		"preconditions": map[string]string{"resourceVersion": version},
 	}
-	err = s.client.send(ctx, request)
-	if hasCode(err, http.StatusConflict) {
+	err = s.client.Send(ctx, request)
+	if kubeapi.HasCode(err, http.StatusConflict) {
 		return store.ErrConflict
 	}
 	return found(err, name)
@@ -102,7 +103,7 @@ func (s *Store) getLive(ctx context.Context, at place, kind, key string) (*recor
 }
 
 func (s *Store) createOwn(ctx context.Context, at place, r store.Record) (string, error) {
-	fresh, err := newRecordObject(s.client.namespace, at, r, "")
+	fresh, err := newRecordObject(s.client.Namespace(), at, r, "")
 	if err != nil {
 		return "", err
 	}
@@ -131,7 +132,7 @@ func (s *Store) overwriteExpired(ctx context.Context, at place, r store.Record) 
 	case o.liveAt(time.Now()):
 		return "", store.ErrExists
 	}
-	next, err := newRecordObject(s.client.namespace, at, r, o.Metadata.ResourceVersion)
+	next, err := newRecordObject(s.client.Namespace(), at, r, o.Metadata.ResourceVersion)
 	if err != nil {
 		return "", err
 	}
@@ -148,7 +149,7 @@ func (s *Store) replaceOwn(ctx context.Context, at place, r store.Record) (strin
 	if !ok || had.over() {
 		return "", s.missed(ctx, at, r.Kind, r.Key, r.Revision)
 	}
-	next, err := newRecordObject(s.client.namespace, at, r, had.version)
+	next, err := newRecordObject(s.client.Namespace(), at, r, had.version)
 	if err != nil {
 		return "", err
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"dex/internal/wait"
+
+	"dex/internal/kubeapi"
 )
 
 const (
@@ -46,9 +48,9 @@ func (f *follower) poll(forbidden error) {
 // fingerprint is made of the names and versions of all objects of the resource.
 func (f *follower) fingerprint(ctx context.Context) (sum [sha256.Size]byte, err error) {
 	hash := sha256.New()
-	q := pageQuery{labels: f.labels, limit: pageSize, metadata: true}
+	q := kubeapi.PageQuery{Labels: f.labels, Limit: kubeapi.PageSize, MetadataOnly: true}
 	for {
-		end, err := f.client.page(ctx, f.resource, q, func(object json.RawMessage) error {
+		end, err := f.client.Page(ctx, f.resource.in(f.client), q, func(object json.RawMessage) error {
 			var head partial
 			if err := json.Unmarshal(object, &head); err != nil {
 				return err
@@ -59,7 +61,7 @@ func (f *follower) fingerprint(ctx context.Context) (sum [sha256.Size]byte, err 
 		if err != nil {
 			return sum, err
 		}
-		if q.from = end.Continue; q.from == "" {
+		if q.From = end.Continue; q.From == "" {
 			return [sha256.Size]byte(hash.Sum(nil)), nil
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"dex/internal/kubeapi"
 	"dex/internal/store"
 )
 
@@ -32,7 +33,7 @@ func (s *Store) createShared(ctx context.Context, at place, r store.Record) (str
 	if err != nil {
 		return "", err
 	}
-	object, err := newSharedObject(s.client.namespace, at, document)
+	object, err := newSharedObject(s.client.Namespace(), at, document)
 	if err != nil {
 		return "", err
 	}
@@ -46,7 +47,7 @@ func (s *Store) createShared(ctx context.Context, at place, r store.Record) (str
 // taken says why a name is taken: by a record, or by one that is deleted and waits for its finalizers.
 func (s *Store) taken(ctx context.Context, at place) error {
 	var o partial
-	err := s.read(ctx, at, metadataOnly, &o)
+	err := s.read(ctx, at, kubeapi.MetadataOnly, &o)
 	if err == nil && o.Metadata.deleted() {
 		return finalizing(at, &o.Metadata)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"dex/internal/kubeapi"
 	"dex/internal/store"
 )
 
@@ -36,11 +37,11 @@ type expiring struct {
 }
 
 func (s *Store) sweep(ctx context.Context, r resource, kind string, before time.Time, limit int) (int, error) {
-	q := pageQuery{labels: recordLabel + "=" + kindLabel(kind), limit: pageSize}
+	q := kubeapi.PageQuery{Labels: recordLabel + "=" + kindLabel(kind), Limit: kubeapi.PageSize}
 	removed := 0
 	for {
 		var expired []expiring
-		end, err := s.client.page(ctx, r, q, func(object json.RawMessage) error {
+		end, err := s.client.Page(ctx, r.in(s.client), q, func(object json.RawMessage) error {
 			var e expiring
 			// What is no record of ours is left alone; List warns of it.
 			if json.Unmarshal(object, &e) == nil && e.RecordKind == kind && e.over(before) {
@@ -48,8 +49,8 @@ func (s *Store) sweep(ctx context.Context, r resource, kind string, before time.
 			}
 			return nil
 		})
-		if from, ok := expiredPage(err); ok {
-			q.from = from
+		if from, ok := kubeapi.ExpiredPage(err); ok {
+			q.From = from
 			continue
 		}
 		if err != nil {
@@ -64,7 +65,7 @@ func (s *Store) sweep(ctx context.Context, r resource, kind string, before time.
 			}
 			expired = expired[n:]
 		}
-		if q.from = end.Continue; q.from == "" || removed >= limit {
+		if q.From = end.Continue; q.From == "" || removed >= limit {
 			return removed, nil
 		}
 	}

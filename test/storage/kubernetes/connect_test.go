@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"dex/internal/kubeapi"
 	"dex/internal/store"
 	"dex/internal/store/kubernetes"
 	"dex/test/servers"
@@ -40,7 +41,7 @@ func serviceAccount(t *testing.T, n servers.KubernetesNamespace) (folder string)
 func TestInCluster(t *testing.T) {
 	n := fresh(t)
 	folder := serviceAccount(t, n)
-	s := open(t, kubernetes.Config{InCluster: true}, quiet, kubernetes.ServiceAccount(folder))
+	s := open(t, kubernetes.Config{InCluster: true}, quiet, kubeapi.ServiceAccount(folder))
 	create(t, s, "login", "a", 1)
 	if got := names(t, n, "authrequests"); len(got) != 1 {
 		t.Errorf("the namespace has the objects %q", got)

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"dex/internal/kubeapi"
 	"dex/internal/store"
 	"dex/internal/store/kubernetes"
 	"dex/internal/store/storetest"
@@ -62,7 +63,7 @@ func config(n servers.KubernetesNamespace) kubernetes.Config {
 }
 
 // open opens a storage that is closed when the test ends.
-func open(t testing.TB, c kubernetes.Config, log *slog.Logger, options ...kubernetes.Option) *kubernetes.Store {
+func open(t testing.TB, c kubernetes.Config, log *slog.Logger, options ...kubeapi.Option) *kubernetes.Store {
 	t.Helper()
 	s, err := kubernetes.Open(t.Context(), c, log, options...)
 	if err != nil {
@@ -81,7 +82,7 @@ func open(t testing.TB, c kubernetes.Config, log *slog.Logger, options ...kubern
 func TestConformance(t *testing.T) {
 	allowed := allowedRequests(t)
 	storetest.Run(t, func(t *testing.T) store.Store {
-		return open(t, config(fresh(t)), quiet, kubernetes.Transport(allowed))
+		return open(t, config(fresh(t)), quiet, kubeapi.Transport(allowed))
 	})
 }
 

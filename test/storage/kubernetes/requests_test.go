@@ -8,10 +8,10 @@ import (
 	"sync"
 	"testing"
 
-	"dex/internal/store/kubernetes"
+	"dex/internal/kubeapi"
 )
 
-// A transport implements kubernetes.Transport.
+// A transport implements kubeapi.Transport.
 type transport func(http.RoundTripper) http.RoundTripper
 
 type roundTripper func(*http.Request) (*http.Response, error)
@@ -56,8 +56,8 @@ type recorder struct {
 	requests []string
 }
 
-func (rec *recorder) option() kubernetes.Option {
-	return kubernetes.Transport(func(next http.RoundTripper) http.RoundTripper {
+func (rec *recorder) option() kubeapi.Option {
+	return kubeapi.Transport(func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
 			if !isWatch(r) {
 				rec.mu.Lock()

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"dex/internal/client"
+	"dex/internal/kubeapi"
 	"dex/internal/store"
-	"dex/internal/store/kubernetes"
 	"dex/internal/store/storetest"
 	"dex/test/servers"
 )
@@ -88,7 +88,7 @@ func TestHandEditsAreSeen(t *testing.T) {
 func TestLoginsAreNotAnnounced(t *testing.T) {
 	n := fresh(t)
 	var watched atomic.Int64
-	count := kubernetes.Transport(func(next http.RoundTripper) http.RoundTripper {
+	count := kubeapi.Transport(func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
 			answer, err := next.RoundTrip(r)
 			if err == nil && isWatch(r) {
@@ -164,7 +164,7 @@ func TestWatchThatIsTooOld(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := fresh(t)
 			release := make(chan struct{})
-			forget := kubernetes.Transport(func(next http.RoundTripper) http.RoundTripper {
+			forget := kubeapi.Transport(func(next http.RoundTripper) http.RoundTripper {
 				return roundTripper(func(r *http.Request) (*http.Response, error) {
 					if !isWatch(r) {
 						return next.RoundTrip(r)

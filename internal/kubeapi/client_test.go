@@ -1,4 +1,4 @@
-package kubernetes
+package kubeapi
 
 import (
 	"context"
@@ -15,8 +15,10 @@ import (
 	"time"
 )
 
+var clients = Collection{Group: "dex.coreos.com", Version: "v1", Namespace: "ns", Resource: "oauth2clients"}
+
 // An answering server answers each request with the next of its answers, and the last one for ever.
-func answering(t *testing.T, answers ...http.HandlerFunc) (*client, *atomic.Int32) {
+func answering(t *testing.T, answers ...http.HandlerFunc) (*Client, *atomic.Int32) {
 	t.Helper()
 	var asked atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -28,7 +30,7 @@ func answering(t *testing.T, answers ...http.HandlerFunc) (*client, *atomic.Int3
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &client{http: server.Client(), base: base, namespace: "ns", credentials: bearer("x")}, &asked
+	return &Client{http: server.Client(), base: base, namespace: "ns", credentials: bearer("x")}, &asked
 }
 
 func status429(after string) http.HandlerFunc {
@@ -69,14 +71,14 @@ func TestWhatIsSentAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client, asked := answering(t, c.answers...)
-			r, err := client.object(c.method, clients, "a")
+			r, err := client.Object(c.method, clients, "a")
 			if err != nil {
 				t.Fatal(err)
 			}
-			var o partial
-			r.decode = into(&o)
-			err = client.send(t.Context(), r)
-			if c.code == 0 && err != nil || c.code != 0 && !hasCode(err, c.code) {
+			var o map[string]any
+			r.Decode = Into(&o)
+			err = client.Send(t.Context(), r)
+			if c.code == 0 && err != nil || c.code != 0 && !HasCode(err, c.code) {
 				t.Errorf("got error %v, want status %d", err, c.code)
 			}
 			if asked.Load() != c.asked {
@@ -99,18 +101,18 @@ func TestAnswersAreBounded(t *testing.T) {
 		}
 	}
 	c, _ := answering(t, endless(`{"a":"`))
-	r, err := c.object(http.MethodGet, clients, "a")
+	r, err := c.Object(http.MethodGet, clients, "a")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var o partial
-	r.decode = into(&o)
-	if err := c.send(t.Context(), r); err == nil || !strings.Contains(err.Error(), "more than") {
+	var o map[string]any
+	r.Decode = Into(&o)
+	if err := c.Send(t.Context(), r); err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("one object: got error %v", err)
 	}
 	for _, begin := range []string{`{"items":[{"a":"`, `{"`, `{"metadata":{"`} {
 		c, _ = answering(t, endless(begin))
-		_, err = c.page(t.Context(), clients, pageQuery{limit: 1}, nil)
+		_, err = c.Page(t.Context(), clients, PageQuery{Limit: 1}, nil)
 		if err == nil || !strings.Contains(err.Error(), "more than") {
 			t.Errorf("a list that begins with %s: got error %v", begin, err)
 		}
@@ -125,18 +127,18 @@ func TestSilentServer(t *testing.T) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
 		})
-		c := &client{
+		c := &Client{
 			http: &http.Client{Transport: silent}, base: &url.URL{Scheme: "https", Host: "api.example"},
 			namespace: "ns", credentials: bearer(""),
 		}
 		began := time.Now()
-		err := c.send(t.Context(), c.collection(clients, nil))
-		if !errors.Is(err, errNoAnswer) || errors.Is(err, context.DeadlineExceeded) || time.Since(began) != requestTimeout {
+		err := c.Send(t.Context(), c.collection(clients, nil))
+		if !errors.Is(err, ErrNoAnswer) || errors.Is(err, context.DeadlineExceeded) || time.Since(began) != requestTimeout {
 			t.Errorf("got error %v after %v", err, time.Since(began))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := c.send(ctx, c.collection(clients, nil)); !errors.Is(err, context.DeadlineExceeded) {
+		if err := c.Send(ctx, c.collection(clients, nil)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got error %v, want that of the caller's context", err)
 		}
 	})
@@ -148,17 +150,17 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 
 // TestNoObjectWithoutName shows that no request for one object can become one for all of them.
 func TestNoObjectWithoutName(t *testing.T) {
-	c := &client{base: &url.URL{Scheme: "https", Host: "api.example"}, namespace: "ns"}
+	c := &Client{base: &url.URL{Scheme: "https", Host: "api.example"}, namespace: "ns"}
 	for _, name := range []string{"", ".", "..", "/", "a/..", "?", "#", "%", "A", strings.Repeat("a", 254)} {
 		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
-			if r, err := c.object(method, clients, name); !errors.Is(err, errBadName) || r.url != "" {
-				t.Errorf("%s %.10q: got %q, %v", method, name, r.url, err)
+			if r, err := c.Object(method, clients, name); !errors.Is(err, ErrBadName) || r.URL != "" {
+				t.Errorf("%s %.10q: got %q, %v", method, name, r.URL, err)
 			}
 		}
 	}
-	r, err := c.object(http.MethodDelete, clients, "a")
-	if want := "https://api.example/apis/dex.coreos.com/v1/namespaces/ns/oauth2clients/a"; err != nil || r.url != want {
-		t.Errorf("got %q, %v; want %q", r.url, err, want)
+	r, err := c.Object(http.MethodDelete, clients, "a")
+	if want := "https://api.example/apis/dex.coreos.com/v1/namespaces/ns/oauth2clients/a"; err != nil || r.URL != want {
+		t.Errorf("got %q, %v; want %q", r.URL, err, want)
 	}
 }
 
@@ -175,11 +177,11 @@ func TestAbsence(t *testing.T) {
 			w.WriteHeader(http.StatusNotFound)
 			_, _ = fmt.Fprint(w, body)
 		})
-		r, err := c.object(http.MethodGet, clients, "a")
+		r, err := c.Object(http.MethodGet, clients, "a")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := c.send(t.Context(), r); absent(err, "a") != want || !hasCode(err, http.StatusNotFound) {
+		if err := c.Send(t.Context(), r); Absent(err, "a") != want || !HasCode(err, http.StatusNotFound) {
 			t.Errorf("%s: got error %v", body, err)
 		}
 	}

@@ -1,11 +1,10 @@
-package kubernetes
+package kubeapi
 
 import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -19,17 +18,6 @@ type connection struct {
 	tls         *tls.Config
 	proxy       *url.URL // nil means what the environment says
 	credentials credentials
-}
-
-// connection reads the configuration that c refers to.
-func (c *Config) connection(o options, log *slog.Logger) (*connection, error) {
-	if err := c.check(); err != nil {
-		return nil, err
-	}
-	if c.InCluster {
-		return inCluster(o.serviceAccount, log)
-	}
-	return fromKubeConfig(c.KubeConfigFile, log)
 }
 
 // parseServer refuses addresses that can't be an API server's, or that would put a password into messages.
@@ -57,7 +45,7 @@ func authorities(pem []byte) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-func (c *connection) client(wrap func(http.RoundTripper) http.RoundTripper) (*client, *http.Transport) {
+func (c *connection) client(wrap func(http.RoundTripper) http.RoundTripper) *Client {
 	proxy := http.ProxyFromEnvironment
 	if c.proxy != nil {
 		proxy = http.ProxyURL(c.proxy)
@@ -78,12 +66,12 @@ func (c *connection) client(wrap func(http.RoundTripper) http.RoundTripper) (*cl
 	if wrap != nil {
 		way = wrap(transport)
 	}
-	return &client{
+	return &Client{
 		http: &http.Client{
 			Transport: way,
 			// The API server does not redirect, and no other server may get our credentials.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		base: c.server, namespace: c.namespace, credentials: c.credentials,
-	}, transport
+		transport: transport, base: c.server, namespace: c.namespace, credentials: c.credentials,
+	}
 }

@@ -1,4 +1,4 @@
-package kubernetes
+package kubeapi
 
 import (
 	"context"
@@ -11,54 +11,54 @@ import (
 	"strconv"
 )
 
-// pageSize is how many objects are asked for at once.
-const pageSize = 500
+// PageSize is how many objects are asked for at once.
+const PageSize = 500
 
-// A pageQuery selects objects.
-type pageQuery struct {
-	labels   string // a selector; empty selects all
-	from     string // what the page before said; empty for the first one
-	limit    int
-	metadata bool // without the rest of the objects
+// A PageQuery selects objects.
+type PageQuery struct {
+	Labels       string // a selector; empty selects all
+	From         string // what the page before said; empty for the first one
+	Limit        int
+	MetadataOnly bool // without the rest of the objects
 }
 
-// A pageEnd is what a list says besides its objects.
-type pageEnd struct {
+// A PageEnd is what a list says besides its objects.
+type PageEnd struct {
 	Continue        string `json:"continue"` // empty after the last page
 	ResourceVersion string `json:"resourceVersion"`
 }
 
-// page calls each for the objects of a page, in the order of their names. They are read one by one: a page of large ones
+// Page calls each for the objects of a page, in the order of their names. They are read one by one: a page of large ones
 // may not fit the memory.
-func (c *client) page(ctx context.Context, r resource, q pageQuery, each func(json.RawMessage) error) (pageEnd, error) {
-	query := url.Values{"limit": {strconv.Itoa(q.limit)}}
-	if q.labels != "" {
-		query.Set("labelSelector", q.labels)
+func (c *Client) Page(ctx context.Context, in Collection, q PageQuery, each func(json.RawMessage) error) (PageEnd, error) {
+	query := url.Values{"limit": {strconv.Itoa(q.Limit)}}
+	if q.Labels != "" {
+		query.Set("labelSelector", q.Labels)
 	}
-	if q.from != "" {
-		query.Set("continue", q.from)
+	if q.From != "" {
+		query.Set("continue", q.From)
 	}
-	request := c.collection(r, query)
-	if q.metadata {
-		request.accept = metadataOnlyOfList
+	request := c.collection(in, query)
+	if q.MetadataOnly {
+		request.Accept = metadataOnlyList
 	}
-	var end pageEnd
-	request.decode = func(body io.Reader) error { return decodeList(body, &end, each) }
-	err := c.send(ctx, request)
+	var end PageEnd
+	request.Decode = func(body io.Reader) error { return decodeList(body, &end, each) }
+	err := c.Send(ctx, request)
 	return end, err
 }
 
-// pages calls each for all pages of objects that a label selector selects.
-func (c *client) pages(ctx context.Context, r resource, labels string, each func([]json.RawMessage) error) error {
-	q := pageQuery{labels: labels, limit: pageSize}
+// Pages calls each for all pages of objects that a label selector selects.
+func (c *Client) Pages(ctx context.Context, in Collection, labels string, each func([]json.RawMessage) error) error {
+	q := PageQuery{Labels: labels, Limit: PageSize}
 	for {
 		var page []json.RawMessage
-		end, err := c.page(ctx, r, q, func(object json.RawMessage) error {
+		end, err := c.Page(ctx, in, q, func(object json.RawMessage) error {
 			page = append(page, object)
 			return nil
 		})
-		if from, ok := expiredPage(err); ok {
-			q.from = from
+		if from, ok := ExpiredPage(err); ok {
+			q.From = from
 			continue
 		}
 		if err != nil {
@@ -67,16 +67,16 @@ func (c *client) pages(ctx context.Context, r resource, labels string, each func
 		if err := each(page); err != nil {
 			return err
 		}
-		if q.from = end.Continue; q.from == "" {
+		if q.From = end.Continue; q.From == "" {
 			return nil
 		}
 	}
 }
 
-// expiredPage returns where to go on when a continue token has become too old. What comes then is as of now, and no
+// ExpiredPage returns where to go on when a continue token has become too old. What comes then is as of now, and no
 // longer as of the first page.
-func expiredPage(err error) (from string, ok bool) {
-	e, ok := errors.AsType[*statusError](err)
+func ExpiredPage(err error) (from string, ok bool) {
+	e, ok := errors.AsType[*StatusError](err)
 	if !ok || e.code != http.StatusGone || e.status.Metadata.Continue == "" {
 		return "", false
 	}
@@ -101,7 +101,7 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 // reset says that the next object begins.
 func (b *boundedReader) reset() { b.left = maxObject }
 
-func decodeList(body io.Reader, end *pageEnd, each func(json.RawMessage) error) error {
+func decodeList(body io.Reader, end *PageEnd, each func(json.RawMessage) error) error {
 	bounded := &boundedReader{r: body, left: maxObject}
 	d := json.NewDecoder(bounded)
 	if err := expect(d, json.Delim('{')); err != nil {

@@ -1,4 +1,4 @@
-package kubernetes
+package kubeapi
 
 import (
 	"encoding/base64"

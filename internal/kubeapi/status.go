@@ -1,4 +1,4 @@
-package kubernetes
+package kubeapi
 
 import (
 	"encoding/json"
@@ -26,15 +26,15 @@ type status struct {
 	} `json:"details"`
 }
 
-// A statusError is an answer other than success.
-type statusError struct {
+// A StatusError is an answer other than success.
+type StatusError struct {
 	method, url string
 	code        int
 	status      status
 	retryAfter  time.Duration // zero where the server does not say
 }
 
-func (e *statusError) Error() string {
+func (e *StatusError) Error() string {
 	const longest = 512
 	message := e.status.Message
 	if message == "" {
@@ -44,9 +44,9 @@ func (e *statusError) Error() string {
 }
 
 // newStatusError reads an answer other than success. The body may be anything, such as the page of a proxy.
-func newStatusError(method, url string, answer *http.Response) *statusError {
+func newStatusError(method, url string, answer *http.Response) *StatusError {
 	const longest = 64 << 10
-	e := &statusError{method: method, url: url, code: answer.StatusCode}
+	e := &StatusError{method: method, url: url, code: answer.StatusCode}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, longest))
 	if err == nil && (json.Unmarshal(body, &e.status) != nil || e.status.Kind != "Status") {
 		e.status = status{}
@@ -59,21 +59,21 @@ func newStatusError(method, url string, answer *http.Response) *statusError {
 	return e
 }
 
-// hasCode reports whether an error is an answer with a status code.
-func hasCode(err error, code int) bool {
-	e, ok := errors.AsType[*statusError](err)
+// HasCode reports whether an error is an answer with a status code.
+func HasCode(err error, code int) bool {
+	e, ok := errors.AsType[*StatusError](err)
 	return ok && e.code == code
 }
 
-// isTaken reports whether an error says that an object of the name is there already.
-func isTaken(err error) bool {
-	e, ok := errors.AsType[*statusError](err)
+// IsTaken reports whether an error says that an object of the name is there already.
+func IsTaken(err error) bool {
+	e, ok := errors.AsType[*StatusError](err)
 	return ok && e.code == http.StatusConflict && e.status.Reason == "AlreadyExists"
 }
 
-// absent reports whether an error says that the object is not there. The same code may also mean that the resource, the
+// Absent reports whether an error says that the object is not there. The same code may also mean that the resource, the
 // namespace or the whole path does not exist, which says nothing about the object.
-func absent(err error, name string) bool {
-	e, ok := errors.AsType[*statusError](err)
+func Absent(err error, name string) bool {
+	e, ok := errors.AsType[*StatusError](err)
 	return ok && e.code == http.StatusNotFound && e.status.Kind == "Status" && e.status.Details.Name == name
 }
