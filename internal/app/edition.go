@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dex/internal/admin"
 	"dex/internal/config"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
@@ -26,6 +27,7 @@ type Edition struct {
 	pages      *ui.UI
 	connectors *federation.Registry
 	offered    []*federation.Definition // when the edition was made
+	admin      *admin.Service
 	routes     []server.Route
 	handler    http.Handler
 
@@ -47,7 +49,10 @@ func newEdition(ctx context.Context, c *Core, p *Plan, pages *ui.UI) (*Edition, 
 	if err != nil {
 		return nil, errors.Join(err, e.connectors.Release())
 	}
-	e.routes = e.route(e.furnish(e.share())) //nolint:contextcheck // handlers have the contexts of their requests
+	with := e.share()
+	in := e.furnish(with) //nolint:contextcheck // handlers have the contexts of their requests
+	e.routes = e.route(in)
+	e.admin = e.administration(with, in.discovery)
 	e.handler = e.serve(addresses)
 	e.held.Store(1)
 	return e, nil
@@ -86,12 +91,18 @@ func (e *Edition) definitions() []*federation.Definition {
 	}
 	return append(definitions, &federation.Definition{
 		ID: federation.LocalID, Type: federation.LocalID, Name: "Email", Config: &local.Config{
-			Users: e.core.users.With(e.plan.users),
-			Cost:  local.HashCost(e.cfg.PasswordHashCost, e.plan.users),
+			Users: e.users(),
+			Cost:  e.hashCost(),
 			Lower: e.cfg.PasswordHashCost != 0,
 		},
 	})
 }
+
+// users returns the users of the configuration and of the storage.
+func (e *Edition) users() *local.Users { return e.core.users.With(e.plan.users) }
+
+// hashCost returns the bcrypt cost of a wrong password.
+func (e *Edition) hashCost() int { return local.HashCost(e.cfg.PasswordHashCost, e.plan.users) }
 
 // announce logs what there is at the start, in upstream's words.
 func (e *Edition) announce(ctx context.Context) {

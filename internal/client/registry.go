@@ -52,6 +52,9 @@ func (r *Registry) With(configured []*Client) *Registry {
 	return &Registry{clients: r.clients.With(configured), secrets: r.secrets, limits: r.limits}
 }
 
+// Records returns the clients as those who administer them see them.
+func (r *Registry) Records() *store.Layered[Client] { return r.clients }
+
 // Forget makes the registry read again a client that has changed in the storage.
 func (r *Registry) Forget(c store.Change) { r.clients.Forget(c) }
 

@@ -48,6 +48,18 @@ func HashSecret(secret string) string {
 // IsHashed reports whether a stored secret is a hash of one.
 func IsHashed(stored string) bool { return strings.HasPrefix(stored, hashPrefix) }
 
+// IsSecret reports whether a stored secret is this one. It takes as long as a hash does.
+func IsSecret(stored, secret string) bool {
+	if stored == "" || secret == "" {
+		return false
+	}
+	if !IsHashed(stored) {
+		return subtle.ConstantTimeCompare([]byte(stored), []byte(secret)) == 1
+	}
+	same, err := matchesHash(stored, secret)
+	return same && err == nil
+}
+
 // unguessable reports whether all secrets of a client were made by a program.
 func (c *Client) unguessable() bool {
 	return isGenerated(c.Secret) && (c.PreviousSecret == "" || isGenerated(c.PreviousSecret))

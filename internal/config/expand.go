@@ -9,6 +9,9 @@ import (
 
 var secretWords = []string{"secret", "passw", "passphrase", "pw", "token", "hash", "key", "credential"}
 
+// IsSecret reports whether the value at a key may be a secret, judging by the key's name.
+func IsSecret(key string) bool { return isSecret(key) }
+
 // isSecret reports whether the value at a key must not appear in a message.
 func isSecret(key string) bool {
 	last := strings.ToLower(key[strings.LastIndexByte(key, '.')+1:])

@@ -91,6 +91,12 @@ func (d *Discovery) Metadata() http.Handler {
 	})
 }
 
+// Document returns the discovery document.
+func (d *Discovery) Document() ([]byte, error) {
+	document, err := d.metadata()
+	return document.Body, err
+}
+
 // JWKS serves the published keys.
 func (d *Discovery) JWKS() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

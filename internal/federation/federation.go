@@ -77,6 +77,9 @@ func (r *Registry) Knows(ctx context.Context, id string) (bool, error) {
 	return known, nil
 }
 
+// Records returns the connectors as those who administer them see them, broken ones included.
+func (r *Registry) Records() *store.Layered[Definition] { return r.known }
+
 // Open returns a connector ready for use; ErrUnknown if there is none with the id, and ErrDown if it doesn't work now, in
 // which case it is tried again after a pause. Any other error means that the storage failed or the context ended.
 func (r *Registry) Open(ctx context.Context, id string) (*Opened, error) {

@@ -84,7 +84,31 @@ func (c *Catalog[T]) create(ctx context.Context, v T) (Entry[T], error) {
 
 // Update changes the value of a key as [Table.Update] does. It fails with an *InvalidError, ErrNotFound, or change's error.
 func (c *Catalog[T]) Update(ctx context.Context, key string, change func(*T) error) (Entry[T], error) {
-	return c.Amend(ctx, key, func(v *T) error {
+	return c.Amend(ctx, key, c.validly(change))
+}
+
+// UpdateRevision is Update for a value that must have this revision still. Otherwise it fails with ErrConflict.
+func (c *Catalog[T]) UpdateRevision(ctx context.Context, key, revision string, change func(*T) error) (Entry[T], error) {
+	e, err := c.table.Get(Latest(ctx), key)
+	if err != nil {
+		return Entry[T]{}, err
+	}
+	if e.Revision != revision {
+		return Entry[T]{}, ErrConflict
+	}
+	if err := c.amending(key, c.validly(change))(&e.Value); err != nil {
+		if errors.Is(err, ErrUnchanged) {
+			return e, nil
+		}
+		return Entry[T]{}, err
+	}
+	defer c.changed(key)
+	return c.table.Replace(ctx, e)
+}
+
+// validly returns a change that fails if what comes of it isn't valid.
+func (c *Catalog[T]) validly(change func(*T) error) func(*T) error {
+	return func(v *T) error {
 		if err := change(v); err != nil {
 			return err
 		}
@@ -92,13 +116,18 @@ func (c *Catalog[T]) Update(ctx context.Context, key string, change func(*T) err
 			return &InvalidError{err}
 		}
 		return nil
-	})
+	}
 }
 
 // Amend is Update for a change that the room makes by itself, which older mistakes in the value must not prevent.
 func (c *Catalog[T]) Amend(ctx context.Context, key string, change func(*T) error) (Entry[T], error) {
 	defer c.changed(key)
-	return c.table.Update(ctx, key, func(v *T) error {
+	return c.table.Update(ctx, key, c.amending(key, change))
+}
+
+// amending returns a change that also conceals secrets, and fails if what comes of it can't be stored.
+func (c *Catalog[T]) amending(key string, change func(*T) error) func(*T) error {
+	return func(v *T) error {
 		before := *v
 		if err := change(v); err != nil {
 			return err
@@ -108,7 +137,15 @@ func (c *Catalog[T]) Amend(ctx context.Context, key string, change func(*T) erro
 		}
 		c.conceal(&before, v)
 		return c.check(key, v)
-	})
+	}
+}
+
+// Valid returns what is wrong with a value, as an *InvalidError, or nil.
+func (c *Catalog[T]) Valid(v T) error {
+	if err := c.rules.Validate(&v); err != nil {
+		return &InvalidError{err}
+	}
+	return c.check(c.rules.Key(&v), &v)
 }
 
 // Delete removes the value of a key if it has this revision, or whatever is there if revision is empty.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"maps"
 	"slices"
 )
 
@@ -38,6 +39,21 @@ func (l *Layered[T]) Get(ctx context.Context, key string) (Entry[T], error) {
 	return l.stored.Get(ctx, key)
 }
 
+// Fresh is Get past the cache, which may not know yet what another replica has written.
+func (l *Layered[T]) Fresh(ctx context.Context, key string) (Entry[T], error) {
+	if l.Configured(key) {
+		return l.Get(ctx, key)
+	}
+	if key == "" || len(key) > MaxKey {
+		return Entry[T]{}, ErrNotFound
+	}
+	e, err := l.stored.table.Get(Latest(ctx), key)
+	if err != nil {
+		return Entry[T]{}, err
+	}
+	return e, l.stored.Misplaced(e)
+}
+
 // Knows reports whether a key is configured, or was found when it was last looked up, see [Cache.Knows].
 func (l *Layered[T]) Knows(key string) bool { return l.Configured(key) || l.stored.cache.Knows(key) }
 
@@ -56,6 +72,59 @@ func (l *Layered[T]) Stored(ctx context.Context) ([]Entry[T], error) {
 		return nil, err
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(e Entry[T]) bool { return l.Configured(e.Key) }), nil
+}
+
+// The layers that a place in a list is in.
+const (
+	inStored     = "s"
+	inConfigured = "c"
+)
+
+// List returns a page of all values, the stored ones first, and where the next page begins; empty after the last one. A page may
+// have fewer values than the limit, even none, as stored values that are hidden are left out of it. Values come past the cache,
+// and only one page is in memory. An after that is not from here is an *InvalidError.
+func (l *Layered[T]) List(ctx context.Context, after string, limit int) (page []Entry[T], next string, err error) {
+	limit = PageLimit(limit)
+	layer, key := inStored, ""
+	if after != "" {
+		layer, key = after[:1], after[1:]
+	}
+	switch layer {
+	case inConfigured:
+		page, next = l.listConfigured(key, limit)
+		return page, next, nil
+	case inStored:
+	default:
+		return nil, "", invalidf("the page does not exist")
+	}
+	stored, err := l.stored.List(ctx, Query{After: key, Limit: limit})
+	if err != nil {
+		return nil, "", err
+	}
+	if len(stored) == limit {
+		next = inStored + stored[limit-1].Key
+	}
+	stored = slices.DeleteFunc(stored, func(e Entry[T]) bool { return l.Configured(e.Key) })
+	if room := limit - len(stored); next == "" && room > 0 {
+		page, next = l.listConfigured("", room)
+	} else if next == "" && len(l.configured) > 0 {
+		next = inConfigured
+	}
+	return append(stored, page...), next, nil
+}
+
+// listConfigured returns a page of configured values that follow a key, and where the next one begins.
+func (l *Layered[T]) listConfigured(after string, limit int) (page []Entry[T], next string) {
+	for _, key := range slices.Sorted(maps.Keys(l.configured)) {
+		if key <= after {
+			continue
+		}
+		if len(page) == limit {
+			return page, inConfigured + page[limit-1].Key
+		}
+		page = append(page, Entry[T]{Key: key, Value: *l.configured[key]})
+	}
+	return page, ""
 }
 
 // Forget makes the catalog read again what may have changed.

@@ -33,7 +33,7 @@ type line struct {
 
 // lineOf returns the line for an event; false if nobody has decided whether it has one.
 func lineOf(e event.Event) (line, bool) {
-	for _, of := range []func(event.Event) (line, bool){lineOfLogin, lineOfToken, lineOfClient, lineOfOperation} {
+	for _, of := range []func(event.Event) (line, bool){lineOfLogin, lineOfToken, lineOfClient, lineOfOperation, lineOfAdmin} {
 		if text, ok := of(e); ok {
 			return text, true
 		}
@@ -155,6 +155,24 @@ func lineOfOperation(e event.Event) (line, bool) {
 		return infoLine("keys rotated", "next_rotation", e.Next)
 	case event.Swept:
 		return infoLine("garbage collection run", "kind", e.Kind, "removed", e.Removed, "took", e.Took)
+	}
+	return line{}, false
+}
+
+// lineOfAdmin has a line for what changes something, and for calls that fail. Those that only read would drown them.
+func lineOfAdmin(e event.Event) (line, bool) {
+	switch e := e.(type) {
+	case event.Changed:
+		return infoLine("changed through the management API", "by", e.By, "what", e.How, "kind", e.Kind, "id", e.ID)
+	case event.CallEnded:
+		attrs := []any{"by", e.By, "door", e.Door, "call", e.Call}
+		switch {
+		case e.Denied:
+			return warnLine("call of the management API denied", append(attrs, "err", e.Err)...)
+		case e.Err != nil:
+			return infoLine("call of the management API failed", append(attrs, "err", e.Err)...)
+		}
+		return line{slog.LevelDebug, "call of the management API", attrs}, true
 	}
 	return line{}, false
 }

@@ -129,6 +129,19 @@ var eventLines = []struct {
 		event.Swept{Kind: "code", Removed: 7, Took: 20 * time.Millisecond},
 		`level=INFO msg="garbage collection run" kind=code removed=7 took=20ms`,
 	},
+	{
+		event.Changed{By: "ci", How: event.Created, Kind: "client", ID: "app"},
+		`level=INFO msg="changed through the management API" by=ci what=created kind=client id=app`,
+	},
+	{event.CallEnded{By: "ci", Door: "grpc", Call: "ListClients"}, ""},
+	{
+		event.CallEnded{By: "ci", Door: "grpc", Call: "ListClients", Err: errors.New("no")},
+		`level=INFO msg="call of the management API failed" by=ci door=grpc call=ListClients err=no`,
+	},
+	{
+		event.CallEnded{Door: "grpc", Call: "ListClients", Err: errors.New("no"), Denied: true},
+		`level=WARN msg="call of the management API denied" by="" door=grpc call=ListClients err=no`,
+	},
 }
 
 // measured is an error with attributes of its own.

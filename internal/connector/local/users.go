@@ -50,6 +50,9 @@ func (u *Users) ByEmail(ctx context.Context, email string) (*User, error) {
 	return &e.Value, nil
 }
 
+// Records returns the users as those who administer them see them.
+func (u *Users) Records() *store.Layered[User] { return u.users }
+
 // Forget makes users be read again that have changed in the storage.
 func (u *Users) Forget(c store.Change) { u.users.Forget(c) }
 

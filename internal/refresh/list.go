@@ -1,0 +1,45 @@
+package refresh
+
+import (
+	"context"
+	"time"
+
+	"dex/internal/store"
+)
+
+// Listed is a login that refresh tokens keep alive.
+type Listed struct {
+	FamilyID string
+	ClientID string
+	Scopes   []string
+	Created  time.Time
+	LastUsed time.Time
+	End      time.Time // when it ends if it isn't used before; zero for never
+}
+
+// List calls each for every login of a user of a connector, page by page, until it returns an error.
+func (s *Families) List(ctx context.Context, userID, connectorID string, each func(Listed) error) error {
+	for q := (store.Query{Owner: subjectKey(userID, connectorID)}); ; {
+		page, err := s.table.List(ctx, q)
+		if err != nil {
+			return err
+		}
+		now := s.now()
+		for i := range page {
+			f := &page[i].Value
+			if f.Ended || s.expired(f, now) {
+				continue
+			}
+			err := each(Listed{
+				FamilyID: page[i].Key, ClientID: f.ClientID, Scopes: f.Scopes, Created: f.Created, LastUsed: f.LastUsed, End: s.end(f),
+			})
+			if err != nil {
+				return err
+			}
+		}
+		if len(page) < store.MaxLimit {
+			return nil
+		}
+		q.After = page[len(page)-1].Key
+	}
+}
