@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// promises are the ids of what the users' guides promise about identity sources. Each has a test with its id in the name.
+// promises are the ids of what the users' guides promise. Each has a test with its id in the name.
 const promises = `
-S0-01 S0-02 S0-03 S0-11 S0-12 S0-13 S0-14 S0-23 S0-24 S0-25
+S0-01 S0-02 S0-03 S0-11 S0-12 S0-13 S0-14 S0-18 S0-19 S0-20 S0-23 S0-24 S0-25 S0-26 S0-28
 S1-34 S1-37 S1-44 S1-50 S1-51 S1-52 S1-53 S1-54 S1-55 S1-56 S1-57 S1-58 S1-59 S1-60 S1-61 S1-62 S1-63 S1-64 S1-65 S1-66 S1-67 S1-68
 S1-80 S1-81 S1-82 S1-83 S1-84 S1-85
 S2-02 S2-03 S2-04 S2-05 S2-08`
