@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	_ "time/tzdata" // so that TZ has a meaning where the system has no time zones
 
 	"github.com/spf13/cobra"
 )
@@ -12,15 +13,23 @@ import (
 // version is set when a release is linked.
 var version = "DEV"
 
-// exitFailure is the exit status of every failure: a wrong command line, a bad configuration, or a failed server.
+// exitFailure is the exit status of every failure but that of a health check: a wrong command line, a bad configuration, or a failed server.
 const exitFailure = 2
 
 func main() {
 	root := newRoot()
 	if cmd, err := root.ExecuteC(); err != nil {
 		fmt.Fprintln(os.Stderr, "dex:", complaint(cmd, err))
-		os.Exit(exitFailure)
+		os.Exit(exitStatus(cmd))
 	}
+}
+
+// exitStatus is 1 for a failed health check, as container engines reserve 2.
+func exitStatus(cmd *cobra.Command) int {
+	if cmd.Name() == "healthcheck" {
+		return 1
+	}
+	return exitFailure
 }
 
 // complaint is what is printed for an error, with the usage if the command line is wrong.
@@ -44,7 +53,7 @@ func newRoot() *cobra.Command {
 		RunE:                       helpInstead,
 	}
 	root.SetVersionTemplate(versionText())
-	root.AddCommand(newServe(), newCheck(), newExport(), newImport(), newReseal(), newHashPassword(), newWeb(), newVersion())
+	root.AddCommand(newServe(), newCheck(), newHealthcheck(), newExport(), newImport(), newReseal(), newHashPassword(), newWeb(), newVersion())
 	return root
 }
 

@@ -94,7 +94,7 @@ func (o previewOptions) check() error {
 		}
 	}
 	if o.config != "" {
-		if _, _, err := readConfig(o.config, strings.NewReader("")); err != nil {
+		if _, err := readConfig(o.config, strings.NewReader("")); err != nil {
 			return err
 		}
 	}
@@ -134,11 +134,11 @@ func (o previewOptions) configuration() (*config.Config, error) {
 	if o.config == "" {
 		return &config.Config{}, nil
 	}
-	data, name, err := readConfig(o.config, strings.NewReader(""))
+	src, err := readConfig(o.config, strings.NewReader(""))
 	if err != nil {
 		return &config.Config{}, err
 	}
-	cfg, problems := config.Source{Name: name, Data: data, Env: config.OS}.Load()
+	cfg, problems := src.Load()
 	if cfg == nil {
 		return &config.Config{}, unusable(problems)
 	}

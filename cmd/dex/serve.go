@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"dex/internal/app"
 	"dex/internal/config"
@@ -30,12 +31,16 @@ func newServe() *cobra.Command {
 			return serve(cmd, args[0], o)
 		},
 	}
-	flags := cmd.Flags()
+	listenFlags(cmd.Flags(), &o)
+	return cmd
+}
+
+// listenFlags adds the flags for the addresses that the server listens at.
+func listenFlags(flags *pflag.FlagSet, o *config.Overrides) {
 	flags.StringVar(&o.WebHTTP, "web-http-addr", "", "listen for HTTP here instead of at web.http")
 	flags.StringVar(&o.WebHTTPS, "web-https-addr", "", "listen for HTTPS here instead of at web.https")
 	flags.StringVar(&o.TelemetryHTTP, "telemetry-addr", "", "listen for metrics and health here instead of at telemetry.http")
 	flags.StringVar(&o.GRPCAddr, "grpc-addr", "", "does nothing yet: the address of the management API, instead of grpc.addr")
-	return cmd
 }
 
 // serve runs the server until SIGINT or SIGTERM; a clean end is not an error.

@@ -99,10 +99,12 @@ func testDefaultGrants(t *testing.T) {
 }
 
 func testRiskWarnings(t *testing.T) {
-	encrypted := strings.Replace(configuration, "http://dex.test", "https://dex.test", 1) // says nothing itself
+	encrypted := strings.Replace(configuration, "http://dex.test", "https://dex.localhost", 1) // says nothing itself
+	public := strings.Replace(encrypted, "https://dex.localhost", "https://dex.test", 1)
 	secretOnly := strings.Replace(encrypted, "- {id: cli, public: true, name: Command line}\n", "", 1)
 	for _, c := range []struct{ yaml, key string }{
 		{encrypted, ""},
+		{public, "connectors[0].type"}, // a connector for trials
 		{encrypted + "oauth2: {responseTypes: [code]}\n", ""},
 		{encrypted + "oauth2: {responseTypes: [code, token]}\n", "oauth2.responseTypes"},
 		{encrypted + "oauth2: {responseTypes: [code id_token]}\n", "oauth2.responseTypes"},

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 
@@ -28,7 +29,26 @@ func (p *Plan) checkRisks() config.Problems {
 	if p.Config.Expiry.RefreshTokens.DisableRotation && slices.ContainsFunc(p.clients, public) {
 		warn("expiry.refreshTokens.disableRotation", "lets nobody notice a stolen refresh token of a public client; leave rotation on")
 	}
-	return slices.Concat(found, p.checkExchange(), p.checkCallbacks())
+	return slices.Concat(found, p.checkMocks(), p.checkExchange(), p.checkCallbacks())
+}
+
+// checkMocks warns of connectors for trials, unless applications on other machines can't reach the issuer anyway.
+func (p *Plan) checkMocks() config.Problems {
+	issuer, err := url.Parse(p.Config.Issuer)
+	if err != nil || config.IsLoopback(issuer.Hostname()) {
+		return nil
+	}
+	var found config.Problems
+	for _, d := range p.connectors {
+		if d.Type != "mockCallback" {
+			continue
+		}
+		problem := d.EntryProblem("type", "signs everybody in who presses its button, all as the same user and without a password; it is for "+
+			"trials, so remove it before any application trusts this issuer")
+		problem.Warning = true
+		found = append(found, problem)
+	}
+	return found
 }
 
 // givesTokens reports whether the authorization endpoint answers a response type with a token.

@@ -7,7 +7,9 @@ package config
 type Source struct {
 	Name string // of the file, for messages
 	Data []byte
-	Env  Environment // nil means that no variable is set
+	// Lines has, for each line of Data, the line of the file that it was made from; nil if Data is the file.
+	Lines []int
+	Env   Environment // nil means that no variable is set
 
 	Overrides Overrides
 }
@@ -24,7 +26,7 @@ type Overrides struct {
 // check their parts, and must not be used. It is nil if nothing could be read.
 func (s Source) Load() (*Config, Problems) {
 	flags, found := readFlags(s.Env)
-	root, syntax := parse(s.Name, s.Data)
+	root, syntax := s.parse()
 	found = append(found, syntax...)
 	if found.HasErrors() {
 		return nil, found.InOrder()

@@ -9,17 +9,18 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-func syntaxProblem(file string, err error) Problem {
-	p := Problem{File: file, Line: 1, Column: 1, Message: "not valid YAML"}
+func (s Source) syntaxProblem(err error) Problem {
+	p := Problem{File: s.Name, Line: s.line(1), Column: 1, Message: "not valid YAML"}
 	at, ok := errors.AsType[*yaml.LoadError](err)
 	if !ok {
 		return p
 	}
 	message, mark := syntaxMessage(at)
-	if mark.Line > 0 {
-		p.Line, p.Column = mark.Line, max(mark.Column, 1)
-	}
 	p.Message += ": " + message
+	if mark.Line > 0 {
+		p.Message += s.unclosedQuote(message, mark.Line)
+		p.Line, p.Column = s.line(mark.Line), max(mark.Column, 1)
+	}
 	return p
 }
 
@@ -56,23 +57,22 @@ var syntaxMistakes = []struct {
 	{says: "unexpected end of stream", message: "this quote isn't closed", open: true},
 }
 
-// pointToQuote adds to a mistake which line to look at, if an unclosed quote above may be the cause.
-func pointToQuote(p Problem, data []byte) Problem {
-	if !strings.Contains(p.Message, aboveUnclosed) {
-		return p
+// unclosedQuote adds to a mistake which line to look at, if an unclosed quote above may be the cause.
+func (s Source) unclosedQuote(message string, below int) string {
+	if !strings.Contains(message, aboveUnclosed) {
+		return ""
 	}
 	number := 0
-	for line := range bytes.Lines(data) {
-		if number++; number >= p.Line {
+	for line := range bytes.Lines(s.Data) {
+		if number++; number >= below {
 			break
 		}
 		quotes := bytes.Count(line, []byte{'"'}) - bytes.Count(line, []byte(`\"`))
 		if quotes%2 != 0 && !bytes.HasPrefix(bytes.TrimSpace(line), []byte{'#'}) {
-			p.Message += fmt.Sprintf(", such as the one on line %d", number)
-			break
+			return fmt.Sprintf(", such as the one on line %d", s.line(number))
 		}
 	}
-	return p
+	return ""
 }
 
 // syntaxMessage returns what is wrong, and where.

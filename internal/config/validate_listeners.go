@@ -26,14 +26,15 @@ func (v *validator) issuer() {
 		v.Errorf(key, "must not have a query or a fragment")
 	case u.User != nil:
 		v.Errorf(key, "must not have a user name or a password, since everybody can read it")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !IsLoopback(u.Hostname()):
 		v.Warnf(key, "is not encrypted: without https, passwords and tokens can be read on the way")
 	}
 }
 
 func isHTTP(u *url.URL) bool { return u.Scheme == "http" || u.Scheme == "https" }
 
-func isLoopback(host string) bool {
+// IsLoopback reports whether a host is this machine itself.
+func IsLoopback(host string) bool {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true
 	}

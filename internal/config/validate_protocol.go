@@ -169,7 +169,7 @@ func (v *validator) vaultSigner(vault *VaultSigner) {
 			v.Errorf(address, "must be a URL with the scheme https or http and a host, such as https://vault.example.net:8200")
 		case u.User != nil || strings.ContainsAny(vault.Addr, "?#"):
 			v.Errorf(address, "must not have a user name, a query or a fragment")
-		case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		case u.Scheme == "http" && !IsLoopback(u.Hostname()):
 			v.Warnf(address, "is not encrypted: without https, the token can be read on the way, and everything be signed with it")
 		}
 	}
