@@ -28,7 +28,8 @@ test: build ## Install what the tests need, and run them all
 	./test/install.sh
 	CGO_ENABLED=1 go test -race ./...
 	cd examples && CGO_ENABLED=1 go test -race ./...
-	cd test && CGO_ENABLED=0 go build -o /dev/null ./servers/kubernetesapi # once, before several tests need it
+	@echo 'Building a Kubernetes API server, kubectl and Helm for the tests: that takes minutes, but only the first time.'
+	cd test && CGO_ENABLED=0 go run ./programs # once, before several tests need them
 	cd test/servers/vault && CGO_ENABLED=0 go build -o /dev/null .
 	cd test/servers/provider && CGO_ENABLED=0 go build -o /dev/null .
 	cd test/servers/oauth2proxy && CGO_ENABLED=0 go build -trimpath -o /dev/null github.com/oauth2-proxy/oauth2-proxy/v7
@@ -46,6 +47,8 @@ lint: ## Check the code
 .PHONY: bench
 bench: build ## Measure each main operation on each storage, and its signatures alone
 	./test/install.sh
+	@echo 'Building a Kubernetes API server, kubectl and Helm: that takes minutes, but only the first time.'
+	cd test && CGO_ENABLED=0 go run ./programs
 	cd test && go run ./withservers -C .. -- go run ./bench $(BENCH)
 	go test -run '^$$' -bench LoginPage ./internal/ui
 

@@ -2,6 +2,8 @@ package servers
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -17,90 +19,45 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
-// Kubernetes is an API server for custom resources, which keeps them in its own etcd server. It is Kubernetes's own code, but
-// without the rest of a cluster; any namespace may be used. See package kubernetesapi.
-//
-// Its program is built at each start, from any folder of this module. That takes minutes the first time, and seconds
-// afterwards.
+// Kubernetes is a cluster's API server with its own etcd server, without the rest of a cluster: objects are stored, and their
+// rules and rights hold, but nothing runs pods or acts on objects.
 type Kubernetes struct {
 	// URL is its address.
 	URL string
 	// Authority has issued the server's certificate. Clients with a certificate from it are the user in its common name.
 	Authority *Authority
 	CAFile    string
+	// AdminKubeConfig is a configuration like kubectl's of a user who may do everything.
+	AdminKubeConfig string
 
 	etcd       *Etcd
 	adminToken string
-	policyFile string
-	mu         sync.Mutex // guards users and the file
-	users      map[string]kubernetesUser
+	admin      *http.Client
 
 	account *account
 	process *process // nil while it is stopped
 	command command
 }
 
-type kubernetesUser struct {
-	Token    string
-	Password string
-	Rules    []KubernetesRule
-}
-
-// A KubernetesRule allows what matches each of its lists; "*" matches everything.
-type KubernetesRule struct {
-	Namespaces []string // the empty one stands for resources without a namespace
-	Groups     []string
-	Resources  []string
-	Verbs      []string
-}
-
-// KubernetesRules are the rules in the documentation for a namespace, including the right to create the custom resource
-// definitions.
-func KubernetesRules(namespace string) []KubernetesRule {
-	return []KubernetesRule{
-		{
-			Namespaces: []string{namespace}, Groups: []string{"dex.coreos.com"}, Resources: []string{"*"},
-			Verbs: []string{"get", "list", "watch", "create", "update", "delete"},
-		},
-		{
-			Namespaces: []string{""}, Groups: []string{"apiextensions.k8s.io"},
-			Resources: []string{"customresourcedefinitions"}, Verbs: []string{"create"},
-		},
-	}
-}
-
-// A KubernetesNamespace is an unused namespace, and a user with the rights in KubernetesRules.
-type KubernetesNamespace struct {
-	Namespace string
-	// User and Token are those in the kubeconfig.
-	User, Token string
-	// KubeConfigFile is a configuration like kubectl's.
-	KubeConfigFile string
-}
-
-// StartKubernetes starts a server without any resource definitions.
-func StartKubernetes(ctx context.Context) (*Kubernetes, error) {
-	a, err := newAccount("etcd") // any that is not root
+// StartKubernetes starts a server without any resource definitions. Flags are added to its own.
+func StartKubernetes(ctx context.Context, flags ...string) (*Kubernetes, error) {
+	// As the same user as this process, whose cache the program is in.
+	folder, err := os.MkdirTemp("", "dex-kubernetes-")
 	if err != nil {
 		return nil, err
 	}
-	k := &Kubernetes{account: a, adminToken: rand.Text()}
-	k.users = map[string]kubernetesUser{"admin": {
-		Token: k.adminToken,
-		Rules: []KubernetesRule{{Namespaces: []string{"*"}, Groups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}}},
-	}}
-	if err := k.init(ctx); err != nil {
+	k := &Kubernetes{account: &account{folder: folder}, adminToken: rand.Text()}
+	if err := k.init(ctx, flags); err != nil {
 		return nil, errors.Join(fmt.Errorf("Kubernetes API server: %w", err), k.Close())
 	}
 	return k, nil
 }
 
-func (k *Kubernetes) init(ctx context.Context) (err error) {
-	program, err := k.build(ctx)
+func (k *Kubernetes) init(ctx context.Context, flags []string) (err error) {
+	program, err := Program(ctx, "kube-apiserver")
 	if err != nil {
 		return err
 	}
@@ -111,47 +68,71 @@ func (k *Kubernetes) init(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	k.URL = "https://" + address
+	k.URL = "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	if k.Authority, err = NewAuthority(); err != nil {
 		return err
 	}
-	certificate, key, err := k.Authority.Issue("kubernetes", "127.0.0.1", "localhost")
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(k.Authority.PEM)
+	k.admin = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
+	secured, err := k.secure()
 	if err != nil {
 		return err
 	}
-	files := map[string]string{}
-	for name, content := range map[string][]byte{
-		"ca.pem": k.Authority.PEM, "server.pem": certificate, "server.key": key, "policy.json": []byte("{}"),
-	} {
-		if files[name], err = k.account.write(name, content); err != nil {
-			return err
-		}
-	}
-	k.CAFile, k.policyFile = files["ca.pem"], files["policy.json"]
-	if err := k.writePolicy(); err != nil {
+	if k.AdminKubeConfig, err = k.WriteKubeConfig("default", map[string]any{"token": k.adminToken}); err != nil {
 		return err
 	}
 	k.command = command{
 		program: program,
-		args: []string{
-			"-etcd=" + k.etcd.Endpoint, "-listen=" + address, "-cert=" + files["server.pem"], "-key=" + files["server.key"],
-			"-client-ca=" + k.CAFile, "-policy=" + k.policyFile,
-		},
+		args: append(append(secured,
+			"--etcd-servers="+k.etcd.Endpoint,
+			"--bind-address=127.0.0.1", "--secure-port="+strconv.Itoa(port), "--cert-dir="+k.account.path("certificates"),
+			"--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/16",
+			"--service-account-issuer=https://kubernetes.default.svc",
+			"--endpoint-reconciler-type=none", // there is nobody to find the server by its service
+			"--profiling=false"), flags...),
 		ready: k.ready,
 	}
 	return k.Start(ctx)
 }
 
-// build builds the server's program.
-func (k *Kubernetes) build(ctx context.Context) (program string, err error) {
-	program = k.account.path("kubernetesapi")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "dex/test/servers/kubernetesapi") //nolint:gosec // G204: ours
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")                                                 // as in make test, so that its build is reused: it takes minutes
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", build, err, out)
+// secure writes certificates, keys and the administrator's token, and returns the server's flags for them.
+func (k *Kubernetes) secure() (flags []string, err error) {
+	certificate, key, err := k.Authority.Issue("kubernetes", "127.0.0.1", "localhost", "kubernetes.default.svc")
+	if err != nil {
+		return nil, err
 	}
-	return program, k.account.own(program)
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, err
+	}
+	public, err := x509.MarshalPKIXPublicKey(private.Public())
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range []struct {
+		flag, name string
+		content    []byte
+	}{
+		{"client-ca-file", "ca.pem", k.Authority.PEM},
+		{"tls-cert-file", "server.pem", certificate},
+		{"tls-private-key-file", "server.key", key},
+		{"service-account-key-file", "accounts.pem", encode("PUBLIC KEY", public)},
+		{"service-account-signing-key-file", "accounts.key", encode("PRIVATE KEY", pkcs8)},
+		{"token-auth-file", "tokens.csv", []byte(k.adminToken + ",admin,admin,system:masters\n")},
+	} {
+		path, err := k.account.write(file.name, file.content)
+		if err != nil {
+			return nil, err
+		}
+		flags = append(flags, "--"+file.flag+"="+path)
+	}
+	k.CAFile = k.account.path("ca.pem")
+	return flags, nil
 }
 
 func (k *Kubernetes) ready(ctx context.Context) error {
@@ -163,68 +144,66 @@ func (k *Kubernetes) ready(ctx context.Context) error {
 
 // Do sends a request as a user who may do everything, and returns the answer's body. A status other than success is an error.
 func (k *Kubernetes) Do(ctx context.Context, method, path string, body any) ([]byte, error) {
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(k.Authority.PEM)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
-	defer transport.CloseIdleConnections()
-	encoded, err := json.Marshal(body)
+	return k.do(ctx, k.adminToken, method, path, body)
+}
+
+func (k *Kubernetes) do(ctx context.Context, token, method, path string, body any) ([]byte, error) {
+	var encoded io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		encoded = strings.NewReader(string(text))
+	}
+	request, err := http.NewRequestWithContext(ctx, method, k.URL+path, encoded)
 	if err != nil {
 		return nil, err
 	}
-	if body == nil {
-		encoded = nil
-	}
-	request, err := http.NewRequestWithContext(ctx, method, k.URL+path, strings.NewReader(string(encoded)))
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Authorization", "Bearer "+k.adminToken)
+	request.Header.Set("Authorization", "Bearer "+token)
 	request.Header.Set("Content-Type", "application/json")
-	answer, err := (&http.Client{Transport: transport}).Do(request)
+	answer, err := k.admin.Do(request)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = answer.Body.Close() }()
 	content, err := io.ReadAll(answer.Body)
 	if err == nil && answer.StatusCode >= 300 {
-		err = fmt.Errorf("%s %s: %s: %s", method, path, answer.Status, content)
+		err = &kubernetesError{status: answer.StatusCode, text: fmt.Sprintf("%s %s: %s: %s", method, path, answer.Status, content)}
 	}
 	return content, err
 }
 
-// SetUser sets a user's credentials and rights, replacing the previous ones.
-func (k *Kubernetes) SetUser(name, token, password string, rules ...KubernetesRule) error {
-	k.mu.Lock()
-	k.users[name] = kubernetesUser{Token: token, Password: password, Rules: rules}
-	k.mu.Unlock()
-	return k.writePolicy()
+// A kubernetesError is an answer other than success.
+type kubernetesError struct {
+	status int
+	text   string
 }
 
-// writePolicy replaces the file atomically, because the server may be reading it.
-func (k *Kubernetes) writePolicy() error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	content, err := json.Marshal(k.users)
-	if err != nil {
-		return err
+func (e *kubernetesError) Error() string { return e.text }
+
+// post creates an object, or leaves the one that is there.
+func (k *Kubernetes) post(ctx context.Context, path string, object any) error {
+	_, err := k.Do(ctx, http.MethodPost, path, object)
+	if e, ok := errors.AsType[*kubernetesError](err); ok && e.status == http.StatusConflict {
+		return nil
 	}
-	written, err := k.account.write("policy.json.new", content)
-	if err != nil {
-		return err
-	}
-	return os.Rename(written, k.policyFile)
+	return err
 }
 
-// NewNamespace creates a namespace with a user.
-func (k *Kubernetes) NewNamespace(_ context.Context) (KubernetesNamespace, error) {
-	name := "ns-" + strings.ToLower(rand.Text()[:12])
-	n := KubernetesNamespace{Namespace: name, User: "user-of-" + name, Token: rand.Text()}
-	if err := k.SetUser(n.User, n.Token, "", KubernetesRules(name)...); err != nil {
-		return KubernetesNamespace{}, err
+// Kubectl runs kubectl as a user who may do everything, and returns what it prints. An error includes its messages.
+func (k *Kubernetes) Kubectl(ctx context.Context, args ...string) (output string, err error) {
+	program, err := Program(ctx, "kubectl")
+	if err != nil {
+		return "", err
 	}
-	var err error
-	n.KubeConfigFile, err = k.WriteKubeConfig(name, map[string]any{"token": n.Token})
-	return n, err
+	c := exec.CommandContext(ctx, program, args...) //nolint:gosec // G204: the tests'
+	c.Env = append(os.Environ(), "KUBECONFIG="+k.AdminKubeConfig, "HOME="+k.account.folder)
+	out, err := c.Output()
+	if e, ok := errors.AsType[*exec.ExitError](err); ok {
+		err = fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, e.Stderr)
+	}
+	return string(out), err
 }
 
 // WriteKubeConfig writes a configuration like kubectl's for a namespace, with the given user entry.
@@ -245,11 +224,6 @@ func (k *Kubernetes) WriteKubeConfig(namespace string, user map[string]any) (pat
 	return path, os.WriteFile(path, content, 0o600)
 }
 
-// Config returns the storage section of a configuration file for the namespace.
-func (n KubernetesNamespace) Config() string {
-	return fmt.Sprintf("storage:\n  type: kubernetes\n  config:\n    kubeConfigFile: %q\n", n.KubeConfigFile)
-}
-
 // Start starts the server again after Stop, with its data and on its port.
 func (k *Kubernetes) Start(ctx context.Context) (err error) {
 	k.process, err = k.account.start(ctx, k.command)
@@ -268,6 +242,9 @@ func (k *Kubernetes) Close() error {
 	var errs []error
 	if k.process != nil {
 		errs = append(errs, k.Stop())
+	}
+	if k.admin != nil {
+		k.admin.CloseIdleConnections()
 	}
 	if k.etcd != nil {
 		errs = append(errs, k.etcd.Close())

@@ -40,7 +40,7 @@ var (
 	postgresServer   = lazily(servers.StartPostgres)
 	mariadbServer    = lazily(servers.StartMariaDB)
 	etcdServer       = lazily(func(ctx context.Context) (*servers.Etcd, error) { return servers.StartEtcd(ctx) })
-	kubernetesServer = lazily(servers.StartKubernetes)
+	kubernetesServer = lazily(func(ctx context.Context) (*servers.Kubernetes, error) { return servers.StartKubernetes(ctx) })
 
 	closers []func() error
 )

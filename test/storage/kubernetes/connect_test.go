@@ -1,8 +1,13 @@
 package kubernetes_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -16,8 +21,8 @@ import (
 	"dex/test/servers"
 )
 
-// serviceAccount creates a folder like a pod's, and sets the environment.
-func serviceAccount(t *testing.T, n servers.KubernetesNamespace) (folder string) {
+// pod returns the folder of the service account as a pod would have it, and sets a pod's environment.
+func pod(t *testing.T, n servers.KubernetesNamespace) (folder string) {
 	t.Helper()
 	u, err := url.Parse(server.URL)
 	if err != nil {
@@ -26,13 +31,9 @@ func serviceAccount(t *testing.T, n servers.KubernetesNamespace) (folder string)
 	t.Setenv("KUBERNETES_SERVICE_HOST", u.Hostname())
 	t.Setenv("KUBERNETES_SERVICE_PORT", u.Port())
 	t.Setenv("KUBERNETES_POD_NAMESPACE", "")
-	folder = t.TempDir()
-	for name, content := range map[string][]byte{
-		"ca.crt": server.Authority.PEM, "token": []byte(n.Token), "namespace": []byte(n.Namespace),
-	} {
-		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
+	folder, err = server.ServiceAccount(t.Context(), n.Namespace, n.Account)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return folder
 }
@@ -40,7 +41,14 @@ func serviceAccount(t *testing.T, n servers.KubernetesNamespace) (folder string)
 // TestInCluster runs as in a pod, and continues after the cluster has replaced the token.
 func TestInCluster(t *testing.T) {
 	n := fresh(t)
-	folder := serviceAccount(t, n)
+	folder := pod(t, n)
+	token, err := server.SecretToken(t.Context(), n, "pod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Project(folder, n.Namespace, token); err != nil {
+		t.Fatal(err)
+	}
 	s := open(t, kubernetes.Config{InCluster: true}, quiet, kubeapi.ServiceAccount(folder))
 	create(t, s, "login", "a", 1)
 	if got := names(t, n, "authrequests"); len(got) != 1 {
@@ -48,15 +56,15 @@ func TestInCluster(t *testing.T) {
 	}
 	changes := watch(t, s)
 
-	if err := server.SetUser(n.User, "another-token", "", servers.KubernetesRules(n.Namespace)...); err != nil {
+	if err := server.EndToken(t.Context(), n, "pod", token); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.Get(t.Context(), "login", "a")
+	_, err = s.Get(t.Context(), "login", "a")
 	wantRefusal(t, "Get with a token that has ended", err)
-	if err != nil && strings.Contains(err.Error(), n.Token) {
+	if err != nil && strings.Contains(err.Error(), token) {
 		t.Errorf("the error tells the token: %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(folder, "token"), []byte("another-token\n"), 0o600); err != nil {
+	if err := server.Project(folder, n.Namespace, n.Token+"\n"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Get(t.Context(), "login", "a"); err != nil {
@@ -92,9 +100,6 @@ func wantOpenError(t *testing.T, c kubernetes.Config, want string) {
 // TestCredentials authenticates with each kind of credentials that a kubeconfig may have.
 func TestCredentials(t *testing.T) {
 	n := fresh(t)
-	if err := server.SetUser(n.User, n.Token, "pass:word", servers.KubernetesRules(n.Namespace)...); err != nil {
-		t.Fatal(err)
-	}
 	certificate, key, err := server.Authority.Issue(n.User)
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +113,6 @@ func TestCredentials(t *testing.T) {
 	for name, user := range map[string]object{
 		"Token":           {"token": n.Token},
 		"TokenFile":       {"tokenFile": filepath.Join(folder, "token")},
-		"Password":        {"username": n.User, "password": "pass:word"},
 		"CertificateFile": {"client-certificate": filepath.Join(folder, "c.pem"), "client-key": filepath.Join(folder, "k.pem")},
 		"CertificateData": {"client-certificate-data": certificate, "client-key-data": key},
 	} {
@@ -121,8 +125,11 @@ func TestCredentials(t *testing.T) {
 			create(t, s, "login", name, 1)
 		})
 	}
-	for name, user := range map[string]object{"nobody": {}, "a stranger": {"token": "wrong"}} {
-		file, err := server.WriteKubeConfig(n.Namespace, user)
+	for name, c := range map[string]struct {
+		user   object
+		status string
+	}{"nobody": {object{}, "403"}, "a stranger": {object{"token": "wrong"}, "401"}} {
+		file, err := server.WriteKubeConfig(n.Namespace, c.user)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +139,7 @@ func TestCredentials(t *testing.T) {
 			_ = s.Close()
 			continue
 		}
-		if !strings.Contains(err.Error(), server.URL) || !strings.Contains(err.Error(), "401") || strings.Contains(err.Error(), "wrong") {
+		if !strings.Contains(err.Error(), server.URL) || !strings.Contains(err.Error(), c.status) || strings.Contains(err.Error(), "wrong") {
 			t.Errorf("%s: got error %v", name, err)
 		}
 	}
@@ -141,6 +148,46 @@ func TestCredentials(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantOpenError(t, kubernetes.Config{KubeConfigFile: file}, `in the namespace "another"`)
+}
+
+// TestPassword authenticates at a proxy: API servers themselves take no passwords any more.
+func TestPassword(t *testing.T) {
+	n := fresh(t)
+	target, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(server.Authority.PEM)
+	way := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+	defer way.CloseIdleConnections()
+	proxy := &httputil.ReverseProxy{Transport: way, FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.Out.Header.Set("Authorization", "Bearer "+n.Token)
+	}}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "somebody" || password != "pass:word" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+	file := filepath.Join(t.TempDir(), "config")
+	text := `{contexts: [{name: a, context: {cluster: a, user: a, namespace: "` + n.Namespace + `"}}], ` +
+		`clusters: [{name: a, cluster: {server: "` + front.URL + `"}}], ` +
+		`users: [{name: a, user: {username: somebody, password: "pass:word"}}]}`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := kubernetes.Open(t.Context(), kubernetes.Config{KubeConfigFile: file}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	create(t, s, "login", "a", 1)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestNobodyThere checks the error if no server is listening.
@@ -170,24 +217,21 @@ func TestNobodyThere(t *testing.T) {
 func TestDefinitions(t *testing.T) {
 	old := open(t, config(fresh(t)), quiet)
 	create(t, old, "login", "a", 1)
+	n := fresh(t)
 	undefine(t)
 	_, err := old.Get(t.Context(), "login", "a")
 	wantRefusal(t, "Get without the definition", err)
 	_, err = old.List(t.Context(), "client", store.Query{})
 	wantRefusal(t, "List without the definition", err)
 
-	n := fresh(t)
 	check := config(n)
 	check.CRDHandling = kubernetes.CRDCheck
 	wantOpenError(t, check, "authcodes.dex.coreos.com, authrequests.dex.coreos.com, oauth2clients.dex.coreos.com")
 
-	if err := server.SetUser(n.User, n.Token, "", servers.KubernetesRules(n.Namespace)[0]); err != nil {
-		t.Fatal(err)
-	}
 	wantOpenError(t, config(n), "connectors.dex.coreos.com")
 	wantOpenError(t, config(n), "allow the verb create for customresourcedefinitions")
 
-	if err := server.SetUser(n.User, n.Token, "", servers.KubernetesRules(n.Namespace)...); err != nil {
+	if err := server.AllowDefinitions(t.Context(), n); err != nil {
 		t.Fatal(err)
 	}
 	logged := &lockedBuffer{}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,7 +15,6 @@ import (
 	"dex/internal/kubeapi"
 	"dex/internal/store"
 	"dex/internal/store/storetest"
-	"dex/test/servers"
 )
 
 // wantChange reads changes until one covers the key.
@@ -198,9 +196,7 @@ func TestWatchThatIsTooOld(t *testing.T) {
 // TestWatchIsForbidden has roles made for upstream, which does not watch.
 func TestWatchIsForbidden(t *testing.T) {
 	n := fresh(t)
-	rules := servers.KubernetesRules(n.Namespace)
-	rules[0].Verbs = slices.DeleteFunc(rules[0].Verbs, func(verb string) bool { return verb == "watch" })
-	if err := server.SetUser(n.User, n.Token, "", rules...); err != nil {
+	if err := server.SetVerbs(t.Context(), n, "get", "list", "create", "update", "delete"); err != nil {
 		t.Fatal(err)
 	}
 	logged := &lockedBuffer{}
