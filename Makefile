@@ -52,6 +52,13 @@ bench: build ## Measure each main operation on each storage, and its signatures 
 	cd test && go run ./withservers -C .. -- go run ./bench $(BENCH)
 	go test -run '^$$' -bench LoginPage ./internal/ui
 
+# A chart's version has no v, and needs three numbers where there is no tag yet.
+CHART_VERSION = $(if $(filter v%,$(VERSION)),$(VERSION:v%=%),0.0.0-g$(VERSION))
+
+.PHONY: chart
+chart: ## Package the Helm chart of this version into bin/
+	helm package deploy/charts/dex --version $(CHART_VERSION) --app-version $(CHART_VERSION) --destination bin
+
 .PHONY: clean
 clean: ## Remove what was built and the development database
 	rm -rf bin var

@@ -118,17 +118,27 @@ labels:
 {{- end }}
 {{- end }}
 
-{{/* The configuration file: `config`, and where the certificate is mounted. */}}
+{{/*
+The configuration file: `config` with the listeners, so that the file is complete and dex check accepts it, and with where the
+certificate is mounted. What is set in `config` stays, but the arguments of the container win over listeners.
+*/}}
 {{- define "dex.config" -}}
 {{- $config := deepCopy .Values.config }}
-{{- if and .Values.https.existingSecret (include "dex.servesHTTPS" .) }}
 {{- $web := $config.web | default dict }}
-{{- if not (or $web.tlsCert $web.tlsKey) }}
-{{- $_ := set $web "tlsCert" "/etc/dex-tls/tls.crt" }}
-{{- $_ := set $web "tlsKey" "/etc/dex-tls/tls.key" }}
-{{- $_ := set $config "web" $web }}
+{{- $telemetry := $config.telemetry | default dict }}
+{{- $listeners := dict }}
+{{- if include "dex.servesHTTP" . }}
+{{- $_ := set $listeners "http" "0.0.0.0:5556" }}
+{{- end }}
+{{- if include "dex.servesHTTPS" . }}
+{{- $_ := set $listeners "https" "0.0.0.0:5554" }}
+{{- if and .Values.https.existingSecret (not (or $web.tlsCert $web.tlsKey)) }}
+{{- $_ := set $listeners "tlsCert" "/etc/dex-tls/tls.crt" }}
+{{- $_ := set $listeners "tlsKey" "/etc/dex-tls/tls.key" }}
 {{- end }}
 {{- end }}
+{{- $_ := set $config "web" (merge $web $listeners) }}
+{{- $_ := set $config "telemetry" (merge $telemetry (dict "http" "0.0.0.0:5558")) }}
 {{- toYaml $config }}
 {{- end }}
 

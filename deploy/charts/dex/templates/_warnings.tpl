@@ -23,6 +23,9 @@
 - {{ printf "The Ingress is for %s, but the issuer's host is %s: it won't be reached there." (join ", " $hosts) $host | quote }}
 {{- end }}
 {{- end }}
+{{- if and .Values.configSecret.create (or .Values.ingress.enabled .Values.httpRoute.enabled) (not ((.Values.config.web).clientRemoteIP).header) }}
+- "Behind a proxy Dex sees one address for all users, and counts their guesses at passwords as one person's. Set config.web.clientRemoteIP, see docs/kubernetes.md."
+{{- end }}
 {{- if hasPrefix "http://" (.Values.config.issuer | default "") }}
 - "The issuer begins with http://: browsers and applications would send passwords and tokens in clear. Use https:// except for trials."
 {{- end }}
