@@ -1,14 +1,10 @@
 package chart
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
-	gateway "sigs.k8s.io/gateway-api/apis/v1"
-
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +13,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	definitions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	gateway "sigs.k8s.io/gateway-api/apis/v1"
 )
 
 // sql is a configuration for a storage outside of the cluster.
@@ -383,58 +380,6 @@ func wantMinimal(t *testing.T, r rendered) {
 	for name := range one[*corev1.Service](t, r).Spec.Selector {
 		if one[*corev1.Pod](t, r).Labels[name] == one[*corev1.Service](t, r).Spec.Selector[name] && name == "app.kubernetes.io/name" {
 			t.Error("the Service takes the test's pod for one of Dex's")
-		}
-	}
-}
-
-func arguments(c *corev1.Container) string { return strings.Join(c.Args, " ") }
-
-// ports returns the Service's ports, after checking that the container has them.
-func ports(t *testing.T, r rendered) string {
-	t.Helper()
-	var list []string
-	open := map[string]bool{}
-	for _, p := range r.container(t).Ports {
-		open[p.Name] = true
-	}
-	for _, p := range one[*corev1.Service](t, r).Spec.Ports {
-		if !open[p.TargetPort.StrVal] || len(open) != len(one[*corev1.Service](t, r).Spec.Ports) {
-			t.Errorf("the container's ports are %v", open)
-		}
-		list = append(list, fmt.Sprintf("%s:%d/%s", p.Name, p.Port, *p.AppProtocol))
-	}
-	return strings.Join(list, " ")
-}
-
-// volume returns what is mounted at a path.
-func volume(t *testing.T, r rendered, path string) corev1.Volume {
-	t.Helper()
-	for _, mount := range r.container(t).VolumeMounts {
-		if mount.MountPath != path {
-			continue
-		}
-		for _, v := range r.pod(t).Volumes {
-			if v.Name == mount.Name {
-				return v
-			}
-		}
-	}
-	t.Fatalf("nothing is mounted at %s", path)
-	return corev1.Volume{}
-}
-
-func equal[T any](t *testing.T, got, want T) {
-	t.Helper()
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
-}
-
-func contains(t *testing.T, text string, parts ...string) {
-	t.Helper()
-	for _, part := range parts {
-		if !strings.Contains(text, part) {
-			t.Errorf("%q is not in\n%s", part, text)
 		}
 	}
 }
