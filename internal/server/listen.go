@@ -17,9 +17,10 @@ const DefaultDrainTimeout = 30 * time.Second
 
 const (
 	// DefaultMaxHeader is how large a request's header, including the request line, may be if its route doesn't say, in
-	// bytes: a login in several tabs has a sealed cookie of some kilobytes for each.
+	// bytes. Cookies don't count: browsers also send those of other applications on the same host, and one that keeps its
+	// sessions in cookies, such as oauth2-proxy, would lock its users out.
 	DefaultMaxHeader = 64 << 10
-	// LargestHeader is the most that a route may allow.
+	// LargestHeader is the most that a route may allow, and the limit for a header with its cookies.
 	LargestHeader = 320 << 10
 )
 

@@ -21,7 +21,7 @@ type Route struct {
 	Methods []string
 	// MaxBody is how large a request's body may be, in bytes; Options.MaxBody if 0.
 	MaxBody int64
-	// MaxHeader is how large its header may be, in bytes; DefaultMaxHeader if 0, and LargestHeader at most.
+	// MaxHeader is how large its header may be without cookies, in bytes; DefaultMaxHeader if 0, and LargestHeader at most.
 	MaxHeader int
 	// Error answers 405, 413 and 431 in the form of the route's own errors; nil means Options.ErrorPage.
 	Error func(w http.ResponseWriter, r *http.Request, status int)
@@ -172,12 +172,16 @@ func allowMethods(methods []string, page errorPage, next http.Handler) http.Hand
 	})
 }
 
-// limitHeader refuses a header that is too large for the route. net/http refuses one that is too large for all routes.
+// limitHeader refuses a header that is too large for the route. net/http refuses one that is too large for all routes, with
+// its cookies.
 func limitHeader(limit int, page errorPage, next http.Handler) http.Handler {
 	const lineEnd = len(": \r\n")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		size := len(r.Method) + len(r.RequestURI) + len(r.Host)
 		for name, values := range r.Header {
+			if name == "Cookie" {
+				continue
+			}
 			for _, value := range values {
 				size += len(name) + len(value) + lineEnd
 			}

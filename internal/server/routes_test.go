@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -212,5 +213,19 @@ func TestRootRoutes(t *testing.T) {
 		if status, _, _ := ask(t, base, "GET", path); status != want {
 			t.Errorf("%s: %d, want %d", path, status, want)
 		}
+	}
+}
+
+// Another application on the same host may have many cookies.
+func TestManyCookies(t *testing.T) {
+	h := server.New(options(""), []server.Route{{Pattern: "/auth", Handler: text("hello")}})
+	r := httptest.NewRequest(http.MethodGet, "/auth", nil)
+	for i := range 60 {
+		r.AddCookie(&http.Cookie{Name: fmt.Sprintf("other_%d", i), Value: strings.Repeat("a", 4000)})
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		t.Errorf("status %d", w.Code)
 	}
 }
