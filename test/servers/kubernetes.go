@@ -44,12 +44,17 @@ type Kubernetes struct {
 
 // StartKubernetes starts a server without any resource definitions. Flags are added to its own.
 func StartKubernetes(ctx context.Context, flags ...string) (*Kubernetes, error) {
+	return StartKubernetesIn(ctx, nil, flags...)
+}
+
+// StartKubernetesIn is StartKubernetes with more variables in the server's environment.
+func StartKubernetesIn(ctx context.Context, environment []string, flags ...string) (*Kubernetes, error) {
 	// As the same user as this process, whose cache the program is in.
 	folder, err := os.MkdirTemp("", "dex-kubernetes-")
 	if err != nil {
 		return nil, err
 	}
-	k := &Kubernetes{account: &account{folder: folder}, adminToken: rand.Text()}
+	k := &Kubernetes{account: &account{folder: folder}, adminToken: rand.Text(), command: command{env: environment}}
 	if err := k.init(ctx, flags); err != nil {
 		return nil, errors.Join(fmt.Errorf("Kubernetes API server: %w", err), k.Close())
 	}
@@ -83,7 +88,7 @@ func (k *Kubernetes) init(ctx context.Context, flags []string) (err error) {
 		return err
 	}
 	k.command = command{
-		program: program,
+		program: program, env: k.command.env,
 		args: append(append(secured,
 			"--etcd-servers="+k.etcd.Endpoint,
 			"--bind-address=127.0.0.1", "--secure-port="+strconv.Itoa(port), "--cert-dir="+k.account.path("certificates"),
@@ -222,6 +227,15 @@ func (k *Kubernetes) WriteKubeConfig(namespace string, user map[string]any) (pat
 	}
 	path = filepath.Join(k.account.folder, "kubeconfig-"+strings.ToLower(rand.Text()[:12]))
 	return path, os.WriteFile(path, content, 0o600)
+}
+
+// Log returns what the server has logged since its start.
+func (k *Kubernetes) Log() string {
+	log, err := os.ReadFile(k.process.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(log)
 }
 
 // Start starts the server again after Stop, with its data and on its port.
