@@ -20,8 +20,24 @@ ready:
 
 .PHONY: build
 build: ## Build bin/dex and bin/example-app, both static
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/dex ./cmd/dex
+	go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/dex ./cmd/dex
 	cd examples && go build -trimpath -o ../bin/example-app ./example-app
+
+PLATFORMS ?= $(shell cat deploy/platforms)
+empty :=
+comma := ,
+
+.PHONY: image
+image: ## Build the container image for all PLATFORMS into bin/image, without a container engine
+	rm -rf bin/image
+	cd deploy/container/assemble && go run . -C ../../.. -o ../../../bin/image -tag '$(VERSION)' \
+		-build-arg VERSION='$(VERSION)' -build-arg REVISION='$(shell git rev-parse HEAD)' \
+		-platforms '$(subst $(empty) ,$(comma),$(strip $(PLATFORMS)))'
+
+.PHONY: release
+release: ## Build archives for all PLATFORMS with checksums and bills of materials into bin/release
+	rm -rf bin/release
+	VERSION='$(VERSION)' ./deploy/release.sh bin/release $(PLATFORMS)
 
 .PHONY: test
 test: build ## Install what the tests need, and run them all
@@ -37,10 +53,11 @@ test: build ## Install what the tests need, and run them all
 
 .PHONY: lint
 lint: ## Check the code
-	@test -z "$$(gofmt -l cmd internal examples test bench)" || { gofmt -l cmd internal examples test bench; exit 1; }
+	@test -z "$$(gofmt -l cmd internal deploy examples test bench)" || { gofmt -l cmd internal deploy examples test bench; exit 1; }
 	go tool -modfile=lint/go.mod golangci-lint run ./...
 	cd examples && go tool -modfile=../lint/go.mod golangci-lint run --config ../.golangci.yml ./...
 	cd test && go tool -modfile=../lint/go.mod golangci-lint run --config ../.golangci.yml ./...
+	cd deploy/container/assemble && go tool -modfile=../../../lint/go.mod golangci-lint run --config ../../../.golangci.yml ./...
 	cd test/servers/vault && go tool -modfile=../../../lint/go.mod golangci-lint run --config ../../../.golangci.yml ./...
 	cd test/servers/provider && go tool -modfile=../../../lint/go.mod golangci-lint run --config ../../../.golangci.yml ./...
 

@@ -70,7 +70,7 @@ func testAnnotatedConfiguration(t *testing.T) {
 func testGuideLinks(t *testing.T) {
 	readme := docs(t)["README.md"]
 	for _, target := range []string{
-		"docs/applications.md", "docs/upgrade.md", "examples/config-annotated.yaml", "examples/systemd/dex.service",
+		"docs/applications.md", "docs/upgrade.md", "examples/config-annotated.yaml", "deploy/systemd/dex.service",
 		"examples/ldap/", "examples/config-ad-kubelogin.yaml", "examples/example-app",
 	} {
 		if !strings.Contains(readme, "]("+target) {
@@ -105,7 +105,7 @@ func testGuideRedirectURIs(t *testing.T) {
 }
 
 func testSystemdUnit(t *testing.T) {
-	data, err := os.ReadFile("../../examples/systemd/dex.service")
+	data, err := os.ReadFile("../../deploy/systemd/dex.service")
 	if err != nil {
 		t.Fatal(err)
 	}
