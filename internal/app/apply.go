@@ -101,6 +101,7 @@ func (p *Plan) fixed(other *Plan) []string {
 		{"logger.level", a.Logger.Level, b.Logger.Level},
 		{"logger.format", a.Logger.Format, b.Logger.Format},
 		{"logger.excludeFields", a.Logger.ExcludeFields, b.Logger.ExcludeFields},
+		{"kubernetes.resources", a.Kubernetes.Resources, b.Kubernetes.Resources},
 		{signerKey(a, b), signerSettings(a), signerSettings(b)},
 		{"oauth2.compatibility.keyPublication", a.OAuth2.Compatibility.KeyPublication, b.OAuth2.Compatibility.KeyPublication},
 	}

@@ -41,7 +41,7 @@ func Check(src config.Source) (*Plan, config.Problems) {
 	problems = append(problems, p.readEntries()...)
 	problems = append(problems, p.checkBrand()...)
 	problems = append(problems, p.checkRisks()...)
-	if !p.anyConnector() && !cfg.EnablePasswordDB && cfg.Storage.Type == "memory" {
+	if !p.anyConnector() && !cfg.EnablePasswordDB && cfg.Storage.Type == "memory" && cfg.Kubernetes.Resources == nil {
 		problems = append(problems, cfg.File.Problem("connectors", noConnector))
 	}
 	problems = problems.InOrder()

@@ -25,6 +25,7 @@ func (c *Core) showHealth() {
 		if e := c.edition.Load(); e != nil { // the start is that far
 			shown = append(shown, e.conditions()...)
 		}
+		shown = append(shown, c.resourceConditions()...)
 		for _, h := range c.sources.Health() {
 			shown = append(shown, telemetry.Condition{
 				Name: "connector/" + h.ID, Checked: h.Checked, Took: h.Took, Err: h.Err, Failures: h.Failures, Since: h.Since,

@@ -23,6 +23,7 @@ import (
 	"dex/internal/limit"
 	"dex/internal/policy"
 	"dex/internal/refresh"
+	"dex/internal/resource"
 	"dex/internal/seal"
 	"dex/internal/server"
 	"dex/internal/store"
@@ -67,7 +68,9 @@ type Core struct {
 	clients  *client.Registry // of the storage alone
 	users    *local.Users     // likewise
 	sources  *federation.Pool
-	caches   []func(store.Change)
+	// resources are what custom resources of Kubernetes say; nil where nobody looks at them.
+	resources *resource.Watcher
+	caches    []func(store.Change)
 
 	metrics   *telemetry.Metrics
 	events    event.Sink // to the log, the metrics and the subscribers of the options
@@ -123,10 +126,17 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 	c.revoked = token.NewRevocations(c.store, c.cfg.Expiry.IDTokens)
 	c.codes = code.New(c.store, c.cfg.Expiry.AuthCodes, c.cfg.Expiry.AuthCodeReuseInterval, c.answers, time.Now)
 	c.limits = limit.NewSet()
-	c.clients = client.NewRegistry(nil, c.store, c.limits, c.log)
-	c.users = local.NewUsers(nil, c.store, c.log)
-	c.sources = federation.NewPool(c.store, c.issuer, c.log, c.events)
+	if err := c.openResources(ctx); err != nil {
+		return err
+	}
+	lowest := c.resources.Layers()
+	c.clients = client.NewRegistry(nil, c.store, c.limits, c.log).Over(lowest.Clients)
+	c.users = local.NewUsers(nil, c.store, c.log).Over(lowest.Users)
+	c.sources = federation.NewPoolOver(lowest.Connectors, c.store, c.issuer, c.log, c.events)
 	c.caches = append(c.caches, c.clients.Forget, c.users.Forget, c.sources.Forget)
+	if c.resources != nil {
+		c.caches = append(c.caches, c.resources.Forget)
+	}
 	c.showHealth()
 	e, err := newEdition(ctx, c, p, pages)
 	if err != nil {
@@ -145,6 +155,9 @@ func (c *Core) serveBy(e *Edition) {
 	c.answers.TellAfter(e.cfg.Expiry.RefreshTokens.ReuseInterval)
 	c.sources.Use(e.connectors)
 	c.edition.Store(e)
+	if c.resources != nil {
+		c.resources.Reconsider()
+	}
 }
 
 // Handler returns what both web listeners serve. Each request is served whole by the edition that is in force when it comes.

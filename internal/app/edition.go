@@ -43,7 +43,8 @@ func newEdition(ctx context.Context, c *Core, p *Plan, pages *ui.UI) (*Edition, 
 		return nil, err
 	}
 	e.connectors = c.sources.Registry(e.definitions())
-	if e.offered, err = e.connectors.List(ctx); err == nil && len(e.offered) == 0 {
+	// Custom resources may bring a connector at any time.
+	if e.offered, err = e.connectors.List(ctx); err == nil && len(e.offered) == 0 && c.resources == nil {
 		err = errors.New("connectors: " + noConnector)
 	}
 	if err != nil {

@@ -74,9 +74,12 @@ func (w *written) resolve(on *config.Checker, key string) {
 // Validate returns what is wrong with a client in its stored form, as a [*config.InvalidError], or nil.
 func (c *Client) Validate() error {
 	on := config.Section{}.Checker()
-	(&written{Client: *c}).check(on, "", false)
+	c.Check(on, "")
 	return on.Problems().Err()
 }
+
+// Check reports what is wrong with a client that comes from elsewhere than the file, at a key.
+func (c *Client) Check(on *config.Checker, key string) { (&written{Client: *c}).check(on, key, false) }
 
 // check reports mistakes in the client itself. In a file, messages mention that variables may give values.
 func (w *written) check(on *config.Checker, key string, inFile bool) {

@@ -55,6 +55,11 @@ func (r *Registry) With(configured []*Client) *Registry {
 // Records returns the clients as those who administer them see them.
 func (r *Registry) Records() *store.Layered[Client] { return r.clients }
 
+// Over returns the same clients over others that count where neither the configuration nor the storage has their id.
+func (r *Registry) Over(f *store.Fallback[Client]) *Registry {
+	return &Registry{clients: r.clients.Over(f), secrets: r.secrets, limits: r.limits}
+}
+
 // Forget makes the registry read again a client that has changed in the storage.
 func (r *Registry) Forget(c store.Change) { r.clients.Forget(c) }
 

@@ -27,6 +27,8 @@ type Config struct {
 	StaticPasswords  List `key:"staticPasswords"`
 	PasswordHashCost int  `key:"passwordHashCost"` // 0 means what most users have
 
+	Kubernetes Kubernetes `key:"kubernetes"`
+
 	Sessions *Sessions `key:"sessions" later:"browser sessions"`
 	MFA      *MFA      `key:"mfa" later:"multi-factor authentication"`
 
@@ -42,6 +44,20 @@ type Storage struct {
 	Config Section `key:"config" expand:"env"`
 	// KeyFile is the path of a file with the keys that encrypt records.
 	KeyFile string `key:"keyFile"`
+}
+
+// Kubernetes is what the server has to do with a cluster, whatever storage it has.
+type Kubernetes struct {
+	Resources *Resources `key:"resources"` // nil when the section is absent
+}
+
+// Resources is where custom resources with clients, users and connectors are read.
+type Resources struct {
+	InCluster      bool   `key:"inCluster"`
+	KubeConfigFile string `key:"kubeConfigFile"`
+	Namespace      string `key:"namespace"` // that of the pod or of the kubeconfig when absent
+	// ClientNamespaces are others that may have clients, whose ids begin with the namespace.
+	ClientNamespaces []string `key:"clientNamespaces"`
 }
 
 // Web is the listeners that browsers and applications reach.

@@ -18,7 +18,7 @@ func validate(cfg *Config, file Section, env Environment, given map[string]strin
 	v.markBroken(decoded)
 	for _, check := range []func(){
 		v.issuer, v.storage, v.web, v.grpc, v.telemetry, v.expiry, v.oauth2, v.logger, v.frontend, v.signer,
-		v.sessions, v.mfa,
+		v.sessions, v.mfa, v.kubernetes,
 	} {
 		check()
 	}

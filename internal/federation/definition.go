@@ -85,6 +85,15 @@ func (d *Definition) Validate() error {
 	return found.Err()
 }
 
+// Check reports what is wrong with a connector that comes from elsewhere than the file, at a key; the settings of its type are in
+// a section. Secrets in them appear in no message.
+func (d *Definition) Check(on *config.Checker, key string, settings config.Section) {
+	d.check(on, key)
+	if c, ok := NewConfig(d.Type); ok {
+		on.Decode(settings, c)
+	}
+}
+
 // decode reads the settings in their stored form.
 func (d *Definition) decode() (connector.Config, config.Problems, error) {
 	settings, ok := NewConfig(d.Type)

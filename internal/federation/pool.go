@@ -33,11 +33,19 @@ type Pool struct {
 
 // NewPool returns a pool over the connectors of the storage. Nothing is opened yet.
 func NewPool(s store.Store, issuer *url.URL, log *slog.Logger, events event.Sink) *Pool {
+	return NewPoolOver(nil, s, issuer, log, events)
+}
+
+// NewPoolOver is NewPool over connectors that count where neither the configuration nor the storage has their id. Look must be
+// called when they change.
+func NewPoolOver(
+	f *store.Fallback[Definition], s store.Store, issuer *url.URL, log *slog.Logger, events event.Sink,
+) *Pool {
 	p := &Pool{
 		issuer:  issuer,
 		log:     log,
 		events:  events,
-		known:   store.NewLayered(nil, NewCatalog(s, nil)),
+		known:   store.NewLayered(nil, NewCatalog(s, nil)).Over(f),
 		seen:    store.In(s, seenKind),
 		changed: make(chan struct{}, 1),
 		held:    make(map[*source]int),
@@ -125,7 +133,9 @@ func (p *Pool) Forget(c store.Change) {
 	}
 }
 
-// wake has Run look at once.
+// Look has Run look at once at which connectors there are.
+func (p *Pool) Look() { p.wake() }
+
 func (p *Pool) wake() {
 	select {
 	case p.changed <- struct{}{}:

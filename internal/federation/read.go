@@ -22,7 +22,7 @@ type written struct {
 func Read(cfg *config.Config) ([]*Definition, config.Problems) {
 	var list []written
 	on, file := cfg.Connectors.Check(&list), cfg.File.Checker()
-	if len(list) == 0 && !cfg.EnablePasswordDB {
+	if len(list) == 0 && !cfg.EnablePasswordDB && cfg.Kubernetes.Resources == nil {
 		on.Warnf("", "there is neither a connector nor the password database (enablePasswordDB: true), "+
 			"so nobody can log in unless connectors are in the storage")
 	}

@@ -2,15 +2,18 @@ package store
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 )
 
-// A Layered has configured values over a catalog of stored ones: a configured value hides a stored one with the same key. It is
-// safe for concurrent use, and cheap to make, so that each configuration has its own over the same catalog.
+// A Layered has configured values over a catalog of stored ones, and those over a fallback: of values with the same key, the
+// uppermost hides the others. It is safe for concurrent use, and cheap to make, so that each configuration has its own over the
+// same catalog.
 type Layered[T any] struct {
 	configured map[string]*T // never changed
 	stored     *Catalog[T]
+	fallback   *Fallback[T] // nil where there is none
 }
 
 // NewLayered returns configured values over stored ones. Of configured values with the same key the last one counts.
@@ -23,7 +26,12 @@ func NewLayered[T any](configured []*T, stored *Catalog[T]) *Layered[T] {
 }
 
 // With returns other configured values over the same stored ones.
-func (l *Layered[T]) With(configured []*T) *Layered[T] { return NewLayered(configured, l.stored) }
+func (l *Layered[T]) With(configured []*T) *Layered[T] {
+	return NewLayered(configured, l.stored).Over(l.fallback)
+}
+
+// Over returns the same values over a fallback.
+func (l *Layered[T]) Over(f *Fallback[T]) *Layered[T] { return &Layered[T]{l.configured, l.stored, f} }
 
 // Configured reports whether a key is that of a configured value.
 func (l *Layered[T]) Configured(key string) bool {
@@ -31,12 +39,25 @@ func (l *Layered[T]) Configured(key string) bool {
 	return ok
 }
 
-// Get returns the value of a key, with an empty revision if it is configured. Errors are those of [Catalog.Get].
+// FallsBack reports whether the fallback has a key, hidden or not.
+func (l *Layered[T]) FallsBack(key string) bool {
+	_, ok := l.fallback.Get(key)
+	return ok
+}
+
+// Get returns the value of a key, with an empty revision if it is configured. Errors are those of [Catalog.Get]: while the storage
+// fails, the fallback doesn't count either, as the storage may have a value that hides it.
 func (l *Layered[T]) Get(ctx context.Context, key string) (Entry[T], error) {
 	if v, ok := l.configured[key]; ok {
 		return Entry[T]{Key: key, Value: *v}, nil
 	}
-	return l.stored.Get(ctx, key)
+	e, err := l.stored.Get(ctx, key)
+	if errors.Is(err, ErrNotFound) {
+		if lower, ok := l.fallback.Get(key); ok {
+			return lower, nil
+		}
+	}
+	return e, err
 }
 
 // Fresh is Get past the cache, which may not know yet what another replica has written.
@@ -54,24 +75,33 @@ func (l *Layered[T]) Fresh(ctx context.Context, key string) (Entry[T], error) {
 	return e, l.stored.Misplaced(e)
 }
 
-// Knows reports whether a key is configured, or was found when it was last looked up, see [Cache.Knows].
-func (l *Layered[T]) Knows(key string) bool { return l.Configured(key) || l.stored.cache.Knows(key) }
+// Knows reports whether a key is in memory: configured, in the fallback, or found when it was last looked up, see [Cache.Knows].
+func (l *Layered[T]) Knows(key string) bool {
+	return l.Configured(key) || l.FallsBack(key) || l.stored.cache.Knows(key)
+}
 
 // Has reports whether a key exists, by a list of all, see [Cache.Has].
 func (l *Layered[T]) Has(ctx context.Context, key string) (bool, error) {
-	if l.Configured(key) {
+	if l.Configured(key) || l.FallsBack(key) {
 		return true, nil
 	}
 	return l.stored.cache.Has(ctx, key)
 }
 
-// Stored returns the stored values that aren't hidden.
+// Stored returns the stored values and those of the fallback, without those that are hidden.
 func (l *Layered[T]) Stored(ctx context.Context) ([]Entry[T], error) {
 	all, err := l.stored.All(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(slices.Clone(all), func(e Entry[T]) bool { return l.Configured(e.Key) }), nil
+	shown := slices.DeleteFunc(slices.Clone(all), func(e Entry[T]) bool { return l.Configured(e.Key) })
+	lower := l.fallback.all()
+	for _, key := range slices.Sorted(maps.Keys(lower)) {
+		if !l.Configured(key) && !slices.ContainsFunc(all, func(e Entry[T]) bool { return e.Key == key }) {
+			shown = append(shown, lower[key])
+		}
+	}
+	return shown, nil
 }
 
 // The layers that a place in a list is in.

@@ -39,13 +39,13 @@ func CheckCost(cost int) error {
 func (h *Hash) UnmarshalConfig(s config.Section) config.Problems {
 	var text string
 	found := s.Decode(&text)
-	*h = parseHash(text)
+	*h = ParseHash(text)
 	return found
 }
 
-// parseHash reads a hash, plain or in base64. It trims line ends: tools that make hashes print one, and a hash with a line
+// ParseHash reads a hash, plain or in base64. It trims line ends: tools that make hashes print one, and a hash with a line
 // end matches no password.
-func parseHash(text string) Hash {
+func ParseHash(text string) Hash {
 	text = strings.TrimSpace(text)
 	if bcryptSyntax.MatchString(text) {
 		return Hash(text)

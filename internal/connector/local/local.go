@@ -76,7 +76,7 @@ func (d *Database) renew(ctx context.Context, u *User, password string) {
 	if err != nil || cost == d.cost {
 		return
 	}
-	if d.users.configured(u.Email) || cost > d.cost && !d.lower {
+	if d.users.fixed(u.Email) || cost > d.cost && !d.lower {
 		if cost > d.cost {
 			d.log.WarnContext(ctx, "password hash costs more than the others: anybody can tell from the time of a try that there is this "+
 				"user; make a new one with dex hash-password, or set passwordHashCost", "user", u.Email, "cost", cost, "others", d.cost)

@@ -55,7 +55,7 @@ func (w *written) check(on *config.Checker, key string, inFile bool) {
 		if !ok {
 			return
 		}
-		w.Hash = parseHash(text)
+		w.Hash = ParseHash(text)
 	}
 	switch err := w.Hash.check(); {
 	case err == nil:

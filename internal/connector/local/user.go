@@ -34,9 +34,12 @@ func Key(email string) string { return strings.ToLower(email) }
 // Validate returns what is wrong with a user in its stored form, as a [*config.InvalidError], or nil.
 func (u *User) Validate() error {
 	on := config.Section{}.Checker()
-	(&written{User: *u}).check(on, "", false)
+	u.Check(on, "")
 	return on.Problems().Err()
 }
+
+// Check reports what is wrong with a user who comes from elsewhere than the file, at a key.
+func (u *User) Check(on *config.Checker, key string) { (&written{User: *u}).check(on, key, false) }
 
 func (u *User) identity() connector.Identity {
 	return connector.Identity{

@@ -36,6 +36,9 @@ func NewUsers(configured []*User, s store.Store, log *slog.Logger) *Users {
 // With returns other configured users over the same stored ones. Both wait in the same line for their hashes.
 func (u *Users) With(configured []*User) *Users { return &Users{u.users.With(configured), u.hashing} }
 
+// Over returns the same users over others that count where neither the configuration nor the storage has their address.
+func (u *Users) Over(f *store.Fallback[User]) *Users { return &Users{u.users.Over(f), u.hashing} }
+
 // ByEmail returns the user with an e-mail address, whatever its case, or ErrUnknown.
 func (u *Users) ByEmail(ctx context.Context, email string) (*User, error) {
 	e, err := u.users.Get(ctx, Key(email))
@@ -56,8 +59,10 @@ func (u *Users) Records() *store.Layered[User] { return u.users }
 // Forget makes users be read again that have changed in the storage.
 func (u *Users) Forget(c store.Change) { u.users.Forget(c) }
 
-// configured reports whether a user is a configured one, whose hash can't be replaced.
-func (u *Users) configured(email string) bool { return u.users.Configured(Key(email)) }
+// fixed reports whether a user is one whose hash can't be replaced, as it isn't in the storage.
+func (u *Users) fixed(email string) bool {
+	return u.users.Configured(Key(email)) || u.users.FallsBack(Key(email))
+}
 
 // replaceHash stores another hash of a user's password, unless the password has changed meanwhile.
 func (u *Users) replaceHash(ctx context.Context, user *User, hash Hash) error {

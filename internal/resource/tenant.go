@@ -1,0 +1,112 @@
+package resource
+
+import (
+	"cmp"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"dex/internal/config"
+	"dex/internal/oauth"
+)
+
+// A tenant is a namespace other than Dex's own that may have clients. Its people are not those who run Dex: a client of theirs gets
+// an id that no other namespace can have, and users see which namespace it is from.
+
+const (
+	// maxTenantName is how long the name of a tenant's client may be, in characters, so that users see all of it.
+	maxTenantName = 64
+	ownNamespace  = "may be set in Dex's own namespace only"
+)
+
+// tenantGrants are the grants that a tenant's client may have. The password grant would show it passwords of all users of a
+// connector, token exchange would take tokens that sources gave other applications, and implicit puts tokens into addresses.
+var tenantGrants = []string{
+	oauth.GrantAuthorizationCode, oauth.GrantRefreshToken, oauth.GrantDeviceCode, oauth.GrantClientCredentials,
+}
+
+// defaultTenantGrants are what it has if it doesn't say.
+var defaultTenantGrants = []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken, oauth.GrantDeviceCode}
+
+// operatorsMembers are what a tenant's client may not say at all, and why.
+var operatorsMembers = []struct{ name, why string }{
+	{"clientCredentialsClaims", "applications would take its groups for those of users"},
+	{"mfaChain", "it would switch off second factors that the server asks for"},
+	{"ssoSharedWith", "it would open sessions of other applications"},
+	{"logoURL", "it could pass for another application"},
+	{"backchannelLogoutURI", "the server would call addresses in its own network"},
+}
+
+// checkTenant reports what the client of another namespace may not say, and fills in what it doesn't say.
+func (s *clientSpec) checkTenant(on *config.Checker, spec config.Section, o *object, issuer *url.URL) {
+	for _, m := range operatorsMembers {
+		if spec.Has(m.name) {
+			on.Errorf("spec."+m.name, ownNamespace+": %s", m.why)
+		}
+	}
+	for i, grant := range s.GrantTypes {
+		if slices.Contains(config.GrantTypes, grant) && !slices.Contains(tenantGrants, grant) {
+			on.Errorf(config.Item("spec.grantTypes", i), "%q "+ownNamespace+"; other namespaces may have %s", grant, config.Quoted(tenantGrants))
+		}
+	}
+	if len(s.GrantTypes) == 0 {
+		s.GrantTypes = defaultTenantGrants
+	}
+	checkTenantName(on, s.Name)
+	for _, list := range []struct {
+		member string
+		uris   []string
+	}{{"spec.redirectURIs", s.RedirectURIs}, {"spec.postLogoutRedirectURIs", s.PostLogoutRedirectURIs}} {
+		for i, uri := range list.uris {
+			checkTenantRedirect(on, config.Item(list.member, i), uri, issuer)
+		}
+	}
+	s.Name = o.Metadata.Namespace + "/" + cmp.Or(s.Name, o.Metadata.Name)
+}
+
+// checkTenantName refuses names that would not be read as they are, such as with characters that turn the direction of writing.
+func checkTenantName(on *config.Checker, name string) {
+	unclear := func(r rune) bool {
+		return r == utf8.RuneError || !unicode.IsGraphic(r) || unicode.IsSpace(r) && r != ' ' || unicode.Is(unicode.Cf, r) || r == '/'
+	}
+	switch {
+	case utf8.RuneCountInString(name) > maxTenantName:
+		on.Errorf("spec.name", "has more than %d characters", maxTenantName)
+	case strings.ContainsFunc(name, unclear), strings.TrimSpace(name) != name:
+		on.Errorf("spec.name", "must not have /, blanks at its ends, or characters that can't be seen")
+	}
+}
+
+// checkTenantRedirect refuses addresses of Dex's own, whose pages answers to applications must not reach.
+func checkTenantRedirect(on *config.Checker, key, uri string, issuer *url.URL) {
+	if uri == oauth.RedirectOutOfBand {
+		return // a page of ours shows the code, which is of use to this client only
+	}
+	u, err := url.Parse(uri)
+	if err != nil {
+		return // was reported already
+	}
+	if !u.IsAbs() || u.Opaque != "" {
+		on.Errorf(key, "must be an absolute URI with two slashes, such as https://app.example.net/callback")
+		return
+	}
+	if strings.ContainsFunc(u.Host, func(r rune) bool { return r > unicode.MaxASCII }) {
+		on.Errorf(key, "must have its host in ASCII, as browsers read other characters in more than one way")
+		return
+	}
+	below := strings.TrimSuffix(issuer.Path, "/") + "/"
+	ours := strings.EqualFold(strings.TrimSuffix(u.Hostname(), "."), issuer.Hostname()) && samePort(u, issuer) &&
+		strings.HasPrefix(path.Clean("/"+u.Path)+"/", below)
+	if ours {
+		on.Errorf(key, "is an address of Dex's own")
+	}
+}
+
+// samePort also holds for the usual ports of http and https, of which one often leads to the other.
+func samePort(u, issuer *url.URL) bool {
+	usual := func(port string) bool { return port == "" || port == "80" || port == "443" }
+	return u.Port() == issuer.Port() || usual(u.Port()) && usual(issuer.Port())
+}
