@@ -183,7 +183,7 @@ func (f *follower) all() []*object {
 }
 
 // trouble returns why the objects aren't followed, or not all of them, and since when.
-func (f *follower) trouble() (error, time.Time) { //nolint:revive // the error is what is asked for, not this call's
+func (f *follower) trouble() (err error, since time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
