@@ -35,7 +35,7 @@ var speaking = []string{
 
 // silent are files whose sentences are for applications, or for who runs the server.
 var silent = []string{
-	"app/conditions.go", "app/listen.go", "authorize/parameters.go", "authorize/response.go", "device/device.go", "device/poll.go",
+	"app/conditions.go", "app/listen.go", "app/reload.go", "authorize/parameters.go", "authorize/response.go", "device/device.go", "device/poll.go",
 	"federation/metrics.go", "connector/crowd/api.go", "connector/gitea", "relyingparty/idtokens.go", "ui/views.go",
 }
 

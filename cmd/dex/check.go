@@ -28,10 +28,11 @@ don't exist. It makes no connections and writes nothing.`,
 		Args: operands("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cmd.SilenceUsage = true
-			plan, problems, err := readPlan(args[0], config.Overrides{}, cmd.InOrStdin())
+			found, err := app.Input{File: args[0], Stdin: cmd.InOrStdin(), SkipFiles: noFiles}.Read()
 			if err != nil {
 				return err
 			}
+			plan, problems := found.Plan, found.Problems
 			if plan != nil && !noFiles {
 				problems = append(problems, plan.CheckFiles()...).InOrder()
 			}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dex/internal/config"
 	"dex/internal/store"
 	"dex/internal/store/sealed"
 	"dex/internal/transfer"
@@ -147,7 +146,7 @@ func withStorage(cmd *cobra.Command, file string, do func(ctx context.Context, s
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 
-	plan, problems, err := readPlan(file, config.Overrides{}, cmd.InOrStdin())
+	plan, problems, err := readPlan(file, cmd.InOrStdin())
 	if err != nil {
 		return err
 	}

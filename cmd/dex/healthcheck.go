@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dex/internal/app"
 	"dex/internal/config"
 )
 
@@ -37,11 +38,10 @@ listener for browsers. Give the addresses that serve has on its command line.`,
 		Args:    operands("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cmd.SilenceUsage = true
-			src, err := readConfig(args[0], cmd.InOrStdin())
+			src, err := app.Input{File: args[0], Stdin: cmd.InOrStdin(), Overrides: o}.Source()
 			if err != nil {
 				return err
 			}
-			src.Overrides = o
 			address, err := healthAddress(src)
 			if err != nil {
 				return err

@@ -94,7 +94,7 @@ func (o previewOptions) check() error {
 		}
 	}
 	if o.config != "" {
-		if _, err := readConfig(o.config, strings.NewReader("")); err != nil {
+		if _, err := (app.Input{File: o.config}).Source(); err != nil {
 			return err
 		}
 	}
@@ -134,7 +134,7 @@ func (o previewOptions) configuration() (*config.Config, error) {
 	if o.config == "" {
 		return &config.Config{}, nil
 	}
-	src, err := readConfig(o.config, strings.NewReader(""))
+	src, err := app.Input{File: o.config}.Source()
 	if err != nil {
 		return &config.Config{}, err
 	}

@@ -20,7 +20,7 @@ import (
 )
 
 func newServe() *cobra.Command {
-	var o config.Overrides
+	var o serveOptions
 	cmd := &cobra.Command{
 		Use:     "serve [flags] FILE",
 		Short:   "Run the server with the configuration in FILE, or - for standard input",
@@ -31,7 +31,8 @@ func newServe() *cobra.Command {
 			return serve(cmd, args[0], o)
 		},
 	}
-	listenFlags(cmd.Flags(), &o)
+	listenFlags(cmd.Flags(), &o.Overrides)
+	cmd.Flags().BoolVar(&o.watch, "watch", true, "reload the configuration when its files change; with false, at SIGHUP only")
 	return cmd
 }
 
@@ -43,28 +44,35 @@ func listenFlags(flags *pflag.FlagSet, o *config.Overrides) {
 	flags.StringVar(&o.GRPCAddr, "grpc-addr", "", "does nothing yet: the address of the management API, instead of grpc.addr")
 }
 
+type serveOptions struct {
+	config.Overrides
+	watch bool
+}
+
 // serve runs the server until SIGINT or SIGTERM; a clean end is not an error.
-func serve(cmd *cobra.Command, file string, o config.Overrides) error {
+func serve(cmd *cobra.Command, file string, o serveOptions) error {
 	// Signals are handled from the beginning, so that an early one ends the start cleanly too.
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	plan, problems, err := readPlan(file, o, cmd.InOrStdin())
+	input := app.Input{File: file, Stdin: cmd.InOrStdin(), Overrides: o.Overrides}
+	found, err := input.Read()
 	if err != nil {
 		return err
 	}
+	plan := found.Plan
 	if plan == nil {
-		return unusable(problems)
+		return unusable(found.Problems)
 	}
 	log := newLogger(plan.Config.Logger)
 	slog.SetDefault(log)
-	logProblems(ctx, log, problems)
+	app.LogProblems(ctx, log, found.Problems)
 	log.InfoContext(ctx, "Version info", "dex_version", version,
 		slog.Group("go", "version", runtime.Version(), "os", runtime.GOOS, "arch", runtime.GOARCH))
 
 	arriving, stopHangups := hangups()
 	defer stopHangups()
-	core, err := app.New(ctx, plan, app.Options{Version: version, Log: log})
+	core, err := app.New(ctx, plan, app.Options{Version: version, Log: log, Input: input, Watch: o.watch})
 	if err != nil {
 		return unlessStopped(ctx, err)
 	}
@@ -72,7 +80,7 @@ func serve(cmd *cobra.Command, file string, o config.Overrides) error {
 	if err := resident.Release(); err != nil {
 		log.DebugContext(ctx, "memory needed only at start was not released", "err", err)
 	}
-	err = run(ctx, core, &reloader{core: core, file: file, overrides: o, log: log}, arriving)
+	err = run(ctx, core, arriving)
 	if err == nil {
 		log.InfoContext(ctx, "shutdown now")
 	}
@@ -80,14 +88,35 @@ func serve(cmd *cobra.Command, file string, o config.Overrides) error {
 }
 
 // run serves until the context ends or a listener fails, and reloads meanwhile.
-func run(ctx context.Context, core *app.Core, r *reloader, hangups <-chan os.Signal) error {
+func run(ctx context.Context, core *app.Core, hangups <-chan os.Signal) error {
 	ctx, stop := context.WithCancel(ctx)
 	var reloading sync.WaitGroup
-	reloading.Go(func() { r.follow(ctx, hangups) })
+	reloading.Go(func() { reloadAt(ctx, core, hangups) })
 	err := core.Run(ctx)
 	stop()
 	reloading.Wait()
 	return err
+}
+
+// reloadAt reloads at each of these signals, until the context ends.
+func reloadAt(ctx context.Context, core *app.Core, hangups <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			core.ReloadCertificate(ctx)
+			_, _ = core.Reload(ctx) //nolint:errcheck // it has said so in the log
+		}
+	}
+}
+
+// hangups returns where SIGHUP arrives, which would otherwise end the program. One that arrives while another one is waiting
+// is dropped.
+func hangups() (arriving <-chan os.Signal, stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	return signals, func() { signal.Stop(signals) }
 }
 
 // unlessStopped drops the error of a start that a signal has ended.

@@ -48,7 +48,7 @@ logger: {level: {{ getenv "TEST_LEVEL" "info" }}}
 
 // Mistakes in what a template becomes are reported with the lines of the template.
 func TestTemplatedConfiguration(t *testing.T) {
-	t.Setenv(templateVariable, "true")
+	t.Setenv("DEX_CONFIG_TEMPLATE", "true")
 	for _, ending := range []string{".yaml", ".yml", ".tmpl", ".tpl"} {
 		if out, failed := command(t, "check", file(t, "dex"+ending, templated)); failed != "" {
 			t.Errorf("%s: %s %s", ending, failed, out)
@@ -70,11 +70,11 @@ func TestTemplatedConfiguration(t *testing.T) {
 		"b.yaml:2:11: the environment variable TEST_NOT_SET is not set") {
 		t.Error(out)
 	}
-	t.Setenv(templateVariable, "false")
+	t.Setenv("DEX_CONFIG_TEMPLATE", "false")
 	if out, _ := command(t, "check", path); !strings.Contains(out, "not valid YAML") {
 		t.Errorf("it is rendered though that is switched off: %s", out)
 	}
-	t.Setenv(templateVariable, "perhaps")
+	t.Setenv("DEX_CONFIG_TEMPLATE", "perhaps")
 	if _, failed := command(t, "check", path); failed != "environment: DEX_CONFIG_TEMPLATE: must be true or false" {
 		t.Error(failed)
 	}

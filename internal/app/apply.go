@@ -70,9 +70,11 @@ func (e *Edition) applied(ctx context.Context, before *Edition) {
 	connectors, added := e.connectors.Size()
 	connectorsBefore, _ := before.connectors.Size()
 	kept := connectors - added
+	differs := changes(before.plan, e.plan)
 	e.core.events.Emit(ctx, event.ConfigurationApplied{
 		Clients: len(e.plan.clients), Users: len(e.plan.users),
 		ConnectorsAdded: added, ConnectorsKept: kept, ConnectorsClosed: connectorsBefore - kept,
+		Changed: differs.Keys, ClientChanges: differs.Clients, UserChanges: differs.Users, ConnectorChanges: differs.Connectors,
 	})
 	if keys := e.core.plan.fixed(e.plan); len(keys) > 0 {
 		e.core.log.WarnContext(ctx, "settings that differ from those of the start take effect after a restart only", "keys", keys)

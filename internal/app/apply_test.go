@@ -36,10 +36,16 @@ type reloaded struct {
 
 func startReloaded(t testing.TB, plan *app.Plan) *reloaded {
 	t.Helper()
+	return startFrom(t, plan, app.Input{})
+}
+
+// startFrom starts a server that reads its configuration from an input again.
+func startFrom(t testing.TB, plan *app.Plan, from app.Input) *reloaded {
+	t.Helper()
 	r := &reloaded{log: &lockedBuffer{}}
 	var err error
 	r.core, err = app.New(t.Context(), plan, app.Options{
-		Log: slog.New(slog.NewTextHandler(r.log, nil)), WrapStore: withKeys(t, plan, nil),
+		Log: slog.New(slog.NewTextHandler(r.log, nil)), WrapStore: withKeys(t, plan, nil), Input: from,
 	})
 	if err != nil {
 		t.Fatal(err)

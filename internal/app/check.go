@@ -22,6 +22,7 @@ type Plan struct {
 	// Patience is how long to wait for a storage that can't be reached; 0 means a minute.
 	Patience time.Duration
 
+	files      config.State // what it was read from
 	backend    *backend
 	connectors []*federation.Definition
 	clients    []*client.Client

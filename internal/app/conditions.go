@@ -20,8 +20,9 @@ func (c *Core) showHealth() {
 		Name: "dex_clock_behind_seconds",
 		Help: "How far this clock is behind that of another replica; 0 while they agree.",
 	}, func() float64 { return c.answers.Behind().Seconds() }))
+	c.metrics.Registry().MustRegister(c.reloads.metrics()...)
 	c.health.Show(func() []telemetry.Condition {
-		shown := []telemetry.Condition{c.clock()}
+		shown := []telemetry.Condition{c.clock(), c.reloads.condition()}
 		if e := c.edition.Load(); e != nil { // the start is that far
 			shown = append(shown, e.conditions()...)
 		}

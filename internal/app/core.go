@@ -35,6 +35,10 @@ import (
 type Options struct {
 	Version string
 	Log     *slog.Logger
+	// Input is what Reload reads the configuration from; without a file there is nothing to reload.
+	Input Input
+	// Watch reloads the configuration when its files change.
+	Watch bool
 	// Bound is told where each listener listens; nil for nobody.
 	Bound func(listener string, address net.Addr)
 	// Events are subscribers to events besides the log and the metrics.
@@ -79,13 +83,15 @@ type Core struct {
 	operators *operators          // nil where telemetry has no listener
 
 	edition  atomic.Pointer[Edition] // in force
-	applying chan struct{}           // held while another one is made
-	ending   sync.WaitGroup          // of those that were in force before
+	reloads  *reloads
+	applying chan struct{}  // held while another one is made
+	ending   sync.WaitGroup // of those that were in force before
 }
 
 // New opens what a plan needs. Close must be called at the end.
 func New(ctx context.Context, p *Plan, opts Options) (*Core, error) {
 	c := &Core{plan: p, cfg: p.Config, opts: opts, log: opts.Log, applying: make(chan struct{}, 1)}
+	c.reloads = newReloads(p)
 	c.metrics = telemetry.NewMetrics(c.opts.Version)
 	c.events = event.NewFan(c.log, append([]event.Sink{telemetry.NewEventLog(c.log), c.metrics}, opts.Events...)...)
 	c.health = telemetry.NewHealth(c.log)

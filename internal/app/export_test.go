@@ -57,3 +57,9 @@ func (e *Edition) Enter() bool { return e.enter() }
 
 // Leave counts a request out.
 func (e *Edition) Leave() { e.leave() }
+
+// Follow looks at what the configuration was read from until the context ends, and reloads it as the server does.
+func (c *Core) Follow(ctx context.Context) { c.follow(ctx) }
+
+// ConfigurationCondition returns what the health shows of the configuration.
+func (c *Core) ConfigurationCondition() error { return c.reloads.condition().Err }

@@ -33,6 +33,9 @@ func (c *Core) Run(ctx context.Context) error {
 	if c.web != nil {
 		group.Go(func() error { c.web.Watch(background, server.WatchInterval); return nil })
 	}
+	if c.opts.Watch {
+		group.Go(func() error { c.follow(ctx); return nil })
+	}
 	c.health.SetReady(true)
 	all := server.Group{
 		Log: c.log, Listeners: listeners, OnDrain: func() { c.health.SetReady(false) },

@@ -15,9 +15,9 @@ type Client struct {
 	ID string `key:"id" json:"id,omitempty"`
 	// Secret is empty for a public client without one. A public client that has a secret must present it. In the storage it
 	// is a hash made by HashSecret, or plain text as upstream and people write it.
-	Secret string `key:"secret" json:"secret,omitempty"`
+	Secret string `key:"secret" secret:"file" json:"secret,omitempty"`
 	// PreviousSecret is accepted too, while applications change to the new secret; usually empty.
-	PreviousSecret string `key:"previousSecret" json:"previousSecret,omitempty"`
+	PreviousSecret string `key:"previousSecret" secret:"file" json:"previousSecret,omitempty"`
 
 	Name         string   `key:"name" json:"name,omitempty"` // shown to users
 	RedirectURIs []string `key:"redirectURIs" json:"redirectURIs,omitempty"`

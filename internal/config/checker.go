@@ -132,20 +132,13 @@ func (c *Checker) EachOf(key string, values, allowed []string) {
 	}
 }
 
-// FromVariable returns the value of the environment variable that the setting at a key names. An empty one is an error like
-// one that isn't set: with an empty secret anybody could pass for the application.
+// FromVariable returns the value of the environment variable that the setting at a key names.
 func (c *Checker) FromVariable(key, name string) (value string, ok bool) {
-	if !variableName.MatchString(name) {
-		// The name is not quoted, because it may be the secret itself under the wrong key.
-		c.Errorf(key, "must be the name of an environment variable: letters, digits and underscores")
-		return "", false
+	value, err := c.section.reading.env.require(name)
+	if err != nil {
+		c.Errorf(key, "%v", err)
 	}
-	value, _ = c.section.reading.env.lookup(name)
-	if value == "" {
-		c.Errorf(key, "the environment variable %s is not set or is empty; it must hold the value", name)
-		return "", false
-	}
-	return value, true
+	return value, err == nil
 }
 
 // Absent warns that the file doesn't have what the setting at a key names.

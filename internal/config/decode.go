@@ -24,6 +24,7 @@ type reading struct {
 	file   string
 	strict bool        // unknown keys are errors
 	env    Environment // where variables are looked up
+	files  *Files      // where files are read; nil outside the configuration file, which leaves references as they are
 	expand bool        // variables are expanded in sections that may have them
 	// broken has the keys whose values could not be decoded, as far as the file's checkers know.
 	broken map[string]bool
@@ -182,19 +183,19 @@ func (d *decoder) dictionary(s setting, dst reflect.Value) {
 	dst.Set(m)
 }
 
-// text returns the text of a scalar, with variables expanded if the section has them. Numbers and booleans stay as written.
+// text returns the text of a scalar, with references and variables replaced. Numbers and booleans stay as written.
 func (d *decoder) text(s setting, wanted string) (string, bool) {
 	if s.node.Kind != yaml.ScalarNode {
 		d.errorf(s, "must be %s, not %s", wanted, s.kindOf())
 		return "", false
 	}
-	return d.expanded(s), true
+	return d.expanded(s)
 }
 
-// bare is text for values that aren't text, and must not be in quotes. In expanded sections they may be: in YAML a variable is
-// always text.
+// bare is text for values that aren't text, and must not be in quotes. In expanded sections, and with a reference, they may be: in
+// YAML a variable is always text.
 func (d *decoder) bare(s setting, wanted string) (string, bool) {
-	if s.node.Kind == yaml.ScalarNode && !isPlain(s.node) && !s.expand {
+	if s.node.Kind == yaml.ScalarNode && !isPlain(s.node) && !s.expand && !d.hasReference(s.node.Value) {
 		d.errorf(s, "must be %s, without quotes", wanted)
 		return "", false
 	}

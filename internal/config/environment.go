@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -18,6 +19,20 @@ func (e Environment) lookup(name string) (value string, ok bool) {
 		return "", false
 	}
 	return e(name)
+}
+
+// require returns the value of a variable that must be set. An empty one is an error like one that isn't set: with an empty
+// secret anybody could pass for the application. The name is not quoted unless it can be one, because it may be the secret
+// itself in the wrong place.
+func (e Environment) require(name string) (string, error) {
+	if !variableName.MatchString(name) {
+		return "", errors.New("must be the name of an environment variable: letters, digits and underscores")
+	}
+	value, _ := e.lookup(name)
+	if value == "" {
+		return "", fmt.Errorf("the environment variable %s is not set or is empty; it must hold the value", name)
+	}
+	return value, nil
 }
 
 // What problems have in place of a file name if they aren't in a file.

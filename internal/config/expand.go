@@ -18,20 +18,29 @@ func isSecret(key string) bool {
 	return slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(last, word) })
 }
 
-// expanded returns the text of a scalar, with $NAME and ${NAME} replaced if the setting is in an expanded section. There is no
-// way to write a dollar sign. A variable that isn't set is replaced by nothing, with a warning.
-func (d *decoder) expanded(s setting) string {
+// expanded returns the text of a scalar with references replaced, and $NAME and ${NAME} too if the setting is in an expanded
+// section. There, a dollar sign can only be written as ${text:$}. A variable that isn't set is replaced by nothing, with a warning.
+func (d *decoder) expanded(s setting) (string, bool) {
 	text := scalarText(s.node)
-	if !s.expand {
-		return text
-	}
-	return os.Expand(text, func(name string) string {
-		value, ok := d.env.lookup(name)
-		if !ok {
-			d.warnAt(s.at, s.key, "%s", unsetMessage(s.key, text, name))
+	plain := func(part string) string {
+		if !s.expand {
+			return part
 		}
-		return value
-	})
+		return os.Expand(part, func(name string) string {
+			value, ok := d.env.lookup(name)
+			if !ok {
+				d.warnAt(s.at, s.key, "%s", unsetMessage(s.key, text, name))
+			}
+			return value
+		})
+	}
+	switch {
+	case s.literal:
+		return text, true
+	case d.files == nil:
+		return plain(text), true
+	}
+	return d.resolve(s, text, plain)
 }
 
 // reference matches a value that is clearly a variable and not a password with a dollar sign.
@@ -40,7 +49,7 @@ var reference = regexp.MustCompile(`^(\$[A-Z_][A-Z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9
 func unsetMessage(key, text, name string) string {
 	if isSecret(key) && !reference.MatchString(text) {
 		return "a $ here begins the name of an environment variable that is not set, and both are removed; " +
-			"there is no way to write a $, except in the value of a variable"
+			"write a $ as ${text:$}"
 	}
 	return "the environment variable " + printable(name) + " is not set, and stands for an empty text"
 }

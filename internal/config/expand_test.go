@@ -103,7 +103,7 @@ func TestExpansionOfSecrets(t *testing.T) {
 		Password string `key:"bindPW"`
 	}
 	const unnamed = "warning dex.yaml:2:19: connectors[0].config.bindPW: a $ here begins the name of an environment " +
-		"variable that is not set, and both are removed; there is no way to write a $, except in the value of a variable\n"
+		"variable that is not set, and both are removed; write a $ as ${text:$}\n"
 	for text, want := range map[string]string{
 		"$NONE":      "warning dex.yaml:2:19: connectors[0].config.bindPW: the environment variable NONE is not set, and stands for an empty text\n",
 		"${none}":    "warning dex.yaml:2:19: connectors[0].config.bindPW: the environment variable none is not set, and stands for an empty text\n",

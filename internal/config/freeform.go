@@ -55,7 +55,7 @@ func (d *decoder) leaf(s setting) any {
 		return nil
 	}
 	if !isPlain(s.node) {
-		return d.expanded(s)
+		return d.words(s)
 	}
 	if b, ok := parseBool(text); ok {
 		return b
@@ -73,5 +73,14 @@ func (d *decoder) leaf(s setting) any {
 		d.errorf(s, "must be a finite number; write it in quotes if it is meant as text")
 		return nil
 	}
-	return d.expanded(s)
+	return d.words(s)
+}
+
+// words returns a text; nil if it can't be read, which was reported.
+func (d *decoder) words(s setting) any {
+	text, ok := d.expanded(s)
+	if !ok {
+		return nil
+	}
+	return text
 }

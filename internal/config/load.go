@@ -3,6 +3,8 @@
 // with its place in the file. Clients, users and connectors are read by their own rooms.
 package config
 
+import "cmp"
+
 // A Source is what a configuration is made of.
 type Source struct {
 	Name string // of the file, for messages
@@ -10,6 +12,8 @@ type Source struct {
 	// Lines has, for each line of Data, the line of the file that it was made from; nil if Data is the file.
 	Lines []int
 	Env   Environment // nil means that no variable is set
+	// Files reads the files that hold texts of settings; nil means that they can't be read.
+	Files *Files
 
 	Overrides Overrides
 }
@@ -38,7 +42,7 @@ func (s Source) Load() (*Config, Problems) {
 	cfg.Frontend.RememberConnector, cfg.Frontend.FormOnChoice = true, true
 
 	file := Section{setting: rootSetting(root), reading: reading{
-		file: s.Name, strict: flags.DisallowUnknownFields, env: s.Env, expand: flags.ExpandEnv, broken: map[string]bool{},
+		file: s.Name, strict: flags.DisallowUnknownFields, env: s.Env, files: cmp.Or(s.Files, &Files{}), expand: flags.ExpandEnv, broken: map[string]bool{},
 	}}
 	decoded := file.Decode(cfg)
 	found = append(found, decoded...)

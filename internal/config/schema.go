@@ -6,6 +6,7 @@ import "time"
 //
 // The tag `key` is a key as it is documented; keys match without regard to case. The settings of a field tagged `later:"…"` are
 // accepted with a warning that they do nothing yet; the tag says what they wait for.
+// The tag `secret` marks what must never be shown: with `secret:"file"`, the key with File at its end names a file that has it.
 type Config struct {
 	Issuer  string  `key:"issuer"` // as written, since it is the iss claim byte for byte
 	Storage Storage `key:"storage"`
@@ -219,8 +220,8 @@ type Signer struct {
 
 // VaultSigner is the settings of a signing key in the Transit engine of Vault or OpenBao.
 type VaultSigner struct {
-	Addr    string `key:"addr"`  // $VAULT_ADDR when absent
-	Token   string `key:"token"` // $VAULT_TOKEN when absent
+	Addr    string `key:"addr"`                // $VAULT_ADDR when absent
+	Token   string `key:"token" secret:"file"` // $VAULT_TOKEN when absent
 	KeyName string `key:"keyName"`
 
 	Namespace string `key:"-"` // $VAULT_NAMESPACE
@@ -239,7 +240,7 @@ type Sessions struct {
 	AbsoluteLifetime           time.Duration `key:"absoluteLifetime"`
 	ValidIfNotUsedFor          time.Duration `key:"validIfNotUsedFor"`
 	RememberMeCheckedByDefault *bool         `key:"rememberMeCheckedByDefault"`
-	CookieEncryptionKey        string        `key:"cookieEncryptionKey"`
+	CookieEncryptionKey        string        `key:"cookieEncryptionKey" secret:"file"`
 	SSOSharedWithDefault       string        `key:"ssoSharedWithDefault"`
 }
 

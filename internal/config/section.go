@@ -63,7 +63,7 @@ func (s Section) fills(key string) bool {
 		return false
 	}
 	found, _ := s.setting.find(key)
-	return found.node.Kind != yaml.ScalarNode || found.node.Value != ""
+	return fills(found.node)
 }
 
 // line returns the line of a dotted key within the section.
@@ -121,7 +121,10 @@ func (s Section) JSON() ([]byte, error) {
 func (s Section) Problem(key, format string, args ...any) Problem {
 	at := s.setting.at
 	if s.setting.node != nil {
-		found, _ := s.setting.find(key)
+		found, ok := s.setting.find(key)
+		if file, inFile := s.setting.find(key + "File"); !ok && inFile { // a secret
+			found, key = file, key+"File"
+		}
 		at = found.at
 	}
 	return Problem{

@@ -15,6 +15,8 @@ type setting struct {
 	at     position
 	depth  int
 	expand bool // $NAME stands for an environment variable
+	// literal says that the text came from a file: nothing in it is replaced.
+	literal bool
 }
 
 // rootSetting returns the whole file as a setting; a nil node means that it is empty.

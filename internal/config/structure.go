@@ -15,6 +15,8 @@ type field struct {
 	index  []int
 	later  string // what the setting waits for; empty if it works
 	expand bool
+	// file says that the key names a file with the text of the setting that the key would be without File at its end.
+	file bool
 	// others says that another room decodes the settings below the key.
 	others bool
 }
@@ -35,8 +37,22 @@ func (d *decoder) fields(t reflect.Type) []field {
 			others: f.Type == sectionType,
 		})
 	}
+	list = append(list, fileKeys(t, list)...)
 	d.types[t] = list
 	return list
+}
+
+// fileKeys returns a key for each setting that holds a secret, for the path of a file that has it. Settings that hold secrets have
+// the tag secret, unless they have a key of their own for that.
+func fileKeys(t reflect.Type, list []field) []field {
+	var files []field
+	for _, f := range list {
+		key := f.key + "File"
+		if t.FieldByIndex(f.index).Tag.Get("secret") == "file" && fieldNamed(list, key) < 0 {
+			files = append(files, field{key: key, index: f.index, file: true})
+		}
+	}
+	return files
 }
 
 func (d *decoder) structure(s setting, dst reflect.Value) {
@@ -45,11 +61,14 @@ func (d *decoder) structure(s setting, dst reflect.Value) {
 		return
 	}
 	fields := d.fields(dst.Type())
-	for i, e := range d.assign(s, fields) {
+	entries := d.assign(s, fields)
+	for i, e := range entries {
 		f := fields[i]
 		target := dst.FieldByIndex(f.index)
 		if e.value == nil || isNull(resolve(e.value)) {
-			d.absent(s, f, target)
+			if !f.file {
+				d.absent(s, f, target)
+			}
 			continue
 		}
 		child := s.child(f.key, e.key, e.value)
@@ -57,8 +76,30 @@ func (d *decoder) structure(s setting, dst reflect.Value) {
 		if f.later != "" {
 			d.warnAt(child.at, child.key, laterFormat, f.later)
 		}
+		if f.file {
+			d.secretFile(child, entries[fieldNamed(fields, strings.TrimSuffix(f.key, "File"))], target)
+			continue
+		}
 		d.decode(child, target)
 	}
+}
+
+// secretFile fills a setting that holds a secret from the file that the key beside it names.
+func (d *decoder) secretFile(s setting, beside entry, dst reflect.Value) {
+	if d.fromFile(s, fills(beside.value), dst) {
+		return
+	}
+	d.markBroken(s.key)
+	d.markBroken(strings.TrimSuffix(s.key, "File"))
+}
+
+// fills reports whether there is a value other than null and the empty text.
+func fills(value *yaml.Node) bool {
+	if value == nil || isNull(resolve(value)) {
+		return false
+	}
+	n := resolve(value)
+	return n.Kind != yaml.ScalarNode || n.Value != ""
 }
 
 const laterFormat = "accepted, but does nothing yet: it waits for %s"
@@ -118,10 +159,13 @@ func (d *decoder) unknown(s setting, e entry, fields []field) {
 
 // unknownHint suggests what an unknown key may mean. It lists all known keys only once.
 func (d *decoder) unknownHint(name string, fields []field) string {
-	known := make([]string, len(fields))
+	var known, listed []string
 	below := ""
-	for i, f := range fields {
-		known[i] = f.key
+	for _, f := range fields {
+		known = append(known, f.key)
+		if !f.file {
+			listed = append(listed, f.key)
+		}
 		if f.others {
 			below = "; settings of the type stand one level deeper, below " + f.key
 		}
@@ -129,7 +173,7 @@ func (d *decoder) unknownHint(name string, fields []field) string {
 	if name, ok := spelling.Nearest(name, known); ok {
 		return "; did you mean \"" + name + "\"?"
 	}
-	list := strings.Join(known, ", ")
+	list := strings.Join(listed, ", ")
 	switch {
 	case list == "":
 		return "; there are no settings here"

@@ -30,6 +30,9 @@ type ConnectorRecovered struct {
 type ConfigurationApplied struct {
 	Clients, Users                                    int // configured
 	ConnectorsAdded, ConnectorsKept, ConnectorsClosed int
+
+	Changed                                      []string // keys outside of the lists
+	ClientChanges, UserChanges, ConnectorChanges Difference
 }
 
 // KeysRotated says that a new key signs tokens from now on.

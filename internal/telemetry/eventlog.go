@@ -2,8 +2,11 @@ package telemetry
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 
 	"dex/internal/event"
 	"dex/internal/oauth"
@@ -149,8 +152,10 @@ func lineOfOperation(e event.Event) (line, bool) {
 	case event.ConnectorRecovered:
 		return infoLine("connector works again", "id", e.ConnectorID, "type", e.Type, "failures", e.Failures, "since", e.Since)
 	case event.ConfigurationApplied:
-		return infoLine("configuration applied", "clients", e.Clients, "users", e.Users, "connectors_added", e.ConnectorsAdded,
-			"connectors_kept", e.ConnectorsKept, "connectors_closed", e.ConnectorsClosed)
+		return infoLine("configuration applied", append([]any{
+			"clients", e.Clients, "users", e.Users, "connectors_added", e.ConnectorsAdded,
+			"connectors_kept", e.ConnectorsKept, "connectors_closed", e.ConnectorsClosed,
+		}, changesOf(e)...)...)
 	case event.KeysRotated:
 		return infoLine("keys rotated", "next_rotation", e.Next)
 	case event.Swept:
@@ -175,4 +180,30 @@ func lineOfAdmin(e event.Event) (line, bool) {
 		return line{slog.LevelDebug, "call of the management API", attrs}, true
 	}
 	return line{}, false
+}
+
+// mostNames bounds how many names of one kind a line has.
+const mostNames = 20
+
+// changesOf names what has changed in the configuration.
+func changesOf(e event.ConfigurationApplied) []any {
+	var attrs []any
+	add := func(what string, names []string) {
+		if more := len(names) - mostNames; more > 0 {
+			names = append(slices.Clone(names[:mostNames]), fmt.Sprintf("%d more", more))
+		}
+		if len(names) > 0 {
+			attrs = append(attrs, what, strings.Join(names, ", "))
+		}
+	}
+	add("changed", e.Changed)
+	for _, list := range []struct {
+		of string
+		event.Difference
+	}{{"clients", e.ClientChanges}, {"users", e.UserChanges}, {"connectors", e.ConnectorChanges}} {
+		add("new_"+list.of, list.Added)
+		add("changed_"+list.of, list.Changed)
+		add("removed_"+list.of, list.Removed)
+	}
+	return attrs
 }

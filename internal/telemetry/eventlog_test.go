@@ -124,6 +124,16 @@ var eventLines = []struct {
 		event.ConfigurationApplied{Clients: 1, Users: 2, ConnectorsAdded: 3, ConnectorsKept: 4, ConnectorsClosed: 5},
 		`level=INFO msg="configuration applied" clients=1 users=2 connectors_added=3 connectors_kept=4 connectors_closed=5`,
 	},
+	{
+		event.ConfigurationApplied{
+			Changed:       []string{"expiry.idTokens", "web.headers"},
+			ClientChanges: event.Difference{Added: []string{"a"}, Changed: []string{"b (secret, name)"}},
+			UserChanges:   event.Difference{Removed: slices.Repeat([]string{"u"}, 22)},
+		},
+		`level=INFO msg="configuration applied" clients=0 users=0 connectors_added=0 connectors_kept=0 connectors_closed=0 ` +
+			`changed="expiry.idTokens, web.headers" new_clients=a changed_clients="b (secret, name)" ` +
+			`removed_users="` + strings.Repeat("u, ", 20) + `2 more"`,
+	},
 	{event.KeysRotated{Next: time.Unix(0, 0).UTC()}, `level=INFO msg="keys rotated" next_rotation=1970-01-01T00:00:00.000Z`},
 	{
 		event.Swept{Kind: "code", Removed: 7, Took: 20 * time.Millisecond},

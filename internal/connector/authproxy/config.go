@@ -26,7 +26,7 @@ type Config struct {
 
 	TrustedProxies []string `key:"trustedProxies"` // addresses and CIDRs; none means everybody
 	SecretHeader   string   `key:"secretHeader"`
-	Secret         string   `key:"secret"`
+	Secret         string   `key:"secret" secret:"file"`
 
 	RefreshMaxAge time.Duration `key:"refreshMaxAge"` // 0 for no refresh
 

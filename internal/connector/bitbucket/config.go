@@ -20,7 +20,7 @@ import (
 // Config is the settings of the type bitbucket-cloud.
 type Config struct {
 	ClientID     string `key:"clientID"`
-	ClientSecret string `key:"clientSecret"`
+	ClientSecret string `key:"clientSecret" secret:"file"`
 	RedirectURI  string `key:"redirectURI"`
 
 	Teams                   []string `key:"teams"` // workspaces, or workspace:permission

@@ -14,7 +14,7 @@ import (
 type Config struct {
 	BaseURL      string `key:"baseURL"`
 	ClientID     string `key:"clientID"` // of the application in Crowd
-	ClientSecret string `key:"clientSecret"`
+	ClientSecret string `key:"clientSecret" secret:"file"`
 
 	Groups                 []string `key:"groups"` // a user must be in one of these
 	PreferredUsernameField string   `key:"preferredUsernameField"`

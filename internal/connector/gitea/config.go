@@ -18,7 +18,7 @@ import (
 type Config struct {
 	BaseURL      string   `key:"baseURL"`
 	ClientID     string   `key:"clientID"`
-	ClientSecret string   `key:"clientSecret"`
+	ClientSecret string   `key:"clientSecret" secret:"file"`
 	RedirectURI  string   `key:"redirectURI"`
 	Scopes       []string `key:"scopes"` // nil for those that are needed, empty for none
 

@@ -19,7 +19,7 @@ import (
 // Config is the settings of the type github.
 type Config struct {
 	ClientID     string `key:"clientID"`
-	ClientSecret string `key:"clientSecret"`
+	ClientSecret string `key:"clientSecret" secret:"file"`
 	RedirectURI  string `key:"redirectURI"`
 	HostName     string `key:"hostName"` // of an Enterprise; empty for github.com
 

@@ -22,7 +22,7 @@ import (
 type Config struct {
 	BaseURL      string `key:"baseURL"`
 	ClientID     string `key:"clientID"`
-	ClientSecret string `key:"clientSecret"`
+	ClientSecret string `key:"clientSecret" secret:"file"`
 	RedirectURI  string `key:"redirectURI"`
 
 	Groups              []string `key:"groups"`         // full paths, or path:role

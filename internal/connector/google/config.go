@@ -19,7 +19,7 @@ import (
 // Config is the settings of the type google.
 type Config struct {
 	ClientID          string   `key:"clientID"`
-	ClientSecret      string   `key:"clientSecret"`
+	ClientSecret      string   `key:"clientSecret" secret:"file"`
 	RedirectURI       string   `key:"redirectURI"`
 	Scopes            []string `key:"scopes"`
 	HostedDomains     []string `key:"hostedDomains"`

@@ -22,10 +22,10 @@ type Config struct {
 
 	// The account that asks about users at a refresh: a user, or an application credential.
 	AdminUsername               string `key:"keystoneUsername"`
-	AdminPassword               string `key:"keystonePassword"`
+	AdminPassword               string `key:"keystonePassword" secret:"file"`
 	AdminDomain                 string `key:"adminDomain"` // Domain when empty
 	ApplicationCredentialID     string `key:"applicationCredentialID"`
-	ApplicationCredentialSecret string `key:"applicationCredentialSecret"`
+	ApplicationCredentialSecret string `key:"applicationCredentialSecret" secret:"file"`
 
 	AllowedGroups      []string `key:"allowedGroups"`
 	RootCAs            []string `key:"rootCAs"`

@@ -29,11 +29,11 @@ type Config struct {
 	ClientCert         string `key:"clientCert"` // paths of PEM files
 	ClientKey          string `key:"clientKey"`
 	ClientCertData     []byte `key:"clientCertData"` // PEM; used instead of ClientCert and ClientKey
-	ClientKeyData      []byte `key:"clientKeyData"`
+	ClientKeyData      []byte `key:"clientKeyData" secret:"inline"`
 	TLSMinVersion      string `key:"tlsMinVersion"`
 
 	BindDN string `key:"bindDN"` // the service account; empty: the searches are anonymous
-	BindPW string `key:"bindPW"`
+	BindPW string `key:"bindPW" secret:"file"`
 
 	ConnectTimeout   time.Duration `key:"connectTimeout"`   // 0: the pool's own
 	OperationTimeout time.Duration `key:"operationTimeout"` // 0: the pool's own

@@ -16,7 +16,7 @@ import (
 // Config is the settings of the type linkedin.
 type Config struct {
 	ClientID     string `key:"clientID"`
-	ClientSecret string `key:"clientSecret"`
+	ClientSecret string `key:"clientSecret" secret:"file"`
 	RedirectURI  string `key:"redirectURI"`
 
 	Mode          string `key:"mode"`

@@ -14,7 +14,7 @@ import (
 // Password has the same members.
 type User struct {
 	Email             string   `key:"email" json:"email,omitempty"` // the login name, case-insensitive
-	Hash              Hash     `key:"hash" json:"hash,omitempty"`
+	Hash              Hash     `key:"hash" secret:"file" json:"hash,omitempty"`
 	Username          string   `key:"username" json:"username,omitempty"`
 	Name              string   `key:"name" json:"name,omitempty"` // the claim name; empty means Username
 	PreferredUsername string   `key:"preferredUsername" json:"preferredUsername,omitempty"`

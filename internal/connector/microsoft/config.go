@@ -19,7 +19,7 @@ import (
 // Config is the settings of the type microsoft.
 type Config struct {
 	ClientID        string `key:"clientID"`
-	ClientSecret    string `key:"clientSecret"`
+	ClientSecret    string `key:"clientSecret" secret:"file"`
 	ClientAssertion string `key:"clientAssertion"` // path of a signed assertion, instead of the secret
 	RedirectURI     string `key:"redirectURI"`
 

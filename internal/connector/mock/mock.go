@@ -79,7 +79,7 @@ func author() connector.Identity {
 // PasswordConfig is the settings of mockPassword.
 type PasswordConfig struct {
 	Username string `key:"username"`
-	Password string `key:"password"`
+	Password string `key:"password" secret:"file"`
 }
 
 // AsksPassword implements connector.PasswordForm.

@@ -13,7 +13,7 @@ import (
 // Config is the settings of the type oauth.
 type Config struct {
 	ClientID         string   `key:"clientID"`
-	ClientSecret     string   `key:"clientSecret"`
+	ClientSecret     string   `key:"clientSecret" secret:"file"`
 	RedirectURI      string   `key:"redirectURI"`
 	Issuer           string   `key:"issuer"` // what the provider's answers have as iss; empty where they have none
 	AuthorizationURL string   `key:"authorizationURL"`

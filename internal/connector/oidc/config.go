@@ -22,7 +22,7 @@ type Config struct {
 	Issuer       string   `key:"issuer"`
 	IssuerAlias  string   `key:"issuerAlias"` // what ID tokens have as iss instead
 	ClientID     string   `key:"clientID"`
-	ClientSecret string   `key:"clientSecret"`
+	ClientSecret string   `key:"clientSecret" secret:"file"`
 	RedirectURI  string   `key:"redirectURI"`
 	Scopes       []string `key:"scopes"`
 

@@ -18,7 +18,7 @@ import (
 type Config struct {
 	Issuer           string `key:"issuer"` // of the cluster's API
 	ClientID         string `key:"clientID"`
-	ClientSecret     string `key:"clientSecret"`
+	ClientSecret     string `key:"clientSecret" secret:"file"`
 	ClientSecretFile string `key:"clientSecretFile"` // read at each use, as tokens of service accounts change
 	RedirectURI      string `key:"redirectURI"`
 

@@ -48,6 +48,9 @@ func (c *Check) Required(key string, empty bool, format string, args ...any) {
 
 // Unread reports whether there is a value at a key that could not be read, which was reported already.
 func (c *Check) Unread(key string) bool {
+	if c.section.Checker().IsBroken(key) {
+		return true
+	}
 	at := c.section.Problem(key, "").Key
 	return slices.ContainsFunc(c.found, func(p config.Problem) bool { return !p.Warning && strings.EqualFold(p.Key, at) })
 }

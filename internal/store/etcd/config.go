@@ -21,7 +21,7 @@ type Config struct {
 	// Namespace is put before every key as it is: no slash is added to it.
 	Namespace string `key:"namespace"`
 	Username  string `key:"username"`
-	Password  string `key:"password"`
+	Password  string `key:"password" secret:"file"`
 	SSL       SSL    `key:"ssl"`
 }
 

@@ -30,7 +30,7 @@ type Config struct {
 	Port     uint16 `key:"port"`
 	Database string `key:"database"`
 	User     string `key:"user"`
-	Password string `key:"password"`
+	Password string `key:"password" secret:"file"`
 
 	// ConnectionTimeout is how many seconds it may take to connect and log in; 0 means 10.
 	ConnectionTimeout int `key:"connectionTimeout"`

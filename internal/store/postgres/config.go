@@ -31,7 +31,7 @@ type Config struct {
 	Port     uint16 `key:"port"`
 	Database string `key:"database"`
 	User     string `key:"user"`
-	Password string `key:"password"`
+	Password string `key:"password" secret:"file"`
 
 	// ConnectionTimeout is how long making a connection may take, in seconds. 0 means 10.
 	ConnectionTimeout int `key:"connectionTimeout"`
