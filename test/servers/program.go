@@ -90,9 +90,10 @@ func clusterBuild(module string) (folder, flags string, err error) {
 	if version == nil {
 		return "", "", errors.New("the go.mod of the module cluster does not name the version of k8s.io/kubernetes")
 	}
-	// Kubernetes's own build sets these; without them it is version 0, which charts and clients refuse.
-	const variable = " -X k8s.io/component-base/version."
-	flags = fmt.Sprintf("-s -w%[1]sgitVersion=%[2]s%[1]sgitMajor=%[3]s%[1]sgitMinor=%[4]s", variable, version[1], version[2], version[3])
+	// The projects' own builds set these. Without them Kubernetes is version 0, and Helm renders for 1.20, which charts refuse.
+	const kubernetes, helm = " -X k8s.io/component-base/version.git", " -X helm.sh/helm/v3/pkg/chartutil.k8sVersion"
+	flags = fmt.Sprintf("-s -w%[1]sVersion=%[3]s%[1]sMajor=%[4]s%[1]sMinor=%[5]s%[2]sMajor=%[4]s%[2]sMinor=%[5]s",
+		kubernetes, helm, version[1], version[2], version[3])
 	_, _ = hash.Write([]byte(flags + runtime.Version() + runtime.GOARCH))
 	cache, err := os.UserCacheDir()
 	if err != nil {
