@@ -191,7 +191,7 @@ func TestChart(t *testing.T) {
 			wantContains(t, o.run(t, "helm search repo dex/dex"), "1.0.0")
 		}},
 		{"S0-16: the article's installation", func(t *testing.T) {
-			o.run(t, documentedCommands(t, "kubectl create namespace"))
+			o.run(t, documentedCommands(t, "kubectl create namespace")+documentedCommands(t, "create secret generic"))
 			wantContains(t, documentedCommands(t, "--install"), articleInstall)
 			wantContains(t, o.run(t, articleInstall), "1. Wait until it is ready", "curl https://sso.example.com/dex/.well-known/openid-configuration")
 			o.run(t, "helm get manifest -n dex dex | kubectl apply --dry-run=server --validate=strict -f -")
