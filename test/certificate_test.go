@@ -57,6 +57,11 @@ func (a *authority) pool() *x509.CertPool {
 	return pool
 }
 
+// pem returns its certificate.
+func (a *authority) pem() string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}))
+}
+
 // issue returns a certificate for 127.0.0.1 and its key, both PEM.
 func (a *authority) issue(t *testing.T, serial int64) (cert, key string) {
 	t.Helper()

@@ -28,12 +28,18 @@ type proxy struct {
 // startNginx starts nginx with a server block. LISTEN and DEX in it are replaced by addresses.
 func startNginx(t *testing.T, d *dex, block string) *proxy {
 	t.Helper()
-	dir, address := t.TempDir(), freeAddress(t)
+	address := freeAddress(t)
 	inner, err := url.Parse(d.issuer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	block = strings.NewReplacer("LISTEN", address, "DEX", inner.Host).Replace(block)
+	return runNginx(t, address, strings.NewReplacer("LISTEN", address, "DEX", inner.Host).Replace(block))
+}
+
+// runNginx starts nginx with a server block that listens at an address.
+func runNginx(t *testing.T, address, block string) *proxy {
+	t.Helper()
+	dir := t.TempDir()
 	var folders strings.Builder // nginx's default ones are for root only
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		fmt.Fprintf(&folders, "%s_temp_path %s;\n", kind, filepath.Join(dir, kind))
