@@ -153,6 +153,7 @@ func TestActiveDirectory(t *testing.T) {
 		wantPage(t, d.passwordLogin(t, "staff", "dex@example.com", adPassword), http.StatusForbidden, "not in a group")
 		d.mustEnter(t, "staff", "test@example.com", adPassword)
 	})
+	t.Run("S2-11: kubectl, with the sample", func(t *testing.T) { testKubeloginSample(t, s) })
 	t.Run("S1-85 disabled after the login", func(t *testing.T) {
 		tokens := d.mustEnter(t, "sample", "test@example.com", adPassword)
 		adTool(t, s, "group", "addmembers", "others", "test")

@@ -90,6 +90,13 @@ func newClusterSite(t *testing.T) *clusterSite {
 	return s
 }
 
+// apart returns the same with a shell of its own.
+func (s *clusterSite) apart() *clusterSite {
+	site, shell := *s, *s.reader
+	site.reader = &shell
+	return &site
+}
+
 // trust is a file of the API server's, as a guide prints it: the authority's certificate is filled in.
 func (s *clusterSite) trust(t *testing.T, block string) string {
 	t.Helper()
@@ -148,13 +155,14 @@ func TestTokensForKubernetes(t *testing.T) {
 	c := s.configuration(t, clusterDex)
 	provider := startDex(t, newProvider(t, c))
 	clients := []section{
+		{"id": "kubectl", "name": "kubectl with a secret", "secret": "of-kubectl", "redirectURIs": []string{"http://localhost:8000"}},
 		{"id": "kubernetes", "name": "Kubernetes", "public": true, "trustedPeers": []string{"dashboard", clientID}},
 		{"id": "dashboard", "name": "Dashboard", "secret": "of-the-dashboard", "redirectURIs": []string{callbackURL}},
 		{"id": "stranger", "name": "Stranger", "secret": "of-the-stranger", "redirectURIs": []string{callbackURL}},
 		{"id": clientID, "name": "Example App", "secret": clientSecret, "redirectURIs": []string{callbackURL}},
 	}
 	c.with("staticClients", clients).with("connectors", []section{oidcConnector(c, provider.issuer, nil)}).with("logger", section{"format": "json"})
-	turning := s.configuration(t, turningDex).with("staticClients", clients[:1]).
+	turning := s.configuration(t, turningDex).with("staticClients", clients[1:2]).
 		with("expiry", section{"idTokens": "8s"}).
 		with("signer", section{"type": "local", "config": section{"keysRotationPeriod": "3s"}})
 	d, short := s.start(t, c), s.start(t, turning)
@@ -192,8 +200,18 @@ func TestTokensForKubernetes(t *testing.T) {
 		s.want(t, tokens.IDToken, "403", `User \"`+adminEmail+`\"`) // who is known, and in other groups
 	})
 	t.Run("S2-18: log, metrics and health", func(t *testing.T) { testObserved(t, d) })
-	t.Run("S0-27: signing keys are rotated, and tokens expire", func(t *testing.T) { testRotation(t, s, short) })
-	t.Run("S1-26 S2-06: another cluster, with another name for the same user", func(t *testing.T) { testSecondCluster(t, s, jane) })
+	t.Run("at once", func(t *testing.T) {
+		for name, test := range map[string]func(*testing.T, *clusterSite){
+			"S2-11: kubectl and kubelogin":                                      func(t *testing.T, s *clusterSite) { testKubelogin(t, s, d) },
+			"S0-27: signing keys are rotated, and tokens expire":                func(t *testing.T, s *clusterSite) { testRotation(t, s, short) },
+			"S1-26 S2-06: another cluster, with another name for the same user": func(t *testing.T, s *clusterSite) { testSecondCluster(t, s, jane) },
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				test(t, s.apart())
+			})
+		}
+	})
 	t.Run("S1-22: the file is replaced while the API server runs", func(t *testing.T) {
 		older := s.trust(t, blockWith(t, exampleGuide, "yaml", "AuthenticationConfiguration"))
 		swapFile(t, s.shared, "authentication.yaml", replaced(t, older, "https://"+clusterDex, d.issuer, "[example-app]", "[stranger]"))
