@@ -129,24 +129,29 @@ func (o *operator) run(t *testing.T, script string) string {
 	return out
 }
 
-// shellBlock matches a block of commands in a document, also within a list.
-var shellBlock = regexp.MustCompile("(?ms)^( *)```sh\n(.*?)^ *```$")
+// documentBlock matches a block in a document, also within a list.
+var documentBlock = regexp.MustCompile("(?ms)^( *)```([a-z]+)\n(.*?)^ *```$")
 
 // documentedCommands returns the only block of commands with a text in docs/kubernetes.md.
 func documentedCommands(t *testing.T, with string) string {
+	t.Helper()
+	return documentedBlock(t, "sh", with)
+}
+
+func documentedBlock(t *testing.T, language, with string) string {
 	t.Helper()
 	guide, err := os.ReadFile(filepath.Join(repository, "docs", "kubernetes.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var found []string
-	for _, block := range shellBlock.FindAllStringSubmatch(string(guide), -1) {
-		if strings.Contains(block[2], with) {
-			found = append(found, strings.ReplaceAll("\n"+block[2], "\n"+block[1], "\n"))
+	for _, block := range documentBlock.FindAllStringSubmatch(string(guide), -1) {
+		if block[2] == language && strings.Contains(block[3], with) {
+			found = append(found, strings.ReplaceAll("\n"+block[3], "\n"+block[1], "\n"))
 		}
 	}
 	if len(found) != 1 {
-		t.Fatalf("docs/kubernetes.md has %d blocks with %q", len(found), with)
+		t.Fatalf("docs/kubernetes.md has %d blocks of %s with %q", len(found), language, with)
 	}
 	return found[0]
 }
@@ -245,6 +250,10 @@ func TestChart(t *testing.T) {
 			writeFile(t, o.folder, "values.yaml", strings.Replace(site.values(certificate), "redirectURIs", "redirectURI", 1))
 			if out, err := o.try(t, check, "DEX_CONFIG_DISALLOW_UNKNOWN_FIELDS=true"); err == nil {
 				t.Errorf("a misspelt key passes:\n%s", out)
+			}
+			writeFile(t, o.folder, "values.yaml", documentedBlock(t, "yaml", "issuer:"))
+			if out, err := o.try(t, check, "GRAFANA_SECRET=a", "GITHUB_SECRET=b"); err != nil || strings.Contains(out, "warning:") {
+				t.Errorf("the guide's own values: %v\n%s", err, out)
 			}
 		}},
 	} {

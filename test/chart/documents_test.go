@@ -18,15 +18,15 @@ import (
 // manifests matches the YAML in a document.
 var manifests = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 
-// documentedObjects returns the objects in the guide to the storage.
-func documentedObjects(t *testing.T) (objects rendered) {
+// guideObjects returns the objects in a guide that are of Kubernetes's own types.
+func guideObjects(t *testing.T, guide string) (objects rendered) {
 	t.Helper()
-	text, err := os.ReadFile(repository + "/docs/storage-kubernetes.md")
+	text, err := os.ReadFile(repository + "/docs/" + guide)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, block := range manifests.FindAllStringSubmatch(string(text), -1) {
-		if strings.HasPrefix(block[1], "apiVersion: ") {
+		if strings.HasPrefix(block[1], "apiVersion: ") && !strings.Contains(block[1], "apiVersion: config.dex.coreos.com/") {
 			objects = append(objects, decode(t, block[1])...)
 		}
 	}
@@ -36,7 +36,7 @@ func documentedObjects(t *testing.T) (objects rendered) {
 // documented returns the only object of a type in the guide to the storage.
 func documented[T runtime.Object](t *testing.T) T {
 	t.Helper()
-	return one[T](t, documentedObjects(t))
+	return one[T](t, guideObjects(t, "storage-kubernetes.md"))
 }
 
 // TestRightsAreTheDocumentedOnes holds the chart's Role to what the guide says that Dex needs.
@@ -45,11 +45,82 @@ func TestRightsAreTheDocumentedOnes(t *testing.T) {
 	equal(t, one[*rbacv1.Role](t, render(t, minimal)).Rules, documented[*rbacv1.Role](t).Rules)
 }
 
+// withResources uses a storage without rights, so that only those for custom resources are there.
+const withResources = sql + "  kubernetes: {resources: {inCluster: true, clientNamespaces: [team-a, team-b]}}\n"
+
+// TestResources holds the Roles for custom resources to their guide, and their definitions to those for administrators.
+func TestResources(t *testing.T) {
+	t.Parallel()
+	r := render(t, withResources)
+	want := map[string][]rbacv1.PolicyRule{}
+	for _, role := range all[*rbacv1.Role](guideObjects(t, "kubernetes-resources.md")) {
+		want[role.Name] = role.Rules
+	}
+	got := map[string][]rbacv1.PolicyRule{}
+	for _, role := range all[*rbacv1.Role](r) {
+		got[role.Namespace] = role.Rules
+	}
+	equal(t, got, map[string][]rbacv1.PolicyRule{
+		"identity": want["dex-resources"], "team-a": want["dex-clients"], "team-b": want["dex-clients"],
+	})
+	for _, binding := range all[*rbacv1.RoleBinding](r) {
+		equal(t, binding.Subjects[0].Name+" of "+binding.Subjects[0].Namespace, "dex of identity")
+	}
+	equal(t, *r.pod(t).AutomountServiceAccountToken, true)
+	equal(t, len(all[*definitions.CustomResourceDefinition](r)), 3)
+	equal(t, folderText(t, folder+"/resources"), folderText(t, repository+"/deploy/crds"))
+}
+
+// folderText returns the contents of a folder's files.
+func folderText(t *testing.T, path string) map[string]string {
+	t.Helper()
+	files, err := os.ReadDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := map[string]string{}
+	for _, file := range files {
+		text, err := os.ReadFile(filepath.Join(path, file.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		content[file.Name()] = string(text)
+	}
+	return content
+}
+
+// TestGuideRenders renders the values of docs/kubernetes.md, which are the beginning of an installation and parts to add to it.
+func TestGuideRenders(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(repository + "/docs/kubernetes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := indented.FindAllStringSubmatch(string(text), -1)
+	if len(blocks) < 5 {
+		t.Fatalf("%d blocks", len(blocks))
+	}
+	for _, block := range blocks {
+		values := strings.ReplaceAll("\n"+block[2], "\n"+block[1], "\n")
+		if !strings.Contains(values, "\nconfig:") {
+			render(t, minimal+values)
+			continue
+		}
+		render(t, values)
+		if text := notes(t, values); strings.Contains(text, "WARNING") {
+			t.Errorf("the guide's values get a warning: %s", text)
+		}
+	}
+}
+
+// indented matches YAML in a document, also within a list.
+var indented = regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```$")
+
 // TestDefinitionsAreTheDocumentedOnes holds the chart's definitions to the guide's.
 func TestDefinitionsAreTheDocumentedOnes(t *testing.T) {
 	t.Parallel()
 	want, got := map[string]definitions.CustomResourceDefinitionSpec{}, map[string]definitions.CustomResourceDefinitionSpec{}
-	for _, d := range all[*definitions.CustomResourceDefinition](documentedObjects(t)) {
+	for _, d := range all[*definitions.CustomResourceDefinition](guideObjects(t, "storage-kubernetes.md")) {
 		want[d.Name] = d.Spec
 	}
 	for _, d := range all[*definitions.CustomResourceDefinition](render(t, minimal)) {

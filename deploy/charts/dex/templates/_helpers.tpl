@@ -78,6 +78,11 @@ labels:
 {{- if has (include "dex.storageType" .) (list "kubernetes" "") }}yes{{ end }}
 {{- end }}
 
+{{/* Not empty if clients, users and connectors may be custom resources that people write. */}}
+{{- define "dex.readsResources" -}}
+{{- if and .Values.configSecret.create ((.Values.config.kubernetes).resources).inCluster }}yes{{ end }}
+{{- end }}
+
 {{/* Not empty if the storage can't be shared by pods. */}}
 {{- define "dex.storesForOnePod" -}}
 {{- if has (include "dex.storageType" .) (list "memory" "sqlite3") }}yes{{ end }}
@@ -88,7 +93,7 @@ labels:
 {{- if kindIs "bool" .Values.serviceAccount.automountToken }}
 {{- .Values.serviceAccount.automountToken }}
 {{- else }}
-{{- or (include "dex.storesInKubernetes" . | not | not) (contains "/secrets/kubernetes.io/serviceaccount" (toYaml .Values.config)) }}
+{{- or (include "dex.storesInKubernetes" . | empty | not) (include "dex.readsResources" . | empty | not) (contains "/secrets/kubernetes.io/serviceaccount" (toYaml .Values.config)) }}
 {{- end }}
 {{- end }}
 
