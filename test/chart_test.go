@@ -230,6 +230,7 @@ func TestChart(t *testing.T) {
 			}
 			o.run(t, "helm uninstall -n other other")
 		}},
+		{"a release of upstream's chart is upgraded in place", o.wantUpstreamsReleaseUpgraded},
 		{"uninstalling leaves users, clients and tokens", func(t *testing.T) {
 			site.server.stop(t)
 			before := o.run(t, "kubectl -n dex get signingkeies,refreshtokens -o name")
