@@ -173,8 +173,8 @@ func retryIn(method string, err error, try int) (time.Duration, bool) {
 	default:
 		return 0, false
 	}
-	if e.retryAfter > 0 {
-		return e.retryAfter, true
+	if e.retryAfter > 0 { // not all at once, as they would be too many again
+		return e.retryAfter + rand.N(e.retryAfter/2), true //nolint:gosec // jitter, not a secret
 	}
 	wait := 100 * time.Millisecond << try
 	return wait/2 + rand.N(wait/2), true //nolint:gosec // jitter, not a secret

@@ -52,15 +52,16 @@ func (c *connection) client(wrap func(http.RoundTripper) http.RoundTripper) *Cli
 	}
 	transport := &http.Transport{
 		Proxy:               proxy,
-		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:         (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSClientConfig:     c.tls,
-		TLSHandshakeTimeout: 10 * time.Second,
+		TLSHandshakeTimeout: 5 * time.Second,
 		IdleConnTimeout:     90 * time.Second,
 		MaxIdleConnsPerHost: 16, // for a server, or a proxy, without HTTP/2
 		MaxConnsPerHost:     64,
 		ForceAttemptHTTP2:   true,
-		// All requests share one connection. Without pings, one that is dead would be noticed after many minutes.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+		// All requests share one connection. Without pings, one that is dead would be noticed after many minutes, and until
+		// then nobody could sign in.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 3 * time.Second, PingTimeout: 2 * time.Second},
 	}
 	var way http.RoundTripper = transport
 	if wrap != nil {

@@ -17,7 +17,7 @@ import (
 const watchTime = 5 * time.Minute
 
 // longestBackOff is how long to wait at most after a watch failed.
-const longestBackOff = 30 * time.Second
+const longestBackOff = 5 * time.Second
 
 var (
 	errWatchTooLong = errors.New("the watch did not end in time")

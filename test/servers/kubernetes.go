@@ -238,6 +238,30 @@ func (k *Kubernetes) Log() string {
 	return string(log)
 }
 
+// Forget makes the server forget all versions of objects but the present ones. It takes a restart, as the server remembers some of
+// its own.
+func (k *Kubernetes) Forget(ctx context.Context) error {
+	client, err := k.etcd.Client(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	now, err := client.Get(ctx, "any")
+	if err != nil {
+		return err
+	}
+	if err := k.Stop(); err != nil {
+		return err
+	}
+	if _, err := client.Compact(ctx, now.Header.Revision); err != nil {
+		return err
+	}
+	return k.Start(ctx)
+}
+
+// Freeze stops the server as if its machine hung: connections stay open, but nothing answers. Thaw lets it continue.
+func (k *Kubernetes) Freeze() (thaw func() error, err error) { return k.process.freeze() }
+
 // Start starts the server again after Stop, with its data and on its port.
 func (k *Kubernetes) Start(ctx context.Context) (err error) {
 	k.process, err = k.account.start(ctx, k.command)

@@ -3,7 +3,6 @@ package kubernetes
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -42,18 +41,24 @@ func (s *Store) define(ctx context.Context, create bool) (map[resource]string, e
 		return versions, nil
 	}
 	if !create {
-		return nil, fmt.Errorf("custom resource definitions are missing: %s; create them, or set crdHandling: %s",
-			definitionNames(missing), CRDEnsure)
+		return nil, fmt.Errorf("custom resource definitions are missing, or don't serve version v1: %s; "+
+			"create them, or set crdHandling: %s", definitionNames(missing), CRDEnsure)
 	}
+	others := make(map[resource]bool) // those that somebody else has created
 	for _, r := range missing {
-		if err := s.defineOne(both, r); err != nil {
+		err := s.defineOne(both, r)
+		if kubeapi.IsTaken(err) {
+			others[r] = true
+			continue
+		}
+		if err != nil {
 			return nil, fmt.Errorf("custom resource definitions are missing (%s), and can't be created: %w; allow the verb "+
 				"create for customresourcedefinitions in apiextensions.k8s.io, or create them beforehand",
 				definitionNames(missing), err)
 		}
 		s.log.InfoContext(ctx, "custom resource definition created", "name", definitionName(r))
 	}
-	return versions, s.awaitServed(both, missing, versions)
+	return versions, s.awaitServed(both, missing, others, versions)
 }
 
 func definitionName(r resource) string { return r.plural + "." + group }
@@ -76,8 +81,8 @@ func (s *Store) served(ctx context.Context, r resource) (version string, served 
 	return end.ResourceVersion, err == nil, err
 }
 
-func (s *Store) awaitServed(ctx context.Context, missing []resource, versions map[resource]string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, servedWithin, errors.New("not served "+servedWithin.String()+" after it was created"))
+func (s *Store) awaitServed(ctx context.Context, missing []resource, others map[resource]bool, versions map[resource]string) error {
+	ctx, cancel := context.WithTimeout(ctx, servedWithin)
 	defer cancel()
 	for _, r := range missing {
 		for {
@@ -92,17 +97,26 @@ func (s *Store) awaitServed(ctx context.Context, missing []resource, versions ma
 			select {
 			case <-time.After(servedPoll):
 			case <-ctx.Done():
-				return fmt.Errorf("custom resource definition %s: %w", definitionName(r), context.Cause(ctx))
+				return notServed(r, others[r])
 			}
 		}
 	}
 	return nil
 }
 
-// defineOne creates a definition, if nobody else was faster.
+// notServed says why a resource may not be there yet, or not as it is needed.
+func notServed(r resource, others bool) error {
+	if others {
+		return fmt.Errorf("custom resource definition %s is there, but does not serve version v1 in namespaces %v later; compare it "+
+			"with the documentation", definitionName(r), servedWithin)
+	}
+	return fmt.Errorf("custom resource definition %s: not served %v after it was created", definitionName(r), servedWithin)
+}
+
+// defineOne creates a definition.
 func (s *Store) defineOne(ctx context.Context, r resource) error {
 	type object = map[string]any
-	err := s.client.Send(ctx, s.client.CreateAt(definitionsPath, object{
+	return s.client.Send(ctx, s.client.CreateAt(definitionsPath, object{
 		"apiVersion": "apiextensions.k8s.io/v1",
 		"kind":       "CustomResourceDefinition",
 		"metadata":   object{"name": definitionName(r)},
@@ -118,8 +132,4 @@ func (s *Store) defineOne(ctx context.Context, r resource) error {
 			}},
 		},
 	}))
-	if kubeapi.IsTaken(err) {
-		return nil
-	}
-	return err
 }

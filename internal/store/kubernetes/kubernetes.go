@@ -11,10 +11,21 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"dex/internal/kubeapi"
 	"dex/internal/store"
 	"dex/internal/store/watch"
+)
+
+const (
+	// operationTimeout bounds an operation on one record. The server answers most of them within a second even under load;
+	// whoever signs in has to be told within five that it does not answer.
+	operationTimeout = 3 * time.Second
+	// silentTimeout bounds it instead as long as the server has not answered the operation before: a request may take several
+	// operations that look whether one without an answer was carried out.
+	silentTimeout = time.Second
 )
 
 // A Store is a store.Store in a namespace of a Kubernetes cluster. Make one with Open.
@@ -25,6 +36,7 @@ type Store struct {
 	changes   watch.Hub
 	followers sync.WaitGroup
 	pages     pageMemory
+	silent    atomic.Bool // the server did not answer the last operation on one record
 	warned    onceEach
 
 	// life ends with Close, and with it what is under way.
@@ -84,6 +96,28 @@ func (s *Store) failure(ctx context.Context, err error) error {
 	return err
 }
 
+// onOne runs an operation on one record, in bounded time.
+func (s *Store) onOne(ctx context.Context, operation func(context.Context) error) error {
+	return s.do(ctx, func(ctx context.Context) error {
+		limit := operationTimeout
+		if s.silent.Load() {
+			limit = silentTimeout
+		}
+		late := fmt.Errorf("server %s: no answer within %v", s.client.Server(), limit)
+		ctx, cancel := context.WithTimeoutCause(ctx, limit, late)
+		defer cancel()
+		err := operation(ctx)
+		if errors.Is(err, context.DeadlineExceeded) && errors.Is(context.Cause(ctx), late) {
+			s.silent.Store(true)
+			return late
+		}
+		if !errors.Is(err, context.Canceled) {
+			s.silent.Store(false)
+		}
+		return err
+	})
+}
+
 // do runs an operation.
 func (s *Store) do(ctx context.Context, operation func(context.Context) error) error {
 	both, free, err := s.begin(ctx)
@@ -96,7 +130,7 @@ func (s *Store) do(ctx context.Context, operation func(context.Context) error) e
 
 // Get is part of store.Store. It takes one request.
 func (s *Store) Get(ctx context.Context, kind, key string) (r store.Record, err error) {
-	err = s.do(ctx, func(ctx context.Context) error {
+	err = s.onOne(ctx, func(ctx context.Context) error {
 		at, ok := placeOf(kind, key)
 		if !ok {
 			return store.ErrNotFound
@@ -133,7 +167,7 @@ func (s *Store) Replace(ctx context.Context, r store.Record) (revision string, e
 type writer func(ctx context.Context, at place, r store.Record) (string, error)
 
 func (s *Store) write(ctx context.Context, r store.Record, shared, own writer) (revision string, err error) {
-	err = s.do(ctx, func(ctx context.Context) error {
+	err = s.onOne(ctx, func(ctx context.Context) error {
 		if err := r.Check(); err != nil {
 			return err
 		}
@@ -159,7 +193,7 @@ func (s *Store) write(ctx context.Context, r store.Record, shared, own writer) (
 // Delete is part of store.Store. It takes one request for one of our own records if there is a revision, and two
 // otherwise.
 func (s *Store) Delete(ctx context.Context, kind, key, revision string) error {
-	err := s.do(ctx, func(ctx context.Context) error {
+	err := s.onOne(ctx, func(ctx context.Context) error {
 		at, ok := placeOf(kind, key)
 		if !ok {
 			return store.ErrNotFound
@@ -182,7 +216,7 @@ func (s *Store) Watch(ctx context.Context) (<-chan store.Change, error) {
 
 // Ping is part of store.Store. It reads one object, which need not be there.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.do(ctx, func(ctx context.Context) error {
+	return s.onOne(ctx, func(ctx context.Context) error {
 		var o partial
 		at, _ := placeOf("keys", "openid-connect-keys")
 		err := s.read(ctx, at, kubeapi.MetadataOnly, &o)

@@ -33,6 +33,9 @@ func found(err error, name string) error {
 	return err
 }
 
+// strictly has the server refuse members that a definition's schema doesn't have, which it would drop without a word otherwise.
+func strictly(request *kubeapi.Request) { request.URL += "?fieldValidation=Strict" }
+
 // put writes the next version of an object, and returns its resource version. It is store.ErrConflict when the one that
 // the object names is not the current one.
 func (s *Store) put(ctx context.Context, at place, object any) (version string, err error) {
@@ -41,6 +44,7 @@ func (s *Store) put(ctx context.Context, at place, object any) (version string, 
 		return "", err
 	}
 	var answer partial
+	strictly(&request)
 	request.Body, request.Accept, request.Decode = object, kubeapi.MetadataOnly, kubeapi.Into(&answer)
 	err = s.client.Send(ctx, request)
 	if kubeapi.HasCode(err, http.StatusConflict) {
@@ -53,6 +57,7 @@ func (s *Store) put(ctx context.Context, at place, object any) (version string, 
 func (s *Store) post(ctx context.Context, at place, object any) (version string, err error) {
 	var answer partial
 	request := s.client.Create(at.resource.in(s.client), object)
+	strictly(&request)
 	request.Accept, request.Decode = kubeapi.MetadataOnly, kubeapi.Into(&answer)
 	err = s.client.Send(ctx, request)
 	if kubeapi.IsTaken(err) {

@@ -107,6 +107,20 @@ func TestManyPages(t *testing.T) {
 		t.Errorf("the same page again: got %d records, want %d", len(got), len(second)-1)
 	}
 
+	// The server forgets the state that the pages are of.
+	first = keys(t, s, "refresh", store.Query{Limit: 600})
+	create(t, s, "login", "a", 1) // there is a newer state
+	if err := server.Forget(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rec.take()
+	if got := keys(t, s, "refresh", store.Query{After: first[599]}); !slices.Equal(got, second[1:]) {
+		t.Errorf("after the server has forgotten: got %d records, want %d", len(got), len(second)-1)
+	}
+	if got := rec.take(); count(got, "GET refreshtokens on") < 2 {
+		t.Errorf("the requests are %q, as if the server had not forgotten", got)
+	}
+
 	dead := many - len(live)
 	for _, limit := range []int{100, 0} {
 		want := min(dead, store.MaxLimit)

@@ -81,8 +81,10 @@ func open(t testing.TB, c kubernetes.Config, log *slog.Logger, options ...kubeap
 
 func TestConformance(t *testing.T) {
 	allowed := allowedRequests(t)
-	storetest.Run(t, func(t *testing.T) store.Store {
-		return open(t, config(fresh(t)), quiet, kubeapi.Transport(allowed))
+	t.Run("S1-28 S2-16 the suite of all storages", func(t *testing.T) {
+		storetest.Run(t, func(t *testing.T) store.Store {
+			return open(t, config(fresh(t)), quiet, kubeapi.Transport(allowed))
+		})
 	})
 }
 

@@ -2,6 +2,7 @@ package kubernetes_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -148,49 +149,60 @@ func TestWatchGoesOnAfterTheServer(t *testing.T) {
 	}
 }
 
-// TestWatchThatIsTooOld shows what happens if the server has forgotten the changes that we missed.
+// TestWatchThatIsTooOld misses changes that the server has forgotten by the time the watch begins again.
 func TestWatchThatIsTooOld(t *testing.T) {
-	const expired = `{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old"}}`
-	for name, answer := range map[string]func() *http.Response{
-		"AsAnswer": func() *http.Response {
-			return &http.Response{StatusCode: http.StatusGone, Body: io.NopCloser(strings.NewReader(`{"kind":"Status","code":410}`))}
-		},
-		"AsEvent": func() *http.Response {
-			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(expired))}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			n := fresh(t)
-			release := make(chan struct{})
-			forget := kubeapi.Transport(func(next http.RoundTripper) http.RoundTripper {
-				return roundTripper(func(r *http.Request) (*http.Response, error) {
-					if !isWatch(r) {
-						return next.RoundTrip(r)
-					}
-					select {
-					case <-release:
-						return next.RoundTrip(r)
-					default:
-					}
-					select {
-					case <-release:
-						return answer(), nil
-					case <-r.Context().Done():
-						return nil, r.Context().Err()
-					}
-				})
-			})
-			s := open(t, config(n), quiet, forget)
-			changes := watch(t, s)
-			post(t, n, "oauth2clients", "OAuth2Client", exampleApp, object{"id": "example-app"})
-			close(release)
-			wantChange(t, "what was missed", changes, "client", "example-app")
-			edit(t, n, "oauth2clients", exampleApp, func(o object) { o["secret"] = "new" })
-			wantChange(t, "afterwards", changes, "client", "example-app")
-			edit(t, n, "oauth2clients", exampleApp, func(o object) { o["secret"] = "newer" })
-			wantChange(t, "at last", changes, "client", "example-app")
+	n := fresh(t)
+	var down atomic.Bool
+	var gone atomic.Int64
+	outage := kubeapi.Transport(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if down.Load() {
+				return nil, errors.New("no way to the server")
+			}
+			answer, err := next.RoundTrip(r)
+			if err == nil && isWatch(r) {
+				answer.Body = &searched{ReadCloser: answer.Body, text: `"code":410`, found: &gone}
+			}
+			return answer, err
 		})
+	})
+	s := open(t, config(n), quiet, outage)
+	changes := watch(t, s)
+	post(t, n, "oauth2clients", "OAuth2Client", exampleApp, object{"id": "example-app"})
+	wantChange(t, "before", changes, "client", "example-app")
+	down.Store(true)
+	if err := errors.Join(server.Stop(), server.Start(t.Context())); err != nil { // which ends the watches
+		t.Fatal(err)
 	}
+	edit(t, n, "oauth2clients", exampleApp, func(o object) { o["secret"] = "new" })
+	if err := server.Forget(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	drain(changes)
+	down.Store(false)
+	wantChange(t, "what was missed", changes, "client", "example-app")
+	if gone.Load() == 0 {
+		t.Error("no watch was told that it is too old, which has shown nothing")
+	}
+	edit(t, n, "oauth2clients", exampleApp, func(o object) { o["secret"] = "newer" })
+	wantChange(t, "afterwards", changes, "client", "example-app")
+	edit(t, n, "oauth2clients", exampleApp, func(o object) { o["secret"] = "newest" })
+	wantChange(t, "at last", changes, "client", "example-app")
+}
+
+// searched counts the reads of a body that have a text in them.
+type searched struct {
+	io.ReadCloser
+	text  string
+	found *atomic.Int64
+}
+
+func (s *searched) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	if bytes.Contains(p[:n], []byte(s.text)) {
+		s.found.Add(1)
+	}
+	return n, err
 }
 
 // TestWatchIsForbidden has roles made for upstream, which does not watch.
