@@ -108,7 +108,8 @@ func (s *stage) runCommand(ctx context.Context, c *instructions.RunCommand, vars
 func (b *build) assemble(recipe instructions.Stage, given map[string]string) (v1.Image, error) {
 	config := &v1.ConfigFile{
 		OS: b.platform.OS, Architecture: b.platform.Architecture, Variant: b.platform.Variant,
-		Created: v1.Time{Time: b.time}, Config: v1.Config{Labels: map[string]string{}, WorkingDir: "/"},
+		Created: v1.Time{Time: b.time}, RootFS: v1.RootFS{Type: "layers"},
+		Config: v1.Config{Labels: map[string]string{}, WorkingDir: "/"},
 	}
 	vars := variables{}
 	for _, command := range recipe.Commands {
