@@ -54,6 +54,9 @@ func userKeys(a, b *local.User) []string {
 
 func connectorKeys(a, b *federation.Definition) []string {
 	keys := differing("", reflect.ValueOf(*a), reflect.ValueOf(*b))
+	if !b.FilesUnusable && !a.Files.Equal(b.Files) && reflect.DeepEqual(a.Config, b.Config) {
+		return append(keys, "content of files")
+	}
 	if a.Type != b.Type || reflect.DeepEqual(a.Config, b.Config) {
 		return keys
 	}

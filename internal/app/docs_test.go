@@ -50,7 +50,7 @@ func docs(t *testing.T) map[string]string {
 
 var (
 	yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
-	variable  = regexp.MustCompile(`\$[A-Z][A-Z0-9_]*`)
+	variable  = regexp.MustCompile(`\$[A-Z][A-Z0-9_]*|\$\{env:[A-Z][A-Z0-9_]*`)
 )
 
 // yamlBlocks returns the configurations of a page, and apart from them the manifests for Kubernetes.
@@ -83,12 +83,12 @@ func TestDocumentedConfigurations(t *testing.T) {
 			}
 			named := variable.FindAllString(yaml, -1)
 			env := func(name string) (string, bool) {
-				if !slices.Contains(named, "$"+name) {
+				if !slices.Contains(named, "$"+name) && !slices.Contains(named, "${env:"+name) {
 					return "", false
 				}
 				return "from the environment", true
 			}
-			plan, problems := app.Check(config.Source{Name: name, Data: []byte(yaml), Env: env})
+			plan, problems := app.Check(config.Source{Name: name, Data: []byte(yaml), Env: env, Files: config.SkipFiles()})
 			problems = slices.DeleteFunc(problems, func(p config.Problem) bool { // the documentation may use the connector for trials
 				return p.Warning && strings.Contains(p.Message, "it is for trials")
 			})

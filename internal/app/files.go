@@ -45,6 +45,30 @@ func (p *Plan) CheckFiles() config.Problems {
 	return found
 }
 
+// nameFiles remembers what the files are like that somebody would have to read again when they change.
+func (p *Plan) nameFiles(files *config.Files) {
+	files.Folder(p.Config.Frontend.Dir)
+	files.Folder(p.Config.Frontend.Messages)
+	for _, d := range p.connectors {
+		if d.Config == nil {
+			continue
+		}
+		d.Files = files.Named(d.Config)
+		d.FilesUnusable = len(checkFiles(d.Problem, d.Config).Errors()) > 0
+	}
+}
+
+// unusableFiles returns what is wrong with the files of the connectors.
+func (p *Plan) unusableFiles() config.Problems {
+	var found config.Problems
+	for _, d := range p.connectors {
+		if d.FilesUnusable {
+			found = append(found, checkFiles(d.Problem, d.Config).Errors()...)
+		}
+	}
+	return found
+}
+
 func checkFiles(problem func(key, format string, args ...any) config.Problem, settings any) config.Problems {
 	checker, ok := settings.(fileChecker)
 	if !ok {

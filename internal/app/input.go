@@ -44,6 +44,7 @@ func (in Input) Read() (Reading, error) {
 	}
 	plan, problems := Check(src)
 	if plan != nil {
+		plan.nameFiles(src.Files)
 		plan.files = state()
 	}
 	return Reading{Plan: plan, Problems: problems, Files: state()}, nil

@@ -96,6 +96,7 @@ func (c *Core) reload(ctx context.Context, seen config.State) (Reloaded, error) 
 	if err := c.Apply(ctx, found.Plan); err != nil {
 		return Reloaded{}, err
 	}
+	LogProblems(ctx, c.log, found.Plan.unusableFiles())
 	return Reloaded{Changes: changes(before, found.Plan), Restart: c.plan.fixed(found.Plan), Problems: found.Problems}, nil
 }
 

@@ -289,3 +289,34 @@ func (c *configured) knowsAny(from, to int) bool {
 	}
 	return false
 }
+
+// A connector is opened again when a file has changed that it reads at its opening, and stays open while that can't be used.
+func TestReloadReadsTheFilesOfConnectors(t *testing.T) {
+	authority := func() string {
+		dir := t.TempDir()
+		writeCertificate(t, dir, time.Now(), time.Now().Add(time.Hour))
+		text, err := os.ReadFile(filepath.Join(dir, "crt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	first, second := authority(), authority()
+	c := startConfigured(t, alone, map[string]string{"odd": "x", "app": "y"})
+	withCA := strings.Replace(alone, "connectors:\n", "connectors:\n- {type: gitea, id: git, name: Git, config: {clientID: a, clientSecret: b, baseURL: 'https://127.0.0.1:1', rootCAs: [DIR/ca]}}\n", 1)
+	c.write(t, "config.yaml", withCA)
+	for _, step := range []struct{ ca, want string }{
+		{first, "connectors_added=1"}, {first, "connectors_added=0"}, {"nonsense", "connectors_added=0"}, {first, "connectors_added=0"},
+		{second, "connectors_added=1 connectors_kept=1 connectors_closed=1"},
+	} {
+		c.write(t, "ca", step.ca)
+		c.log.take()
+		if _, err := c.core.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		log := c.log.take()
+		if !strings.Contains(log, step.want) || strings.Contains(log, "rootCAs[0]") != (step.ca == "nonsense") {
+			t.Errorf("no %s in\n%s", step.want, log)
+		}
+	}
+}

@@ -105,8 +105,18 @@ type State struct{ files []fileState }
 
 type fileState struct {
 	name   string
-	limit  int64
+	limit  int64 // 0 for a folder
 	digest [sha256.Size]byte
+}
+
+// at returns what the same file, or folder, is like now.
+func (f fileState) at() fileState {
+	if f.limit == 0 {
+		f.digest = digestFolder(f.name)
+	} else {
+		f.digest = digest(readRegular(f.name, f.limit))
+	}
+	return f
 }
 
 // State returns what the files that have been read were like.
@@ -122,9 +132,8 @@ func (f *Files) State() State {
 // Now returns what the same files are like now.
 func (s State) Now() State {
 	now := State{slices.Clone(s.files)}
-	for i := range now.files {
-		f := &now.files[i]
-		f.digest = digest(readRegular(f.name, f.limit))
+	for i, f := range now.files {
+		now.files[i] = f.at()
 	}
 	return now
 }

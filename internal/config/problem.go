@@ -56,6 +56,11 @@ func (p Problems) Fatal() bool {
 	return slices.ContainsFunc(p, func(q Problem) bool { return !q.Warning && q.Consequence == "" })
 }
 
+// Errors returns the problems that are errors.
+func (p Problems) Errors() Problems {
+	return slices.DeleteFunc(slices.Clone(p), func(q Problem) bool { return !q.IsError() })
+}
+
 // An InvalidError is why something can't be used. Its text has one line for each problem.
 type InvalidError struct{ Problems Problems }
 

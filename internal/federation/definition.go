@@ -33,6 +33,11 @@ type Definition struct {
 	Config connector.Config `json:"-"` // Settings, decoded; nil if the connector can't be used
 	Broken error            `json:"-"` // what is wrong with the settings; nil if they can be used
 
+	// Files is what the files that the settings name were like, as far as they are read when the connector opens.
+	Files config.State `json:"-"`
+	// FilesUnusable says that one of them can't be used, so that the connector had better stay open as it is.
+	FilesUnusable bool `json:"-"`
+
 	section config.Section // where the settings are in the file
 	entry   config.Section // where the whole connector is
 }

@@ -97,9 +97,10 @@ func (p *Pool) sourceFor(d *Definition) (s *source, before bool) {
 }
 
 // opensLike reports whether two connectors of the same id differ at most in what the registry looks at: their names, the
-// grants that they serve, and how the login page offers them.
+// grants that they serve, and how the login page offers them. Files that have become unusable don't make a difference: what was
+// read of them before still works.
 func (d *Definition) opensLike(other *Definition) bool {
-	return d.Type == other.Type && reflect.DeepEqual(d.Config, other.Config)
+	return d.Type == other.Type && reflect.DeepEqual(d.Config, other.Config) && (other.FilesUnusable || d.Files.Equal(other.Files))
 }
 
 // Use has a registry's connectors watched and shown, instead of those of the one before.

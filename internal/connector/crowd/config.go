@@ -21,7 +21,7 @@ type Config struct {
 	UsernamePrompt         string   `key:"usernamePrompt"`
 	EmailVerified          *bool    `key:"emailVerified"` // nil means true
 
-	RootCAs            []string `key:"rootCAs"`
+	RootCAs            []string `key:"rootCAs" file:"opened"`
 	InsecureSkipVerify bool     `key:"insecureSkipVerify"`
 }
 

@@ -27,7 +27,7 @@ type Config struct {
 	LoadAllGroups       bool          `key:"loadAllGroups"`
 	UseLoginAsID        bool          `key:"useLoginAsID"`
 
-	RootCAs            []string `key:"rootCAs"`
+	RootCAs            []string `key:"rootCAs" file:"opened"`
 	InsecureSkipVerify bool     `key:"insecureSkipVerify"`
 }
 

@@ -34,8 +34,8 @@ type Config struct {
 	UseLoginAsID         bool   `key:"useLoginAsID"`
 	PreferredEmailDomain string `key:"preferredEmailDomain"`
 
-	RootCA             string   `key:"rootCA"`
-	RootCAs            []string `key:"rootCAs"`
+	RootCA             string   `key:"rootCA" file:"opened"`
+	RootCAs            []string `key:"rootCAs" file:"opened"`
 	InsecureSkipVerify bool     `key:"insecureSkipVerify"`
 
 	public string // where github.com and its API are instead, in tests

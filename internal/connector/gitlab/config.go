@@ -34,7 +34,7 @@ type Config struct {
 
 	InsecureExchangeAnyApplication bool `key:"insecureExchangeAnyApplication"`
 
-	RootCAs            []string `key:"rootCAs"`
+	RootCAs            []string `key:"rootCAs" file:"opened"`
 	RootCAData         []byte   `key:"rootCAData"` // PEM
 	InsecureSkipVerify bool     `key:"insecureSkipVerify"`
 

@@ -30,7 +30,7 @@ type Config struct {
 	InsecureSkipGroupsWithoutScope bool              `key:"insecureSkipGroupsWithoutScope"` // hold to groups only where applications ask for them
 	GroupsFrom                     string            `key:"groupsFrom"`                     // one of the values below
 	FetchTransitiveGroupMembership bool              `key:"fetchTransitiveGroupMembership"`
-	ServiceAccountFilePath         string            `key:"serviceAccountFilePath"`
+	ServiceAccountFilePath         string            `key:"serviceAccountFilePath" file:"opened"`
 	DomainToAdminEmail             map[string]string `key:"domainToAdminEmail"`
 	AdminEmail                     string            `key:"adminEmail"` // deprecated: that of "*"
 
@@ -40,7 +40,7 @@ type Config struct {
 	IAMCredentialsURL string `key:"iamCredentialsURL"`
 	TokenInfoURL      string `key:"tokenInfoURL"`
 
-	RootCAs            []string `key:"rootCAs"`
+	RootCAs            []string `key:"rootCAs" file:"opened"`
 	InsecureSkipVerify bool     `key:"insecureSkipVerify"`
 }
 

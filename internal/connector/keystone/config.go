@@ -28,7 +28,7 @@ type Config struct {
 	ApplicationCredentialSecret string `key:"applicationCredentialSecret" secret:"file"`
 
 	AllowedGroups      []string `key:"allowedGroups"`
-	RootCAs            []string `key:"rootCAs"`
+	RootCAs            []string `key:"rootCAs" file:"opened"`
 	InsecureSkipVerify bool     `key:"insecureSkipVerify"`
 }
 

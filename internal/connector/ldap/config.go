@@ -23,11 +23,11 @@ type Config struct {
 	InsecureNoSSL      bool   `key:"insecureNoSSL"` // no TLS at all, whatever StartTLS says
 	StartTLS           bool   `key:"startTLS"`
 	InsecureSkipVerify bool   `key:"insecureSkipVerify"`
-	RootCA             string `key:"rootCA"`     // path of a PEM file
-	RootCAData         []byte `key:"rootCAData"` // PEM; used instead of RootCA
-	SystemCAs          bool   `key:"systemCAs"`  // trust the system's authorities beside RootCA
-	ClientCert         string `key:"clientCert"` // paths of PEM files
-	ClientKey          string `key:"clientKey"`
+	RootCA             string `key:"rootCA" file:"opened"`     // path of a PEM file
+	RootCAData         []byte `key:"rootCAData"`               // PEM; used instead of RootCA
+	SystemCAs          bool   `key:"systemCAs"`                // trust the system's authorities beside RootCA
+	ClientCert         string `key:"clientCert" file:"opened"` // paths of PEM files
+	ClientKey          string `key:"clientKey" file:"opened"`
 	ClientCertData     []byte `key:"clientCertData"` // PEM; used instead of ClientCert and ClientKey
 	ClientKeyData      []byte `key:"clientKeyData" secret:"inline"`
 	TLSMinVersion      string `key:"tlsMinVersion"`
@@ -93,7 +93,7 @@ type UserMatcher struct {
 // KerberosConfig says how to accept Kerberos tickets from browsers instead of passwords.
 type KerberosConfig struct {
 	Enabled               bool   `key:"enabled"`
-	KeytabPath            string `key:"keytabPath"`
+	KeytabPath            string `key:"keytabPath" file:"opened"`
 	SPN                   string `key:"spn"`
 	KeytabPrincipal       string `key:"keytabPrincipal"`
 	MaxClockSkew          int    `key:"maxClockSkew"` // seconds

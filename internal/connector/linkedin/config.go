@@ -24,7 +24,7 @@ type Config struct {
 
 	BaseURL            string   `key:"baseURL"`
 	APIURL             string   `key:"apiURL"`
-	RootCAs            []string `key:"rootCAs"`
+	RootCAs            []string `key:"rootCAs" file:"opened"`
 	InsecureSkipVerify bool     `key:"insecureSkipVerify"`
 }
 

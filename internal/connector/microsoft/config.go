@@ -48,7 +48,7 @@ type Config struct {
 	PromptType  string   `key:"promptType"`
 	DomainHint  string   `key:"domainHint"`
 
-	RootCAs            []string `key:"rootCAs"`
+	RootCAs            []string `key:"rootCAs" file:"opened"`
 	InsecureSkipVerify bool     `key:"insecureSkipVerify"`
 }
 

@@ -21,7 +21,7 @@ type Config struct {
 	UserInfoURL      string   `key:"userInfoURL"`
 	Scopes           []string `key:"scopes"`
 
-	RootCAs            []string `key:"rootCAs"`
+	RootCAs            []string `key:"rootCAs" file:"opened"`
 	InsecureSkipVerify bool     `key:"insecureSkipVerify"`
 	ClientAuthMethod   string   `key:"clientAuthMethod"`
 	PKCEChallenge      string   `key:"pkceChallenge"`

@@ -32,7 +32,7 @@ type Config struct {
 	ClientKeyAlgorithm   string   `key:"clientKeyAlgorithm"`
 	DecryptionKey        string   `key:"decryptionKey"` // path of PEM keys, for encrypted tokens
 	HostedDomains        []string `key:"hostedDomains"`
-	RootCAs              []string `key:"rootCAs"`
+	RootCAs              []string `key:"rootCAs" file:"opened"`
 	InsecureSkipVerify   bool     `key:"insecureSkipVerify"`
 
 	InsecureSkipEmailVerified bool     `key:"insecureSkipEmailVerified"`

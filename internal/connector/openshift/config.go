@@ -28,8 +28,8 @@ type Config struct {
 	UserNameAsEmail  bool     `key:"userNameAsEmail"` // even if it looks like no address, as upstream
 	AllowKubeAdmin   bool     `key:"allowKubeAdmin"`
 
-	RootCA             string   `key:"rootCA"`
-	RootCAs            []string `key:"rootCAs"`
+	RootCA             string   `key:"rootCA" file:"opened"`
+	RootCAs            []string `key:"rootCAs" file:"opened"`
 	InsecureCA         bool     `key:"insecureCA"` // upstream's name of the next
 	InsecureSkipVerify bool     `key:"insecureSkipVerify"`
 }

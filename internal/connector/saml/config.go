@@ -38,8 +38,8 @@ type Config struct {
 
 	MetadataURL         string   `key:"metadataURL"`
 	MetadataFile        string   `key:"metadataFile"`
-	MetadataSigningCert string   `key:"metadataSigningCert"` // path of a PEM file; empty: the metadata need not be signed
-	RootCAs             []string `key:"rootCAs"`             // for the TLS of MetadataURL; see outbound.NewClient
+	MetadataSigningCert string   `key:"metadataSigningCert"`   // path of a PEM file; empty: the metadata need not be signed
+	RootCAs             []string `key:"rootCAs" file:"opened"` // for the TLS of MetadataURL; see outbound.NewClient
 
 	Binding      string `key:"binding"`      // of requests: bindingPost or bindingRedirect; empty: post, if the provider has it
 	SignRequests bool   `key:"signRequests"` // sign the requests for a login
