@@ -3,6 +3,7 @@ package resource
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -22,6 +23,9 @@ const (
 	maxObjects = 1000
 	maxBytes   = 16 << 20
 )
+
+// errRoom says that there is room for an object that had none before.
+var errRoom = errors.New("there is room for more objects")
 
 // A follower knows the objects of one kind in one namespace.
 type follower struct {
@@ -83,8 +87,11 @@ func (f *follower) once(ctx context.Context, changed func(), report func(*follow
 		if err != nil {
 			return err
 		}
-		f.take(o, e.Type == "DELETED", len(e.Object))
+		full := f.take(o, e.Type == "DELETED", len(e.Object))
 		changed()
+		if full && e.Type == "DELETED" {
+			return errRoom
+		}
 		return nil
 	})
 	if refused(err) {
@@ -131,8 +138,9 @@ func (f *follower) decode(text json.RawMessage) (*object, error) {
 	return o, nil
 }
 
-// take takes an object in the form that it has now. One that is being deleted is gone, whatever still holds it.
-func (f *follower) take(o *object, deleted bool, size int) {
+// take takes an object in the form that it has now, and reports whether there are others that had no room. One that is being deleted
+// is gone, whatever still holds it.
+func (f *follower) take(o *object, deleted bool, size int) (full bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	name := o.Metadata.Name
@@ -148,6 +156,7 @@ func (f *follower) take(o *object, deleted bool, size int) {
 		f.objects[name] = o
 		f.bytes += len(o.Spec)
 	}
+	return f.full
 }
 
 // fail notes a failure, and reports whether it is the first, or another one than before. Objects of a namespace that is

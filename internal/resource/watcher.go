@@ -31,8 +31,10 @@ const (
 	// object waits for a Secret.
 	judgeEvery = 15 * time.Second
 	judgeSoon  = 3 * time.Second
-	// gather is how long changes may come in before they are looked at together.
-	gather = 20 * time.Millisecond
+	// gather is how long changes may come in before they are looked at together; longer where that takes long, so that somebody
+	// who changes objects all day can't have more than a fifth of a core.
+	gather        = 20 * time.Millisecond
+	longestGather = 2 * time.Second
 )
 
 // Config is what a Watcher is made for.
@@ -129,8 +131,9 @@ func (w *Watcher) Run(ctx context.Context, s Surroundings) {
 	}
 	work.Go(func() { w.statuses.run(ctx) })
 	for ctx.Err() == nil {
-		pause := judgeEvery
+		pause, began := judgeEvery, time.Now()
 		verdicts := w.judge(ctx, s)
+		took := time.Since(began)
 		if slices.ContainsFunc(verdicts, func(v verdict) bool { return v.awaitsSecret }) {
 			pause = judgeSoon
 		}
@@ -139,7 +142,7 @@ func (w *Watcher) Run(ctx context.Context, s Surroundings) {
 		case <-ctx.Done():
 		case <-time.After(pause):
 		case <-w.changed:
-			_ = wait.For(ctx, gather)
+			_ = wait.For(ctx, min(max(gather, 4*took), longestGather))
 		}
 	}
 }
