@@ -105,8 +105,9 @@ type ingressSite struct {
 	dex     *dex
 }
 
-// startIngressSite starts everything but oauth2-proxy.
-func startIngressSite(t *testing.T) *ingressSite {
+// startIngressSite starts everything but oauth2-proxy. The user is in some groups. The guide's configuration of nginx may be
+// changed.
+func startIngressSite(t *testing.T, groups []string, change func(string) string) *ingressSite {
 	t.Helper()
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, `<!DOCTYPE html><link rel="icon" href="data:,"><p id="page">%s</p><p id="email">%s</p><p id="groups">%s</p>`,
@@ -123,20 +124,23 @@ func startIngressSite(t *testing.T) *ingressSite {
 		"id": proxyClientID, "name": "Oauth2 Proxy Static Client", "secret": proxyClientSecret,
 		"redirectURIs": []string{s.url + "/oauth2/callback"},
 	}})
+	c.root["staticPasswords"].([]section)[0]["groups"] = groups
 	blocks := guideBlocks(t, "nginx")
 	if len(blocks) != 1 {
 		t.Fatalf("the guide has %d blocks for nginx", len(blocks))
 	}
 	dir := t.TempDir()
 	cert, key := s.ca.issue(t, 2)
-	runNginx(t, s.address, replaceAll(t, blocks[0], map[string]string{
+	runNginx(t, s.address, change(replaceAll(t, blocks[0], map[string]string{
 		"listen 443 ssl": "listen " + s.address + " ssl", "/etc/nginx/tls.crt": writeFile(t, dir, "tls.crt", cert),
 		"/etc/nginx/tls.key": writeFile(t, dir, "tls.key", key), "127.0.0.1:4180": s.proxy, "127.0.0.1:5556": inner,
 		"127.0.0.1:8080": strings.TrimPrefix(app.URL, "http://"),
-	}))
+	})))
 	s.dex = startServer(t, binaries.dex, c, s.ca.pool())
 	return s
 }
+
+func asPrinted(text string) string { return text }
 
 // replaceAll replaces what must be in a text.
 func replaceAll(t *testing.T, text string, replacements map[string]string) string {
@@ -184,7 +188,7 @@ func TestOAuth2ProxyBehindNginx(t *testing.T) {
 	t.Parallel()
 	t.Run("S0-22: the article's deployment in a browser", func(t *testing.T) {
 		t.Parallel()
-		s := startIngressSite(t)
+		s := startIngressSite(t, []string{"team-a", "team-a/admins"}, asPrinted)
 		// Printed with http, which oauth2-proxy would refuse: see S0-20.
 		s.startProxy(t, article, map[string]string{"http://<your-domain>": s.url, "0.0.0.0:4180": s.proxy})
 		b := s.visit(t, "/report", approveButton)
@@ -205,7 +209,7 @@ func TestOAuth2ProxyBehindNginx(t *testing.T) {
 	})
 	t.Run("the guide", func(t *testing.T) {
 		t.Parallel()
-		s := startIngressSite(t)
+		s := startIngressSite(t, []string{"team-a", "team-a/admins"}, asPrinted)
 		s.startGuideProxy(t)
 		const page = "/report?week=4&of=a%26b"
 		b := s.visit(t, page, "#page") // without the consent page

@@ -20,6 +20,7 @@ func TestOAuth2ProxySignsIn(t *testing.T) {
 		"S0-28: PKCE and nonce with the newest release":                                 (*guardedSite).checkPKCE,
 		"consent":          (*guardedSite).checkConsent,
 		"state and cookie": (*guardedSite).checkState,
+		"two tabs at once": (*guardedSite).checkTabs,
 		"unverified email": (*guardedSite).checkUnverified,
 		"who may come in":  (*guardedSite).checkAllowed,
 		"groups":           (*guardedSite).checkGroups,
@@ -148,32 +149,56 @@ func (s *guardedSite) checkConsent(t *testing.T) {
 	}
 }
 
-func (s *guardedSite) checkState(t *testing.T) {
-	p := s.startProxy(t, "--approval-prompt=auto")
-	v := newVisitor(newTransport(nil))
-	var callback *url.URL // where Dex sends the browser
-	v.http.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+// begin logs in as far as Dex's answer, and returns that.
+func (a *arrival) begin(t *testing.T, p *authProxy) (callback *url.URL) {
+	t.Helper()
+	was := a.visitor.http.CheckRedirect
+	defer func() { a.visitor.http.CheckRedirect = was }()
+	a.visitor.http.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
 		if strings.HasSuffix(r.URL.Path, "/oauth2/callback") {
 			callback = r.URL
 			return http.ErrUseLastResponse
 		}
 		return nil
 	}
-	if _, err := v.get(t.Context(), p.url+"/oauth2/start?rd=/report"); err != nil || callback == nil {
-		t.Fatalf("no answer from Dex: %v", err)
+	if got := a.ask(t, p.url+"/oauth2/start?rd=/report"); callback == nil {
+		t.Fatalf("no answer from Dex, but %d at %s", got.status, got.url)
 	}
+	return callback
+}
+
+func (s *guardedSite) checkState(t *testing.T) {
+	p := s.startProxy(t, "--approval-prompt=auto")
+	own := &arrival{visitor: newVisitor(newTransport(nil))}
+	callback := own.begin(t, p)
 	stranger := &arrival{visitor: newVisitor(newTransport(nil))}
 	if got := stranger.ask(t, callback.String()); got.status != http.StatusForbidden {
 		t.Errorf("another browser with the answer gets %d", got.status)
 	}
-	p.wantLog(t, "CSRF")
+	p.wantLog(t, "unable to obtain CSRF cookie")
 	other := *callback
 	query := callback.Query()
 	query.Set("state", "another"+query.Get("state"))
 	other.RawQuery = query.Encode()
-	own := &arrival{visitor: v}
 	if got := own.ask(t, other.String()); got.status != http.StatusForbidden {
 		t.Errorf("another state gets %d", got.status)
+	}
+}
+
+// Both tabs of an expired session begin a login. The guide's flag lets both finish it.
+func (s *guardedSite) checkTabs(t *testing.T) {
+	for flag, want := range map[string]int{
+		"--cookie-csrf-per-request=true": http.StatusOK, "--cookie-csrf-per-request=false": http.StatusForbidden,
+	} {
+		p := s.startProxy(t, "--approval-prompt=auto", flag)
+		a := &arrival{visitor: newVisitor(newTransport(nil))}
+		first, second := a.begin(t, p), a.begin(t, p)
+		if got := a.ask(t, first.String()); got.status != want {
+			t.Errorf("%s: the first tab gets %d, want %d", flag, got.status, want)
+		}
+		if got := a.ask(t, second.String()); want == http.StatusOK && got.status != want {
+			t.Errorf("%s: the second tab gets %d", flag, got.status)
+		}
 	}
 }
 
@@ -196,6 +221,8 @@ func (s *guardedSite) checkAllowed(t *testing.T) {
 		"another domain":              {[]string{"--email-domain=example.com"}, false},
 		"their group":                 {[]string{withGroups, "--allowed-group=authors"}, true},
 		"another group":               {[]string{withGroups, "--allowed-group=admins"}, false},
+		"their group, another domain": {[]string{withGroups, "--allowed-group=authors", "--email-domain=example.com"}, false},
+		"a domain and all domains":    {[]string{"--email-domain=example.com", "--email-domain=*"}, true},
 		"their group, but no scope":   {[]string{"--allowed-group=authors"}, false},
 		"their group, default scopes": {[]string{"--scope=", "--allowed-group=authors"}, true},
 	} {
