@@ -201,13 +201,14 @@ func TestChart(t *testing.T) {
 			wantContains(t, o.run(t, articleInstall), "1. Wait until it is ready", "curl https://sso.example.com/dex/.well-known/openid-configuration")
 			o.run(t, "helm get manifest -n dex dex | kubectl apply --dry-run=server --validate=strict -f -")
 		}},
-		{"S0-07: the Ingress", func(t *testing.T) { site.wantIngress(t) }},
-		{"the namespace takes only restricted pods", func(t *testing.T) { o.wantRestrictedPods(t) }},
-		{"", func(t *testing.T) { site.start(t) }},
-		{"S0-06, S0-09: the Secret's configuration has started the server, with the chart's rights", func(t *testing.T) { site.wantKeys(t) }},
-		{"S0-17: it answers below the domain", func(t *testing.T) { site.wantDiscovery(t) }},
-		{"S0-08: links, redirects and assets behind a proxy that ends TLS", func(t *testing.T) { site.wantLinks(t) }},
-		{"S0-07, S0-08: a whole login through the Ingress", func(t *testing.T) { site.signIn(t) }},
+		{"S0-07: the Ingress", site.wantIngress},
+		{"the namespace takes only restricted pods", o.wantRestrictedPods},
+		{"", site.start},
+		{"S0-06, S0-09: the Secret's configuration has started the server, with the chart's rights", site.wantKeys},
+		{"helm test", site.askAsHelmTest},
+		{"S0-17: it answers below the domain", site.wantDiscovery},
+		{"S0-08: links, redirects and assets behind a proxy that ends TLS", site.wantLinks},
+		{"S0-07, S0-08: a whole login through the Ingress", site.signIn},
 		{"an upgrade keeps objects", func(t *testing.T) {
 			before := o.uids(t)
 			text, err := os.ReadFile(values)
@@ -221,8 +222,8 @@ func TestChart(t *testing.T) {
 				t.Errorf("objects before:\n%s\nafter:\n%s", before, after)
 			}
 		}},
-		{"", func(t *testing.T) { site.restart(t) }},
-		{"sessions outlive an upgrade", func(t *testing.T) { site.refresh(t) }},
+		{"", site.restart},
+		{"sessions outlive an upgrade", site.refresh},
 		{"another release leaves the definitions alone", func(t *testing.T) {
 			o.run(t, "helm install -n other --create-namespace other dex/dex --values values.yaml")
 			if strings.Contains(o.run(t, "helm get manifest -n other other"), "CustomResourceDefinition") {

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v4"
 )
 
 // A chartSite is a server that runs with what the chart has rendered, behind nginx in the place of the Ingress.
@@ -169,6 +170,22 @@ mount -t tmpfs tmpfs /run
 mkdir -p /run/secrets/kubernetes.io/serviceaccount
 mount --bind "$0" /run/secrets/kubernetes.io/serviceaccount
 exec "$@"`
+
+// askAsHelmTest runs what helm test would have a pod run, with the image's configuration for trials.
+func (s *chartSite) askAsHelmTest(t *testing.T) {
+	t.Helper()
+	var pod struct {
+		Spec struct {
+			Containers []struct{ Args []string }
+		}
+	}
+	if err := yaml.Unmarshal([]byte(s.run(t, "helm get hooks -n dex dex")), &pod); err != nil {
+		t.Fatal(err)
+	}
+	command := strings.NewReplacer("dex.dex.svc:5558", strings.TrimPrefix(s.server.telemetry, "http://"), "/etc/dex/", "deploy/container/").
+		Replace(strings.Join(pod.Spec.Containers[0].Args, " "))
+	wantContains(t, s.run(t, "DEX_CONFIG_TEMPLATE=true "+command), "is well")
+}
 
 func (s *chartSite) get(t *testing.T, address string) *page {
 	t.Helper()

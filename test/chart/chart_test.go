@@ -55,7 +55,7 @@ func helm(t *testing.T, values string, args ...string) (output string, err error
 		t.Fatal(err)
 	}
 	home := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), program, args...) //nolint:gosec // G204: ours
+	cmd := exec.CommandContext(t.Context(), program, args...)
 	cmd.Env = []string{"HOME=" + home, "PATH=" + os.Getenv("PATH")}
 	var errs bytes.Buffer
 	cmd.Stdin, cmd.Stderr = strings.NewReader(values), &errs
