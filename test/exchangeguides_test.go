@@ -2,12 +2,16 @@ package e2e
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v4"
 
 	"dex/test/servers"
 )
@@ -236,6 +240,9 @@ func TestActionsWorkflow(t *testing.T) {
 	job := issuer.hire(section{
 		"sub": "repo:acme/shop:environment:production", "aud": "https://github.com/acme", "repository": "acme/shop", "environment": "production",
 	})
+	stranger := issuer.mint(t, section{"sub": "repo:evil/shop:ref:refs/heads/main", "aud": "https://dex.example.com/dex", "repository": "evil/shop"})
+	refused := d.exchangeAs(t, "jobs", "", stranger, "connector_id", "github-actions", "client_id", "jobs")
+	refused.wantError(t, http.StatusBadRequest, "invalid_request", "You are not in a group that may log in here")
 	told := bash(t, strings.ReplaceAll(step, ours+"/token", d.endpoint("/token")), "GITHUB_ENV="+dir+"/env",
 		"ACTIONS_ID_TOKEN_REQUEST_TOKEN="+job, "ACTIONS_ID_TOKEN_REQUEST_URL="+issuer.server.URL+"/job-token?api-version=2.0")
 	kept, err := os.ReadFile(dir + "/env")
@@ -249,4 +256,56 @@ func TestActionsWorkflow(t *testing.T) {
 	wantPart(t, payloadOf(t, token), map[string]any{
 		"iss": base, "aud": "jobs", "name": "acme/shop", "groups": []any{"acme/shop", "environment:acme/shop:production"},
 	})
+}
+
+// TestGitLabJob runs the script of the job on the page about GitLab, with the page's configuration and the token that GitLab's
+// id_tokens would give to the job.
+func TestGitLabJob(t *testing.T) {
+	t.Parallel()
+	const page, ours = "docs/connectors/gitlab.md", "https://dex.example.com/dex"
+	var pipeline struct {
+		Job struct {
+			Tokens map[string]struct{ Aud string } `yaml:"id_tokens"`
+			Script []string
+		}
+	}
+	if err := yaml.Unmarshal([]byte(blockWith(t, page, "yml", "id_tokens")), &pipeline); err != nil {
+		t.Fatal(err)
+	}
+	issuer, base := startTokenIssuer(t), "http://"+freeAddress(t)
+	d, _ := startGuide(t, base, "issuer: "+ours+"\nstorage: {type: memory}\nweb: {http: 0.0.0.0:5556}\n"+blockWith(t, page, "yaml", "gitlab-ci"),
+		"issuer: "+ours, "issuer: "+base, "0.0.0.0:5556", strings.TrimPrefix(base, "http://"), "https://gitlab.example.com", issuer.server.URL)
+	claims := section{
+		"sub": "project_path:acme/app:ref_type:branch:ref:main", "project_path": "acme/app", "namespace_path": "acme", "user_login": "jane",
+		"ref": "main", "ref_type": "branch", "ref_protected": "true", "pipeline_source": "push",
+	}
+	run := func(t *testing.T, change section) map[string]any {
+		t.Helper()
+		mine := maps.Clone(claims)
+		mine["aud"] = pipeline.Job.Tokens["DEX_SUBJECT_TOKEN"].Aud
+		maps.Copy(mine, change)
+		script := replaced(t, strings.Join(pipeline.Job.Script, "\n"), ours+"/token", d.endpoint("/token"), "--fail-with-body", "-sS")
+		var answer map[string]any
+		if err := json.Unmarshal([]byte(bash(t, script, "DEX_SUBJECT_TOKEN="+issuer.mint(t, mine))), &answer); err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	t.Run("S1-64 a job of the group", func(t *testing.T) {
+		token, _ := run(t, nil)["access_token"].(string)
+		wantPart(t, payloadOf(t, token), map[string]any{
+			"iss": base, "aud": "ci-jobs", "name": "acme/app", "preferred_username": "jane", "groups": []any{"acme", "protected:true:acme/app"},
+		})
+	})
+	for name, change := range map[string]section{
+		"S1-64 a job of another group":              {"namespace_path": "evil", "project_path": "evil/app"},
+		"S1-64 a job with a token for other people": {"aud": "https://vault.example.com"},
+		"S1-66 a token that has expired":            {"exp": time.Now().Add(-time.Minute).Unix()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if answer := run(t, change); answer["error"] == nil || answer["access_token"] != nil {
+				t.Errorf("it gets %v", answer)
+			}
+		})
+	}
 }

@@ -6,7 +6,9 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +51,7 @@ func (s *clusterSite) configuration(t *testing.T, name string) *configuration {
 	must(t, err)
 	dir, address := t.TempDir(), freeAddress(t)
 	s.names.is(name, address)
-	c := newConfiguration(t).withoutConsent().withIssuer("https://" + name + "/dex")
+	c := newConfiguration(t).withoutConsent().withIssuer("https://" + strings.TrimSuffix(name, ":443") + "/dex")
 	c.root["web"] = section{
 		"https": address, "tlsCert": writeFile(t, dir, "tls.crt", string(certificate)), "tlsKey": writeFile(t, dir, "tls.key", string(key)),
 	}
@@ -63,14 +65,16 @@ func (s *clusterSite) configuration(t *testing.T, name string) *configuration {
 	})
 }
 
-// start starts a Dex that is reached by its name.
-func (s *clusterSite) start(t *testing.T, c *configuration) *dex {
+// start starts a Dex that is reached by its name, and reaches others by theirs.
+func (s *clusterSite) start(t *testing.T, c *configuration, environment ...string) *dex {
 	t.Helper()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.authority.PEM)
 	transport := newTransport(roots)
 	transport.DialContext = s.names.dial
-	d := &dex{process: startProcess(t, "dex", binaries.dex, "serve", c.write(t)), configuration: c, transport: transport}
+	cmd := exec.Command(binaries.dex, "serve", c.write(t))
+	cmd.Env = slices.Concat(cleanEnvironment(), s.names.environment(), environment)
+	d := &dex{process: startCommand(t, "dex", cmd), configuration: c, transport: transport}
 	t.Cleanup(transport.CloseIdleConnections)
 	d.waitReady(t)
 	return d
@@ -167,7 +171,7 @@ func TestTokensForKubernetes(t *testing.T) {
 		with("signer", section{"type": "local", "config": section{"keysRotationPeriod": "3s"}})
 	d, short := s.start(t, c), s.start(t, turning)
 
-	trust := s.trust(t, blockWith(t, loginGuide, "yaml", "AuthenticationConfiguration"))
+	trust := s.trust(t, blockWith(t, loginGuide, "yml", "AuthenticationConfiguration"))
 	_, second, _ := strings.Cut(trust, "jwt:\n")
 	trust += strings.ReplaceAll(second, clusterDex, turningDex)
 	file := swapFile(t, s.shared, "authentication.yaml", trust)
