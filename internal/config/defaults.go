@@ -11,6 +11,7 @@ import (
 // setDefaults fills in settings that are absent or empty.
 func (c *Config) setDefaults(env Environment) {
 	c.Web.setDefaults()
+	c.API.ServiceAccountAudience = cmp.Or(c.API.ServiceAccountAudience, "dex")
 	c.GRPC.TLSMinVersion = cmp.Or(c.GRPC.TLSMinVersion, "1.2")
 	c.Expiry.setDefaults()
 	c.OAuth2.setDefaults(c.Flags)

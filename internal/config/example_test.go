@@ -29,6 +29,7 @@ web:
   headers: {X-Frame-Options: DENY, Strict-Transport-Security: "max-age=63072000"}
   clientRemoteIP: {header: X-Forwarded-For, trustedProxies: ["10.20.0.0/16"]}
 grpc: {addr: "127.0.0.1:5557", tlsCert: /pki/grpc.crt, tlsKey: /pki/grpc.key, tlsClientCA: /pki/clients.pem, reflection: false}
+api: {adminTokens: true, access: [{name: terraform, roles: [clients], certificate: {commonName: terraform}}, {name: people, roles: [read], token: {client: console, groups: [admins]}}, {name: operator, roles: [all], serviceAccount: {namespace: dex, name: operator}}]}
 telemetry: {http: "127.0.0.1:5558", enableProfiling: false}
 expiry:
   idTokens: 15m
@@ -52,9 +53,8 @@ mfa: {authenticators: [{id: otp, type: TOTP, config: {issuer: Example}}], defaul
 
 func TestEverything(t *testing.T) {
 	cfg, problems := check(source(everything))
-	want := "warning dex.yaml:19:1: grpc: accepted, but does nothing yet: it waits for the management API\n" +
-		"warning dex.yaml:37:1: sessions: accepted, but does nothing yet: it waits for browser sessions\n" +
-		"warning dex.yaml:38:1: mfa: accepted, but does nothing yet: it waits for multi-factor authentication\n"
+	want := "warning dex.yaml:38:1: sessions: accepted, but does nothing yet: it waits for browser sessions\n" +
+		"warning dex.yaml:39:1: mfa: accepted, but does nothing yet: it waits for multi-factor authentication\n"
 	if diff := cmp.Diff(want, lines(problems)); diff != "" {
 		t.Fatalf("problems (-want +got):\n%s", diff)
 	}
@@ -78,6 +78,14 @@ func wholeConfig(checked *bool) *config.Config {
 		GRPC: config.GRPC{
 			Addr: "127.0.0.1:5557", TLSCert: "/pki/grpc.crt", TLSKey: "/pki/grpc.key", TLSClientCA: "/pki/clients.pem",
 			TLSMinVersion: "1.2",
+		},
+		API: config.API{
+			Access: []config.Access{
+				{Name: "terraform", Roles: []string{"clients"}, Certificate: &config.AccessCertificate{CommonName: "terraform"}},
+				{Name: "people", Roles: []string{"read"}, Token: &config.AccessToken{Client: "console", Groups: []string{"admins"}}},
+				{Name: "operator", Roles: []string{"all"}, ServiceAccount: &config.AccessServiceAccount{Namespace: "dex", Name: "operator"}},
+			},
+			AdminTokens: true, ServiceAccountAudience: "dex",
 		},
 		Telemetry: config.Telemetry{HTTP: "127.0.0.1:5558"},
 		Expiry: config.Expiry{

@@ -30,6 +30,7 @@ func TestDefaults(t *testing.T) {
 		Storage: config.Storage{Type: "memory"},
 		Web:     config.Web{HTTP: "127.0.0.1:5556", TLSMinVersion: "1.2", AllowedHeaders: []string{"Authorization"}},
 		GRPC:    config.GRPC{TLSMinVersion: "1.2"},
+		API:     config.API{ServiceAccountAudience: "dex"},
 		Expiry: config.Expiry{
 			SigningKeys: 6 * time.Hour, IDTokens: 24 * time.Hour, AuthRequests: 24 * time.Hour, AuthCodes: time.Minute,
 			DeviceRequests: 5 * time.Minute, RefreshTokens: config.RefreshTokens{ReuseInterval: 5 * time.Second},
@@ -108,10 +109,18 @@ func TestDefaultsBeyondTheFile(t *testing.T) {
 		},
 		{
 			"the addresses of the command line win", "# flag: --web-http-addr=:1\n# flag: --web-https-addr=:2\n# flag: --telemetry-addr=:3\n" +
-				"# flag: --grpc-addr=:4\nweb: {http: ':11', https: ':12', tlsCert: c, tlsKey: k}\ntelemetry: {http: ':13'}\n",
+				"# flag: --grpc-addr=127.0.0.1:4\nweb: {http: ':11', https: ':12', tlsCert: c, tlsKey: k}\ntelemetry: {http: ':13'}\n",
 			func(c *config.Config) any {
 				return []string{c.Web.HTTP, c.Web.HTTPS, c.Telemetry.HTTP, c.GRPC.Addr}
-			}, []string{":1", ":2", ":3", ":4"},
+			}, []string{":1", ":2", ":3", "127.0.0.1:4"},
+		},
+		{
+			"where nothing keeps strangers out, the management API listens on this machine only", "grpc: {addr: '0.0.0.0:5557'}\n",
+			func(c *config.Config) any { return c.GRPC.Addr }, "127.0.0.1:5557",
+		},
+		{
+			"unless something does", "grpc: {addr: ':5557', insecureAnonymous: true}\n",
+			func(c *config.Config) any { return c.GRPC.Addr }, ":5557",
 		},
 		{
 			"scalars stand for text as they are written", "frontend: {issuer: yes, theme: 1.30, extra: {a: 010, n: off, c: ~, d: 2001-01-01, e: !!binary aGk=}}\n",

@@ -12,7 +12,8 @@ type Config struct {
 	Storage Storage `key:"storage"`
 
 	Web       Web       `key:"web"`
-	GRPC      GRPC      `key:"grpc" later:"the management API"`
+	GRPC      GRPC      `key:"grpc"`
+	API       API       `key:"api"`
 	Telemetry Telemetry `key:"telemetry"`
 
 	Expiry   Expiry   `key:"expiry"`
@@ -90,15 +91,57 @@ type ClientRemoteIP struct {
 	TrustedProxies []string `key:"trustedProxies"` // CIDR prefixes
 }
 
-// GRPC is the listener of the management API.
+// GRPC is the gRPC listener of the management API.
 type GRPC struct {
-	Addr          string `key:"addr"`
+	Addr          string `key:"addr"` // host:port, or unix:///path; empty means none
 	TLSCert       string `key:"tlsCert"`
 	TLSKey        string `key:"tlsKey"`
 	TLSClientCA   string `key:"tlsClientCA"`
 	TLSMinVersion string `key:"tlsMinVersion"`
 	TLSMaxVersion string `key:"tlsMaxVersion"`
 	Reflection    bool   `key:"reflection"`
+	StatusCodes   string `key:"statusCodes"` // Upstream or StandardCodes; empty means Upstream
+	// InsecureAnonymous lets anybody who reaches the listener do everything, wherever it listens.
+	InsecureAnonymous bool `key:"insecureAnonymous"`
+}
+
+// API is what all doors to the management API share.
+type API struct {
+	// Access says who may call. Without any, and without AdminTokens, whoever reaches a door may do everything.
+	Access []Access `key:"access"`
+	// AdminTokens accepts the tokens that dex admin token makes.
+	AdminTokens bool `key:"adminTokens"`
+	// ServiceAccountAudience is the audience of Kubernetes service account tokens; "dex" when absent.
+	ServiceAccountAudience string `key:"serviceAccountAudience"`
+}
+
+// Access lets a caller in. Exactly one of Certificate, Token and ServiceAccount is set.
+type Access struct {
+	Name           string               `key:"name"` // for the log
+	Roles          []string             `key:"roles"`
+	Certificate    *AccessCertificate   `key:"certificate"`
+	Token          *AccessToken         `key:"token"`
+	ServiceAccount *AccessServiceAccount `key:"serviceAccount"`
+}
+
+// AccessCertificate is a client certificate of one of grpc.tlsClientCA. All that is set must match.
+type AccessCertificate struct {
+	CommonName string `key:"commonName"`
+	DNSName    string `key:"dnsName"`
+	URI        string `key:"uri"`
+	SHA256     string `key:"sha256"` // of the certificate in DER, in hexadecimal digits
+}
+
+// AccessToken is an ID token that Dex has issued to a client, for a user with one of the groups.
+type AccessToken struct {
+	Client string   `key:"client"`
+	Groups []string `key:"groups"`
+}
+
+// AccessServiceAccount is a token of a Kubernetes service account.
+type AccessServiceAccount struct {
+	Namespace string `key:"namespace"`
+	Name      string `key:"name"`
 }
 
 // Telemetry is the listener of metrics, health and profiles.

@@ -10,6 +10,7 @@ type validator struct {
 	cfg       *Config
 	env       Environment
 	listeners map[string]string // the key of the first listener with an address
+	narrowed  string            // the address for the management API where the written one would let strangers in
 }
 
 func validate(cfg *Config, file Section, env Environment, given map[string]string, decoded Problems) Problems {
@@ -17,10 +18,13 @@ func validate(cfg *Config, file Section, env Environment, given map[string]strin
 	v.given = given
 	v.markBroken(decoded)
 	for _, check := range []func(){
-		v.issuer, v.storage, v.web, v.grpc, v.telemetry, v.expiry, v.oauth2, v.logger, v.frontend, v.signer,
+		v.issuer, v.storage, v.web, v.grpc, v.api, v.telemetry, v.expiry, v.oauth2, v.logger, v.frontend, v.signer,
 		v.sessions, v.mfa, v.kubernetes,
 	} {
 		check()
+	}
+	if v.narrowed != "" {
+		cfg.GRPC.Addr = v.narrowed
 	}
 	return v.found
 }

@@ -81,26 +81,6 @@ func (v *validator) unusedWithoutHTTPS(key, value string) {
 	}
 }
 
-func (v *validator) grpc() {
-	g := v.cfg.GRPC
-	if _, ok := v.given["grpc.addr"]; ok {
-		v.Warnf("grpc.addr", laterFormat, "the management API")
-	}
-	v.listener("grpc.addr", g.Addr)
-	v.tlsVersions("grpc", g.TLSMinVersion, g.TLSMaxVersion)
-	if g.TLSCert == "" && g.TLSKey == "" {
-		if g.TLSClientCA != "" {
-			v.Errorf("grpc.tlsClientCA", "needs tlsCert and tlsKey too: clients can show certificates only with TLS")
-		}
-		return
-	}
-	if g.Addr == "" {
-		v.Errorf("grpc.addr", "is required where tlsCert or tlsKey is given, as in 127.0.0.1:5557")
-	}
-	v.Required("grpc.tlsCert", g.TLSCert, "tlsCert and tlsKey go together")
-	v.Required("grpc.tlsKey", g.TLSKey, "tlsCert and tlsKey go together")
-}
-
 func (v *validator) telemetry() { v.listener("telemetry.http", v.cfg.Telemetry.HTTP) }
 
 var (
