@@ -175,7 +175,7 @@ func TestPut(t *testing.T) {
 func TestRefused(t *testing.T) {
 	f, ctx := newFixture(t), as(t, admin.RoleAll)
 	_, err := f.Clients.Create(ctx, client.Client{ID: "configured", Public: true})
-	wantReason(t, "create a configured client", err, admin.Exists)
+	wantReason(t, "create a configured client", err, admin.ReadOnly)
 	wantReason(t, "delete a configured client", f.Clients.Delete(ctx, "configured", ""), admin.ReadOnly)
 	wantReason(t, "delete a configured user", f.Users.Delete(ctx, "configured@EXAMPLE.com", ""), admin.ReadOnly)
 	wantReason(t, "delete nothing", f.Clients.Delete(ctx, "absent", ""), admin.NotFound)

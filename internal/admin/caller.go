@@ -77,6 +77,9 @@ const (
 	ConnectorsUpdate Method = "connectors.update"
 	ConnectorsDelete Method = "connectors.delete"
 
+	SessionsList Method = "sessions.list" // of browsers, and what is known of their users
+	SessionsEnd  Method = "sessions.end"  // likewise; also ends what users have agreed to, and their second factors
+
 	KeysList   Method = "keys.list"
 	KeysRotate Method = "keys.rotate"
 
@@ -118,6 +121,9 @@ var access = map[Method][]Role{
 	ConnectorsUpdate: {RoleConnectors},
 	ConnectorsDelete: {RoleConnectors},
 
+	SessionsList: {RoleRead, RoleUsers},
+	SessionsEnd:  {RoleUsers},
+
 	KeysList:   {RoleRead},
 	KeysRotate: nil,
 
@@ -147,3 +153,6 @@ func (m Method) Roles() []Role {
 	}
 	return append(slices.Clone(roles), RoleAll)
 }
+
+// Allow returns an error if the caller may not call a method. Doors ask before they look at a request.
+func Allow(ctx context.Context, m Method) error { return allow(ctx, m) }

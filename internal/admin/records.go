@@ -104,8 +104,8 @@ func (r *Records[T]) Create(ctx context.Context, v T) (Record[T], error) {
 
 func (r *Records[T]) add(ctx context.Context, v T) (Record[T], error) {
 	id := r.kind.id(&v)
-	if r.records.Configured(r.kind.key(id)) {
-		return Record[T]{}, refusal(store.ErrExists, r.thing(id))
+	if err := r.writable(id); err != nil {
+		return Record[T]{}, err
 	}
 	e, err := r.records.Catalog().Create(ctx, v)
 	if err != nil {

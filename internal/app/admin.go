@@ -2,12 +2,14 @@ package app
 
 import (
 	"context"
+	"fmt"
 
 	"dex/internal/admin"
 	"dex/internal/connector"
 	"dex/internal/connector/local"
 	"dex/internal/discovery"
 	"dex/internal/federation"
+	"dex/internal/kubeapi"
 )
 
 // administration returns what may be administered of the edition: of clients, users and connectors, the configured ones too.
@@ -28,4 +30,14 @@ func (e *Edition) administration(with shared, documents *discovery.Discovery) *a
 		Metadata: documents.Document,
 		Events:   e.core.events,
 	})
+}
+
+// connectCluster returns a client of the cluster that knows the service accounts.
+func (c *Core) connectCluster() (*kubeapi.Client, error) {
+	file := c.cfg.API.KubeConfigFile
+	client, err := kubeapi.Connect(kubeapi.Config{InCluster: file == "", KubeConfigFile: file}, c.log)
+	if err != nil {
+		return nil, fmt.Errorf("api.access: serviceAccount: %w", err)
+	}
+	return client, nil
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dex/internal/admin"
 	"dex/internal/answer"
 	"dex/internal/client"
 	"dex/internal/code"
@@ -76,6 +77,10 @@ type Core struct {
 	resources *resource.Watcher
 	caches    []func(store.Change)
 
+	adminTokens *admin.Tokens
+	reviews     *admin.Reviews // of service accounts' tokens
+	grpc        *grpcListener  // nil if there is none
+
 	metrics   *telemetry.Metrics
 	events    event.Sink // to the log, the metrics and the subscribers of the options
 	health    *telemetry.Health
@@ -116,6 +121,9 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 		return err
 	}
 	c.showCertificate()
+	if c.grpc, err = c.prepareGRPC(); err != nil {
+		return err
+	}
 	pages, err := c.openPages(p)
 	if err != nil {
 		return err
@@ -139,6 +147,8 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 	c.clients = client.NewRegistry(nil, c.store, c.limits, c.log).Over(lowest.Clients)
 	c.users = local.NewUsers(nil, c.store, c.log).Over(lowest.Users)
 	c.sources = federation.NewPoolOver(lowest.Connectors, c.store, c.issuer, c.log, c.events)
+	c.adminTokens = admin.NewTokens(c.store, c.events, time.Now)
+	c.reviews = admin.NewReviews(c.connectCluster, c.cfg.API.ServiceAccountAudience)
 	c.caches = append(c.caches, c.clients.Forget, c.users.Forget, c.sources.Forget)
 	if c.resources != nil {
 		c.caches = append(c.caches, c.resources.Forget)
@@ -193,6 +203,9 @@ func (c *Core) Close() error {
 	c.ending.Wait()
 	if c.sources != nil {
 		errs = append(errs, c.sources.Close())
+	}
+	if c.reviews != nil {
+		c.reviews.Close()
 	}
 	if c.store != nil {
 		if err := c.store.Close(); err != nil {

@@ -28,6 +28,7 @@ type Edition struct {
 	connectors *federation.Registry
 	offered    []*federation.Definition // when the edition was made
 	admin      *admin.Service
+	access     *admin.Access // to it
 	routes     []server.Route
 	handler    http.Handler
 
@@ -54,6 +55,7 @@ func newEdition(ctx context.Context, c *Core, p *Plan, pages *ui.UI) (*Edition, 
 	in := e.furnish(with) //nolint:contextcheck // handlers have the contexts of their requests
 	e.routes = e.route(in)
 	e.admin = e.administration(with, in.discovery)
+	e.access = e.adminAccess(with)
 	e.handler = e.serve(addresses)
 	e.held.Store(1)
 	return e, nil

@@ -138,8 +138,11 @@ func (c *Core) bound(listener string) func(net.Addr) {
 	}
 }
 
-// ReloadCertificate reads the certificate of the HTTPS listener again, if there is one.
+// ReloadCertificate reads the certificates of the listeners again, if there are any.
 func (c *Core) ReloadCertificate(ctx context.Context) {
+	if c.grpc != nil {
+		c.grpc.reload(ctx)
+	}
 	if c.web == nil {
 		return
 	}

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,8 +19,16 @@ func (c *Core) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var administration net.Listener
+	if c.grpc != nil {
+		if administration, err = c.grpc.bind(ctx); err != nil {
+			return err
+		}
+	}
 	// What runs beside the listeners goes on while they drain.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	serving, cancel := context.WithCancel(c.whileOperatorsAreServed(ctx))
+	defer cancel()
 	var group errgroup.Group
 	group.Go(func() error { c.signer.Run(background); return nil })
 	group.Go(func() error { c.health.Run(background); return nil })
@@ -40,13 +49,30 @@ func (c *Core) Run(ctx context.Context) error {
 	all := server.Group{
 		Log: c.log, Listeners: listeners, OnDrain: func() { c.health.SetReady(false) },
 	}
-	err = all.Serve(c.whileOperatorsAreServed(ctx))
+	administered := c.serveGRPC(serving, cancel, administration)
+	err = all.Serve(serving)
+	cancel()
+	err = errors.Join(err, <-administered)
 	stop()
 	err = errors.Join(err, group.Wait())
 	if c.operators != nil {
 		err = errors.Join(err, c.operators.stop())
 	}
 	return err
+}
+
+// serveGRPC begins to serve the management API, if it has a listener. Should that fail, it cancels everything else.
+func (c *Core) serveGRPC(ctx context.Context, cancel context.CancelFunc, bound net.Listener) <-chan error {
+	ended := make(chan error, 1)
+	if c.grpc == nil {
+		ended <- nil
+		return ended
+	}
+	go func() {
+		defer cancel()
+		ended <- c.grpc.serve(ctx, bound)
+	}()
+	return ended
 }
 
 // forget makes the caches forget what this or another replica has changed.

@@ -113,14 +113,16 @@ type API struct {
 	AdminTokens bool `key:"adminTokens"`
 	// ServiceAccountAudience is the audience of Kubernetes service account tokens; "dex" when absent.
 	ServiceAccountAudience string `key:"serviceAccountAudience"`
+	// KubeConfigFile is how to reach the cluster that knows the service accounts; empty means the cluster that Dex runs in.
+	KubeConfigFile string `key:"kubeConfigFile"`
 }
 
 // Access lets a caller in. Exactly one of Certificate, Token and ServiceAccount is set.
 type Access struct {
-	Name           string               `key:"name"` // for the log
-	Roles          []string             `key:"roles"`
-	Certificate    *AccessCertificate   `key:"certificate"`
-	Token          *AccessToken         `key:"token"`
+	Name           string                `key:"name"` // for the log
+	Roles          []string              `key:"roles"`
+	Certificate    *AccessCertificate    `key:"certificate"`
+	Token          *AccessToken          `key:"token"`
 	ServiceAccount *AccessServiceAccount `key:"serviceAccount"`
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -78,6 +79,11 @@ const loopback = "127.0.0.1"
 
 // Guarded reports whether callers have to show who they are.
 func (a *API) Guarded() bool { return len(a.Access) > 0 || a.AdminTokens }
+
+// Bearers reports whether callers may show a token instead of a certificate.
+func (a *API) Bearers() bool {
+	return a.AdminTokens || slices.ContainsFunc(a.Access, func(e Access) bool { return e.Certificate == nil })
+}
 
 func (v *validator) api() {
 	for i := range v.cfg.API.Access {
