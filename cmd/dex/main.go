@@ -53,7 +53,7 @@ func newRoot() *cobra.Command {
 		RunE:                       helpInstead,
 	}
 	root.SetVersionTemplate(versionText())
-	root.AddCommand(newServe(), newCheck(), newHealthcheck(), newExport(), newImport(), newReseal(), newHashPassword(), newWeb(), newVersion())
+	root.AddCommand(newServe(), newCheck(), newHealthcheck(), newExport(), newImport(), newReseal(), newHashPassword(), newWeb(), newAdmin(), newVersion())
 	return root
 }
 

@@ -4,74 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"dex/internal/admin"
-	"dex/internal/answer"
+	"dex/internal/admin/admintest"
 	"dex/internal/client"
 	"dex/internal/connector"
 	"dex/internal/connector/local"
-	"dex/internal/event"
 	"dex/internal/federation"
-	"dex/internal/limit"
-	"dex/internal/refresh"
-	"dex/internal/store"
-	"dex/internal/store/memory"
 	"dex/internal/token"
 )
-
-// hash is bcrypt's of "password".
-const hash = "$2a$10$2b2cU8CPhOTaGrs1HRQuAueS7JTT5ZHsHSzYiFPm1leZck7Mc8T4W"
-
-// fixture is the methods over a storage of their own, with a client, a user and a connector that are configured.
-type fixture struct {
-	*admin.Service
-	store    store.Store
-	families *refresh.Families
-	changes  []string
-}
-
-func newFixture(t *testing.T) *fixture {
-	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	f := &fixture{store: memory.New()}
-	answers := answer.New(f.store, time.Now, log)
-	f.families = refresh.New(f.store, refresh.Lifetimes{Rotate: true}, answers, time.Now, log)
-	users := local.NewUsers([]*local.User{{Email: "Configured@example.com", UserID: "c", Hash: local.Hash(hash)}}, f.store, log)
-	database, limits := local.New(users, local.MinCost), limit.NewSet()
-	f.Service = admin.New(admin.Config{
-		Version: "v1",
-		Clients: store.NewLayered([]*client.Client{{ID: "configured", Secret: "s"}}, client.NewCatalog(f.store, log)),
-		Users:   users.Records(),
-		Connectors: store.NewLayered([]*federation.Definition{{ID: "configured", Type: "mockCallback", Name: "C"}},
-			federation.NewCatalog(f.store, log)),
-		Families:    f.families,
-		Revocations: token.NewRevocations(f.store, time.Hour),
-		CheckPassword: func(ctx context.Context, email, password string) (bool, error) {
-			_, ok, err := limits.CheckPassword(ctx, "local", database, connector.Scopes{}, email, password)
-			return ok, err
-		},
-		Metadata: func() ([]byte, error) { return []byte("{}"), nil },
-		Events: event.Func(func(_ context.Context, e event.Event) {
-			if c, ok := e.(event.Changed); ok {
-				f.changes = append(f.changes, fmt.Sprintf("%s %s %s %s", c.By, c.How, c.Kind, c.ID))
-			}
-		}),
-	})
-	return f
-}
-
-// as returns a context for calls by somebody with roles.
-func as(t *testing.T, roles ...admin.Role) context.Context {
-	t.Helper()
-	return admin.WithCaller(t.Context(), admin.Caller{Name: "ci", Roles: roles})
-}
 
 func wantReason(t *testing.T, what string, err error, want admin.Reason) {
 	t.Helper()
@@ -81,7 +27,7 @@ func wantReason(t *testing.T, what string, err error, want admin.Reason) {
 }
 
 func TestClients(t *testing.T) {
-	f, ctx := newFixture(t), as(t, admin.RoleClients)
+	f, ctx := admintest.New(t, nil), admintest.As(t, admin.RoleClients)
 	made, err := f.Clients.Create(ctx, client.Client{Name: "App", RedirectURIs: []string{"https://app.test/cb"}})
 	if err != nil || len(made.Value.ID) != 25 || len(made.Value.Secret) < 50 || made.Revision == "" {
 		t.Fatalf("created %+v, %v", made, err)
@@ -111,14 +57,14 @@ func TestClients(t *testing.T) {
 	}
 
 	want := []string{"ci created client " + id, "ci secret rotated client " + id, "ci secret rotated client " + id}
-	if diff := cmp.Diff(want, f.changes); diff != "" {
+	if diff := cmp.Diff(want, f.Changes()); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
 }
 
 // The same Put again writes nothing, and keeps secrets that it leaves out.
 func TestPut(t *testing.T) {
-	f, ctx := newFixture(t), as(t, admin.RoleAll)
+	f, ctx := admintest.New(t, nil), admintest.As(t, admin.RoleAll)
 	v := client.Client{ID: "app", Name: "App", Secret: "s3cret"}
 	first, created, err := f.Clients.Put(ctx, v, "")
 	if err != nil || !created || first.Value.Secret != "s3cret" {
@@ -145,7 +91,7 @@ func TestPut(t *testing.T) {
 	_, _, err = f.Clients.Put(ctx, client.Client{ID: "absent", Public: true}, "1")
 	wantReason(t, "put on a revision of nothing", err, admin.NotFound)
 
-	user := local.User{Email: "Jane@example.com", UserID: "1", Hash: local.Hash(hash)}
+	user := local.User{Email: "Jane@example.com", UserID: "1", Hash: local.Hash(admintest.Hash)}
 	if _, created, err := f.Users.Put(ctx, user, ""); err != nil || !created {
 		t.Errorf("user: %t, %v", created, err)
 	}
@@ -173,7 +119,7 @@ func TestPut(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	f, ctx := newFixture(t), as(t, admin.RoleAll)
+	f, ctx := admintest.New(t, nil), admintest.As(t, admin.RoleAll)
 	_, err := f.Clients.Create(ctx, client.Client{ID: "configured", Public: true})
 	wantReason(t, "create a configured client", err, admin.ReadOnly)
 	wantReason(t, "delete a configured client", f.Clients.Delete(ctx, "configured", ""), admin.ReadOnly)
@@ -199,15 +145,15 @@ func TestRefused(t *testing.T) {
 	wantReason(t, "a password after too many wrong ones", err, admin.Exhausted)
 	_, err = f.Users.VerifyPassword(ctx, "absent@example.com", "password")
 	wantReason(t, "the password of nobody", err, admin.NotFound)
-	if len(f.changes) > 0 {
-		t.Errorf("what was refused changed %v", f.changes)
+	if len(f.Changes()) > 0 {
+		t.Errorf("what was refused changed %v", f.Changes())
 	}
 }
 
 // Pages follow each other until all are seen, the configured ones last, and a hidden one not at all.
 func TestPages(t *testing.T) {
-	f, ctx := newFixture(t), as(t, admin.RoleRead)
-	catalog := client.NewCatalog(f.store, nil)
+	f, ctx := admintest.New(t, nil), admintest.As(t, admin.RoleRead)
+	catalog := client.NewCatalog(f.Store, nil)
 	want := []string{"configured"}
 	for i := range 7 {
 		id := fmt.Sprint("app", i)
@@ -246,10 +192,10 @@ func TestPages(t *testing.T) {
 }
 
 func TestLogins(t *testing.T) {
-	f, ctx := newFixture(t), as(t, admin.RoleUsers)
+	f, ctx := admintest.New(t, nil), admintest.As(t, admin.RoleUsers)
 	user := connector.Identity{UserID: "1"}
 	for i, clientID := range []string{"app", "app", "other"} {
-		_, err := f.families.Begin(ctx, fmt.Sprint("f", i), "code", token.Authorization{ClientID: clientID, ConnectorID: "local", Identity: user})
+		_, err := f.Families.Begin(ctx, fmt.Sprint("f", i), "code", token.Authorization{ClientID: clientID, ConnectorID: "local", Identity: user})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -275,7 +221,7 @@ func TestLogins(t *testing.T) {
 
 // Each method, called by somebody with each role: it is refused exactly where the table says so.
 func TestRoles(t *testing.T) {
-	f := newFixture(t)
+	f := admintest.New(t, nil)
 	calls := map[admin.Method]func(context.Context) error{
 		admin.ServerVersion:   func(ctx context.Context) error { _, err := f.Version(ctx); return err },
 		admin.ServerDiscovery: func(ctx context.Context) error { _, err := f.Discovery(ctx); return err },
@@ -301,7 +247,7 @@ func TestRoles(t *testing.T) {
 		}
 		delete(calls, m)
 		for _, role := range append([]admin.Role{"", "Read", "nonsense"}, admin.Roles...) {
-			err := call(as(t, role))
+			err := call(admintest.As(t, role))
 			forbidden := err != nil && admin.ReasonOf(err) == admin.Forbidden
 			if allowed := slices.Contains(m.Roles(), role); allowed == forbidden {
 				t.Errorf("%s by %q: %v", m, role, err)
@@ -314,7 +260,7 @@ func TestRoles(t *testing.T) {
 	for m := range calls {
 		if m != "users.reveal" { // a hash of a password is for nobody
 			t.Errorf("%s is not in the table", m)
-		} else if err := calls[m](as(t, admin.Roles...)); admin.ReasonOf(err) != admin.Forbidden {
+		} else if err := calls[m](admintest.As(t, admin.Roles...)); admin.ReasonOf(err) != admin.Forbidden {
 			t.Errorf("%s: %v", m, err)
 		}
 	}

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"time"
 
 	"dex/internal/admin"
 	"dex/internal/connector"
@@ -10,6 +12,8 @@ import (
 	"dex/internal/discovery"
 	"dex/internal/federation"
 	"dex/internal/kubeapi"
+	"dex/internal/store"
+	"dex/internal/telemetry"
 )
 
 // administration returns what may be administered of the edition: of clients, users and connectors, the configured ones too.
@@ -40,4 +44,9 @@ func (c *Core) connectCluster() (*kubeapi.Client, error) {
 		return nil, fmt.Errorf("api.access: serviceAccount: %w", err)
 	}
 	return client, nil
+}
+
+// AdminTokens returns the admin tokens of a storage, for commands: events go to a log.
+func AdminTokens(s store.Store, log *slog.Logger) *admin.Tokens {
+	return admin.NewTokens(s, telemetry.NewEventLog(log), time.Now)
 }

@@ -56,7 +56,7 @@ func (v *validator) adminListener(key, address string) {
 func (v *validator) reachable() {
 	g := v.cfg.GRPC
 	host, port, err := net.SplitHostPort(g.Addr)
-	if err != nil || v.listeners[g.Addr] != "grpc.addr" || isLoopback(host) {
+	if err != nil || v.listeners[g.Addr] != "grpc.addr" || IsLoopback(host) {
 		return // a socket, wrong, or out of strangers' reach
 	}
 	switch guarded := g.TLSClientCA != "" || v.cfg.API.Guarded(); {
