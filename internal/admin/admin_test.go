@@ -15,7 +15,10 @@ import (
 	"dex/internal/client"
 	"dex/internal/connector"
 	"dex/internal/connector/local"
+	"dex/internal/event"
 	"dex/internal/federation"
+	"dex/internal/store"
+	"dex/internal/store/memory"
 	"dex/internal/token"
 )
 
@@ -283,5 +286,48 @@ func of[T any](calls map[admin.Method]func(context.Context) error, name string, 
 			err = other
 		}
 		return err
+	}
+}
+
+// Custom resources are read like what is in the configuration file, unless something stored hides them.
+func TestResources(t *testing.T) {
+	ctx, s := admintest.As(t, admin.RoleAll), memory.New()
+	fallback := &store.Fallback[client.Client]{}
+	fallback.Replace(map[string]store.Entry[client.Client]{
+		"res": {Key: "res", Revision: "7", Value: client.Client{ID: "res", Public: true}},
+		"hid": {Key: "hid", Revision: "8", Value: client.Client{ID: "hid", Public: true}},
+	})
+	clients := client.NewCatalog(s, nil)
+	service := admin.New(admin.Config{Clients: store.NewLayered([]*client.Client{{ID: "file"}}, clients).Over(fallback), Events: event.Discard})
+	if _, err := clients.Create(ctx, client.Client{ID: "hid", Name: "stored", Public: true}); err != nil {
+		t.Fatal(err)
+	}
+	for limit := 1; limit < 5; limit++ {
+		var seen []string
+		for after, more := "", true; more; more = after != "" {
+			page, next, err := service.Clients.List(ctx, after, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range page {
+				seen = append(seen, fmt.Sprint(r.Value.ID, r.Value.Name, r.Configured))
+			}
+			after = next
+		}
+		if diff := cmp.Diff([]string{"hidstoredfalse", "filetrue", "restrue"}, seen); diff != "" {
+			t.Errorf("by pages of %d (-want +got):\n%s", limit, diff)
+		}
+	}
+	if got, err := service.Clients.Get(ctx, "res"); err != nil || !got.Configured {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	wantReason(t, "delete", service.Clients.Delete(ctx, "res", ""), admin.ReadOnly)
+	_, _, err := service.Clients.Put(ctx, client.Client{ID: "res", Public: true}, "")
+	wantReason(t, "put", err, admin.ReadOnly)
+	if err := service.Clients.Delete(ctx, "hid", ""); err != nil {
+		t.Error(err)
+	}
+	if got, err := service.Clients.Get(ctx, "hid"); err != nil || !got.Configured {
+		t.Errorf("what was hidden is %+v, %v", got, err)
 	}
 }

@@ -33,7 +33,8 @@ type Record[T any] struct {
 	Value T
 	// Revision names this version of a stored record.
 	Revision string
-	// Configured records are in the configuration file, and can't be changed here. They have no revision.
+	// Configured records are in the configuration file or custom resources of a cluster, and can't be changed here. Those of the
+	// file have no revision.
 	Configured bool
 }
 
@@ -91,7 +92,7 @@ func (r *Records[T]) find(ctx context.Context, id string, show func(*T)) (Record
 
 func (r *Records[T]) record(e store.Entry[T], show func(*T)) Record[T] {
 	show(&e.Value)
-	return Record[T]{Value: e.Value, Revision: e.Revision, Configured: e.Revision == ""}
+	return Record[T]{Value: e.Value, Revision: e.Revision, Configured: e.Revision == "" || r.records.IsFallback(e)}
 }
 
 // Create stores a new record.
@@ -106,6 +107,9 @@ func (r *Records[T]) add(ctx context.Context, v T) (Record[T], error) {
 	id := r.kind.id(&v)
 	if err := r.writable(id); err != nil {
 		return Record[T]{}, err
+	}
+	if r.records.FallsBack(r.kind.key(id)) { // it would be hidden
+		return Record[T]{}, r.refusal(store.ErrNotFound, id)
 	}
 	e, err := r.records.Catalog().Create(ctx, v)
 	if err != nil {
@@ -145,7 +149,7 @@ func (r *Records[T]) alter(
 		e, err = catalog.UpdateRevision(ctx, key, revision, noting)
 	}
 	if err != nil {
-		return Record[T]{}, refusal(err, r.thing(id))
+		return Record[T]{}, r.refusal(err, id)
 	}
 	if !unchanged {
 		r.changed(ctx, how, id)
@@ -196,7 +200,7 @@ func (r *Records[T]) Delete(ctx context.Context, id, revision string) error {
 		return refusal(store.ErrNotFound, r.thing(id))
 	}
 	if err := r.records.Catalog().Delete(ctx, key, revision); err != nil {
-		return refusal(err, r.thing(id))
+		return r.refusal(err, id)
 	}
 	r.changed(ctx, event.Deleted, id)
 	return nil
@@ -208,6 +212,14 @@ func (r *Records[T]) writable(id string) error {
 		return nil
 	}
 	return Errorf(ReadOnly, "%s is in the configuration file, and can be changed only there", r.thing(id))
+}
+
+// refusal returns the error of a write of a record.
+func (r *Records[T]) refusal(err error, id string) error {
+	if errors.Is(err, store.ErrNotFound) && r.records.FallsBack(r.kind.key(id)) {
+		return Errorf(ReadOnly, "%s is a custom resource of the cluster, and can be changed only there", r.thing(id))
+	}
+	return refusal(err, r.thing(id))
 }
 
 func (r *Records[T]) thing(id string) string { return fmt.Sprintf("%s %q", r.kind.name, shortened(id)) }

@@ -45,6 +45,12 @@ func (l *Layered[T]) FallsBack(key string) bool {
 	return ok
 }
 
+// IsFallback reports whether an entry is one of the fallback's.
+func (l *Layered[T]) IsFallback(e Entry[T]) bool {
+	lower, ok := l.fallback.Get(e.Key)
+	return ok && e.Revision == lower.Revision && !l.Configured(e.Key)
+}
+
 // Get returns the value of a key, with an empty revision if it is configured. Errors are those of [Catalog.Get]: while the storage
 // fails, the fallback doesn't count either, as the storage may have a value that hides it.
 func (l *Layered[T]) Get(ctx context.Context, key string) (Entry[T], error) {
@@ -69,6 +75,11 @@ func (l *Layered[T]) Fresh(ctx context.Context, key string) (Entry[T], error) {
 		return Entry[T]{}, ErrNotFound
 	}
 	e, err := l.stored.table.Get(Latest(ctx), key)
+	if errors.Is(err, ErrNotFound) {
+		if lower, ok := l.fallback.Get(key); ok {
+			return lower, nil
+		}
+	}
 	if err != nil {
 		return Entry[T]{}, err
 	}
@@ -106,8 +117,8 @@ func (l *Layered[T]) Stored(ctx context.Context) ([]Entry[T], error) {
 
 // The layers that a place in a list is in.
 const (
-	inStored     = "s"
-	inConfigured = "c"
+	inStored = "s"
+	above    = "c" // the fallback and the configuration, in the order of their keys
 )
 
 // List returns a page of all values, the stored ones first, and where the next page begins; empty after the last one. A page may
@@ -120,9 +131,8 @@ func (l *Layered[T]) List(ctx context.Context, after string, limit int) (page []
 		layer, key = after[:1], after[1:]
 	}
 	switch layer {
-	case inConfigured:
-		page, next = l.listConfigured(key, limit)
-		return page, next, nil
+	case above:
+		return l.listRest(ctx, key, limit)
 	case inStored:
 	default:
 		return nil, "", invalidf("the page does not exist")
@@ -135,26 +145,40 @@ func (l *Layered[T]) List(ctx context.Context, after string, limit int) (page []
 		next = inStored + stored[limit-1].Key
 	}
 	stored = slices.DeleteFunc(stored, func(e Entry[T]) bool { return l.Configured(e.Key) })
-	if room := limit - len(stored); next == "" && room > 0 {
-		page, next = l.listConfigured("", room)
-	} else if next == "" && len(l.configured) > 0 {
-		next = inConfigured
+	if next != "" {
+		return stored, next, nil
 	}
-	return append(stored, page...), next, nil
+	if len(stored) == limit {
+		return stored, above, nil
+	}
+	page, next, err = l.listRest(ctx, "", limit-len(stored))
+	return append(stored, page...), next, err
 }
 
-// listConfigured returns a page of configured values that follow a key, and where the next one begins.
-func (l *Layered[T]) listConfigured(after string, limit int) (page []Entry[T], next string) {
-	for _, key := range slices.Sorted(maps.Keys(l.configured)) {
+// listRest returns a page of values that aren't stored and follow a key, and where the next one begins.
+func (l *Layered[T]) listRest(ctx context.Context, after string, limit int) (page []Entry[T], next string, err error) {
+	rest := make(map[string]Entry[T], len(l.configured))
+	maps.Copy(rest, l.fallback.all())
+	for key, v := range l.configured {
+		rest[key] = Entry[T]{Key: key, Value: *v}
+	}
+	for _, key := range slices.Sorted(maps.Keys(rest)) {
 		if key <= after {
 			continue
 		}
-		if len(page) == limit {
-			return page, inConfigured + page[limit-1].Key
+		if !l.Configured(key) { // a stored one hides it
+			if _, err := l.stored.Get(ctx, key); err == nil || errors.Is(err, ErrMisplaced) {
+				continue
+			} else if !errors.Is(err, ErrNotFound) {
+				return nil, "", err
+			}
 		}
-		page = append(page, Entry[T]{Key: key, Value: *l.configured[key]})
+		if len(page) == limit {
+			return page, above + page[limit-1].Key, nil
+		}
+		page = append(page, rest[key])
 	}
-	return page, ""
+	return page, "", nil
 }
 
 // Forget makes the catalog read again what may have changed.
