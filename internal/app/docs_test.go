@@ -83,7 +83,7 @@ func TestDocumentedConfigurations(t *testing.T) {
 			}
 			named := variable.FindAllString(yaml, -1)
 			env := func(name string) (string, bool) {
-				if !slices.Contains(named, "$"+name) && !slices.Contains(named, "${env:"+name) {
+				if !slices.Contains(named, "$"+name) && !slices.Contains(named, "${env:"+name) && !strings.Contains(yaml, "Env: "+name) {
 					return "", false
 				}
 				return "from the environment", true
