@@ -87,11 +87,16 @@ func (p *authProxy) auth(t *testing.T, cookies []*http.Cookie) *page {
 // cookies returns the browser's cookies for the proxy.
 func (a *arrival) cookies(t *testing.T, p *authProxy) []*http.Cookie {
 	t.Helper()
+	return a.visitor.http.Jar.Cookies(p.location(t))
+}
+
+func (p *authProxy) location(t *testing.T) *url.URL {
+	t.Helper()
 	u, err := url.Parse(p.url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return a.visitor.http.Jar.Cookies(u)
+	return u
 }
 
 // A page of an application has many files. Each request for one refreshes the session, and all have the same refresh token.
@@ -121,8 +126,7 @@ func (s *guardedSite) checkAtOnce(t *testing.T, p *authProxy) {
 			continue
 		}
 		a := &arrival{visitor: newVisitor(newTransport(nil))}
-		u, _ := url.Parse(p.url) //nolint:errcheck // parsed before
-		a.visitor.http.Jar.SetCookies(u, fresh)
+		a.visitor.http.Jar.SetCookies(p.location(t), fresh)
 		if got := s.refreshed(t, p, a); got.status != http.StatusAccepted || len(got.header.Values("Set-Cookie")) == 0 {
 			t.Errorf("the next refresh gives %d and the cookies %v", got.status, got.header.Values("Set-Cookie"))
 		}
