@@ -38,6 +38,10 @@ command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v jq >/dev/null 2>&1 || missing="$missing jq"
 
+# The Debian package is installed in a copy of the system.
+command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
+[ -x /usr/sbin/adduser ] || missing="$missing adduser"
+
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" -ne 0 ]; then
