@@ -39,6 +39,10 @@ release: ## Build archives for all PLATFORMS with checksums and bills of materia
 	rm -rf bin/release
 	VERSION='$(VERSION)' ./deploy/release.sh bin/release $(PLATFORMS)
 
+.PHONY: deb
+deb: ## Build the Debian package for this machine, or another ARCH, into bin
+	VERSION='$(VERSION)' ./deploy/debian/build.sh bin $(ARCH)
+
 .PHONY: test
 test: build ## Install what the tests need, and run them all
 	./test/install.sh
