@@ -89,3 +89,58 @@ func TestHangupAppliesTheConfiguration(t *testing.T) {
 	}
 	d.mustRefresh(t, token)
 }
+
+// TestWatchedConfiguration shows that a changed file, or a changed secret beside it, is applied without a signal, that the metrics and
+// the health say what is wrong with one that isn't, and that --watch=false leaves files alone.
+func TestWatchedConfiguration(t *testing.T) {
+	t.Parallel()
+	c := newConfiguration(t)
+	secrets := t.TempDir()
+	secret := writeFile(t, secrets, "secret", "first\n")
+	clients := append(c.root["staticClients"].([]section), section{
+		"id": "watched", "name": "Watched", "secretFile": secret, "redirectURIs": []string{callbackURL},
+	})
+	c.with("staticClients", clients)
+	d := startDex(t, c)
+	write := func(d *dex, text string) {
+		t.Helper()
+		file := d.cmd.Args[len(d.cmd.Args)-1]
+		writeFile(t, filepath.Dir(file), filepath.Base(file), text)
+	}
+	says := func(d *dex, line string) {
+		t.Helper()
+		eventually(t, patience, "the log says "+line, func() bool { return strings.Contains(d.log.String(), line) })
+	}
+	quiet := newConfiguration(t)
+	file := quiet.write(t)
+	still := startProcess(t, "dex", binaries.dex, "serve", "--watch=false", file)
+	eventually(t, patience, "it listens", func() bool { return strings.Contains(still.log.String(), "listening") })
+	writeFile(t, filepath.Dir(file), filepath.Base(file), `{"issuer": 1`)
+
+	writeFile(t, secrets, "secret", "second\n")
+	says(d, `changed_clients="watched (secret)"`)
+	write(d, `{"issuer": 1`)
+	d.eventuallySays(t, "/metrics", "dex_config_last_reload_successful 0")
+	d.eventuallySays(t, "/healthz/ready", d.cmd.Args[len(d.cmd.Args)-1]+":1:")
+	d.mustLogin(t, "mock")
+
+	text, err := json.Marshal(d.with("staticClients", clients[:1]).root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(d, string(text))
+	says(d, "removed_clients=")
+	d.eventuallySays(t, "/metrics", "dex_config_last_reload_successful 1")
+	d.eventuallySays(t, "/healthz/ready?type=short", `"configuration": "PASS"`)
+	if strings.Contains(d.log.String(), "second") {
+		t.Error("the log has a secret")
+	}
+
+	// Meanwhile the other one had time enough.
+	const refused = "configuration is not applied"
+	if strings.Contains(still.log.String(), refused) {
+		t.Error("files are watched with --watch=false")
+	}
+	still.signal(t, syscall.SIGHUP)
+	eventually(t, patience, "the log says "+refused, func() bool { return strings.Contains(still.log.String(), refused) })
+}
