@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -119,20 +118,8 @@ func testImageAsItIs(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t)
 	p := startCommand(t, "dex", c.command(true, nil, c.entry()...))
-	check := c.inside(nil, c.entry("dex", "healthcheck", "/etc/dex/config.docker.yaml")...)
-	namespaces := []string{"--target", fmt.Sprint(p.cmd.Process.Pid), "--mount", "--net"}
-	if os.Geteuid() != 0 {
-		namespaces = append(namespaces, "--user", "--preserve-credentials")
-	}
-	healthcheck := func() outcome {
-		return finished(t, exec.CommandContext(t.Context(), "nsenter", append(namespaces, check...)...))
-	}
-	eventually(t, patience, "the server is well", func() bool {
-		if !p.running() {
-			t.Fatalf("it has ended:\n%s", p.log)
-		}
-		return healthcheck().status == 0
-	})
+	check := []string{"docker-entrypoint", "dex", "healthcheck", "/etc/dex/config.docker.yaml"}
+	c.waitWell(t, p, nil, check)
 	status, err := readProc(p.cmd.Process.Pid, "status")
 	if err != nil {
 		t.Fatal(err)
@@ -149,8 +136,7 @@ func testImageAsItIs(t *testing.T) {
 		t.Errorf("files have changed: %s", out)
 	}
 	p.signal(t, syscall.SIGSTOP)
-	if o := finished(t, exec.CommandContext(t.Context(), "nsenter",
-		append(namespaces, append(check, "--timeout=100ms")...)...)); o.status != 1 || !strings.Contains(o.stderr, "doesn't answer") {
+	if o := c.join(t, p, nil, append(check, "--timeout=100ms")...); o.status != 1 || !strings.Contains(o.stderr, "doesn't answer") {
 		t.Errorf("a server that hangs: %+v", o)
 	}
 	p.signal(t, syscall.SIGCONT)

@@ -1,0 +1,37 @@
+package configtemplate
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// docs/container.md lists all functions, and no others.
+func TestDocumentedFunctions(t *testing.T) {
+	page, err := os.ReadFile("../../docs/container.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "These functions are there")
+	table, _, _ = strings.Cut(table, "\n## ")
+	var listed []string
+	for _, name := range regexp.MustCompile("`([a-zA-Z0-9.]+)`").FindAllStringSubmatch(table, -1) {
+		listed = append(listed, name[1])
+	}
+	var known []string
+	for name := range functions(nil) {
+		if namespaces[name] == nil {
+			known = append(known, name)
+		}
+	}
+	for space := range namespaces {
+		known = append(known, qualified(space, members(space))...)
+	}
+	slices.Sort(listed)
+	slices.Sort(known)
+	if !slices.Equal(listed, known) {
+		t.Errorf("listed: %v\n known: %v", listed, known)
+	}
+}
