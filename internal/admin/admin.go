@@ -27,6 +27,8 @@ type Config struct {
 	Revocations *token.Revocations
 	// CheckPassword checks a user's password, at most as often as at a login.
 	CheckPassword func(ctx context.Context, email, password string) (bool, error)
+	// HashCost is the bcrypt cost of new passwords.
+	HashCost int
 	// Metadata returns the discovery document.
 	Metadata func() ([]byte, error)
 	Events   event.Sink
@@ -45,7 +47,7 @@ func New(cfg Config) *Service {
 	return &Service{
 		cfg:        cfg,
 		Clients:    &Clients{Records[client.Client]{clientKind, cfg.Clients, cfg.Events}},
-		Users:      &Users{Records[local.User]{userKind, cfg.Users, cfg.Events}, cfg.CheckPassword},
+		Users:      &Users{Records[local.User]{userKind, cfg.Users, cfg.Events}, cfg.CheckPassword, cfg.HashCost},
 		Connectors: &Connectors{Records[federation.Definition]{connectorKind, cfg.Connectors, cfg.Events}},
 	}
 }
@@ -143,6 +145,31 @@ func (c *Clients) EndPreviousSecret(ctx context.Context, clientID, revision stri
 type Users struct {
 	Records[local.User]
 	checkPassword func(ctx context.Context, email, password string) (bool, error)
+	hashCost      int
+}
+
+// Hash returns the hash of a new password.
+func (u *Users) Hash(ctx context.Context, password string) (local.Hash, error) {
+	if err := allow(ctx, UsersUpdate); err != nil {
+		return nil, err
+	}
+	hash, err := local.NewHash(password, u.hashCost)
+	if err != nil {
+		return nil, invalid("password", err.Error())
+	}
+	return hash, nil
+}
+
+// SetPassword gives a user a new password. If revision isn't empty the user must still have it.
+func (u *Users) SetPassword(ctx context.Context, email, revision, password string) (Record[local.User], error) {
+	hash, err := u.Hash(ctx, password)
+	if err != nil {
+		return Record[local.User]{}, err
+	}
+	return u.Update(ctx, email, revision, func(v *local.User) error {
+		v.Hash = hash
+		return nil
+	})
 }
 
 var userKind = &kind[local.User]{
@@ -208,6 +235,10 @@ func (s *Service) RevokeLogins(ctx context.Context, userID, connectorID, clientI
 	ended := 0
 	err := s.cfg.Families.List(ctx, userID, connectorID, func(l refresh.Listed) error {
 		if clientID != "" && l.ClientID != clientID {
+			return nil
+		}
+		if isDryRun(ctx) {
+			ended++
 			return nil
 		}
 		// As at the revocation endpoint: tokens first, so that the login is still found if this is cut off.

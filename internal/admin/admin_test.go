@@ -37,7 +37,7 @@ func TestClients(t *testing.T) {
 	}
 	id, secret := made.Value.ID, made.Value.Secret
 	found, err := f.Clients.Get(ctx, id)
-	if err != nil || found.Value.Secret != "" || found.Value.Name != "App" || found.Configured {
+	if err != nil || found.Value.Secret != "" || found.Value.Name != "App" || found.Origin != admin.FromStorage {
 		t.Errorf("found %+v, %v", found, err)
 	}
 	revealed, err := f.Clients.GetWithSecrets(ctx, id)
@@ -177,7 +177,7 @@ func TestPages(t *testing.T) {
 			}
 			for _, r := range page {
 				seen = append(seen, r.Value.ID)
-				if r.Value.Secret != "" || r.Value.Name == "hidden" || r.Configured != (r.Value.ID == "configured") {
+				if r.Value.Secret != "" || r.Value.Name == "hidden" || (r.Origin == admin.FromConfiguration) != (r.Value.ID == "configured") {
 					t.Errorf("shows %+v", r)
 				}
 			}
@@ -310,7 +310,7 @@ func TestResources(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, r := range page {
-				seen = append(seen, fmt.Sprint(r.Value.ID, r.Value.Name, r.Configured))
+				seen = append(seen, fmt.Sprint(r.Value.ID, r.Value.Name, r.Origin != admin.FromStorage))
 			}
 			after = next
 		}
@@ -318,7 +318,7 @@ func TestResources(t *testing.T) {
 			t.Errorf("by pages of %d (-want +got):\n%s", limit, diff)
 		}
 	}
-	if got, err := service.Clients.Get(ctx, "res"); err != nil || !got.Configured {
+	if got, err := service.Clients.Get(ctx, "res"); err != nil || got.Origin == admin.FromStorage {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	wantReason(t, "delete", service.Clients.Delete(ctx, "res", ""), admin.ReadOnly)
@@ -327,7 +327,7 @@ func TestResources(t *testing.T) {
 	if err := service.Clients.Delete(ctx, "hid", ""); err != nil {
 		t.Error(err)
 	}
-	if got, err := service.Clients.Get(ctx, "hid"); err != nil || !got.Configured {
+	if got, err := service.Clients.Get(ctx, "hid"); err != nil || got.Origin == admin.FromStorage {
 		t.Errorf("what was hidden is %+v, %v", got, err)
 	}
 }

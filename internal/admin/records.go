@@ -33,9 +33,44 @@ type Record[T any] struct {
 	Value T
 	// Revision names this version of a stored record.
 	Revision string
-	// Configured records are in the configuration file or custom resources of a cluster, and can't be changed here. Those of the
-	// file have no revision.
-	Configured bool
+	Origin   Origin
+}
+
+// An Origin is where a record is.
+type Origin string
+
+// The origins. Only what is in the storage can be changed here.
+const (
+	FromStorage       Origin = "storage"
+	FromConfiguration Origin = "configuration" // the file; such records have no revision
+	FromResource      Origin = "resource"      // a custom resource of a cluster
+)
+
+// A writer is a catalog, or a rehearsal of one.
+type writer[T any] interface {
+	Create(ctx context.Context, v T) (store.Entry[T], error)
+	Update(ctx context.Context, key string, change func(*T) error) (store.Entry[T], error)
+	UpdateRevision(ctx context.Context, key, revision string, change func(*T) error) (store.Entry[T], error)
+	Delete(ctx context.Context, key, revision string) error
+}
+
+func (r *Records[T]) writer(ctx context.Context) writer[T] {
+	if isDryRun(ctx) {
+		return r.records.Catalog().Rehearse()
+	}
+	return r.records.Catalog()
+}
+
+type dryRunKey struct{}
+
+// WithDryRun returns a context for calls that answer as if they had written, and write nothing.
+func WithDryRun(ctx context.Context) context.Context {
+	return context.WithValue(ctx, dryRunKey{}, true)
+}
+
+func isDryRun(ctx context.Context) bool {
+	dry, _ := ctx.Value(dryRunKey{}).(bool)
+	return dry
 }
 
 // List returns a page of records and where the next one begins; empty after the last one. A page may be empty and not the last one.
@@ -92,7 +127,14 @@ func (r *Records[T]) find(ctx context.Context, id string, show func(*T)) (Record
 
 func (r *Records[T]) record(e store.Entry[T], show func(*T)) Record[T] {
 	show(&e.Value)
-	return Record[T]{Value: e.Value, Revision: e.Revision, Configured: e.Revision == "" || r.records.IsFallback(e)}
+	origin := FromStorage
+	switch {
+	case r.records.Configured(e.Key):
+		origin = FromConfiguration
+	case r.records.IsFallback(e):
+		origin = FromResource
+	}
+	return Record[T]{Value: e.Value, Revision: e.Revision, Origin: origin}
 }
 
 // Create stores a new record.
@@ -111,7 +153,7 @@ func (r *Records[T]) add(ctx context.Context, v T) (Record[T], error) {
 	if r.records.FallsBack(r.kind.key(id)) { // it would be hidden
 		return Record[T]{}, r.refusal(store.ErrNotFound, id)
 	}
-	e, err := r.records.Catalog().Create(ctx, v)
+	e, err := r.writer(ctx).Create(ctx, v)
 	if err != nil {
 		return Record[T]{}, refusal(err, r.thing(id))
 	}
@@ -140,7 +182,7 @@ func (r *Records[T]) alter(
 		unchanged = errors.Is(err, store.ErrUnchanged)
 		return err
 	}
-	catalog, key := r.records.Catalog(), r.kind.key(id)
+	catalog, key := r.writer(ctx), r.kind.key(id)
 	var e store.Entry[T]
 	var err error
 	if revision == "" {
@@ -199,7 +241,7 @@ func (r *Records[T]) Delete(ctx context.Context, id, revision string) error {
 	if key == "" || len(key) > store.MaxKey {
 		return refusal(store.ErrNotFound, r.thing(id))
 	}
-	if err := r.records.Catalog().Delete(ctx, key, revision); err != nil {
+	if err := r.writer(ctx).Delete(ctx, key, revision); err != nil {
 		return r.refusal(err, id)
 	}
 	r.changed(ctx, event.Deleted, id)
@@ -234,6 +276,9 @@ func shortened(name string) string {
 }
 
 func (r *Records[T]) changed(ctx context.Context, how event.Change, id string) {
+	if isDryRun(ctx) {
+		return
+	}
 	r.events.Emit(ctx, event.Changed{By: CallerOf(ctx).Name, How: how, Kind: r.kind.name, ID: id})
 }
 

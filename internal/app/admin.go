@@ -31,6 +31,7 @@ func (e *Edition) administration(with shared, documents *discovery.Discovery) *a
 			_, ok, err := e.core.limits.CheckPassword(ctx, federation.LocalID, database, connector.Scopes{}, email, password)
 			return ok, err
 		},
+		HashCost: e.hashCost(),
 		Metadata: documents.Document,
 		Events:   e.core.events,
 	})

@@ -80,6 +80,7 @@ type Core struct {
 	adminTokens *admin.Tokens
 	reviews     *admin.Reviews // of service accounts' tokens
 	grpc        *grpcListener  // nil if there is none
+	rest        *adminTLS      // of the management API over HTTP; nil if it has no listener of its own
 
 	metrics   *telemetry.Metrics
 	events    event.Sink // to the log, the metrics and the subscribers of the options
@@ -122,6 +123,9 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 	}
 	c.showCertificate()
 	if c.grpc, err = c.prepareGRPC(); err != nil {
+		return err
+	}
+	if c.rest, err = c.prepareREST(); err != nil {
 		return err
 	}
 	pages, err := c.openPages(p)

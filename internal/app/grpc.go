@@ -2,70 +2,46 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
 
 	"dex/internal/admin"
 	"dex/internal/admin/grpcdoor"
 	"dex/internal/config"
-	"dex/internal/server"
 )
 
 // A grpcListener is the management API's over gRPC.
 type grpcListener struct {
-	core        *Core
-	certificate *server.Certificate // nil without TLS
-	authorities *server.Authorities // nil without client certificates
-	tls         *tls.Config         // nil without TLS
-	metrics     *grpcdoor.Metrics
+	*adminTLS
+	metrics *grpcdoor.Metrics
 }
 
-// prepareGRPC reads what the listener of the management API needs; nil if it has no address.
+// prepareGRPC reads what the listener of the management API over gRPC needs; nil if it has no address.
 func (c *Core) prepareGRPC() (*grpcListener, error) {
-	settings := c.cfg.GRPC
-	if settings.Addr == "" {
+	g := c.cfg.GRPC
+	if g.Addr == "" {
 		return nil, nil
 	}
-	l := &grpcListener{core: c, metrics: grpcdoor.NewMetrics(c.metrics.Registry())}
-	if settings.TLSCert == "" {
-		return l, nil
+	secure, err := c.openAdminTLS(adminTLSFiles{
+		section: "grpc", cert: g.TLSCert, key: g.TLSKey, clientCA: g.TLSClientCA, lowest: g.TLSMinVersion, highest: g.TLSMaxVersion,
+		protocols: []string{"h2"},
+	})
+	if err != nil {
+		return nil, err
 	}
-	var err error
-	if l.certificate, err = server.NewCertificate(settings.TLSCert, settings.TLSKey, c.log); err != nil {
-		return nil, fmt.Errorf("grpc.tlsCert, grpc.tlsKey: %w", err)
-	}
-	if l.tls, err = l.certificate.TLSConfig(settings.TLSMinVersion, settings.TLSMaxVersion); err != nil {
-		return nil, fmt.Errorf("grpc.tlsMinVersion, grpc.tlsMaxVersion: %w", err)
-	}
-	l.tls.NextProtos = []string{"h2"}
-	if settings.TLSClientCA == "" {
-		return l, nil
-	}
-	if l.authorities, err = server.NewAuthorities(settings.TLSClientCA, c.log); err != nil {
-		return nil, fmt.Errorf("grpc.tlsClientCA: %w", err)
-	}
-	l.tls = l.authorities.Verify(l.tls, func() bool { return c.edition.Load().cfg.API.Bearers() })
-	return l, nil
+	return &grpcListener{adminTLS: secure, metrics: grpcdoor.NewMetrics(c.metrics.Registry())}, nil
 }
 
 // bind begins to listen.
 func (l *grpcListener) bind(ctx context.Context) (bound net.Listener, err error) {
 	address := l.core.cfg.GRPC.Addr
-	if path, ok := config.UnixSocket(address); ok {
-		bound, err = server.ListenUnix(ctx, path)
-	} else {
-		bound, err = new(net.ListenConfig).Listen(ctx, "tcp", address)
-	}
+	bound, err = listenAdmin(ctx, address)
 	if err != nil {
 		return nil, fmt.Errorf("listener grpc: grpc.addr: %q: %w", address, err)
 	}
 	l.core.bound("grpc")(bound.Addr())
 	l.core.log.InfoContext(ctx, "listening on", "server", "grpc", "address", bound.Addr().String())
-	if !l.core.cfg.API.Guarded() && l.authorities == nil {
-		l.core.log.WarnContext(ctx, "the management API asks nobody who they are: whoever reaches it may read secrets and change everything",
-			"address", bound.Addr().String())
-	}
+	l.core.warnOfNobody(ctx, l.adminTLS, bound.Addr())
 	return bound, nil
 }
 
@@ -88,27 +64,8 @@ func (l *grpcListener) serve(ctx context.Context, bound net.Listener) error {
 	})
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
-	if l.certificate != nil {
-		go l.certificate.Watch(watching, server.WatchInterval)
-	}
-	if l.authorities != nil {
-		go l.authorities.Watch(watching, server.WatchInterval)
-	}
+	go l.watch(watching)
 	return door.Serve(ctx, bound)
-}
-
-// reload reads the files again.
-func (l *grpcListener) reload(ctx context.Context) {
-	if l.certificate != nil {
-		if err := l.certificate.Reload(); err != nil {
-			l.core.log.ErrorContext(ctx, "reload TLS config", "err", err)
-		}
-	}
-	if l.authorities != nil {
-		if err := l.authorities.Reload(); err != nil {
-			l.core.log.ErrorContext(ctx, "reload TLS config", "err", err)
-		}
-	}
 }
 
 // enterGRPC returns what is in force for a call.

@@ -39,9 +39,13 @@ func (c *Core) showCertificate() {
 
 // telemetry returns what the listener for operators serves.
 func (c *Core) telemetry() http.Handler {
-	return telemetry.Endpoints{
+	endpoints := telemetry.Endpoints{
 		Metrics: c.metrics, Health: c.health, Profiling: c.cfg.Telemetry.EnableProfiling,
 	}.Handler()
+	if c.cfg.API.Telemetry {
+		return c.withREST(endpoints)
+	}
+	return endpoints
 }
 
 // operatorsDrain is how long requests of operators may take when all others have ended.
@@ -108,10 +112,13 @@ func (o *operators) stop() error {
 	return o.err
 }
 
-// listeners returns what browsers and applications talk to.
-func (c *Core) listeners() ([]server.Listener, error) {
+// listeners returns what browsers, applications and callers of the management API over HTTP talk to.
+func (c *Core) listeners(ctx context.Context) ([]server.Listener, error) {
 	web := c.Handler()
 	var all []server.Listener
+	if c.rest != nil {
+		all = append(all, c.restListener(ctx))
+	}
 	if addr := c.cfg.Web.HTTP; addr != "" {
 		all = append(all, server.Listener{
 			Name: "http", Key: "web.http", Address: addr, Handler: web, OnBound: c.bound("http"),
@@ -142,6 +149,9 @@ func (c *Core) bound(listener string) func(net.Addr) {
 func (c *Core) ReloadCertificate(ctx context.Context) {
 	if c.grpc != nil {
 		c.grpc.reload(ctx)
+	}
+	if c.rest != nil {
+		c.rest.reload(ctx)
 	}
 	if c.web == nil {
 		return

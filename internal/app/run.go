@@ -15,7 +15,7 @@ import (
 
 // Run listens and serves until the context ends, then lets what is under way finish. It returns nil after a clean end.
 func (c *Core) Run(ctx context.Context) error {
-	listeners, err := c.listeners()
+	listeners, err := c.listeners(ctx)
 	if err != nil {
 		return err
 	}
@@ -41,6 +41,9 @@ func (c *Core) Run(ctx context.Context) error {
 	}
 	if c.web != nil {
 		group.Go(func() error { c.web.Watch(background, server.WatchInterval); return nil })
+	}
+	if c.rest != nil {
+		group.Go(func() error { c.rest.watch(background); return nil })
 	}
 	if c.opts.Watch {
 		group.Go(func() error { c.follow(ctx); return nil })

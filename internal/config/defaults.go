@@ -13,6 +13,7 @@ func (c *Config) setDefaults(env Environment) {
 	c.Web.setDefaults()
 	c.API.ServiceAccountAudience = cmp.Or(c.API.ServiceAccountAudience, "dex")
 	c.GRPC.TLSMinVersion = cmp.Or(c.GRPC.TLSMinVersion, "1.2")
+	c.API.TLSMinVersion = cmp.Or(c.API.TLSMinVersion, "1.2")
 	c.Expiry.setDefaults()
 	c.OAuth2.setDefaults(c.Flags)
 	c.Logger.Level = cmp.Or(c.Logger.Level, "info")

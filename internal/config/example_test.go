@@ -85,7 +85,7 @@ func wholeConfig(checked *bool) *config.Config {
 				{Name: "people", Roles: []string{"read"}, Token: &config.AccessToken{Client: "console", Groups: []string{"admins"}}},
 				{Name: "operator", Roles: []string{"all"}, ServiceAccount: &config.AccessServiceAccount{Namespace: "dex", Name: "operator"}},
 			},
-			AdminTokens: true, ServiceAccountAudience: "dex",
+			AdminTokens: true, ServiceAccountAudience: "dex", TLSMinVersion: "1.2",
 		},
 		Telemetry: config.Telemetry{HTTP: "127.0.0.1:5558"},
 		Expiry: config.Expiry{

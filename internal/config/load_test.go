@@ -30,7 +30,7 @@ func TestDefaults(t *testing.T) {
 		Storage: config.Storage{Type: "memory"},
 		Web:     config.Web{HTTP: "127.0.0.1:5556", TLSMinVersion: "1.2", AllowedHeaders: []string{"Authorization"}},
 		GRPC:    config.GRPC{TLSMinVersion: "1.2"},
-		API:     config.API{ServiceAccountAudience: "dex"},
+		API:     config.API{ServiceAccountAudience: "dex", TLSMinVersion: "1.2"},
 		Expiry: config.Expiry{
 			SigningKeys: 6 * time.Hour, IDTokens: 24 * time.Hour, AuthRequests: 24 * time.Hour, AuthCodes: time.Minute,
 			DeviceRequests: 5 * time.Minute, RefreshTokens: config.RefreshTokens{ReuseInterval: 5 * time.Second},
@@ -121,6 +121,15 @@ func TestDefaultsBeyondTheFile(t *testing.T) {
 		{
 			"unless something does", "grpc: {addr: ':5557', insecureAnonymous: true}\n",
 			func(c *config.Config) any { return c.GRPC.Addr }, ":5557",
+		},
+		{
+			"over HTTP too, and not beside metrics that strangers reach",
+			"api: {addr: ':5559', telemetry: true}\ntelemetry: {http: ':5558'}\n",
+			func(c *config.Config) any { return []any{c.API.Addr, c.API.Telemetry} }, []any{"127.0.0.1:5559", false},
+		},
+		{
+			"with tokens it is", "api: {addr: ':5559', telemetry: true, adminTokens: true}\ntelemetry: {http: ':5558'}\n",
+			func(c *config.Config) any { return []any{c.API.Addr, c.API.Telemetry} }, []any{":5559", true},
 		},
 		{
 			"scalars stand for text as they are written", "frontend: {issuer: yes, theme: 1.30, extra: {a: 010, n: off, c: ~, d: 2001-01-01, e: !!binary aGk=}}\n",

@@ -105,8 +105,16 @@ type GRPC struct {
 	InsecureAnonymous bool `key:"insecureAnonymous"`
 }
 
-// API is what all doors to the management API share.
+// API is the management API over HTTP, and what all doors to it share.
 type API struct {
+	Addr          string `key:"addr"` // host:port, or unix:///path, of the API over HTTP; empty means none
+	TLSCert       string `key:"tlsCert"`
+	TLSKey        string `key:"tlsKey"`
+	TLSClientCA   string `key:"tlsClientCA"`
+	TLSMinVersion string `key:"tlsMinVersion"`
+	TLSMaxVersion string `key:"tlsMaxVersion"`
+	// Telemetry serves the API over HTTP at telemetry.http.
+	Telemetry bool `key:"telemetry"`
 	// Access says who may call. Without any, and without AdminTokens, whoever reaches a door may do everything.
 	Access []Access `key:"access"`
 	// AdminTokens accepts the tokens that dex admin token makes.
@@ -126,7 +134,7 @@ type Access struct {
 	ServiceAccount *AccessServiceAccount `key:"serviceAccount"`
 }
 
-// AccessCertificate is a client certificate of one of grpc.tlsClientCA. All that is set must match.
+// AccessCertificate is a client certificate of one of grpc.tlsClientCA or api.tlsClientCA. All that is set must match.
 type AccessCertificate struct {
 	CommonName string `key:"commonName"`
 	DNSName    string `key:"dnsName"`

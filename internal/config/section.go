@@ -186,6 +186,12 @@ func SectionFromJSON(name string, data []byte) (Section, error) {
 	return Section{setting: setting{node: nodeOf(object)}, reading: reading{file: name}}, nil
 }
 
+// Strict returns the section with unknown keys as errors.
+func (s Section) Strict() Section {
+	s.reading.strict = true
+	return s
+}
+
 // nodeOf returns what the parser would make of a JSON value. It has no positions, because there is no file to look at.
 func nodeOf(value any) *yaml.Node {
 	switch value := value.(type) {

@@ -10,7 +10,7 @@ type validator struct {
 	cfg       *Config
 	env       Environment
 	listeners map[string]string // the key of the first listener with an address
-	narrowed  string            // the address for the management API where the written one would let strangers in
+	later     []func()          // what is changed in the configuration once all of it was looked at
 }
 
 func validate(cfg *Config, file Section, env Environment, given map[string]string, decoded Problems) Problems {
@@ -23,8 +23,8 @@ func validate(cfg *Config, file Section, env Environment, given map[string]strin
 	} {
 		check()
 	}
-	if v.narrowed != "" {
-		cfg.GRPC.Addr = v.narrowed
+	for _, change := range v.later {
+		change()
 	}
 	return v.found
 }

@@ -22,23 +22,41 @@ const StandardCodes = "standard"
 
 func (v *validator) grpc() {
 	g := v.cfg.GRPC
-	v.adminListener("grpc.addr", g.Addr)
-	v.tlsVersions("grpc", g.TLSMinVersion, g.TLSMaxVersion)
 	v.OptionalOf("grpc.statusCodes", g.StatusCodes, []string{Upstream, StandardCodes})
-	if g.TLSCert == "" && g.TLSKey == "" {
-		if g.TLSClientCA != "" {
-			v.Errorf("grpc.tlsClientCA", "needs tlsCert and tlsKey too: clients can show certificates only with TLS")
+	v.door(door{
+		section: "grpc", addr: &v.cfg.GRPC.Addr, usual: "127.0.0.1:5557", cert: g.TLSCert, key: g.TLSKey, clientCA: g.TLSClientCA,
+		lowest: g.TLSMinVersion, highest: g.TLSMaxVersion, anonymous: g.InsecureAnonymous, otherwise: ", or grpc.insecureAnonymous: true where something else keeps strangers out",
+	})
+}
+
+// A door is a listener of the management API.
+type door struct {
+	section, usual  string
+	addr            *string
+	cert, key       string
+	clientCA        string
+	lowest, highest string
+	anonymous       bool
+	otherwise       string // how else a listener that nothing guards may be reached
+}
+
+func (v *validator) door(d door) {
+	v.adminListener(d.section+".addr", *d.addr)
+	v.tlsVersions(d.section, d.lowest, d.highest)
+	if d.cert == "" && d.key == "" {
+		if d.clientCA != "" {
+			v.Errorf(d.section+".tlsClientCA", "needs tlsCert and tlsKey too: clients can show certificates only with TLS")
 			return
 		}
-		v.reachable()
+		v.reachable(d)
 		return
 	}
-	if g.Addr == "" {
-		v.Errorf("grpc.addr", "is required where tlsCert or tlsKey is given, as in 127.0.0.1:5557")
+	if *d.addr == "" {
+		v.Errorf(d.section+".addr", "is required where tlsCert or tlsKey is given, as in %s", d.usual)
 	}
-	v.Required("grpc.tlsCert", g.TLSCert, "tlsCert and tlsKey go together")
-	v.Required("grpc.tlsKey", g.TLSKey, "tlsCert and tlsKey go together")
-	v.reachable()
+	v.Required(d.section+".tlsCert", d.cert, "tlsCert and tlsKey go together")
+	v.Required(d.section+".tlsKey", d.key, "tlsCert and tlsKey go together")
+	v.reachable(d)
 }
 
 // adminListener checks the address of a listener that may be a Unix socket.
@@ -52,26 +70,53 @@ func (v *validator) adminListener(key, address string) {
 	}
 }
 
-// reachable warns of a gRPC listener that strangers may reach, and holds it to this machine if they could do everything there.
-func (v *validator) reachable() {
-	g := v.cfg.GRPC
-	host, port, err := net.SplitHostPort(g.Addr)
-	if err != nil || v.listeners[g.Addr] != "grpc.addr" || IsLoopback(host) {
+// reachable warns of a listener that strangers may reach, and holds it to this machine if they could do everything there.
+func (v *validator) reachable(d door) {
+	addr := *d.addr
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || v.listeners[addr] != d.section+".addr" || IsLoopback(host) {
 		return // a socket, wrong, or out of strangers' reach
 	}
-	switch guarded := g.TLSClientCA != "" || v.cfg.API.Guarded(); {
-	case guarded && g.TLSCert == "":
-		v.Warnf("grpc.addr", "is not encrypted: without tlsCert, tokens and secrets can be read on the way")
+	switch guarded := d.clientCA != "" || v.cfg.API.Guarded(); {
+	case guarded && d.cert == "":
+		v.Warnf(d.section+".addr", "is not encrypted: without tlsCert, tokens and secrets can be read on the way")
 	case guarded:
-	case g.InsecureAnonymous:
-		v.Warnf("grpc.insecureAnonymous", "lets anybody who reaches %s read secrets and change everything", g.Addr)
+	case d.anonymous:
+		v.Warnf(d.section+".insecureAnonymous", "lets anybody who reaches %s read secrets and change everything", addr)
 	default:
-		v.WithConsequence("it listens on "+net.JoinHostPort(loopback, port)+" only", func() {
-			v.Warnf("grpc.addr", "anybody who reaches %s could read secrets and change everything: set grpc.tlsClientCA or api.access, or "+
-				"grpc.insecureAnonymous: true where something else keeps strangers out", g.Addr)
+		narrowed := net.JoinHostPort(loopback, port)
+		v.WithConsequence("it listens on "+narrowed+" only", func() {
+			v.Warnf(d.section+".addr", "anybody who reaches %s could read secrets and change everything: set %s.tlsClientCA or api.access%s",
+				addr, d.section, d.otherwise)
 		})
-		v.narrowed = net.JoinHostPort(loopback, port)
+		v.narrow(d.addr, narrowed)
 	}
+}
+
+// onTelemetry checks that strangers don't reach the management API where metrics are.
+func (v *validator) onTelemetry() {
+	const key = "api.telemetry"
+	if !v.cfg.API.Telemetry {
+		return
+	}
+	host, _, err := net.SplitHostPort(v.cfg.Telemetry.HTTP)
+	switch {
+	case v.cfg.Telemetry.HTTP == "":
+		v.Errorf(key, "needs telemetry.http, the address to serve it at")
+	case err != nil || IsLoopback(host):
+	case v.cfg.API.Guarded():
+		v.Warnf(key, "is not encrypted at telemetry.http: tokens and secrets can be read on the way")
+	default:
+		v.WithConsequence("the management API is not served there", func() {
+			v.Warnf(key, "anybody who reaches %s could read secrets and change everything: set api.access or api.adminTokens", v.cfg.Telemetry.HTTP)
+		})
+		v.later = append(v.later, func() { v.cfg.API.Telemetry = false })
+	}
+}
+
+// narrow sets another address at the end, as checks of others may look at the written one.
+func (v *validator) narrow(addr *string, narrowed string) {
+	v.later = append(v.later, func() { *addr = narrowed })
 }
 
 // loopback is where a listener without access control is reached.
@@ -86,6 +131,12 @@ func (a *API) Bearers() bool {
 }
 
 func (v *validator) api() {
+	a := v.cfg.API
+	v.door(door{
+		section: "api", addr: &v.cfg.API.Addr, usual: "127.0.0.1:5559", cert: a.TLSCert, key: a.TLSKey, clientCA: a.TLSClientCA,
+		lowest: a.TLSMinVersion, highest: a.TLSMaxVersion,
+	})
+	v.onTelemetry()
 	for i := range v.cfg.API.Access {
 		v.access(Item("api.access", i), &v.cfg.API.Access[i])
 	}
@@ -123,8 +174,8 @@ func (v *validator) accessCertificate(key string, c *AccessCertificate) {
 	if *c == (AccessCertificate{}) {
 		v.Errorf(key, "must have at least one of commonName, dnsName, uri and sha256")
 	}
-	if v.cfg.GRPC.TLSClientCA == "" && v.cfg.GRPC.Addr != "" {
-		v.Errorf(key, "needs grpc.tlsClientCA, the authority of the callers' certificates")
+	if v.cfg.GRPC.TLSClientCA == "" && v.cfg.API.TLSClientCA == "" && v.cfg.GRPC.Addr+v.cfg.API.Addr != "" {
+		v.Errorf(key, "needs grpc.tlsClientCA or api.tlsClientCA, the authority of the callers' certificates")
 	}
 	sum, err := hex.DecodeString(strings.ReplaceAll(c.SHA256, ":", ""))
 	if c.SHA256 != "" && (err != nil || len(sum) != 32) {

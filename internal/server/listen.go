@@ -31,6 +31,8 @@ type Listener struct {
 	Address string // host:port; port 0 takes a free one
 	Handler http.Handler
 	TLS     *tls.Config // nil: without TLS
+	// Listen binds the address if it isn't one of TCP; nil if it is.
+	Listen func(context.Context) (net.Listener, error)
 	// OnBound, if not nil, is called with the bound address before anything is served there.
 	OnBound  func(net.Addr)
 	Timeouts Timeouts
@@ -94,7 +96,7 @@ type server struct {
 func (g *Group) bind(ctx, base context.Context) ([]*server, error) {
 	var servers []*server
 	for _, l := range g.Listeners {
-		bound, err := new(net.ListenConfig).Listen(ctx, "tcp", l.Address)
+		bound, err := l.listen(ctx)
 		if err != nil {
 			for _, s := range servers {
 				_ = s.bound.Close() // it has accepted nothing yet
@@ -109,6 +111,13 @@ func (g *Group) bind(ctx, base context.Context) ([]*server, error) {
 		}
 	}
 	return servers, nil
+}
+
+func (l *Listener) listen(ctx context.Context) (net.Listener, error) {
+	if l.Listen != nil {
+		return l.Listen(ctx)
+	}
+	return new(net.ListenConfig).Listen(ctx, "tcp", l.Address)
 }
 
 func newHTTPServer(base context.Context, l Listener, log *slog.Logger) *http.Server {

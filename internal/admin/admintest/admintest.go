@@ -64,6 +64,7 @@ func New(t testing.TB, wrap func(store.Store) store.Store) *Fixture {
 			_, ok, err := limits.CheckPassword(ctx, "local", database, connector.Scopes{}, email, password)
 			return ok, err
 		},
+		HashCost: local.MinCost,
 		Metadata: func() ([]byte, error) {
 			return []byte(`{"issuer":"https://dex.test","grant_types_supported":["implicit"],"more":{}}`), nil
 		},

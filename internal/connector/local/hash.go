@@ -27,6 +27,18 @@ type Hash []byte
 // stored user with the same address.
 var noPassword = Hash(decoy(MinCost))
 
+// NewHash returns the hash of a password. Its error is for people.
+func NewHash(password string, cost int) (Hash, error) {
+	if password == "" || len(password) > MaxPassword {
+		return nil, fmt.Errorf("must have 1 to %d bytes", MaxPassword)
+	}
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), cost)
+	if err != nil {
+		return nil, fmt.Errorf("can't be hashed: %w", err)
+	}
+	return hash, nil
+}
+
 // CheckCost returns what is wrong with a cost for hashes, or nil.
 func CheckCost(cost int) error {
 	if cost < MinCost || cost > MaxCost {
