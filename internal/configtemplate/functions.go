@@ -37,15 +37,17 @@ func members(space string) []string {
 }
 
 // alike are the functions of sprig, which people know from Helm, that don't clash with gomplate's. None of them makes anything
-// random: a configuration that is rendered again must stay the same.
+// random: a configuration that is rendered again must stay the same. sprig's b64dec isn't among them: for what isn't base64 it
+// returns the text of an error, which everybody could guess in place of a secret.
 var alike = []string{
-	"b64dec", "b64enc", "coalesce", "empty", "list", "lower", "nindent", "splitList", "toJson", "toPrettyJson", "trimPrefix",
+	"b64enc", "coalesce", "empty", "list", "lower", "nindent", "splitList", "toJson", "toPrettyJson", "trimPrefix",
 	"trimSuffix", "upper",
 }
 
 // functions returns what templates may call.
 func functions(env environment) template.FuncMap {
 	funcs := template.FuncMap{
+		"b64dec":    base64Functions{}.Decode,
 		"bool":      conv.ToBool,
 		"default":   conv.Default,
 		"dict":      coll.Dict,

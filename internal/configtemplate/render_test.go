@@ -111,6 +111,7 @@ func TestMistakes(t *testing.T) {
 		`{{ required "" }}`:                                       "2:7: this value is required, and is empty",
 		`{{ conv.ToInt .Env.HARD }}`:                              "2:11: <conv.ToInt>: this is not a whole number",
 		`{{ base64.Decode .Env.HARD }}`:                           "2:13: <base64.Decode>: this is not base64",
+		`{{ b64dec .Env.HARD }}`:                                  "2:7: <b64dec .Env.HARD>: this is not base64",
 		`{{ json .Env.HARD }}`:                                    "2:7: <json .Env.HARD>: this is not a JSON object",
 		`{{ data.YAMLArray .Env.HARD }}`:                          "2:11: <data.YAMLArray>: this is not a YAML list",
 		`{{ if }}`:                                                "2:0: missing value for if",
