@@ -114,7 +114,7 @@ func TestWatchedConfiguration(t *testing.T) {
 	quiet := newConfiguration(t)
 	file := quiet.write(t)
 	still := startProcess(t, "dex", binaries.dex, "serve", "--watch=false", file)
-	eventually(t, patience, "it listens", func() bool { return strings.Contains(still.log.String(), "listening") })
+	eventually(t, patience, "it listens", func() bool { return strings.Contains(still.log.String(), "server=http") })
 	writeFile(t, filepath.Dir(file), filepath.Base(file), `{"issuer": 1`)
 
 	writeFile(t, secrets, "secret", "second\n")
