@@ -32,45 +32,55 @@ func TestLoginMayChangeReplicaAtEachStep(t *testing.T) {
 }
 
 func testChangingReplicas(t *testing.T, kind string) {
-	d := startReplicas(t, kind)
+	d := newConfiguration(t).withReuseInterval("60s").withStorage(t, kind).startReplicas(t, 2)
 	for range 4 { // an odd number of requests each, so that they begin at either replica
-		tokens := d.mustLogin(t, "local")
-		next := d.mustRefresh(t, tokens.RefreshToken)
-		again := d.mustRefresh(t, tokens.RefreshToken)
-		if next.status != http.StatusOK || again.RefreshToken != next.RefreshToken {
-			t.Errorf("a refresh gets status %d, and its repetition at the other replica %d with another token",
-				next.status, again.status)
-		}
-		for range 2 {
-			if status, subject := d.userInfo(t, next.AccessToken); status != http.StatusOK || subject == "" {
-				t.Errorf("UserInfo answers %d to a token that the other replica may have signed", status)
-			}
-		}
+		d.hop(t)
 		if first, second := d.keyIDs(t), d.keyIDs(t); !slices.Equal(first, second) {
 			t.Errorf("the replicas publish different keys: %v and %v", first, second)
 		}
 	}
 }
 
-// startReplicas starts two servers and returns them as one server behind a load balancer.
-func startReplicas(t *testing.T, kind string) *dex {
+// hop signs in, refreshes and verifies, each step at another replica than the one before.
+func (d *dex) hop(t *testing.T) {
 	t.Helper()
-	one := newConfiguration(t).withReuseInterval("60s").withStorage(t, kind)
-	other, web := one.replica(t)
-	issuer, err := url.Parse(one.issuer)
+	tokens := d.mustLogin(t, "local")
+	next := d.mustRefresh(t, tokens.RefreshToken)
+	again := d.mustRefresh(t, tokens.RefreshToken)
+	if next.status != http.StatusOK || again.RefreshToken != next.RefreshToken {
+		t.Errorf("a refresh gets status %d, and its repetition at the other replica %d with another token",
+			next.status, again.status)
+	}
+	for range 2 {
+		if status, subject := d.userInfo(t, next.AccessToken); status != http.StatusOK || subject == "" {
+			t.Errorf("UserInfo answers %d to a token that the other replica may have signed", status)
+		}
+	}
+}
+
+// startReplicas starts servers on one storage and returns them as one server behind a load balancer.
+func (c *configuration) startReplicas(t *testing.T, n int) *dex {
+	t.Helper()
+	issuer, err := url.Parse(c.issuer)
 	if err != nil {
 		t.Fatal(err)
 	}
-
 	direct := newTransport(nil)
-	for _, c := range []*configuration{one, other} {
-		startProcess(t, "dex at "+c.telemetry, binaries.dex, "serve", c.write(t))
+	balancer := &alternating{next: direct, replicas: []string{issuer.Host}}
+	all := []*configuration{c}
+	for range n - 1 {
+		other, web := c.replica(t)
+		all = append(all, other)
+		balancer.replicas = append(balancer.replicas, web)
+	}
+	for _, one := range all {
+		startProcess(t, "dex at "+one.telemetry, binaries.dex, "serve", one.write(t))
 	}
 	t.Cleanup(direct.CloseIdleConnections)
-	for _, c := range []*configuration{one, other} {
-		c.waitUntilReady(t)
+	for _, one := range all {
+		one.waitUntilReady(t)
 	}
-	return &dex{configuration: one, transport: &alternating{next: direct, replicas: []string{issuer.Host, web}}}
+	return &dex{configuration: c, transport: balancer}
 }
 
 // replica returns the configuration of another server on the same storage, and its address.

@@ -55,10 +55,12 @@ func (c *connection) client(wrap func(http.RoundTripper) http.RoundTripper) *Cli
 		DialContext:         (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSClientConfig:     c.tls,
 		TLSHandshakeTimeout: 5 * time.Second,
-		IdleConnTimeout:     90 * time.Second,
-		MaxIdleConnsPerHost: 16, // for a server, or a proxy, without HTTP/2
-		MaxConnsPerHost:     64,
-		ForceAttemptHTTP2:   true,
+		// Every answer begins soon, that to a watch and that with a long list too; how long it may last is up to the request.
+		ResponseHeaderTimeout: 3 * time.Second,
+		IdleConnTimeout:       90 * time.Second,
+		MaxIdleConnsPerHost:   16, // for a server, or a proxy, without HTTP/2
+		MaxConnsPerHost:       64,
+		ForceAttemptHTTP2:     true,
 		// All requests share one connection. Without pings, one that is dead would be noticed after many minutes, and until
 		// then nobody could sign in.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 3 * time.Second, PingTimeout: 2 * time.Second},

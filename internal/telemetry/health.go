@@ -8,10 +8,14 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"dex/internal/wait"
 )
 
 const (
 	checkInterval = 15 * time.Second
+	// recheckInterval is how soon a check that failed is repeated: as long as it fails, load balancers send nobody here.
+	recheckInterval = time.Second
 	// checkTimeout is how long a check may take. It is shorter than the interval, so that a check that hangs is reported
 	// before its next run.
 	checkTimeout = 5 * time.Second
@@ -113,7 +117,7 @@ func (h *Health) Starting(what string) {
 	h.starting = what
 }
 
-// Run runs the checks at once and then every 15 seconds, each on its own, until the context ends.
+// Run runs the checks at once and then every 15 seconds, those that fail every second, each on its own, until the context ends.
 func (h *Health) Run(ctx context.Context) {
 	h.mu.Lock()
 	checks := slices.Collect(maps.Values(h.checks))
@@ -126,8 +130,6 @@ func (h *Health) Run(ctx context.Context) {
 }
 
 func (h *Health) repeat(ctx context.Context, c *check) {
-	ticks := time.NewTicker(checkInterval)
-	defer ticks.Stop()
 	for {
 		start := time.Now()
 		err := c.once(ctx)
@@ -135,10 +137,12 @@ func (h *Health) repeat(ctx context.Context, c *check) {
 			return // stopped, which is not a failure of what is checked
 		}
 		h.keep(ctx, c, start, err)
-		select {
-		case <-ctx.Done():
+		next := checkInterval
+		if err != nil {
+			next = recheckInterval
+		}
+		if wait.For(ctx, time.Until(start.Add(next))) != nil {
 			return
-		case <-ticks.C:
 		}
 	}
 }

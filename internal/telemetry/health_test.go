@@ -159,19 +159,19 @@ func TestHealthOverTime(t *testing.T) {
 		expect("after the first run", report{status: 200})
 		db.fail(errors.New("disk full"))
 		pass(45 * time.Second)
-		expect("after three failures", report{status: 503, failures: 3, err: "disk full", first: 15 * time.Second})
+		expect("after half a minute of failures, one each second", report{status: 503, failures: 31, err: "disk full", first: 15 * time.Second})
 		w := get(t, page, "/healthz?type=short")
 		if got := strings.Join(strings.Fields(w.Body.String()), ""); w.Code != 503 || got != `{"other":"PASS","storage":"FAIL"}` {
 			t.Errorf("short: %d %s", w.Code, got)
 		}
 		db.fail(nil)
-		pass(15 * time.Second)
-		expect("after the recovery", report{status: 200})
+		pass(time.Second)
+		expect("a second after the recovery", report{status: 200})
 
 		pass(time.Minute)
 		if got := log.String(); strings.Count(got, "\n") != 2 ||
 			!strings.Contains(got, `level=ERROR msg="health check failed" check=storage err="disk full"`) ||
-			!strings.Contains(got, `level=INFO msg="health check passed again" check=storage failures=3`) {
+			!strings.Contains(got, `level=INFO msg="health check passed again" check=storage failures=31`) {
 			t.Errorf("the log is\n%s", got)
 		}
 	})
@@ -196,7 +196,7 @@ func TestHealthOfAStorageThatHangs(t *testing.T) {
 			t.Error("passing although the storage hangs")
 		}
 		pass(time.Minute)
-		if s := states(t, get(t, endpoints(h, false), "/healthz"))["storage"]; s.ContiguousFailures != 5 || calls != 1 {
+		if s := states(t, get(t, endpoints(h, false), "/healthz"))["storage"]; s.ContiguousFailures != 13 || calls != 1 {
 			t.Errorf("%d failures, %d calls", s.ContiguousFailures, calls)
 		}
 		close(release)

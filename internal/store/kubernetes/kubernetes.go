@@ -23,7 +23,9 @@ const (
 	// operationTimeout bounds an operation on one record. The server answers most of them within a second even under load;
 	// whoever signs in has to be told within five that it does not answer.
 	operationTimeout = 3 * time.Second
-	// silentTimeout bounds it instead as long as the server has not answered the operation before: a request may take several
+	// listTimeout bounds the reading of many records. The server has to begin with its answer as soon as with any other.
+	listTimeout = 15 * time.Second
+	// silentTimeout bounds both instead as long as the server has not answered the operation before: a request may take several
 	// operations that look whether one without an answer was carried out.
 	silentTimeout = time.Second
 )
@@ -36,7 +38,7 @@ type Store struct {
 	changes   watch.Hub
 	followers sync.WaitGroup
 	pages     pageMemory
-	silent    atomic.Bool // the server did not answer the last operation on one record
+	silent    atomic.Bool // the server did not answer the last operation
 	warned    onceEach
 
 	// life ends with Close, and with it what is under way.
@@ -96,10 +98,14 @@ func (s *Store) failure(ctx context.Context, err error) error {
 	return err
 }
 
-// onOne runs an operation on one record, in bounded time.
+// onOne runs an operation on one record.
 func (s *Store) onOne(ctx context.Context, operation func(context.Context) error) error {
+	return s.within(ctx, operationTimeout, operation)
+}
+
+// within runs an operation that people may be waiting for, in bounded time.
+func (s *Store) within(ctx context.Context, limit time.Duration, operation func(context.Context) error) error {
 	return s.do(ctx, func(ctx context.Context) error {
-		limit := operationTimeout
 		if s.silent.Load() {
 			limit = silentTimeout
 		}
@@ -111,11 +117,18 @@ func (s *Store) onOne(ctx context.Context, operation func(context.Context) error
 			s.silent.Store(true)
 			return late
 		}
-		if !errors.Is(err, context.Canceled) {
+		if answered(err) {
 			s.silent.Store(false)
 		}
 		return err
 	})
+}
+
+// answered reports whether the outcome of an operation is an answer of the server.
+func answered(err error) bool {
+	_, refused := errors.AsType[*kubeapi.StatusError](err)
+	return err == nil || refused ||
+		errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrExists) || errors.Is(err, store.ErrConflict)
 }
 
 // do runs an operation.

@@ -17,7 +17,7 @@ import (
 // A page that follows another one may show the records as they were when that one was read: the API server goes on from
 // there only in the same state, and from anywhere else only by reading everything before it once more.
 func (s *Store) List(ctx context.Context, kind string, q store.Query) (records []store.Record, err error) {
-	err = s.do(ctx, func(ctx context.Context) error {
+	err = s.within(ctx, listTimeout, func(ctx context.Context) error {
 		l, ok := s.newListing(kind, q)
 		if !ok {
 			return nil
