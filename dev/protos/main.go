@@ -1,6 +1,6 @@
 // Command protos generates the Go code of the management API from the files in the folder api.
 //
-//	go -C dev/protos run . ../..
+//	go -C dev/protos run . ../.. ../..
 //
 // It needs no protoc: a compiler in Go reads the files, and the usual plugins write the code.
 package main
@@ -23,42 +23,59 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 )
 
-// files are the protos, by their names on the wire, which are their paths too.
-var files = []string{"api/v2/api.proto", "api/dex/v1/admin.proto"}
+// An output is Go code for some of the files, in one Go module.
+type output struct {
+	files  []string // by their names on the wire, which are their paths too
+	module string
+	folder string // of the module
+	where  string // import path and name of the package; empty where the file says
+}
+
+var outputs = []output{
+	{files: []string{"api/v2/api.proto", "api/dex/v1/admin.proto"}, module: "dex", folder: "."},
+	// A client has code of its own, made from the same file.
+	{files: []string{"api/v2/api.proto"}, module: "dex/examples", folder: "examples", where: "dex/examples/grpc-client/dexapi;dexapi"},
+}
 
 // plugins are the tools of this module that write code.
 var plugins = []string{"protoc-gen-go", "protoc-gen-go-grpc"}
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: protos FOLDER, where FOLDER is the root of the repository")
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: protos ROOT INTO, where ROOT has the folder api, and the code is written below INTO")
 		os.Exit(2)
 	}
-	if err := generate(context.Background(), os.Args[1]); err != nil {
-		fmt.Fprintln(os.Stderr, "protos:", err)
-		os.Exit(1)
+	for _, o := range outputs {
+		if err := o.generate(context.Background(), os.Args[1], os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, "protos:", err)
+			os.Exit(1)
+		}
 	}
 }
 
-func generate(ctx context.Context, root string) error {
+func (o output) generate(ctx context.Context, root, into string) error {
 	compiler := protocompile.Compiler{
 		Resolver:       &protocompile.SourceResolver{ImportPaths: []string{root}},
 		SourceInfoMode: protocompile.SourceInfoStandard,
 	}
-	compiled, err := compiler.Compile(ctx, files...)
+	compiled, err := compiler.Compile(ctx, o.files...)
 	if err != nil {
 		return err
 	}
+	parameters := "module=" + o.module
+	if o.where != "" {
+		for _, file := range o.files {
+			parameters += ",M" + file + "=" + o.where
+		}
+	}
 	request := &pluginpb.CodeGeneratorRequest{
-		FileToGenerate: files,
-		Parameter:      proto.String("module=dex"),
-		CompilerVersion: &pluginpb.Version{ // what the plugins are known to work with
-			Major: proto.Int32(3), Minor: proto.Int32(21), Patch: proto.Int32(0),
-		},
-		ProtoFile: descriptors(compiled),
+		FileToGenerate:  o.files,
+		Parameter:       &parameters,
+		CompilerVersion: &pluginpb.Version{Major: proto.Int32(3), Minor: proto.Int32(21), Patch: proto.Int32(0)}, // what plugins know
+		ProtoFile:       descriptors(compiled),
 	}
 	for _, plugin := range plugins {
-		if err := run(ctx, root, plugin, request); err != nil {
+		if err := run(ctx, filepath.Join(into, o.folder), plugin, request); err != nil {
 			return fmt.Errorf("%s: %w", plugin, err)
 		}
 	}
@@ -74,8 +91,8 @@ func descriptors(compiled linker.Files) []*descriptorpb.FileDescriptorProto {
 	return all
 }
 
-// run has a plugin write its code below the root.
-func run(ctx context.Context, root, plugin string, request *pluginpb.CodeGeneratorRequest) error {
+// run has a plugin write its code below a folder.
+func run(ctx context.Context, folder, plugin string, request *pluginpb.CodeGeneratorRequest) error {
 	in, err := proto.Marshal(request)
 	if err != nil {
 		return err
@@ -94,7 +111,7 @@ func run(ctx context.Context, root, plugin string, request *pluginpb.CodeGenerat
 		return errors.New(response.GetError())
 	}
 	for _, f := range response.File {
-		path := filepath.Join(root, f.GetName())
+		path := filepath.Join(folder, f.GetName())
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
