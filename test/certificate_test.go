@@ -65,6 +65,12 @@ func (a *authority) pem() string {
 // issue returns a certificate for 127.0.0.1 and its key, both PEM.
 func (a *authority) issue(t *testing.T, serial int64) (cert, key string) {
 	t.Helper()
+	return a.issueTo(t, serial, func(*x509.Certificate) {})
+}
+
+// issueTo is issue for a certificate that is changed before it is signed.
+func (a *authority) issueTo(t *testing.T, serial int64, change func(*x509.Certificate)) (cert, key string) {
+	t.Helper()
 	private := newKey(t)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(serial),
@@ -75,6 +81,7 @@ func (a *authority) issue(t *testing.T, serial int64) (cert, key string) {
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
+	change(template)
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, private.Public(), a.key)
 	if err != nil {
 		t.Fatal(err)
