@@ -27,7 +27,7 @@ func main() {
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
 		_, _ = fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1) //nolint:gocritic // what is deferred ends with the process
+		os.Exit(1)
 	}
 }
 
