@@ -84,6 +84,10 @@ func TestTemplatedConfiguration(t *testing.T) {
 func TestHealthcheck(t *testing.T) {
 	status := http.StatusOK
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/elsewhere" {
+			return // where a redirect leads must not count
+		}
+		w.Header().Set("Location", "/elsewhere")
 		w.WriteHeader(status)
 		fmt.Fprint(w, r.URL.RequestURI())
 	})
