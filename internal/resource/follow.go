@@ -87,7 +87,7 @@ func (f *follower) once(ctx context.Context, changed func(), report func(*follow
 		if err != nil {
 			return err
 		}
-		full := f.take(o, e.Type == "DELETED", len(e.Object))
+		full := f.take(o, e.Type == "DELETED")
 		changed()
 		if full && e.Type == "DELETED" {
 			return errRoom
@@ -111,7 +111,7 @@ func (f *follower) list(ctx context.Context) error {
 		end, err := f.api.Page(ctx, f.in, q, func(text json.RawMessage) error {
 			o, err := f.decode(text)
 			if err == nil {
-				fresh.take(o, false, len(text))
+				fresh.take(o, false)
 			}
 			return err
 		})
@@ -140,21 +140,21 @@ func (f *follower) decode(text json.RawMessage) (*object, error) {
 
 // take takes an object in the form that it has now, and reports whether there are others that had no room. One that is being deleted
 // is gone, whatever still holds it.
-func (f *follower) take(o *object, deleted bool, size int) (full bool) {
+func (f *follower) take(o *object, deleted bool) (full bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	name := o.Metadata.Name
 	if before := f.objects[name]; before != nil {
-		f.bytes -= len(before.Spec)
+		f.bytes -= before.size()
 		delete(f.objects, name)
 	}
 	switch {
 	case deleted, o.Metadata.DeletionTimestamp != "":
-	case len(f.objects) >= maxObjects, f.bytes+size > maxBytes:
+	case len(f.objects) >= maxObjects, f.bytes+o.size() > maxBytes:
 		f.full = true
 	default:
 		f.objects[name] = o
-		f.bytes += len(o.Spec)
+		f.bytes += o.size()
 	}
 	return f.full
 }

@@ -67,6 +67,15 @@ func (o *object) path() string {
 	return o.kind.singular + " " + o.Metadata.Namespace + "/" + o.Metadata.Name
 }
 
+// size returns about how much memory the object takes, in bytes.
+func (o *object) size() int {
+	n := len(o.Spec) + len(o.Status.ID)
+	for _, c := range o.Status.Conditions {
+		n += len(c.Type) + len(c.Status) + len(c.Reason) + len(c.Message) + len(c.LastTransitionTime)
+	}
+	return n
+}
+
 // A status is what the server says of an object.
 type status struct {
 	ObservedGeneration int64       `json:"observedGeneration"` // the generation that the rest is about

@@ -20,7 +20,7 @@ import (
 const (
 	// secretAge is how long a Secret counts before it is read again.
 	secretAge = 30 * time.Second
-	// missingAge is the same for one that could not be used.
+	// missingAge is the same for one that could not be used, at first; it doubles each time, up to secretAge.
 	missingAge = 3 * time.Second
 	// secretsTimeout bounds one round of reading.
 	secretsTimeout = 5 * time.Second
@@ -28,6 +28,9 @@ const (
 	secretReaders = 8
 	// maxSecret bounds a value, in bytes: more than any password, key or list of certificates needs.
 	maxSecret = 256 << 10
+	// maxTenantSecret is the same in other namespaces than Dex's own, which have only client secrets. A thousand of them must fit
+	// into the memory.
+	maxTenantSecret = 8 << 10
 )
 
 // A secretRef names a value in a Secret of the same namespace.
@@ -45,11 +48,13 @@ type secret struct {
 	values map[string][]byte
 	err    error // why there are no values
 	read   time.Time
+	missed int // how often in a row it could not be used
 }
 
 // secrets are the Secrets that objects refer to. They are read one by one, so that no right to list all of them is needed.
 type secrets struct {
 	client *kubeapi.Client
+	home   string // Dex's own namespace
 
 	mu    sync.Mutex // never held over I/O
 	known map[secretID]secret
@@ -61,20 +66,26 @@ func (s *secrets) refresh(ctx context.Context, wanted map[secretID]map[string]bo
 	defer cancel()
 	var work errgroup.Group
 	work.SetLimit(secretReaders)
-	for id, before := range s.due(wanted) {
+	for _, d := range s.due(wanted) {
 		work.Go(func() error {
-			fresh := s.fetch(ctx, id, wanted[id], before)
+			fresh := s.fetch(ctx, d.id, wanted[d.id], d.before)
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.known[id] = fresh
+			s.known[d.id] = fresh
 			return nil
 		})
 	}
 	_ = work.Wait()
 }
 
-// due forgets what isn't wanted, and returns what is to be read.
-func (s *secrets) due(wanted map[secretID]map[string]bool) map[secretID]secret {
+// A dueSecret is one that is to be read.
+type dueSecret struct {
+	id     secretID
+	before secret
+}
+
+// due forgets what isn't wanted, and returns what is to be read: those of Dex's own namespace first, then what was read longest ago.
+func (s *secrets) due(wanted map[secretID]map[string]bool) []dueSecret {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id := range s.known {
@@ -82,28 +93,42 @@ func (s *secrets) due(wanted map[secretID]map[string]bool) map[secretID]secret {
 			delete(s.known, id)
 		}
 	}
-	due := map[secretID]secret{}
+	var due []dueSecret
 	for id, keys := range wanted {
 		if k, ok := s.known[id]; !ok || k.old(keys) {
-			due[id] = k
+			due = append(due, dueSecret{id, k})
 		}
 	}
+	slices.SortFunc(due, func(a, b dueSecret) int {
+		if home := a.id.namespace == s.home; home != (b.id.namespace == s.home) {
+			if home {
+				return -1
+			}
+			return 1
+		}
+		return a.before.read.Compare(b.before.read)
+	})
 	return due
+}
+
+// longest returns how long a value in a namespace may be, in bytes.
+func (s *secrets) longest(namespace string) int {
+	if namespace == s.home {
+		return maxSecret
+	}
+	return maxTenantSecret
 }
 
 // old reports whether a Secret has to be read again for some keys.
 func (k secret) old(keys map[string]bool) bool {
-	age := secretAge
-	if k.err != nil {
-		age = missingAge
-	}
 	for key := range keys {
 		if !k.asked[key] {
 			return true
 		}
-		if _, ok := k.values[key]; !ok {
-			age = missingAge
-		}
+	}
+	age := secretAge
+	if k.missed > 0 {
+		age = min(missingAge<<min(k.missed-1, 8), secretAge)
 	}
 	return time.Since(k.read) > age
 }
@@ -134,8 +159,8 @@ func (s *secrets) fetch(ctx context.Context, id secretID, keys map[string]bool, 
 		fresh.err = errToken
 	case err == nil:
 		for key := range keys {
-			if value, ok := body.Data[key]; ok {
-				fresh.values[key] = value
+			if value, ok := body.Data[key]; ok { // no more of it than is needed to see that it is too long
+				fresh.values[key] = bytes.Clone(value[:min(len(value), s.longest(id.namespace)+1)])
 			}
 		}
 	case errors.Is(err, kubeapi.ErrBadName), kubeapi.Absent(err, id.name):
@@ -143,10 +168,18 @@ func (s *secrets) fetch(ctx context.Context, id secretID, keys map[string]bool, 
 	case kubeapi.HasCode(err, http.StatusForbidden):
 		fresh.err = errForbidden
 	case len(before.values) > 0:
-		before.read = fresh.read
+		if ctx.Err() == nil { // otherwise it may not even have been asked for
+			before.read = fresh.read
+		}
 		return before
 	default:
 		fresh.err = errAway
+	}
+	switch {
+	case errors.Is(fresh.err, errAway):
+		fresh.missed = 1
+	case len(fresh.values) < len(keys):
+		fresh.missed = before.missed + 1
 	}
 	return fresh
 }
@@ -168,8 +201,8 @@ func (s *secrets) value(namespace string, ref secretRef) ([]byte, error) {
 		return nil, fmt.Errorf("the Secret %q has no key %q", ref.Name, ref.Key)
 	case len(bytes.TrimSpace(value)) == 0:
 		return nil, fmt.Errorf("the key %q of the Secret %q is empty", ref.Key, ref.Name)
-	case len(value) > maxSecret:
-		return nil, fmt.Errorf("the key %q of the Secret %q has more than %d bytes", ref.Key, ref.Name, maxSecret)
+	case len(value) > s.longest(namespace):
+		return nil, fmt.Errorf("the key %q of the Secret %q has more than %d bytes", ref.Key, ref.Name, s.longest(namespace))
 	case !utf8.Valid(value):
 		return nil, fmt.Errorf("the key %q of the Secret %q is not text", ref.Key, ref.Name)
 	}

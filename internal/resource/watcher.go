@@ -25,7 +25,7 @@ type (
 )
 
 const (
-	// loadTimeout bounds how long the start waits for the API server.
+	// loadTimeout bounds how long the start waits for the API server's lists.
 	loadTimeout = 10 * time.Second
 	// judgeEvery is how often all is looked at without a reason, as nobody tells of changes of Secrets; judgeSoon is the same while an
 	// object waits for a Secret.
@@ -83,7 +83,7 @@ type Watcher struct {
 func New(c Config) *Watcher {
 	w := &Watcher{
 		layers: Layers{&store.Fallback[client.Client]{}, &store.Fallback[local.User]{}, &store.Fallback[federation.Definition]{}},
-		cfg:    c, secrets: &secrets{client: c.API, known: map[secretID]secret{}}, statuses: newStatuses(c.API, c.Log),
+		cfg:    c, secrets: &secrets{client: c.API, home: c.Namespace, known: map[secretID]secret{}}, statuses: newStatuses(c.API, c.Log),
 		changed: make(chan struct{}, 1), holders: map[claim]holder{},
 	}
 	for _, k := range kinds {
@@ -119,7 +119,7 @@ func (w *Watcher) Load(ctx context.Context, s Surroundings) {
 		})
 	}
 	work.Wait()
-	w.judge(bounded, s)
+	w.judge(ctx, s) // which bounds itself: a namespace that took all the time must not keep the Secrets of others from being read
 }
 
 // Run follows the objects, and writes their statuses, until the context ends.

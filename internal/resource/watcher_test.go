@@ -33,7 +33,8 @@ type fakeAPI struct {
 	away    error         // of the network
 	refuse  map[string]int
 	patches []string
-	secrets int // reads
+	secrets int    // reads
+	silent  string // what paths have that get no answer
 }
 
 func newFakeAPI() *fakeAPI {
@@ -78,6 +79,12 @@ func (f *fakeAPI) reads() int {
 func (f *fakeAPI) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Query().Has("watch") {
 		return f.watch(r)
+	}
+	if f.silent != "" && strings.Contains(r.URL.Path, f.silent) {
+		<-r.Context().Done()
+	}
+	if err := r.Context().Err(); err != nil {
+		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -164,6 +171,17 @@ func (lonely) ConnectorsChanged()                                       {}
 // start runs a watcher over the API server until the test ends.
 func (f *fakeAPI) start(t *testing.T, s Surroundings, namespaces ...string) *Watcher {
 	t.Helper()
+	w := f.load(t, s, namespaces...)
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { w.Run(ctx, s) })
+	t.Cleanup(func() { stop(); running.Wait() })
+	return w
+}
+
+// load returns a watcher that has read everything once.
+func (f *fakeAPI) load(t *testing.T, s Surroundings, namespaces ...string) *Watcher {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "kubeconfig")
 	text := `{contexts: [{name: a, context: {cluster: a, namespace: dex}}], clusters: [{name: a, cluster: {server: "https://api.test"}}]}`
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -179,11 +197,7 @@ func (f *fakeAPI) start(t *testing.T, s Surroundings, namespaces ...string) *Wat
 		t.Fatal(err)
 	}
 	w := New(Config{API: api, Namespace: "dex", ClientNamespaces: namespaces, Issuer: issuer, Log: log})
-	ctx, stop := context.WithCancel(t.Context())
-	w.Load(ctx, s)
-	var running sync.WaitGroup
-	running.Go(func() { w.Run(ctx, s) })
-	t.Cleanup(func() { stop(); running.Wait() })
+	w.Load(t.Context(), s)
 	return w
 }
 
@@ -345,7 +359,7 @@ func TestNamespacesAreBounded(t *testing.T) {
 	t.Parallel()
 	f := &follower{kind: clients, objects: map[string]*object{}}
 	for i := range maxObjects + 10 {
-		f.take(&object{Metadata: metadata{Name: fmt.Sprint(i)}}, false, 100)
+		f.take(&object{Metadata: metadata{Name: fmt.Sprint(i)}}, false)
 	}
 	if err, _ := f.trouble(); len(f.objects) != maxObjects || err == nil {
 		t.Errorf("%d objects, %v", len(f.objects), err)
@@ -353,13 +367,13 @@ func TestNamespacesAreBounded(t *testing.T) {
 	f = &follower{kind: clients, objects: map[string]*object{}}
 	spec := json.RawMessage(strings.Repeat("x", 1<<20))
 	for i := range 100 {
-		f.take(&object{Metadata: metadata{Name: fmt.Sprint(i)}, Spec: spec}, false, len(spec))
-		f.take(&object{Metadata: metadata{Name: "same"}, Spec: spec}, false, len(spec))
+		f.take(&object{Metadata: metadata{Name: fmt.Sprint(i)}, Spec: spec}, false)
+		f.take(&object{Metadata: metadata{Name: "same"}, Spec: spec}, false)
 	}
 	if f.bytes > maxBytes || len(f.objects) != maxBytes>>20 {
 		t.Errorf("%d bytes in %d objects", f.bytes, len(f.objects))
 	}
-	f.take(&object{Metadata: metadata{Name: "same", DeletionTimestamp: "now"}}, false, 0)
+	f.take(&object{Metadata: metadata{Name: "same", DeletionTimestamp: "now"}}, false)
 	if f.objects["same"] != nil {
 		t.Error("an object that is being deleted is in use")
 	}
