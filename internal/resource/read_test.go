@@ -185,9 +185,13 @@ func TestTenantsGetNoPower(t *testing.T) {
 		"https://dex.example.com/dex/callback", "https://dex.example.com/dex", "https://DEX.example.com./dex/callback/x",
 		"https://dex.example.com:443/dex/../dex/callback", "https://dex.example.com/a/%2e%2e/%64ex/callback", "http://dex.example.com/dex/device",
 		"https://user@dex.example.com/dex/auth", "/device/callback", "/dex/device/callback", "https:dex.example.com/dex/callback",
-		"https://ｄex.example.com/dex/callback",
+		"https://ｄex.example.com/dex/callback", `https://dex.example.com/a/..\dex\callback`, `https://dex.example.com/x\..\dex`,
+		"https://dex.example.com/dex//../callback", "https://dex.example.com/dex/%2f../callback", "https:///dex.example.com/dex/callback",
 	} {
 		attack("redirectURIs: ['"+uri+"']", "spec.redirectURIs[0]: ")
+		attack("postLogoutRedirectURIs: ['"+uri+"']", "spec.postLogoutRedirectURIs[0]: ")
+	}
+	for _, uri := range []string{"javascript://a.test/%0aalert(1)", "https://a.test/%zz", "https://a b.test/"} {
 		attack("postLogoutRedirectURIs: ['"+uri+"']", "spec.postLogoutRedirectURIs[0]: ")
 	}
 }

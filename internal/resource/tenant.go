@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"dex/internal/client"
 	"dex/internal/config"
 	"dex/internal/oauth"
 )
@@ -85,11 +86,16 @@ func checkTenantRedirect(on *config.Checker, key, uri string, issuer *url.URL) {
 	if uri == oauth.RedirectOutOfBand {
 		return // a page of ours shows the code, which is of use to this client only
 	}
+	if err := client.CheckRedirectURI(uri); err != nil {
+		on.Errorf(key, "%v", err)
+		return
+	}
 	u, err := url.Parse(uri)
 	if err != nil {
-		return // was reported already
+		return // was reported
 	}
-	if !u.IsAbs() || u.Opaque != "" {
+	web := u.Scheme == "http" || u.Scheme == "https" // browsers take the host from the path where it is empty
+	if u.Opaque != "" || web && u.Host == "" {
 		on.Errorf(key, "must be an absolute URI with two slashes, such as https://app.example.net/callback")
 		return
 	}
@@ -97,11 +103,17 @@ func checkTenantRedirect(on *config.Checker, key, uri string, issuer *url.URL) {
 		on.Errorf(key, "must have its host in ASCII, as browsers read other characters in more than one way")
 		return
 	}
+	if !strings.EqualFold(strings.TrimSuffix(u.Hostname(), "."), issuer.Hostname()) || !samePort(u, issuer) {
+		return
+	}
 	below := strings.TrimSuffix(issuer.Path, "/") + "/"
-	ours := strings.EqualFold(strings.TrimSuffix(u.Hostname(), "."), issuer.Hostname()) && samePort(u, issuer) &&
-		strings.HasPrefix(path.Clean("/"+u.Path)+"/", below)
-	if ours {
+	clean := path.Clean("/" + u.Path)
+	switch {
+	case strings.HasPrefix(clean+"/", below):
 		on.Errorf(key, "is an address of Dex's own")
+	case strings.Contains(u.Path, `\`), clean != strings.TrimSuffix("/"+strings.TrimPrefix(u.Path, "/"), "/") && clean != "/":
+		// Browsers take \ for /, and .. for the way out of an empty segment, so they may end up elsewhere than we think.
+		on.Errorf(key, `must not have \, //, . or .. in its path, as its host is that of Dex`)
 	}
 }
 
