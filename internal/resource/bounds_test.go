@@ -2,6 +2,7 @@ package resource
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -123,4 +124,28 @@ func TestStartWithOneNamespaceSilent(t *testing.T) {
 			t.Errorf("the secret is %q at the start", got)
 		}
 	})
+}
+
+func TestNamespacesAreBounded(t *testing.T) {
+	t.Parallel()
+	f := &follower{kind: clients, objects: map[string]*object{}}
+	for i := range maxObjects + 10 {
+		f.take(&object{Metadata: metadata{Name: fmt.Sprint(i)}}, false)
+	}
+	if err, _ := f.trouble(); len(f.objects) != maxObjects || err == nil {
+		t.Errorf("%d objects, %v", len(f.objects), err)
+	}
+	f = &follower{kind: clients, objects: map[string]*object{}}
+	spec := json.RawMessage(strings.Repeat("x", 1<<20))
+	for i := range 100 {
+		f.take(&object{Metadata: metadata{Name: fmt.Sprint(i)}, Spec: spec}, false)
+		f.take(&object{Metadata: metadata{Name: "same"}, Spec: spec}, false)
+	}
+	if f.bytes > maxBytes || len(f.objects) != maxBytes>>20 {
+		t.Errorf("%d bytes in %d objects", f.bytes, len(f.objects))
+	}
+	f.take(&object{Metadata: metadata{Name: "same", DeletionTimestamp: "now"}}, false)
+	if f.objects["same"] != nil {
+		t.Error("an object that is being deleted is in use")
+	}
 }
