@@ -13,21 +13,24 @@ import (
 // version is set when a release is linked.
 var version = "DEV"
 
-// exitFailure is the exit status of every failure but that of a health check: a wrong command line, a bad configuration, or a failed server.
+// exitFailure is the exit status of failures of commands that don't call a server, with the exception of a health check: a wrong command line, a bad configuration, or a failed server.
 const exitFailure = 2
 
 func main() {
 	root := newRoot()
 	if cmd, err := root.ExecuteC(); err != nil {
 		fmt.Fprintln(os.Stderr, "dex:", complaint(cmd, err))
-		os.Exit(exitStatus(cmd))
+		os.Exit(exitStatus(cmd, err))
 	}
 }
 
-// exitStatus is 1 for a failed health check, as container engines reserve 2.
-func exitStatus(cmd *cobra.Command) int {
+// exitStatus is 1 for a failed health check, as container engines reserve 2. Commands that call a server have one for each reason.
+func exitStatus(cmd *cobra.Command, err error) int {
 	if cmd.Name() == "healthcheck" {
 		return 1
+	}
+	if _, calls := cmd.Annotations[callsServer]; calls && cmd.SilenceUsage { // the command has started
+		return apiStatus(err)
 	}
 	return exitFailure
 }
@@ -54,6 +57,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetVersionTemplate(versionText())
 	root.AddCommand(newServe(), newCheck(), newHealthcheck(), newExport(), newImport(), newReseal(), newHashPassword(), newWeb(), newAdmin(), newVersion())
+	root.AddCommand(newAPICommands()...)
 	return root
 }
 
