@@ -1,0 +1,277 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dex/internal/admin"
+	"dex/internal/admin/admintest"
+	"dex/internal/admin/rest"
+)
+
+// An apiServer is a server with the management API, and a folder for files.
+type apiServer struct {
+	*admintest.Fixture
+	t     *testing.T
+	dir   string
+	url   string
+	token string // the file with one
+}
+
+// serveAPI serves the API to tokens with some roles. More answers first; nil if nothing does.
+func serveAPI(t *testing.T, more func(http.ResponseWriter, *http.Request) bool, roles ...admin.Role) *apiServer {
+	t.Helper()
+	f := admintest.New(t, nil)
+	door := rest.New(rest.Options{Log: slog.New(slog.DiscardHandler), Events: f, Enter: func() (rest.Room, func()) {
+		return rest.Room{Service: f.Service, Access: admin.NewAccess(admin.AccessConfig{Tokens: f.Tokens})}, func() {}
+	}})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if more == nil || !more(w, r) {
+			door.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	s := &apiServer{Fixture: f, t: t, dir: t.TempDir(), url: server.URL}
+	s.token = s.write("token", s.tokenFor(roles...)+"\n")
+	return s
+}
+
+func (s *apiServer) tokenFor(roles ...admin.Role) string {
+	s.t.Helper()
+	token, _, err := s.Tokens.Create(admintest.As(s.t, admin.RoleAll), "ci", roles, time.Hour)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return token
+}
+
+func (s *apiServer) write(name, text string) string {
+	s.t.Helper()
+	file := filepath.Join(s.dir, name)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return file
+}
+
+// An outcome is how a command ended.
+type outcome struct {
+	t              *testing.T
+	line           string
+	status         int
+	stdout, stderr string // with the message of the error
+}
+
+// run runs a command against the server. In its line FOLDER stands for the folder.
+func (s *apiServer) run(stdin, line string) outcome {
+	s.t.Helper()
+	args := strings.Fields(strings.ReplaceAll(line, "FOLDER", s.dir))
+	return runAPI(s.t, stdin, append(args, "--server", s.url, "--token-file", s.token)...)
+}
+
+func runAPI(t *testing.T, stdin string, args ...string) outcome {
+	t.Helper()
+	var out, errs bytes.Buffer
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(strings.NewReader(stdin))
+	root.SetOut(&out)
+	root.SetErr(&errs)
+	o := outcome{t: t, line: strings.Join(args, " ")}
+	if cmd, err := root.ExecuteC(); err != nil {
+		o.status = exitStatus(cmd, err)
+		errs.WriteString(complaint(cmd, err))
+	}
+	o.stdout, o.stderr = out.String(), errs.String()
+	return o
+}
+
+// want checks the exit status, and what is printed.
+func (o outcome) want(status int, stdout string, stderr ...string) outcome {
+	o.t.Helper()
+	if o.status != status || stdout != "*" && o.stdout != stdout {
+		o.t.Fatalf("dex %s: exit status %d, want %d\nstdout:\n%s\nwant:\n%s\nstderr:\n%s", o.line, o.status, status, o.stdout, stdout, o.stderr)
+	}
+	for _, part := range stderr {
+		if !strings.Contains(o.stderr, part) {
+			o.t.Errorf("dex %s: no %q on standard error:\n%s", o.line, part, o.stderr)
+		}
+	}
+	return o
+}
+
+func TestClientsFromTheCommandLine(t *testing.T) {
+	t.Parallel()
+	s := serveAPI(t, nil, admin.RoleClients)
+	s.run("", "client create app --name App --redirect-uri https://app.example.com/a --redirect-uri https://app.example.com/b --dry-run").
+		want(0, "", "client app: would be created")
+	s.run("", "client get app").want(exitNotFound, "", `client "app" does not exist`, "(404 Not Found from ")
+	made := s.run("", "client create app --name App --redirect-uri https://app.example.com/a --redirect-uri https://app.example.com/b").
+		want(0, "*", "client app: created", "can't be read again")
+	s.run("", "client create app --name App").want(exitConflict, "", "exists already")
+	s.run("", "client create --name Cli --public").want(0, "", "created")
+	s.run("", "client get app").want(0, `id: app
+name: App
+redirectURIs:
+- https://app.example.com/a
+- https://app.example.com/b
+origin: storage
+revision: "2"
+`)
+	list := s.run("", "client list").want(0, "*")
+	for _, want := range []string{
+		"ID          NAME        TYPE          REDIRECT URIS                 ORIGIN\n",
+		"app         App         confidential  https://app.example.com/a +1  storage\n",
+		"configured  Configured  confidential  -                             configuration\n", "public        -                             storage\n",
+	} {
+		if !strings.Contains(list.stdout, want) {
+			t.Errorf("no %q in\n%s", want, list.stdout)
+		}
+	}
+	secret := s.run("", "client rotate-secret app").want(0, "*", "can't be read again")
+	if len(secret.stdout) < 20 || secret.stdout == made.stdout || strings.Count(secret.stdout, "\n") != 1 {
+		t.Errorf("secrets %q and %q", made.stdout, secret.stdout)
+	}
+	s.run("", "client end-previous-secret app").want(0, "", "only the current secret")
+	s.run("", "client delete configured").want(exitConflict, "", "configuration")
+	s.run("", "client delete app none --dry-run").want(exitNotFound, "", "client app: would be deleted", `client "none" does not exist`)
+	s.run("", "client delete app").want(0, "", "client app: deleted")
+	s.run("", "user list").want(exitForbidden, "", "403 Forbidden")
+}
+
+func TestUsersFromTheCommandLine(t *testing.T) {
+	t.Parallel()
+	s := serveAPI(t, nil, admin.RoleUsers)
+	s.run("first password\n", "user create jane@example.com --username jane --user-id u-1 --group a --group b").want(0, "", "user jane@example.com: created")
+	s.run("", "user list").want(0, `EMAIL                   NAME  USER ID  GROUPS  ORIGIN
+jane@example.com        jane  u-1      a +1    storage
+Configured@example.com  -     c        -       configuration
+`)
+	s.run("first password\n", "user check-password jane@example.com").want(0, "", "is right")
+	s.run("second password", "user set-password jane@example.com").want(0, "", "the password was changed")
+	s.run("first password\n", "user check-password jane@example.com").want(exitRefused, "", "the password is wrong")
+	s.run("second password\n", "user check-password jane@example.com").want(0, "")
+	s.run("\n", "user set-password jane@example.com").want(exitRefused, "", "the password is empty")
+	s.run("p\n", "user set-password joe@example.com").want(exitNotFound, "", "does not exist")
+	shown := s.run("", "user get jane@example.com -o json").want(0, "*")
+	if strings.Contains(shown.stdout, "hash") || !strings.Contains(shown.stdout, "\n  \"groups\": [\n") {
+		t.Errorf("got %s", shown.stdout)
+	}
+	s.run("", "user delete jane@example.com").want(0, "", "deleted")
+}
+
+func TestApply(t *testing.T) {
+	t.Parallel()
+	s := serveAPI(t, nil, admin.RoleAll)
+	file := `staticClients:
+- {id: app, name: App, secret: unspeakable, redirectURIs: ["https://app.example.com/cb"]}
+---
+staticPasswords:
+- {email: jane@example.com, userID: u-1, username: jane, hash: ` + admintest.Hash + `}
+connectors:
+- {id: corp, type: oidc, name: Corp, config: {issuer: "https://login.example.com", clientID: dex, clientSecret: unspeakable}}
+`
+	s.run(file, "apply -f - --dry-run").want(0, "*", "connector corp: would be created", "client app: would be created", "user jane@example.com: would be created")
+	if changes := s.Changes(); len(changes) != 1 { // the token
+		t.Errorf("--dry-run changed %q", changes)
+	}
+	s.run(file, "apply -f -").want(0, "", "connector corp: created\nclient app: created\nuser jane@example.com: created\n")
+	s.run(file, "apply -f -").want(0, "", "connector corp: unchanged\nclient app: unchanged\nuser jane@example.com: unchanged\n")
+
+	changed := strings.NewReplacer("name: App", "name: Graphs", "login.example.com", "sso.example.com").Replace(file)
+	diff := s.run(changed, "apply -f - --dry-run").want(0, `  ~ config.clientSecret: (secret changed)
+  ~ config.issuer: "https://login.example.com" -> "https://sso.example.com"
+  ~ name: "App" -> "Graphs"
+  ~ secret: (secret changed)
+  ~ hash: (secret changed)
+`)
+	if strings.Contains(diff.stderr, "unspeakable") {
+		t.Error(diff.stderr)
+	}
+	s.run(changed, "apply -f -").want(0, "", "client app: replaced")
+	s.run("staticClients: [{id: app, name: Graphs, redirectURIs: ['https://app.example.com/cb']}]", "client apply -f -").want(0, "", "client app: unchanged")
+
+	list := s.run("", "connector list -o yaml").want(0, "*")
+	if strings.Contains(list.stdout, "unspeakable") || !strings.HasPrefix(list.stdout, "connectors:\n") {
+		t.Errorf("got %s", list.stdout)
+	}
+	s.run(list.stdout, "apply -f -").want(0, "", "connector corp: unchanged", "connector configured: left alone, as it was printed as one of the server's configuration")
+}
+
+func TestApplyWritesAllOrNothing(t *testing.T) {
+	t.Parallel()
+	s := serveAPI(t, nil, admin.RoleClients)
+	before := len(s.Changes())
+	s.run("staticClients:\n- {id: a, name: A, public: true}\n- id: b\n  name: B\n  public: true\n  redirectURIs: ['https://b.example.com', 'javascript:x']\n", "apply -f -").
+		want(exitRefused, "", "client b: ", "<stdin>:6:43: staticClients[1].redirectURIs[1]: ", "Nothing was written.")
+	s.run("staticClients:\n- {id: a, name: A, public: true}\nstaticPasswords:\n- {email: a@example.com}\n", "apply -f -").
+		want(exitForbidden, "", "user a@example.com: ", "Nothing was written.")
+	s.run("staticPasswords:\n- {email: a@example.com}\n", "client apply -f -").want(exitRefused, "", "<stdin>:2:3: staticPasswords[0]: is a user, and this command is for clients; use dex apply")
+	s.run("staticClients:\n- {id: configured, name: C, public: true}\n", "apply -f -").want(exitConflict, "", "configuration")
+	s.run("staticClients: []\n", "apply -f -").want(exitRefused, "", "has no clients, users or connectors")
+	s.run("", "apply -f /none").want(exitRefused, "", "open /none: no such file or directory")
+	if after := len(s.Changes()); after != before {
+		t.Errorf("something was written: %q", s.Changes()[before:])
+	}
+	s.run("staticClients:\n- {id: a, name: A, public: true}\n", "client create -f -").want(0, "", "client a: created")
+	s.run("staticClients:\n- {id: a, name: A, public: true}\n", "client create -f -").want(exitConflict, "", "client a: ", "exists")
+}
+
+// Somebody who is faster isn't overwritten.
+func TestApplyNoticesOthers(t *testing.T) {
+	t.Parallel()
+	puts := 0
+	var s *apiServer
+	s = serveAPI(t, func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPut && r.URL.RawQuery == "" {
+			if puts++; puts == 2 {
+				if err := s.Clients.Delete(admintest.As(t, admin.RoleAll), "app", ""); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		return false
+	}, admin.RoleClients)
+	const file = "staticClients:\n- {id: app, name: App, public: true}\n"
+	s.run(file, "apply -f -").want(0, "", "created")
+	s.run(strings.Replace(file, "App", "Other", 1), "apply -f -").want(exitConflict, "", "412 Precondition Failed", "Of 1, 0 were written")
+}
+
+func TestExitStatuses(t *testing.T) {
+	t.Parallel()
+	s := serveAPI(t, nil, admin.RoleRead)
+	s.run("", "client get").want(exitUsage, "", "ID is missing", "Usage: dex client get ID")
+	s.run("", "client list --output xml").want(exitUsage, "", "--output must be json or yaml")
+	s.run("", "client crate").want(exitUsage, "", `did you mean "create"?`)
+	s.run("", "token revoke --user x").want(exitUsage, "", "client all")
+	s.run("", "client delete configured").want(exitForbidden, "")
+	runAPI(t, "", "client", "list", "--server", s.url, "--token-file", s.write("other", "dexadmin_a_b")).want(exitForbidden, "", "--token-file")
+	runAPI(t, "", "client", "list", "--server", "nonsense").want(exitUsage, "", "https://")
+	runAPI(t, "", "client", "list", "--server", "unix:///none/such").want(exitUnreachable, "", "unix:///none/such can't be asked")
+	runAPI(t, "", "client", "list", "--server", s.url, "--token", "x").want(exitUsage, "", "unknown flag: --token")
+}
+
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	s := serveAPI(t, nil, admin.RoleRead)
+	args := []string{"client", "get", "--server", s.url, "--token-file", s.token, "conf"}
+	if o := runAPI(t, "", append([]string{"__complete"}, args...)...).want(0, "*"); !strings.HasPrefix(o.stdout, "configured\n:4\n") {
+		t.Errorf("got %q", o.stdout)
+	}
+	args[3] = "unix:///none/such"
+	if o := runAPI(t, "", append([]string{"__complete"}, args...)...).want(0, "*"); !strings.HasPrefix(o.stdout, ":4\n") {
+		t.Errorf("got %q", o.stdout)
+	}
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		if o := runAPI(t, "", "completion", shell); o.status != 0 {
+			t.Errorf("%s: %s", shell, o.stderr)
+		}
+	}
+}
