@@ -116,7 +116,7 @@ func TestClientsFromTheCommandLine(t *testing.T) {
 	made := s.run("", "client create app --name App --redirect-uri https://app.example.com/a --redirect-uri https://app.example.com/b").
 		want(0, "*", "client app: created", "can't be read again")
 	s.run("", "client create app --name App").want(exitConflict, "", "exists already")
-	s.run("", "client create --name Cli --public").want(0, "", "created")
+	s.run("", "client create cli --name Cli --public").want(0, "", "created")
 	s.run("", "client get app").want(0, `id: app
 name: App
 redirectURIs:
@@ -127,9 +127,9 @@ revision: "2"
 `)
 	list := s.run("", "client list").want(0, "*")
 	for _, want := range []string{
-		"ID          NAME        TYPE          REDIRECT URIS                 ORIGIN\n",
+		"ID          NAME        TYPE          REDIRECT URIS                 ORIGIN\n", "cli         Cli         public        -                             storage\n",
 		"app         App         confidential  https://app.example.com/a +1  storage\n",
-		"configured  Configured  confidential  -                             configuration\n", "public        -                             storage\n",
+		"configured  Configured  confidential  -                             configuration\n",
 	} {
 		if !strings.Contains(list.stdout, want) {
 			t.Errorf("no %q in\n%s", want, list.stdout)
@@ -141,6 +141,10 @@ revision: "2"
 	}
 	s.run("", "client end-previous-secret app").want(0, "", "only the current secret")
 	s.run("", "client delete configured").want(exitConflict, "", "configuration")
+	anonymous := s.run("", "client create --name Nameless --public").want(0, "")
+	if id, _, _ := strings.Cut(strings.TrimPrefix(anonymous.stderr, "client "), ":"); len(id) < 20 {
+		t.Errorf("got %s", anonymous.stderr)
+	}
 	s.run("", "client delete app none --dry-run").want(exitNotFound, "", "client app: would be deleted", `client "none" does not exist`)
 	s.run("", "client delete app").want(0, "", "client app: deleted")
 	s.run("", "user list").want(exitForbidden, "", "403 Forbidden")
