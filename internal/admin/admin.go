@@ -32,6 +32,10 @@ type Config struct {
 	// Metadata returns the discovery document.
 	Metadata func() ([]byte, error)
 	Events   event.Sink
+
+	Keys          Keys
+	Tokens        *Tokens
+	Configuration Configuration
 }
 
 // A Service is what one configuration has to administer. It is safe for concurrent use.
@@ -39,6 +43,7 @@ type Service struct {
 	Clients    *Clients
 	Users      *Users
 	Connectors *Connectors
+	Tokens     *Tokens
 	cfg        Config
 }
 
@@ -46,6 +51,7 @@ type Service struct {
 func New(cfg Config) *Service {
 	return &Service{
 		cfg:        cfg,
+		Tokens:     cfg.Tokens,
 		Clients:    &Clients{Records[client.Client]{clientKind, cfg.Clients, cfg.Events}},
 		Users:      &Users{Records[local.User]{userKind, cfg.Users, cfg.Events}, cfg.CheckPassword, cfg.HashCost},
 		Connectors: &Connectors{Records[federation.Definition]{connectorKind, cfg.Connectors, cfg.Events}},

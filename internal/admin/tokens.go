@@ -64,6 +64,9 @@ func (t *Tokens) Create(ctx context.Context, name string, roles []Role, lifetime
 	}
 	key, secret, now := id.New(), id.NewSecret(), t.now()
 	record := adminToken{Name: name, Roles: roles, Hash: id.Hash(secret), Created: now, Expires: now.Add(lifetime)}
+	if isDryRun(ctx) {
+		return "", shownToken(key, &record), nil
+	}
 	if _, err := t.table.Create(ctx, key, record); err != nil {
 		return "", AdminToken{}, refusal(err, "admin token")
 	}
@@ -121,6 +124,10 @@ func (t *Tokens) Delete(ctx context.Context, tokenID string) error {
 	thing := fmt.Sprintf("admin token %q", shortened(tokenID))
 	if tokenID == "" || len(tokenID) > store.MaxKey {
 		return refusal(store.ErrNotFound, thing)
+	}
+	if isDryRun(ctx) {
+		_, err := t.table.Get(store.Latest(ctx), tokenID)
+		return refusal(err, thing)
 	}
 	if err := t.table.Delete(ctx, tokenID, ""); err != nil {
 		return refusal(err, thing)

@@ -34,6 +34,10 @@ func (e *Edition) administration(with shared, documents *discovery.Discovery) *a
 		HashCost: e.hashCost(),
 		Metadata: documents.Document,
 		Events:   e.core.events,
+
+		Keys:          e.core.signer,
+		Tokens:        e.core.adminTokens,
+		Configuration: e.core.reloads,
 	})
 }
 

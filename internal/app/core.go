@@ -97,7 +97,7 @@ type Core struct {
 // New opens what a plan needs. Close must be called at the end.
 func New(ctx context.Context, p *Plan, opts Options) (*Core, error) {
 	c := &Core{plan: p, cfg: p.Config, opts: opts, log: opts.Log, applying: make(chan struct{}, 1)}
-	c.reloads = newReloads(p)
+	c.reloads = newReloads(c, p)
 	c.metrics = telemetry.NewMetrics(c.opts.Version)
 	c.events = event.NewFan(c.log, append([]event.Sink{telemetry.NewEventLog(c.log), c.metrics}, opts.Events...)...)
 	c.health = telemetry.NewHealth(c.log)

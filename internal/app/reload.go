@@ -28,6 +28,7 @@ type Reloaded struct {
 
 // reloads is what is known of the reloads so far.
 type reloads struct {
+	core *Core
 	turn chan struct{} // held by the one under way
 
 	mu        sync.Mutex
@@ -39,9 +40,9 @@ type reloads struct {
 	since     time.Time // when these began
 }
 
-func newReloads(start *Plan) *reloads {
+func newReloads(core *Core, start *Plan) *reloads {
 	now := time.Now()
-	return &reloads{turn: make(chan struct{}, 1), tried: start.files, attempted: now, succeeded: now}
+	return &reloads{core: core, turn: make(chan struct{}, 1), tried: start.files, attempted: now, succeeded: now}
 }
 
 // Reload reads the configuration again and puts it in force as a whole. After an error the one before stays in force, and the error

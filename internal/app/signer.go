@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"dex/internal/admin"
 	"dex/internal/config"
 	"dex/internal/discovery"
 	"dex/internal/signing"
@@ -17,6 +18,7 @@ type signer interface {
 	token.Signer
 	token.Keys
 	discovery.Keys
+	admin.Keys
 	// Outlast makes keys last for tokens of this lifetime; a shorter one than before changes nothing.
 	Outlast(tokenLifetime time.Duration)
 	// Run keeps the keys up to date until the context ends.

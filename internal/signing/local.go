@@ -44,7 +44,8 @@ type Local struct {
 	log    *slog.Logger
 	events event.Sink
 
-	tokenLifetime atomic.Int64 // a time.Duration
+	advancing     chan struct{} // held while current is made of what is stored, so that nothing older replaces it
+	tokenLifetime atomic.Int64  // a time.Duration
 	current       atomic.Pointer[snapshot]
 }
 
@@ -56,6 +57,8 @@ func Open(ctx context.Context, s store.Store, cfg Config, log *slog.Logger, even
 		table:  store.In(s, Kind),
 		log:    log,
 		events: events,
+
+		advancing: make(chan struct{}, 1),
 	}
 	l.Outlast(cfg.TokenLifetime)
 	if err := l.advance(ctx); err != nil {
@@ -152,6 +155,12 @@ func (l *Local) lead() time.Duration {
 
 // advance reads the keys, takes each step whose time has come, and makes the result current.
 func (l *Local) advance(ctx context.Context) error {
+	select {
+	case l.advancing <- struct{}{}:
+		defer func() { <-l.advancing }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	e, err := l.table.Get(ctx, RecordKey)
 	if errors.Is(err, store.ErrNotFound) {
 		e, err = l.create(ctx)

@@ -19,6 +19,7 @@ import (
 	"dex/internal/federation"
 	"dex/internal/limit"
 	"dex/internal/refresh"
+	"dex/internal/signing"
 	"dex/internal/store"
 	"dex/internal/store/memory"
 	"dex/internal/token"
@@ -69,9 +70,23 @@ func New(t testing.TB, wrap func(store.Store) store.Store) *Fixture {
 			return []byte(`{"issuer":"https://dex.test","grant_types_supported":["implicit"],"more":{}}`), nil
 		},
 		Events: f,
+		Tokens: f.Tokens, Keys: fixed{}, Configuration: fixed{},
 	})
 	return f
 }
+
+// fixed is one key, and a configuration that never changes.
+type fixed struct{}
+
+func (fixed) List() []signing.Described {
+	return []signing.Described{{ID: "k1", Algorithm: "RS256", State: signing.Signs}}
+}
+
+func (fixed) Rotate(context.Context, signing.Mode) error { return nil }
+
+func (fixed) Status() admin.ConfigurationStatus { return admin.ConfigurationStatus{File: "dex.yaml"} }
+
+func (fixed) Reload(context.Context, bool) (admin.Reloaded, error) { return admin.Reloaded{}, nil }
 
 // Emit implements event.Sink.
 func (f *Fixture) Emit(_ context.Context, e event.Event) {

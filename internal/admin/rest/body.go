@@ -64,6 +64,15 @@ func (c *call) read(body any) error {
 	return invalid(s.Decode(body))
 }
 
+// asInvalid returns what is wrong with a configuration, if that is what an error is about.
+func asInvalid(err error) (config.Problems, bool) {
+	found, ok := errors.AsType[*config.InvalidError](err)
+	if !ok {
+		return nil, false
+	}
+	return found.Problems, true
+}
+
 // invalid returns the error for members that are not valid; nil if there are none.
 func invalid(found config.Problems) error {
 	err, ok := errors.AsType[*config.InvalidError](found.Err())

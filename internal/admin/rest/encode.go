@@ -41,6 +41,10 @@ func encodeTo(b *bytes.Buffer, v reflect.Value) {
 	case reflect.Struct:
 		encodeStruct(b, v)
 	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 { // a hash
+			encodePlain(b, string(v.Bytes()))
+			return
+		}
 		b.WriteByte('[')
 		for i := range v.Len() {
 			if i > 0 {

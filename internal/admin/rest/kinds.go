@@ -228,4 +228,5 @@ func init() {
 	})
 	table = append(table, connectors.routes()...)
 	table = append(table, server()...)
+	table = append(table, process()...)
 }
