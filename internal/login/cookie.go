@@ -246,9 +246,10 @@ func (k *cookies) remove(w http.ResponseWriter, r *http.Request, name string) {
 	}
 }
 
-// evict forgets the browser's oldest logins until the one that is being kept, of the given size, fits.
+// evict forgets the browser's oldest logins until the one that is being kept, of the given size, fits. It looks at the cookies once,
+// as a stranger may send thousands, and removes no more logins than an answer's header has room for: the next one goes on.
 func (k *cookies) evict(w http.ResponseWriter, r *http.Request, keeping string, size int) {
-	held := map[string]int{} // bytes by login
+	held := map[string][]*http.Cookie{} // by login
 	for _, c := range r.Cookies() {
 		name, isRequest := strings.CutPrefix(strings.TrimPrefix(c.Name, k.prefix), cookieName)
 		if !isRequest {
@@ -258,7 +259,7 @@ func (k *cookies) evict(w http.ResponseWriter, r *http.Request, keeping string, 
 		if id == keeping {
 			continue // is replaced
 		}
-		held[id] += carried(c.Name, c.Value)
+		held[id] = append(held[id], c)
 		size += carried(c.Name, c.Value)
 	}
 	ids := make([]string, 0, len(held))
@@ -266,10 +267,15 @@ func (k *cookies) evict(w http.ResponseWriter, r *http.Request, keeping string, 
 		ids = append(ids, id)
 	}
 	slices.SortFunc(ids, func(a, b string) int { return begun(a).Compare(begun(b)) })
-	for count := len(ids) + 1; len(ids) > 0 && (count > maxLogins || size > maxBytes); count-- {
-		k.forget(w, r, ids[0])
-		size -= held[ids[0]]
-		ids = ids[1:]
+	for evicted := 0; evicted < maxLogins && evicted < len(ids); evicted++ {
+		if len(ids)+1-evicted <= maxLogins && size <= maxBytes {
+			return
+		}
+		gone := held[ids[evicted]]
+		for _, c := range gone[:min(len(gone), 2*maxParts)] { // with those of an earlier release
+			k.set(w, c.Name, "", -1)
+			size -= carried(c.Name, c.Value)
+		}
 	}
 }
 
