@@ -56,7 +56,7 @@ func (c *connection) client(wrap func(http.RoundTripper) http.RoundTripper) *Cli
 		TLSClientConfig:     c.tls,
 		TLSHandshakeTimeout: 5 * time.Second,
 		// Every answer begins soon, that to a watch and that with a long list too; how long it may last is up to the request.
-		ResponseHeaderTimeout: 3 * time.Second,
+		ResponseHeaderTimeout: 4 * time.Second,
 		IdleConnTimeout:       90 * time.Second,
 		MaxIdleConnsPerHost:   16, // for a server, or a proxy, without HTTP/2
 		MaxConnsPerHost:       64,

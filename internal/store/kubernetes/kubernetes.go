@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,11 +114,13 @@ func (s *Store) within(ctx context.Context, limit time.Duration, operation func(
 		ctx, cancel := context.WithTimeoutCause(ctx, limit, late)
 		defer cancel()
 		err := operation(ctx)
-		if errors.Is(err, context.DeadlineExceeded) && errors.Is(context.Cause(ctx), late) {
+		switch timeout, ok := errors.AsType[net.Error](err); {
+		case errors.Is(err, context.DeadlineExceeded) && errors.Is(context.Cause(ctx), late):
 			s.silent.Store(true)
 			return late
-		}
-		if answered(err) {
+		case ok && timeout.Timeout() && ctx.Err() == nil: // of the connection
+			s.silent.Store(true)
+		case answered(err):
 			s.silent.Store(false)
 		}
 		return err
