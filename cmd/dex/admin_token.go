@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dex/internal/admin"
+	"dex/internal/admin/remote"
 	"dex/internal/app"
 	"dex/internal/store"
 )
@@ -23,29 +26,26 @@ func newAdmin() *cobra.Command {
 }
 
 func newAdminToken() *cobra.Command {
-	var file string
-	cmd := &cobra.Command{
-		Use:   "token",
-		Short: "Make, list and revoke tokens for the management API",
-		Long: `Make, list and revoke tokens for the management API. They are in the storage of
-the configuration, which these commands open, and count where it has
-api.adminTokens: true.`,
-		Args: knownCommand, RunE: helpInstead,
-	}
-	cmd.PersistentFlags().StringVarP(&file, "config", "c", "", "the configuration `file`")
-	if err := cmd.MarkPersistentFlagRequired("config"); err != nil {
-		panic(err) // only if there is no such flag
-	}
-	cmd.AddCommand(newAdminTokenCreate(&file), newAdminTokenList(&file), newAdminTokenRevoke(&file))
+	d := &adminTokens{}
+	cmd := apiGroup(&d.apiFlags, "token", "Make, list and revoke tokens for the management API",
+		`Make, list and revoke tokens for the management API. They count where the
+configuration has api.adminTokens: true.
+
+With --config these commands open the storage of a configuration, such as for the
+first token. Without it they call a running server, which needs the role all.
+
+What keeps users signed in are other tokens: see dex token.`,
+		newAdminTokenCreate(d), newAdminTokenList(d), newAdminTokenRevoke(d))
+	cmd.PersistentFlags().StringVarP(&d.config, "config", "c", "", "open the storage of this configuration `file`, instead of calling a server")
 	return cmd
 }
 
-func newAdminTokenCreate(file *string) *cobra.Command {
+func newAdminTokenCreate(d *adminTokens) *cobra.Command {
 	var name string
 	var roles []string
 	var expires time.Duration
 	cmd := &cobra.Command{
-		Use:   "create --config FILE --name NAME --role ROLE",
+		Use:   "create [--config FILE] --name NAME --role ROLE",
 		Short: "Make a token and print it",
 		Long: `Make a token and print it on standard output. Nobody can read it again later.
 
@@ -53,7 +53,7 @@ The roles are read, clients, users, connectors and all; --role may be repeated.`
 		Example: "  dex admin token create --config config.yaml --name ci --role clients --expires 720h",
 		Args:    operands(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withTokens(cmd, *file, func(ctx context.Context, tokens *admin.Tokens) error {
+			return d.with(cmd, func(ctx context.Context, tokens tokenStore) error {
 				wanted := make([]admin.Role, len(roles))
 				for i, r := range roles {
 					wanted[i] = admin.Role(r)
@@ -75,13 +75,13 @@ The roles are read, clients, users, connectors and all; --role may be repeated.`
 	return cmd
 }
 
-func newAdminTokenList(file *string) *cobra.Command {
+func newAdminTokenList(d *adminTokens) *cobra.Command {
 	return &cobra.Command{
-		Use:   "list --config FILE",
+		Use:   "list [--config FILE]",
 		Short: "List the tokens that have not expired",
 		Args:  operands(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withTokens(cmd, *file, func(ctx context.Context, tokens *admin.Tokens) error {
+			return d.with(cmd, func(ctx context.Context, tokens tokenStore) error {
 				all, err := tokens.List(ctx)
 				if err != nil {
 					return err
@@ -100,29 +100,103 @@ func writeTokens(out io.Writer, all []admin.AdminToken) error {
 		for i, r := range t.Roles {
 			roles[i] = string(r)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", t.ID, t.Name, strings.Join(roles, ","), t.Expires.UTC().Format(time.RFC3339))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", t.ID, remote.Printable(t.Name), strings.Join(roles, ","), t.Expires.UTC().Format(time.RFC3339))
 	}
 	return table.Flush()
 }
 
-func newAdminTokenRevoke(file *string) *cobra.Command {
+func newAdminTokenRevoke(d *adminTokens) *cobra.Command {
 	return &cobra.Command{
-		Use:   "revoke --config FILE ID",
+		Use:   "revoke [--config FILE] ID",
 		Short: "Have a token refused from now on",
 		Args:  operands("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withTokens(cmd, *file, func(ctx context.Context, tokens *admin.Tokens) error {
+			return d.with(cmd, func(ctx context.Context, tokens tokenStore) error {
 				return tokens.Delete(ctx, args[0])
 			})
 		},
 	}
 }
 
-// withTokens opens the storage of a configuration for a command. Whoever can do that may do everything.
-func withTokens(cmd *cobra.Command, file string, do func(context.Context, *admin.Tokens) error) error {
+// A tokenStore is where admin tokens are: in a storage, or with a server.
+type tokenStore interface {
+	Create(ctx context.Context, name string, roles []admin.Role, lifetime time.Duration) (string, admin.AdminToken, error)
+	List(ctx context.Context) ([]admin.AdminToken, error)
+	Delete(ctx context.Context, id string) error
+}
+
+// adminTokens say which.
+type adminTokens struct {
+	apiFlags
+	config string
+}
+
+// with opens the storage of a configuration, or calls a server. Whoever can open the storage may do everything.
+func (d *adminTokens) with(cmd *cobra.Command, do func(context.Context, tokenStore) error) error {
+	if d.config == "" {
+		return d.run(cmd, func(ctx context.Context, s *remote.Client) error { return do(ctx, remoteTokens{s}) })
+	}
+	if d.settings.Server != "" {
+		return errors.New("give --config or --server, not both")
+	}
+	delete(cmd.Annotations, callsServer)
 	cmd.SilenceUsage = true
-	return withStorage(cmd, file, func(ctx context.Context, s store.Store) error {
+	return withStorage(cmd, d.config, func(ctx context.Context, s store.Store) error {
 		caller := admin.Caller{Name: "dex admin token", Roles: []admin.Role{admin.RoleAll}}
 		return do(admin.WithCaller(ctx, caller), app.AdminTokens(s, slog.New(slog.DiscardHandler)))
 	})
+}
+
+// remoteTokens are those of a server.
+type remoteTokens struct{ *remote.Client }
+
+// A shownToken is a token as the server shows it.
+type shownToken struct {
+	ID      string       `json:"id"`
+	Name    string       `json:"name"`
+	Roles   []admin.Role `json:"roles"`
+	Token   string       `json:"token"`
+	Created time.Time    `json:"created"`
+	Expires time.Time    `json:"expires"`
+}
+
+func (t *shownToken) adminToken() admin.AdminToken {
+	return admin.AdminToken{ID: t.ID, Name: t.Name, Roles: t.Roles, Created: t.Created, Expires: t.Expires}
+}
+
+func (r remoteTokens) Create(
+	ctx context.Context, name string, roles []admin.Role, lifetime time.Duration,
+) (string, admin.AdminToken, error) {
+	answer, err := r.Do(ctx, remote.Call{
+		Method: http.MethodPost, Path: []string{"tokens"}, Body: map[string]any{"name": name, "roles": roles, "expires": lifetime.String()},
+	})
+	if err != nil {
+		return "", admin.AdminToken{}, err
+	}
+	var made shownToken
+	err = answer.Decode(&made)
+	return made.Token, made.adminToken(), err
+}
+
+func (r remoteTokens) List(ctx context.Context) ([]admin.AdminToken, error) {
+	answer, err := r.Do(ctx, remote.Call{Method: http.MethodGet, Path: []string{"tokens"}})
+	if err != nil {
+		return nil, err
+	}
+	var list struct {
+		Items []shownToken `json:"items"`
+	}
+	if err := answer.Decode(&list); err != nil {
+		return nil, err
+	}
+	all := make([]admin.AdminToken, 0, len(list.Items))
+	for i := range list.Items {
+		all = append(all, list.Items[i].adminToken())
+	}
+	return all, nil
+}
+
+func (r remoteTokens) Delete(ctx context.Context, id string) error {
+	_, err := r.Do(ctx, remote.Call{Method: http.MethodDelete, Path: []string{"tokens", id}})
+	return err
 }

@@ -151,7 +151,7 @@ management API.`, list, newKeyRotate(o))
 }
 
 var keyColumns = []column{
-	member("ID", "id"), member("ALGORITHM", "algorithm"), member("STATE", "state"), member("CREATED", "created"), member("EXPIRES", "expires"),
+	member("ID", "id"), member("ALGORITHM", "algorithm"), member("STATE", "state"), member("FROM", "from"), member("UNTIL", "until"),
 }
 
 func newKeyRotate(o *apiFlags) *cobra.Command {
@@ -239,15 +239,13 @@ func (o *apiFlags) configuration(ctx context.Context, cmd *cobra.Command, s *rem
 	if err := printDocument(cmd.OutOrStdout(), o.output, answer.Body); err != nil {
 		return err
 	}
-	var state struct {
-		LastReload struct {
-			Outcome string `json:"outcome"`
-		} `json:"lastReload"`
-	}
+	state := struct {
+		Current bool `json:"current"`
+	}{true} // what a reload answers doesn't have it: if that fails it is refused
 	if err := answer.Decode(&state); err != nil {
 		return err
 	}
-	if state.LastReload.Outcome == "refused" {
+	if !state.Current {
 		return errConfigRefused
 	}
 	return nil
