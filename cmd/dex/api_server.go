@@ -110,11 +110,11 @@ access tokens of the same logins are refused.`,
 				if err := answer.Decode(&done); err != nil {
 					return err
 				}
-				would := ""
+				what := "were ended"
 				if dry {
-					would = "would be "
+					what = "would be ended"
 				}
-				fmt.Fprintf(cmd.ErrOrStderr(), "logins that %sended: %d\n", would, done.Ended)
+				fmt.Fprintf(cmd.ErrOrStderr(), "logins that %s: %d\n", what, done.Ended)
 				return nil
 			})
 		},

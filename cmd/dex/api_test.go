@@ -279,3 +279,36 @@ func TestCompletion(t *testing.T) {
 		}
 	}
 }
+
+func TestTheServerFromTheCommandLine(t *testing.T) {
+	t.Parallel()
+	s := serveAPI(t, func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/configuration") {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"file":"dex.yaml","current":false,"problems":[{"line":3,"message":"no"}]}`))
+		return true
+	}, admin.RoleAll)
+	if keys := s.run("", "key list").want(0, "*"); !strings.HasPrefix(keys.stdout, "ID  ALGORITHM  STATE") || !strings.Contains(keys.stdout, "\nk1  RS256") {
+		t.Errorf("got %s", keys.stdout)
+	}
+	s.run("", "key rotate").want(0, "", "dex key list shows when")
+	s.run("", "key rotate --now").want(0, "", "no longer")
+	s.run("", "key rotate --dry-run").want(0, "", "nothing was changed")
+	s.run("", "config status").want(exitRefused, "file: dex.yaml\ncurrent: false\nproblems:\n- line: 3\n  message: \"no\"\n", "was refused")
+	s.run("", "config reload").want(0, "*")
+	s.run("", "token list --user-id u-1 --connector local").want(0, "ID  CLIENT  CREATED  LAST USED  EXPIRES\n")
+	s.run("", "token revoke --user-id u-1 --connector local --all").want(0, "", "logins that were ended: 0")
+	s.run("", "token revoke --user-id u-1 --connector local --all --dry-run").want(0, "", "would be ended: 0")
+
+	made := s.run("", "admin token create --name other --role read --expires 1h").want(0, "*", " of other, until ")
+	id := strings.Split(made.stdout, "_")[1]
+	if list := s.run("", "admin token list").want(0, "*"); !strings.Contains(list.stdout, id+"  other  read ") || strings.Contains(list.stdout, made.stdout[len(made.stdout)-10:]) {
+		t.Errorf("got %s", list.stdout)
+	}
+	s.run("", "admin token revoke "+id).want(0, "")
+	s.run("", "admin token revoke "+id).want(exitNotFound, "")
+	s.run("", "admin token create --name x --role boss").want(exitRefused, "", `"boss" is not one of`)
+	s.run("", "admin token list --config x").want(exitUsage, "", "not both")
+}
