@@ -116,7 +116,9 @@ func TestNotes(t *testing.T) {
 		"no definitions":    {minimal + "crds: {create: false}", "WARNING: The definitions of the custom resources must be there already"},
 		"proxy":             {minimal + "ingress: {enabled: true}", "WARNING: Behind a proxy Dex sees one address"},
 		"budget":            {minimal + "podDisruptionBudget: {enabled: true, minAvailable: 1}", "WARNING: The only pod must stay available"},
-		"gRPC":              {minimal + "grpc: {enabled: true}", "WARNING: The management API"},
+		"gRPC":              {minimal + "grpc: {enabled: true}", "WARNING: The management API can't be reached from outside of the pod"},
+		"gRPC for anybody":  {minimal + "  grpc: {insecureAnonymous: true}\ngrpc: {enabled: true}", "WARNING: The management API lets whoever reaches it"},
+		"gRPC in clear":     {minimal + "  api: {adminTokens: true}\ngrpc: {enabled: true}", "WARNING: The management API is not encrypted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -51,6 +51,8 @@ func TestValues(t *testing.T) {
 		"the account's token, named in the configuration": {sql +
 			"  connectors: [{type: openshift, id: o, name: o, config: {clientSecret: /var/run/secrets/kubernetes.io/serviceaccount/token}}]\n",
 			func(t *testing.T, r rendered) { equal(t, *r.pod(t).AutomountServiceAccountToken, true) }},
+		"the account's token, to check those of the management API's callers": {sql + "  api: {access: [{name: o, roles: [all], serviceAccount: {namespace: n, name: o}}]}\n",
+			func(t *testing.T, r rendered) { equal(t, *r.pod(t).AutomountServiceAccountToken, true) }},
 		"replicaCount": {minimal + "replicaCount: 3\n", func(t *testing.T, r rendered) {
 			equal(t, *one[*appsv1.Deployment](t, r).Spec.Replicas, 3)
 		}},

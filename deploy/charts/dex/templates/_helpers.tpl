@@ -83,6 +83,13 @@ labels:
 {{- if and .Values.configSecret.create ((.Values.config.kubernetes).resources).inCluster }}yes{{ end }}
 {{- end }}
 
+{{/* Not empty if callers of the management API show tokens of this cluster's service accounts, which Dex has the cluster check. */}}
+{{- define "dex.reviewsTokens" -}}
+{{- if and .Values.configSecret.create (not (.Values.config.api).kubeConfigFile) }}
+{{- range (.Values.config.api).access }}{{ if .serviceAccount }}yes{{ end }}{{ end }}
+{{- end }}
+{{- end }}
+
 {{/* Not empty if the storage can't be shared by pods. */}}
 {{- define "dex.storesForOnePod" -}}
 {{- if has (include "dex.storageType" .) (list "memory" "sqlite3") }}yes{{ end }}
@@ -93,7 +100,7 @@ labels:
 {{- if kindIs "bool" .Values.serviceAccount.automountToken }}
 {{- .Values.serviceAccount.automountToken }}
 {{- else }}
-{{- or (include "dex.storesInKubernetes" . | empty | not) (include "dex.readsResources" . | empty | not) (contains "/secrets/kubernetes.io/serviceaccount" (toYaml .Values.config)) }}
+{{- or (include "dex.storesInKubernetes" . | empty | not) (include "dex.readsResources" . | empty | not) (include "dex.reviewsTokens" . | empty | not) (contains "/secrets/kubernetes.io/serviceaccount" (toYaml .Values.config)) }}
 {{- end }}
 {{- end }}
 

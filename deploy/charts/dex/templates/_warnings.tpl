@@ -29,7 +29,16 @@
 {{- if hasPrefix "http://" (.Values.config.issuer | default "") }}
 - "The issuer begins with http://: browsers and applications would send passwords and tokens in clear. Use https:// except for trials."
 {{- end }}
-{{- if .Values.grpc.enabled }}
+{{- if and .Values.grpc.enabled .Values.configSecret.create }}
+{{- $grpc := .Values.config.grpc | default dict }}
+{{- if not (or $grpc.tlsClientCA (.Values.config.api).access (.Values.config.api).adminTokens) }}
+{{- if $grpc.insecureAnonymous }}
 - "The management API lets whoever reaches it change clients and users. Keep its port within the cluster, and see networkPolicy."
+{{- else }}
+- "The management API can't be reached from outside of the pod, as nothing says who may call it. Set config.api.access or config.grpc.tlsClientCA, see docs/api.md."
+{{- end }}
+{{- else if not $grpc.tlsCert }}
+- "The management API is not encrypted: tokens and secrets can be read on the way. Set config.grpc.tlsCert and config.grpc.tlsKey."
+{{- end }}
 {{- end }}
 {{- end }}
