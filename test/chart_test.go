@@ -185,7 +185,7 @@ func TestChart(t *testing.T) {
 	}
 	site := &chartSite{operator: o, host: "sso.example.com", idp: idp}
 	values := writeFile(t, o.folder, "values.yaml", site.values(certificate))
-	publish := strings.Replace(documentedCommands(t, "make chart"), "https://charts.example.com", repo.URL, 1)
+	publish := strings.Replace(documentedCommands(t, "make chart")+documentedCommands(t, "helm repo add"), "https://charts.example.com", repo.URL, 1)
 
 	for _, step := range []struct {
 		name string // none: no test of its own, which would end with the processes that the step starts
