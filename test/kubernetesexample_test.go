@@ -161,7 +161,10 @@ func testExampleMount(t *testing.T) {
 // testManifests makes what the guide says, each step twice where it uses apply, and creates the same strictly elsewhere.
 func (s *exampleSite) testManifests(t *testing.T) {
 	s.step(t, "namespace.yaml")
-	t.Run("S1-33: the certificate's secret", func(t *testing.T) { s.step(t, "create secret tls dex.example.com.tls") })
+	t.Run("S1-33: the certificate's secret", func(t *testing.T) {
+		s.step(t, "--key=ssl/key.pem\n")
+		s.step(t, "kubectl replace")
+	})
 	t.Run("S1-34: GitHub's secret", func(t *testing.T) { s.step(t, "create secret generic github-client") })
 	s.step(t, "create secret generic example-app")
 	s.do(t, "kubectl create --validate=strict --dry-run=server -f dex.yaml")
