@@ -1,0 +1,67 @@
+package signing_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dex/internal/signing"
+	"dex/internal/store/memory"
+)
+
+func TestRotateAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := memory.New()
+		l, other := start(t, s, config(signing.ES256)), start(t, s, config(signing.ES256))
+		leaked := sign(t, l)
+		before := l.List()[0].ID
+		if err := l.Rotate(t.Context(), signing.AtOnce); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Verify(leaked); !errors.Is(err, signing.ErrBadToken) {
+			t.Errorf("a token of the leaked key: %v", err)
+		}
+		time.Sleep(time.Minute)
+		for _, replica := range []*signing.Local{l, other} {
+			ids := published(t, replica)
+			if len(ids) != 1 || ids[0] == before {
+				t.Errorf("published %q, with the leaked %q", ids, before)
+			}
+		}
+		if _, err := other.Verify(sign(t, l)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestRotateGracefully(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, memory.New(), config(signing.ES256))
+		old, token := l.List()[0].ID, sign(t, l)
+		if err := l.Rotate(t.Context(), signing.Gracefully); err != nil {
+			t.Fatal(err)
+		}
+		all := l.List()
+		if len(all) != 2 || all[0].ID != old || all[1].State != signing.Next {
+			t.Fatalf("keys %+v", all)
+		}
+		if wait := time.Until(all[1].From); wait <= 0 || wait > l.MaxAge() {
+			t.Errorf("the next key signs in %s", wait)
+		}
+		// Asked again it goes on with the same key.
+		if err := l.Rotate(t.Context(), signing.Gracefully); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(l.MaxAge() + time.Second)
+		now := l.List()
+		if now[0].ID != all[1].ID || now[1].ID != old || now[1].State != signing.Past {
+			t.Errorf("keys %+v, want %s to sign", now, all[1].ID)
+		}
+		if _, err := l.Verify(token); err != nil {
+			t.Errorf("a token of before: %v", err)
+		}
+	})
+}
