@@ -60,3 +60,18 @@ func contains(t *testing.T, text string, parts ...string) {
 		}
 	}
 }
+
+// TestNamesThatLookLikeNumbers shows that names stay text, as the API server takes nothing else.
+func TestNamesThatLookLikeNumbers(t *testing.T) {
+	t.Parallel()
+	r := render(t, minimal+`
+namespaceOverride: "456"
+fullnameOverride: "789"
+serviceAccount: {name: "321"}
+configSecret: {name: "1e3"}
+`)
+	s := one[*corev1.Secret](t, r)
+	equal(t, s.Namespace+"/"+s.Name, "456/1e3")
+	equal(t, r.pod(t).ServiceAccountName, "321")
+	equal(t, one[*corev1.Service](t, r).Name, "789")
+}

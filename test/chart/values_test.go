@@ -330,6 +330,17 @@ serviceMonitor:
 			equal(t, p.PolicyTypes, []networkingv1.PolicyType{"Ingress"})
 			equal(t, len(p.Ingress[0].From)+len(p.Ingress[1].From), 0)
 		}},
+		"networkPolicy for the management API": {minimal + `
+grpc: {enabled: true}
+networkPolicy:
+  enabled: true
+  from: [{namespaceSelector: {matchLabels: {name: ingress}}}]
+  grpcFrom: [{podSelector: {matchLabels: {name: admin}}}]
+`, func(t *testing.T, r rendered) {
+			p := one[*networkingv1.NetworkPolicy](t, r).Spec
+			equal(t, len(p.Ingress[0].Ports), 1)
+			equal(t, p.Ingress[2].Ports[0].Port.StrVal+p.Ingress[2].From[0].PodSelector.MatchLabels["name"], "grpcadmin")
+		}},
 		"networkPolicy with peers": {minimal + `
 networkPolicy:
   enabled: true

@@ -36,8 +36,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* The metadata of an object in the release's namespace. */}}
 {{- define "dex.metadata" -}}
-name: {{ include "dex.fullname" . }}
-namespace: {{ include "dex.namespace" . }}
+name: {{ include "dex.fullname" . | quote }}
+namespace: {{ include "dex.namespace" . | quote }}
 labels:
   {{- include "dex.labels" . | nindent 2 }}
 {{- end }}

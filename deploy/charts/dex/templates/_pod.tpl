@@ -1,5 +1,5 @@
 {{- define "dex.podSpec" -}}
-serviceAccountName: {{ include "dex.serviceAccountName" . }}
+serviceAccountName: {{ include "dex.serviceAccountName" . | quote }}
 automountServiceAccountToken: {{ include "dex.automountToken" . }}
 {{- with .Values.podSecurityContext }}
 securityContext:
@@ -119,7 +119,7 @@ volumeMounts:
 {{- end }}
 {{- if .Values.persistence.enabled }}
 - name: dex-data
-  mountPath: {{ .Values.persistence.mountPath }}
+  mountPath: {{ .Values.persistence.mountPath | quote }}
 {{- end }}
 {{- with .Values.volumeMounts }}
 {{ toYaml . }}
@@ -129,7 +129,7 @@ volumeMounts:
 {{- define "dex.volumes" }}
 - name: config
   secret:
-    secretName: {{ include "dex.configSecretName" . }}
+    secretName: {{ include "dex.configSecretName" . | quote }}
 {{- if not (include "dex.mounts" (list . "/tmp")) }}
 - name: dex-tmp
   emptyDir: {}
@@ -137,12 +137,12 @@ volumeMounts:
 {{- if and .Values.https.existingSecret (include "dex.servesHTTPS" .) }}
 - name: dex-tls
   secret:
-    secretName: {{ .Values.https.existingSecret }}
+    secretName: {{ .Values.https.existingSecret | quote }}
 {{- end }}
 {{- if .Values.persistence.enabled }}
 - name: dex-data
   persistentVolumeClaim:
-    claimName: {{ .Values.persistence.existingClaim | default (include "dex.fullname" .) }}
+    claimName: {{ .Values.persistence.existingClaim | default (include "dex.fullname" .) | quote }}
 {{- end }}
 {{- with .Values.volumes }}
 {{ toYaml . }}

@@ -33,7 +33,7 @@
 {{- $grpc := .Values.config.grpc | default dict }}
 {{- if not (or $grpc.tlsClientCA (.Values.config.api).access (.Values.config.api).adminTokens) }}
 {{- if $grpc.insecureAnonymous }}
-- "The management API lets whoever reaches it change clients and users. Keep its port within the cluster, and see networkPolicy."
+- "The management API lets whoever reaches it change clients and users. Keep its port within the cluster, and see networkPolicy.grpcFrom."
 {{- else }}
 - "The management API can't be reached from outside of the pod, as nothing says who may call it. Set config.api.access or config.grpc.tlsClientCA, see docs/api.md."
 {{- end }}
