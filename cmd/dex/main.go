@@ -56,7 +56,7 @@ func newRoot() *cobra.Command {
 		RunE:                       helpInstead,
 	}
 	root.SetVersionTemplate(versionText())
-	root.AddCommand(newServe(), newCheck(), newHealthcheck(), newExport(), newImport(), newReseal(), newHashPassword(), newWeb(), newAdmin(), newVersion())
+	root.AddCommand(newServe(), newCheck(), newSchema(), newHealthcheck(), newExport(), newImport(), newReseal(), newHashPassword(), newWeb(), newAdmin(), newVersion())
 	root.AddCommand(newAPICommands()...)
 	return root
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -17,6 +18,12 @@ type written struct {
 	SecretEnv         string `key:"secretEnv"`
 	PreviousSecretEnv string `key:"previousSecretEnv"`
 }
+
+// RefreshTokenLifetimes are the values of refreshTokenLifetime.
+var RefreshTokenLifetimes = []string{"standalone", "session"}
+
+// Written returns what a client is decoded into from the configuration file.
+func Written() reflect.Type { return reflect.TypeFor[written]() }
 
 // Read returns the clients of a configuration file and what is wrong with them. Of clients with the same id the last one
 // counts. connectors reports whether the file has a connector with an id.
@@ -103,7 +110,7 @@ func (w *written) check(on *config.Checker, key string, inFile bool) {
 	}
 	w.checkRedirectURIs(on, key)
 	on.EachOf(key+".grantTypes", w.GrantTypes, config.GrantTypes)
-	on.OptionalOf(key+".refreshTokenLifetime", w.RefreshTokenLifetime, []string{"standalone", "session"})
+	on.OptionalOf(key+".refreshTokenLifetime", w.RefreshTokenLifetime, RefreshTokenLifetimes)
 }
 
 func envSuffix(variable string) string {

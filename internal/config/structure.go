@@ -21,11 +21,18 @@ type field struct {
 	others bool
 }
 
-// fields returns the fields of a struct, including those of embedded structs.
+// fields returns the fields of a struct, and remembers them.
 func (d *decoder) fields(t reflect.Type) []field {
-	if list, ok := d.types[t]; ok {
-		return list
+	list, ok := d.types[t]
+	if !ok {
+		list = fieldsOf(t)
+		d.types[t] = list
 	}
+	return list
+}
+
+// fieldsOf returns the fields of a struct, including those of embedded structs.
+func fieldsOf(t reflect.Type) []field {
 	var list []field
 	for _, f := range reflect.VisibleFields(t) {
 		key := f.Tag.Get("key")
@@ -37,9 +44,7 @@ func (d *decoder) fields(t reflect.Type) []field {
 			others: f.Type == sectionType,
 		})
 	}
-	list = append(list, fileKeys(t, list)...)
-	d.types[t] = list
-	return list
+	return append(list, fileKeys(t, list)...)
 }
 
 // fileKeys returns a key for each setting that holds a secret, for the path of a file that has it. Settings that hold secrets have

@@ -22,7 +22,7 @@ const StandardCodes = "standard"
 
 func (v *validator) grpc() {
 	g := v.cfg.GRPC
-	v.OptionalOf("grpc.statusCodes", g.StatusCodes, []string{Upstream, StandardCodes})
+	v.OptionalOf("grpc.statusCodes", g.StatusCodes, statusCodes)
 	v.door(door{
 		section: "grpc", addr: &v.cfg.GRPC.Addr, usual: "127.0.0.1:5557", cert: g.TLSCert, key: g.TLSKey, clientCA: g.TLSClientCA,
 		lowest: g.TLSMinVersion, highest: g.TLSMaxVersion, anonymous: g.InsecureAnonymous, otherwise: ", or grpc.insecureAnonymous: true where something else keeps strangers out",

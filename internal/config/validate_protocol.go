@@ -52,29 +52,17 @@ func (v *validator) oauth2() {
 	v.compatibility()
 }
 
-// compatibility checks the switches, not all of which have three positions.
+// compatibility checks the switches.
 func (v *validator) compatibility() {
 	c := v.cfg.OAuth2.Compatibility
-	for _, s := range []struct {
-		key, value string
-		allowed    []string
-	}{
-		{"clientChecks", c.ClientChecks, []string{Upstream, Default, Strict}},
-		{"introspection", c.Introspection, []string{Upstream, Default}},
-		{"browserBinding", c.BrowserBinding, []string{Upstream, Default}},
-		{"issuerParameter", c.IssuerParameter, []string{Upstream, Default}},
-		{"errorRedirects", c.ErrorRedirects, []string{Upstream, Default}},
-		{"reauthentication", c.Reauthentication, []string{Upstream, Default}},
-		{"silentLogin", c.SilentLogin, []string{Upstream, Default}},
-		{"unknownScopes", c.UnknownScopes, []string{Upstream, Default}},
-		{"tokenProfile", c.TokenProfile, []string{Upstream, Default, Strict}},
-		{"exchangeAudience", c.ExchangeAudience, []string{Upstream, Default}},
-		{"deviceConfirm", c.DeviceConfirm, []string{Upstream, Default}},
-		{"keyPublication", c.KeyPublication, []string{Upstream, Default}},
-		{"outOfBand", c.OutOfBand, []string{Default, Strict}},
-		{"endpointGrants", c.EndpointGrants, []string{Default, Strict}},
+	for key, value := range map[string]string{
+		"clientChecks": c.ClientChecks, "introspection": c.Introspection, "browserBinding": c.BrowserBinding,
+		"issuerParameter": c.IssuerParameter, "errorRedirects": c.ErrorRedirects, "reauthentication": c.Reauthentication,
+		"silentLogin": c.SilentLogin, "unknownScopes": c.UnknownScopes, "tokenProfile": c.TokenProfile,
+		"exchangeAudience": c.ExchangeAudience, "deviceConfirm": c.DeviceConfirm, "keyPublication": c.KeyPublication,
+		"outOfBand": c.OutOfBand, "endpointGrants": c.EndpointGrants,
 	} {
-		v.OptionalOf("oauth2.compatibility."+s.key, s.value, s.allowed)
+		v.OptionalOf("oauth2.compatibility."+key, value, switchPositions[key])
 	}
 }
 
@@ -143,7 +131,7 @@ func (v *validator) signer() {
 	case signerVault:
 		v.vaultSigner(&v.cfg.Signer.Vault)
 	default:
-		v.OneOf("signer.type", v.cfg.Signer.Type, []string{signerLocal, signerVault})
+		v.OneOf("signer.type", v.cfg.Signer.Type, signerTypes)
 	}
 }
 

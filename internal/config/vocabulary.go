@@ -1,6 +1,7 @@
 package config
 
 import (
+	"reflect"
 	"slices"
 
 	"dex/internal/oauth"
@@ -34,4 +35,62 @@ var (
 	signingAlgorithms  = []string{"RS256", "ES256"}
 	ssoSharing         = []string{"none", "all"}
 	authenticatorTypes = []string{"TOTP", "WebAuthn"}
+	signerTypes        = []string{signerLocal, signerVault}
+	statusCodes        = []string{Upstream, StandardCodes}
+
+	// switchPositions are the values of the keys of oauth2.compatibility, not all of which have three.
+	switchPositions = map[string][]string{
+		"clientChecks":     {Upstream, Default, Strict},
+		"introspection":    {Upstream, Default},
+		"browserBinding":   {Upstream, Default},
+		"issuerParameter":  {Upstream, Default},
+		"errorRedirects":   {Upstream, Default},
+		"reauthentication": {Upstream, Default},
+		"silentLogin":      {Upstream, Default},
+		"unknownScopes":    {Upstream, Default},
+		"tokenProfile":     {Upstream, Default, Strict},
+		"exchangeAudience": {Upstream, Default},
+		"deviceConfirm":    {Upstream, Default},
+		"keyPublication":   {Upstream, Default},
+		"outOfBand":        {Default, Strict},
+		"endpointGrants":   {Default, Strict},
+	}
 )
+
+// Choices returns the values that settings choose from, by key: [] stands for the items of a list, and signer(local) for a signer of
+// that type.
+func Choices() map[string][]string {
+	choices := map[string][]string{
+		"storage.type":                                StorageTypes,
+		"web.tlsMinVersion":                           tlsVersions,
+		"web.tlsMaxVersion":                           tlsVersions,
+		"grpc.tlsMinVersion":                          tlsVersions,
+		"grpc.tlsMaxVersion":                          tlsVersions,
+		"grpc.statusCodes":                            statusCodes,
+		"api.tlsMinVersion":                           tlsVersions,
+		"api.tlsMaxVersion":                           tlsVersions,
+		"api.access[].roles[]":                        AccessRoles,
+		"oauth2.grantTypes[]":                         GrantTypes,
+		"oauth2.responseTypes[]":                      responseTypes,
+		"oauth2.pkce.codeChallengeMethodsSupported[]": pkceMethods,
+		"logger.format":                               logFormats,
+		"signer.type":                                 signerTypes,
+		"signer(local).config.algorithm":              signingAlgorithms,
+		"sessions.ssoSharedWithDefault":               ssoSharing,
+		"mfa.authenticators[].type":                   authenticatorTypes,
+		"staticClients[].grantTypes[]":                GrantTypes,
+		"connectors[].grantTypes[]":                   DefaultGrantTypes,
+	}
+	for key, positions := range switchPositions {
+		choices["oauth2.compatibility."+key] = positions
+	}
+	return choices
+}
+
+// AnyCase are the keys among Choices whose values may be in capital letters.
+var AnyCase = []string{"logger.format"}
+
+// SignerTypes returns the settings below signer.config, by type.
+func SignerTypes() map[string]reflect.Type {
+	return map[string]reflect.Type{signerLocal: reflect.TypeFor[LocalSigner](), signerVault: reflect.TypeFor[VaultSigner]()}
+}

@@ -2,6 +2,7 @@ package federation
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 
 	"dex/internal/config"
@@ -16,6 +17,9 @@ type written struct {
 
 	Settings config.Section `key:"config" expand:"env"`
 }
+
+// Written returns what a connector is decoded into from the configuration file.
+func Written() reflect.Type { return reflect.TypeFor[written]() }
 
 // Read returns the connectors of a configuration file and what is wrong with them. Of connectors with the same id the last
 // one counts, and the password database takes precedence over a connector with its id.

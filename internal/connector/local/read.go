@@ -3,6 +3,7 @@ package local
 import (
 	"bytes"
 	"errors"
+	"reflect"
 
 	"golang.org/x/crypto/bcrypt"
 
@@ -15,6 +16,9 @@ type written struct {
 
 	HashFromEnv string `key:"hashFromEnv"`
 }
+
+// Written returns what a user is decoded into from the configuration file.
+func Written() reflect.Type { return reflect.TypeFor[written]() }
 
 // Read returns the users of a configuration file, and what is wrong with them or with passwordHashCost. Of users with the
 // same e-mail address the last one counts.
