@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"dex/internal/config"
 )
 
 // TestBigSecretsAreNotKept shows that whoever may write Secrets in a namespace can't fill the memory of the server with them.
@@ -147,5 +149,26 @@ func TestNamespacesAreBounded(t *testing.T) {
 	f.take(&object{Metadata: metadata{Name: "same", DeletionTimestamp: "now"}}, false)
 	if f.objects["same"] != nil {
 		t.Error("an object that is being deleted is in use")
+	}
+}
+
+// TestNoFormOfASecretIsTold shows that messages have no value of a Secret as it is, as settings have files, or as messages quote it.
+func TestNoFormOfASecretIsTold(t *testing.T) {
+	t.Parallel()
+	const value = `top "secret" \ value`
+	x := &reading{
+		reader: &reader{secret: func(string, secretRef) ([]byte, error) { return []byte(value + "\n"), nil }},
+		object: &object{kind: connectors},
+	}
+	settings := map[string]any{}
+	for _, key := range []string{"clientSecret", "rootCAData"} {
+		settings[key] = map[string]any{"secretRef": map[string]any{"name": "a", "key": "b"}}
+	}
+	x.fillIn(settings)
+	for _, form := range []any{value, settings["clientSecret"], settings["rootCAData"], fmt.Sprintf("%q", settings["clientSecret"])} {
+		text := x.text(config.Problems{{Message: fmt.Sprintf("it is %v, and wrong", form)}})
+		if !strings.Contains(text, "***") || strings.Contains(text, fmt.Sprint(form)) {
+			t.Errorf("it says %q", text)
+		}
 	}
 }

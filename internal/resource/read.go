@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"dex/internal/client"
@@ -159,6 +160,7 @@ func (x *reading) fillIn(settings map[string]any) {
 		value := x.value("spec.config."+key, ref)
 		if strings.HasSuffix(key, "Data") {
 			value = base64.StdEncoding.EncodeToString([]byte(value))
+			x.hidden = append(x.hidden, value)
 		} else if line := strings.TrimRight(value, "\r\n"); !strings.ContainsAny(line, "\r\n") {
 			value = line // tools that make Secrets of files leave a line end
 		}
@@ -175,7 +177,9 @@ func (x *reading) value(key string, ref secretRef) string {
 		}
 		return "unavailable"
 	}
-	x.hidden = append(x.hidden, string(value), strings.TrimSpace(string(value)))
+	short := strings.TrimSpace(string(value))
+	quoted := strconv.Quote(short)
+	x.hidden = append(x.hidden, string(value), short, quoted[1:len(quoted)-1])
 	return string(value)
 }
 
