@@ -208,7 +208,9 @@ func (c *change) explain(err error) error {
 	if !ok {
 		return err
 	}
-	lines := []string{fmt.Sprintf("%s %s: %v", c.Kind.One, remote.Printable(c.ID), err)}
+	said := *refused
+	said.Members = nil // they come with their places
+	lines := []string{fmt.Sprintf("%s %s: %v", c.Kind.One, remote.Printable(c.ID), &said)}
 	for _, m := range refused.Members {
 		lines = append(lines, "  "+c.Problem(m.Name, remote.Printable(m.Detail)).String())
 	}

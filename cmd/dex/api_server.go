@@ -53,12 +53,14 @@ func (w *subject) query() url.Values {
 
 func newTokenCommands() *cobra.Command {
 	o := &apiFlags{}
-	return apiGroup(o, "token", "Refresh tokens of users: which applications they stay signed in to, and how to end that",
+	cmd := apiGroup(o, "token", "Refresh tokens of users: which applications they stay signed in to, and how to end that",
 		`List and revoke the refresh tokens of users, over the management API of a running
 server. Each is a login of the user at an application.
 
 Tokens for the management API itself are those of dex admin token.`,
 		newTokenList(o), newTokenRevoke(o))
+	cmd.SuggestFor = []string{"login", "logins", "session", "refresh"}
+	return cmd
 }
 
 func newTokenList(o *apiFlags) *cobra.Command {

@@ -213,8 +213,11 @@ func TestApplyWritesAllOrNothing(t *testing.T) {
 	t.Parallel()
 	s := serveAPI(t, nil, admin.RoleClients)
 	before := len(s.Changes())
-	s.run("staticClients:\n- {id: a, name: A, public: true}\n- id: b\n  name: B\n  public: true\n  redirectURIs: ['https://b.example.com', 'javascript:x']\n", "apply -f -").
+	wrong := s.run("staticClients:\n- {id: a, name: A, public: true}\n- id: b\n  name: B\n  public: true\n  redirectURIs: ['https://b.example.com', 'javascript:x']\n", "apply -f -").
 		want(exitRefused, "", "client b: ", "<stdin>:6:43: staticClients[1].redirectURIs[1]: ", "Nothing was written.")
+	if strings.Contains(wrong.stderr, "\n  redirectURIs") {
+		t.Errorf("a member is there twice:\n%s", wrong.stderr)
+	}
 	s.run("staticClients:\n- {id: a, name: A, public: true}\nstaticPasswords:\n- {email: a@example.com}\n", "apply -f -").
 		want(exitForbidden, "", "user a@example.com: ", "Nothing was written.")
 	s.run("staticPasswords:\n- {email: a@example.com}\n", "client apply -f -").want(exitRefused, "", "<stdin>:2:3: staticPasswords[0]: is a user, and this command is for clients; use dex apply")
@@ -255,6 +258,7 @@ func TestExitStatuses(t *testing.T) {
 	s.run("", "client list --output xml").want(exitUsage, "", "--output must be json or yaml")
 	s.run("", "client crate").want(exitUsage, "", `did you mean "create"?`)
 	s.run("", "token revoke --user x").want(exitUsage, "", "client all")
+	runAPI(t, "", "login").want(exitUsage, "", `did you mean "token"?`)
 	s.run("", "client delete configured").want(exitForbidden, "")
 	runAPI(t, "", "client", "list", "--server", s.url, "--token-file", s.write("other", "dexadmin_a_b")).want(exitForbidden, "", "--token-file")
 	runAPI(t, "", "client", "list", "--server", "nonsense").want(exitUsage, "", "https://")
