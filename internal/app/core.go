@@ -121,10 +121,10 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 	if c.web, err = c.openCertificate(); err != nil {
 		return err
 	}
-	c.showCertificate()
 	if c.grpc, err = c.prepareGRPC(); err != nil {
 		return err
 	}
+	c.showCertificates()
 	if c.rest, err = c.prepareREST(); err != nil {
 		return err
 	}

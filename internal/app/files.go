@@ -37,7 +37,7 @@ type fileWarner interface {
 // CheckFiles looks at the files that the configuration names, and returns which of them can't be used. Only the machine that
 // the server runs on has them.
 func (p *Plan) CheckFiles() config.Problems {
-	found := slices.Concat(p.checkPages(), p.checkCertificate(), p.checkKeyFile(), p.checkVaultCA(), p.checkResources())
+	found := slices.Concat(p.checkPages(), p.checkCertificates(), p.checkKeyFile(), p.checkVaultCA(), p.checkResources())
 	found = append(found, checkFiles(p.Config.Storage.Config.Problem, p.backend.settings)...)
 	for _, d := range p.connectors {
 		found = append(found, checkFiles(d.Problem, d.Config)...)
@@ -150,13 +150,29 @@ func (p *Plan) checkPolicy(pages *ui.UI) config.Problems {
 	return found
 }
 
-func (p *Plan) checkCertificate() config.Problems {
-	w := p.Config.Web
-	if w.HTTPS == "" {
-		return nil
-	}
+// checkCertificates looks at the certificates of the listeners.
+func (p *Plan) checkCertificates() config.Problems {
 	var found config.Problems
-	for _, file := range [][2]string{{"web.tlsCert", w.TLSCert}, {"web.tlsKey", w.TLSKey}} {
+	if w := p.Config.Web; w.HTTPS != "" {
+		found = p.checkCertificate("web", w.TLSCert, w.TLSKey)
+	}
+	g := p.Config.GRPC
+	if g.Addr == "" || g.TLSCert == "" {
+		return found
+	}
+	found = append(found, p.checkCertificate("grpc", g.TLSCert, g.TLSKey)...)
+	if g.TLSClientCA != "" {
+		if _, err := server.NewAuthorities(g.TLSClientCA, slog.New(slog.DiscardHandler)); err != nil {
+			found = append(found, p.fileProblem("grpc.tlsClientCA", "", err))
+		}
+	}
+	return found
+}
+
+// checkCertificate looks at the certificate and the key of a section.
+func (p *Plan) checkCertificate(section, cert, key string) config.Problems {
+	var found config.Problems
+	for _, file := range [][2]string{{section + ".tlsCert", cert}, {section + ".tlsKey", key}} {
 		if _, err := os.ReadFile(file[1]); err != nil {
 			found = append(found, p.fileProblem(file[0], "", err))
 		}
@@ -164,12 +180,12 @@ func (p *Plan) checkCertificate() config.Problems {
 	if found != nil {
 		return found
 	}
-	c, err := server.NewCertificate(w.TLSCert, w.TLSKey, slog.New(slog.DiscardHandler))
+	c, err := server.NewCertificate(cert, key, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return config.Problems{p.fileProblem("web.tlsCert", "", err)}
+		return config.Problems{p.fileProblem(section+".tlsCert", "", err)}
 	}
 	if text := c.Expiring(time.Now()); text != "" {
-		warning := p.Config.File.Problem("web.tlsCert", "%s", text)
+		warning := p.Config.File.Problem(section+".tlsCert", "%s", text)
 		warning.Warning = true
 		found = append(found, warning)
 	}

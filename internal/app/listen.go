@@ -25,16 +25,22 @@ func (c *Core) openCertificate() (*server.Certificate, error) {
 	return cert, nil
 }
 
-// showCertificate has operators see when the certificate ends.
-func (c *Core) showCertificate() {
-	if c.web == nil {
-		return
+// showCertificates has operators see when the certificates of the listeners end.
+func (c *Core) showCertificates() {
+	if c.web != nil {
+		c.showCertificate(c.cfg.Web.TLSCert, c.web)
 	}
+	if c.grpc != nil && c.grpc.certificate != nil && (c.web == nil || c.cfg.GRPC.TLSCert != c.cfg.Web.TLSCert) {
+		c.showCertificate(c.cfg.GRPC.TLSCert, c.grpc.certificate)
+	}
+}
+
+func (c *Core) showCertificate(file string, certificate *server.Certificate) {
 	c.metrics.Registry().MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name:        "dex_certificate_not_after_timestamp_seconds",
-		Help:        "When the certificate of the HTTPS listener ends.",
-		ConstLabels: prometheus.Labels{"file": c.cfg.Web.TLSCert},
-	}, func() float64 { return float64(c.web.NotAfter().Unix()) }))
+		Help:        "When the certificate of a listener ends.",
+		ConstLabels: prometheus.Labels{"file": file},
+	}, func() float64 { return float64(certificate.NotAfter().Unix()) }))
 }
 
 // telemetry returns what the listener for operators serves.
