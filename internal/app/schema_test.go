@@ -225,3 +225,31 @@ func TestSchemaDefaultsAreTrue(t *testing.T) {
 		t.Errorf("compared only %d defaults", compared)
 	}
 }
+
+// Settings below config are those of the type that stands beside them.
+func TestSchemaKnowsTypes(t *testing.T) {
+	t.Parallel()
+	schema := compiledSchema(t)
+	const issuer = "issuer: https://dex.example.com\n"
+	for text, right := range map[string]bool{
+		"storage: {type: memory}\nconnectors: [{type: ldap, id: a, name: A, config: {startTLS: true, userSearch: {username: [mail]}}}]\n": true,
+		"storage: {type: memory}\nconnectors: [{type: ldap, id: a, name: A, config: {startTLS: $TLS, userSearch: {username: mail}}}]\n":   true,
+		"storage: {type: memory}\nconnectors: [{type: ldap, id: a, name: A, config: {bindPWFile: /run/secrets/ldap}}]\n":                  true,
+		"storage: {type: memory}\nconnectors: [{type: ldap, id: a, name: A, config: {startTLS: sometimes}}]\n":                            false,
+		"storage: {type: memory}\nconnectors: [{type: ldap, id: a, name: A, config: {clientID: dex}}]\n":                                  false,
+		"storage: {type: memory}\nconnectors: [{type: oidc, id: a, name: A, config: {clientID: dex}}]\n":                                  true,
+		"storage: {type: memory}\nconnectors: [{type: odic, id: a, name: A}]\n":                                                           false,
+		"storage: {type: sqlite3, config: {file: dex.db}}\n":                                                                              true,
+		"storage: {type: postgres, config: {file: dex.db}}\n":                                                                             false,
+		"storage: {type: postgres, config: {port: $PORT}}\n":                                                                              true,
+		"storage: {type: memory}\nsigner: {type: local, config: {algorithm: ES256}}\n":                                                    true,
+		"storage: {type: memory}\nsigner: {type: vault, config: {algorithm: ES256}}\n":                                                    false,
+		"storage: {type: memory}\nstaticPasswords: [{email: a@example.com, hashFromEnv: HASH}]\n":                                         true,
+		"storage: {type: memory}\nstaticPasswords: [{email: a@example.com}]\n":                                                            false,
+		"web: {http: 127.0.0.1:5556}\n": false,
+	} {
+		if mistake, ok := validate(t, schema, issuer+text); !ok || (mistake == "") != right {
+			t.Errorf("taken must be %v of\n%s%s", right, text, mistake)
+		}
+	}
+}

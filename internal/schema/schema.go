@@ -96,7 +96,8 @@ func (g *generator) value(t reflect.Type, key string, expand bool) *node {
 	if choices, ok := g.choices[key]; ok {
 		return g.choice(choices, key, expand)
 	}
-	switch shape := config.ShapeOf(t); shape {
+	switch config.ShapeOf(t) {
+	case config.ShapeOfKind: // below
 	case config.ShapeSection:
 		return &node{Type: []string{"object", "null"}}
 	case config.ShapeList:
