@@ -19,7 +19,7 @@ func TestKubernetesResourcesGuide(t *testing.T) {
 	d := startDex(t, newConfiguration(t).withResources(k, k.team))
 	for _, manifest := range resourceGuide(t, "yaml") {
 		if strings.HasPrefix(manifest, "apiVersion:") {
-			k.apply(t, manifest)
+			k.apply(t, strings.ReplaceAll(manifest, "https://dex.example.com/dex", d.issuer))
 		}
 	}
 	blocks := resourceGuide(t, "console")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"slices"
 
 	"dex/internal/config"
@@ -63,6 +64,39 @@ func (d *Definition) Serves(grant string) bool {
 func (d *Definition) BeginsLogins() bool {
 	c, ok := d.Config.(connector.ExchangeOnly)
 	return !ok || !c.ExchangesOnly()
+}
+
+// A Callback is where a source sends the browser back.
+type Callback struct {
+	Address     string // according to the settings
+	Own, Shared string // our addresses: the connector's own, and that of all connectors
+	Ours        bool   // Address is one of these
+	Signed      bool   // see connector.ReturnAddress
+}
+
+// Callback returns where the source sends the browser back. It is false for a connector that browsers don't come back to.
+func (d *Definition) Callback(issuer *url.URL) (Callback, bool) {
+	returning, ok := d.Config.(connector.Returning)
+	if !ok || !d.BeginsLogins() {
+		return Callback{}, false
+	}
+	env := connector.Env{CallbackURL: callbackURL(issuer, ""), OwnCallbackURL: callbackURL(issuer, d.ID)}
+	to := returning.ReturnsTo()
+	address, ours := env.ReturnURL(to.URI)
+	return Callback{Address: address, Own: env.OwnCallbackURL, Shared: env.CallbackURL, Ours: ours, Signed: to.Signed}, true
+}
+
+// CheckCallback warns at a key if nobody can come back from the source, as the settings, in their stored form, name an address
+// that isn't ours.
+func (d *Definition) CheckCallback(on *config.Checker, key string, issuer *url.URL) {
+	settings, _, err := d.decode()
+	if err != nil {
+		return // was reported already
+	}
+	c, ok := (&Definition{ID: d.ID, Config: settings}).Callback(issuer)
+	if ok && !c.Ours && !c.Signed {
+		on.Warnf(key, "is %s, and must be %s, or %s: nobody can log in through this connector", c.Address, c.Own, c.Shared)
+	}
 }
 
 // Problem returns an error about one of the connector's own settings, with its place in the file.

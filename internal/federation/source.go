@@ -111,11 +111,13 @@ func (s *source) try(ctx context.Context, p *Pool) (*Opened, error) {
 // CallbackURL is where a source sends the browser back: the connector's own address, or the shared one for an empty id.
 func (r *Registry) CallbackURL(connectorID string) string { return r.pool.callbackURL(connectorID) }
 
-func (p *Pool) callbackURL(connectorID string) string {
+func (p *Pool) callbackURL(connectorID string) string { return callbackURL(p.issuer, connectorID) }
+
+func callbackURL(issuer *url.URL, connectorID string) string {
 	if connectorID == "" {
-		return p.issuer.JoinPath("callback").String()
+		return issuer.JoinPath("callback").String()
 	}
-	return p.issuer.JoinPath("callback", url.PathEscape(connectorID)).String()
+	return issuer.JoinPath("callback", url.PathEscape(connectorID)).String()
 }
 
 // env is what a connector gets from the server.

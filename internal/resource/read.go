@@ -308,6 +308,7 @@ func (x *reading) connector(v *verdict) *federation.Definition {
 			x.on.Errorf("spec.config", "can't be encoded")
 		}
 	}
+	s.CheckCallback(x.on, "spec.config.redirectURI", x.issuer)
 	return &s.Definition
 }
 

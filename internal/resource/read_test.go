@@ -109,6 +109,8 @@ func TestMistakesAreTold(t *testing.T) {
 		{connectors, "{type: mockCallback, id: local}", reasonInvalid, []string{"password database"}},
 		{connectors, "type: ldpa", reasonInvalid, []string{`spec.type: "ldpa" is not allowed; did you mean "ldap"?`}},
 		{connectors, "{type: oidc, config: {clientID: u}}", reasonInvalid, []string{"spec.config.issuer: "}},
+		{connectors, "{type: github, config: {clientID: c, clientSecret: s, redirectURI: 'https://old.example.com/callback'}}", reasonAccepted, []string{
+			"in use; spec.config.redirectURI: is https://old.example.com/callback, and must be https://dex.example.com/dex/callback/thing, or "}},
 		{connectors, "{type: mockPassword, config: {username: u, password: {secretRef: {name: ldap, key: password}}}}", reasonAccepted, nil},
 		{connectors, "{type: mockPassword, config: {username: u, password: {secretRef: {name: no, key: password}}}}", reasonSecret,
 			[]string{`spec.config.password: the Secret "no" is not there`}},
