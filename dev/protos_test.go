@@ -31,7 +31,7 @@ func TestGeneratedCodeIsUpToDate(t *testing.T) {
 			return err
 		}
 		if got, err := os.ReadFile(filepath.Join("..", name)); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s is not what the protos become; run go -C dev/protos run . ../.. ../.. (%v)", name, err)
+			t.Errorf("%s is not what the protos become; run make protos (%v)", name, err)
 		}
 		return nil
 	})

@@ -1,6 +1,6 @@
 // Command protos generates the Go code of the management API from the files in the folder api.
 //
-//	go -C dev/protos run . ../.. ../..
+//	make protos
 //
 // It needs no protoc: a compiler in Go reads the files, and the usual plugins write the code.
 package main

@@ -1,6 +1,7 @@
 package grpcdoor
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -28,6 +29,9 @@ func checkHash(hash []byte) error {
 	return nil
 }
 
+// trimmed leaves out the line end that tools print behind a hash: with it, no password would match.
+func trimmed(hash []byte) []byte { return bytes.TrimSpace(hash) }
+
 // CreatePassword stores a user.
 func (*dex) CreatePassword(ctx context.Context, req *api.CreatePasswordReq) (*api.CreatePasswordResp, error) {
 	in := req.GetPassword()
@@ -39,11 +43,11 @@ func (*dex) CreatePassword(ctx context.Context, req *api.CreatePasswordReq) (*ap
 	case in.Hash == nil:
 		return nil, invalidf("no hash of password supplied")
 	}
-	if err := checkHash(in.GetHash()); err != nil {
+	if err := checkHash(trimmed(in.GetHash())); err != nil {
 		return nil, err
 	}
 	_, err := roomOf(ctx).Service.Users.Create(ctx, local.User{
-		Email: in.GetEmail(), Hash: local.Hash(in.GetHash()), Username: in.GetUsername(), UserID: in.GetUserId(),
+		Email: in.GetEmail(), Hash: local.Hash(trimmed(in.GetHash())), Username: in.GetUsername(), UserID: in.GetUserId(),
 	})
 	if has(err, admin.Exists) {
 		return &api.CreatePasswordResp{AlreadyExists: true}, nil
@@ -63,13 +67,13 @@ func (*dex) UpdatePassword(ctx context.Context, req *api.UpdatePasswordReq) (*ap
 		return nil, invalidf("nothing to update")
 	}
 	if len(req.GetNewHash()) > 0 {
-		if err := checkHash(req.GetNewHash()); err != nil {
+		if err := checkHash(trimmed(req.GetNewHash())); err != nil {
 			return nil, err
 		}
 	}
 	_, err := roomOf(ctx).Service.Users.Update(ctx, req.GetEmail(), "", func(u *local.User) error {
 		if len(req.GetNewHash()) > 0 {
-			u.Hash = local.Hash(req.GetNewHash())
+			u.Hash = local.Hash(trimmed(req.GetNewHash()))
 		}
 		replaceText(&u.Username, req.GetNewUsername())
 		return nil
