@@ -148,9 +148,6 @@ func (l *Layered[T]) List(ctx context.Context, after string, limit int) (page []
 	if next != "" {
 		return stored, next, nil
 	}
-	if len(stored) == limit {
-		return stored, above, nil
-	}
 	page, next, err = l.listRest(ctx, "", limit-len(stored))
 	return append(stored, page...), next, err
 }
