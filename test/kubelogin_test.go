@@ -43,7 +43,7 @@ func newDesk(t *testing.T, n *names, ca []byte) *desk {
 	d.install(t, "kubectl-oidc_login", program)
 	d.opened = filepath.Join(d.folder, "opened")
 	browser := writeFile(t, d.bin, "xdg-open", "#!/bin/sh\necho \"$1\" >"+d.opened+".new && mv "+d.opened+".new "+d.opened+"\n")
-	must(t, os.Chmod(browser, 0o700)) //nolint:gosec // G302: a program
+	must(t, os.Chmod(browser, 0o700))
 	writeFile(t, d.folder, "openid-ca.pem", string(ca))
 	d.environment = append(append(d.environment, n.environment()...), "HOME="+d.folder, "KUBECONFIG="+filepath.Join(d.folder, "config"))
 	return d

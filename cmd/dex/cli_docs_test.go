@@ -84,7 +84,10 @@ func (s *shell) serve() {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	s.Cleanup(func() { stop(); <-ended })
+	s.Cleanup(func() {
+		stop()
+		<-ended //nolint:errcheck // it was interrupted
+	})
 	for tick := time.NewTicker(20 * time.Millisecond); ; {
 		if _, err := os.Stat(filepath.Join(s.dir, "admin.sock")); err == nil {
 			tick.Stop()

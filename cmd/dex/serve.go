@@ -106,7 +106,7 @@ func reloadAt(ctx context.Context, core *app.Core, hangups <-chan os.Signal) {
 			return
 		case <-hangups:
 			core.ReloadCertificate(ctx)
-			_, _ = core.Reload(ctx) //nolint:errcheck // it has said so in the log
+			_, _ = core.Reload(ctx) // it has said so in the log
 		}
 	}
 }

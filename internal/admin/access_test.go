@@ -155,14 +155,14 @@ func TestAdminTokens(t *testing.T) {
 func TestTokensThatCantBeMade(t *testing.T) {
 	tokens, ctx := admin.NewTokens(memory.New(), event.Discard, time.Now), admintest.As(t, admin.RoleAll)
 	read := []admin.Role{admin.RoleRead}
-	for what, make := range map[string]func() error{
+	for what, attempt := range map[string]func() error{
 		"without a name": func() error { _, _, err := tokens.Create(ctx, "", read, time.Hour); return err },
 		"without a role": func() error { _, _, err := tokens.Create(ctx, "a", nil, time.Hour); return err },
 		"another role":   func() error { _, _, err := tokens.Create(ctx, "a", []admin.Role{"root"}, time.Hour); return err },
 		"without an end": func() error { _, _, err := tokens.Create(ctx, "a", read, 0); return err },
 		"for ever":       func() error { _, _, err := tokens.Create(ctx, "a", read, 1<<62); return err },
 	} {
-		wantReason(t, what, make(), admin.Invalid)
+		wantReason(t, what, attempt(), admin.Invalid)
 	}
 	for _, role := range []admin.Role{admin.RoleRead, admin.RoleClients, admin.RoleUsers, admin.RoleConnectors} {
 		_, _, err := tokens.Create(admintest.As(t, role), "a", read, time.Hour)

@@ -52,8 +52,8 @@ func newEdition(ctx context.Context, c *Core, p *Plan, pages *ui.UI) (*Edition, 
 		return nil, errors.Join(err, e.connectors.Release())
 	}
 	with := e.share()
-	in := e.furnish(with) //nolint:contextcheck // handlers have the contexts of their requests
-	e.routes = e.route(in)
+	in := e.furnish(with)
+	e.routes = e.route(in) //nolint:contextcheck // handlers have the contexts of their requests
 	e.admin = e.administration(with, in.discovery)
 	e.access = e.adminAccess(with)
 	e.handler = e.serve(addresses)

@@ -142,13 +142,12 @@ func (r *reloads) ended(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.attempted, r.failure = time.Now(), err
-	switch {
-	case err == nil:
+	if err == nil {
 		r.succeeded, r.failures = r.attempted, 0
-	default:
-		if r.failures++; r.failures == 1 {
-			r.since = r.attempted
-		}
+		return
+	}
+	if r.failures++; r.failures == 1 {
+		r.since = r.attempted
 	}
 }
 

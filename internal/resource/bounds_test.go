@@ -134,7 +134,7 @@ func TestNamespacesAreBounded(t *testing.T) {
 	for i := range maxObjects + 10 {
 		f.take(&object{Metadata: metadata{Name: fmt.Sprint(i)}}, false)
 	}
-	if err, _ := f.trouble(); len(f.objects) != maxObjects || err == nil {
+	if _, err := f.trouble(); len(f.objects) != maxObjects || err == nil {
 		t.Errorf("%d objects, %v", len(f.objects), err)
 	}
 	f = &follower{kind: clients, objects: map[string]*object{}}

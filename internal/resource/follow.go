@@ -69,11 +69,11 @@ func (f *follower) follow(ctx context.Context, changed func(), report func(*foll
 // once lists if it has to, and watches until that ends. The error is why the objects are out of reach.
 func (f *follower) once(ctx context.Context, changed func(), report func(*follower, error)) error {
 	if f.version == "" {
-		before, _ := f.trouble()
+		_, before := f.trouble()
 		if err := f.list(ctx); err != nil {
 			return err
 		}
-		if now, _ := f.trouble(); before != nil && now == nil {
+		if _, now := f.trouble(); before != nil && now == nil {
 			report(f, nil)
 		}
 		changed()
@@ -192,15 +192,15 @@ func (f *follower) all() []*object {
 }
 
 // trouble returns why the objects aren't followed, or not all of them, and since when.
-func (f *follower) trouble() (err error, since time.Time) {
+func (f *follower) trouble() (since time.Time, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
 	case f.failed != nil:
-		return f.failed, f.since
+		return f.since, f.failed
 	case f.full:
-		return fmt.Errorf("there are more than %d %s, or more than %d MiB of them; the rest is not used",
-			maxObjects, f.kind.plural, maxBytes>>20), f.since
+		return f.since, fmt.Errorf("there are more than %d %s, or more than %d MiB of them; the rest is not used",
+			maxObjects, f.kind.plural, maxBytes>>20)
 	}
-	return nil, time.Time{}
+	return time.Time{}, nil
 }

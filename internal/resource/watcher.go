@@ -192,7 +192,7 @@ type Trouble struct {
 func (w *Watcher) Troubles() []Trouble {
 	var all []Trouble
 	for _, f := range w.followers {
-		if err, since := f.trouble(); err != nil {
+		if since, err := f.trouble(); err != nil {
 			all = append(all, Trouble{f.in.Resource, f.in.Namespace, err, since, time.Now()})
 		}
 	}

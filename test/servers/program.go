@@ -111,7 +111,7 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	tick := time.NewTicker(builtAgain)
 	defer tick.Stop()
 	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // G115: a small number
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
 			return func() { _ = f.Close() }, nil
 		}
@@ -128,7 +128,7 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 
 // testsFolder returns the folder of this module.
 var testsFolder = sync.OnceValues(func() (string, error) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "dex/test").Output() //nolint:noctx // once, for all callers
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "dex/test").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the folder of the tests: %w", err)
 	}

@@ -2,6 +2,7 @@ package grpcdoor
 
 import (
 	"context"
+	"slices"
 
 	"dex/internal/admin/api"
 )
@@ -13,9 +14,9 @@ func required(ctx context.Context, pairs ...string) error {
 	if !roomOf(ctx).SessionsCRUD {
 		return errSessionsOff
 	}
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] == "" {
-			return invalidf("no %s supplied", pairs[i])
+	for pair := range slices.Chunk(pairs, 2) {
+		if name, value := pair[0], pair[1]; value == "" {
+			return invalidf("no %s supplied", name)
 		}
 	}
 	return nil

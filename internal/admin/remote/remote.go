@@ -69,8 +69,14 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // checkClear refuses to send a token over a network that anybody may read along.
 func checkClear(root, socket, token string) error {
+	if socket != "" || token == "" {
+		return nil
+	}
 	u, err := url.Parse(root)
-	if err != nil || socket != "" || token == "" || u.Scheme == "https" {
+	if err != nil {
+		return badSetting("the address of the server can't be read: %v", err)
+	}
+	if u.Scheme == "https" {
 		return nil
 	}
 	host := u.Hostname()

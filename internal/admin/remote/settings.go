@@ -19,8 +19,8 @@ const (
 	envCA        = "DEX_API_CA"
 	envCert      = "DEX_API_CERT"
 	envKey       = "DEX_API_KEY"
-	envToken     = "DEX_API_TOKEN"
-	envTokenFile = "DEX_API_TOKEN_FILE"
+	envToken     = "DEX_API_TOKEN"      //nolint:gosec // G101: its name
+	envTokenFile = "DEX_API_TOKEN_FILE" //nolint:gosec // G101: likewise
 	envConfig    = "DEX_API_CONFIG"
 )
 

@@ -157,7 +157,7 @@ func FuzzBodies(f *testing.F) {
 		`{"name":"A","redirectURIs":["https://a.test"]}`, `{"type":"oidc","name":"C","config":{"issuer":1}}`, `{"email":"a@b.test","password":"p"}`,
 		`{"mode":"now"}`, `{"names":{"de":"x"},"clientCredentialsClaims":{"groups":[null]}}`, `{"a":{"b":[[[{}]]]}}`, `null`, `{"id":1e400}`,
 	} {
-		f.Add(uint(i), []byte(seed)) //nolint:gosec // small
+		f.Add(uint(i), []byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, which uint, body []byte) {
 		o := routes[which%uint(len(routes))]

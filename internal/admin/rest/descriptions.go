@@ -1,7 +1,7 @@
 package rest
 
 // descriptions say what members are: by their name, or by the name of the schema and theirs where that differs.
-var descriptions = map[string]string{
+var descriptions = map[string]string{ //nolint:gosec // G101: words about secrets
 	"id":       "Its ID",
 	"name":     "What people see",
 	"origin":   "Where it is: storage, configuration (the file) or resource (of a cluster). Only what is stored can be changed. Ignored in requests.",

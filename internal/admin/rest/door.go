@@ -85,17 +85,17 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	c := &call{w: w, Request: r.WithContext(ctx)}
-	err := d.serve(c)
+	err := d.serve(c) //nolint:contextcheck // the call has its context
 	if err != nil {
-		c.fail(err)
+		c.fail(err) //nolint:contextcheck // likewise
 	}
 	name := "unknown"
 	if c.route != nil {
 		name = c.route.id
 	}
 	reason := admin.ReasonOf(err)
-	d.opts.Events.Emit(c.Context(), event.CallEnded{
-		By: admin.CallerOf(c.Context()).Name, Door: "rest", Call: name, Err: err,
+	d.opts.Events.Emit(c.Context(), event.CallEnded{ //nolint:contextcheck // the call's has the caller
+		By: admin.CallerOf(c.Context()).Name, Door: "rest", Call: name, Err: err, //nolint:contextcheck // likewise
 		Denied: err != nil && (reason == admin.Unauthenticated || reason == admin.Forbidden),
 	})
 }

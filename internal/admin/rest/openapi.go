@@ -192,7 +192,7 @@ func (d *describing) schema(t reflect.Type) object {
 	case reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()), isText(t):
 		return object{"type": "string"}
 	}
-	switch t.Kind() {
+	switch t.Kind() { //nolint:exhaustive // the others are shown as text
 	case reflect.Pointer:
 		return d.schema(t.Elem())
 	case reflect.Bool:
