@@ -53,6 +53,7 @@ test: build ## Install what the tests need, and run them all
 	cd test/servers/vault && CGO_ENABLED=0 go build -o /dev/null .
 	cd test/servers/provider && CGO_ENABLED=0 go build -o /dev/null .
 	cd test/servers/oauth2proxy && CGO_ENABLED=0 go build -trimpath -o /dev/null github.com/oauth2-proxy/oauth2-proxy/v7
+	cd test/servers/grpcurl && CGO_ENABLED=0 go build -trimpath -o /dev/null github.com/fullstorydev/grpcurl/cmd/grpcurl
 	cd test && CGO_ENABLED=1 go test -race -count=1 -timeout 45m ./...
 
 .PHONY: lint

@@ -41,7 +41,7 @@ func listenFlags(flags *pflag.FlagSet, o *config.Overrides) {
 	flags.StringVar(&o.WebHTTP, "web-http-addr", "", "listen for HTTP here instead of at web.http")
 	flags.StringVar(&o.WebHTTPS, "web-https-addr", "", "listen for HTTPS here instead of at web.https")
 	flags.StringVar(&o.TelemetryHTTP, "telemetry-addr", "", "listen for metrics and health here instead of at telemetry.http")
-	flags.StringVar(&o.GRPCAddr, "grpc-addr", "", "does nothing yet: the address of the management API, instead of grpc.addr")
+	flags.StringVar(&o.GRPCAddr, "grpc-addr", "", "listen for the management API over gRPC here instead of at grpc.addr")
 }
 
 type serveOptions struct {
