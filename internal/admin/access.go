@@ -46,6 +46,8 @@ type AccessConfig struct {
 	Entries  []Entry
 	Tokens   *Tokens // the admin tokens; nil if they are not accepted
 	Verifier *token.Verifier
+	// ClientExists reports whether there is a client, past any cache. Entries with a Token need it.
+	ClientExists func(ctx context.Context, id string) (bool, error)
 	// Review asks the cluster whose token a service account's is. It fails with ErrNotReviewed if the cluster doesn't know the token.
 	Review func(ctx context.Context, bearer string) (ServiceAccount, error)
 }
@@ -161,6 +163,9 @@ func (a *Access) idToken(ctx context.Context, text string) (Caller, error) {
 	case v.IsAccessToken():
 		return Caller{}, &Error{Reason: Unauthenticated, Message: "the bearer token is an access token; an ID token is needed"}
 	}
+	if err := a.checkClient(ctx, v.Client()); err != nil {
+		return Caller{}, err
+	}
 	who := "user " + v.Email
 	if v.Email == "" {
 		who = "user " + v.Subject
@@ -169,6 +174,21 @@ func (a *Access) idToken(ctx context.Context, text string) (Caller, error) {
 		return e.Token != nil && v.Client() == e.Token.Client && slices.Contains(v.Audience, e.Token.Client) &&
 			slices.ContainsFunc(e.Token.Groups, func(group string) bool { return slices.Contains(v.Groups, group) })
 	})
+}
+
+// checkClient refuses the tokens of a client that was removed. They have not been revoked one by one.
+func (a *Access) checkClient(ctx context.Context, id string) error {
+	if !slices.ContainsFunc(a.cfg.Entries, func(e Entry) bool { return e.Token != nil && e.Token.Client == id }) {
+		return nil // matching refuses it, without a question to the storage
+	}
+	exists, err := a.cfg.ClientExists(ctx, id)
+	switch {
+	case err != nil:
+		return refusal(err, "client of the bearer token")
+	case !exists:
+		return errBadToken
+	}
+	return nil
 }
 
 // serviceAccount returns whose service account token one is.

@@ -198,7 +198,8 @@ func TestIDTokens(t *testing.T) {
 	revoked := token.NewRevocations(s, time.Hour)
 	access := admin.NewAccess(admin.AccessConfig{
 		Issuer: "https://dex.test", Verifier: &token.Verifier{Issuer: "https://dex.test", Keys: keys{}, Revocations: revoked},
-		Entries: []admin.Entry{{Name: "people", Roles: []admin.Role{admin.RoleRead}, Token: &admin.TokenRule{Client: "console", Groups: []string{"a", "b"}}}},
+		ClientExists: func(context.Context, string) (bool, error) { return true, nil },
+		Entries:      []admin.Entry{{Name: "people", Roles: []admin.Role{admin.RoleRead}, Token: &admin.TokenRule{Client: "console", Groups: []string{"a", "b"}}}},
 	})
 	for _, c := range []struct {
 		name   string
@@ -237,6 +238,27 @@ func TestIDTokens(t *testing.T) {
 	}
 	_, err := access.Caller(t.Context(), admin.Shown{Bearer: "garbage", Local: true})
 	wantReason(t, "garbage", err, admin.Unauthenticated)
+}
+
+// A client that was removed lets nobody in any more, though its ID tokens have not expired. While nobody knows whether it was, likewise.
+func TestIDTokensOfARemovedClient(t *testing.T) {
+	var failure error
+	access := admin.NewAccess(admin.AccessConfig{
+		Issuer: "https://dex.test", Verifier: &token.Verifier{Issuer: "https://dex.test", Keys: keys{}, Revocations: token.NewRevocations(memory.New(), time.Hour)},
+		Entries:      []admin.Entry{{Name: "people", Roles: []admin.Role{admin.RoleAll}, Token: &admin.TokenRule{Client: "console", Groups: []string{"a"}}}},
+		ClientExists: func(_ context.Context, id string) (bool, error) { return id != "console", failure },
+	})
+	claims := map[string]any{
+		"iss": "https://dex.test", "sub": "jane", "aud": "console", "exp": time.Now().Add(time.Minute).Unix(), "groups": []string{"a"}, "jti": "aaaa",
+	}
+	for want, err := range map[admin.Reason]error{admin.Unauthenticated: nil, admin.Unavailable: errors.New("the storage is away")} {
+		failure = err
+		caller, err := access.Caller(t.Context(), admin.Shown{Bearer: jwt(t, claims, "good"), Local: true})
+		wantReason(t, "a removed client", err, want)
+		if len(caller.Roles) > 0 {
+			t.Errorf("got the roles %v", caller.Roles)
+		}
+	}
 }
 
 // A cluster answers token reviews: the token is the answer's status.

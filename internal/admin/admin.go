@@ -102,7 +102,7 @@ func (c *Clients) Create(ctx context.Context, v client.Client) (Record[client.Cl
 		v.Secret = id.NewSecret()
 	}
 	created, err := c.Records.Create(ctx, v)
-	if err == nil {
+	if err == nil && !isDryRun(ctx) { // nobody may be given a secret that isn't stored
 		created.Value.Secret, created.Value.PreviousSecret = v.Secret, v.PreviousSecret
 	}
 	return created, err
@@ -119,7 +119,7 @@ func (c *Clients) Put(ctx context.Context, v client.Client, revision string) (Re
 	return c.Records.Put(ctx, v, revision)
 }
 
-// RotateSecret gives a client a new secret and returns it. The one before is accepted too, until the next rotation or until
+// RotateSecret gives a client a new secret and returns it; none in a dry run. The one before is accepted too, until the next rotation or until
 // EndPreviousSecret.
 func (c *Clients) RotateSecret(ctx context.Context, clientID, revision string) (string, Record[client.Client], error) {
 	if err := allow(ctx, ClientsRotateSecret); err != nil {
@@ -130,7 +130,10 @@ func (c *Clients) RotateSecret(ctx context.Context, clientID, revision string) (
 		v.PreviousSecret, v.Secret = v.Secret, secret
 		return nil
 	})
-	return secret, record, err
+	if err != nil || isDryRun(ctx) {
+		return "", record, err
+	}
+	return secret, record, nil
 }
 
 // EndPreviousSecret has only the current secret of a client accepted from now on.

@@ -81,7 +81,9 @@ func (c *Core) enterGRPC() (grpcdoor.Room, func()) {
 // adminAccess returns who may call the management API.
 func (e *Edition) adminAccess(with shared) *admin.Access {
 	settings := e.cfg.API
-	cfg := admin.AccessConfig{Issuer: e.cfg.Issuer, Verifier: with.verifier, Review: e.core.reviews.Review}
+	cfg := admin.AccessConfig{
+		Issuer: e.cfg.Issuer, Verifier: with.verifier, Review: e.core.reviews.Review, ClientExists: with.clients.Exists,
+	}
 	if settings.AdminTokens {
 		cfg.Tokens = e.core.adminTokens
 	}

@@ -100,6 +100,15 @@ func (r *Registry) Get(ctx context.Context, id string) (*Client, error) {
 	return &e.Value, nil
 }
 
+// Exists reports whether there is a client with an id, past the cache, which may not know yet what another replica has removed.
+func (r *Registry) Exists(ctx context.Context, id string) (bool, error) {
+	_, err := r.clients.Fresh(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // AudienceNames returns the display names of the clients that scopes name as audiences, by their ids. Clients that can't be found
 // are left out.
 func (r *Registry) AudienceNames(ctx context.Context, scopes []string) map[string]string {

@@ -39,8 +39,8 @@ type Mode string
 const (
 	// Gracefully has a new key sign once it was published for long enough that all applications know it.
 	Gracefully Mode = "graceful"
-	// AtOnce has a new key sign from now on, and accepts no token that the one before has signed: it has leaked. The key that was
-	// published to be the next is dropped too, as it was in the same place.
+	// AtOnce has a new key sign from now on, and accepts no token that any key before has signed: one has leaked. The key that was
+	// published to be the next is dropped too, as it was in the same place, and so are those that are retired: they were there before.
 	AtOnce Mode = "now"
 )
 
@@ -93,11 +93,11 @@ func (l *Local) Rotate(ctx context.Context, mode Mode) error {
 	return l.advance(ctx)
 }
 
-// replace has a fresh key sign, and forgets the one before and the one that was to be the next. Those that are retired stay: their
-// private halves have not been stored any more.
+// replace has a fresh key sign, and forgets all others: that before, the one that was to be the next, and those that are retired, as
+// a leak is often found after a rotation.
 func (l *Local) replace(k *Keyset, fresh jose.JSONWebKey, now time.Time) {
 	k.Current, k.CurrentPub = fresh, public(fresh)
-	k.Next, k.NextSince = nil, time.Time{}
+	k.Next, k.NextSince, k.Retired = nil, time.Time{}, nil
 	k.RotateAt = now.Add(l.cfg.RotationPeriod)
 }
 

@@ -36,6 +36,32 @@ func TestRotateAtOnce(t *testing.T) {
 	})
 }
 
+// Whoever reads the keys' record today may have read it yesterday too: a leak is often found after the leaked key has been retired.
+func TestRotateAtOnceForgetsRetiredKeys(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := memory.New()
+		l, other := start(t, s, config(signing.ES256)), start(t, s, config(signing.ES256))
+		leaked := sign(t, l)
+		time.Sleep(period + time.Minute)
+		if ids := published(t, l); len(ids) != 2 {
+			t.Fatalf("published %q, want the retired key too", ids)
+		}
+		if err := l.Rotate(t.Context(), signing.AtOnce); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		for _, replica := range []*signing.Local{l, other} {
+			if ids := published(t, replica); len(ids) != 1 {
+				t.Errorf("published %q, want only the new key", ids)
+			}
+			if _, err := replica.Verify(leaked); !errors.Is(err, signing.ErrBadToken) {
+				t.Errorf("a token of the leaked key: %v", err)
+			}
+		}
+	})
+}
+
 func TestRotateGracefully(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -129,6 +129,44 @@ func TestAnonymous(t *testing.T) {
 	s.call("GET", "/api/v2/version", "", "Host: evil.test").problem(401, "unauthenticated", "")
 }
 
+// A proxy on this machine that strangers reach often asks by the name of this machine too, and most say for whom they ask.
+func TestAnonymousThroughAProxy(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for _, header := range []string{
+		"Forwarded: for=192.0.2.1", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Host: dex.example.com", "X-Forwarded-Proto: https",
+		"X-Real-Ip: 192.0.2.1", "Via: 1.1 proxy",
+	} {
+		s.call("GET", "/api/v2/version", "", header).problem(401, "unauthenticated", "")
+	}
+}
+
+// An empty tag, as of a script whose variable is not set, is no revision: it doesn't stand for any.
+func TestEmptyIfMatch(t *testing.T) {
+	t.Parallel()
+	s := open(t, admin.RoleAll)
+	const body = `{"name":"A","redirectURIs":["https://a.test/cb"]}`
+	s.call("PUT", "/api/v2/clients/a", body).want(201)
+	for _, header := range []string{`If-Match: ""`, "If-Match: ", `If-Match: W/""`, `If-Match: "", ""`} {
+		s.call("PUT", "/api/v2/clients/a", `{"name":"B","redirectURIs":["https://a.test/cb"]}`, header).problem(412, "changed", "")
+		s.call("DELETE", "/api/v2/clients/a", "", header).problem(412, "changed", "")
+		s.call("POST", "/api/v2/clients/a/secret", "", header).problem(412, "changed", "")
+		s.call("DELETE", "/api/v2/clients/a/previousSecret", "", header).problem(412, "changed", "")
+	}
+	s.call("GET", "/api/v2/clients/a", "").want(200).has(`"name":"A"`)
+}
+
+// A trial makes no secret: somebody could give an application one that was never stored.
+func TestTrialsMakeNoSecrets(t *testing.T) {
+	t.Parallel()
+	s := open(t, admin.RoleAll)
+	const body = `{"id":"a","name":"A","redirectURIs":["https://a.test/cb"]}`
+	s.call("POST", "/api/v2/clients?dryRun=true", body).want(201).hasNot(`"secret"`)
+	s.call("PUT", "/api/v2/clients/a?dryRun=true", body).want(201).hasNot(`"secret"`)
+	s.call("POST", "/api/v2/clients", body).want(201).has(`"secret"`)
+	s.call("POST", "/api/v2/clients/a/secret?dryRun=true", "").want(200).has(`{"secret":""}`)
+}
+
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	s := open(t, admin.RoleAll)

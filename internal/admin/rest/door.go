@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -161,9 +162,15 @@ func (d *Door) admit(c *call) error {
 	return admin.Allow(c.Context(), c.route.needs)
 }
 
+// forwarding are headers of proxies: whom they ask for may be anybody, even if they are on this machine.
+var forwarding = []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"}
+
 // isLocal reports whether a request came to a socket, or to an address that only this machine reaches, and by such a name: a page
-// whose own name was made to lead here can't have sent it.
+// whose own name was made to lead here can't have sent it. Nor has a proxy, as far as it can be told.
 func isLocal(r *http.Request) bool {
+	if slices.ContainsFunc(forwarding, func(name string) bool { return len(r.Header.Values(name)) > 0 }) {
+		return false
+	}
 	address, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	switch a := address.(type) {
 	case *net.UnixAddr:

@@ -213,7 +213,7 @@ func expected(c *call, current func() (string, error)) (string, error) {
 		return "", nil
 	}
 	tags := parseTags(header)
-	if len(tags.strong) == 1 && !tags.any {
+	if len(tags.strong) == 1 && !tags.any && tags.strong[0] != "" { // an empty one would be any
 		return tags.strong[0], nil
 	}
 	revision, err := current()
