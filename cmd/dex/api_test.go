@@ -266,6 +266,27 @@ func TestExitStatuses(t *testing.T) {
 	runAPI(t, "", "client", "list", "--server", s.url, "--token", "x").want(exitUsage, "", "unknown flag: --token")
 }
 
+// Shells put proposals into the command line as they are, and terminals do what they are sent.
+func TestNamesThatWouldDoSomething(t *testing.T) {
+	t.Parallel()
+	s := serveAPI(t, nil, admin.RoleAll)
+	for i, id := range []string{"evil$(reboot)", "evil;reboot", "evil\n:0", "evil`x`", "evil'", "evil ok", "evil\tx", "evil@a.test", "evil/a:b=c+d"} {
+		if _, err := s.Clients.Create(admintest.As(t, admin.RoleAll), client.Client{ID: id, Name: "a\u009b31m\u202e", Public: true}); err != nil {
+			t.Log(i, err) // the server may refuse it, another one may not
+		}
+	}
+	o := runAPI(t, "", "__complete", "client", "get", "--server", s.url, "--token-file", s.token, "evil").want(0, "*")
+	if !strings.HasPrefix(o.stdout, "evil/a:b=c+d\nevil@a.test\n:4\n") {
+		t.Errorf("got %q", o.stdout)
+	}
+	for _, format := range []string{"json", "yaml"} {
+		shown := s.run("", "client get evil@a.test -o "+format).want(0, "*")
+		if strings.ContainsAny(shown.stdout, "\u009b\u202e") || !strings.Contains(shown.stdout, "31m") {
+			t.Errorf("%s: got %q", format, shown.stdout)
+		}
+	}
+}
+
 func TestCompletion(t *testing.T) {
 	t.Parallel()
 	s := serveAPI(t, nil, admin.RoleRead)

@@ -103,10 +103,12 @@ func (d *Door) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 	room, leave := d.opts.Enter()
 	defer leave()
 	ctx = withRequest(context.WithValue(ctx, roomKey{}, room))
-	ctx, err = d.admit(ctx, room, info.FullMethod)
-	if err == nil {
-		resp, err = d.handle(ctx, req, handle)
-	}
+	resp, err = d.handle(ctx, func() (resp any, err error) {
+		if ctx, err = d.admit(ctx, room, info.FullMethod); err != nil {
+			return nil, err
+		}
+		return handle(ctx, req)
+	})
 	d.told(ctx, info.FullMethod, err)
 	if err != nil {
 		return nil, statusOf(ctx, info.FullMethod, err)
@@ -122,8 +124,12 @@ func (d *Door) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo,
 		return handle(srv, s)
 	}
 	room, leave := d.opts.Enter()
-	ctx, err := d.admit(withRequest(s.Context()), room, info.FullMethod)
-	leave()
+	ctx := withRequest(s.Context())
+	_, err = d.handle(ctx, func() (_ any, err error) {
+		defer leave()
+		ctx, err = d.admit(ctx, room, info.FullMethod)
+		return nil, err
+	})
 	d.told(ctx, info.FullMethod, err)
 	if err != nil {
 		return statusOf(ctx, info.FullMethod, err)
@@ -181,15 +187,15 @@ func withRequest(ctx context.Context) context.Context {
 	return telemetry.WithRequest(ctx, uuid.NewString(), address)
 }
 
-// handle runs a method. A panic becomes an error, and ends nothing else.
-func (d *Door) handle(ctx context.Context, req any, handle grpc.UnaryHandler) (resp any, err error) {
+// handle runs a call. A panic becomes an error, and ends nothing else.
+func (d *Door) handle(ctx context.Context, run func() (any, error)) (resp any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			d.opts.Log.ErrorContext(ctx, "panic in a call of the management API", "err", p, "stack", string(debug.Stack()))
 			resp, err = nil, status.Error(codes.Internal, "something went wrong in Dex; its log says what")
 		}
 	}()
-	return handle(ctx, req)
+	return run()
 }
 
 // told emits how a call has ended.

@@ -1,16 +1,20 @@
 package grpcdoor_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
 
+	"dex/internal/admin"
 	"dex/internal/admin/admintest"
 	"dex/internal/admin/api"
 	"dex/internal/admin/grpcdoor"
@@ -134,4 +138,24 @@ func TestNoSessions(t *testing.T) {
 			t.Errorf("%s: %v, %v, want %v", rpc, resp, err, want)
 		}
 	}
+}
+
+// A stranger learns nothing of the storage and the cluster from what goes wrong while it shows who it is, and can't end the process.
+func TestStrangersDontSeeTheCause(t *testing.T) {
+	broken := func() error { return errors.New("dial tcp 10.1.2.3:6443: refused") }
+	h := open(t, func(r *grpcdoor.Room) {
+		r.Access = admin.NewAccess(admin.AccessConfig{
+			Issuer:  "https://dex.test",
+			Entries: []admin.Entry{{Name: "pods", Roles: []admin.Role{admin.RoleAll}, ServiceAccount: &admin.ServiceAccount{Namespace: "a", Name: "b"}}},
+			Review:  func(context.Context, string) (admin.ServiceAccount, error) { return admin.ServiceAccount{}, broken() },
+		})
+	})
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer a.b.c")
+	_, err := h.dex.GetVersion(ctx, &api.VersionReq{})
+	if s := status.Convert(err); s.Code() != codes.Unavailable || s.Message() != "the cluster can't be asked about the bearer token" {
+		t.Errorf("got %v", err)
+	}
+	broken = func() error { panic("unexpected") }
+	_, err = h.dex.GetVersion(ctx, &api.VersionReq{})
+	wantError(t, err, codes.Internal, "something went wrong in Dex")
 }

@@ -48,10 +48,11 @@ func statusOf(ctx context.Context, method string, err error) error {
 	}
 	reason := reasons[e.Reason]
 	code := reason.code
-	if !wantsStandard(ctx, method) && !isNew(e.Reason) {
+	stranger := len(admin.CallerOf(ctx).Roles) == 0
+	if !stranger && !wantsStandard(ctx, method) && !isNew(e.Reason) {
 		code = codes.Unknown
 	}
-	s := status.New(code, messageOf(e))
+	s := status.New(code, messageOf(e, stranger))
 	if detailed, err := s.WithDetails(details(reason.name, e)...); err == nil {
 		s = detailed
 	}
@@ -76,9 +77,9 @@ func isNew(r admin.Reason) bool {
 	return r == admin.Unauthenticated || r == admin.Forbidden || r == admin.Exhausted
 }
 
-// messageOf leaves the cause out where the caller has yet to show who it is.
-func messageOf(e *admin.Error) string {
-	if e.Reason == admin.Unauthenticated || e.Reason == admin.Forbidden {
+// messageOf leaves the cause out for a stranger, who has yet to show who it is: it may name what is behind Dex.
+func messageOf(e *admin.Error, stranger bool) string {
+	if stranger || e.Reason == admin.Unauthenticated || e.Reason == admin.Forbidden {
 		return e.Message
 	}
 	return e.Error()
