@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 
@@ -53,7 +56,22 @@ func indented(document []byte) (string, error) {
 	if err := encoder.Encode(json.RawMessage(document)); err != nil {
 		return "", fmt.Errorf("the server's answer can't be read: %w", err)
 	}
-	return strings.TrimSpace(text.String()), nil
+	return escaped(strings.TrimSpace(text.String())), nil
+}
+
+// escaped escapes what JSON allows as it is, and a terminal would act upon: controls beyond ASCII, and those of the direction of text.
+func escaped(document string) string {
+	var b strings.Builder
+	for _, r := range document {
+		if r < utf8.RuneSelf && r != 0x7f || unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.String()
 }
 
 // simple matches texts that are the same without quotes, in every version of YAML.

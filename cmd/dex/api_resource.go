@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -178,6 +179,9 @@ func say(cmd *cobra.Command, kind *manifest.Kind, id, what string, dry bool) {
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s %s: %s\n", kind.One, remote.Printable(id), what)
 }
 
+// harmless are ids that mean nothing to a shell, which puts proposals into the command line as they are.
+var harmless = regexp.MustCompile(`^[\pL\pN._:/@+=,%-]+$`)
+
 // complete completes ids from the server. A server that doesn't answer soon has no proposals.
 func (r *resource) complete(cmd *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	const patience = 2 * time.Second
@@ -198,7 +202,7 @@ func (r *resource) complete(cmd *cobra.Command, _ []string, begun string) ([]cob
 	}
 	var found []cobra.Completion
 	for _, row := range rows {
-		if id, ok := row[r.kind.ID].(string); ok && strings.HasPrefix(id, begun) {
+		if id, ok := row[r.kind.ID].(string); ok && strings.HasPrefix(id, begun) && harmless.MatchString(id) {
 			found = append(found, id)
 		}
 	}
