@@ -124,10 +124,10 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 	if c.grpc, err = c.prepareGRPC(); err != nil {
 		return err
 	}
-	c.showCertificates()
 	if c.rest, err = c.prepareREST(); err != nil {
 		return err
 	}
+	c.showCertificates()
 	pages, err := c.openPages(p)
 	if err != nil {
 		return err

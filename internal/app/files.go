@@ -156,14 +156,20 @@ func (p *Plan) checkCertificates() config.Problems {
 	if w := p.Config.Web; w.HTTPS != "" {
 		found = p.checkCertificate("web", w.TLSCert, w.TLSKey)
 	}
-	g := p.Config.GRPC
-	if g.Addr == "" || g.TLSCert == "" {
-		return found
+	g, a := p.Config.GRPC, p.Config.API
+	found = append(found, p.checkDoor("grpc", g.Addr, g.TLSCert, g.TLSKey, g.TLSClientCA)...)
+	return append(found, p.checkDoor("api", a.Addr, a.TLSCert, a.TLSKey, a.TLSClientCA)...)
+}
+
+// checkDoor looks at the files of a listener of the management API.
+func (p *Plan) checkDoor(section, addr, cert, key, clientCA string) config.Problems {
+	if addr == "" || cert == "" {
+		return nil
 	}
-	found = append(found, p.checkCertificate("grpc", g.TLSCert, g.TLSKey)...)
-	if g.TLSClientCA != "" {
-		if _, err := server.NewAuthorities(g.TLSClientCA, slog.New(slog.DiscardHandler)); err != nil {
-			found = append(found, p.fileProblem("grpc.tlsClientCA", "", err))
+	found := p.checkCertificate(section, cert, key)
+	if clientCA != "" {
+		if _, err := server.NewAuthorities(clientCA, slog.New(slog.DiscardHandler)); err != nil {
+			found = append(found, p.fileProblem(section+".tlsClientCA", "", err))
 		}
 	}
 	return found

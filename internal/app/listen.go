@@ -27,11 +27,18 @@ func (c *Core) openCertificate() (*server.Certificate, error) {
 
 // showCertificates has operators see when the certificates of the listeners end.
 func (c *Core) showCertificates() {
-	if c.web != nil {
-		c.showCertificate(c.cfg.Web.TLSCert, c.web)
+	all := map[string]*server.Certificate{} // by their files: one may be for several listeners
+	if c.grpc != nil && c.grpc.certificate != nil {
+		all[c.cfg.GRPC.TLSCert] = c.grpc.certificate
 	}
-	if c.grpc != nil && c.grpc.certificate != nil && (c.web == nil || c.cfg.GRPC.TLSCert != c.cfg.Web.TLSCert) {
-		c.showCertificate(c.cfg.GRPC.TLSCert, c.grpc.certificate)
+	if c.rest != nil && c.rest.certificate != nil {
+		all[c.cfg.API.TLSCert] = c.rest.certificate
+	}
+	if c.web != nil {
+		all[c.cfg.Web.TLSCert] = c.web
+	}
+	for file, certificate := range all {
+		c.showCertificate(file, certificate)
 	}
 }
 
