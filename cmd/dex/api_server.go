@@ -165,9 +165,10 @@ func newKeyRotate(o *apiFlags) *cobra.Command {
 the time to read the new key's public half, and tokens of the key before it stay
 valid until they expire.
 
-With --now, for a key that has leaked, the new key signs at once, and the key
-before it is no longer published: nobody accepts its tokens any more, once they
-have read the keys again. All users must sign in again.`,
+With --now, for a key that has leaked, the new key signs at once, and the keys
+before it, retired ones included, are no longer published: nobody accepts their
+tokens any more, once they have read the keys again. All users must sign in
+again.`,
 		Example: "  dex key rotate",
 		Args:    operands(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -182,7 +183,7 @@ have read the keys again. All users must sign in again.`,
 				}
 				what := "The next key will sign in a while; dex key list shows when."
 				if now {
-					what = "A new key signs from now on, and the one before is no longer published."
+					what = "A new key signs from now on, and those before are no longer published."
 				}
 				if dry {
 					what = "The server would rotate its keys; nothing was changed."

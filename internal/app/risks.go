@@ -29,7 +29,35 @@ func (p *Plan) checkRisks() config.Problems {
 	if p.Config.Expiry.RefreshTokens.DisableRotation && slices.ContainsFunc(p.clients, public) {
 		warn("expiry.refreshTokens.disableRotation", "lets nobody notice a stolen refresh token of a public client; leave rotation on")
 	}
-	return slices.Concat(found, p.checkMocks(), p.checkExchange(), p.checkCallbacks())
+	return slices.Concat(found, p.checkMocks(), p.checkExchange(), p.checkCallbacks(), p.checkAccess())
+}
+
+// checkAccess warns of what api.access allows and doesn't say.
+func (p *Plan) checkAccess() config.Problems {
+	var found config.Problems
+	warn := func(key, format string, args ...any) {
+		problem := p.Config.File.Problem(key, format, args...)
+		problem.Warning = true
+		found = append(found, problem)
+	}
+	certificates := false
+	for i, entry := range p.Config.API.Access {
+		certificates = certificates || entry.Certificate != nil
+		if entry.Token == nil {
+			continue
+		}
+		is := func(c *client.Client) bool { return c.ID == entry.Token.Client }
+		if !slices.ContainsFunc(p.clients, is) {
+			warn(config.Item("api.access", i)+".token.client", "is not in staticClients: whoever may change it elsewhere, as callers with "+
+				"the role clients may, can have its tokens sent to themselves, and then do what this entry allows")
+		}
+	}
+	mutual := p.Config.GRPC.TLSClientCA+p.Config.API.TLSClientCA != ""
+	if mutual && len(p.Config.API.Access) > 0 && !certificates {
+		warn("api.access", "says nothing of certificates, so each certificate of the authorities in tlsClientCA may still do everything; "+
+			"an entry with certificate limits them to what entries allow")
+	}
+	return found
 }
 
 // checkMocks warns of connectors for trials, unless applications on other machines can't reach the issuer anyway.
