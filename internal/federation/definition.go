@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"reflect"
 	"slices"
 
 	"dex/internal/config"
@@ -117,11 +118,27 @@ func (d *Definition) Validate() error {
 	if err := found.Err(); err != nil {
 		return err
 	}
-	_, found, err := d.decode()
+	settings, found, err := d.decode()
 	if err != nil {
 		return err
 	}
-	return found.Err()
+	checkSent(on, "", settings)
+	return append(found, on.Problems()...).Err()
+}
+
+// checkSent reports settings that name a file which the connector sends to its provider. Whoever may write connectors names the
+// provider too, and would be sent any file that this process can read. Those that are stored already go on working.
+func checkSent(on *config.Checker, key string, settings connector.Config) {
+	v := reflect.Indirect(reflect.ValueOf(settings))
+	if v.Kind() != reflect.Struct {
+		return
+	}
+	for field, value := range v.Fields() {
+		if field.Tag.Get("file") == "sent" && !value.IsZero() {
+			on.Errorf(key+".config."+field.Tag.Get("key"), "would send a file of the server's to whatever address the settings name, so it can "+
+				"be set only in the configuration file")
+		}
+	}
 }
 
 // Check reports what is wrong with a connector that comes from elsewhere than the file, at a key; the settings of its type are in
@@ -130,6 +147,7 @@ func (d *Definition) Check(on *config.Checker, key string, settings config.Secti
 	d.check(on, key)
 	if c, ok := NewConfig(d.Type); ok {
 		on.Decode(settings, c)
+		checkSent(on, key, c)
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 type Config struct {
 	ClientID        string `key:"clientID"`
 	ClientSecret    string `key:"clientSecret" secret:"file"`
-	ClientAssertion string `key:"clientAssertion"` // path of a signed assertion, instead of the secret
+	ClientAssertion string `key:"clientAssertion" file:"sent"` // path of a signed assertion, instead of the secret
 	RedirectURI     string `key:"redirectURI"`
 
 	Tenant         string   `key:"tenant"`

@@ -19,7 +19,7 @@ type Config struct {
 	Issuer           string `key:"issuer"` // of the cluster's API
 	ClientID         string `key:"clientID"`
 	ClientSecret     string `key:"clientSecret" secret:"file"`
-	ClientSecretFile string `key:"clientSecretFile"` // read at each use, as tokens of service accounts change
+	ClientSecretFile string `key:"clientSecretFile" file:"sent"` // read at each use, as tokens of service accounts change
 	RedirectURI      string `key:"redirectURI"`
 
 	Groups           []string `key:"groups"`           // only members of these
