@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
 )
 
@@ -108,7 +107,7 @@ func Pool(rootCAs []string) (*x509.CertPool, error) {
 }
 
 func readCA(ca string) []byte {
-	if data, err := os.ReadFile(ca); err == nil { //nolint:gosec // G304: the operator names the file
+	if data, err := ReadFile(ca); err == nil {
 		return data
 	}
 	if data, err := base64.StdEncoding.DecodeString(ca); err == nil {

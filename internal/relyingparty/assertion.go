@@ -8,11 +8,12 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"dex/internal/outbound"
 )
 
 // assertionLife is how long the provider may take to read what we have signed.
@@ -52,7 +53,7 @@ func (c *Client) assertion(method, audience string) (string, error) {
 // readAssertion reads an assertion from a file. That happens each time, as whoever makes assertions replaces them before they
 // expire.
 func readAssertion(path string) (string, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // G304: the operator names the file
+	text, err := outbound.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("client assertion: %w", err)
 	}
@@ -102,7 +103,7 @@ func (c *Client) assertionKey(method string) (jose.SigningKey, error) {
 
 // readKey reads a private key that tokens can be signed with: RSA, or of P-256.
 func readKey(path string) (crypto.Signer, jose.SignatureAlgorithm, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // G304: the operator names the file
+	text, err := outbound.ReadFile(path)
 	if err != nil {
 		return nil, "", err
 	}

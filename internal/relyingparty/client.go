@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -169,7 +168,7 @@ func (c *Client) secret() (string, error) {
 	if c.SecretFile == "" {
 		return c.Secret, nil
 	}
-	text, err := os.ReadFile(c.SecretFile)
+	text, err := outbound.ReadFile(c.SecretFile)
 	if err != nil {
 		return "", fmt.Errorf("client secret: %w", err)
 	}

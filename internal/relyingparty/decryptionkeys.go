@@ -7,7 +7,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"os"
+
+	"dex/internal/outbound"
 )
 
 // maxDecryptionKeys bounds how many keys are tried for a token.
@@ -15,7 +16,7 @@ const maxDecryptionKeys = 10
 
 // ReadDecryptionKeys reads the private keys of a PEM file, RSA or of an elliptic curve: one, or several while they are replaced.
 func ReadDecryptionKeys(path string) ([]crypto.PrivateKey, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // G304: the operator names the file
+	text, err := outbound.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}

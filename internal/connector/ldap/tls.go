@@ -5,9 +5,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 
 	"dex/internal/connector/ldap/pool"
+	"dex/internal/outbound"
 )
 
 // tlsVersions are the values of tlsMinVersion.
@@ -52,7 +52,7 @@ func (c *Config) roots() (*x509.CertPool, error) {
 			return nil, nil
 		}
 		var err error
-		if data, err = os.ReadFile(c.RootCA); err != nil {
+		if data, err = outbound.ReadFile(c.RootCA); err != nil {
 			return nil, fmt.Errorf("rootCA: %w", err)
 		}
 		origin = "rootCA " + c.RootCA
@@ -80,7 +80,15 @@ func (c *Config) clientCertificate() (*tls.Certificate, error) {
 		}
 		return &pair, nil
 	case c.ClientCert != "" && c.ClientKey != "":
-		pair, err := tls.LoadX509KeyPair(c.ClientCert, c.ClientKey)
+		cert, err := outbound.ReadFile(c.ClientCert)
+		if err != nil {
+			return nil, fmt.Errorf("clientCert: %w", err)
+		}
+		key, err := outbound.ReadFile(c.ClientKey)
+		if err != nil {
+			return nil, fmt.Errorf("clientKey: %w", err)
+		}
+		pair, err := tls.X509KeyPair(cert, key)
 		if err != nil {
 			return nil, fmt.Errorf("clientCert and clientKey: %w", err)
 		}
