@@ -37,12 +37,50 @@ func printDocument(out io.Writer, format string, document []byte) error {
 	if err := yaml.Unmarshal(document, &node); err != nil {
 		return fmt.Errorf("the server's answer can't be read: %w", err)
 	}
-	asYAML(&node)
+	return printYAML(out, &node)
+}
+
+// printFile prints a document as YAML that dex apply takes, possibly on another machine: texts in it stand for themselves.
+func printFile(out io.Writer, document []byte) error {
+	var node yaml.Node
+	if err := yaml.Unmarshal(document, &node); err != nil {
+		return fmt.Errorf("the server's answer can't be read: %w", err)
+	}
+	literal(&node, false)
+	return printYAML(out, &node)
+}
+
+// reference begins what a file for apply has replaced.
+var reference = regexp.MustCompile(`\$(\{(?:file|env|credential|text):)`)
+
+// literal writes texts so that nothing in them is replaced when they are read from a file: neither references nor, in the settings of
+// connectors, variables. Otherwise whoever names a client could have a file of the reader's put into its name.
+func literal(n *yaml.Node, settings bool) {
+	if n.Kind == yaml.ScalarNode {
+		if settings {
+			n.Value = strings.ReplaceAll(n.Value, "$", "${text:$}")
+		} else {
+			n.Value = reference.ReplaceAllString(n.Value, "$${text:$$}$1")
+		}
+		return
+	}
+	for i, child := range n.Content {
+		switch {
+		case n.Kind != yaml.MappingNode:
+			literal(child, settings)
+		case i%2 == 1:
+			literal(child, settings || n.Content[i-1].Value == "config")
+		}
+	}
+}
+
+func printYAML(out io.Writer, node *yaml.Node) error {
+	asYAML(node)
 	dumper, err := yaml.NewDumper(out, yaml.WithIndent(2))
 	if err != nil {
 		return err
 	}
-	if err := dumper.Dump(&node); err != nil {
+	if err := dumper.Dump(node); err != nil {
 		return err
 	}
 	return dumper.Close()

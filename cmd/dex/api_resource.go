@@ -85,6 +85,9 @@ func (r *resource) print(cmd *cobra.Command, items []json.RawMessage) error {
 		if err != nil {
 			return fmt.Errorf("print the list: %w", err)
 		}
+		if r.output == outputYAML {
+			return printFile(cmd.OutOrStdout(), document)
+		}
 		return printDocument(cmd.OutOrStdout(), r.output, document)
 	}
 	rows, err := decodeAll(items)

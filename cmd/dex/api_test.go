@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 	"dex/internal/admin/admintest"
 	"dex/internal/admin/rest"
 	"dex/internal/client"
+	"dex/internal/federation"
 )
 
 // An apiServer is a server with the management API, and a folder for files.
@@ -285,6 +287,37 @@ func TestNamesThatWouldDoSomething(t *testing.T) {
 		if strings.ContainsAny(shown.stdout, never) || !strings.Contains(shown.stdout, "31m") {
 			t.Errorf("%s: got %q", format, shown.stdout)
 		}
+	}
+}
+
+// A printed list is a file for apply, on another's machine and with another's rights: texts in it stand for themselves.
+func TestPrintedListsNameNoFiles(t *testing.T) {
+	t.Parallel()
+	s := serveAPI(t, nil, admin.RoleAll)
+	ctx := admintest.As(t, admin.RoleAll)
+	file := s.write("private", "unspeakable")
+	name := "a ${file:" + file + "} ${env:HOME} ${text:b} $HOME ${file:"
+	if _, err := s.Clients.Create(ctx, client.Client{ID: "a", Name: name, Public: true}); err != nil {
+		t.Fatal(err)
+	}
+	settings, err := json.Marshal(map[string]string{"username": name, "password": "p"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Connectors.Create(ctx, federation.Definition{ID: "a", Type: "mockPassword", Name: name, Settings: settings}); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"client", "connector"} {
+		list := s.run("", kind+" list -o yaml").want(0, "*").stdout
+		s.run("", kind+" apply --dry-run -f "+s.write(kind+".yaml", list)).want(0, "", kind+" a: unchanged")
+		s.run("", kind+" apply -f "+s.write(kind+".yaml", list)).want(0, "", kind+" a: unchanged")
+	}
+	if c, err := s.Clients.Get(ctx, "a"); err != nil || c.Value.Name != name {
+		t.Errorf("the client is %+v, %v", c.Value, err)
+	}
+	if c, err := s.Connectors.GetWithSecrets(ctx, "a"); err != nil || c.Value.Name != name || string(c.Value.Settings) == "" ||
+		strings.Contains(string(c.Value.Settings), "unspeakable") {
+		t.Errorf("the connector is %s, %v", c.Value.Settings, err)
 	}
 }
 
