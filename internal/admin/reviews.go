@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -75,10 +76,14 @@ func (r *Reviews) recall(key [sha256.Size]byte) (reviewed, bool) {
 func (r *Reviews) remember(key [sha256.Size]byte, answer reviewed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	now := time.Now()
+	if len(r.known) >= maxReviewed { // refusals go first: anybody can cause any number of them
+		maps.DeleteFunc(r.known, func(_ [sha256.Size]byte, a reviewed) bool { return a.refused || !now.Before(a.until) })
+	}
 	if len(r.known) >= maxReviewed {
 		clear(r.known)
 	}
-	answer.until = time.Now().Add(reviewedFor)
+	answer.until = now.Add(reviewedFor)
 	r.known[key] = answer
 }
 
