@@ -161,7 +161,7 @@ func (l *Local) advance(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	e, err := l.table.Get(ctx, RecordKey)
+	e, err := l.table.Get(store.Latest(ctx), RecordKey) // or a key that has leaked could come back for a while
 	if errors.Is(err, store.ErrNotFound) {
 		e, err = l.create(ctx)
 	}

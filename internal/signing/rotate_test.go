@@ -1,12 +1,16 @@
 package signing_test
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"dex/internal/event"
 	"dex/internal/signing"
+	"dex/internal/store"
 	"dex/internal/store/memory"
 )
 
@@ -90,4 +94,37 @@ func TestRotateGracefully(t *testing.T) {
 			t.Errorf("a token of before: %v", err)
 		}
 	})
+}
+
+// lagging is a storage whose servers apply each other's writes late.
+type lagging struct {
+	store.Store
+	old store.Record
+}
+
+func (l *lagging) Get(ctx context.Context, kind, key string) (store.Record, error) {
+	if kind == "keys" && l.old.Key != "" && !store.WantsLatest(ctx) {
+		return l.old, nil
+	}
+	return l.Store.Get(ctx, kind, key)
+}
+
+// The replica that was asked is the first that mustn't go on with the leaked key.
+func TestRotateAtOnceOnALaggingStorage(t *testing.T) {
+	t.Parallel()
+	s := &lagging{Store: memory.New()}
+	l, err := signing.Open(t.Context(), s, config(signing.ES256), slog.New(slog.DiscardHandler), event.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaked := l.List()[0].ID
+	if s.old, err = s.Get(t.Context(), "keys", signing.RecordKey); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Rotate(t.Context(), signing.AtOnce); err != nil {
+		t.Fatal(err)
+	}
+	if l.List()[0].ID == leaked {
+		t.Error("the leaked key signs")
+	}
 }
