@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"dex/internal/token"
 )
@@ -103,6 +104,9 @@ func (a *Access) Caller(ctx context.Context, s Shown) (Caller, error) {
 // certificate returns whose certificate one is. As with upstream, it stands for everything unless some entry is about certificates.
 func (a *Access) certificate(c *x509.Certificate) (Caller, error) {
 	subject := "certificate " + c.Subject.String()
+	if time.Now().After(c.NotAfter) { // TLS has looked at it when the connection began
+		return Caller{Name: subject}, &Error{Reason: Unauthenticated, Message: "the client certificate has expired"}
+	}
 	if !a.certificates {
 		return Caller{Name: subject, Roles: []Role{RoleAll}}, nil
 	}

@@ -38,7 +38,10 @@ func certificate(t *testing.T) *x509.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &x509.Certificate{Raw: []byte("der"), Subject: pkix.Name{CommonName: "ci"}, DNSNames: []string{"ci.example.com"}, URIs: []*url.URL{u}}
+	return &x509.Certificate{
+		Raw: []byte("der"), Subject: pkix.Name{CommonName: "ci"}, DNSNames: []string{"ci.example.com"}, URIs: []*url.URL{u},
+		NotAfter: time.Now().Add(time.Hour),
+	}
 }
 
 func TestCertificates(t *testing.T) {
@@ -77,6 +80,27 @@ func TestCertificates(t *testing.T) {
 			t.Errorf("%s: the caller is %s", c.name, caller.Name)
 		}
 	}
+}
+
+// A connection may last for longer than the certificate that it began with.
+func TestCertificateThatHasExpiredMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shown := admin.Shown{Certificate: certificate(t), Mutual: true}
+		for _, entries := range [][]admin.Entry{nil, entry(admin.CertificateRule{CommonName: "ci"})} {
+			access := admin.NewAccess(admin.AccessConfig{Entries: entries})
+			if _, err := access.Caller(t.Context(), shown); err != nil {
+				t.Error(err)
+			}
+		}
+		time.Sleep(time.Hour + time.Second)
+		for _, entries := range [][]admin.Entry{nil, entry(admin.CertificateRule{CommonName: "ci"})} {
+			caller, err := admin.NewAccess(admin.AccessConfig{Entries: entries}).Caller(t.Context(), shown)
+			wantReason(t, "an expired certificate", err, admin.Unauthenticated)
+			if len(caller.Roles) > 0 {
+				t.Errorf("got the roles %v", caller.Roles)
+			}
+		}
+	})
 }
 
 func entry(rule admin.CertificateRule) []admin.Entry {
