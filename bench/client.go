@@ -15,12 +15,13 @@ import (
 // the machine with the server.
 type client struct {
 	issuer    string
+	id        string          // the application's
 	transport *http.Transport // used directly: follows no redirects, keeps no cookies
 	body      bytes.Buffer    // of the last answer
 }
 
 func newClient(issuer string) *client {
-	return &client{issuer: issuer, transport: &http.Transport{DisableCompression: true, MaxConnsPerHost: 1}}
+	return &client{issuer: issuer, id: clientID, transport: &http.Transport{DisableCompression: true, MaxConnsPerHost: 1}}
 }
 
 func (c *client) close() { c.transport.CloseIdleConnections() }

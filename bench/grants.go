@@ -49,7 +49,7 @@ func (c *client) hybridLogin(ctx context.Context, scopes string) error {
 // authorize signs in at the mock and returns the redirect with the answer.
 func (c *client) authorize(ctx context.Context, responseType, scopes string) (*url.URL, error) {
 	begun, err := c.get(ctx, c.issuer+"/auth?"+url.Values{
-		"client_id":     {clientID},
+		"client_id":     {c.id},
 		"redirect_uri":  {redirectURI},
 		"response_type": {responseType},
 		"scope":         {scopes},
@@ -77,7 +77,7 @@ func (c *client) redeemCode(ctx context.Context, answer url.Values) (tokens, err
 	if answer.Get("code") == "" || answer.Get("state") != state {
 		return tokens{}, errors.New("the answer to the application has no code or not its state")
 	}
-	return c.redeemUser(ctx, clientID, url.Values{
+	return c.redeemUser(ctx, c.id, url.Values{
 		"grant_type":   {"authorization_code"},
 		"code":         {answer.Get("code")},
 		"redirect_uri": {redirectURI},
@@ -86,7 +86,7 @@ func (c *client) redeemCode(ctx context.Context, answer url.Values) (tokens, err
 
 // refresh redeems a refresh token.
 func (c *client) refresh(ctx context.Context, refreshToken string) (tokens, error) {
-	return c.redeemUser(ctx, clientID, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}})
+	return c.redeemUser(ctx, c.id, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}})
 }
 
 // deviceLogin signs in for a device (RFC 8628), which asks for its tokens once, when its user is done: five requests.

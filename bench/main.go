@@ -50,7 +50,7 @@ func run() error {
 	failures := 0
 	for i, algorithm := range o.algorithms {
 		for _, storage := range o.storages {
-			if o.only == takeoverName {
+			if o.only == takeoverName || o.only == recordsName {
 				continue
 			}
 			s := setup{storage: storage, algorithm: algorithm, number: i + 1}
@@ -67,6 +67,11 @@ func run() error {
 			return fmt.Errorf("%s: %w", takeoverName, err)
 		}
 		failures += failed
+	}
+	if slices.Contains(o.storages, "sqlite3") && o.measures(recordsName) {
+		if err := measureRecords(ctx, os.Stdout, o); err != nil {
+			return fmt.Errorf("%s: %w", recordsName, err)
+		}
 	}
 	if failures > 0 {
 		return fmt.Errorf("%d operations failed", failures)

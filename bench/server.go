@@ -130,6 +130,15 @@ func (s *server) configure(ctx context.Context) error {
 	return os.WriteFile(s.configFile(), []byte(config), 0o600)
 }
 
+// addConfiguration adds sections to the configuration.
+func (s *server) addConfiguration(text string) error {
+	before, err := os.ReadFile(s.configFile())
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.configFile(), append(before, text...), 0o600) //nolint:gosec // G703: the folder is ours
+}
+
 // storage returns the storage's part of the configuration, in one line. For storages that are servers, it comes from the
 // environment, with an empty database for each measured server.
 func (s *server) storage() (string, error) {
