@@ -28,8 +28,18 @@ type galeraNode struct {
 	transfer, snapshot string   // where it receives what it has missed: changes, or everything
 }
 
-// StartGalera makes a cluster of three servers.
-func StartGalera(ctx context.Context) (*Galera, error) {
+// StartGalera makes a cluster of three servers. Its ports may be taken before it listens at them, as it listens at some only when a
+// node is copied; so it has a few tries.
+func StartGalera(ctx context.Context) (g *Galera, err error) {
+	for range 3 {
+		if g, err = startGalera(ctx); err == nil {
+			break
+		}
+	}
+	return g, err
+}
+
+func startGalera(ctx context.Context) (*Galera, error) {
 	var places []*galeraNode
 	var addresses []string
 	for i := range galeraNodes {

@@ -93,7 +93,7 @@ type UserMatcher struct {
 // KerberosConfig says how to accept Kerberos tickets from browsers instead of passwords.
 type KerberosConfig struct {
 	Enabled               bool   `key:"enabled"`
-	KeytabPath            string `key:"keytabPath" file:"opened"`
+	KeytabPath            string `key:"keytabPath"` // watched by the connector
 	SPN                   string `key:"spn"`
 	KeytabPrincipal       string `key:"keytabPrincipal"`
 	MaxClockSkew          int    `key:"maxClockSkew"` // seconds
