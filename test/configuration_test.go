@@ -139,7 +139,7 @@ func init() { nextPort.Store(rand.Uint32N(8000)) }
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 1000 {
-		address := fmt.Sprintf("127.0.0.1:%d", 10000+nextPort.Add(1)%10000)
+		address := fmt.Sprintf("127.0.0.1:%d", 10000+nextPort.Add(1)%8000)
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			continue
