@@ -1,13 +1,15 @@
 package e2e
 
 import (
+	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 )
 
-// A real cluster says whose tokens the callers have.
+// A real cluster says whose tokens the callers have, and keeps what they administer.
 func TestManagementByServiceAccounts(t *testing.T) {
 	t.Parallel()
 	k := startKubernetes(t)
@@ -30,25 +32,34 @@ func TestManagementByServiceAccounts(t *testing.T) {
 	}
 
 	address := freeAddress(t)
-	startDex(t, newConfiguration(t).with("api", section{
+	startDex(t, newConfiguration(t).onKubernetes(t, k).with("api", section{
 		"addr": address, "kubeConfigFile": n.KubeConfigFile,
 		"access": []section{{
 			"name": "operator", "roles": []string{"clients"}, "serviceAccount": section{"namespace": n.Namespace, "name": "operator"},
 		}},
 	}))
-	ask := func(token string) (status int) {
+	call := func(method, token, body string) (status int, answered string) {
 		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/api/v2/clients", nil)
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+"/api/v2/clients", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.Header.Set("Authorization", "Bearer "+token)
+		r.Header.Set("Content-Type", "application/json")
 		answer, err := http.DefaultClient.Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = answer.Body.Close()
-		return answer.StatusCode
+		text, err := io.ReadAll(answer.Body)
+		if err := errors.Join(err, answer.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return answer.StatusCode, string(text)
+	}
+	ask := func(token string) int {
+		t.Helper()
+		status, _ := call(http.MethodGet, token, "")
+		return status
 	}
 	list := func(what, token string, want int) {
 		t.Helper()
@@ -66,4 +77,14 @@ func TestManagementByServiceAccounts(t *testing.T) {
 	list("a token for another audience", token("operator", "elsewhere"), http.StatusUnauthorized)
 	list("a token that was changed", good[:len(good)-4]+"AAAA", http.StatusUnauthorized)
 	list("nobody's token", "nobody", http.StatusUnauthorized)
+
+	if status, text := call(http.MethodPost, good, `{"id": "wiki", "public": true}`); status != http.StatusCreated {
+		t.Errorf("a new client: status %d: %s", status, text)
+	}
+	if _, text := call(http.MethodGet, good, ""); !strings.Contains(text, `"wiki"`) {
+		t.Errorf("the list lacks the new client: %s", text)
+	}
+	if stored := kubectl("get", "oauth2clients.dex.coreos.com", "--all-namespaces", "-o", "jsonpath={.items[*].id}"); stored != "wiki" {
+		t.Errorf("the cluster has the clients %q", stored)
+	}
 }
