@@ -213,7 +213,7 @@ func (i *ociImage) testSettings(t *testing.T) {
 	}
 }
 
-// testFiles compares the files, but for the pages, with a list: what is not on it must not get into the image.
+// testFiles compares the files, except the pages, with a list: what is not on it must not get into the image.
 func (i *ociImage) testFiles(t *testing.T) {
 	type attributes struct {
 		mode fs.FileMode

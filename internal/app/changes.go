@@ -71,7 +71,7 @@ func connectorKeys(a, b *federation.Definition) []string {
 	return append(keys, settings...)
 }
 
-// userName is the id of a user, as no event but that of a login has e-mail addresses.
+// userName is the id of a user: only the event of a login has e-mail addresses.
 func userName(u *local.User) string { return cmp.Or(u.UserID, "(no userID)") }
 
 // difference compares lists of entries that have ids, and says so by their names.
