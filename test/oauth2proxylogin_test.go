@@ -13,6 +13,7 @@ func TestOAuth2ProxySignsIn(t *testing.T) {
 	t.Parallel()
 	s := startGuardedSite(t, nil)
 	for name, check := range map[string]func(*guardedSite, *testing.T){
+		"S0-15: what Dex refuses, another redirect URI among it":                        (*guardedSite).checkRefused,
 		"S0-18: the article's arguments, and consent although skipApprovalScreen is on": (*guardedSite).checkArticle,
 		"S0-19: client and cookie secret in the environment":                            (*guardedSite).checkSecrets,
 		"S0-20: the issuers must be equal":                                              (*guardedSite).checkIssuers,
@@ -26,7 +27,6 @@ func TestOAuth2ProxySignsIn(t *testing.T) {
 		"groups":           (*guardedSite).checkGroups,
 		"bearer tokens":    (*guardedSite).checkBearer,
 		"signing out":      (*guardedSite).checkSignOut,
-		"refused at Dex":   (*guardedSite).checkRefused,
 	} {
 		t.Run(name, func(t *testing.T) { check(s, t) })
 	}
