@@ -25,7 +25,9 @@ type Env struct {
 	MetadataURL string
 	// LogoutURL is where sources send the browser back after a logout; empty where nobody can sign out.
 	LogoutURL string
-	Log       *slog.Logger
+	// OwnLogoutURL is <issuer>/logout/<id>, where the source tells of its logouts; empty where nobody can sign out.
+	OwnLogoutURL string
+	Log          *slog.Logger
 	// Once reports whether any connector at any replica sees a key for the first time, and remembers it until a time. The key
 	// begins with the kind of thing that it identifies. After an error nobody knows: refuse.
 	Once func(ctx context.Context, key string, until time.Time) (bool, error)

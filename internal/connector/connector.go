@@ -41,7 +41,23 @@ type Identity struct {
 	Methods []string `json:"methods,omitempty"`
 	// Data is private to the connector, such as a refresh token of the source; it comes back at Refresh. It is secret.
 	Data []byte `json:"data,omitempty"`
+	// Session is the user's session at the source; zero where the source names none, and after a refresh.
+	Session SourceSession `json:"session,omitzero"`
 }
+
+// A SourceSession is a user's session at a source, as a login found it.
+type SourceSession struct {
+	// ID is the source's own name for the session, such as a sid or a SessionIndex; empty if it has none.
+	ID string `json:"id,omitempty"`
+	// Subject is what the source calls the user when it tells of a logout. Two names of one user are equal, byte by byte.
+	Subject string `json:"subject,omitempty"`
+	// Data is private to the connector, such as an ID token; it comes back in a LogoutRequest. It is secret, and at most
+	// MaxSessionData long.
+	Data []byte `json:"data,omitempty"`
+}
+
+// MaxSessionData bounds the Data of a SourceSession, in bytes.
+const MaxSessionData = 8 << 10
 
 // A LoginRequest is what a source may use of the application's request. The hints come from the application and are not
 // verified.
@@ -150,21 +166,6 @@ type SubjectToken struct {
 	Token string
 	// AnyAudience takes a token that was made for anybody at the source, and not for this server only, where upstream does.
 	AnyAudience bool
-}
-
-// Logout is a source that can end its own session with a user.
-type Logout interface {
-	// LogoutURL returns the way to the source's own logout; its URL is empty if there is none.
-	LogoutURL(ctx context.Context, r LogoutRequest) (Redirect, error)
-	// HandleLogout reads the source's answer from the browser that comes back to LogoutRequest.ReturnURL.
-	HandleLogout(ctx context.Context, r Return) error
-}
-
-// A LogoutRequest is a user who signs out.
-type LogoutRequest struct {
-	Identity  Identity // with Data, as it was at the last login
-	ReturnURL string   // where the source sends the browser back
-	State     string   // to be given back by the source
 }
 
 // Metadata is a source that needs to be told about us by a document.

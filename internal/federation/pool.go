@@ -20,6 +20,7 @@ type Pool struct {
 	events event.Sink
 	known  *store.Layered[Definition] // the stored ones
 	seen   *store.Table[seen]
+	logout bool // whether users can sign out
 
 	// changed wakes Run, which watches the connectors.
 	changed chan struct{}
@@ -52,6 +53,13 @@ func NewPoolOver(
 		stored:  make(map[string]*source),
 	}
 	p.inUse = &Registry{pool: p, known: p.known}
+	return p
+}
+
+// WithLogout tells connectors that are opened from now on where sources meet users who sign out. It must be called before the
+// pool is used.
+func (p *Pool) WithLogout() *Pool {
+	p.logout = true
 	return p
 }
 

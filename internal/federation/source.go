@@ -122,7 +122,7 @@ func callbackURL(issuer *url.URL, connectorID string) string {
 
 // env is what a connector gets from the server.
 func (p *Pool) env(d *Definition) connector.Env {
-	return connector.Env{
+	env := connector.Env{
 		ID:             d.ID,
 		CallbackURL:    p.callbackURL(""),
 		OwnCallbackURL: p.callbackURL(d.ID),
@@ -130,6 +130,20 @@ func (p *Pool) env(d *Definition) connector.Env {
 		Once:           p.once,
 		Log:            p.log.With(slog.Group("connector", "type", d.Type, "id", d.ID)),
 	}
+	if p.logout {
+		env.LogoutURL, env.OwnLogoutURL = logoutURL(p.issuer, ""), logoutURL(p.issuer, d.ID)
+	}
+	return env
+}
+
+// LogoutURL is where a source tells of its logouts, or where sources send the browser back after a logout for an empty id.
+func (r *Registry) LogoutURL(connectorID string) string { return logoutURL(r.pool.issuer, connectorID) }
+
+func logoutURL(issuer *url.URL, connectorID string) string {
+	if connectorID == "" {
+		return issuer.JoinPath("logout", "callback").String()
+	}
+	return issuer.JoinPath("logout", url.PathEscape(connectorID)).String()
 }
 
 // postpone sets the time of the next attempt after one that failed.

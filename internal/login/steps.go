@@ -76,6 +76,7 @@ func (f *Flow) signedIn(v *visit, d *federation.Definition, id connector.Identit
 		Identity:    id,
 	}
 	a.Identity.Methods, a.Identity.AuthTime = nil, time.Time{} // belong to this login only
+	a.Identity.Session = connector.SourceSession{}             // belongs to the browser, and not to the application
 	if !id.AuthTime.IsZero() && !f.cfg.KeepHints {
 		a.AuthTime = earlier(id.AuthTime, a.AuthTime)
 	}
