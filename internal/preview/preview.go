@@ -56,7 +56,9 @@ func (p *Preview) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	routes.HandleFunc("GET "+ownPath+"{file}", ownFile)
 	routes.HandleFunc("GET /{theme}/{language}/{$}", v.index)
 	routes.HandleFunc("GET /{theme}/{language}/page/{template}/{sample}", v.page)
-	routes.HandleFunc("GET /{theme}/{language}/static/form_post.js", submitter)
+	for _, script := range leaving {
+		routes.HandleFunc("GET /{theme}/{language}/static/"+script, idle)
+	}
 	routes.HandleFunc("GET /{theme}/{language}/static/", v.asset((*ui.UI).Static))
 	routes.HandleFunc("GET /{theme}/{language}/theme/", v.asset((*ui.UI).Theme))
 	routes.HandleFunc("GET /{theme}/{language}"+ui.LanguagePath, v.language)
@@ -199,10 +201,13 @@ func (v *visit) asset(of func(*ui.UI) http.Handler) http.HandlerFunc {
 	}
 }
 
-// submitter is there instead of the script that sends a page's form as soon as the page is there: nobody could look at it.
-func submitter(w http.ResponseWriter, _ *http.Request) {
+// leaving are the scripts that leave their page as soon as it is there: nobody could look at it.
+var leaving = []string{"form_post.js", "logout_frames.js"}
+
+// idle is there instead of such a script.
+func idle(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
-	_, _ = io.WriteString(w, "// The preview doesn't submit the form.\n") // fails only if the browser has left
+	_, _ = io.WriteString(w, "// The preview stays on the page.\n") // fails only if the browser has left
 }
 
 // language leads to the same page in another language: it is where the choice at the foot of the pages leads.

@@ -245,8 +245,10 @@ func TestPolicy(t *testing.T) {
 // Forms leave their page where it is, the choice of a language stays at the page, and what came from a stranger is text.
 func TestWaysOut(t *testing.T) {
 	s := newSite(t, nil, nil)
-	if script := s.get("/auto/en/static/form_post.js", http.StatusOK); strings.Contains(script, "submit()") {
-		t.Errorf("a page with a form leaves at once: %s", script)
+	for _, name := range []string{"form_post.js", "logout_frames.js"} {
+		if script := s.get("/auto/en/static/"+name, http.StatusOK); strings.Contains(script, "submit()") || strings.Contains(script, "location") {
+			t.Errorf("a page leaves at once: %s", script)
+		}
 	}
 	resp, body := s.do(http.MethodPost, "/auth/sample/login?state=1")
 	if resp.StatusCode != http.StatusNoContent || body != "" {

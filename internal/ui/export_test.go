@@ -50,6 +50,9 @@ func TestExport(t *testing.T) {
 	if logs.Len() > 0 {
 		t.Errorf("the log says %s", logs)
 	}
+	if needs := exported.PolicyNeeds(); len(needs) > 0 {
+		t.Errorf("the default policy takes something from the built-in pages: %v", needs)
+	}
 	unversioned := func(page []byte) string {
 		return regexp.MustCompile(`\?v=[0-9a-f]{16}`).ReplaceAllString(string(page), "")
 	}

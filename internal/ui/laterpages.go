@@ -1,43 +1,9 @@
 package ui
 
-import (
-	"html/template"
-	"net/http"
-)
+import "net/http"
 
 // The pages of this file are part of the contract with operators' templates, which are held to it from now on. No route shows them
-// yet: logging out comes with browser sessions, and second factors after them.
-
-// A LogoutPage asks whether to log out, or says that it is done.
-type LogoutPage struct {
-	PostURL          string // path of the page, to confirm
-	ShowConfirmation bool
-	LoggedOut        bool   // a session has ended
-	BackURL          string // of the application, checked; may be empty
-}
-
-// Logout shows the page at which a session ends.
-func (u *UI) Logout(w http.ResponseWriter, r *http.Request, p LogoutPage) {
-	u.render(w, r, http.StatusOK, logoutView, newLogoutData(u.newPage(r, "Log out"), p))
-}
-
-var logoutView = declareLater("logout.html", func(base page) []sample {
-	return []sample{
-		{"question", newLogoutData(base, LogoutPage{PostURL: "/logout", ShowConfirmation: true})},
-		{"logged out", newLogoutData(base, LogoutPage{LoggedOut: true, BackURL: "https://wiki.example.com/"})},
-		{"no session", newLogoutData(base, LogoutPage{})},
-	}
-})
-
-type logoutData struct {
-	page
-	LogoutPage
-	BackAction template.URL // BackURL; empty if that is a script
-}
-
-func newLogoutData(base page, p LogoutPage) logoutData {
-	return logoutData{base, p, (&FormPostPage{URL: p.BackURL}).action()}
-}
+// yet: they come with second factors.
 
 // A TOTPPage asks for the code of an authenticator app, and lets users set one up.
 type TOTPPage struct {

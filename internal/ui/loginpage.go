@@ -72,7 +72,7 @@ var loginView = declare("login.html", func(base page) []sample {
 	withForm, lastUsed := slices.Clone(connectors), slices.Clone(connectors)
 	withForm[1].HasForm, withForm[2].LastUsed = true, true
 	lastUsed[0].LastUsed = true
-	form := &PasswordPage{PostURL: "/auth/local/login?state=1", UsernamePrompt: "Email Address", Client: "Wiki"}
+	form := &PasswordPage{PostURL: "/auth/local/login?state=1", UsernamePrompt: "Email Address", Client: "Wiki", ShowRememberMe: true, RememberMeChecked: true}
 	again := func(typed string) *ChoiceForm {
 		return &ChoiceForm{Action: base.ReqPath, Fields: []FormField{{Name: "state", Value: "1"}}, Name: "typed", Value: typed}
 	}

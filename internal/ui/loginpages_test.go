@@ -202,20 +202,4 @@ func TestLaterPages(t *testing.T) {
 			t.Error("the script isn't told the mode")
 		}
 	}
-
-	for back, shown := range map[string]bool{"https://app.test/": true, "app:/out": true, "javascript:alert(1)": false, "": false} {
-		doc := document(t, func(w http.ResponseWriter, r *http.Request) {
-			u.Logout(w, r, ui.LogoutPage{LoggedOut: true, BackURL: back})
-		})
-		links := find(doc, func(n *html.Node) bool { return attr(n, "id") == "back" })
-		if (len(links) == 1 && attr(links[0], "href") == back) != shown {
-			t.Errorf("%q: links %d", back, len(links))
-		}
-	}
-	doc = document(t, func(w http.ResponseWriter, r *http.Request) {
-		u.Logout(w, r, ui.LogoutPage{ShowConfirmation: true, PostURL: "/dex/logout"})
-	})
-	if form := enclosing(byID(t, doc, "submit-logout"), "form"); attr(form, "method") != "post" || attr(form, "action") != "/dex/logout" {
-		t.Errorf("the form is %v", form.Attr)
-	}
 }

@@ -16,6 +16,14 @@ func tidy(names ...*string) {
 	}
 }
 
+func tidiedAll(names []string) []string {
+	all := make([]string, len(names))
+	for i, name := range names {
+		all[i] = tidied(name)
+	}
+	return all
+}
+
 func tidied(name string) string {
 	name = locale.Unmarked(name)
 	count := 0

@@ -23,8 +23,13 @@ var _ = faulttest.Add("N8", func(t *testing.T) {
 		"approval": approvalPage(u, ui.ApprovalPage{
 			User: name, Email: name + "@x", Client: name, Connector: name, RequestedScopes: []string{"email", "audience:server:client_id:" + name, name},
 		}),
-		"error": errorPage(u, http.StatusForbidden, ui.ErrorPage{ErrMsg: name}),
-		"home":  homePage(u, ui.HomePage{LoggedIn: true, Username: name, Email: name, ConnectorName: name, Groups: []string{name}}),
+		"error":    errorPage(u, http.StatusForbidden, ui.ErrorPage{ErrMsg: name}),
+		"home":     homePage(u, ui.HomePage{LoggedIn: true, Username: name, Email: name, ConnectorName: name, Groups: []string{name}}),
+		"accounts": accountsPage(u, ui.AccountsPage{Client: name, Accounts: []ui.Account{{Name: name, Email: name + "@x", Connector: name}}}),
+		"logout": logoutPage(u, ui.LogoutPage{
+			ShowConfirmation: true, User: ui.Account{Name: name, Connector: name}, Others: []ui.Account{{Email: name}},
+		}),
+		"logged out": logoutPage(u, ui.LogoutPage{LoggedOut: true, StillOpen: []string{name}, SourceName: name, BackURL: "/x", App: name}),
 		"confirm": func(w http.ResponseWriter, r *http.Request) {
 			u.DeviceConfirm(w, r, ui.DeviceConfirmPage{Client: name, UserCode: "X"})
 		},

@@ -33,10 +33,10 @@ func (u *UI) newPage(r *http.Request, title string) page {
 	return p
 }
 
-// isAnswer reports whether a request brings the answer to a login, which works once: its page can't be shown again.
+// isAnswer reports whether a request brings the answer to a login or a logout, which works once: its page can't be shown again.
 func (u *UI) isAnswer(r *http.Request) bool {
 	to := strings.TrimPrefix(r.URL.Path, u.cfg.IssuerPath)
-	return strings.HasPrefix(to, "/callback") || strings.HasPrefix(to, "/device/callback")
+	return strings.HasPrefix(to, "/callback") || strings.HasPrefix(to, "/device/callback") || strings.HasPrefix(to, "/logout/callback")
 }
 
 // T returns a message with its names, for text.

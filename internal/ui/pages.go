@@ -48,6 +48,8 @@ type HomePage struct {
 	UserAgent           string
 	LogoutURL           string
 	DiscoveryURL        string
+
+	Others []Account // that are logged in too
 }
 
 // Home shows the signed-in user, or says what this server is.
@@ -64,6 +66,10 @@ var homeView = declare("home.html", func(base page) []sample {
 			SessionExpires: signedIn.Add(time.Hour), SessionExpiryIsIdle: true, IPAddress: "192.0.2.1",
 			UserAgent: "Sample/1.0", LogoutURL: "/logout", DiscoveryURL: "/.well-known/openid-configuration",
 		})},
+		{"several accounts", newHomeData(base, HomePage{
+			LoggedIn: true, Username: "jane", ConnectorName: "Company directory", SignedIn: signedIn, SessionExpires: signedIn.Add(time.Hour),
+			LogoutURL: "/logout", Others: sampleAccounts("")[1:],
+		})},
 		{"logged out", newHomeData(base, HomePage{Groups: []string{"staff"}, DiscoveryURL: "/.well-known/openid-configuration"})},
 	}
 })
@@ -77,11 +83,7 @@ type homeData struct {
 
 func newHomeData(base page, p HomePage) homeData {
 	tidy(&p.Username, &p.Email, &p.ConnectorName, &p.UserAgent)
-	groups := make([]string, len(p.Groups))
-	for i, group := range p.Groups {
-		groups[i] = tidied(group)
-	}
-	p.Groups = groups
+	p.Groups, p.Others = tidiedAll(p.Groups), shownAccounts(p.Others)
 	d := homeData{page: base, HomePage: p}
 	d.SignedInISO, d.SignedInText = timeTexts(base.lang, p.SignedIn)
 	d.SessionExpiresISO, d.SessionExpiresText = timeTexts(base.lang, p.SessionExpires)

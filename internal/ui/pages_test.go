@@ -70,8 +70,14 @@ func allPages(u *ui.UI) map[string]struct {
 		"home, signed in": {homePage(u, ui.HomePage{
 			LoggedIn: true, Username: "jane", Email: "jane@example.com", Groups: []string{"a"}, ConnectorName: "LDAP",
 			SignedIn: signedIn, SessionExpires: signedIn.Add(time.Hour), IPAddress: "192.0.2.1", UserAgent: "x",
-			LogoutURL: "/dex/logout", DiscoveryURL: "https://x/.well-known/openid-configuration",
+			LogoutURL: "/dex/logout", DiscoveryURL: "https://x/.well-known/openid-configuration", Others: []ui.Account{{Name: "bob"}},
 		}), http.StatusOK, "dex"},
+		"accounts": {accountsPage(u, ui.AccountsPage{Client: "Grafana", Accounts: []ui.Account{{Name: "jane", URL: "/a"}}, AnotherURL: "/b"}),
+			http.StatusOK, "Choose an account · dex"},
+		"logout question": {logoutPage(u, ui.LogoutPage{ShowConfirmation: true, User: ui.Account{Name: "jane"}, Others: []ui.Account{{Name: "bob"}}}),
+			http.StatusOK, "Log out · dex"},
+		"logged out":    {logoutPage(u, ui.LogoutPage{LoggedOut: true, StillOpen: []string{"Wiki"}}), http.StatusOK, "Log out · dex"},
+		"logout frames": {frontchannelPage(u, ui.FrontchannelPage{NextURL: "/x", Frames: []ui.Frame{{URL: "https://x.test/", Client: "Wiki"}}}), http.StatusOK, "Log out · dex"},
 	}
 }
 
@@ -237,8 +243,16 @@ func TestHostileText(t *testing.T) {
 		"error": errorPage(u, http.StatusBadRequest, ui.ErrorPage{ErrMsg: evil, Hint: evil, RequestID: evil, RetryURL: link}),
 		"home": homePage(u, ui.HomePage{
 			LoggedIn: true, Username: evil, Email: evil, Groups: []string{evil}, ConnectorName: evil, IPAddress: evil,
-			UserAgent: evil, LogoutURL: link, DiscoveryURL: link,
+			UserAgent: evil, LogoutURL: link, DiscoveryURL: link, Others: []ui.Account{{Name: evil, Email: evil + "@", Connector: evil}},
 		}),
+		"accounts": accountsPage(u, ui.AccountsPage{
+			Client: evil, Accounts: []ui.Account{{Name: evil, Email: evil + "@", Connector: evil, URL: link}}, AnotherURL: link,
+		}),
+		"logout question": logoutPage(u, ui.LogoutPage{
+			ShowConfirmation: true, PostURL: link, BackURL: link, App: evil, User: ui.Account{Name: evil, Connector: evil},
+			Others: []ui.Account{{Name: evil}}, Fields: []ui.FormField{{Name: evil, Value: evil}},
+		}),
+		"logged out": logoutPage(u, ui.LogoutPage{LoggedOut: true, BackURL: link, StillOpen: []string{evil}, SourceName: evil}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			doc := document(t, page)

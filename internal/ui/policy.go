@@ -222,8 +222,11 @@ func plain(t *parse.Tree) string {
 	return text.String()
 }
 
+// someLink stands for links that only the page knows.
+const someLink = "x"
+
 func linkOf(pipe *parse.PipeNode) string {
-	link := "x"
+	link := someLink
 	inspectPipe(pipe, func(n parse.Node) {
 		if s, ok := n.(*parse.StringNode); ok && isAbsoluteURL(s.Text) {
 			link = s.Text
