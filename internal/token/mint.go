@@ -46,7 +46,7 @@ type Signer interface {
 	Key() *signing.Key
 }
 
-// A Minter makes ID and access tokens. It asks nobody whether they may be made.
+// A Minter makes ID, access and logout tokens. It asks nobody whether they may be made.
 type Minter struct {
 	Issuer string
 	Signer Signer
@@ -151,8 +151,8 @@ func (m *Minter) Mint(ctx context.Context, a *Authorization, on Terms, w Wanted)
 	return t, nil
 }
 
-func sign(ctx context.Context, key *signing.Key, typ string, p payload) (string, error) {
-	b, err := json.Marshal(p)
+func sign(ctx context.Context, key *signing.Key, typ string, claims any) (string, error) {
+	b, err := json.Marshal(claims)
 	if err != nil {
 		return "", oauth.Failed(fmt.Errorf("encode claims: %w", err))
 	}
