@@ -40,7 +40,7 @@ storage: {type: memory}
 web: {http: ':5556'}
 grpc: {addr: ':5557'}
 nonsense: true
-sessions: {}
+mfa: {authenticators: []}
 enablePasswordDB: true
 staticPasswords:
 - {email: a@example.com, hash: "` + passwordHash + `"}

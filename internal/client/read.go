@@ -1,6 +1,7 @@
 package client
 
 import (
+	"maps"
 	"net/url"
 	"reflect"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"dex/internal/config"
 	"dex/internal/oauth"
+	"dex/internal/spelling"
 )
 
 // written is a client as the configuration file has it: its id and secrets may come from environment variables.
@@ -20,7 +22,7 @@ type written struct {
 }
 
 // RefreshTokenLifetimes are the values of refreshTokenLifetime.
-var RefreshTokenLifetimes = []string{"standalone", "session"}
+var RefreshTokenLifetimes = []string{LifetimeStandalone, LifetimeSession}
 
 // Written returns what a client is decoded into from the configuration file.
 func Written() reflect.Type { return reflect.TypeFor[written]() }
@@ -48,6 +50,7 @@ func Read(cfg *config.Config, connectors func(id string) bool) ([]*Client, confi
 	for i := range list { // only now every id is known
 		w := &list[i]
 		w.checkReferences(on, config.Item("", i), seen, connectors)
+		w.checkSessions(on, config.Item("", i), cfg.SessionsOn())
 		cfg.CheckMFAChain(on, config.Item("", i)+".mfaChain", w.MFAChain)
 		clients = append(clients, &w.Client)
 	}
@@ -109,6 +112,7 @@ func (w *written) check(on *config.Checker, key string, inFile bool) {
 		}
 	}
 	w.checkRedirectURIs(on, key)
+	w.checkLogout(on, key)
 	on.EachOf(key+".grantTypes", w.GrantTypes, config.GrantTypes)
 	on.OptionalOf(key+".refreshTokenLifetime", w.RefreshTokenLifetime, RefreshTokenLifetimes)
 }
@@ -120,18 +124,50 @@ func envSuffix(variable string) string {
 	return ""
 }
 
+// shortID is how long an id is at most that isn't taken for another one misspelt, in bytes: one letter makes too much of it.
+const shortID = 2
+
+// checkSessions warns of settings that do nothing while sessions are off.
+func (w *written) checkSessions(on *config.Checker, key string, sessions bool) {
+	if sessions {
+		return
+	}
+	for _, m := range []struct {
+		name string
+		set  bool
+	}{
+		{"postLogoutRedirectURIs", len(w.PostLogoutRedirectURIs) > 0}, {"logoutWithoutConfirmation", w.LogoutWithoutConfirmation},
+		{"backchannelLogoutURI", w.BackchannelLogoutURI != ""}, {"frontchannelLogoutURI", w.FrontchannelLogoutURI != ""},
+		{"ssoSharedWith", len(w.SSOSharedWith) > 0},
+	} {
+		if m.set {
+			on.Warnf(key+"."+m.name, "does nothing without browser sessions; add the section sessions, with {} where there is nothing to set")
+		}
+	}
+	if w.SessionBound() {
+		on.Warnf(key+".refreshTokenLifetime",
+			"does nothing without browser sessions: there are none for refresh tokens to end with; add the section sessions, with {} where there is nothing to set")
+	}
+}
+
 // checkReferences warns of clients and connectors that the file doesn't have.
 func (w *written) checkReferences(on *config.Checker, key string, clients map[string]int, connectors func(string) bool) {
+	ids := slices.Sorted(maps.Keys(clients))
 	known := func(key, id string) {
-		if _, ok := clients[id]; !ok {
-			on.Absent(key, "client", id)
+		if _, ok := clients[id]; ok {
+			return
 		}
+		if near, ok := spelling.Nearest(id, ids); ok && len(id) > shortID {
+			on.Warnf(key, "there is no client %q in this file; did you mean %q?", id, near)
+			return
+		}
+		on.Absent(key, "client", id)
 	}
 	for i, id := range w.TrustedPeers {
 		known(config.Item(key+".trustedPeers", i), id)
 	}
 	for i, id := range w.SSOSharedWith {
-		if id != "*" {
+		if id != AllClients {
 			known(config.Item(key+".ssoSharedWith", i), id)
 		}
 	}

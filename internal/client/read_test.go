@@ -49,8 +49,9 @@ staticClients:
 
 // Every member of a client is read from the file, stored, and read again: one that is forgotten anywhere is missed here.
 func TestEveryMember(t *testing.T) {
-	want := Client{Public: true, ClientCredentialsClaims: &OwnClaims{Groups: []string{"g"}}}
-	special := map[string]string{"grantTypes": "implicit", "refreshTokenLifetime": "session", "mfaChain": "otp"}
+	want := Client{ClientCredentialsClaims: &OwnClaims{Groups: []string{"g"}}}
+	special := map[string]string{"grantTypes": "implicit", "refreshTokenLifetime": "session", "mfaChain": "otp",
+		"backchannelLogoutURI": "https://a.test/back", "frontchannelLogoutURI": "https://a.test/front", "postLogoutRedirectURIs": "a:/out"}
 	var file strings.Builder
 	for field, value := range reflect.ValueOf(&want).Elem().Fields() {
 		key := field.Tag.Get("key")
@@ -69,6 +70,7 @@ func TestEveryMember(t *testing.T) {
 			*v = []string{word}
 			written = "[" + word + "]"
 		case *bool:
+			*v = true
 			written = "true"
 		case **OwnClaims:
 			written = "{groups: [g]}"
@@ -135,6 +137,18 @@ func TestValidate(t *testing.T) {
 			"redirectURIs[1]: leads to no application, as its scheme is javascript"},
 		{Client{ID: "a", Secret: "s", RefreshTokenLifetime: "forever"},
 			`refreshTokenLifetime: "forever" is not allowed; it must be one of "standalone", "session"`},
+		{Client{ID: "a", Secret: "s", BackchannelLogoutURI: "http://app.test:8080/out?x=1", FrontchannelLogoutURI: "https://[::1]/out"}, ""},
+		{Client{ID: "a", Secret: "s", BackchannelLogoutURI: "app.test/out", FrontchannelLogoutURI: "https://a;script-src/"},
+			"backchannelLogoutURI: is not an absolute URI\n" +
+				"frontchannelLogoutURI: must be a URL with the scheme https or http and a host, such as https://app.example.net/logout"},
+		{Client{ID: "a", Secret: "s", BackchannelLogoutURI: "ftp://a.test/", FrontchannelLogoutURI: "https://u:p@a.test/"},
+			"backchannelLogoutURI: must be a URL with the scheme https or http and a host, such as https://app.example.net/logout\n" +
+				"frontchannelLogoutURI: must not have a user name or a password"},
+		{Client{ID: "a", Secret: "s", BackchannelLogoutURI: "https:///out", FrontchannelLogoutURI: "https://a.test/#"},
+			"backchannelLogoutURI: must be a URL with the scheme https or http and a host, such as https://app.example.net/logout\n" +
+				"frontchannelLogoutURI: must not have a fragment (the part from # on)"},
+		{Client{ID: "a", Secret: "s", PostLogoutRedirectURIs: []string{"com.example.app:/out", "javascript:alert(1)"}},
+			"postLogoutRedirectURIs[1]: leads to no application, as its scheme is javascript"},
 	} {
 		got := ""
 		if err := test.client.Validate(); err != nil {
@@ -142,6 +156,34 @@ func TestValidate(t *testing.T) {
 		}
 		if got != test.want {
 			t.Errorf("%+v:\ngot  %s\nwant %s", test.client, got, test.want)
+		}
+	}
+}
+
+func TestSharesWith(t *testing.T) {
+	for _, c := range []struct {
+		list      []string
+		byDefault bool
+		id        string
+		want      bool
+	}{
+		{nil, false, "b", false}, {nil, true, "b", true}, {[]string{}, true, "b", false}, {[]string{"b"}, false, "b", true},
+		{[]string{"b"}, true, "c", false}, {[]string{"*"}, false, "c", true},
+	} {
+		if got := (&Client{ID: "a", SSOSharedWith: c.list}).SharesWith(c.id, c.byDefault); got != c.want {
+			t.Errorf("%v, by default %t, with %s: got %t", c.list, c.byDefault, c.id, got)
+		}
+	}
+}
+
+func TestAllowsPostLogoutRedirect(t *testing.T) {
+	c := &Client{RedirectURIs: []string{"https://a.test/cb"}, PostLogoutRedirectURIs: []string{"https://a.test/out", "javascript:alert(1)"}}
+	for uri, want := range map[string]bool{
+		"https://a.test/out": true, "https://a.test/out/": false, "https://a.test/out?x": false, "https://A.test/out": false,
+		"https://a.test/cb": false, "javascript:alert(1)": false, "": false,
+	} {
+		if got := c.AllowsPostLogoutRedirect(uri); got != want {
+			t.Errorf("%q: got %t", uri, got)
 		}
 	}
 }

@@ -22,7 +22,8 @@ func (c *Config) setDefaults(env Environment) {
 	if c.Signer != nil {
 		c.Signer.Local.setDefaults()
 	}
-	if c.Sessions != nil {
+	if c.SessionsOn() {
+		c.Sessions = cmp.Or(c.Sessions, &Sessions{})
 		c.Sessions.setDefaults()
 	}
 }
@@ -87,17 +88,20 @@ func (s *VaultSigner) setDefaults(env Environment) {
 const (
 	defaultSessionLifetime = 24 * time.Hour
 	defaultSessionIdle     = time.Hour
+	defaultAccounts        = 5
 )
 
 func (s *Sessions) setDefaults() {
 	s.CookieName = cmp.Or(s.CookieName, "dex_session")
 	s.AbsoluteLifetime = cmp.Or(s.AbsoluteLifetime, defaultSessionLifetime)
-	s.ValidIfNotUsedFor = cmp.Or(s.ValidIfNotUsedFor, defaultSessionIdle)
-	if s.RememberMeCheckedByDefault == nil {
-		checked := true
-		s.RememberMeCheckedByDefault = &checked
+	s.ValidIfNotUsedFor = cmp.Or(s.ValidIfNotUsedFor, min(defaultSessionIdle, s.AbsoluteLifetime))
+	s.SSOSharedWithDefault = cmp.Or(s.SSOSharedWithDefault, SharedWithNone)
+	s.MaxAccounts = cmp.Or(s.MaxAccounts, defaultAccounts)
+	for _, on := range []**bool{&s.RememberMeCheckedByDefault, &s.RememberConsent, &s.NotifyExpired} {
+		if *on == nil {
+			*on = new(true)
+		}
 	}
-	s.SSOSharedWithDefault = cmp.Or(s.SSOSharedWithDefault, "none")
 }
 
 // VaultSigning returns where the key in Vault is, or false if keys are in the storage.

@@ -53,8 +53,7 @@ mfa: {authenticators: [{id: otp, type: TOTP, config: {issuer: Example}}], defaul
 
 func TestEverything(t *testing.T) {
 	cfg, problems := check(source(everything))
-	want := "warning dex.yaml:38:1: sessions: accepted, but does nothing yet: it waits for browser sessions\n" +
-		"warning dex.yaml:39:1: mfa: accepted, but does nothing yet: it waits for multi-factor authentication\n"
+	want := "warning dex.yaml:39:1: mfa: accepted, but does nothing yet: it waits for multi-factor authentication\n"
 	if diff := cmp.Diff(want, lines(problems)); diff != "" {
 		t.Fatalf("problems (-want +got):\n%s", diff)
 	}
@@ -110,7 +109,7 @@ func wholeConfig(checked *bool) *config.Config {
 		EnablePasswordDB: true,
 		Sessions: &config.Sessions{
 			CookieName: "dex_session", AbsoluteLifetime: 12 * time.Hour, ValidIfNotUsedFor: time.Hour,
-			RememberMeCheckedByDefault: checked, SSOSharedWithDefault: "none",
+			RememberMeCheckedByDefault: checked, SSOSharedWithDefault: "none", MaxAccounts: 5, RememberConsent: checked, NotifyExpired: checked,
 		},
 		MFA:   &config.MFA{Authenticators: []config.Authenticator{{ID: "otp", Type: "TOTP"}}, DefaultMFAChain: []string{"otp"}},
 		Flags: config.Flags{ExpandEnv: true, ContinueOnConnectorFailure: true, Sessions: true},

@@ -31,7 +31,7 @@ type Config struct {
 
 	Kubernetes Kubernetes `key:"kubernetes"`
 
-	Sessions *Sessions `key:"sessions" later:"browser sessions"`
+	Sessions *Sessions `key:"sessions"` // nil if sessions are off; see SessionsOn
 	MFA      *MFA      `key:"mfa" later:"multi-factor authentication"`
 
 	// Flags are the feature flags from the environment.
@@ -287,15 +287,41 @@ type LocalSigner struct {
 	Algorithm          string        `key:"algorithm"`          // RS256 or ES256; RS256 when absent
 }
 
-// Sessions is the settings of browser sessions.
+// Sessions is the settings of browser sessions. After loading, no pointer is nil.
 type Sessions struct {
-	CookieName                 string        `key:"cookieName"`
-	AbsoluteLifetime           time.Duration `key:"absoluteLifetime"`
-	ValidIfNotUsedFor          time.Duration `key:"validIfNotUsedFor"`
-	RememberMeCheckedByDefault *bool         `key:"rememberMeCheckedByDefault"`
+	CookieName                 string        `key:"cookieName"`                 // dex_session when absent
+	AbsoluteLifetime           time.Duration `key:"absoluteLifetime"`           // 24h when absent
+	ValidIfNotUsedFor          time.Duration `key:"validIfNotUsedFor"`          // 1h when absent, or AbsoluteLifetime if that is less
+	RememberMeCheckedByDefault *bool         `key:"rememberMeCheckedByDefault"` // true when absent
 	CookieEncryptionKey        string        `key:"cookieEncryptionKey" secret:"file"`
-	SSOSharedWithDefault       string        `key:"ssoSharedWithDefault"`
+	SSOSharedWithDefault       string        `key:"ssoSharedWithDefault"` // SharedWithNone or SharedWithAll; none when absent
+
+	// The others are ours.
+
+	MaxAccounts int `key:"maxAccounts"` // in one browser: 1 to 10; 5 when absent
+	// RememberConsent says that users are asked only once for what they have agreed to; true when absent.
+	RememberConsent *bool         `key:"rememberConsent"`
+	ConsentLifetime time.Duration `key:"consentLifetime"` // 0 means for ever
+	// CrossSite lets pages of other sites that have Dex in an iframe use the session.
+	CrossSite          bool  `key:"crossSite"`
+	CheckSessionIframe bool  `key:"checkSessionIframe"` // Session Management
+	NotifyExpired      *bool `key:"notifyExpired"`      // whether sessions that time out send logout tokens too; true when absent
+	// LogoutHosts are names, also as in *.example.net, addresses and networks to which logout tokens of clients outside the file may
+	// go although they are private.
+	LogoutHosts []string `key:"logoutHosts"`
 }
+
+// Values of Sessions.SSOSharedWithDefault.
+const (
+	SharedWithNone = "none"
+	SharedWithAll  = "all"
+)
+
+// MaxAccounts is the most that sessions.maxAccounts may be: all accounts are in one cookie, which has to stay below 4 KiB.
+const MaxAccounts = 10
+
+// SessionsOn reports whether browser sessions are on: by their section, or as upstream by an environment variable.
+func (c *Config) SessionsOn() bool { return c.Sessions != nil || c.Flags.Sessions }
 
 // MFA is the settings of second factors.
 type MFA struct {

@@ -33,7 +33,7 @@ var (
 	tlsVersions        = []string{"1.2", "1.3"}
 	logFormats         = []string{"text", "json"}
 	signingAlgorithms  = []string{"RS256", "ES256"}
-	ssoSharing         = []string{"none", "all"}
+	ssoSharing         = []string{SharedWithNone, SharedWithAll}
 	authenticatorTypes = []string{"TOTP", "WebAuthn"}
 	signerTypes        = []string{signerLocal, signerVault}
 	statusCodes        = []string{Upstream, StandardCodes}

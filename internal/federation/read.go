@@ -78,7 +78,7 @@ func checkNames(file *config.Checker, cfg *config.Config, known func(id string) 
 	if id := cfg.OAuth2.PasswordConnector; id != "" && !known(id) {
 		file.Absent("oauth2.passwordConnector", "connector", id)
 	}
-	if cfg.MFA == nil || !cfg.Flags.Sessions {
+	if cfg.MFA == nil || !cfg.SessionsOn() {
 		return
 	}
 	for i, a := range cfg.MFA.Authenticators {

@@ -166,9 +166,11 @@ func TestTenantsGetNoPower(t *testing.T) {
 	// What is the operator's to say.
 	attack("clientCredentialsClaims: {groups: ['system:masters']}", "spec.clientCredentialsClaims: may be set in Dex's own namespace only")
 	attack("mfaChain: []", "spec.mfaChain: ")
-	attack("ssoSharedWith: ['*']", "spec.ssoSharedWith: ")
+	for _, id := range []string{"*", "other.app", "app", "team", "teams.app", "Team.app", ""} {
+		attack("ssoSharedWith: [team.cli, '"+id+"']", "spec.ssoSharedWith[1]: ")
+	}
 	attack("logoURL: theme/logo.png", "spec.logoURL: ")
-	attack("backchannelLogoutURI: http://169.254.169.254/", "spec.backchannelLogoutURI: ")
+	attack("logoutWithoutConfirmation: true", "spec.logoutWithoutConfirmation: ")
 	for _, grant := range []string{"password", "implicit", "urn:ietf:params:oauth:grant-type:token-exchange"} {
 		attack("grantTypes: ['"+grant+"']", "spec.grantTypes[0]: ")
 	}
@@ -192,6 +194,8 @@ func TestTenantsGetNoPower(t *testing.T) {
 	} {
 		attack("redirectURIs: ['"+uri+"']", "spec.redirectURIs[0]: ")
 		attack("postLogoutRedirectURIs: ['"+uri+"']", "spec.postLogoutRedirectURIs[0]: ")
+		attack("backchannelLogoutURI: '"+uri+"'", "spec.backchannelLogoutURI: ")
+		attack("frontchannelLogoutURI: '"+uri+"'", "spec.frontchannelLogoutURI: ")
 	}
 	for _, uri := range []string{"javascript://a.test/%0aalert(1)", "https://a.test/%zz", "https://a b.test/"} {
 		attack("postLogoutRedirectURIs: ['"+uri+"']", "spec.postLogoutRedirectURIs[0]: ")
@@ -207,6 +211,10 @@ name: Grafana „Größe“ 図
 redirectURIs: [https://dex.example.com/dexter/cb, "https://dex.example.com:8443/dex/cb", "http://grafana.team.svc/cb", "com.example.app:/cb", "urn:ietf:wg:oauth:2.0:oob"]
 trustedPeers: [team.cli]
 allowedConnectors: [github]
+ssoSharedWith: [team.cli, team.app]
+refreshTokenLifetime: session
+backchannelLogoutURI: https://grafana.example.com/logout
+frontchannelLogoutURI: https://grafana.example.com/signed-out
 `))
 	wantVerdict(t, v, reasonAccepted)
 	c := v.client

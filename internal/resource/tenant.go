@@ -36,9 +36,8 @@ var defaultTenantGrants = []string{oauth.GrantAuthorizationCode, oauth.GrantRefr
 var operatorsMembers = []struct{ name, why string }{
 	{"clientCredentialsClaims", "applications would take its groups for those of users"},
 	{"mfaChain", "it would switch off second factors that the server asks for"},
-	{"ssoSharedWith", "it would open sessions of other applications"},
 	{"logoURL", "it could pass for another application"},
-	{"backchannelLogoutURI", "the server would call addresses in its own network"},
+	{"logoutWithoutConfirmation", "any page could sign users out of all applications"},
 }
 
 // checkTenant reports what the client of another namespace may not say, and fills in what it doesn't say.
@@ -57,6 +56,7 @@ func (s *clientSpec) checkTenant(on *config.Checker, spec config.Section, o *obj
 		s.GrantTypes = defaultTenantGrants
 	}
 	checkTenantName(on, s.Name)
+	checkTenantSharing(on, s.SSOSharedWith, o.Metadata.Namespace)
 	for _, list := range []struct {
 		member string
 		uris   []string
@@ -65,7 +65,25 @@ func (s *clientSpec) checkTenant(on *config.Checker, spec config.Section, o *obj
 			checkTenantRedirect(on, config.Item(list.member, i), uri, issuer)
 		}
 	}
+	for _, channel := range []struct{ member, uri string }{
+		{"spec.backchannelLogoutURI", s.BackchannelLogoutURI}, {"spec.frontchannelLogoutURI", s.FrontchannelLogoutURI},
+	} {
+		if channel.uri != "" {
+			checkTenantRedirect(on, channel.member, channel.uri, issuer)
+		}
+	}
 	s.Name = o.Metadata.Namespace + "/" + cmp.Or(s.Name, o.Metadata.Name)
+}
+
+// checkTenantSharing lets a tenant share sessions among its own clients. Sharing with others would sign users in to applications whose
+// people want a sign-in of their own.
+func checkTenantSharing(on *config.Checker, with []string, namespace string) {
+	for i, id := range with {
+		if !strings.HasPrefix(id, namespace+".") {
+			on.Errorf(config.Item("spec.ssoSharedWith", i), "%q "+ownNamespace+"; other namespaces may have their own clients, whose IDs begin with %q",
+				id, namespace+".")
+		}
+	}
 }
 
 // checkTenantName refuses names that would not be read as they are, such as with characters that turn the direction of writing.

@@ -116,7 +116,8 @@ var sharedKinds = map[string]*sharedKind{
 		members: []string{
 			"id", "secret", "redirectURIs", "trustedPeers", "public", "name", "logoURL", "allowedConnectors", "mfaChain",
 			"postLogoutRedirectURIs", "ssoSharedWith", "backchannelLogoutURI", "refreshTokenLifetime",
-			"clientCredentialsClaims", "previousSecret", "grantTypes",
+			"clientCredentialsClaims", "previousSecret", "grantTypes", "logoutWithoutConfirmation", "backchannelLogoutSessionRequired",
+			"frontchannelLogoutURI", "frontchannelLogoutSessionRequired",
 		},
 	},
 	"password": {
