@@ -131,13 +131,18 @@ func (t *IDTokens) Verify(ctx context.Context, m *Metadata, token string) (Claim
 	if err != nil {
 		return nil, err
 	}
+	return said, t.checkReceiver(said)
+}
+
+// checkReceiver refuses tokens that were not made for us.
+func (t *IDTokens) checkReceiver(said Claims) error {
 	if audience := said.Texts("aud"); !slices.Contains(audience, t.ClientID) {
-		return nil, invalidf("it was made for %q, not for %q", audience, t.ClientID)
+		return invalidf("it was made for %q, not for %q", audience, t.ClientID)
 	}
 	if azp, there := said["azp"]; there && azp != t.ClientID {
-		return nil, invalidf("it was given to %q", azp)
+		return invalidf("it was given to %q", azp)
 	}
-	return said, nil
+	return nil
 }
 
 // CheckLogin checks that an ID token belongs to the login in which the nonce was sent, and to the access token beside it.

@@ -37,6 +37,10 @@ type Metadata struct {
 	AnswersWithIss bool   `json:"authorization_response_iss_parameter_supported"` // RFC 9207
 	PushURL        string `json:"pushed_authorization_request_endpoint"`          // this and the next: RFC 9126
 	RequiresPushed bool   `json:"require_pushed_authorization_requests"`
+
+	// OpenID Connect Front-Channel Logout, section 3.
+	FrontChannelLogout   bool `json:"frontchannel_logout_supported"`
+	FrontChannelSessions bool `json:"frontchannel_logout_session_supported"`
 }
 
 // TokenEndpoint returns where codes and refresh tokens are redeemed.

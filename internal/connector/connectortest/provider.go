@@ -218,6 +218,19 @@ func (p *Provider) Sign(more Object) string {
 	if nonce, ok := said["nonce"]; ok && nonce == "" {
 		delete(said, "nonce")
 	}
+	return p.signed(said)
+}
+
+// SignLogout returns a logout token with claims over the usual ones.
+func (p *Provider) SignLogout(more Object) string {
+	return p.signed(Merged(Object{
+		"iss": p.URL, "aud": "dex", "sub": "sub-1", "sid": "session-1", "jti": rand.Text(),
+		"exp": time.Now().Add(2 * time.Minute).Unix(), "iat": time.Now().Unix(),
+		"events": Object{"http://schemas.openid.net/event/backchannel-logout": Object{}},
+	}, more))
+}
+
+func (p *Provider) signed(said Object) string {
 	var key any = SigningKey()
 	if p.Algorithm == jose.HS256 {
 		key = pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: SigningKey().N.Bytes()})

@@ -22,6 +22,7 @@ import (
 
 // connection is a connector to a provider.
 type connection struct {
+	relyingparty.Logout
 	cfg       *Config
 	callback  relyingparty.Callback
 	log       *slog.Logger
@@ -33,11 +34,12 @@ type connection struct {
 }
 
 var (
-	_ connector.Callback      = (*connection)(nil)
-	_ connector.Refresher     = (*connection)(nil)
-	_ connector.TokenIdentity = (*connection)(nil)
-	_ connector.Logout        = (*connection)(nil)
-	_ connector.Prober        = (*connection)(nil)
+	_ connector.Callback       = (*connection)(nil)
+	_ connector.Refresher      = (*connection)(nil)
+	_ connector.TokenIdentity  = (*connection)(nil)
+	_ connector.Logout         = (*connection)(nil)
+	_ connector.LogoutReceiver = (*connection)(nil)
+	_ connector.Prober         = (*connection)(nil)
 )
 
 // Open makes the connector. It asks the provider nothing yet.
@@ -56,13 +58,15 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 		}
 	}
 	keys := &relyingparty.Keys{Client: client, MaxAge: c.maxKeyAge(), IgnoreUse: c.InsecureIgnoreKeyUse}
-	return &connection{
+	conn := &connection{
 		cfg: c, callback: relyingparty.NewCallback(ctx, c.RedirectURI, env), log: env.Log, client: client,
 		discovery: relyingparty.NewDiscovery(client, env.Log, c.Issuer, c.adjust),
 		keys:      keys,
 		idTokens:  c.idTokens(keys),
 		tokens:    us,
-	}, nil
+	}
+	conn.Logout = relyingparty.Logout{Discovery: conn.discovery, Tokens: conn.idTokens, Opened: conn.opened, Env: env}
+	return conn, nil
 }
 
 // Probe reads what the provider says of itself, anew each time, so that changes are noticed.
@@ -244,7 +248,11 @@ func (c *connection) HandleCallback(ctx context.Context, r connector.Return) (co
 	if err := c.checkLogin(said, t.Nonce, given); err != nil {
 		return connector.Identity{}, err
 	}
-	return c.identify(ctx, m, said, given)
+	id, err := c.identify(ctx, m, said, given)
+	if err == nil {
+		id.Session = relyingparty.SessionOf(said, given.ID)
+	}
+	return id, err
 }
 
 // redeem exchanges a code for tokens, one of which is an ID token.

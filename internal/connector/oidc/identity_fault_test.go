@@ -42,7 +42,7 @@ var _ = faulttest.Add("C-09", func(t *testing.T) {
 			connector.Identity{Username: "jd", PreferredUsername: "jd", Email: "jane@example.com", EmailVerified: true}},
 	} {
 		id, _, err := as(t, c.settings, c.idToken)
-		id.Data, c.want.UserID = nil, "sub-1"
+		id.Data, id.Session, c.want.UserID = nil, connector.SourceSession{}, "sub-1"
 		if diff := cmp.Diff(c.want, id); err != nil || diff != "" {
 			t.Errorf("%s: %v %s", name, err, diff)
 		}

@@ -2,12 +2,14 @@ package oidc_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"testing"
+	"time"
 
 	"dex/internal/config"
 	"dex/internal/connector"
@@ -26,12 +28,27 @@ type object = connectortest.Object
 // A provider is what the connectors under test sign in at, and their log.
 type provider struct {
 	*connectortest.Provider
-	t   *testing.T
-	log bytes.Buffer
+	t    *testing.T
+	log  bytes.Buffer
+	seen map[string]bool // what counts once
+	lost error           // why nobody can tell what does
+}
+
+// once is that of connector.Env. It is not safe for concurrent use.
+func (p *provider) once(_ context.Context, key string, until time.Time) (bool, error) {
+	if !until.After(time.Now()) {
+		p.t.Errorf("%q is to be remembered until %v", key, until)
+	}
+	if p.lost != nil {
+		return false, p.lost
+	}
+	first := !p.seen[key]
+	p.seen[key] = true
+	return first, nil
 }
 
 func newProvider(t *testing.T) *provider {
-	return &provider{Provider: connectortest.NewTLS(t), t: t}
+	return &provider{Provider: connectortest.NewTLS(t), t: t, seen: map[string]bool{}}
 }
 
 func merged(base, more object) object { return connectortest.Merged(base, more) }
@@ -42,6 +59,7 @@ type connection interface {
 	connector.Refresher
 	connector.TokenIdentity
 	connector.Logout
+	connector.LogoutReceiver
 	connector.Prober
 	Close() error
 }
@@ -57,6 +75,7 @@ func (p *provider) open(more object) connection {
 	}
 	instance, err := settings.Open(p.t.Context(), connector.Env{
 		ID: "oidc", CallbackURL: callbackURL, OwnCallbackURL: ownCallbackURL, Log: slog.New(slog.NewTextHandler(&p.log, nil)),
+		Once: p.once,
 	})
 	if err != nil {
 		p.t.Fatal(err)
