@@ -19,6 +19,8 @@ import (
 type OpenID struct {
 	Discovery *Discovery
 	Tokens    *IDTokens
+	// KeepsSessions makes identities say from which session they are, for a connector with a Logout.
+	KeepsSessions bool
 }
 
 // trip is what has to be known when the browser comes back.

@@ -81,7 +81,13 @@ func (s *SignIn) HandleCallback(ctx context.Context, r connector.Return) (connec
 		return connector.Identity{}, err
 	}
 	id, err := s.identify(ctx, r.Scopes, given)
-	if err == nil && r.Scopes.OfflineAccess {
+	if err != nil {
+		return connector.Identity{}, err
+	}
+	if s.OpenID != nil && s.OpenID.KeepsSessions {
+		id.Session = SessionOf(given.Said, given.ID)
+	}
+	if r.Scopes.OfflineAccess {
 		id.Data, err = given.Keep()
 	}
 	return id, err

@@ -18,15 +18,18 @@ import (
 // connection is a connector to a tenant, or to many.
 type connection struct {
 	relyingparty.SignIn
+	relyingparty.Logout
 	cfg    *Config
 	names  *names
 	issuer atomic.Pointer[issuer] // nil before the metadata are read
 }
 
 var (
-	_ connector.Rotating      = (*connection)(nil)
-	_ connector.TokenIdentity = (*connection)(nil)
-	_ connector.Prober        = (*connection)(nil)
+	_ connector.Rotating       = (*connection)(nil)
+	_ connector.TokenIdentity  = (*connection)(nil)
+	_ connector.Logout         = (*connection)(nil)
+	_ connector.LogoutReceiver = (*connection)(nil)
+	_ connector.Prober         = (*connection)(nil)
 )
 
 // maxKeyAge is for how long Microsoft's keys are known.
@@ -53,7 +56,11 @@ func (c *Config) Open(ctx context.Context, env connector.Env) (any, error) {
 			Tokens: &relyingparty.IDTokens{
 				Keys: &relyingparty.Keys{Client: client, MaxAge: maxKeyAge}, ClientID: c.ClientID, IssuerFor: conn.issuerFor,
 			},
+			KeepsSessions: true,
 		},
+	}
+	conn.Logout = relyingparty.Logout{
+		Discovery: conn.OpenID.Discovery, Tokens: conn.OpenID.Tokens, IsIssuer: conn.isIssuer, Env: env,
 	}
 	return conn, nil
 }
@@ -130,6 +137,7 @@ func (c *connection) adjust(m *relyingparty.Metadata) error {
 	base := c.cfg.APIURL + "/" + c.cfg.Tenant + "/oauth2/v2.0"
 	m.AuthURL, m.TokenURL, m.AuthMethods = base+"/authorize", base+"/token", []string{relyingparty.AuthPost}
 	m.AnswersWithIss = m.AnswersWithIss && is.tenant != ""
+	m.EndSessionURL, m.FrontChannelSessions = base+"/logout", true // it doesn't say so, but sends the sid
 	return nil
 }
 
@@ -141,4 +149,14 @@ func (c *connection) issuerFor(said relyingparty.Claims) string {
 		return ""
 	}
 	return is.before + tid + is.after
+}
+
+// isIssuer reports whether a tenant that may log in issues tokens under a name.
+func (c *connection) isIssuer(iss string) bool {
+	is := c.issuer.Load()
+	if is == nil || !strings.HasPrefix(iss, is.before) || !strings.HasSuffix(iss, is.after) || len(iss) < len(is.before)+len(is.after) {
+		return false
+	}
+	tenant := strings.ToLower(iss[len(is.before) : len(iss)-len(is.after)])
+	return isID(tenant) && (is.tenant == "" || is.tenant == tenant)
 }
