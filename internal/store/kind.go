@@ -27,6 +27,8 @@ type Declaration[T any] struct {
 	Owner func(*T) string
 	// Expires returns when a record ends; a zero time means never. Kinds that have it are swept.
 	Expires func(*T) time.Time
+	// OwnSweep leaves expired records to the room, which has something to do for each before it is removed. See [Reap].
+	OwnSweep bool
 }
 
 // An Object is what a record becomes on Kubernetes.
@@ -58,6 +60,7 @@ type Facts struct {
 	Quiet      bool // Watch doesn't report changes
 	Open       bool // never sealed
 	Expires    bool // swept
+	OwnSweep   bool // by its room
 	Kubernetes Object
 }
 
@@ -82,7 +85,8 @@ func Declare[T any](d Declaration[T]) *Kind[T] {
 		declared.facts = make(map[string]Facts)
 	}
 	declared.facts[d.Name] = Facts{
-		Name: d.Name, Durable: d.Durable, Quiet: d.Quiet, Open: d.Open, Expires: d.Expires != nil, Kubernetes: d.Kubernetes,
+		Name: d.Name, Durable: d.Durable, Quiet: d.Quiet, Open: d.Open, Expires: d.Expires != nil, OwnSweep: d.OwnSweep,
+		Kubernetes: d.Kubernetes,
 	}
 	return &Kind[T]{name: d.Name, owner: d.Owner, expires: d.Expires}
 }
@@ -107,8 +111,10 @@ func Kinds() []Facts {
 // DurableKinds returns the names of the kinds that outlive a login: what is exported, imported and sealed anew.
 func DurableKinds() []string { return kindsThat(func(f Facts) bool { return f.Durable }) }
 
-// ExpiringKinds returns the names of the kinds that have to be swept.
-func ExpiringKinds() []string { return kindsThat(func(f Facts) bool { return f.Expires }) }
+// ExpiringKinds returns the names of the kinds that have to be swept, except those whose rooms do it themselves.
+func ExpiringKinds() []string {
+	return kindsThat(func(f Facts) bool { return f.Expires && !f.OwnSweep })
+}
 
 // QuietKinds returns the names of the kinds whose changes Watch doesn't report.
 func QuietKinds() []string { return kindsThat(func(f Facts) bool { return f.Quiet }) }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"dex/internal/store"
 	"dex/internal/store/memory"
@@ -29,6 +30,15 @@ func TestDeclare(t *testing.T) {
 	want := store.Facts{Name: "declared", Durable: true, Quiet: true, Kubernetes: store.EditedObject}
 	if got, ok := store.FactsOf("declared"); kind.Name() != "declared" || !ok || got != want || !slices.Contains(store.Kinds(), want) {
 		t.Errorf("the facts are %+v, %v", got, ok)
+	}
+	ends := func(*note) (never time.Time) { return never }
+	store.Declare(store.Declaration[note]{Name: "swept", Expires: ends})
+	store.Declare(store.Declaration[note]{Name: "swept by its room", Expires: ends, OwnSweep: true})
+	if swept := store.ExpiringKinds(); !slices.Contains(swept, "swept") || slices.Contains(swept, "swept by its room") {
+		t.Errorf("to be swept: %q", swept)
+	}
+	if f, _ := store.FactsOf("swept by its room"); !f.Expires || !f.OwnSweep {
+		t.Errorf("swept by its room: %+v", f)
 	}
 	if open := store.OpenKinds(false); !slices.Equal(open, []string{"lease"}) {
 		t.Errorf("open without objects: %q", open)

@@ -36,7 +36,7 @@ const (
 	MaxData = 1 << 20
 	// MaxStored is the largest document that begins with SealedPrefix, in bytes: one of MaxData, encrypted.
 	MaxStored = MaxData + 4<<10
-	// MaxLimit is the most records that one List returns, and its default; also the most that one Sweep removes.
+	// MaxLimit is the most records that one List or Expired returns, and its default; also the most that one Sweep removes.
 	MaxLimit = 1000
 )
 
@@ -86,7 +86,7 @@ type Query struct {
 	Limit int    // at most this many; 0 or more than MaxLimit means MaxLimit
 }
 
-// PageLimit returns how many records a List or a Sweep with a limit handles.
+// PageLimit returns how many records a List, an Expired or a Sweep with a limit handles.
 func PageLimit(limit int) int {
 	if limit <= 0 || limit > MaxLimit {
 		return MaxLimit
@@ -133,6 +133,11 @@ type Store interface {
 	// Sweep removes up to limit records of a kind that expired before the time given, and returns how many. It never
 	// removes a record whose expiry was moved meanwhile.
 	Sweep(ctx context.Context, kind string, before time.Time, limit int) (int, error)
+	// Expired returns up to limit records of a kind that expired before the time given, the earliest first. See [Reap].
+	Expired(ctx context.Context, kind string, before time.Time, limit int) ([]Record, error)
+	// Discard removes records of a kind, at most MaxLimit, that Expired returned, and returns how many. It never removes one
+	// that was changed meanwhile, and may leave one that somebody is changing.
+	Discard(ctx context.Context, kind string, expired []Record) (int, error)
 	// Watch reports changes of the kinds that are Announced, those by other processes included, until its context ends;
 	// then the channel is closed. It is best effort: a slow reader gets one Change{} for all that it missed.
 	// Writers never wait for it.

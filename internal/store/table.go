@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -87,15 +88,16 @@ func (t *Table[T]) List(ctx context.Context, q Query) ([]Entry[T], error) {
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", t.kind.name, err)
 	}
-	entries := make([]Entry[T], 0, len(records))
-	for _, r := range records {
-		e, err := t.decode(r)
-		if err != nil {
-			return nil, err
-		}
-		entries = append(entries, e)
+	return t.decodeAll(records)
+}
+
+// Expired returns entries that expired before a time, the earliest first. See [Reap].
+func (t *Table[T]) Expired(ctx context.Context, before time.Time, limit int) ([]Entry[T], error) {
+	records, err := t.store.Expired(ctx, t.kind.name, before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list expired %s: %w", t.kind.name, err)
 	}
-	return entries, nil
+	return t.decodeAll(records)
 }
 
 // All returns every entry, in the store's order.
@@ -176,9 +178,24 @@ func (t *Table[T]) encode(key, revision string, v *T) (Record, error) {
 
 func (t *Table[T]) decode(r Record) (Entry[T], error) {
 	e := Entry[T]{Key: r.Key, Revision: r.Revision}
+	if bytes.HasPrefix(r.Data, []byte(SealedPrefix)) {
+		return Entry[T]{}, fmt.Errorf("record %s %q is not readable: it is sealed and can't be opened", t.kind.name, r.Key)
+	}
 	if err := json.Unmarshal(r.Data, &e.Value); err != nil {
 		// The document itself may hold secrets, so the error names only where it is.
 		return Entry[T]{}, fmt.Errorf("record %s %q is not readable: %w", t.kind.name, r.Key, err)
 	}
 	return e, nil
+}
+
+func (t *Table[T]) decodeAll(records []Record) ([]Entry[T], error) {
+	entries := make([]Entry[T], 0, len(records))
+	for _, r := range records {
+		e, err := t.decode(r)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
 }

@@ -85,6 +85,15 @@ func (w *Writes) Sweep(ctx context.Context, kind string, before time.Time, limit
 	return n, w.noted(ctx, err)
 }
 
+// Discard is part of Store, and says as much as Sweep does.
+func (w *Writes) Discard(ctx context.Context, kind string, expired []Record) (int, error) {
+	n, err := w.Store.Discard(ctx, kind, expired)
+	if n == 0 && err == nil {
+		return 0, nil
+	}
+	return n, w.noted(ctx, err)
+}
+
 // CreateAll is part of Bulk. How the store below does it is its own affair.
 func (w *Writes) CreateAll(ctx context.Context, records []Record) error {
 	return w.noted(ctx, CreateAll(ctx, w.Store, records))

@@ -30,6 +30,71 @@ func (s *Store) Sweep(ctx context.Context, kind string, before time.Time, limit 
 	return removed, err
 }
 
+// Expired is part of store.Store. It reads all records of the kind as Sweep does, and keeps those that expired first.
+func (s *Store) Expired(ctx context.Context, kind string, before time.Time, limit int) (records []store.Record, err error) {
+	limit = store.PageLimit(limit)
+	err = s.do(ctx, func(ctx context.Context) error {
+		at, ok := placeOf(kind, "any")
+		if !ok || at.shared != nil {
+			return nil // upstream's objects don't expire
+		}
+		records, err = s.expired(ctx, at.resource, kind, before, limit)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return records, nil
+}
+
+func (s *Store) expired(ctx context.Context, r resource, kind string, before time.Time, limit int) ([]store.Record, error) {
+	first := earliest{limit: limit}
+	q := kubeapi.PageQuery{Labels: recordLabel + "=" + kindLabel(kind), Limit: kubeapi.PageSize}
+	for {
+		end, err := s.client.Page(ctx, r.in(s.client), q, func(object json.RawMessage) error {
+			var e expiring
+			if json.Unmarshal(object, &e) != nil || e.RecordKind != kind || !e.over(before) || !first.wants(e.RecordExpires) {
+				return nil
+			}
+			var o recordObject
+			if err := json.Unmarshal(object, &o); err != nil {
+				return nil //nolint:nilerr // no record of ours, as for Sweep
+			}
+			first.add(o.record())
+			return nil
+		})
+		if from, ok := kubeapi.ExpiredPage(err); ok {
+			q.From = from
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if q.From = end.Continue; q.From == "" {
+			return first.records, nil
+		}
+	}
+}
+
+// Discard is part of store.Store.
+func (s *Store) Discard(ctx context.Context, kind string, expired []store.Record) (removed int, err error) {
+	objects := make([]metadata, 0, len(expired))
+	for _, r := range expired {
+		if had, ok := parseRevision(r.Revision); ok {
+			objects = append(objects, metadata{Name: recordName(kind, r.Key), ResourceVersion: had.version})
+		}
+	}
+	err = s.do(ctx, func(ctx context.Context) error {
+		at, ok := placeOf(kind, "any")
+		if !ok || at.shared != nil {
+			return nil
+		}
+		removed, err = s.removeAll(ctx, at.resource, objects)
+		return err
+	})
+	return removed, err
+}
+
 // An expiring is what a sweep keeps of an object: not its document.
 type expiring struct {
 	Metadata metadata `json:"metadata"`
@@ -40,12 +105,12 @@ func (s *Store) sweep(ctx context.Context, r resource, kind string, before time.
 	q := kubeapi.PageQuery{Labels: recordLabel + "=" + kindLabel(kind), Limit: kubeapi.PageSize}
 	removed := 0
 	for {
-		var expired []expiring
+		var expired []metadata
 		end, err := s.client.Page(ctx, r.in(s.client), q, func(object json.RawMessage) error {
 			var e expiring
 			// What is no record of ours is left alone; List warns of it.
 			if json.Unmarshal(object, &e) == nil && e.RecordKind == kind && e.over(before) {
-				expired = append(expired, e)
+				expired = append(expired, e.Metadata)
 			}
 			return nil
 		})
@@ -80,13 +145,13 @@ func (e *expiring) over(before time.Time) bool {
 
 // removeAll deletes objects in the versions that were read, and returns how many it did. A version that is gone was
 // extended, or swept by somebody else.
-func (s *Store) removeAll(ctx context.Context, r resource, expired []expiring) (int, error) {
+func (s *Store) removeAll(ctx context.Context, r resource, objects []metadata) (int, error) {
 	var removed atomic.Int64
 	work, ctx := errgroup.WithContext(ctx)
 	work.SetLimit(sweepers)
-	for _, e := range expired {
+	for _, o := range objects {
 		work.Go(func() error {
-			err := s.remove(ctx, r, e.Metadata.Name, e.Metadata.ResourceVersion)
+			err := s.remove(ctx, r, o.Name, o.ResourceVersion)
 			switch {
 			case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrNotFound):
 				return nil

@@ -179,6 +179,55 @@ func (s *Store) Sweep(ctx context.Context, kind string, before time.Time, limit 
 	return len(keys), nil
 }
 
+// Expired is part of store.Store.
+func (s *Store) Expired(ctx context.Context, kind string, before time.Time, limit int) ([]store.Record, error) {
+	page, err := s.expiredPage(ctx, kind, before, store.PageLimit(limit))
+	if err != nil {
+		return nil, err
+	}
+	for i := range page {
+		page[i].Data = bytes.Clone(page[i].Data)
+	}
+	return page, nil
+}
+
+func (s *Store) expiredPage(ctx context.Context, kind string, before time.Time, limit int) ([]store.Record, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	t := s.tables[kind]
+	if t == nil {
+		return nil, nil
+	}
+	var page []store.Record
+	for _, key := range t.expiredBefore(before, limit) {
+		page = append(page, t.records[key])
+	}
+	return page, nil
+}
+
+// Discard is part of store.Store.
+func (s *Store) Discard(ctx context.Context, kind string, expired []store.Record) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usable(ctx); err != nil {
+		return 0, err
+	}
+	t, removed := s.tables[kind], 0
+	if t == nil {
+		return 0, nil
+	}
+	for _, r := range expired {
+		if found, ok := t.records[r.Key]; ok && found.Revision == r.Revision {
+			t.remove(r.Key)
+			removed++
+		}
+	}
+	return removed, nil
+}
+
 // Watch is part of store.Store.
 func (s *Store) Watch(ctx context.Context) (<-chan store.Change, error) {
 	return s.changes.Subscribe(ctx)

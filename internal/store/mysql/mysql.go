@@ -23,8 +23,6 @@ import (
 const (
 	// operationTimeout bounds every operation, also for a caller that would wait longer.
 	operationTimeout = 10 * time.Second
-	// sweepBatch is how many records a sweep deletes, and so locks, at a time.
-	sweepBatch = 100
 )
 
 // A Store is a store.Store in a MySQL or MariaDB database. Make one with Open.
@@ -264,49 +262,6 @@ func list(ctx context.Context, db *sql.DB, kind, text string, args []any) ([]sto
 		page = append(page, r)
 	}
 	return page, rows.Err()
-}
-
-// Sweep is part of store.Store. It looks for expired records without a lock and deletes them by their keys, where it
-// checks again that they are expired. What another sweeper has taken meanwhile does not count, so it goes on until it
-// has its number, or finds no more.
-func (s *Store) Sweep(ctx context.Context, kind string, before time.Time, limit int) (int, error) {
-	removed := 0
-	for limit = store.PageLimit(limit); removed < limit; {
-		var keys [][]byte
-		err := s.do(ctx, func(ctx context.Context, db *sql.DB) (err error) {
-			keys, err = expired(ctx, db, kind, before, min(sweepBatch, limit-removed))
-			return err
-		})
-		if err != nil || len(keys) == 0 {
-			return removed, err
-		}
-		err = s.do(ctx, func(ctx context.Context, db *sql.DB) error {
-			n, err := sweeping(kind, keys, before.UnixMilli()).run(ctx, db)
-			removed += int(n)
-			return err
-		})
-		if err != nil {
-			return removed, err
-		}
-	}
-	return removed, nil
-}
-
-// expired returns the keys of some records of a kind that expired before a time, those that did first.
-func expired(ctx context.Context, db *sql.DB, kind string, before time.Time, limit int) (keys [][]byte, err error) {
-	rows, err := db.QueryContext(ctx, expiredText, []byte(kind), before.UnixMilli(), limit)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }() // what it could say, Err says
-	for rows.Next() {
-		var key []byte
-		if err := rows.Scan(&key); err != nil {
-			return nil, err
-		}
-		keys = append(keys, key)
-	}
-	return keys, rows.Err()
 }
 
 // Watch is part of store.Store.

@@ -1,7 +1,6 @@
 package mysql
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -46,8 +45,9 @@ const (
 	deleteText         = "DELETE FROM dex_record WHERE kind = ? AND `key` = ? AND " + live
 	deleteRevisionText = "DELETE FROM dex_record WHERE kind = ? AND `key` = ? AND revision = ? AND " + live
 
-	expiredText = "SELECT `key` FROM dex_record FORCE INDEX (dex_record_expires)" +
-		" WHERE kind = ? AND expires < ? ORDER BY expires LIMIT ?"
+	expiredKeysText = "SELECT `key`" + fromExpired
+	expiredText     = "SELECT " + columns + ", `key`" + fromExpired
+	fromExpired     = " FROM dex_record FORCE INDEX (dex_record_expires) WHERE kind = ? AND expires < ? ORDER BY expires LIMIT ?"
 
 	countText    = "INSERT INTO dex_change (kind, counter) VALUES (?, 1) ON DUPLICATE KEY UPDATE counter = counter + 1"
 	countersText = "SELECT kind, counter FROM dex_change"
@@ -92,19 +92,6 @@ func deletion(kind, key, revision string, now int64) statement {
 		return statement{deleteText, []any{[]byte(kind), []byte(key), now}}
 	}
 	return statement{deleteRevisionText, []any{[]byte(kind), []byte(key), parseRevision(revision), now}}
-}
-
-// sweeping deletes records if they are still expired. It locks them in the order of their keys, and in no other index
-// before, so that neither another sweep nor a replacement of one of them can be in its way crosswise.
-func sweeping(kind string, keys [][]byte, before int64) statement {
-	slices.SortFunc(keys, bytes.Compare)
-	args := []any{[]byte(kind)}
-	for _, key := range keys {
-		args = append(args, key)
-	}
-	text := "DELETE FROM dex_record WHERE kind = ? AND `key` IN (?" + strings.Repeat(", ?", len(keys)-1) +
-		") AND expires < ?"
-	return statement{text, append(args, before)}
 }
 
 func (s statement) run(ctx context.Context, on database) (changed int64, err error) {

@@ -282,18 +282,6 @@ func (s *Store) list(ctx context.Context, kind, text string, args []any) ([]stor
 	return page, rows.Err()
 }
 
-// Sweep is part of store.Store. It passes over records that somebody is changing at this moment, so that it may remove
-// fewer than there are.
-func (s *Store) Sweep(ctx context.Context, kind string, before time.Time, limit int) (int, error) {
-	var removed int64
-	err := s.do(ctx, writing, func(ctx context.Context) error {
-		tag, err := s.pool.Exec(ctx, sweepText, []byte(kind), before.UnixMilli(), store.PageLimit(limit))
-		removed = tag.RowsAffected()
-		return err
-	})
-	return int(removed), err
-}
-
 // Watch is part of store.Store.
 func (s *Store) Watch(ctx context.Context) (<-chan store.Change, error) {
 	changes, err := s.changes.Subscribe(ctx)

@@ -47,6 +47,11 @@ const (
 	// extended meanwhile stays.
 	sweepText = "DELETE FROM dex_record WHERE kind = $1 AND expires < $2 AND key = ANY (ARRAY(" +
 		"SELECT key FROM dex_record WHERE kind = $1 AND expires < $2 ORDER BY expires LIMIT $3 FOR UPDATE SKIP LOCKED))"
+	expiredText = "SELECT " + columns + ", key FROM dex_record WHERE kind = $1 AND expires < $2 ORDER BY expires LIMIT $3"
+	// No two records have the same revision.
+	discardText = "DELETE FROM dex_record WHERE kind = $1 AND revision = ANY ($3::uuid[]) AND key = ANY (ARRAY(" +
+		"SELECT key FROM dex_record WHERE kind = $1 AND key = ANY ($2::bytea[]) AND revision = ANY ($3::uuid[])" +
+		" FOR UPDATE SKIP LOCKED))"
 
 	// For replicas that hear no notifications there is a record for each announced kind, whose revision changes with
 	// every write of the kind. No other record has its own kind.

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"dex/internal/store"
 )
@@ -83,6 +84,21 @@ func (s *sealing) List(ctx context.Context, kind string, q store.Query) ([]store
 	for i, r := range page {
 		if page[i], err = s.opened(r); err != nil {
 			return nil, err
+		}
+	}
+	return page, nil
+}
+
+// Expired is part of store.Store. A document that can't be opened stays as it is: its key may be gone for good, and the first
+// such record would hide all that expired after it.
+func (s *sealing) Expired(ctx context.Context, kind string, before time.Time, limit int) ([]store.Record, error) {
+	page, err := s.Store.Expired(ctx, kind, before, limit)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range page {
+		if opened, err := s.opened(r); err == nil {
+			page[i] = opened
 		}
 	}
 	return page, nil

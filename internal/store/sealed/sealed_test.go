@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -343,3 +345,27 @@ func TestWhatIsBelowStaysReachable(t *testing.T) {
 type outer struct{ store.Store }
 
 func (o outer) Unwrap() store.Store { return o.Store }
+
+// A record whose key is gone must not hide those that expired after it, from those who look for expired records.
+func TestExpiredWithoutTheKey(t *testing.T) {
+	below := newMemory(t)
+	first := sealed.New(below, keys(t, firstText), nil)
+	second := sealed.New(below, keys(t, secondText), nil)
+	for i, s := range []store.Store{first, second} {
+		expires := time.Now().Add(time.Duration(i) * time.Second)
+		r := store.Record{Kind: "expired", Key: fmt.Sprint(i), Expires: expires, Data: []byte(`{"a": 1}`)}
+		if _, err := s.Create(t.Context(), r); err != nil {
+			t.Fatalf("Create: %v", err)
+		}
+	}
+	page, err := second.Expired(t.Context(), "expired", time.Now().Add(time.Hour), 0)
+	if err != nil || len(page) != 2 {
+		t.Fatalf("Expired: got %d records and error %v", len(page), err)
+	}
+	if !bytes.HasPrefix(page[0].Data, []byte(store.SealedPrefix)) || string(page[1].Data) != `{"a": 1}` {
+		t.Errorf("Expired: got the documents %q and %q", page[0].Data, page[1].Data)
+	}
+	if n, err := second.Discard(t.Context(), "expired", page); n != 2 || err != nil {
+		t.Errorf("Discard removed %d, error %v", n, err)
+	}
+}

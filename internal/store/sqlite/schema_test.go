@@ -119,6 +119,8 @@ func TestQueryPlans(t *testing.T) {
 		deleteText:         "sqlite_autoindex_dex_record_1 (kind=? AND key=?)",
 		deleteRevisionText: "sqlite_autoindex_dex_record_1 (kind=? AND key=?)",
 		sweepText:          "dex_record_expires (kind=? AND expires<?)",
+		expiredText:        "dex_record_expires (kind=? AND expires<?)",
+		discardText:        "sqlite_autoindex_dex_record_1 (kind=? AND key=?)",
 	} {
 		plan := explain(t, s, text)
 		if !strings.Contains(plan, index) || strings.Contains(plan, "SCAN") || strings.Contains(plan, "TEMP B-TREE FOR ORDER") {

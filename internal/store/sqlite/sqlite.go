@@ -268,19 +268,6 @@ func list(ctx context.Context, kind string, stmt *sql.Stmt, args []any) ([]store
 	return page, rows.Err()
 }
 
-// Sweep is part of store.Store.
-func (s *Store) Sweep(ctx context.Context, kind string, before time.Time, limit int) (int, error) {
-	var removed int64
-	err := s.writer.submit(ctx, store.Change{}, func(ctx context.Context, do *statements) (err error) {
-		removed, err = sweepRecords(ctx, do, kind, before.UnixMilli(), store.PageLimit(limit))
-		return err
-	})
-	if err != nil {
-		return 0, err // removed may still be written to
-	}
-	return int(removed), nil
-}
-
 // Watch is part of store.Store.
 func (s *Store) Watch(ctx context.Context) (<-chan store.Change, error) {
 	return s.changes.Subscribe(ctx)

@@ -37,6 +37,8 @@ const (
 	existsText         = "SELECT EXISTS (SELECT 1 FROM dex_record WHERE kind = ? AND key = ? AND " + live + ")"
 	sweepText          = "DELETE FROM dex_record WHERE rowid IN" +
 		" (SELECT rowid FROM dex_record WHERE kind = ? AND expires < ? ORDER BY expires LIMIT ?)"
+	expiredText = "SELECT " + columns + ", key FROM dex_record WHERE kind = ? AND expires < ? ORDER BY expires LIMIT ?"
+	discardText = "DELETE FROM dex_record WHERE kind = ? AND key = ? AND revision = ?"
 )
 
 // A preparer is the pool of readers or the connection of the writer.
@@ -56,7 +58,7 @@ func prepare(ctx context.Context, on preparer, texts map[**sql.Stmt]string) erro
 
 // readStatements are prepared on each reading connection when it first needs them.
 type readStatements struct {
-	get, list, listOwner, ping *sql.Stmt
+	get, list, listOwner, expired, ping *sql.Stmt
 }
 
 func prepareReads(ctx context.Context, db *sql.DB) (*readStatements, error) {
@@ -65,6 +67,7 @@ func prepareReads(ctx context.Context, db *sql.DB) (*readStatements, error) {
 		&read.get:       getText,
 		&read.list:      listText,
 		&read.listOwner: listOwnerText,
+		&read.expired:   expiredText,
 		&read.ping:      pingText,
 	})
 }
@@ -73,7 +76,7 @@ func prepareReads(ctx context.Context, db *sql.DB) (*readStatements, error) {
 type statements struct {
 	begin, commit, rollback *sql.Stmt
 
-	create, replace, remove, removeRevision, exists, sweep *sql.Stmt
+	create, replace, remove, removeRevision, exists, sweep, discard *sql.Stmt
 
 	dataVersion *sql.Stmt
 }
@@ -89,6 +92,7 @@ func (do *statements) texts() map[**sql.Stmt]string {
 		&do.removeRevision: deleteRevisionText,
 		&do.exists:         existsText,
 		&do.sweep:          sweepText,
+		&do.discard:        discardText,
 		&do.dataVersion:    "PRAGMA data_version",
 	}
 }
@@ -154,10 +158,6 @@ func missed(ctx context.Context, do *statements, kind, key string, now int64) er
 		return store.ErrConflict
 	}
 	return store.ErrNotFound
-}
-
-func sweepRecords(ctx context.Context, do *statements, kind string, before int64, limit int) (int64, error) {
-	return affected(do.sweep.ExecContext(ctx, []byte(kind), before, limit))
 }
 
 func readDataVersion(ctx context.Context, do *statements) (version int64, err error) {

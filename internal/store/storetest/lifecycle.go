@@ -20,6 +20,8 @@ func (f *fixture) everyCall(ctx context.Context, revision string) map[string]err
 	results["Delete"] = f.Delete(ctx, f.kind, "a", "")
 	_, results["List"] = f.List(ctx, f.kind, store.Query{})
 	_, results["Sweep"] = f.Sweep(ctx, f.kind, time.Now(), 0)
+	_, results["Expired"] = f.Expired(ctx, f.kind, time.Now(), 0)
+	_, results["Discard"] = f.Discard(ctx, f.kind, []store.Record{r})
 	_, results["Watch"] = f.Watch(ctx)
 	results["Ping"] = f.Ping(ctx)
 	return results

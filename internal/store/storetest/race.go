@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -131,7 +132,8 @@ var raceCases = []testCase{
 			}
 		})
 	}},
-	{"SweepSparesWhatWasExtended", func(f *fixture) { f.sweepAgainst(f.Store) }},
+	{"SweepSparesWhatWasExtended", func(f *fixture) { f.sweepAgainst(f.Store, f.Sweep) }},
+	{"DiscardSparesWhatWasExtended", func(f *fixture) { f.sweepAgainst(f.Store, f.discardExpired) }},
 }
 
 // wantRead checks that a write is seen by the next read; unlike wantRecord it may be used outside the test's goroutine.
@@ -146,7 +148,9 @@ func wantRead(f *fixture, want store.Record) {
 
 // sweepAgainst lets a sweeper of this store race with owners who extend their records in another. The sweep is given a
 // time ahead of the clock, so that the records are live for their owners and expired for the sweeper.
-func (f *fixture) sweepAgainst(other store.Store) {
+func (f *fixture) sweepAgainst(
+	other store.Store, sweep func(ctx context.Context, kind string, before time.Time, limit int) (int, error),
+) {
 	f.Helper()
 	records := make([]store.Record, racers)
 	for i := range records {
@@ -157,9 +161,9 @@ func (f *fixture) sweepAgainst(other store.Store) {
 	atOnce(f.T, racers+1, func(i int) {
 		if i == racers {
 			for range 20 {
-				n, err := f.Sweep(f.ctx, f.kind, time.Now().Add(2*time.Minute), 5)
+				n, err := sweep(f.ctx, f.kind, time.Now().Add(2*time.Minute), 5)
 				if err != nil {
-					f.Errorf("Sweep: %v", err)
+					f.Errorf("sweep: %v", err)
 				}
 				removed += n
 			}
@@ -186,4 +190,13 @@ func (f *fixture) sweepAgainst(other store.Store) {
 	if left+removed != racers {
 		f.Errorf("%d records are left and %d were removed, want %d together", left, removed, racers)
 	}
+}
+
+// discardExpired does what Sweep does, in two steps.
+func (f *fixture) discardExpired(ctx context.Context, kind string, before time.Time, limit int) (int, error) {
+	records, err := f.Expired(ctx, kind, before, limit)
+	if err != nil {
+		return 0, err
+	}
+	return f.Discard(ctx, kind, records)
 }

@@ -79,7 +79,8 @@ var sharedCases = []struct {
 			return stores[i%2].Delete(a.ctx, a.kind, "a", "")
 		})
 	}},
-	{"SweepSparesWhatTheOtherExtended", func(a, b *fixture) { a.sweepAgainst(b.Store) }},
+	{"SweepSparesWhatTheOtherExtended", func(a, b *fixture) { a.sweepAgainst(b.Store, a.Sweep) }},
+	{"DiscardSparesWhatTheOtherExtended", func(a, b *fixture) { a.sweepAgainst(b.Store, a.discardExpired) }},
 	{"SweepsTogetherRemoveEachOnce", func(a, b *fixture) {
 		for _, key := range oddKeys {
 			a.create(a.expiring(key, -time.Minute))

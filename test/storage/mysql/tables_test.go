@@ -220,6 +220,8 @@ func TestEveryOperationReadsOnlyTheRowsItNeeds(t *testing.T) {
 		"Replace": func() error { _, err := s.Replace(t.Context(), r); return err },
 		"Delete":  func() error { return s.Delete(t.Context(), "lease", "0100", "") },
 		"Sweep":   func() error { _, err := s.Sweep(t.Context(), "lease", time.Now(), 5); return err },
+		"Expired": func() error { _, err := s.Expired(t.Context(), "lease", time.Now(), 5); return err },
+		"Discard": func() error { _, err := s.Discard(t.Context(), "lease", []store.Record{r}); return err },
 	} {
 		before := counter(t, "Handler_read%")
 		if err := call(); err != nil {
