@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
@@ -23,7 +24,8 @@ const renewPictures = "DEX_RENEW_PICTURES"
 var picturedPages = []string{
 	"page/login.html/one-of-three-fails", "page/password.html/nothing-typed-yet", "page/password.html/wrong-password",
 	"page/approval.html/everything", "page/device.html/no-code-yet", "page/device_confirm.html/question",
-	"page/home.html/logged-in", "page/error.html/with-ways-on",
+	"page/home.html/logged-in", "page/error.html/with-ways-on", "page/accounts.html/three-accounts",
+	"page/logout.html/question-with-several-accounts", "page/logout.html/still-open", "page/logout_frames.html/two-applications",
 }
 
 // The pictures are of a phone's window and of a computer's.
@@ -42,6 +44,7 @@ func TestPagesLookAsBefore(t *testing.T) {
 	t.Parallel()
 	g := openGallery(t, section{"languages": []string{"en"}}) // the choice is as wide as the longest language's name
 	v := &view{tab: newBrowser(t)}
+	call(v.tab, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "UTC"})
 	for _, page := range picturedPages {
 		v.tab.open(g.address + "/auto/en/" + page)
 		v.see("h1")

@@ -27,6 +27,7 @@ const refreshAfter = 5
 
 // Frontchannel shows the page with the frames. With JavaScript it leads on when all have loaded, or after 3 seconds.
 func (u *UI) Frontchannel(w http.ResponseWriter, r *http.Request, p FrontchannelPage) {
+	p.Frames = loadable(p.Frames)
 	d := newFrontchannelData(u.newPage(r, "Log out"), p)
 	h := w.Header()
 	if policy := h.Get("Content-Security-Policy"); policy != "" {
@@ -40,9 +41,9 @@ func (u *UI) Frontchannel(w http.ResponseWriter, r *http.Request, p Frontchannel
 }
 
 var frontchannelView = declare("logout_frames.html", func(base page) []sample {
+	// The frames have no address, as the policy of a sample allows none.
 	return []sample{{"two applications", newFrontchannelData(base, FrontchannelPage{
-		Frames:  []Frame{{"https://wiki.example.com/logout", "Wiki"}, {"https://files.example.com/logout", "Files"}},
-		NextURL: base.ReqPath,
+		Frames: []Frame{{Client: "Wiki"}, {Client: "Files"}}, NextURL: base.ReqPath,
 	})}}
 })
 
@@ -54,14 +55,18 @@ type frontchannelData struct {
 
 func newFrontchannelData(base page, p FrontchannelPage) frontchannelData {
 	base.back = "" // shown again, it would say that nobody was logged in
-	var frames []Frame
-	for _, f := range p.Frames {
+	return frontchannelData{base, p, (&FormPostPage{URL: p.NextURL}).action()}
+}
+
+// loadable returns the frames that pages load, with tidy names.
+func loadable(frames []Frame) []Frame {
+	var kept []Frame
+	for _, f := range frames {
 		if originOf(f.URL) != "" {
-			frames = append(frames, Frame{f.URL, tidied(f.Client)})
+			kept = append(kept, Frame{f.URL, tidied(f.Client)})
 		}
 	}
-	p.Frames = frames
-	return frontchannelData{base, p, (&FormPostPage{URL: p.NextURL}).action()}
+	return kept
 }
 
 // plainHost is a host with an optional port. Anything else could end a directive of a policy and begin another.
