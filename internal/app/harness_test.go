@@ -100,13 +100,8 @@ func open(t testing.TB, yaml string, wrap func(store.Store) store.Store, edit ..
 	return a
 }
 
-// environment switches on what upstream has behind a flag.
-func environment(name string) (string, bool) {
-	if name == "DEX_SESSIONS_ENABLED" {
-		return "true", true
-	}
-	return "", false
-}
+// environment has no variables: what upstream has behind a flag, the configuration switches on here.
+func environment(string) (string, bool) { return "", false }
 
 // firstKeys are signing keys for all servers that need nothing special, as RSA keys take long to make.
 var firstKeys = sync.OnceValues(func() (signing.Keyset, error) {

@@ -52,6 +52,7 @@ issuer: http://dex.test/dex
 storage: {type: memory}
 web: {http: 127.0.0.1:0}
 enablePasswordDB: true
+sessions: {}
 mfa: {authenticators: [{id: otp, type: TOTP, config: {issuer: Example}}], defaultMFAChain: [%s]}
 signer: {type: local, config: {algorithm: ES256, keysRotationPeriod: 6h}}
 oauth2:

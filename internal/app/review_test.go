@@ -209,7 +209,7 @@ func TestRefusalOfGrantsIsSteady(t *testing.T) {
 
 // Who is refused, and did not refuse, is told why; and so is the device.
 func TestRefusedUserOfDeviceIsToldWhy(t *testing.T) {
-	s := start(t, "mfa: {authenticators: [{id: otp, type: TOTP, config: {issuer: Example}}], defaultMFAChain: [otp]}\n")
+	s := start(t, "sessions: {}\nmfa: {authenticators: [{id: otp, type: TOTP, config: {issuer: Example}}], defaultMFAChain: [otp]}\n")
 	begun, b := s.device(), s.browser()
 	page := b.typeCode(begun.text("user_code"), "continue").wantStatus(http.StatusForbidden)
 	if !strings.Contains(page.body, "second factor") {

@@ -277,8 +277,7 @@ func TestDeparturePages(t *testing.T) {
 	})
 }
 
-// What this server doesn't have, it doesn't promise, and nothing answers in its place. The day it comes, its rows fail
-// here.
+// What this server doesn't have, or has not switched on, it doesn't promise, and nothing answers in its place.
 func TestDepartureAbsent(t *testing.T) {
 	s := start(t, "")
 	document := s.get("/dex/.well-known/openid-configuration").wantStatus(http.StatusOK).json()
@@ -303,7 +302,7 @@ func TestDepartureAbsent(t *testing.T) {
 		})
 	}
 	t.Run("B-09 who needs a second factor is not let in without", func(t *testing.T) {
-		mfa := "mfa: {authenticators: [{id: otp, type: TOTP, config: {issuer: Example}}]"
+		mfa := "sessions: {}\nmfa: {authenticators: [{id: otp, type: TOTP, config: {issuer: Example}}]"
 		for _, path := range []string{authPath(), authPath("connector_id", "mock"), "/dex/auth/mock?" + request().Encode()} {
 			start(t, mfa+", defaultMFAChain: [otp]}\n").get(path).wantRedirectError("access_denied")
 			one := startWith(t, configuration+"- {id: one, secret: s, name: One, redirectURIs: [\"https://app.test/callback\"], mfaChain: [otp]}\n"+mfa+"}\n")

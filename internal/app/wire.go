@@ -101,6 +101,8 @@ func (e *Edition) furnish(with shared) rooms {
 		GrantTypes:       grantTypes(e.cfg, r.token),
 		ResponseTypes:    r.authorize.ResponseTypes(),
 		ChallengeMethods: e.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
+		Sessions:         e.cfg.SessionsOn(),
+		SessionIframe:    e.cfg.SessionsOn() && e.cfg.Sessions.CheckSessionIframe,
 	})
 	return r
 }

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -15,6 +14,9 @@ const sessionsFlag = "DEX_SESSIONS_ENABLED"
 
 // cookieName is a token of RFC 9110, as RFC 6265 requires of a cookie's name.
 var cookieName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+
+// cookiePrefix begins names that browsers hold cookies to more for (RFC 6265bis, section 4.1.3), whatever their case.
+var cookiePrefix = regexp.MustCompile(`(?i)^__(host|secure|http)-`)
 
 // hostPattern is the name of a host, or of all hosts below a domain.
 var hostPattern = regexp.MustCompile(`^(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?)*\.?$`)
@@ -44,21 +46,17 @@ func (v *validator) sessions() {
 func (v *validator) sessionCookie(s *Sessions) {
 	const key = "sessions.cookieName"
 	issuer, err := url.Parse(v.cfg.Issuer)
-	secure := err == nil && issuer.Scheme == "https"
-	atRoot := err == nil && strings.Trim(issuer.Path, "/") == ""
-	name := strings.ToLower(s.CookieName)
+	secure := err == nil && issuer.Scheme == "https" || v.IsBroken("issuer")
 	switch {
 	case s.CookieName != "" && !cookieName.MatchString(s.CookieName):
 		v.Errorf(key, "%q cannot be the name of a cookie; use letters, digits, - and _", s.CookieName)
-	case v.IsBroken("issuer"):
-		// was reported
-	// Browsers refuse cookies of these names that don't have what the names promise (RFC 6265bis, section 4.1.3).
-	case strings.HasPrefix(name, "__host-") && (!secure || !atRoot):
-		v.Errorf(key, "may begin with __Host- only if the issuer begins with https:// and has no path; leave out the prefix, which is added where browsers allow it")
-	case (strings.HasPrefix(name, "__secure-") || strings.HasPrefix(name, "__http-")) && !secure:
-		v.Errorf(key, "may begin with __Secure- or __Http- only if the issuer begins with https://; leave out the prefix, which is added where browsers allow it")
+	case !cookiePrefix.MatchString(s.CookieName):
+	case !secure:
+		v.Errorf(key, "must not begin with __Host-, __Secure- or __Http-, as browsers refuse such cookies if the issuer doesn't begin with https://")
+	default:
+		v.Warnf(key, "need not begin with __Host-, __Secure- or __Http-: Dex puts the first or the second before the name")
 	}
-	if s.CrossSite && !secure && !v.IsBroken("issuer") {
+	if s.CrossSite && !secure {
 		v.Errorf("sessions.crossSite", "needs an issuer that begins with https://, as browsers refuse such cookies otherwise")
 	}
 	switch key := "sessions.cookieEncryptionKey"; {

@@ -1,5 +1,5 @@
 // Package discovery tells applications where the endpoints are and what they support (OpenID Connect Discovery 1.0, RFC
-// 8414), and publishes the signing keys.
+// 8414, and the logout specifications of OpenID Connect), and publishes the signing keys.
 package discovery
 
 import (
@@ -34,6 +34,8 @@ type Config struct {
 	GrantTypes       []string
 	ResponseTypes    []string
 	ChallengeMethods []string
+	Sessions         bool // browser sessions, and what ends them
+	SessionIframe    bool // the page of Session Management
 }
 
 // metadata is the published document. Up to claims_supported the members and their order are upstream's.
@@ -45,6 +47,9 @@ type metadata struct {
 	UserInfoEndpoint      string   `json:"userinfo_endpoint"`
 	DeviceEndpoint        string   `json:"device_authorization_endpoint,omitempty"`
 	IntrospectionEndpoint string   `json:"introspection_endpoint"`
+	EndSessionEndpoint    string   `json:"end_session_endpoint,omitempty"`
+	BackchannelLogout     bool     `json:"backchannel_logout_supported,omitempty"`
+	BackchannelSession    bool     `json:"backchannel_logout_session_supported,omitempty"`
 	GrantTypes            []string `json:"grant_types_supported"`
 	ResponseTypes         []string `json:"response_types_supported"`
 	SubjectTypes          []string `json:"subject_types_supported"`
@@ -62,6 +67,10 @@ type metadata struct {
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	RevocationAuth        []string `json:"revocation_endpoint_auth_methods_supported"`
 	IntrospectionAuth     []string `json:"introspection_endpoint_auth_methods_supported"`
+
+	FrontchannelLogout        bool   `json:"frontchannel_logout_supported,omitempty"`
+	FrontchannelLogoutSession bool   `json:"frontchannel_logout_session_supported,omitempty"`
+	CheckSessionIframe        string `json:"check_session_iframe,omitempty"`
 }
 
 // Discovery serves the documents from memory. They are rebuilt only when the keys change.
@@ -149,6 +158,15 @@ func (d *Discovery) describe(algorithms []string) metadata {
 	}
 	if slices.Contains(d.cfg.GrantTypes, oauth.GrantDeviceCode) {
 		m.DeviceEndpoint = endpoint("device/code")
+	}
+	if d.cfg.Sessions {
+		m.EndSessionEndpoint = endpoint("logout")
+		m.BackchannelLogout, m.BackchannelSession = true, true
+		m.FrontchannelLogout, m.FrontchannelLogoutSession = true, true
+		m.Claims = append(m.Claims, "sid")
+	}
+	if d.cfg.SessionIframe {
+		m.CheckSessionIframe = endpoint("session/check")
 	}
 	return m
 }

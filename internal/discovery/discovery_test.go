@@ -45,3 +45,46 @@ func TestDepartureMetadata(t *testing.T) {
 		}
 	})
 }
+
+func TestSessions(t *testing.T) {
+	at := &url.URL{Scheme: "https", Host: "id.example.net", Path: "/dex"}
+	read := func(cfg discovery.Config) map[string]any {
+		t.Helper()
+		cfg.Issuer, cfg.IssuerURL, cfg.Keys = at.String(), at, &keys{}
+		text, err := discovery.New(cfg).Document()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var document map[string]any
+		if err := json.Unmarshal(text, &document); err != nil {
+			t.Fatal(err)
+		}
+		return document
+	}
+	want := map[string]any{
+		"end_session_endpoint": "https://id.example.net/dex/logout", "check_session_iframe": "https://id.example.net/dex/session/check",
+		"backchannel_logout_supported": true, "backchannel_logout_session_supported": true,
+		"frontchannel_logout_supported": true, "frontchannel_logout_session_supported": true,
+	}
+	hasSID := func(document map[string]any) bool {
+		return slices.Contains(document["claims_supported"].([]any), any("sid"))
+	}
+	off := read(discovery.Config{})
+	for member := range want {
+		if off[member] != nil {
+			t.Errorf("without sessions, %s is %v", member, off[member])
+		}
+	}
+	on := read(discovery.Config{Sessions: true, SessionIframe: true})
+	for member, value := range want {
+		if on[member] != value {
+			t.Errorf("%s is %v, want %v", member, on[member], value)
+		}
+	}
+	if hasSID(off) || !hasSID(on) {
+		t.Errorf("claims without sessions: %v; with: %v", off["claims_supported"], on["claims_supported"])
+	}
+	if noIframe := read(discovery.Config{Sessions: true}); noIframe["check_session_iframe"] != nil {
+		t.Error("an iframe is promised that isn't served")
+	}
+}
