@@ -108,9 +108,9 @@ func (c *configuration) sweep(t *testing.T, by time.Time) (swept int) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	for _, kind := range store.ExpiringKinds() {
-		for n := 1; n > 0; swept += n {
-			if n, err = s.Sweep(t.Context(), kind, by, store.MaxLimit); err != nil {
+	for _, f := range store.Kinds() {
+		for n := 1; n > 0 && f.Expires; swept += n {
+			if n, err = s.Sweep(t.Context(), f.Name, by, store.MaxLimit); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -76,6 +76,8 @@ type Core struct {
 	// resources are what custom resources of Kubernetes say; nil where nobody looks at them.
 	resources *resource.Watcher
 	caches    []func(store.Change)
+	// roomSweeps are those of the kinds that say OwnSweep.
+	roomSweeps []roomSweep
 
 	adminTokens *admin.Tokens
 	reviews     *admin.Reviews // of service accounts' tokens

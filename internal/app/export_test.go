@@ -14,6 +14,20 @@ import (
 // Sweep removes what has expired, as is done every few minutes.
 func (c *Core) Sweep(ctx context.Context) error { return c.sweep(ctx) }
 
+// AddRoomSweep adds a room's own sweep of a kind.
+func (c *Core) AddRoomSweep(kind string, sweep func(context.Context, func(context.Context) error) (int, error)) {
+	c.roomSweeps = append(c.roomSweeps, roomSweep{kind, sweep})
+}
+
+// RoomSweeps returns the kinds that are swept by their rooms.
+func (c *Core) RoomSweeps() []string {
+	var kinds []string
+	for _, s := range c.roomSweeps {
+		kinds = append(kinds, s.kind)
+	}
+	return kinds
+}
+
 // Patterns returns the patterns of all routes, for tests that visit each.
 func (c *Core) Patterns() []string {
 	var patterns []string

@@ -37,6 +37,14 @@ func (c *Core) maintain(ctx context.Context) {
 	}
 }
 
+// A roomSweep removes the expired records of a kind whose room does so itself, see [store.Declaration.OwnSweep].
+type roomSweep struct {
+	kind string
+	// sweep calls renew at least every minute, such as before each record, and ends when that fails: another replica may be
+	// sweeping by then. Most calls of it do nothing.
+	sweep func(ctx context.Context, renew func(context.Context) error) (removed int, err error)
+}
+
 // sweep removes the expired records of all kinds, unless another replica does or has just done so. The lease is not
 // given back: it ends before the next sweep is due.
 func (c *Core) sweep(ctx context.Context) error {
@@ -44,35 +52,52 @@ func (c *Core) sweep(ctx context.Context) error {
 	if err != nil || !ok {
 		return err
 	}
-	var failures []error
+	renewed := time.Now()
+	renew := func(ctx context.Context) error {
+		if time.Since(renewed) < sweepLease/3 {
+			return nil
+		}
+		if err := lease.Renew(ctx); err != nil {
+			return err
+		}
+		renewed = time.Now()
+		return nil
+	}
+	var sweeps []roomSweep
 	for _, kind := range store.ExpiringKinds() {
-		if err := c.sweepKind(ctx, lease, kind); err != nil {
+		sweeps = append(sweeps, roomSweep{kind, c.sweepOf(kind)})
+	}
+	var failures []error
+	for _, s := range append(sweeps, c.roomSweeps...) { // those of the rooms last, as they may take long
+		if err := c.runSweep(ctx, s, renew); err != nil {
 			failures = append(failures, err) // the others can be swept all the same
 		}
 	}
 	return errors.Join(failures...)
 }
 
-// sweepKind removes the expired records of a kind, a page at a time.
-func (c *Core) sweepKind(ctx context.Context, lease *store.Lease, kind string) error {
-	began, renewed, removed := time.Now(), time.Now(), 0
-	defer func() {
-		if removed > 0 {
-			c.events.Emit(ctx, event.Swept{Kind: kind, Removed: removed, Took: time.Since(began).Round(time.Millisecond)})
+// runSweep tells of what a sweep has removed, even if it has failed.
+func (c *Core) runSweep(ctx context.Context, s roomSweep, renew func(context.Context) error) error {
+	began := time.Now()
+	removed, err := s.sweep(ctx, renew)
+	if removed > 0 {
+		c.events.Emit(ctx, event.Swept{Kind: s.kind, Removed: removed, Took: time.Since(began).Round(time.Millisecond)})
+	}
+	return err
+}
+
+// sweepOf returns what removes the expired records of a kind, a page at a time.
+func (c *Core) sweepOf(kind string) func(context.Context, func(context.Context) error) (int, error) {
+	return func(ctx context.Context, renew func(context.Context) error) (removed int, err error) {
+		for {
+			n, err := c.store.Sweep(ctx, kind, time.Now(), sweepPage)
+			removed += n
+			if err != nil || n < sweepPage {
+				return removed, err
+			}
+			if err := renew(ctx); err != nil {
+				return removed, err
+			}
 		}
-	}()
-	for {
-		n, err := c.store.Sweep(ctx, kind, time.Now(), sweepPage)
-		removed += n
-		if err != nil || n < sweepPage {
-			return err
-		}
-		if time.Since(renewed) < sweepLease/3 {
-			continue
-		}
-		if err := lease.Renew(ctx); err != nil {
-			return err
-		}
-		renewed = time.Now()
 	}
 }
