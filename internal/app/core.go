@@ -22,6 +22,7 @@ import (
 	"dex/internal/federation"
 	"dex/internal/grant"
 	"dex/internal/limit"
+	"dex/internal/logout/backchannel"
 	"dex/internal/policy"
 	"dex/internal/refresh"
 	"dex/internal/resource"
@@ -73,6 +74,8 @@ type Core struct {
 	clients  *client.Registry // of the storage alone
 	users    *local.Users     // likewise
 	sources  *federation.Pool
+	// logoutTokens are what applications have yet to be told; nobody delivers them while sessions are off.
+	logoutTokens *backchannel.Queue
 	// resources are what custom resources of Kubernetes say; nil where nobody looks at them.
 	resources *resource.Watcher
 	caches    []func(store.Change)
@@ -145,6 +148,7 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 	}
 	c.revoked = token.NewRevocations(c.store, c.cfg.Expiry.IDTokens)
 	c.codes = code.New(c.store, c.cfg.Expiry.AuthCodes, c.cfg.Expiry.AuthCodeReuseInterval, c.answers, time.Now)
+	c.openLogouts()
 	c.limits = limit.NewSet()
 	if err := c.openResources(ctx); err != nil {
 		return err

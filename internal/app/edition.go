@@ -12,6 +12,7 @@ import (
 	"dex/internal/config"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
+	"dex/internal/logout/backchannel"
 	"dex/internal/server"
 	"dex/internal/ui"
 )
@@ -27,6 +28,7 @@ type Edition struct {
 	pages      *ui.UI
 	connectors *federation.Registry
 	offered    []*federation.Definition // when the edition was made
+	logouts    backchannel.Settings
 	admin      *admin.Service
 	access     *admin.Access // to it
 	routes     []server.Route
@@ -52,6 +54,7 @@ func newEdition(ctx context.Context, c *Core, p *Plan, pages *ui.UI) (*Edition, 
 		return nil, errors.Join(err, e.connectors.Release())
 	}
 	with := e.share()
+	e.logouts = e.logoutSettings(with)
 	in := e.furnish(with)
 	e.routes = e.route(in) //nolint:contextcheck // handlers have the contexts of their requests
 	e.admin = e.administration(with, in.discovery)

@@ -36,7 +36,9 @@ type line struct {
 
 // lineOf returns the line for an event; false if nobody has decided whether it has one.
 func lineOf(e event.Event) (line, bool) {
-	for _, of := range []func(event.Event) (line, bool){lineOfLogin, lineOfToken, lineOfClient, lineOfOperation, lineOfAdmin} {
+	for _, of := range []func(event.Event) (line, bool){
+		lineOfLogin, lineOfToken, lineOfClient, lineOfLogout, lineOfOperation, lineOfAdmin,
+	} {
 		if text, ok := of(e); ok {
 			return text, true
 		}
@@ -133,6 +135,25 @@ func lineOfClient(e event.Event) (line, bool) {
 		return infoLine("invalid client_secret on token request", "client_id", e.ClientID)
 	case event.PreviousSecretUsed:
 		return warnLine("client still uses its previous secret", "client_id", e.ClientID)
+	}
+	return line{}, false
+}
+
+// lineOfLogout warns of the first failure and of the end. There may be dozens of failures between them, for each session.
+func lineOfLogout(e event.Event) (line, bool) {
+	switch e := e.(type) {
+	case event.LogoutTokenSent:
+		return infoLine("logout token delivered", "client_id", e.ClientID, "attempts", e.Attempts)
+	case event.LogoutTokenFailed:
+		text := line{slog.LevelWarn, "logout token could not be delivered", []any{
+			"client_id", e.ClientID, "attempts", e.Attempts, "next_attempt", e.Next, "err", e.Err,
+		}}
+		if e.Attempts > 1 {
+			text.level = slog.LevelDebug
+		}
+		return text, true
+	case event.LogoutTokenGivenUp:
+		return warnLine("logout token given up", "client_id", e.ClientID, "attempts", e.Attempts, "err", e.Err)
 	}
 	return line{}, false
 }

@@ -106,6 +106,16 @@ var eventLines = []struct {
 		`level=ERROR msg="stored client has no secret and is not public" client_id=app`,
 	},
 	{event.PreviousSecretUsed{ClientID: "app"}, `level=WARN msg="client still uses its previous secret" client_id=app`},
+	{event.LogoutTokenSent{ClientID: "app", Attempts: 2}, `level=INFO msg="logout token delivered" client_id=app attempts=2`},
+	{
+		event.LogoutTokenFailed{ClientID: "app", Attempts: 1, Next: time.Unix(0, 0).UTC(), Err: errors.New("no")},
+		`level=WARN msg="logout token could not be delivered" client_id=app attempts=1 next_attempt=1970-01-01T00:00:00.000Z err=no`,
+	},
+	{event.LogoutTokenFailed{ClientID: "app", Attempts: 2}, ""},
+	{
+		event.LogoutTokenGivenUp{ClientID: "app", Attempts: 29, Err: errors.New("no")},
+		`level=WARN msg="logout token given up" client_id=app attempts=29 err=no`,
+	},
 	{event.SourceAsked{ConnectorID: "ldap", Operation: "login", Outcome: "ok"}, ""},
 	{
 		event.ConnectorFailed{ConnectorID: "c", Type: "ldap", Err: errors.New("no")},

@@ -25,6 +25,7 @@ type Metrics struct {
 	duration *prometheus.HistogramVec
 	size     *prometheus.HistogramVec
 	attempts *prometheus.CounterVec
+	logouts  *prometheus.CounterVec
 }
 
 // NewMetrics returns the metrics of the given version of the program: its build, the Go runtime, the process, and HTTP
@@ -51,12 +52,16 @@ func NewMetrics(version string) *Metrics {
 			Name: "dex_connector_attempts_total",
 			Help: "Attempts to learn from a connector who somebody is, by what it was for and how it ended.",
 		}, []string{"connector", "operation", "outcome"}),
+		logouts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dex_logout_tokens_total",
+			Help: "Attempts to tell applications that a session has ended, by result: sent, failed (and tried again), given_up.",
+		}, []string{"result"}),
 	}
 	m.registry.MustRegister(
 		buildInfo(version),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.duration, m.size, m.attempts,
+		m.requests, m.duration, m.size, m.attempts, m.logouts,
 	)
 	return m
 }
@@ -80,9 +85,17 @@ func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 
 // Emit counts an event; it implements event.Sink.
 func (m *Metrics) Emit(_ context.Context, e event.Event) {
-	asked, ok := e.(event.SourceAsked)
-	if ok && utf8.ValidString(asked.ConnectorID) { // no label can hold anything else
-		m.attempts.WithLabelValues(asked.ConnectorID, asked.Operation, asked.Outcome).Inc()
+	switch e := e.(type) {
+	case event.SourceAsked:
+		if utf8.ValidString(e.ConnectorID) { // no label can hold anything else
+			m.attempts.WithLabelValues(e.ConnectorID, e.Operation, e.Outcome).Inc()
+		}
+	case event.LogoutTokenSent:
+		m.logouts.WithLabelValues("sent").Inc()
+	case event.LogoutTokenFailed:
+		m.logouts.WithLabelValues("failed").Inc()
+	case event.LogoutTokenGivenUp:
+		m.logouts.WithLabelValues("given_up").Inc()
 	}
 }
 

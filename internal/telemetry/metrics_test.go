@@ -134,6 +134,19 @@ func TestMeasuredHandlersCanFlush(t *testing.T) {
 	}
 }
 
+func TestMetricsCountLogoutTokens(t *testing.T) {
+	m := telemetry.NewMetrics("v")
+	for _, e := range []event.Event{event.LogoutTokenSent{}, event.LogoutTokenSent{}, event.LogoutTokenFailed{}, event.LogoutTokenGivenUp{}} {
+		m.Emit(t.Context(), e)
+	}
+	const want = `dex_logout_tokens_total{result="failed"} 1` + "\n" +
+		`dex_logout_tokens_total{result="given_up"} 1` + "\n" +
+		`dex_logout_tokens_total{result="sent"} 2` + "\n"
+	if got := scrape(t, m, "dex_logout_tokens_total"); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestMetricsCountAttempts(t *testing.T) {
 	m := telemetry.NewMetrics("v")
 	for _, connector := range []string{"ldap", "ldap", "\xff"} { // the last can't be a label
