@@ -212,7 +212,7 @@ func (r *reading) nameID(ctx context.Context, subject *etree.Element) (NameID, e
 	holder := subject
 	if encrypted != nil {
 		if len(children(subject, nsAssertion, "NameID")) > 0 {
-			return NameID{}, errors.New("the Subject has both a NameID and an EncryptedID")
+			return NameID{}, fmt.Errorf("the %s has both a NameID and an EncryptedID", subject.Tag)
 		}
 		if holder, err = r.decryptWithin(ctx, encrypted); err != nil {
 			return NameID{}, err

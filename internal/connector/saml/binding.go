@@ -29,23 +29,35 @@ const (
 	fieldSignature  = "Signature"
 )
 
-// postForm returns the form that carries a request (section 3.5.4).
-func postForm(request *etree.Element, relayState string, pair *keyPair) (url.Values, error) {
+// fieldOf returns the name under which a message travels.
+func fieldOf(message *etree.Element) string {
+	if strings.HasSuffix(message.Tag, "Response") {
+		return fieldResponse
+	}
+	return fieldRequest
+}
+
+// postForm returns the form that carries a message (section 3.5.4).
+func postForm(message *etree.Element, relayState string, pair *keyPair) (url.Values, error) {
 	if pair != nil {
-		if err := sign(request, pair); err != nil {
+		if err := sign(message, pair); err != nil {
 			return nil, err
 		}
 	}
-	document, err := write(request)
+	document, err := write(message)
 	if err != nil {
 		return nil, err
 	}
-	return url.Values{fieldRequest: {base64.StdEncoding.EncodeToString(document)}, fieldRelayState: {relayState}}, nil
+	form := url.Values{fieldOf(message): {base64.StdEncoding.EncodeToString(document)}}
+	if relayState != "" {
+		form.Set(fieldRelayState, relayState)
+	}
+	return form, nil
 }
 
-// redirectURL returns an address with a request in its query (section 3.4.4.1).
-func redirectURL(request *etree.Element, address, relayState string, pair *keyPair) (string, error) {
-	document, err := write(request)
+// redirectURL returns an address with a message in its query (section 3.4.4.1).
+func redirectURL(message *etree.Element, address, relayState string, pair *keyPair) (string, error) {
+	document, err := write(message)
 	if err != nil {
 		return "", err
 	}
@@ -54,8 +66,10 @@ func redirectURL(request *etree.Element, address, relayState string, pair *keyPa
 		return "", err
 	}
 	// The signature covers the parameters as they are written, in this order.
-	query := fieldRequest + "=" + url.QueryEscape(base64.StdEncoding.EncodeToString(deflated)) +
-		"&" + fieldRelayState + "=" + url.QueryEscape(relayState)
+	query := fieldOf(message) + "=" + url.QueryEscape(base64.StdEncoding.EncodeToString(deflated))
+	if relayState != "" {
+		query += "&" + fieldRelayState + "=" + url.QueryEscape(relayState)
+	}
 	if pair != nil {
 		algorithm, value, err := pair.signQuery(func(algorithm string) string {
 			return query + "&" + fieldSigAlg + "=" + url.QueryEscape(algorithm)
@@ -96,7 +110,7 @@ func deflate(data []byte) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// sign puts a signature into a request: after the Issuer, where the schema has it (saml-core-2.0 section 3.2.1).
+// sign puts a signature into a message: after the Issuer, where the schema has it (saml-core-2.0 section 3.2.1).
 func sign(el *etree.Element, pair *keyPair) error {
 	signing, err := dsig.NewSigningContext(pair.key, [][]byte{pair.certificate.Raw})
 	if err != nil {
@@ -173,7 +187,7 @@ func (p *keyPair) signQuery(content func(algorithm string) string) (algorithm st
 		err = errors.New("the key is neither RSA nor ECDSA")
 	}
 	if err != nil {
-		return "", nil, fmt.Errorf("sign the request: %w", err)
+		return "", nil, fmt.Errorf("sign the message: %w", err)
 	}
 	return algorithm, value, nil
 }

@@ -2,6 +2,7 @@ package saml
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/xml"
@@ -32,6 +33,7 @@ const (
 type description struct {
 	entityID     string
 	sso, slo     []endpoint // only those with a binding that we support
+	sloAnswers   []endpoint // where answers to the provider's requests for a logout go
 	certificates certificates
 	wantsSigned  bool // requests
 	validUntil   time.Time
@@ -90,6 +92,7 @@ type keyXML struct {
 type endpointXML struct {
 	Binding  string `xml:"Binding,attr"`
 	Location string `xml:"Location,attr"`
+	Response string `xml:"ResponseLocation,attr"`
 }
 
 // parseDescription reads what a document says about a provider: the one named, or, if the name is empty, the only one. The
@@ -169,6 +172,7 @@ func (d *descriptor) each(around []lifetime, visit func(*descriptor, []lifetime)
 func (d *description) add(role *idpRole) {
 	d.sso = append(d.sso, endpoints(role.SSO)...)
 	d.slo = append(d.slo, endpoints(role.SLO)...)
+	d.sloAnswers = append(d.sloAnswers, endpoints(forAnswers(role.SLO))...)
 	d.wantsSigned = d.wantsSigned || role.WantsSigned == "true" || role.WantsSigned == "1"
 	for _, key := range role.Keys {
 		if key.Use == "encryption" {
@@ -208,6 +212,15 @@ func isIssuedBy(certificate, issuer *x509.Certificate) bool {
 
 func isSelfIssued(certificate *x509.Certificate) bool {
 	return bytes.Equal(certificate.RawIssuer, certificate.RawSubject)
+}
+
+// forAnswers returns the endpoints with the addresses that answers go to (saml-metadata-2.0 section 2.2.2).
+func forAnswers(all []endpointXML) []endpointXML {
+	answers := slices.Clone(all)
+	for i := range answers {
+		answers[i].Location = cmp.Or(strings.TrimSpace(answers[i].Response), answers[i].Location)
+	}
+	return answers
 }
 
 // endpoints returns those that have a binding that we support and an address that a browser can be sent to.

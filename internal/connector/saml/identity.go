@@ -20,15 +20,19 @@ type data struct {
 	EmailVerified     bool     `json:"emailVerified"`
 	Groups            []string `json:"groups,omitempty"` // all of them, whatever applications are told
 
-	// For the logout at the provider.
+	session
+
+	LoggedIn time.Time `json:"loggedIn,omitzero"`
+	Expires  time.Time `json:"expires,omitzero"` // when the provider's session ends, if it says so
+}
+
+// A session is what a logout needs to know: what the provider calls the user, and the session there.
+type session struct {
 	NameID          string `json:"nameID,omitempty"`
 	NameIDFormat    string `json:"nameIDFormat,omitempty"`
 	NameQualifier   string `json:"nameQualifier,omitempty"`
 	SPNameQualifier string `json:"spNameQualifier,omitempty"`
 	SessionIndex    string `json:"sessionIndex,omitempty"`
-
-	LoggedIn time.Time `json:"loggedIn,omitzero"`
-	Expires  time.Time `json:"expires,omitzero"` // when the provider's session ends, if it says so
 }
 
 // attributes finds the values of a user's attributes by their names.
@@ -97,6 +101,9 @@ func (s *source) identity(ctx context.Context, scopes connector.Scopes, a *saml.
 	if id.Data, err = json.Marshal(user); err != nil {
 		return connector.Identity{}, fmt.Errorf("encode connector data: %w", err)
 	}
+	if id.Session, err = s.sessionOf(a, user.session); err != nil {
+		return connector.Identity{}, err
+	}
 	id.AuthTime = a.AuthnInstant
 	if now := time.Now(); id.AuthTime.After(now) { // the clocks differ
 		id.AuthTime = now
@@ -113,10 +120,12 @@ func (s *source) user(a *saml.Assertion) (data, error) {
 		EmailVerified:     s.config.EmailVerified,
 		Groups:            s.groups(told),
 
-		NameID: a.NameID.Value, NameIDFormat: a.NameID.Format,
-		NameQualifier: a.NameID.NameQualifier, SPNameQualifier: a.NameID.SPNameQualifier,
-		SessionIndex: a.SessionIndex,
-		LoggedIn:     time.Now().UTC(), Expires: a.SessionNotOnOrAfter,
+		session: session{
+			NameID: a.NameID.Value, NameIDFormat: a.NameID.Format,
+			NameQualifier: a.NameID.NameQualifier, SPNameQualifier: a.NameID.SPNameQualifier,
+			SessionIndex: a.SessionIndex,
+		},
+		LoggedIn: time.Now().UTC(), Expires: a.SessionNotOnOrAfter,
 	}
 	var err error
 	if s.config.UserIDAttr != "" {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ func (s *source) LogoutURL(ctx context.Context, r connector.LogoutRequest) (conn
 	if known.slo.address == "" {
 		return connector.Redirect{}, nil
 	}
-	user, err := readData(r.Identity.Data)
+	user, err := readSession(r)
 	if err != nil {
 		return connector.Redirect{}, err
 	}
@@ -43,6 +44,23 @@ func (s *source) LogoutURL(ctx context.Context, r connector.LogoutRequest) (conn
 	return to, err
 }
 
+// readSession returns the user who signs out, as a session here was kept with them or, without one, a login.
+func readSession(r connector.LogoutRequest) (session, error) {
+	if len(r.Session.Data) > 0 {
+		var user session
+		if err := json.Unmarshal(r.Session.Data, &user); err != nil {
+			return session{}, fmt.Errorf("read the session: %w", err)
+		}
+		return user, nil
+	}
+	user, err := readData(r.Identity.Data)
+	if err != nil {
+		return session{}, err
+	}
+	user.NameID = cmp.Or(user.NameID, user.UserID) // upstream stored only the latter, which was the NameID
+	return user.session, nil
+}
+
 // newID returns an ID for a message: 128 random bits (saml-core-2.0 section 1.3.4), after a character that an ID may begin
 // with.
 func newID() string {
@@ -51,7 +69,7 @@ func newID() string {
 	return "_" + hex.EncodeToString(b[:])
 }
 
-func (s *source) logoutRequest(id string, user data, to endpoint, now time.Time) *etree.Element {
+func (s *source) logoutRequest(id string, user session, to endpoint, now time.Time) *etree.Element {
 	request := message("LogoutRequest", id, to.address, now)
 	request.CreateAttr("NotOnOrAfter", now.Add(logoutTime).UTC().Format(instantForm))
 	addIssuer(request, s.entityID)
@@ -63,7 +81,7 @@ func (s *source) logoutRequest(id string, user data, to endpoint, now time.Time)
 			name.CreateAttr(key, value)
 		}
 	}
-	name.SetText(cmp.Or(user.NameID, user.UserID)) // upstream stored only the latter, which was the NameID
+	name.SetText(user.NameID)
 	if user.SessionIndex != "" {
 		child(request, nsProtocol, "SessionIndex").SetText(user.SessionIndex)
 	}
@@ -116,7 +134,7 @@ func (s *source) checkLogout(r logoutResponse, issuer, request string) error {
 	switch got := strings.TrimSpace(r.Issuer); {
 	case request == "" || r.InResponseTo != request:
 		return fmt.Errorf("it answers another request, %q", r.InResponseTo)
-	case r.Destination != "" && r.Destination != s.env.LogoutURL:
+	case r.Destination != "" && r.Destination != s.env.LogoutURL && r.Destination != s.env.OwnLogoutURL: // providers may know one only
 		return fmt.Errorf("it is meant for another address, %q", r.Destination)
 	case issuer != "" && got != "" && got != issuer:
 		return fmt.Errorf("it comes from another issuer, %q", got)

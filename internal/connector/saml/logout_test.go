@@ -113,7 +113,7 @@ const logoutResponse = `<p:LogoutResponse xmlns:p="urn:oasis:names:tc:SAML:2.0:p
 	`<p:Status><p:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:Success"/></p:Status></p:LogoutResponse>`
 
 // redirected is a browser that comes back with a response in the query, signed if there is a signer.
-func redirected(t *testing.T, response string, by *holder) string {
+func redirected(t testing.TB, response string, by *holder) string {
 	t.Helper()
 	var deflated bytes.Buffer
 	w, err := flate.NewWriter(&deflated, 9)
@@ -127,7 +127,13 @@ func redirected(t *testing.T, response string, by *holder) string {
 		t.Fatal(err)
 	}
 	// Lower-case escapes, which the signature keeps.
-	query := "SAMLResponse=" + strings.ReplaceAll(url.QueryEscape(base64.StdEncoding.EncodeToString(deflated.Bytes())), "%2B", "%2b") + "&RelayState=s"
+	return signedQuery(t, "SAMLResponse="+strings.ReplaceAll(url.QueryEscape(base64.StdEncoding.EncodeToString(deflated.Bytes())), "%2B", "%2b")+
+		"&RelayState=s", by)
+}
+
+// signedQuery returns a query with a signature, if there is a signer.
+func signedQuery(t testing.TB, query string, by *holder) string {
+	t.Helper()
 	if by == nil {
 		return query
 	}

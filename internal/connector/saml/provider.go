@@ -51,7 +51,8 @@ func (c *Config) pinsCertificates() bool {
 type known struct {
 	issuer       string // empty if it does not matter
 	sso          endpoint
-	slo          endpoint // without an address if there is none
+	slo          endpoint // for requests for a logout; without an address if there is none
+	sloAnswers   endpoint // for answers to the provider's own
 	certificates certificates
 	told         *description // from the metadata; nil without it
 }
@@ -65,9 +66,10 @@ type endpoint struct {
 // now returns what is known. If metadata is configured, it fails without a valid document, or if that lacks something needed.
 func (p *provider) now(ctx context.Context) (known, error) {
 	k := known{
-		issuer: p.config.SSOIssuer,
-		sso:    endpoint{p.config.SSOURL, cmp.Or(p.config.Binding, bindingPost)},
-		slo:    endpoint{p.config.SLOURL, bindingRedirect},
+		issuer:     p.config.SSOIssuer,
+		sso:        endpoint{p.config.SSOURL, cmp.Or(p.config.Binding, bindingPost)},
+		slo:        endpoint{p.config.SLOURL, bindingRedirect},
+		sloAnswers: endpoint{p.config.SLOURL, bindingRedirect},
 	}
 	if p.pinned != nil {
 		k.certificates = p.pinned.current()
@@ -98,6 +100,10 @@ func (p *provider) complete(k known, told *description) (known, error) {
 	}
 	if k.slo.address == "" {
 		k.slo, _ = pick(told.slo, bindingRedirect)
+		var found bool
+		if k.sloAnswers, found = pick(told.sloAnswers, bindingRedirect); !found {
+			k.sloAnswers, _ = pick(told.sloAnswers, "")
+		}
 	}
 	return k, nil
 }

@@ -36,10 +36,13 @@ import (
 const (
 	callbackURL = "https://dex.test/dex/callback"
 	logoutURL   = "https://dex.test/dex/logout/callback"
-	ssoURL      = "https://idp.test/sso"
-	idpID       = "https://idp.test/metadata"
-	state       = "rabcdefghijklmnopqrstuvwx"
-	persistent  = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
+
+	ownLogoutURL = "https://dex.test/dex/logout/idp"
+
+	ssoURL     = "https://idp.test/sso"
+	idpID      = "https://idp.test/metadata"
+	state      = "rabcdefghijklmnopqrstuvwx"
+	persistent = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
 )
 
 // A holder has a key and its certificate.
@@ -126,7 +129,7 @@ func overwrite(t *testing.T, path, content string) {
 }
 
 // settings decodes YAML as a connector's configuration.
-func settings(t *testing.T, text string) (*saml.Config, config.Problems) {
+func settings(t testing.TB, text string) (*saml.Config, config.Problems) {
 	t.Helper()
 	indented := "    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ")
 	whole := "issuer: https://dex.test/dex\nstorage: {type: memory}\nweb: {http: 127.0.0.1:0}\n" +
@@ -151,13 +154,14 @@ type source interface {
 	connector.Callback
 	connector.Refresher
 	connector.Logout
+	connector.LogoutReceiver
 	connector.Metadata
 	connector.Prober
 	io.Closer
 }
 
 // open opens a connector with settings that may cause warnings but no errors.
-func open(t *testing.T, text string) source {
+func open(t testing.TB, text string) source {
 	t.Helper()
 	s, err := tryOpen(t, text, io.Discard)
 	if err != nil {
@@ -166,7 +170,7 @@ func open(t *testing.T, text string) source {
 	return s
 }
 
-func tryOpen(t *testing.T, text string, log io.Writer) (source, error) {
+func tryOpen(t testing.TB, text string, log io.Writer) (source, error) {
 	t.Helper()
 	c, problems := settings(t, text)
 	if problems.HasErrors() {
@@ -175,7 +179,8 @@ func tryOpen(t *testing.T, text string, log io.Writer) (source, error) {
 	var mu sync.Mutex
 	seen := map[string]bool{}
 	opened, err := c.Open(t.Context(), connector.Env{
-		ID: "idp", CallbackURL: callbackURL, OwnCallbackURL: callbackURL + "/idp", LogoutURL: logoutURL, Log: slog.New(slog.NewTextHandler(log, nil)),
+		ID: "idp", CallbackURL: callbackURL, OwnCallbackURL: callbackURL + "/idp", LogoutURL: logoutURL, OwnLogoutURL: ownLogoutURL,
+		Log: slog.New(slog.NewTextHandler(log, nil)),
 		Once: func(_ context.Context, key string, until time.Time) (bool, error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -272,7 +277,7 @@ func (a answer) sign(t *testing.T, by holder, method string) string {
 	return text
 }
 
-func signEnveloped(t *testing.T, el *etree.Element, by holder, method string) {
+func signEnveloped(t testing.TB, el *etree.Element, by holder, method string) {
 	t.Helper()
 	signing, err := dsig.NewSigningContext(by.key, [][]byte{by.certificate.Raw})
 	if err != nil {

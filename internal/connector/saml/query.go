@@ -20,10 +20,12 @@ import (
 
 // A signedQuery is a message of the redirect binding, whose signature covers the query as it was written.
 type signedQuery struct {
-	response  string
-	algorithm string
-	signature string // base64; empty if there is none
-	covered   string
+	request    string
+	response   string
+	relayState string
+	algorithm  string
+	signature  string // base64; empty if there is none
+	covered    string
 }
 
 // parseQuery takes a query apart. A parameter that occurs twice is refused: signer and reader must understand the same.
@@ -40,14 +42,18 @@ func parseQuery(query string) (signedQuery, error) {
 		}
 		written[name], values[name] = value, unescaped
 	}
+	_, request := written[fieldRequest]
+	if _, response := written[fieldResponse]; request && response {
+		return signedQuery{}, errors.New("the query has both a request and a response")
+	}
 	var covered []string
-	for _, name := range []string{fieldResponse, fieldRelayState, fieldSigAlg} {
+	for _, name := range []string{fieldRequest, fieldResponse, fieldRelayState, fieldSigAlg} {
 		if value, ok := written[name]; ok {
 			covered = append(covered, name+"="+value)
 		}
 	}
 	return signedQuery{
-		response: values[fieldResponse], algorithm: values[fieldSigAlg], signature: values[fieldSignature],
+		request: values[fieldRequest], response: values[fieldResponse], relayState: values[fieldRelayState], algorithm: values[fieldSigAlg], signature: values[fieldSignature],
 		covered: strings.Join(covered, "&"),
 	}, nil
 }

@@ -91,7 +91,7 @@ func contextClasses(values string) []string {
 	return classes
 }
 
-// message returns an empty request.
+// message returns an empty request or response.
 func message(name, id, destination string, now time.Time) *etree.Element {
 	el := etree.NewElement(name)
 	el.CreateAttr("xmlns", nsProtocol)
@@ -111,14 +111,14 @@ func child(parent *etree.Element, namespace, name string) *etree.Element {
 
 func addIssuer(el *etree.Element, issuer string) { child(el, nsAssertion, "Issuer").SetText(issuer) }
 
-// send returns the redirect that has a browser carry a request to the provider. The request is signed if there is a key.
-func send(request *etree.Element, to endpoint, relayState string, pair *keyPair) (connector.Redirect, error) {
+// send returns the redirect that has a browser carry a message to the provider. It is signed if there is a key.
+func send(message *etree.Element, to endpoint, relayState string, pair *keyPair) (connector.Redirect, error) {
 	switch to.binding {
 	case bindingPost:
-		form, err := postForm(request, relayState, pair)
+		form, err := postForm(message, relayState, pair)
 		return connector.Redirect{URL: to.address, Form: form}, err
 	case bindingRedirect:
-		address, err := redirectURL(request, to.address, relayState, pair)
+		address, err := redirectURL(message, to.address, relayState, pair)
 		return connector.Redirect{URL: address}, err
 	}
 	return connector.Redirect{}, fmt.Errorf("unknown binding %q", to.binding)

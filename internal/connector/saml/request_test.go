@@ -214,7 +214,7 @@ func checkQuery(t *testing.T, address string, by holder) {
 	t.Helper()
 	_, query, _ := strings.Cut(address, "?")
 	covered, signature, ok := strings.Cut(query, "&Signature=")
-	if !ok || !regexp.MustCompile(`^SAMLRequest=[^&]*&RelayState=[^&]*&SigAlg=[^&]*$`).MatchString(covered) {
+	if !ok || !regexp.MustCompile(`^SAML(Request|Response)=[^&]*&RelayState=[^&]*&SigAlg=[^&]*$`).MatchString(covered) {
 		t.Fatalf("query %s", query)
 	}
 	values, err := url.ParseQuery(covered + "&Signature=" + signature)

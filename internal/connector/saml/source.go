@@ -29,11 +29,12 @@ type source struct {
 }
 
 var (
-	_ connector.Callback  = (*source)(nil)
-	_ connector.Refresher = (*source)(nil)
-	_ connector.Logout    = (*source)(nil)
-	_ connector.Metadata  = (*source)(nil)
-	_ connector.Prober    = (*source)(nil)
+	_ connector.Callback       = (*source)(nil)
+	_ connector.Refresher      = (*source)(nil)
+	_ connector.Logout         = (*source)(nil)
+	_ connector.LogoutReceiver = (*source)(nil)
+	_ connector.Metadata       = (*source)(nil)
+	_ connector.Prober         = (*source)(nil)
 )
 
 // Begin implements connector.Callback. The state is the RelayState and the ID of the request, so the response must name it in
@@ -95,7 +96,7 @@ func checkBinding(r *http.Request) error {
 	case form.Has("SAMLart"):
 		return errors.New("the provider answered by an artifact (HTTP-Artifact), which is not supported: have it answer by HTTP-POST")
 	case form.Has(fieldRequest):
-		return errors.New("the provider sent a request of its own, such as one for a logout, which is not supported here")
+		return errors.New("the provider sent a request of its own: have it send those for a logout to the connector's own logout address")
 	case form.Has(fieldResponse):
 		return errors.New("the provider answered by a redirect (HTTP-Redirect), which is not allowed for logins: have it answer by HTTP-POST")
 	}

@@ -35,10 +35,13 @@ func (s *source) Metadata(context.Context) (document []byte, media string, err e
 			describeKey(role, pair, "encryption")
 		}
 	}
-	if s.env.LogoutURL != "" {
-		logout := role.CreateElement("SingleLogoutService")
-		logout.CreateAttr("Binding", urnRedirect)
-		logout.CreateAttr("Location", s.env.LogoutURL)
+	if s.env.OwnLogoutURL != "" {
+		for _, binding := range []string{urnRedirect, urnPost} {
+			logout := role.CreateElement("SingleLogoutService")
+			logout.CreateAttr("Binding", binding)
+			logout.CreateAttr("Location", s.env.OwnLogoutURL)
+			logout.CreateAttr("ResponseLocation", s.env.LogoutURL)
+		}
 	}
 	if s.nameFormat != "" {
 		role.CreateElement("NameIDFormat").SetText(s.nameFormat)

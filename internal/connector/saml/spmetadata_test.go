@@ -21,6 +21,7 @@ type spPart struct {
 	Use         string `xml:"use,attr"`
 	Binding     string `xml:"Binding,attr"`
 	Location    string `xml:"Location,attr"`
+	Response    string `xml:"ResponseLocation,attr"`
 	Index       string `xml:"index,attr"`
 	Default     string `xml:"isDefault,attr"`
 	Text        string `xml:",chardata"`
@@ -39,8 +40,12 @@ func TestMetadataOfOurs(t *testing.T) {
 	}
 	rest := []spPart{
 		{
-			XMLName: xml.Name{Local: "SingleLogoutService"}, Location: logoutURL,
+			XMLName: xml.Name{Local: "SingleLogoutService"}, Location: ownLogoutURL, Response: logoutURL,
 			Binding: "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect",
+		},
+		{
+			XMLName: xml.Name{Local: "SingleLogoutService"}, Location: ownLogoutURL, Response: logoutURL,
+			Binding: "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST",
 		},
 		{XMLName: xml.Name{Local: "NameIDFormat"}, Text: persistent},
 		{
