@@ -140,7 +140,7 @@ func TestEverySwitchIsDocumented(t *testing.T) {
 // forUsers are the routes that no application needs to know: pages, and what they consist of.
 var forUsers = []string{
 	"/", "/auth/{connector}/login", "/callback", "/callback/{connector}", "/approval", "/saml/{connector}/metadata", "/device/auth/verify_code",
-	"/device/callback", "/healthz", "/language", "/robots.txt", "/static/{file...}", "/theme/{file...}",
+	"/device/callback", "/healthz", "/language", "/logout/callback", "/robots.txt", "/static/{file...}", "/theme/{file...}",
 }
 
 // Every endpoint of applications, and every item of every list of the metadata where everything is switched on, is on the

@@ -40,6 +40,7 @@ storage: {type: memory}
 web: {http: ':5556'}
 grpc: {addr: ':5557'}
 nonsense: true
+sessions: {cookieEncryptionKey: 0123456789abcdef}
 mfa: {authenticators: []}
 enablePasswordDB: true
 staticPasswords:
