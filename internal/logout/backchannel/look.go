@@ -13,8 +13,8 @@ const (
 	lookEvery = 15 * time.Second
 	// firstLook is how long after the start the first look comes.
 	firstLook = 2 * time.Second
-	// lookAgain is how soon the next look comes if there was more than one look takes up.
-	lookAgain = time.Second
+	// lookPause is how long after a look the next one comes at the earliest, for each page that it has read.
+	lookPause = time.Second
 	// lookTimeout bounds a look.
 	lookTimeout = 30 * time.Second
 	// lookPages is how many pages one look reads.
@@ -61,7 +61,9 @@ func (q *Queue) look(running context.Context) time.Duration {
 	ctx, cancel := context.WithTimeout(running, lookTimeout)
 	defer cancel()
 	again := jitter(lookEvery)
+	earliest := time.Duration(0)
 	for range lookPages {
+		earliest += lookPause
 		page, err := q.table.List(ctx, store.Query{After: q.after, Limit: store.MaxLimit})
 		if err != nil {
 			if running.Err() == nil {
@@ -76,11 +78,11 @@ func (q *Queue) look(running context.Context) time.Duration {
 		if len(page) < store.MaxLimit {
 			q.waiting.Store(int64(q.seen))
 			q.after, q.seen = "", 0
-			return again
+			return max(again, earliest)
 		}
 		q.after = page[len(page)-1].Key
 	}
-	return min(again, lookAgain)
+	return earliest
 }
 
 // consider takes a delivery up if it is due, and returns how soon to look at it again.
@@ -89,7 +91,7 @@ func (q *Queue) consider(ctx context.Context, e store.Entry[delivery]) time.Dura
 		return wait
 	}
 	if !q.turns.add(job{entry: e, host: q.hostOf(ctx, e.Value.ClientID)}) {
-		return lookAgain
+		return lookPause // there may be room by then
 	}
 	q.wake()
 	return lookEvery

@@ -12,7 +12,7 @@ const (
 	mostAtOnce      = 16
 	mostAtOnceAHost = 2
 	mostWaiting     = 4096
-	mostWaitingHost = 512
+	mostWaitingHost = 1024
 )
 
 // A job is an attempt that this process is about to make.
