@@ -48,10 +48,12 @@ const (
 	sweepText = "DELETE FROM dex_record WHERE kind = $1 AND expires < $2 AND key = ANY (ARRAY(" +
 		"SELECT key FROM dex_record WHERE kind = $1 AND expires < $2 ORDER BY expires LIMIT $3 FOR UPDATE SKIP LOCKED))"
 	expiredText = "SELECT " + columns + ", key FROM dex_record WHERE kind = $1 AND expires < $2 ORDER BY expires LIMIT $3"
-	// No two records have the same revision.
+	// The lateral query, by its limit, is run for each key. For all at once the server reads the whole kind while it has no
+	// statistics of the table. No two records have the same revision.
 	discardText = "DELETE FROM dex_record WHERE kind = $1 AND revision = ANY ($3::uuid[]) AND key = ANY (ARRAY(" +
-		"SELECT key FROM dex_record WHERE kind = $1 AND key = ANY ($2::bytea[]) AND revision = ANY ($3::uuid[])" +
-		" FOR UPDATE SKIP LOCKED))"
+		"SELECT found.key FROM unnest($2::bytea[], $3::uuid[]) AS expired (key, revision)" +
+		" CROSS JOIN LATERAL (SELECT r.key FROM dex_record AS r WHERE r.kind = $1 AND r.key = expired.key" +
+		" AND r.revision = expired.revision LIMIT 1 FOR UPDATE SKIP LOCKED) AS found))"
 
 	// For replicas that hear no notifications there is a record for each announced kind, whose revision changes with
 	// every write of the kind. No other record has its own kind.
