@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 
 	"dex/internal/config"
 	"dex/internal/event"
@@ -31,7 +32,7 @@ func (c *Core) Apply(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return err
 	}
-	c.outlast(p.Config.Expiry)
+	c.outlast(p.Config)
 	before := c.edition.Load()
 	c.serveBy(next)
 	next.applied(ctx, before)
@@ -59,10 +60,19 @@ func (c *Core) prepare(ctx context.Context, p *Plan) (*Edition, error) {
 }
 
 // outlast makes keys, and what refuses tokens, last for the lifetimes of a configuration.
-func (c *Core) outlast(e config.Expiry) {
+func (c *Core) outlast(of *config.Config) {
+	e := of.Expiry
 	c.signer.Outlast(e.IDTokens)
 	c.revoked.Outlast(e.IDTokens)
-	c.ring.Outlast(e.AuthRequests)
+	c.ring.Outlast(sealedFor(of))
+}
+
+// sealedFor returns how long what is sealed into browsers is of use.
+func sealedFor(c *config.Config) time.Duration {
+	if !c.SessionsOn() {
+		return c.Expiry.AuthRequests
+	}
+	return max(c.Expiry.AuthRequests, c.Sessions.AbsoluteLifetime)
 }
 
 // applied tells how the edition differs from the one before.

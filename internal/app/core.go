@@ -74,13 +74,16 @@ type Core struct {
 	clients  *client.Registry // of the storage alone
 	users    *local.Users     // likewise
 	sources  *federation.Pool
-	// logoutTokens are what applications have yet to be told; nobody delivers them while sessions are off.
+	// logoutTokens are what applications have yet to be told; nobody delivers them before sessions are on
 	logoutTokens *backchannel.Queue
 	// resources are what custom resources of Kubernetes say; nil where nobody looks at them.
 	resources *resource.Watcher
 	caches    []func(store.Change)
 	// roomSweeps are those of the kinds that say OwnSweep.
 	roomSweeps []roomSweep
+
+	sessionsOn   chan struct{} // closed once sessions have been on
+	withSessions sync.Once
 
 	adminTokens *admin.Tokens
 	reviews     *admin.Reviews // of service accounts' tokens
@@ -101,7 +104,7 @@ type Core struct {
 
 // New opens what a plan needs. Close must be called at the end.
 func New(ctx context.Context, p *Plan, opts Options) (*Core, error) {
-	c := &Core{plan: p, cfg: p.Config, opts: opts, log: opts.Log, applying: make(chan struct{}, 1)}
+	c := &Core{plan: p, cfg: p.Config, opts: opts, log: opts.Log, applying: make(chan struct{}, 1), sessionsOn: make(chan struct{})}
 	c.reloads = newReloads(c, p)
 	c.metrics = telemetry.NewMetrics(c.opts.Version)
 	c.events = event.NewFan(c.log, append([]event.Sink{telemetry.NewEventLog(c.log), c.metrics}, opts.Events...)...)
@@ -143,12 +146,12 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 	if c.signer, err = c.openSigner(ctx); err != nil {
 		return err
 	}
-	if c.ring, err = seal.Open(ctx, c.store, c.cfg.Expiry.AuthRequests); err != nil {
+	if c.ring, err = seal.Open(ctx, c.store, sealedFor(c.cfg)); err != nil {
 		return err
 	}
 	c.revoked = token.NewRevocations(c.store, c.cfg.Expiry.IDTokens)
 	c.codes = code.New(c.store, c.cfg.Expiry.AuthCodes, c.cfg.Expiry.AuthCodeReuseInterval, c.answers, time.Now)
-	c.openLogouts()
+	c.openSessions()
 	c.limits = limit.NewSet()
 	if err := c.openResources(ctx); err != nil {
 		return err
@@ -156,7 +159,7 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 	lowest := c.resources.Layers()
 	c.clients = client.NewRegistry(nil, c.store, c.limits, c.log).Over(lowest.Clients)
 	c.users = local.NewUsers(nil, c.store, c.log).Over(lowest.Users)
-	c.sources = federation.NewPoolOver(lowest.Connectors, c.store, c.issuer, c.log, c.events)
+	c.sources = c.withLogout(federation.NewPoolOver(lowest.Connectors, c.store, c.issuer, c.log, c.events))
 	c.adminTokens = admin.NewTokens(c.store, c.events, time.Now)
 	c.reviews = admin.NewReviews(c.connectCluster, c.cfg.API.ServiceAccountAudience)
 	c.caches = append(c.caches, c.clients.Forget, c.users.Forget, c.sources.Forget)
@@ -181,6 +184,9 @@ func (c *Core) serveBy(e *Edition) {
 	c.answers.TellAfter(e.cfg.Expiry.RefreshTokens.ReuseInterval)
 	c.sources.Use(e.connectors)
 	c.edition.Store(e)
+	if e.cfg.SessionsOn() {
+		c.withSessions.Do(func() { close(c.sessionsOn) })
+	}
 	if c.resources != nil {
 		c.resources.Reconsider()
 	}

@@ -31,6 +31,7 @@ type Edition struct {
 	logouts    backchannel.Settings
 	admin      *admin.Service
 	access     *admin.Access // to it
+	rooms      rooms
 	routes     []server.Route
 	handler    http.Handler
 
@@ -56,6 +57,7 @@ func newEdition(ctx context.Context, c *Core, p *Plan, pages *ui.UI) (*Edition, 
 	with := e.share()
 	e.logouts = e.logoutSettings(with)
 	in := e.furnish(with)
+	e.rooms = in
 	e.routes = e.route(in) //nolint:contextcheck // handlers have the contexts of their requests
 	e.admin = e.administration(with, in.discovery)
 	e.access = e.adminAccess(with)

@@ -1,13 +1,15 @@
 package app
 
 import (
+	"dex/internal/federation"
 	"dex/internal/logout/backchannel"
 	"dex/internal/outbound"
+	"dex/internal/session"
 	"dex/internal/token"
 )
 
-// openLogouts opens the queue of what applications have yet to be told of sessions that have ended.
-func (c *Core) openLogouts() {
+// openSessions opens what sessions leave to do when they end: the queue of what applications have yet to be told, and the sweep.
+func (c *Core) openSessions() {
 	c.logoutTokens = backchannel.New(backchannel.Config{
 		Store:    c.store,
 		Minter:   &token.Minter{Issuer: c.cfg.Issuer, Signer: c.signer},
@@ -15,9 +17,18 @@ func (c *Core) openLogouts() {
 		Events:   c.events,
 		Log:      c.log,
 	})
+	c.roomSweeps = append(c.roomSweeps, roomSweep{session.Kind.Name(), c.sweepSessions})
 	if c.cfg.SessionsOn() {
 		c.metrics.Registry().MustRegister(c.logoutTokens.Metrics())
 	}
+}
+
+// withLogout tells the connectors where they meet users who sign out, if sessions are on at the start.
+func (c *Core) withLogout(p *federation.Pool) *federation.Pool {
+	if !c.cfg.SessionsOn() {
+		return p
+	}
+	return p.WithLogout()
 }
 
 // logoutSettings returns where logout tokens may go.

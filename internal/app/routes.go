@@ -10,9 +10,11 @@ import (
 	"dex/internal/grant"
 	"dex/internal/introspection"
 	"dex/internal/login"
+	"dex/internal/logout"
 	"dex/internal/oauth"
 	"dex/internal/revocation"
 	"dex/internal/server"
+	"dex/internal/session"
 	"dex/internal/ui"
 	"dex/internal/userinfo"
 )
@@ -21,6 +23,8 @@ import (
 type rooms struct {
 	authorize     *authorize.Endpoint
 	login         *login.Flow
+	sessions      *session.Sessions // nil where they are off, as is the next one
+	logout        *logout.Logout
 	token         *grant.Endpoint
 	device        *device.Endpoints
 	userinfo      *userinfo.Endpoint
@@ -35,7 +39,7 @@ func (e *Edition) route(in rooms) []server.Route {
 	read := []string{http.MethodGet}
 	post, both := []string{http.MethodPost}, []string{http.MethodGet, http.MethodPost}
 	routes := []server.Route{
-		{Pattern: "/", Handler: e.home(), CORS: true, Methods: read},
+		{Pattern: "/", Handler: e.home(in.sessions), CORS: true, Methods: read},
 		{Pattern: "/.well-known/openid-configuration", Handler: in.discovery.Metadata(), CORS: true, Methods: read},
 		{Pattern: metadata, Handler: in.discovery.Metadata(), CORS: true, Methods: read},
 		{Pattern: "/keys", Handler: in.discovery.JWKS(), CORS: true, Methods: read},
@@ -67,6 +71,7 @@ func (e *Edition) route(in rooms) []server.Route {
 		{Pattern: "/static/{file...}", Handler: e.pages.Static(), Methods: read, Asset: true},
 		{Pattern: "/theme/{file...}", Handler: e.pages.Theme(), Methods: read, Asset: true},
 	}
+	routes = append(routes, e.sessionRoutes(in)...)
 	// RFC 8414 (3.1) inserts the well-known path before the issuer's; some clients append it, as OpenID does.
 	if below := path.Clean("/" + e.core.issuer.EscapedPath()); below != "/" {
 		routes = append(routes, server.Route{
@@ -74,13 +79,6 @@ func (e *Edition) route(in rooms) []server.Route {
 		})
 	}
 	return routes
-}
-
-func (e *Edition) home() http.Handler {
-	discoveryURL := e.core.issuer.JoinPath(".well-known", "openid-configuration").String()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e.pages.Home(w, r, ui.HomePage{DiscoveryURL: discoveryURL})
-	})
 }
 
 func (e *Edition) unhealthy(w http.ResponseWriter, r *http.Request) {

@@ -35,10 +35,8 @@ func (c *Core) Run(ctx context.Context) error {
 	group.Go(func() error { c.maintain(background); return nil })
 	group.Go(func() error { c.sources.Run(background); return nil })
 	group.Go(func() error { c.forget(background); return nil })
+	group.Go(func() error { c.deliverLogoutTokens(background); return nil })
 	group.Go(func() error { c.answers.Run(background); return nil })
-	if c.cfg.SessionsOn() {
-		group.Go(func() error { c.logoutTokens.Run(background); return nil })
-	}
 	if c.resources != nil {
 		group.Go(func() error { c.resources.Run(background, surroundings{c}); return nil })
 	}

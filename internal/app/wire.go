@@ -12,13 +12,16 @@ import (
 	"dex/internal/device"
 	"dex/internal/discovery"
 	"dex/internal/grant"
+	"dex/internal/identity"
 	"dex/internal/introspection"
 	"dex/internal/login"
+	"dex/internal/logout"
 	"dex/internal/oauth"
 	"dex/internal/pkce"
 	"dex/internal/policy"
 	"dex/internal/refresh"
 	"dex/internal/revocation"
+	"dex/internal/session"
 	"dex/internal/token"
 	"dex/internal/userinfo"
 )
@@ -33,6 +36,11 @@ type shared struct {
 	devices  *device.Codes
 	families *refresh.Families
 	offline  *refresh.OfflineSessions
+
+	sessions   *session.Sessions // nil where they are off, as are the next two
+	identities *identity.Identities
+	logout     *logout.Logout
+	bound      *session.Bound
 }
 
 // share makes what several rooms need.
@@ -48,7 +56,7 @@ func (e *Edition) share() shared {
 	if wrap := core.opts.WrapPolicy; wrap != nil {
 		rules = wrap(rules)
 	}
-	return shared{
+	with := shared{
 		clients: clients,
 		policy:  rules,
 		minter:  &token.Minter{Issuer: e.cfg.Issuer, Signer: core.signer},
@@ -60,6 +68,8 @@ func (e *Edition) share() shared {
 		families: core.families.With(lifetimes(e.cfg)),
 		offline:  refresh.NewOfflineSessions(core.store, lifetimes(e.cfg), time.Now),
 	}
+	e.shareSessions(&with)
+	return with
 }
 
 func lifetimes(c *config.Config) refresh.Lifetimes {
@@ -89,6 +99,7 @@ func (e *Edition) furnish(with shared) rooms {
 			Open: e.compatible().Introspection == config.Upstream,
 		}),
 	}
+	r.logout, r.sessions = with.logout, with.sessions
 	purposes := e.purposes(with, r.token)
 	r.login = e.loginFlow(with, purposes)
 	r.authorize = authorize.NewEndpoint(purposes.authorize, r.login)
@@ -109,7 +120,7 @@ func (e *Edition) furnish(with shared) rooms {
 
 func (e *Edition) tokenEndpoint(with shared) *grant.Endpoint {
 	compatible := e.compatible()
-	return grant.NewEndpoint(grant.Config{
+	cfg := grant.Config{
 		Clients:     with.clients,
 		Connectors:  e.connectors,
 		Policy:      with.policy,
@@ -129,7 +140,13 @@ func (e *Edition) tokenEndpoint(with shared) *grant.Endpoint {
 		AnonymousDevices:    compatible.ClientChecks == config.Upstream,
 		AnyExchangeAudience: compatible.ExchangeAudience == config.Upstream,
 		BearerIDTokens:      compatible.TokenProfile == config.Upstream,
-	})
+
+		Bound: with.bound,
+	}
+	if with.sessions != nil {
+		cfg.Users, cfg.SignOut = with.identities, with.logout
+	}
+	return grant.NewEndpoint(cfg)
 }
 
 // purposes are what people sign in for.
@@ -161,6 +178,7 @@ func (e *Edition) purposes(with shared, tokens *grant.Endpoint) purposes {
 		ResponseTypes:  e.cfg.OAuth2.ResponseTypes,
 		PKCE:           e.challengeRules(),
 		DeviceRedirect: forDevices.Redirect,
+		Sessions:       with.sessions != nil,
 
 		Redirects: client.RedirectRules{
 			FixedLocalhost: compatible.ClientChecks == config.Upstream,
@@ -190,6 +208,8 @@ func (e *Edition) loginFlow(with shared, p purposes) *login.Flow {
 		RequestLifetime:  e.cfg.Expiry.AuthRequests,
 		SkipApproval:     oauth2.SkipApprovalScreen,
 		AlwaysShowChoice: oauth2.AlwaysShowLoginScreen,
+
+		Sessions: e.loginSessions(with),
 
 		FormOnChoice:      e.cfg.Frontend.FormOnChoice,
 		RememberConnector: e.cfg.Frontend.RememberConnector,

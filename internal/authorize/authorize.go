@@ -42,6 +42,8 @@ type Config struct {
 
 	ResponseTypes []string // as configured: words, and combinations of words
 	PKCE          pkce.Rules
+	// Sessions says that browsers' sessions are on, so that prompt=none can succeed.
+	Sessions bool
 	// DeviceRedirect returns the page for a request whose redirect URI belongs to upstream's device flow; false for others.
 	DeviceRedirect func(redirectURI, state string) (target string, ok bool)
 

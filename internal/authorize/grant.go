@@ -43,6 +43,9 @@ func (req *Request) Granted(r *http.Request, g login.Grant) (login.End, error) {
 		return login.End{}, err
 	}
 	if req.RedirectURI != oauth.RedirectOutOfBand {
+		if state := req.sessionState(g.BrowserState); state != "" {
+			params.Set("session_state", state)
+		}
 		return req.answer(params), nil
 	}
 	shown := ui.OOBPage{Code: params.Get("code"), Lifetime: req.purpose.cfg.Codes.Lifetime(req.RedirectURI)}

@@ -41,7 +41,7 @@ func (req *Request) readNonce() error {
 }
 
 // readPrompt reads how the application wants the user to be asked (OpenID Connect Core, 3.1.2.1). Without browser
-// sessions nobody can be signed in without being asked.
+// sessions nobody can be signed in without being asked; with them, that is the login's to find out.
 func (req *Request) readPrompt() error {
 	cfg, form := &req.purpose.cfg, req.form
 	words := strings.Fields(form.Get("prompt"))
@@ -62,7 +62,7 @@ func (req *Request) readPrompt() error {
 			req.MaxAge = &age
 		}
 	}
-	if req.silent() && !cfg.SilentLoginAsks {
+	if req.silent() && !cfg.SilentLoginAsks && !cfg.Sessions {
 		return oauth.Errorf(oauth.LoginRequired, "The user must be asked to sign in.")
 	}
 	req.ForceConsent = slices.Contains(req.Prompt, "consent") || form.Get("approval_prompt") == "force"

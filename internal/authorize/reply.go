@@ -93,27 +93,9 @@ func (req *Request) reply(params url.Values) ui.FormPostPage {
 	if req.Mode == oauth.ModeFormPost {
 		return ui.FormPostPage{URL: req.RedirectURI, Fields: page.Fields(params)}
 	}
-	// The URI stays as it is registered, to the letter: what the application put into its query is its own (RFC 6749, section
-	// 3.1.2). Some have a fragment, though none should.
-	uri, fragment, hasFragment := strings.Cut(req.RedirectURI, "#")
 	if req.Mode == oauth.ModeFragment {
+		uri, _, _ := strings.Cut(req.RedirectURI, "#")
 		return ui.FormPostPage{URL: uri + "#" + params.Encode()}
 	}
-	uri += separator(uri) + params.Encode()
-	if hasFragment {
-		uri += "#" + fragment
-	}
-	return ui.FormPostPage{URL: uri}
-}
-
-// separator returns what comes between a URI without fragment and more of a query.
-func separator(uri string) string {
-	_, query, hasQuery := strings.Cut(uri, "?")
-	switch {
-	case !hasQuery:
-		return "?"
-	case query == "" || strings.HasSuffix(query, "&"):
-		return ""
-	}
-	return "&"
+	return ui.FormPostPage{URL: oauth.WithQuery(req.RedirectURI, params)}
 }

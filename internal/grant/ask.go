@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dex/internal/connector"
+	"dex/internal/event"
 	"dex/internal/federation"
 	"dex/internal/oauth"
 	"dex/internal/refresh"
@@ -180,6 +181,12 @@ func (g *refreshGrant) refresh(
 	}
 	if err == nil && fresh.UserID != p.Identity.UserID {
 		err = fmt.Errorf("%w: it answered for another user", connector.ErrGone)
+	}
+	if errors.Is(err, connector.ErrGone) && g.signOut != nil {
+		// A new login by the session would fail at its first refresh too.
+		if endErr := g.signOut.EndUser(ctx, p.Identity.UserID, p.ConnectorID, event.SessionGone); endErr != nil {
+			return connector.Identity{}, endErr
+		}
 	}
 	if err := g.connectors.Ended(ctx, p.ConnectorID, federation.Refresh, err); err != nil {
 		return connector.Identity{}, sourceFailed(err)

@@ -36,7 +36,13 @@ func (e *Endpoint) decide(ctx context.Context, g grant, r *request) (*granted, t
 	if found.source != nil {
 		q.Connector = found.source.Definition
 	}
+	if err := e.checkSession(ctx, r, found); err != nil {
+		return nil, token.Terms{}, err
+	}
 	if err := e.identify(ctx, found, q); err != nil {
+		return nil, token.Terms{}, err
+	}
+	if err := e.checkUser(ctx, found); err != nil {
 		return nil, token.Terms{}, err
 	}
 	if found.source == nil && (found.ConnectorID != "" || found.Identity.UserID != r.client.ID) {
@@ -45,6 +51,35 @@ func (e *Endpoint) decide(ctx context.Context, g grant, r *request) (*granted, t
 	q.Stage = policy.Known
 	known, err := e.policy.Decide(ctx, q)
 	return found, known.Terms, err
+}
+
+// checkSession refuses what lives only as long as a browser's session that has ended.
+func (e *Endpoint) checkSession(ctx context.Context, r *request, found *granted) error {
+	if e.bound == nil || found.SessionID == "" {
+		return nil
+	}
+	holds, err := e.bound.Use(ctx, r.client.ID, found.SessionID)
+	if err != nil || holds {
+		return err
+	}
+	if found.abandon != nil {
+		if err := found.abandon(ctx); err != nil {
+			return err
+		}
+	}
+	return oauth.Errorf(oauth.InvalidGrant, "The session of this login has ended.")
+}
+
+// checkUser refuses users who are blocked.
+func (e *Endpoint) checkUser(ctx context.Context, found *granted) error {
+	if e.users == nil || found.source == nil {
+		return nil
+	}
+	blocked, err := e.users.Blocked(ctx, found.Identity.UserID, found.ConnectorID)
+	if err != nil || !blocked {
+		return err
+	}
+	return oauth.Errorf(oauth.InvalidGrant, "The user's account is blocked.")
 }
 
 // identify lets the source say who the user is, if it has to and the policy lets it be asked.

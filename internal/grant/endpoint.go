@@ -48,6 +48,8 @@ type granted struct {
 	ask func(ctx context.Context) error
 	// issued is the token type of the one token of a token exchange; empty for all other grants.
 	issued string
+	// abandon ends what was presented, if the session that it depends on has ended; nil if there is nothing to end.
+	abandon func(ctx context.Context) error
 	// commit uses up what was presented, and returns the refresh token that goes with the tokens, if one is due. It is called
 	// last, when nothing else can fail. Nil means that there is nothing to store.
 	commit func(ctx context.Context, refreshDue bool) (refreshToken string, err error)
@@ -59,10 +61,28 @@ type Endpoint struct {
 	clients *client.Registry
 	policy  policy.Decider
 	minter  *token.Minter
+	users   Users
+	bound   Bound
 	log     *slog.Logger
 	events  event.Sink
 
 	bearerIDTokens bool
+}
+
+// Users says which users may not sign in, nor go on.
+type Users interface {
+	Blocked(ctx context.Context, userID, connectorID string) (bool, error)
+}
+
+// A SignOut ends the sessions of users whom their source no longer vouches for.
+type SignOut interface {
+	EndUser(ctx context.Context, userID, connectorID string, why event.SessionEnd) error
+}
+
+// Bound says which tokens live only as long as a browser's session.
+type Bound interface {
+	// Use reports whether a token of a client that names a session is good as far as that goes, and says that it is in use.
+	Use(ctx context.Context, clientID, sessionID string) (bool, error)
 }
 
 // Config is what the token endpoint is made of.
@@ -82,6 +102,10 @@ type Config struct {
 	Log         *slog.Logger
 	Events      event.Sink
 
+	Users   Users   // nil where nothing is known of them
+	SignOut SignOut // nil where nobody has a session
+	Bound   Bound   // nil where no token depends on a session
+
 	PasswordConnector   string // id; empty means that there is no password grant
 	AnonymousDevices    bool   // devices needn't name or authenticate their clients
 	AnyExchangeAudience bool   // as exchangeGrant says
@@ -98,7 +122,7 @@ func NewEndpoint(cfg Config) *Endpoint {
 		},
 		oauth.GrantRefreshToken: &refreshGrant{
 			families: cfg.Families, offline: cfg.Offline, connectors: cfg.Connectors, revoked: cfg.Revocations,
-			turns: cfg.Turns, log: cfg.Log, events: cfg.Events,
+			turns: cfg.Turns, signOut: cfg.SignOut, log: cfg.Log, events: cfg.Events,
 		},
 		oauth.GrantDeviceCode:        devices,
 		oauth.GrantClientCredentials: clientCredentialsGrant{},
@@ -115,7 +139,7 @@ func NewEndpoint(cfg Config) *Endpoint {
 	}
 	maps.DeleteFunc(all, func(name string, _ grant) bool { return !slices.Contains(cfg.GrantTypes, name) })
 	return &Endpoint{
-		grants: all, clients: cfg.Clients, policy: cfg.Policy, minter: cfg.Minter, log: cfg.Log, events: cfg.Events,
+		grants: all, clients: cfg.Clients, policy: cfg.Policy, minter: cfg.Minter, users: cfg.Users, bound: cfg.Bound, log: cfg.Log, events: cfg.Events,
 		bearerIDTokens: cfg.BearerIDTokens,
 	}
 }

@@ -24,6 +24,7 @@ type refreshGrant struct {
 	offline    *refresh.OfflineSessions
 	connectors *federation.Registry
 	revoked    *token.Revocations
+	signOut    SignOut
 	log        *slog.Logger
 	events     event.Sink
 
@@ -64,6 +65,7 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 			return err
 		}
 	}
+	found.abandon = func(ctx context.Context) error { return g.families.End(ctx, t.FamilyID) }
 	found.commit = func(ctx context.Context, _ bool) (string, error) { // it is due, whatever the scopes of this answer
 		next, err := g.families.Advance(ctx, p, found.Identity)
 		if err != nil {

@@ -56,6 +56,7 @@ type answer struct {
 // extra is the claims about the user.
 type extra struct {
 	AuthorizedParty   string          `json:"azp,omitempty"`
+	SessionID         string          `json:"sid,omitempty"`
 	Email             string          `json:"email,omitempty"`
 	EmailVerified     *bool           `json:"email_verified,omitempty"`
 	Groups            []string        `json:"groups,omitempty"`
@@ -164,7 +165,7 @@ func (e *Endpoint) inspectJWT(ctx context.Context, text string) (*answer, error)
 		NotBefore: v.IssuedAt, Username: v.PreferredUsername, Audience: v.Audience, Issuer: v.Issuer, TokenID: v.TokenID,
 		TokenType: "Bearer", TokenUse: "access_token",
 		Extra: extra{
-			AuthorizedParty: v.AuthorizedParty, Email: v.Email, EmailVerified: v.EmailVerified, Groups: v.Groups,
+			AuthorizedParty: v.AuthorizedParty, SessionID: v.SessionID, Email: v.Email, EmailVerified: v.EmailVerified, Groups: v.Groups,
 			Name: v.Name, PreferredUsername: v.PreferredUsername, Federated: v.Federated,
 		},
 		readers: append([]string{v.Client()}, v.Audience...),

@@ -38,6 +38,9 @@ type pending struct {
 	// Answered is when the user has answered; zero before. The answer stays what it is.
 	Answered time.Time `json:"answered,omitzero"`
 	Approved bool      `json:"approved,omitempty"`
+
+	Proof  *proof `json:"proof,omitempty"`  // of the user, who has signed in; nil for one with a session
+	ViaSSO bool   `json:"viaSSO,omitempty"` // the session is another application's
 }
 
 var pendingKind = store.Declare(store.Declaration[pending]{
@@ -54,7 +57,7 @@ func (f *Flow) consent(v *visit) (bool, error) {
 		return false, f.showConsent(v)
 	case v.pending != nil:
 		return false, f.toConsent(v, v.pending.Value.Key)
-	case f.cfg.SkipApproval && !v.ask.Consent:
+	case f.cfg.SkipApproval && !v.ask.Consent, f.hasConsented(v):
 		return true, nil
 	case v.ask.Silent:
 		return false, v.refuse(oauth.ConsentRequired, "The user must be asked for consent.", nil)
@@ -67,7 +70,13 @@ func (f *Flow) askConsent(v *visit) error {
 	ctx := v.r.Context()
 	key := make([]byte, sha256.Size)
 	_, _ = rand.Read(key) // never fails
-	p := pending{Authorization: *v.user, Key: key, GrantID: token.NewGrantID(), Expires: earlier(v.Expires, time.Now().Add(approvalTime))}
+	p := pending{
+		Authorization: *v.user, Key: key, GrantID: token.NewGrantID(), Expires: earlier(v.Expires, time.Now().Add(approvalTime)),
+		Proof: v.proof, ViaSSO: v.viaSSO,
+	}
+	if v.ID == "" { // a session has signed the user in, before any source had to be asked
+		v.ID = newID()
+	}
 	_, err := f.pending.Create(ctx, v.ID, p)
 	if errors.Is(err, store.ErrExists) {
 		// The form was sent twice, or the browser went back: whoever signed in last is asked for consent.
@@ -119,6 +128,7 @@ func (f *Flow) loadPending(v *visit) error {
 		return page.Errorf(http.StatusInternalServerError, "Your login can't be read.").Because(err)
 	}
 	v.pending, v.user = &p, &p.Value.Authorization
+	v.proof, v.viaSSO = p.Value.Proof, p.Value.ViaSSO
 	return nil
 }
 

@@ -41,6 +41,8 @@ type Config struct {
 	RequestLifetime  time.Duration // how long a login may take
 	SkipApproval     bool
 	AlwaysShowChoice bool
+	// Sessions is set where browsers' sessions are on.
+	Sessions *Sessions
 	// FormOnChoice shows the password form of the only connector that has one beside the other connectors.
 	FormOnChoice bool
 	// RememberConnector has browsers remember which connector was used last.

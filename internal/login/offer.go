@@ -81,16 +81,8 @@ func byDomain(v *visit, s said, choice []*federation.Definition) int {
 // showChoice shows the page where the user picks one of the offered connectors. Its links repeat the request, so nothing is kept
 // yet, unless no address can repeat it, or the page has a password form.
 func (f *Flow) showChoice(v *visit, c *client.Client, s said, choice, offered []*federation.Definition) error {
-	switch {
-	case v.request.Repeat() != nil:
-		if err := f.keepable(v); err != nil {
-			return err
-		}
-	case v.ID == "":
-		v.ID = newID()
-		if err := f.keep(v); err != nil {
-			return err
-		}
+	if err := f.keepRepeatable(v); err != nil {
+		return err
 	}
 	params := f.repeat(v)
 	shown := ui.LoginPage{Client: c.DisplayName()}
@@ -106,6 +98,19 @@ func (f *Flow) showChoice(v *visit, c *client.Client, s said, choice, offered []
 	}
 	f.page.Login(v.w, v.r, shown)
 	return nil
+}
+
+// keepRepeatable keeps a login whose request no address can repeat, so that the links of a page can lead on, and refuses one that
+// could not be kept later.
+func (f *Flow) keepRepeatable(v *visit) error {
+	if v.request.Repeat() != nil {
+		return f.keepable(v)
+	}
+	if v.ID != "" {
+		return nil
+	}
+	v.ID = newID()
+	return f.keep(v)
 }
 
 // askEmail has the page ask for an e-mail address.

@@ -49,6 +49,10 @@ func (f *Flow) checkPassword(
 		return err
 	}
 	form.Username = r.PostForm.Get("login")
+	if f.cfg.Sessions != nil {
+		remember := r.PostForm.Has("remember_me")
+		v.remember, form.RememberMeChecked = &remember, remember
+	}
 	identity, ok, err := f.cfg.Connectors.CheckPassword(r.Context(), f.cfg.Limits, checker, federation.Attempt{
 		Operation: federation.PasswordForm, ClientID: v.ask.ClientID, ConnectorID: source.ID, Scopes: v.ask.Scopes,
 		Username: form.Username, Password: r.PostForm.Get("password"),
@@ -130,6 +134,9 @@ func (f *Flow) passwordForm(v *visit, source *federation.Opened, checker connect
 		UsernamePrompt: checker.Prompt(),
 		Client:         c.DisplayName(),
 		Failing:        f.cfg.Connectors.Failing(source.ID),
+	}
+	if f.cfg.Sessions != nil {
+		form.ShowRememberMe, form.RememberMeChecked = true, f.cfg.Sessions.Sessions.RememberByDefault()
 	}
 	if source.Type != localType { // whose users have no other account that could be meant
 		form.Connector = f.nameOf(v, source.Definition)

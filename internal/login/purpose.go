@@ -66,6 +66,8 @@ type Grant struct {
 	// Secret is set where the user can give the same answer again, as by a second press of a button. It is the same each time,
 	// and only the user's browser holds it.
 	Secret string
+	// BrowserState changes when the sessions of the user's browser do; empty where applications can't watch that.
+	BrowserState string
 }
 
 // A WayOn is how somebody gets on whose login can't.

@@ -11,8 +11,10 @@ import (
 	"dex/internal/connector"
 	"dex/internal/event"
 	"dex/internal/federation"
+	"dex/internal/identity"
 	"dex/internal/oauth"
 	"dex/internal/policy"
+	"dex/internal/session"
 	"dex/internal/store"
 	"dex/internal/token"
 )
@@ -29,6 +31,12 @@ type visit struct {
 	user     *token.Authorization // nil before somebody has signed in
 	identity *connector.Identity  // of a user who has just signed in
 	pending  *store.Entry[pending]
+
+	browser  *session.Browser   // nil before it is needed
+	viaSSO   bool               // the user has the session from another application
+	remember *bool              // what the user says of keeping the session; nil if nobody has asked
+	proof    *proof             // of a user who has signed in, and not by a session
+	known    *identity.Identity // what is known of the user, where sessions are on
 	// answering is set where the user has come to the consent page.
 	answering bool
 
@@ -40,7 +48,7 @@ type visit struct {
 // steps are what a login goes through, in this order. Each lets the login pass, or shows a page from which the user comes
 // back to the first step that doesn't let it pass yet.
 var steps = []func(f *Flow, v *visit) (passed bool, err error){
-	(*Flow).who, (*Flow).checkUser, (*Flow).decide, (*Flow).consent,
+	(*Flow).useSession, (*Flow).who, (*Flow).checkUser, (*Flow).checkKnown, (*Flow).decide, (*Flow).consent,
 }
 
 // advance takes a login as far as it gets.
@@ -75,8 +83,9 @@ func (f *Flow) signedIn(v *visit, d *federation.Definition, id connector.Identit
 		Methods:     id.Methods,
 		Identity:    id,
 	}
-	a.Identity.Methods, a.Identity.AuthTime = nil, time.Time{} // belong to this login only
-	a.Identity.Session = connector.SourceSession{}             // belongs to the browser, and not to the application
+	f.prove(v, d, id)
+	// What belongs to this login only.
+	a.Identity.Methods, a.Identity.AuthTime, a.Identity.Session = nil, time.Time{}, connector.SourceSession{}
 	if !id.AuthTime.IsZero() && !f.cfg.KeepHints {
 		a.AuthTime = earlier(id.AuthTime, a.AuthTime)
 	}
@@ -173,7 +182,12 @@ func (f *Flow) end(v *visit) error {
 	if v.pending != nil {
 		a.GrantID = v.pending.Value.GrantID
 	}
-	end, err := v.request.Granted(v.r, Grant{Authorization: a, Terms: v.terms, Secret: v.Secret})
+	if err := f.establish(v, &a); err != nil {
+		return err
+	}
+	end, err := v.request.Granted(v.r, Grant{
+		Authorization: a, Terms: v.terms, Secret: v.Secret, BrowserState: f.browserState(v),
+	})
 	if err != nil {
 		return v.refusal(err)
 	}

@@ -22,7 +22,7 @@ var parameterBounds = map[string]int{
 	"client_id": 512, "redirect_uri": 4 << 10, "response_type": 256, "response_mode": 256, "scope": 8 << 10,
 	"state": 12 << 10, "nonce": 4 << 10, "prompt": 256, "approval_prompt": 256, "max_age": 256,
 	"login_hint": 2 << 10, "acr_values": 2 << 10, "ui_locales": 2 << 10, "connector_id": 512,
-	"id_token_hint": 16 << 10, "code_challenge": 1 << 10, "code_challenge_method": 256, "request": 32 << 10,
+	"id_token_hint": 16 << 10, "post_logout_redirect_uri": 4 << 10, "logout_hint": 2 << 10, "code_challenge": 1 << 10, "code_challenge_method": 256, "request": 32 << 10,
 
 	// Requests of applications.
 	"grant_type": 256, "client_secret": 4 << 10, "code": 512, "code_verifier": 1 << 10, "refresh_token": 4 << 10,

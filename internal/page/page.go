@@ -56,6 +56,9 @@ func (f *Frame) ReadForm(r *http.Request) error {
 	return Parse(r, "The form can't be read.")
 }
 
+// OwnForm reports whether a request may have been sent by one of our own pages.
+func (f *Frame) OwnForm(r *http.Request) bool { return f.forms.Check(r) == nil }
+
 // Parse reads the parameters of a request. The message is for those that are malformed.
 func Parse(r *http.Request, message string) error {
 	if err := r.ParseForm(); err != nil {

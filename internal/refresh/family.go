@@ -62,7 +62,7 @@ type Families struct {
 
 var familyKind = store.Declare(store.Declaration[family]{
 	Name: "refresh", Durable: true, Quiet: true,
-	Owner:   func(f *family) string { return subjectKey(f.Identity.UserID, f.ConnectorID) },
+	Owner:   func(f *family) string { return token.SubjectKey(f.Identity.UserID, f.ConnectorID) },
 	Expires: func(f *family) time.Time { return f.Expires },
 })
 
@@ -101,7 +101,7 @@ func (s *Families) Begin(ctx context.Context, familyID, code string, a token.Aut
 		return "", fmt.Errorf("begin refresh token family: %w", err)
 	}
 	if s.created.Add(1)%trimEvery == 0 {
-		if err := s.trim(ctx, subjectKey(a.Identity.UserID, a.ConnectorID), a.ClientID); err != nil {
+		if err := s.trim(ctx, token.SubjectKey(a.Identity.UserID, a.ConnectorID), a.ClientID); err != nil {
 			s.log.WarnContext(ctx, "could not end the oldest logins of a user", "client_id", a.ClientID, "err", err)
 		}
 	}

@@ -55,7 +55,7 @@ func (o *OfflineSessions) Adopted(userID, connectorID string, data []byte) ([]st
 	if len(data) == 0 {
 		return nil, nil
 	}
-	r, err := o.table.Record(subjectKey(userID, connectorID), o.record(userID, connectorID, data))
+	r, err := o.table.Record(token.SubjectKey(userID, connectorID), o.record(userID, connectorID, data))
 	return []store.Record{r}, err
 }
 

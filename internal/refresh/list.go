@@ -5,21 +5,24 @@ import (
 	"time"
 
 	"dex/internal/store"
+	"dex/internal/token"
 )
 
 // Listed is a login that refresh tokens keep alive.
 type Listed struct {
 	FamilyID string
 	ClientID string
-	Scopes   []string
-	Created  time.Time
-	LastUsed time.Time
-	End      time.Time // when it ends if it isn't used before; zero for never
+	// SessionID names the browser's session that the login was made in; empty if there was none.
+	SessionID string
+	Scopes    []string
+	Created   time.Time
+	LastUsed  time.Time
+	End       time.Time // when it ends if it isn't used before; zero for never
 }
 
 // List calls each for every login of a user of a connector, page by page, until it returns an error.
 func (s *Families) List(ctx context.Context, userID, connectorID string, each func(Listed) error) error {
-	for q := (store.Query{Owner: subjectKey(userID, connectorID)}); ; {
+	for q := (store.Query{Owner: token.SubjectKey(userID, connectorID)}); ; {
 		page, err := s.table.List(ctx, q)
 		if err != nil {
 			return err
@@ -31,7 +34,7 @@ func (s *Families) List(ctx context.Context, userID, connectorID string, each fu
 				continue
 			}
 			err := each(Listed{
-				FamilyID: page[i].Key, ClientID: f.ClientID, Scopes: f.Scopes, Created: f.Created, LastUsed: f.LastUsed, End: s.end(f),
+				FamilyID: page[i].Key, ClientID: f.ClientID, SessionID: f.SessionID, Scopes: f.Scopes, Created: f.Created, LastUsed: f.LastUsed, End: s.end(f),
 			})
 			if err != nil {
 				return err

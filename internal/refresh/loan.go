@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dex/internal/store"
+	"dex/internal/token"
 	"dex/internal/wait"
 )
 
@@ -36,7 +37,7 @@ type lent struct {
 
 // Borrow waits until nobody else asks the source with a user's data.
 func (o *OfflineSessions) Borrow(ctx context.Context, userID, connectorID string) (Loan, error) {
-	key, mine := subjectKey(userID, connectorID), lent{Holder: rand.Text()}
+	key, mine := token.SubjectKey(userID, connectorID), lent{Holder: rand.Text()}
 	var other string
 	var seen time.Time // since when the other one has it, by this process's clock
 	for {
@@ -75,7 +76,7 @@ func (o *OfflineSessions) GiveBack(ctx context.Context, userID, connectorID stri
 	if l.holder == "" {
 		return nil
 	}
-	_, err := o.table.Update(ctx, subjectKey(userID, connectorID), func(stored *offline) error {
+	_, err := o.table.Update(ctx, token.SubjectKey(userID, connectorID), func(stored *offline) error {
 		if stored.Lent.Holder != l.holder {
 			return store.ErrUnchanged
 		}

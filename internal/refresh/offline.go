@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dex/internal/store"
+	"dex/internal/token"
 )
 
 // offline is the record of what a connector needs to refresh a user's identity, such as the refresh token of the source.
@@ -42,7 +43,7 @@ func NewOfflineSessions(s store.Store, l Lifetimes, now func() time.Time) *Offli
 
 // Data returns what the connector gave last; nil if nothing.
 func (o *OfflineSessions) Data(ctx context.Context, userID, connectorID string) ([]byte, error) {
-	e, err := o.table.Get(ctx, subjectKey(userID, connectorID))
+	e, err := o.table.Get(ctx, token.SubjectKey(userID, connectorID))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
@@ -91,10 +92,10 @@ func (o *OfflineSessions) keep(
 		return nil
 	}
 	for {
-		e, err := o.table.Get(ctx, subjectKey(userID, connectorID))
+		e, err := o.table.Get(ctx, token.SubjectKey(userID, connectorID))
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-			_, err = o.table.Create(ctx, subjectKey(userID, connectorID), o.record(userID, connectorID, data))
+			_, err = o.table.Create(ctx, token.SubjectKey(userID, connectorID), o.record(userID, connectorID, data))
 		case err != nil:
 		default:
 			if mayReplace != nil && !bytes.Equal(e.Value.ConnectorData, data) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"dex/internal/store/memory"
+	"dex/internal/token"
 )
 
 // What a connector needs lives as long as the logins that need it, and is not written at each refresh.
@@ -32,7 +33,7 @@ func TestConnectorDataOutlivesItsLogins(t *testing.T) {
 				if err != nil || string(data) != "data" {
 					t.Fatalf("got %q and error %v", data, err)
 				}
-				r, err := s.Get(t.Context(), "offline", subjectKey("u", "c"))
+				r, err := s.Get(t.Context(), "offline", token.SubjectKey("u", "c"))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -37,7 +37,7 @@ type line struct {
 // lineOf returns the line for an event; false if nobody has decided whether it has one.
 func lineOf(e event.Event) (line, bool) {
 	for _, of := range []func(event.Event) (line, bool){
-		lineOfLogin, lineOfToken, lineOfClient, lineOfLogout, lineOfOperation, lineOfAdmin,
+		lineOfLogin, lineOfSession, lineOfToken, lineOfClient, lineOfLogout, lineOfOperation, lineOfAdmin,
 	} {
 		if text, ok := of(e); ok {
 			return text, true
@@ -82,6 +82,20 @@ func lineOfLogin(e event.Event) (line, bool) {
 		return errorLine("invalid client_id provided", "client_id", e.ClientID)
 	case event.UnregisteredRedirect:
 		return errorLine("unregistered redirect_uri", "redirect_uri", e.RedirectURI, "client_id", e.ClientID)
+	}
+	return line{}, false
+}
+
+func lineOfSession(e event.Event) (line, bool) {
+	switch e := e.(type) {
+	case event.SessionUsed:
+		return infoLine("login by session", "session_id", e.SessionID, "client_id", e.ClientID, "connector_id", e.ConnectorID, "user_id", e.UserID)
+	case event.SessionEnded:
+		message := "logout successful"
+		if e.Why == event.SessionExpired {
+			message = "auth session expired"
+		}
+		return infoLine(message, "session_id", e.SessionID, "connector_id", e.ConnectorID, "user_id", e.UserID, "reason", string(e.Why))
 	}
 	return line{}, false
 }

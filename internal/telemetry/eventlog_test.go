@@ -105,6 +105,18 @@ var eventLines = []struct {
 		event.ClientRefused{ClientID: "app", Reason: event.NoSecretStored},
 		`level=ERROR msg="stored client has no secret and is not public" client_id=app`,
 	},
+	{
+		event.SessionUsed{SessionID: "s1", ClientID: "app", ConnectorID: "ldap", UserID: "1"},
+		`level=INFO msg="login by session" session_id=s1 client_id=app connector_id=ldap user_id=1`,
+	},
+	{
+		event.SessionEnded{SessionID: "s1", ConnectorID: "ldap", UserID: "1", Why: event.SessionSignedOut},
+		`level=INFO msg="logout successful" session_id=s1 connector_id=ldap user_id=1 reason="signed out"`,
+	},
+	{
+		event.SessionEnded{SessionID: "s1", ConnectorID: "ldap", UserID: "1", Why: event.SessionExpired},
+		`level=INFO msg="auth session expired" session_id=s1 connector_id=ldap user_id=1 reason=expired`,
+	},
 	{event.PreviousSecretUsed{ClientID: "app"}, `level=WARN msg="client still uses its previous secret" client_id=app`},
 	{event.LogoutTokenSent{ClientID: "app", Attempts: 2}, `level=INFO msg="logout token delivered" client_id=app attempts=2`},
 	{

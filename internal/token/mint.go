@@ -25,6 +25,8 @@ type Authorization struct {
 	Nonce       string             `json:"nonce,omitempty"`
 	AuthTime    time.Time          `json:"authTime"`          // when the user signed in; zero if nobody did, or it isn't known
 	Methods     []string           `json:"methods,omitempty"` // how the user signed in (RFC 8176)
+	// SessionID names the browser's session in which the user agreed; empty if there was none.
+	SessionID string `json:"sessionID,omitempty"`
 	// GrantID names the login, so that all of its tokens can be revoked together. It is the id of the login's refresh tokens, if
 	// it has any.
 	GrantID string `json:"-"`
@@ -84,6 +86,7 @@ type payload struct {
 	AuthorizedParty   string           `json:"azp,omitempty"`
 	Nonce             string           `json:"nonce,omitempty"`
 	AuthTime          int64            `json:"auth_time,omitempty"`
+	SessionID         string           `json:"sid,omitempty"`
 	Methods           []string         `json:"amr,omitempty"`
 	AccessTokenHash   string           `json:"at_hash,omitempty"`
 	CodeHash          string           `json:"c_hash,omitempty"`
@@ -167,14 +170,15 @@ func sign(ctx context.Context, key *signing.Key, typ string, claims any) (string
 func (m *Minter) claims(a *Authorization, on Terms, now time.Time) payload {
 	who := a.Identity
 	p := payload{
-		Issuer:   m.Issuer,
-		Subject:  Subject(who.UserID, a.ConnectorID),
-		Audience: on.Audience,
-		Expires:  now.Add(on.Lifetime).Unix(),
-		IssuedAt: now.Unix(),
-		TokenID:  tokenID(a.GrantID),
-		Nonce:    a.Nonce,
-		Methods:  a.Methods,
+		Issuer:    m.Issuer,
+		Subject:   Subject(who.UserID, a.ConnectorID),
+		Audience:  on.Audience,
+		Expires:   now.Add(on.Lifetime).Unix(),
+		IssuedAt:  now.Unix(),
+		TokenID:   tokenID(a.GrantID),
+		Nonce:     a.Nonce,
+		SessionID: a.SessionID,
+		Methods:   a.Methods,
 	}
 	if !a.AuthTime.IsZero() {
 		p.AuthTime = a.AuthTime.Unix()

@@ -29,6 +29,13 @@ type Verifier struct {
 	Keys        Keys
 	Revocations *Revocations
 	Upstream    Upstream
+	Sessions    Sessions // nil where no token depends on one
+}
+
+// Sessions says which tokens live only as long as a browser's session.
+type Sessions interface {
+	// Holds reports whether a token of a client that names a session is good as far as that goes.
+	Holds(ctx context.Context, clientID, sessionID string) (bool, error)
 }
 
 // Upstream says which tokens upstream issued before its data was taken over.
@@ -49,6 +56,7 @@ type Claims struct {
 	AuthorizedParty   string          `json:"azp"`
 	ClientID          string          `json:"client_id"`
 	Scope             *string         `json:"scope"` // nil in ID tokens, in upstream's, and where none was granted
+	SessionID         string          `json:"sid"`
 	AccessTokenHash   string          `json:"at_hash"`
 	CodeHash          string          `json:"c_hash"`
 	Events            json.RawMessage `json:"events"`
@@ -148,7 +156,22 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Verified, error) {
 	case revoked:
 		return Verified{}, fmt.Errorf("%w: it was revoked", ErrRefused)
 	}
+	if err := v.checkSession(ctx, &claims); err != nil {
+		return Verified{}, err
+	}
 	return Verified{Payload: payload, Claims: claims, MayBeUpstreams: v.Upstream.issued(token, &claims)}, nil
+}
+
+// checkSession refuses a token whose session has ended, if it lives only as long as that.
+func (v *Verifier) checkSession(ctx context.Context, claims *Claims) error {
+	if v.Sessions == nil || claims.SessionID == "" {
+		return nil
+	}
+	holds, err := v.Sessions.Holds(ctx, claims.Client(), claims.SessionID)
+	if err == nil && !holds {
+		err = fmt.Errorf("%w: its session has ended", ErrRefused)
+	}
+	return err
 }
 
 // VerifyHint checks a token that only tells who its user is, and returns their sub claim; the token may have expired
@@ -156,6 +179,12 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Verified, error) {
 func (v *Verifier) VerifyHint(token string) (subject string, err error) {
 	_, claims, err := v.parse(token)
 	return claims.Subject, err
+}
+
+// ReadHint is VerifyHint, and returns all that the token says.
+func (v *Verifier) ReadHint(token string) (Claims, error) {
+	_, claims, err := v.parse(token)
+	return claims, err
 }
 
 func (v *Verifier) parse(token string) ([]byte, Claims, error) {

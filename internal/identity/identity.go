@@ -1,0 +1,195 @@
+// Package identity is the users that have signed in: who they are, what they have let applications do, and whether they may sign in
+// at all. It is kept while browser sessions are on.
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"dex/internal/connector"
+	"dex/internal/oauth"
+	"dex/internal/store"
+	"dex/internal/token"
+)
+
+// maxConsents bounds the applications whose consent is remembered for a user; the oldest are forgotten.
+const maxConsents = 500
+
+// An Identity is a user of a connector.
+type Identity struct {
+	UserID      string             `json:"userID"`
+	ConnectorID string             `json:"connectorID"`
+	Claims      connector.Identity `json:"claims"` // as of the last login, without what belongs to the connector
+	Created     time.Time          `json:"created"`
+	LastLogin   time.Time          `json:"lastLogin"`
+	// BlockedUntil is until when the user may not sign in, nor go on; zero for users who may.
+	BlockedUntil time.Time          `json:"blockedUntil,omitzero"`
+	Consents     map[string]Consent `json:"consents,omitempty"` // by client
+}
+
+// A Consent is what a user has let an application have.
+type Consent struct {
+	Scopes []string  `json:"scopes"`
+	Given  time.Time `json:"given"`
+}
+
+// An Entry is a user with their key.
+type Entry = store.Entry[Identity]
+
+// Kind is the kind of the users.
+var Kind = store.Declare(store.Declaration[Identity]{Name: "identity", Durable: true, Quiet: true})
+
+// Identities are the users. It is safe for concurrent use.
+type Identities struct {
+	table *store.Table[Identity]
+	now   func() time.Time
+	// remember is how long a consent counts; 0 means for ever, less that none does.
+	remember time.Duration
+}
+
+// New returns the users in a storage. Remember is for how long a consent counts: 0 means for ever, less than 0 that none does.
+func New(s store.Store, remember time.Duration, now func() time.Time) *Identities {
+	return &Identities{table: store.In(s, Kind), remember: remember, now: now}
+}
+
+// Table returns the records, for whoever lists them.
+func (i *Identities) Table() *store.Table[Identity] { return i.table }
+
+// Key returns the key of a user's record.
+func Key(userID, connectorID string) string { return token.SubjectKey(userID, connectorID) }
+
+// Get returns a user. One who has not signed in yet has a record without key and revision.
+func (i *Identities) Get(ctx context.Context, userID, connectorID string) (Entry, error) {
+	e, err := i.table.Get(ctx, Key(userID, connectorID))
+	if errors.Is(err, store.ErrNotFound) {
+		return Entry{Value: Identity{UserID: userID, ConnectorID: connectorID}}, nil
+	}
+	return e, err
+}
+
+// IsBlocked reports whether the user may not sign in at a time.
+func (v *Identity) IsBlocked(at time.Time) bool { return at.Before(v.BlockedUntil) }
+
+// Blocked reports whether a user may not sign in, nor go on, now.
+func (i *Identities) Blocked(ctx context.Context, userID, connectorID string) (bool, error) {
+	e, err := i.Get(ctx, userID, connectorID)
+	return err == nil && e.Value.IsBlocked(i.now()), err
+}
+
+// Allows reports whether a user has already let an application have all of the scopes. A request for openid alone asks for nothing
+// that a user who is known here would have to agree to.
+func (i *Identities) Allows(v *Identity, clientID string, scopes []string) bool {
+	if i.remember < 0 {
+		return false
+	}
+	given := i.given(v, clientID)
+	for _, scope := range scopes {
+		if scope != oauth.ScopeOpenID && !slices.Contains(given, scope) {
+			return false
+		}
+	}
+	return true
+}
+
+// given returns the scopes that a user has let an application have, unless that is too long ago.
+func (i *Identities) given(v *Identity, clientID string) []string {
+	c := v.Consents[clientID]
+	if i.remember > 0 && i.now().Sub(c.Given) > i.remember {
+		return nil
+	}
+	return c.Scopes
+}
+
+// A Login is what a login says of its user.
+type Login struct {
+	Claims      connector.Identity
+	ConnectorID string
+	Proved      bool // the user has just proved who they are
+	ClientID    string
+	Consented   []string // the scopes that the user has just agreed to; nil if nobody asked
+}
+
+// Note keeps what a login says of its user, if that is anything new.
+func (i *Identities) Note(ctx context.Context, l Login) error {
+	if !l.Proved && (l.Consented == nil || i.remember < 0) {
+		return nil
+	}
+	key := Key(l.Claims.UserID, l.ConnectorID)
+	for {
+		_, err := i.table.Update(ctx, key, func(v *Identity) error {
+			i.apply(v, l)
+			return nil
+		})
+		if !errors.Is(err, store.ErrNotFound) {
+			return wrapped(err)
+		}
+		first := Identity{UserID: l.Claims.UserID, ConnectorID: l.ConnectorID, Created: i.now()}
+		i.apply(&first, l)
+		if _, err = i.table.Create(ctx, key, first); !errors.Is(err, store.ErrExists) {
+			return wrapped(err)
+		}
+	}
+}
+
+func wrapped(err error) error {
+	if err != nil {
+		return fmt.Errorf("keep what is known of a user: %w", err)
+	}
+	return nil
+}
+
+func (i *Identities) apply(v *Identity, l Login) {
+	if l.Proved || v.Claims.UserID == "" {
+		v.Claims = l.Claims
+		v.Claims.Data, v.Claims.Session, v.Claims.Methods, v.Claims.AuthTime = nil, connector.SourceSession{}, nil, time.Time{}
+	}
+	if l.Proved {
+		v.LastLogin = i.now()
+	}
+	if l.Consented == nil || i.remember < 0 {
+		return
+	}
+	consents := make(map[string]Consent, len(v.Consents)+1)
+	for clientID, c := range v.Consents {
+		consents[clientID] = c
+	}
+	scopes := slices.Concat(i.given(v, l.ClientID), l.Consented)
+	slices.Sort(scopes)
+	consents[l.ClientID] = Consent{Scopes: slices.Compact(scopes), Given: i.now()}
+	if len(consents) > maxConsents {
+		delete(consents, oldest(consents))
+	}
+	v.Consents = consents
+}
+
+// oldest returns the application whose consent is the oldest.
+func oldest(consents map[string]Consent) string {
+	found := ""
+	for clientID, c := range consents {
+		if found == "" || c.Given.Before(consents[found].Given) {
+			found = clientID
+		}
+	}
+	return found
+}
+
+// Withdraw takes back what a user has let an application have. The error is store.ErrNotFound if that is nothing.
+func (i *Identities) Withdraw(ctx context.Context, userID, connectorID, clientID string) error {
+	_, err := i.table.Update(ctx, Key(userID, connectorID), func(v *Identity) error {
+		if _, given := v.Consents[clientID]; !given {
+			return store.ErrNotFound
+		}
+		consents := make(map[string]Consent, len(v.Consents))
+		for id, c := range v.Consents {
+			if id != clientID {
+				consents[id] = c
+			}
+		}
+		v.Consents = consents
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,361 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"dex/internal/client"
+	"dex/internal/connector"
+	"dex/internal/event"
+	"dex/internal/federation"
+	"dex/internal/identity"
+	"dex/internal/oauth"
+	"dex/internal/page"
+	"dex/internal/policy"
+	"dex/internal/session"
+	"dex/internal/token"
+	"dex/internal/ui"
+)
+
+// paramAccount names the session that a user has picked on the choice of accounts. Only one of the browser's own counts.
+const paramAccount = "dex_account"
+
+// A SignOut tells applications that a session has ended.
+type SignOut interface {
+	// End ends a session that has not ended yet, and whatever lives only as long as it.
+	End(ctx context.Context, e session.Entry, why event.SessionEnd) error
+}
+
+// Sessions is what a Flow knows of browsers' sessions.
+type Sessions struct {
+	Sessions   *session.Sessions
+	Identities *identity.Identities
+	SignOut    SignOut
+	// ShareAll has clients that say nothing share their sessions with all.
+	ShareAll bool
+}
+
+// A proof is what a login keeps of its user's proof until it ends, for the session that it begins.
+type proof struct {
+	Remember  bool                    `json:"remember,omitempty"`
+	SessionID string                  `json:"sessionID"` // of the session, if it is a new one
+	Source    connector.SourceSession `json:"source,omitzero"`
+	Offline   bool                    `json:"offline,omitempty"` // the source gave what it takes to ask it again, or needs nothing
+}
+
+// A candidate is a session that may serve an application.
+type candidate struct {
+	session.Entry
+	viaSSO bool
+}
+
+// useSession signs in a user who has a session in this browser that the application may use.
+func (f *Flow) useSession(v *visit) (bool, error) {
+	if f.cfg.Sessions == nil || v.user != nil || slices.Contains(v.ask.Prompt, "login") {
+		return true, nil
+	}
+	if err := f.readBrowser(v); err != nil {
+		return false, err
+	}
+	query := v.r.URL.Query()
+	if !v.ask.Silent && (len(v.browser.Accounts()) == 0 || query.Has(paramChoose)) {
+		return true, nil
+	}
+	usable, err := f.candidates(v)
+	if err != nil {
+		return false, err
+	}
+	picked := slices.IndexFunc(usable, func(c candidate) bool { return c.Key == query.Get(paramAccount) })
+	choosing := slices.Contains(v.ask.Prompt, "select_account")
+	switch {
+	case v.ask.Silent && len(usable) == 0:
+		return false, v.refuse(oauth.LoginRequired, "The user must be asked to sign in.", nil)
+	case v.ask.Silent:
+		f.goOnAs(v, lastUsedFor(v.ask.ClientID, usable))
+	case len(usable) == 0 || f.cfg.AlwaysShowChoice && v.wanted == "":
+	case picked >= 0:
+		f.goOnAs(v, usable[picked])
+	case choosing && v.wanted != "": // the source asks which account it shall be
+	case choosing, len(usable) > 1:
+		return false, f.showAccounts(v, usable)
+	default:
+		f.goOnAs(v, usable[0])
+	}
+	return true, nil
+}
+
+// readBrowser reads which sessions the browser has.
+func (f *Flow) readBrowser(v *visit) error {
+	if v.browser != nil {
+		return nil
+	}
+	b, err := f.cfg.Sessions.Sessions.Browser(v.r)
+	if err != nil {
+		return page.Errorf(http.StatusInternalServerError, "Your session can't be read.").
+			Hint("Try again in a moment.").Because(err)
+	}
+	v.browser = b
+	return nil
+}
+
+// candidates returns the browser's sessions that the application may use, and that are what it has asked for.
+func (f *Flow) candidates(v *visit) ([]candidate, error) {
+	c, err := f.clientOf(v.r.Context(), v)
+	if err != nil {
+		return nil, err
+	}
+	var usable []candidate
+	for _, e := range v.browser.Accounts() {
+		if !v.matches(&e.Value) {
+			continue
+		}
+		shares, viaSSO, err := f.isShared(v.r.Context(), &e.Value, c)
+		if err != nil {
+			return nil, err
+		}
+		if !shares {
+			continue
+		}
+		serves, err := f.sourceServes(v, &e.Value, c)
+		if err != nil {
+			return nil, err
+		}
+		if serves {
+			usable = append(usable, candidate{e, viaSSO})
+		}
+	}
+	return hintedAccounts(v.ask.LoginHint, usable), nil
+}
+
+// matches reports whether a session is what the application has asked for.
+func (v *visit) matches(s *session.Session) bool {
+	switch {
+	case v.ask.Subject != "" && v.ask.Subject != s.Subject():
+		return false
+	case v.ask.ConnectorID != "" && v.ask.ConnectorID != s.ConnectorID:
+		return false
+	case v.wanted != "" && v.wanted != s.ConnectorID:
+		return false
+	}
+	return v.ask.MaxAge == nil || time.Since(s.AuthTime) <= *v.ask.MaxAge
+}
+
+// isShared reports whether a client may use a session: its user has signed in for that client, or for one that shares with it. A
+// client that has the session from another one passes it on to nobody.
+func (f *Flow) isShared(ctx context.Context, s *session.Session, c *client.Client) (shares, viaSSO bool, err error) {
+	if p, took := s.Clients[c.ID]; took && !p.ViaSSO {
+		return true, false, nil
+	}
+	for id, p := range s.Clients {
+		if p.ViaSSO || id == c.ID {
+			continue
+		}
+		source, err := f.cfg.Clients.Get(ctx, id)
+		if errors.Is(err, client.ErrUnknown) {
+			continue
+		}
+		if err != nil {
+			return false, false, err
+		}
+		if source.SharesWith(c.ID, f.cfg.Sessions.ShareAll) {
+			return true, true, nil
+		}
+	}
+	return false, false, nil
+}
+
+// sourceServes reports whether the client may use the connector of a session, and whether a refresh token, if it wants one, could be
+// used: some sources must be asked for that while the user is there.
+func (f *Flow) sourceServes(v *visit, s *session.Session, c *client.Client) (bool, error) {
+	ctx := v.r.Context()
+	d, err := f.definition(ctx, s.ConnectorID)
+	if err != nil || d == nil {
+		return false, err
+	}
+	_, err = f.cfg.Policy.Decide(ctx, v.question(policy.BeforeSource, c, d))
+	if err != nil {
+		if refusedBy(err, policy.RuleConnector) {
+			return false, nil
+		}
+		return false, v.refusal(err)
+	}
+	return s.Offline || !slices.Contains(v.ask.Scopes, oauth.ScopeOfflineAccess), nil
+}
+
+// hintedAccounts returns the account that the application has named by an e-mail address or a name, or all if it has named none of
+// them.
+func hintedAccounts(hint string, usable []candidate) []candidate {
+	if hint == "" {
+		return usable
+	}
+	i := slices.IndexFunc(usable, func(c candidate) bool {
+		who := &c.Value.Identity
+		return strings.EqualFold(who.Email, hint) || strings.EqualFold(who.PreferredUsername, hint)
+	})
+	if i < 0 {
+		return usable
+	}
+	return usable[i : i+1]
+}
+
+// lastUsedFor returns the session that a client used last; the browser's first if it has used none.
+func lastUsedFor(clientID string, usable []candidate) candidate {
+	last := usable[0]
+	for _, c := range usable[1:] {
+		if c.Value.Clients[clientID].Last.After(last.Value.Clients[clientID].Last) {
+			last = c
+		}
+	}
+	return last
+}
+
+// goOnAs goes on with a session's user.
+func (f *Flow) goOnAs(v *visit, c candidate) {
+	s := &c.Value
+	v.user = &token.Authorization{
+		ClientID:    v.ask.ClientID,
+		ConnectorID: s.ConnectorID,
+		Scopes:      v.ask.Scopes,
+		AuthTime:    s.AuthTime,
+		Methods:     s.Methods,
+		Identity:    s.Identity,
+		SessionID:   c.Key,
+	}
+	v.viaSSO, v.ConnectorID = c.viaSSO, s.ConnectorID
+}
+
+// showAccounts lets the user choose one of their accounts.
+func (f *Flow) showAccounts(v *visit, usable []candidate) error {
+	c, err := f.clientOf(v.r.Context(), v)
+	if err != nil {
+		return err
+	}
+	if err := f.keepRepeatable(v); err != nil {
+		return err
+	}
+	shown := ui.AccountsPage{Client: c.DisplayName(), AnotherURL: f.anotherAccount(v)}
+	for _, c := range usable {
+		params := f.repeat(v)
+		params.Set(paramAccount, c.Key)
+		who := &c.Value.Identity
+		account := ui.Account{Name: who.Username, Email: who.Email, URL: f.page.Path("/auth", params)}
+		if d, err := f.definition(v.r.Context(), c.Value.ConnectorID); err == nil && d != nil {
+			account.Connector = f.nameOf(v, d)
+		}
+		shown.Accounts = append(shown.Accounts, account)
+	}
+	f.page.Accounts(v.w, v.r, shown)
+	return nil
+}
+
+// checkKnown refuses users who are blocked, and finds out what they have agreed to before.
+func (f *Flow) checkKnown(v *visit) (bool, error) {
+	if f.cfg.Sessions == nil {
+		return true, nil
+	}
+	e, err := f.cfg.Sessions.Identities.Get(v.r.Context(), v.user.Identity.UserID, v.user.ConnectorID)
+	if err != nil {
+		return false, page.Errorf(http.StatusInternalServerError, "Your account can't be read.").
+			Hint("Try again in a moment.").Because(err)
+	}
+	if e.Value.IsBlocked(time.Now()) {
+		no := oauth.Errorf(oauth.AccessDenied, "The user's account is blocked.")
+		return false, &refused{v: v, Refusal: Refusal{Err: no, Denied: &Denial{
+			Reason: "Your account is blocked.", Advice: "Tell the people who run this service.",
+		}}}
+	}
+	v.known = &e.Value
+	return true, nil
+}
+
+// hasConsented reports whether the user has agreed to all of this before.
+func (f *Flow) hasConsented(v *visit) bool {
+	return v.known != nil && !v.ask.Consent && f.cfg.Sessions.Identities.Allows(v.known, v.ask.ClientID, v.ask.Scopes)
+}
+
+// prove notes how a user has proved who they are, for the session that begins when the login ends.
+func (f *Flow) prove(v *visit, d *federation.Definition, id connector.Identity) {
+	if f.cfg.Sessions == nil {
+		return
+	}
+	v.proof = &proof{
+		Remember: f.cfg.Sessions.Sessions.RememberByDefault(), SessionID: session.NewID(), Source: id.Session,
+		Offline: slices.Contains(v.ask.Scopes, oauth.ScopeOfflineAccess) || len(id.Data) > 0 || d.AsksPassword(),
+	}
+	if v.remember != nil {
+		v.proof.Remember = *v.remember
+	}
+}
+
+// establish begins the user's session, or uses the one that they have, now that the application gets what it has asked for.
+func (f *Flow) establish(v *visit, a *token.Authorization) error {
+	if f.cfg.Sessions == nil {
+		return nil
+	}
+	if err := f.readBrowser(v); err != nil {
+		return err
+	}
+	err := f.signInto(v, a)
+	if err == nil {
+		err = f.cfg.Sessions.Identities.Note(v.r.Context(), f.note(v))
+	}
+	if err == nil {
+		err = v.browser.Keep(v.w)
+	}
+	if _, ok := err.(*refused); err != nil && !ok { //nolint:errorlint // made just here
+		return page.Errorf(http.StatusInternalServerError, "Your session can't be saved.").
+			Hint("Try again in a moment.").Because(err)
+	}
+	return err
+}
+
+func (f *Flow) signInto(v *visit, a *token.Authorization) error {
+	ctx := v.r.Context()
+	if v.proof == nil {
+		e, ok := v.browser.Account(a.SessionID)
+		if !ok {
+			return v.refuse(oauth.LoginRequired, "The user's session has ended.", nil)
+		}
+		f.cfg.Events.Emit(ctx, event.SessionUsed{
+			SessionID: e.Key, ClientID: a.ClientID, ConnectorID: a.ConnectorID, UserID: a.Identity.UserID,
+		})
+		return v.browser.Use(ctx, e, a.ClientID, v.viaSSO)
+	}
+	e, crowded, err := v.browser.SignIn(ctx, session.SignIn{
+		ID: v.proof.SessionID, ClientID: a.ClientID, ConnectorID: a.ConnectorID, Identity: a.Identity, AuthTime: a.AuthTime,
+		Methods: a.Methods, Remember: v.proof.Remember, Source: v.proof.Source, Offline: v.proof.Offline,
+	})
+	if err != nil {
+		return err
+	}
+	a.SessionID = e.Key
+	for _, other := range crowded {
+		if err := f.cfg.Sessions.SignOut.End(ctx, other, event.SessionCrowded); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// browserState returns what changes when the sessions of the browser do.
+func (f *Flow) browserState(v *visit) string {
+	if f.cfg.Sessions == nil || f.cfg.Sessions.Sessions.StateCookie() == "" {
+		return ""
+	}
+	return v.browser.State()
+}
+
+// note returns what the login says of its user.
+func (f *Flow) note(v *visit) identity.Login {
+	l := identity.Login{
+		Claims: v.user.Identity, ConnectorID: v.user.ConnectorID, Proved: v.proof != nil, ClientID: v.ask.ClientID,
+	}
+	if v.pending != nil && v.pending.Value.Approved {
+		l.Consented = v.ask.Scopes
+	}
+	return l
+}

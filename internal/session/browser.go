@@ -1,0 +1,244 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"dex/internal/connector"
+	"dex/internal/id"
+	"dex/internal/store"
+	"dex/internal/telemetry"
+)
+
+// A Browser is the sessions of the browser that a request comes from. It is used by one request.
+type Browser struct {
+	s        *Sessions
+	r        *http.Request
+	held     []held
+	accounts []Entry // live ones, in the order of the cookie
+	changed  bool
+}
+
+// Browser returns the sessions of the browser that a request comes from. An error is that of the storage.
+func (s *Sessions) Browser(r *http.Request) (*Browser, error) {
+	ctx := r.Context()
+	inCookie, err := s.cookie.read(ctx, r, s.cfg.MaxAccounts)
+	if err != nil {
+		return nil, err
+	}
+	b := &Browser{s: s, r: r}
+	for _, h := range inCookie {
+		e, err := s.Get(ctx, h.ID)
+		if isGone(err) {
+			b.changed = true // the browser need not carry it any longer; said with the next answer that sets the cookie
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if s.provedBy(&e.Value, h.Secret) {
+			b.held = append(b.held, h)
+			b.accounts = append(b.accounts, e)
+		}
+	}
+	return b, nil
+}
+
+// Accounts returns the accounts that are signed in, the one in use first.
+func (b *Browser) Accounts() []Entry { return b.accounts }
+
+// Account returns the account of a session; false if it isn't this browser's.
+func (b *Browser) Account(sessionID string) (Entry, bool) {
+	i := slices.IndexFunc(b.accounts, func(e Entry) bool { return e.Key == sessionID })
+	if i < 0 {
+		return Entry{}, false
+	}
+	return b.accounts[i], true
+}
+
+// A SignIn is somebody who has just proved who they are.
+type SignIn struct {
+	ID          string // of the session, if it is a new one
+	ClientID    string // for which they did
+	ConnectorID string
+	Identity    connector.Identity
+	AuthTime    time.Time
+	Methods     []string
+	Remember    bool
+	Source      connector.SourceSession
+	Offline     bool
+}
+
+// SignIn begins the session of a user, or goes on with the one that they have in this browser, with a secret of its own. It returns the
+// session, and those that had to make room for it, which the caller must end.
+func (b *Browser) SignIn(ctx context.Context, in SignIn) (e Entry, crowded []Entry, err error) {
+	secret := ""
+	if e, secret, err = b.renew(ctx, in); isGone(err) {
+		e, secret, err = b.begin(ctx, in)
+	}
+	if err != nil {
+		return Entry{}, nil, err
+	}
+	if err := b.s.noteSource(ctx, in.ConnectorID, &e.Value, e.Key); err != nil {
+		return Entry{}, nil, err
+	}
+	b.drop(e.Key)
+	b.held = slices.Insert(b.held, 0, held{ID: e.Key, Secret: secret})
+	b.accounts = slices.Insert(b.accounts, 0, e)
+	if most := b.s.cfg.MaxAccounts; len(b.accounts) > most {
+		crowded = slices.Clone(b.accounts[most:])
+		b.held, b.accounts = b.held[:most], b.accounts[:most]
+	}
+	return e, crowded, nil
+}
+
+// renew goes on with the session that the user has in this browser; the error is store.ErrNotFound if there is none.
+func (b *Browser) renew(ctx context.Context, in SignIn) (e Entry, secret string, err error) {
+	i := slices.IndexFunc(b.accounts, func(e Entry) bool {
+		return e.Value.ConnectorID == in.ConnectorID && e.Value.Identity.UserID == in.Identity.UserID
+	})
+	if i < 0 {
+		return Entry{}, "", errNone
+	}
+	e, err = b.s.table.UpdateEntry(ctx, b.accounts[i], func(v *Session) error {
+		secret = b.s.renewSecret(v)
+		b.prove(v, in)
+		return nil
+	})
+	return e, secret, err
+}
+
+func (b *Browser) begin(ctx context.Context, in SignIn) (e Entry, secret string, err error) {
+	v := Session{ConnectorID: in.ConnectorID, Created: b.s.cfg.Now()}
+	secret = b.s.renewSecret(&v)
+	b.prove(&v, in)
+	e, err = b.s.table.Create(ctx, in.ID, v)
+	if errors.Is(err, store.ErrExists) { // the same login has begun it a moment ago
+		e, err = b.s.table.Update(ctx, in.ID, func(v *Session) error {
+			secret = b.s.renewSecret(v)
+			b.prove(v, in)
+			return nil
+		})
+	}
+	return e, secret, err
+}
+
+// prove notes that the user has proved who they are.
+func (b *Browser) prove(v *Session, in SignIn) {
+	v.Identity, v.AuthTime, v.Methods, v.Remembered = in.Identity, in.AuthTime, in.Methods, in.Remember
+	v.Offline = in.Offline
+	v.Identity.Data, v.Identity.Session = nil, connector.SourceSession{}
+	if in.Source.ID != "" || in.Source.Subject != "" || len(in.Source.Data) > 0 {
+		v.Source = in.Source
+	}
+	v.Ends = b.s.cfg.Now().Add(b.s.cfg.Lifetime)
+	b.use(v, in.ClientID, false)
+}
+
+// Use notes that an application uses a session: at once if it is new to it, or else at most once a minute. The account is the
+// browser's first from now on.
+func (b *Browser) Use(ctx context.Context, e Entry, clientID string, viaSSO bool) error {
+	b.toFront(e.Key)
+	if known, ok := e.Value.Clients[clientID]; ok && (viaSSO || !known.ViaSSO) && !b.s.isStale(&e.Value) {
+		return nil
+	}
+	written, err := b.s.table.UpdateEntry(ctx, e, func(v *Session) error {
+		b.use(v, clientID, viaSSO)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	b.accounts[0] = written
+	return nil
+}
+
+// use notes that an application uses a session. The map is replaced, as others read it.
+func (b *Browser) use(v *Session, clientID string, viaSSO bool) {
+	b.s.touch(v)
+	clients := make(map[string]Participation, len(v.Clients)+1)
+	for name, p := range v.Clients {
+		clients[name] = p
+	}
+	p, known := clients[clientID]
+	if !known {
+		p.First = v.LastUsed
+	}
+	p.Last = v.LastUsed
+	p.ViaSSO = viaSSO && (!known || p.ViaSSO)
+	clients[clientID] = p
+	if len(clients) > maxClients {
+		delete(clients, oldest(clients, clientID))
+	}
+	v.Clients = clients
+	v.Address = telemetry.ClientAddress(b.r.Context())
+	agent := b.r.UserAgent()
+	v.UserAgent = agent[:min(len(agent), maxUserAgent)]
+}
+
+// oldest returns the application that was used longest ago, other than one.
+func oldest(clients map[string]Participation, but string) string {
+	found := ""
+	for name, p := range clients {
+		if name != but && (found == "" || p.Last.Before(clients[found].Last)) {
+			found = name
+		}
+	}
+	return found
+}
+
+// Forget takes a session from the browser.
+func (b *Browser) Forget(sessionID string) {
+	b.drop(sessionID)
+	b.changed = true
+}
+
+func (b *Browser) drop(sessionID string) {
+	b.held = slices.DeleteFunc(b.held, func(h held) bool { return h.ID == sessionID })
+	b.accounts = slices.DeleteFunc(b.accounts, func(e Entry) bool { return e.Key == sessionID })
+	b.changed = true
+}
+
+func (b *Browser) toFront(sessionID string) {
+	i := slices.IndexFunc(b.held, func(h held) bool { return h.ID == sessionID })
+	if i <= 0 {
+		return
+	}
+	h, e := b.held[i], b.accounts[i]
+	b.held = slices.Insert(slices.Delete(b.held, i, i+1), 0, h)
+	b.accounts = slices.Insert(slices.Delete(b.accounts, i, i+1), 0, e)
+	b.changed = true
+}
+
+// Keep gives the browser its sessions, if they have changed. They outlive its window if all of them may.
+func (b *Browser) Keep(w http.ResponseWriter) error {
+	if !b.changed {
+		return nil
+	}
+	var lifetime time.Duration
+	for _, e := range b.accounts {
+		if !e.Value.Remembered {
+			lifetime = 0
+			break
+		}
+		lifetime = max(lifetime, e.Value.Ends.Sub(b.s.cfg.Now()))
+	}
+	if b.s.cfg.State {
+		b.s.cookie.writeState(w, b.State())
+	}
+	return b.s.cookie.write(w, b.held, lifetime)
+}
+
+// State changes with the accounts that are signed in. It says nothing else about them.
+func (b *Browser) State() string {
+	ids := make([]string, 0, len(b.held))
+	for _, h := range b.held {
+		ids = append(ids, h.ID)
+	}
+	slices.Sort(ids)
+	return id.Lower(id.Hash("state\x00" + strings.Join(ids, "\x00")))
+}
