@@ -303,7 +303,7 @@ func (s *guardedSite) checkSignOut(t *testing.T) {
 	if got := a.ask(t, p.url+"/oauth2/auth"); got.status != http.StatusUnauthorized {
 		t.Errorf("after signing out, /oauth2/auth answers %d", got.status)
 	}
-	// Dex keeps nobody signed in either.
+	// Without sessions, Dex keeps nobody signed in either.
 	a.visitor.http.CheckRedirect = nil
 	if got := a.ask(t, p.url+"/oauth2/start"); !strings.Contains(got.body, `name="password"`) {
 		t.Errorf("after signing out, a new login leads to %s", got.url)
