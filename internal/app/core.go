@@ -159,7 +159,7 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 	lowest := c.resources.Layers()
 	c.clients = client.NewRegistry(nil, c.store, c.limits, c.log).Over(lowest.Clients)
 	c.users = local.NewUsers(nil, c.store, c.log).Over(lowest.Users)
-	c.sources = c.withLogout(federation.NewPoolOver(lowest.Connectors, c.store, c.issuer, c.log, c.events))
+	c.sources = federation.NewPoolOver(lowest.Connectors, c.store, c.issuer, c.log, c.events).WithLogout(c.cfg.SessionsOn())
 	c.adminTokens = admin.NewTokens(c.store, c.events, time.Now)
 	c.reviews = admin.NewReviews(c.connectCluster, c.cfg.API.ServiceAccountAudience)
 	c.caches = append(c.caches, c.clients.Forget, c.users.Forget, c.sources.Forget)

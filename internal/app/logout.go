@@ -1,7 +1,6 @@
 package app
 
 import (
-	"dex/internal/federation"
 	"dex/internal/logout/backchannel"
 	"dex/internal/outbound"
 	"dex/internal/session"
@@ -21,14 +20,6 @@ func (c *Core) openSessions() {
 	if c.cfg.SessionsOn() {
 		c.metrics.Registry().MustRegister(c.logoutTokens.Metrics())
 	}
-}
-
-// withLogout tells the connectors where they meet users who sign out, if sessions are on at the start.
-func (c *Core) withLogout(p *federation.Pool) *federation.Pool {
-	if !c.cfg.SessionsOn() {
-		return p
-	}
-	return p.WithLogout()
 }
 
 // logoutSettings returns where logout tokens may go.

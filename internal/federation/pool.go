@@ -56,10 +56,10 @@ func NewPoolOver(
 	return p
 }
 
-// WithLogout tells connectors that are opened from now on where sources meet users who sign out. It must be called before the
-// pool is used.
-func (p *Pool) WithLogout() *Pool {
-	p.logout = true
+// WithLogout says whether users can sign out: connectors are then told where sources send them back, and tell of their logouts.
+// It must be called before the pool is used.
+func (p *Pool) WithLogout(on bool) *Pool {
+	p.logout = on
 	return p
 }
 

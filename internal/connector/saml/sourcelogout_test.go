@@ -207,6 +207,9 @@ func TestRequestWithNewKey(t *testing.T) {
 	p := people()
 	path := file(t, described(idpID, "", p.idp))
 	s := open(t, attributesOnly+"metadataFile: "+path)
+	if _, err := byQuery(t, s, redirectedRequest(t, requested("_theirs", "_before"), &p.idp)); err != nil {
+		t.Fatal(err)
+	}
 	overwrite(t, path, described(idpID, "", p.next))
 	if _, err := byQuery(t, s, redirectedRequest(t, requested(), &p.next)); err != nil {
 		t.Error(err)
