@@ -45,6 +45,9 @@ func (s *source) sessionOf(a *saml.Assertion, user session) (connector.SourceSes
 // is left out is unspecified, and qualifiers that are left out are the provider's name and ours.
 func (s *source) subject(name saml.NameID, issuer string) string {
 	canonical := url.Values{"name": {name.Value}}
+	if !s.config.Strict { // some providers name the user in one format at logins, and in another at logouts
+		return canonical.Encode()
+	}
 	for key, part := range map[string]struct{ value, usual string }{
 		"format":      {name.Format, nameIDFormats["unspecified"]},
 		"qualifier":   {name.NameQualifier, issuer},

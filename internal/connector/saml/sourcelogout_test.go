@@ -106,6 +106,23 @@ func TestProviderEndsSessions(t *testing.T) {
 	}
 }
 
+// Lenient settings do with the name alone, and without an address.
+func TestLenientRequestOfProvider(t *testing.T) {
+	p := people()
+	s := open(t, withIssuer+"strict: false\n"+p.idp.caData())
+	a := jane()
+	a.Audience = "https://dex.test/me"
+	id, err := login(t, s, connector.Scopes{}, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := requested("persistent", "transient", ` Destination="`+ownLogoutURL+`"`, "")
+	ended, err := byForm(t, s, inForm(enveloped(t, request, p.idp)))
+	if err != nil || !ended.Means(id.Session, time.Now()) {
+		t.Errorf("%+v, %v", ended, err)
+	}
+}
+
 func TestRequestOfProvider(t *testing.T) {
 	p := people()
 	good := redirectedRequest(t, requested(), &p.idp)
