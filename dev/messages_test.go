@@ -30,13 +30,13 @@ var aSentence = regexp.MustCompile(`^[A-Z][^\n]* [^\n]*[.!?…]$`)
 
 // speaking are the rooms that have something to say to people on pages.
 var speaking = []string{
-	"app", "authorize", "connector", "device", "federation", "limit", "login", "page", "relyingparty", "ui",
+	"app", "authorize", "connector", "device", "federation", "limit", "login", "logout", "page", "relyingparty", "ui",
 }
 
 // silent are files whose sentences are for applications, or for who runs the server.
 var silent = []string{
 	"app/conditions.go", "app/listen.go", "app/reload.go", "authorize/parameters.go", "authorize/response.go", "device/device.go", "device/poll.go",
-	"federation/metrics.go", "connector/crowd/api.go", "connector/gitea", "relyingparty/idtokens.go", "ui/views.go",
+	"federation/metrics.go", "logout/backchannel", "connector/crowd/api.go", "connector/gitea", "relyingparty/idtokens.go", "ui/views.go",
 }
 
 // Every message has a translation in every language, and no translation is of a message that is gone.

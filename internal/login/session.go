@@ -259,13 +259,13 @@ func (f *Flow) checkKnown(v *visit) (bool, error) {
 	}
 	e, err := f.cfg.Sessions.Identities.Get(v.r.Context(), v.user.Identity.UserID, v.user.ConnectorID)
 	if err != nil {
-		return false, page.Errorf(http.StatusInternalServerError, "Your account can't be read.").
+		return false, page.Errorf(http.StatusInternalServerError, "Your account can't be looked up.").
 			Hint("Try again in a moment.").Because(err)
 	}
 	if e.Value.IsBlocked(time.Now()) {
 		no := oauth.Errorf(oauth.AccessDenied, "The user's account is blocked.")
 		return false, &refused{v: v, Refusal: Refusal{Err: no, Denied: &Denial{
-			Reason: "Your account is blocked.", Advice: "Tell the people who run this service.",
+			Reason: "Your account is blocked.", Advice: "Ask your administrator.",
 		}}}
 	}
 	v.known = &e.Value

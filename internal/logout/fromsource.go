@@ -134,8 +134,12 @@ func (l *Logout) answerSource(
 		l.cfg.Log.ErrorContext(r.Context(), "sessions that ended at their source could not be ended here", "err", failure)
 	}
 	to, err := told.Answer(r.Context(), ended)
-	if err != nil {
-		return page.Errorf(http.StatusInternalServerError, "You have been logged out, but the provider can't be told.").Because(err)
+	switch {
+	case err != nil && failure != nil:
+		return notLoggedOut(err)
+	case err != nil:
+		return page.Errorf(http.StatusInternalServerError, "You're logged out here, but the provider can't be told.").
+			Hint("You can close this page.").Because(err)
 	}
 	shown := ui.FormPostPage{URL: to.URL, Source: l.nameOf(r, r.PathValue("connector"))}
 	if to.Form != nil {

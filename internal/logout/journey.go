@@ -197,7 +197,7 @@ func (l *Logout) callback(w http.ResponseWriter, r *http.Request) error {
 	state := stateOf(r)
 	e, err := l.journeys.Get(r.Context(), state)
 	if errors.Is(err, store.ErrNotFound) {
-		return page.Errorf(http.StatusBadRequest, "This logout has ended, took too long, or was started in another browser.").
+		return page.Errorf(http.StatusBadRequest, "This logout has already finished, or it took too long.").
 			Hint("You can close this page.")
 	}
 	if err != nil {

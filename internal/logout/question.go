@@ -70,8 +70,8 @@ func (l *Logout) answered(w http.ResponseWriter, r *http.Request, b *session.Bro
 		err = json.Unmarshal(plain, &q)
 	}
 	if err != nil || time.Now().After(q.Expires) {
-		return page.Errorf(http.StatusBadRequest, "This page is too old.").
-			Hint("Log out again.").Retry(l.page.Path("/logout", nil), "Log out").Because(err)
+		return page.Errorf(http.StatusBadRequest, "This page has expired.").
+			Hint("Try logging out again.").Retry(l.page.Path("/logout", nil), "Log out").Because(err)
 	}
 	req := &request{target: q.Target} // has its state already
 	if q.Client != "" {

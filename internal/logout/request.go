@@ -81,7 +81,7 @@ func (l *Logout) repost(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	fields := append(page.Fields(r.Form), ui.FormField{Name: fieldReposted, Value: "1"})
-	l.page.FormPost(w, r, ui.FormPostPage{Heading: "Logging you out", URL: l.page.Path("/logout", nil), Fields: fields})
+	l.page.FormPost(w, r, ui.FormPostPage{Heading: "Logging you out…", URL: l.page.Path("/logout", nil), Fields: fields})
 	return true
 }
 
@@ -90,11 +90,12 @@ func (l *Logout) read(r *http.Request) (*request, error) {
 	ctx, form := r.Context(), r.Form
 	for _, name := range parameters {
 		if len(form[name]) > 1 {
-			return nil, page.Errorf(http.StatusBadRequest, "The application's request can't be used: it says something twice.").
-				Detail("parameter", name)
+			return nil, l.unusable(page.Errorf(http.StatusBadRequest, "The application's request is invalid: it repeats a parameter.").
+				Detail("parameter", name))
 		}
 		if oauth.TooLong(name, form.Get(name)) {
-			return nil, page.Errorf(http.StatusBadRequest, "The application's request is too long.").Detail("parameter", name)
+			return nil, l.unusable(page.Errorf(http.StatusBadRequest, "The application's request is too long.").
+				Detail("parameter", name))
 		}
 	}
 	req := &request{state: form.Get("state")}
@@ -114,6 +115,11 @@ func (l *Logout) read(r *http.Request) (*request, error) {
 	return req, l.readTarget(req, form.Get("post_logout_redirect_uri"))
 }
 
+// unusable lets a user whom an application has sent here with a faulty request log out all the same.
+func (l *Logout) unusable(e *page.Error) *page.Error {
+	return e.Hint("You can still log out here.").Retry(l.page.Path("/logout", nil), "Log out")
+}
+
 // readHint reads whose session is to end, and returns the client that is asking. A token that can't be verified, perhaps because its
 // key is long gone, says nothing.
 func (l *Logout) readHint(ctx context.Context, req *request, form url.Values) (clientID string, err error) {
@@ -130,8 +136,8 @@ func (l *Logout) readHint(ctx context.Context, req *request, form url.Values) (c
 	}
 	// RP-Initiated Logout, section 2: the token must have been issued to the client.
 	if clientID != "" && clientID != claims.Client() && !slices.Contains(claims.Audience, clientID) {
-		return "", page.Errorf(http.StatusBadRequest, "The application's request contradicts itself: its id_token_hint is another client's.").
-			Detail("client_id", clientID)
+		return "", l.unusable(page.Errorf(http.StatusBadRequest,
+			"The application's request is invalid: its id_token_hint was issued to another client.").Detail("client_id", clientID))
 	}
 	req.subject, req.session = claims.Subject, claims.SessionID
 	if clientID == "" {
@@ -203,8 +209,7 @@ func (l *Logout) signOut(w http.ResponseWriter, r *http.Request, b *session.Brow
 	which = slices.Clone(which) // of the browser's own list, which gets shorter
 	for _, e := range which {
 		if err := l.End(r.Context(), e, event.SessionSignedOut); err != nil {
-			return page.Errorf(http.StatusInternalServerError, "You couldn't be logged out.").
-				Hint("Try again in a moment.").Because(err)
+			return notLoggedOut(err)
 		}
 		b.Forget(e.Key)
 	}
@@ -212,6 +217,10 @@ func (l *Logout) signOut(w http.ResponseWriter, r *http.Request, b *session.Brow
 		return err
 	}
 	return l.leave(w, r, b, which, req)
+}
+
+func notLoggedOut(err error) error {
+	return page.Errorf(http.StatusInternalServerError, "We couldn't log you out.").Hint("Try again in a moment.").Because(err)
 }
 
 // targetOf returns where a request leads in the end.
