@@ -60,7 +60,7 @@ func (e *Edition) loginSessions(with shared) *login.Sessions {
 		return nil
 	}
 	return &login.Sessions{
-		Sessions: with.sessions, Identities: with.identities, SignOut: with.logout,
+		Sessions: with.sessions, Identities: with.identities, SignOut: with.logout, Offline: with.offline,
 		ShareAll: e.cfg.Sessions.SSOSharedWithDefault == config.SharedWithAll,
 	}
 }

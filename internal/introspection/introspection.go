@@ -2,6 +2,7 @@
 package introspection
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -183,6 +184,11 @@ func (e *Endpoint) inspectRefreshToken(ctx context.Context, text string) (*answe
 	}
 	if !f.Alive {
 		return nil, token.ErrRefused
+	}
+	if s := e.cfg.Verifier.Sessions; s != nil && f.SessionID != "" {
+		if holds, err := s.Holds(ctx, f.ClientID, f.SessionID); err != nil || !holds {
+			return nil, cmp.Or(err, token.ErrRefused)
+		}
 	}
 	who := f.Identity
 	a := &answer{

@@ -16,7 +16,7 @@ func (f *Flow) negotiate(
 	v *visit, source *federation.Opened, negotiator connector.Negotiator, form ui.PasswordPage,
 ) error {
 	w, r := v.w, v.r
-	n := negotiator.Negotiate(r.Context(), connector.ScopesOf(v.ask.Scopes), r)
+	n := negotiator.Negotiate(r.Context(), connector.ScopesOf(f.sourceScopes(v, source.Definition)), r)
 	if n.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", n.Challenge)
 	}

@@ -54,7 +54,7 @@ func (f *Flow) checkPassword(
 		v.remember, form.RememberMeChecked = &remember, remember
 	}
 	identity, ok, err := f.cfg.Connectors.CheckPassword(r.Context(), f.cfg.Limits, checker, federation.Attempt{
-		Operation: federation.PasswordForm, ClientID: v.ask.ClientID, ConnectorID: source.ID, Scopes: v.ask.Scopes,
+		Operation: federation.PasswordForm, ClientID: v.ask.ClientID, ConnectorID: source.ID, Scopes: f.sourceScopes(v, source.Definition),
 		Username: form.Username, Password: r.PostForm.Get("password"),
 	})
 	if exceeded, tooMany := errors.AsType[*limit.Exceeded](err); tooMany {

@@ -16,6 +16,7 @@ import (
 	"dex/internal/oauth"
 	"dex/internal/page"
 	"dex/internal/policy"
+	"dex/internal/refresh"
 	"dex/internal/session"
 	"dex/internal/token"
 	"dex/internal/ui"
@@ -35,6 +36,7 @@ type Sessions struct {
 	Sessions   *session.Sessions
 	Identities *identity.Identities
 	SignOut    SignOut
+	Offline    *refresh.OfflineSessions
 	// ShareAll has clients that say nothing share their sessions with all.
 	ShareAll bool
 }
@@ -44,6 +46,7 @@ type proof struct {
 	Remember  bool                    `json:"remember,omitempty"`
 	SessionID string                  `json:"sessionID"` // of the session, if it is a new one
 	Source    connector.SourceSession `json:"source,omitzero"`
+	Groups    bool                    `json:"groups,omitempty"`  // the source was asked for them
 	Offline   bool                    `json:"offline,omitempty"` // the source gave what it takes to ask it again, or needs nothing
 }
 
@@ -125,6 +128,12 @@ func (f *Flow) candidates(v *visit) ([]candidate, error) {
 			return nil, err
 		}
 		if serves {
+			serves, err = f.stillThere(v.r.Context(), &e)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if serves {
 			usable = append(usable, candidate{e, viaSSO})
 		}
 	}
@@ -183,7 +192,30 @@ func (f *Flow) sourceServes(v *visit, s *session.Session, c *client.Client) (boo
 		}
 		return false, v.refusal(err)
 	}
-	return s.Offline || !slices.Contains(v.ask.Scopes, oauth.ScopeOfflineAccess), nil
+	wanted := connector.ScopesOf(v.ask.Scopes)
+	return (s.Offline || !wanted.OfflineAccess) && (s.Groups || !wanted.Groups), nil
+}
+
+// stillThere reports whether a user of our own database is still in it, and brings what is known of them up to date. Other sources are
+// not asked: that may take long, or change what they gave.
+func (f *Flow) stillThere(ctx context.Context, e *session.Entry) (bool, error) {
+	source, err := f.cfg.Connectors.Open(ctx, e.Value.ConnectorID)
+	if err != nil || source.Type != localType {
+		return true, nil //nolint:nilerr // a source that is down stops nobody who has a session
+	}
+	users, ok := source.Instance.(connector.Refresher)
+	if !ok {
+		return true, nil
+	}
+	fresh, err := users.Refresh(ctx, connector.Scopes{Groups: true}, e.Value.Identity)
+	if errors.Is(err, connector.ErrGone) {
+		return false, f.cfg.Sessions.SignOut.End(ctx, *e, event.SessionGone)
+	}
+	if err != nil {
+		return false, err
+	}
+	e.Value.Identity = fresh
+	return true, nil
 }
 
 // hintedAccounts returns the account that the application has named by an e-mail address or a name, or all if it has named none of
@@ -284,11 +316,35 @@ func (f *Flow) prove(v *visit, d *federation.Definition, id connector.Identity) 
 	}
 	v.proof = &proof{
 		Remember: f.cfg.Sessions.Sessions.RememberByDefault(), SessionID: session.NewID(), Source: id.Session,
-		Offline: slices.Contains(v.ask.Scopes, oauth.ScopeOfflineAccess) || len(id.Data) > 0 || d.AsksPassword(),
 	}
+	asked := connector.ScopesOf(f.sourceScopes(v, d))
+	v.proof.Groups, v.proof.Offline = asked.Groups, asked.OfflineAccess || len(id.Data) > 0
 	if v.remember != nil {
 		v.proof.Remember = *v.remember
 	}
+}
+
+// sourceScopes returns the scopes of which a source is told. Where users type a password, and don't notice, it is asked for all that
+// another application may want of the session later; a provider is not, as it may ask its users for their consent.
+func (f *Flow) sourceScopes(v *visit, d *federation.Definition) []string {
+	if f.cfg.Sessions == nil || !d.AsksPassword() {
+		return v.ask.Scopes
+	}
+	scopes := slices.Clone(v.ask.Scopes)
+	for _, more := range []string{oauth.ScopeOfflineAccess, oauth.ScopeGroups} {
+		if !slices.Contains(scopes, more) {
+			scopes = append(scopes, more)
+		}
+	}
+	return scopes
+}
+
+// keepData keeps what a source gave to be asked again, for applications that get a refresh token in the session later.
+func (f *Flow) keepData(v *visit, a *token.Authorization) error {
+	if v.proof == nil || len(a.Identity.Data) == 0 || slices.Contains(a.Scopes, oauth.ScopeOfflineAccess) {
+		return nil // or the grant does so
+	}
+	return f.cfg.Sessions.Offline.Keep(v.r.Context(), a.Identity.UserID, a.ConnectorID, a.Identity.Data, nil)
 }
 
 // establish begins the user's session, or uses the one that they have, now that the application gets what it has asked for.
@@ -300,6 +356,9 @@ func (f *Flow) establish(v *visit, a *token.Authorization) error {
 		return err
 	}
 	err := f.signInto(v, a)
+	if err == nil {
+		err = f.keepData(v, a)
+	}
 	if err == nil {
 		err = f.cfg.Sessions.Identities.Note(v.r.Context(), f.note(v))
 	}
@@ -327,7 +386,8 @@ func (f *Flow) signInto(v *visit, a *token.Authorization) error {
 	}
 	e, crowded, err := v.browser.SignIn(ctx, session.SignIn{
 		ID: v.proof.SessionID, ClientID: a.ClientID, ConnectorID: a.ConnectorID, Identity: a.Identity, AuthTime: a.AuthTime,
-		Methods: a.Methods, Remember: v.proof.Remember, Source: v.proof.Source, Offline: v.proof.Offline,
+		Methods: a.Methods, Remember: v.proof.Remember, Source: v.proof.Source,
+		Groups: v.proof.Groups, Offline: v.proof.Offline,
 	})
 	if err != nil {
 		return err

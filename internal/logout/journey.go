@@ -43,8 +43,12 @@ var journeyKind = store.Declare(store.Declaration[journey]{
 	Expires: func(j *journey) time.Time { return j.Expires },
 })
 
+// stateCookie names the journey where a source brings back no state, as some don't. It gives nobody any rights.
+const stateCookie = "dex_logout"
+
 // keep stores how far a journey has come.
-func (l *Logout) keep(ctx context.Context, j *journey) error {
+func (l *Logout) keep(w http.ResponseWriter, r *http.Request, j *journey) error {
+	ctx := r.Context()
 	j.Expires = time.Now().Add(journeyTime)
 	var err error
 	if j.stored {
@@ -59,6 +63,10 @@ func (l *Logout) keep(ctx context.Context, j *journey) error {
 	if err != nil {
 		return fmt.Errorf("keep a logout: %w", err)
 	}
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // G124: Secure where the issuer is https
+		Name: stateCookie, Value: j.id, Path: cmp.Or(page.Base(l.cfg.IssuerURL), "/"), MaxAge: int(journeyTime / time.Second),
+		HttpOnly: true, Secure: l.cfg.IssuerURL.Scheme == "https", SameSite: http.SameSiteLaxMode,
+	})
 	return nil
 }
 
@@ -106,7 +114,7 @@ func (l *Logout) leave(w http.ResponseWriter, r *http.Request, b *session.Browse
 	if len(frames) == 0 {
 		return l.goOn(w, r, j)
 	}
-	if err := l.keep(ctx, &j); err != nil {
+	if err := l.keep(w, r, &j); err != nil {
 		return err
 	}
 	l.page.Frontchannel(w, r, ui.FrontchannelPage{Frames: frames, NextURL: l.page.Path("/logout/callback", url.Values{"state": {j.id}})})
@@ -137,7 +145,7 @@ func (l *Logout) goOn(w http.ResponseWriter, r *http.Request, j journey) error {
 			to, ok := l.askSource(r.Context(), next, j.id)
 			if ok {
 				next.Data = to.Data
-				if err := l.keep(r.Context(), &j); err != nil {
+				if err := l.keep(w, r, &j); err != nil {
 					return err
 				}
 				shown := ui.FormPostPage{Source: l.nameOf(r, next.ConnectorID), URL: to.URL}
@@ -214,6 +222,9 @@ func (l *Logout) callback(w http.ResponseWriter, r *http.Request) error {
 // stateOf returns what a source gives back.
 func stateOf(r *http.Request) string {
 	state := cmp.Or(r.Form.Get("RelayState"), r.Form.Get("state"))
+	if c, err := r.Cookie(stateCookie); err == nil && state == "" {
+		state = c.Value
+	}
 	if len(state) > store.MaxKey || state == "" {
 		return "-" // no journey has this key
 	}

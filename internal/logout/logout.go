@@ -163,6 +163,9 @@ func (l *Logout) Expired(ctx context.Context, e session.Entry) error {
 	if err := l.announce(ctx, e); err != nil {
 		return err
 	}
+	if err := l.endTokens(ctx, e); err != nil {
+		return err
+	}
 	l.tell(ctx, e, event.SessionExpired)
 	return nil
 }

@@ -172,12 +172,21 @@ func (l *Logout) decide(w http.ResponseWriter, r *http.Request, b *session.Brows
 	if i := slices.IndexFunc(accounts, req.means); i >= 0 {
 		return l.signOut(w, r, b, accounts[i:i+1], req)
 	}
-	switch own := r.Method == http.MethodPost && l.page.OwnForm(r) && !r.PostForm.Has(fieldReposted); {
-	case req.hinted:
-	case own, req.needsNoAnswer(r):
+	if l.isAnswer(r) || !req.hinted && (l.ownPost(r) || req.needsNoAnswer(r)) {
 		return l.signOut(w, r, b, req.usedBy(accounts), req)
 	}
 	return l.ask(w, r, b, req)
+}
+
+// ownPost reports whether a form may have been sent by a page of ours, or by a program.
+func (l *Logout) ownPost(r *http.Request) bool {
+	return r.Method == http.MethodPost && l.page.OwnForm(r) && !r.PostForm.Has(fieldReposted)
+}
+
+// isAnswer reports whether a browser says that a page of ours has sent a form. It is the question, of an operator's template that
+// repeats none of our fields.
+func (l *Logout) isAnswer(r *http.Request) bool {
+	return l.ownPost(r) && (r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") == "same-origin")
 }
 
 // means reports whether a usable hint names a session.

@@ -70,6 +70,7 @@ type SignIn struct {
 	Methods     []string
 	Remember    bool
 	Source      connector.SourceSession
+	Groups      bool
 	Offline     bool
 }
 
@@ -129,8 +130,13 @@ func (b *Browser) begin(ctx context.Context, in SignIn) (e Entry, secret string,
 
 // prove notes that the user has proved who they are.
 func (b *Browser) prove(v *Session, in SignIn) {
+	groups := v.Identity.Groups
 	v.Identity, v.AuthTime, v.Methods, v.Remembered = in.Identity, in.AuthTime, in.Methods, in.Remember
-	v.Offline = in.Offline
+	if v.Groups && !in.Groups { // which an application that doesn't want them must not take from the others
+		v.Identity.Groups = groups
+	}
+	v.Groups = v.Groups || in.Groups
+	v.Offline = v.Offline || in.Offline
 	v.Identity.Data, v.Identity.Session = nil, connector.SourceSession{}
 	if in.Source.ID != "" || in.Source.Subject != "" || len(in.Source.Data) > 0 {
 		v.Source = in.Source

@@ -49,6 +49,8 @@ type Session struct {
 	Address   string `json:"address,omitempty"` // from where it was used last
 	UserAgent string `json:"userAgent,omitempty"`
 
+	// Groups says that the source was asked for the user's groups.
+	Groups bool `json:"groups,omitempty"`
 	// Offline says that the source can be asked about the user later, for a refresh token.
 	Offline bool `json:"offline,omitempty"`
 	// Source is the user's session at the source.
@@ -158,7 +160,8 @@ func (s *Sessions) Get(ctx context.Context, sessionID string) (Entry, error) {
 // old sessions too.
 func (s *Sessions) alive(v *Session) bool {
 	now := s.cfg.Now()
-	return now.Before(v.End()) && now.Before(v.AuthTime.Add(s.cfg.Lifetime)) && now.Before(v.LastUsed.Add(s.cfg.Idle+s.touchEvery()))
+	return len(v.Secrets) > 0 && now.Before(v.End()) &&
+		now.Before(v.Secrets[len(v.Secrets)-1].Issued.Add(s.cfg.Lifetime)) && now.Before(v.LastUsed.Add(s.cfg.Idle+s.touchEvery()))
 }
 
 // touchEvery is how often a session that is only used is written: rarely enough for the storage, often enough for the time after
