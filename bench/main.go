@@ -25,6 +25,7 @@ type options struct {
 	clients    int
 	duration   time.Duration // of each operation
 	only       string        // comma-separated names of the operations to measure; empty for all
+	expired    int           // records to sweep
 	profiles   string        // folder for CPU profiles of the server; empty for none
 }
 
@@ -50,7 +51,7 @@ func run() error {
 	failures := 0
 	for i, algorithm := range o.algorithms {
 		for _, storage := range o.storages {
-			if o.only == takeoverName || o.only == recordsName {
+			if slices.Contains([]string{takeoverName, recordsName, sweepName}, o.only) {
 				continue
 			}
 			s := setup{storage: storage, algorithm: algorithm, number: i + 1}
@@ -73,6 +74,11 @@ func run() error {
 			return fmt.Errorf("%s: %w", recordsName, err)
 		}
 	}
+	if slices.Contains(o.storages, "sqlite3") && o.measures(sweepName) {
+		if err := measureSweep(ctx, os.Stdout, o.expired); err != nil {
+			return fmt.Errorf("%s: %w", sweepName, err)
+		}
+	}
 	if failures > 0 {
 		return fmt.Errorf("%d operations failed", failures)
 	}
@@ -88,11 +94,12 @@ func parseFlags() (options, error) {
 	flag.IntVar(&o.clients, "clients", 8, "number of concurrent clients")
 	flag.DurationVar(&o.duration, "duration", 5*time.Second, "how long each operation is measured")
 	flag.StringVar(&o.only, "only", "", "measure only these operations, comma-separated")
+	flag.IntVar(&o.expired, "expired", 1_000_000, "number of expired sessions to sweep")
 	flag.StringVar(&o.profiles, "profiles", "", "write a CPU profile of the server for each operation into this folder")
 	flag.Parse()
 	o.storages, o.algorithms = strings.Split(storages, ","), strings.Split(algorithms, ",")
-	if o.clients < 1 || o.duration <= 0 || flag.NArg() > 0 {
-		return options{}, errors.New("want at least one client, a positive duration and no arguments")
+	if o.clients < 1 || o.duration <= 0 || o.expired < 1 || flag.NArg() > 0 {
+		return options{}, errors.New("want at least one client and one expired session, a positive duration and no arguments")
 	}
 	return o, nil
 }

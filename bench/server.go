@@ -237,8 +237,10 @@ func (s *server) stop() error {
 const clockTick = 10 * time.Millisecond
 
 // cpu returns the CPU time that the process has used, including time in the kernel.
-func (s *server) cpu() (time.Duration, error) {
-	fields, err := s.stat()
+func (s *server) cpu() (time.Duration, error) { return cpuTime(s.process.Process.Pid) }
+
+func cpuTime(pid int) (time.Duration, error) {
+	fields, err := stat(pid)
 	if err != nil {
 		return 0, err
 	}
@@ -251,8 +253,10 @@ func (s *server) cpu() (time.Duration, error) {
 }
 
 // residentBytes returns the process's resident memory.
-func (s *server) residentBytes() (int64, error) {
-	fields, err := s.stat()
+func (s *server) residentBytes() (int64, error) { return residentBytes(s.process.Process.Pid) }
+
+func residentBytes(pid int) (int64, error) {
+	fields, err := stat(pid)
 	if err != nil {
 		return 0, err
 	}
@@ -262,8 +266,8 @@ func (s *server) residentBytes() (int64, error) {
 
 // stat returns the fields of /proc/PID/stat from the third (the state) on: the second, the command's name, may contain
 // anything. See proc_pid_stat(5).
-func (s *server) stat() ([]string, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.process.Process.Pid))
+func stat(pid int) ([]string, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return nil, err
 	}

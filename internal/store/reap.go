@@ -35,7 +35,7 @@ func Reap[T any](
 	}
 }
 
-// handleAll calls handle for records until it fails, and returns for how many it did not.
+// handleAll calls handle for records until it fails, and returns how many come before the one that it failed for.
 func (t *Table[T]) handleAll(
 	ctx context.Context, records []Record, handle func(context.Context, Entry[T]) error, lost *unreadable,
 ) (handled int, err error) {
