@@ -40,7 +40,7 @@ func TestLongQueue(t *testing.T) {
 		w := newWorld(t, "app", "other")
 		q, end := w.replica(w.store)
 		end() // this one only adds
-		const sessions = 6000
+		const sessions = 2500
 		for i := range sessions {
 			w.end(q, fmt.Sprint(i), "app", "other")
 		}
@@ -69,7 +69,7 @@ func TestLongQueueOfAReceiverThatIsDown(t *testing.T) {
 		w.answer("app.test", hang)
 		q, end := w.replica(w.store)
 		end()
-		for i := range 1500 {
+		for i := range 1100 {
 			w.end(q, fmt.Sprint(i), "app")
 		}
 		w.end(q, "s", "other")
