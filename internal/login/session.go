@@ -11,7 +11,6 @@ import (
 	"dex/internal/client"
 	"dex/internal/connector"
 	"dex/internal/event"
-	"dex/internal/federation"
 	"dex/internal/identity"
 	"dex/internal/oauth"
 	"dex/internal/page"
@@ -39,15 +38,6 @@ type Sessions struct {
 	Offline    *refresh.OfflineSessions
 	// ShareAll has clients that say nothing share their sessions with all.
 	ShareAll bool
-}
-
-// A proof is what a login keeps of its user's proof until it ends, for the session that it begins.
-type proof struct {
-	Remember  bool                    `json:"remember,omitempty"`
-	SessionID string                  `json:"sessionID"` // of the session, if it is a new one
-	Source    connector.SourceSession `json:"source,omitzero"`
-	Groups    bool                    `json:"groups,omitempty"`  // the source was asked for them
-	Offline   bool                    `json:"offline,omitempty"` // the source gave what it takes to ask it again, or needs nothing
 }
 
 // A candidate is a session that may serve an application.
@@ -302,120 +292,4 @@ func (f *Flow) checkKnown(v *visit) (bool, error) {
 	}
 	v.known = &e.Value
 	return true, nil
-}
-
-// hasConsented reports whether the user has agreed to all of this before.
-func (f *Flow) hasConsented(v *visit) bool {
-	return v.known != nil && !v.ask.Consent && f.cfg.Sessions.Identities.Allows(v.known, v.ask.ClientID, v.ask.Scopes)
-}
-
-// prove notes how a user has proved who they are, for the session that begins when the login ends.
-func (f *Flow) prove(v *visit, d *federation.Definition, id connector.Identity) {
-	if f.cfg.Sessions == nil {
-		return
-	}
-	v.proof = &proof{
-		Remember: f.cfg.Sessions.Sessions.RememberByDefault(), SessionID: session.NewID(), Source: id.Session,
-	}
-	asked := connector.ScopesOf(f.sourceScopes(v, d))
-	v.proof.Groups, v.proof.Offline = asked.Groups, asked.OfflineAccess || len(id.Data) > 0
-	if v.remember != nil {
-		v.proof.Remember = *v.remember
-	}
-}
-
-// sourceScopes returns the scopes of which a source is told. Where users type a password, and don't notice, it is asked for all that
-// another application may want of the session later; a provider is not, as it may ask its users for their consent.
-func (f *Flow) sourceScopes(v *visit, d *federation.Definition) []string {
-	if f.cfg.Sessions == nil || !d.AsksPassword() {
-		return v.ask.Scopes
-	}
-	scopes := slices.Clone(v.ask.Scopes)
-	for _, more := range []string{oauth.ScopeOfflineAccess, oauth.ScopeGroups} {
-		if !slices.Contains(scopes, more) {
-			scopes = append(scopes, more)
-		}
-	}
-	return scopes
-}
-
-// keepData keeps what a source gave to be asked again, for applications that get a refresh token in the session later.
-func (f *Flow) keepData(v *visit, a *token.Authorization) error {
-	if v.proof == nil || len(a.Identity.Data) == 0 || slices.Contains(a.Scopes, oauth.ScopeOfflineAccess) {
-		return nil // or the grant does so
-	}
-	return f.cfg.Sessions.Offline.Keep(v.r.Context(), a.Identity.UserID, a.ConnectorID, a.Identity.Data, nil)
-}
-
-// establish begins the user's session, or uses the one that they have, now that the application gets what it has asked for.
-func (f *Flow) establish(v *visit, a *token.Authorization) error {
-	if f.cfg.Sessions == nil {
-		return nil
-	}
-	if err := f.readBrowser(v); err != nil {
-		return err
-	}
-	err := f.signInto(v, a)
-	if err == nil {
-		err = f.keepData(v, a)
-	}
-	if err == nil {
-		err = f.cfg.Sessions.Identities.Note(v.r.Context(), f.note(v))
-	}
-	if err == nil {
-		err = v.browser.Keep(v.w)
-	}
-	if _, ok := err.(*refused); err != nil && !ok { //nolint:errorlint // made just here
-		return page.Errorf(http.StatusInternalServerError, "Your session can't be saved.").
-			Hint("Try again in a moment.").Because(err)
-	}
-	return err
-}
-
-func (f *Flow) signInto(v *visit, a *token.Authorization) error {
-	ctx := v.r.Context()
-	if v.proof == nil {
-		e, ok := v.browser.Account(a.SessionID)
-		if !ok {
-			return v.refuse(oauth.LoginRequired, "The user's session has ended.", nil)
-		}
-		f.cfg.Events.Emit(ctx, event.SessionUsed{
-			SessionID: e.Key, ClientID: a.ClientID, ConnectorID: a.ConnectorID, UserID: a.Identity.UserID,
-		})
-		return v.browser.Use(ctx, e, a.ClientID, v.viaSSO)
-	}
-	e, crowded, err := v.browser.SignIn(ctx, session.SignIn{
-		ID: v.proof.SessionID, ClientID: a.ClientID, ConnectorID: a.ConnectorID, Identity: a.Identity, AuthTime: a.AuthTime,
-		Methods: a.Methods, Remember: v.proof.Remember, Source: v.proof.Source,
-		Groups: v.proof.Groups, Offline: v.proof.Offline,
-	})
-	if err != nil {
-		return err
-	}
-	a.SessionID = e.Key
-	for _, other := range crowded {
-		if err := f.cfg.Sessions.SignOut.End(ctx, other, event.SessionCrowded); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// browserState returns what changes when the sessions of the browser do.
-func (f *Flow) browserState(v *visit) string {
-	if f.cfg.Sessions == nil || f.cfg.Sessions.Sessions.StateCookie() == "" {
-		return ""
-	}
-	return v.browser.State()
-}
-
-// note returns what the login says of its user.
-func (f *Flow) note(v *visit) identity.Login {
-	l := identity.Login{
-		Claims: v.user.Identity, ConnectorID: v.user.ConnectorID, Proved: v.proof != nil, ClientID: v.ask.ClientID,
-	}
-	if v.pending != nil && v.pending.Value.Approved {
-		l.Consented = v.ask.Scopes
-	}
-	return l
 }
