@@ -139,13 +139,15 @@ func evaluate[T any](b *tab, expression string) T {
 }
 
 // call sends a command of the DevTools protocol.
-func call[P, R any](b *tab, command cdp.Command[P, R], params P) {
+func call[P, R any](b *tab, command cdp.Command[P, R], params P) R {
 	b.t.Helper()
 	ctx, stop := context.WithTimeout(b.ctx, patience)
 	defer stop()
-	if _, err := chromedp.Call(ctx, command, params); err != nil {
+	answer, err := chromedp.Call(ctx, command, params)
+	if err != nil {
 		b.t.Fatalf("browser: %v", err)
 	}
+	return answer
 }
 
 // describe logs where the tab is.

@@ -3,7 +3,9 @@ package e2e
 import (
 	"encoding/json"
 	"maps"
+	"net"
 	"net/http"
+	"net/http/httputil"
 	"net/url"
 	"slices"
 	"sync/atomic"
@@ -61,12 +63,8 @@ func (d *dex) hop(t *testing.T) {
 // startReplicas starts servers on one storage and returns them as one server behind a load balancer.
 func (c *configuration) startReplicas(t *testing.T, n int) *dex {
 	t.Helper()
-	issuer, err := url.Parse(c.issuer)
-	if err != nil {
-		t.Fatal(err)
-	}
 	direct := newTransport(nil)
-	balancer := &alternating{next: direct, replicas: []string{issuer.Host}}
+	balancer := &alternating{next: direct, replicas: []string{c.root["web"].(section)["http"].(string)}}
 	all := []*configuration{c}
 	for range n - 1 {
 		other, web := c.replica(t)
@@ -81,6 +79,30 @@ func (c *configuration) startReplicas(t *testing.T, n int) *dex {
 		one.waitUntilReady(t)
 	}
 	return &dex{configuration: c, transport: balancer}
+}
+
+// startBalanced starts two servers on one storage, and the worst load balancer where browsers can reach it, at their issuer.
+func (c *configuration) startBalanced(t *testing.T) *dex {
+	t.Helper()
+	address := freeAddress(t)
+	d := c.withIssuer("http://"+address+"/dex").startReplicas(t, 2)
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	balancer := &http.Server{ReadHeaderTimeout: patience, Handler: &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: address}) }, Transport: d.transport,
+	}}
+	ended := make(chan struct{})
+	go func() {
+		_ = balancer.Serve(listener) // until it is closed
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		_ = balancer.Close()
+		<-ended
+	})
+	return d
 }
 
 // replica returns the configuration of another server on the same storage, and its address.
