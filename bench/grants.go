@@ -29,6 +29,46 @@ func (c *client) login(ctx context.Context, scopes string) (tokens, error) {
 	return c.redeemCode(ctx, target.Query())
 }
 
+// beginSession signs in at the mock, and returns the cookie of the session besides the tokens.
+func (c *client) beginSession(ctx context.Context) (t tokens, cookie string, err error) {
+	begun, err := c.get(ctx, c.authorizeURL("code", loginScopes), http.StatusFound)
+	if err != nil {
+		return tokens{}, "", err
+	}
+	login, _, _ := strings.Cut(begun.Get("Set-Cookie"), ";")
+	ended, err := c.get(ctx, begun.Get("Location"), http.StatusSeeOther, "Cookie", login)
+	if err != nil {
+		return tokens{}, "", err
+	}
+	for _, line := range ended.Values("Set-Cookie") {
+		if strings.HasPrefix(line, "dex_session=") {
+			cookie, _, _ = strings.Cut(line, ";")
+		}
+	}
+	if cookie == "" {
+		return tokens{}, "", errors.New("the login has begun no session")
+	}
+	target, err := url.Parse(ended.Get("Location"))
+	if err != nil {
+		return tokens{}, "", err
+	}
+	t, err = c.redeemCode(ctx, target.Query())
+	return t, cookie, err
+}
+
+// sessionLogin signs in by a session.
+func (c *client) sessionLogin(ctx context.Context, cookie string) (tokens, error) {
+	ended, err := c.get(ctx, c.authorizeURL("code", loginScopes), http.StatusSeeOther, "Cookie", cookie)
+	if err != nil {
+		return tokens{}, err
+	}
+	target, err := url.Parse(ended.Get("Location"))
+	if err != nil {
+		return tokens{}, err
+	}
+	return c.redeemCode(ctx, target.Query())
+}
+
 // hybridLogin signs in with an ID token before the code is redeemed (OpenID Connect Core, section 3.3): three requests.
 func (c *client) hybridLogin(ctx context.Context, scopes string) error {
 	target, err := c.authorize(ctx, "code id_token", scopes)
@@ -48,7 +88,15 @@ func (c *client) hybridLogin(ctx context.Context, scopes string) error {
 
 // authorize signs in at the mock and returns the redirect with the answer.
 func (c *client) authorize(ctx context.Context, responseType, scopes string) (*url.URL, error) {
-	begun, err := c.get(ctx, c.issuer+"/auth?"+url.Values{
+	begun, err := c.get(ctx, c.authorizeURL(responseType, scopes), http.StatusFound)
+	if err != nil {
+		return nil, err
+	}
+	return c.signIn(ctx, begun)
+}
+
+func (c *client) authorizeURL(responseType, scopes string) string {
+	return c.issuer + "/auth?" + url.Values{
 		"client_id":     {c.id},
 		"redirect_uri":  {redirectURI},
 		"response_type": {responseType},
@@ -56,11 +104,7 @@ func (c *client) authorize(ctx context.Context, responseType, scopes string) (*u
 		"state":         {state},
 		"nonce":         {"nonce-of-the-application"},
 		"connector_id":  {"mock"},
-	}.Encode(), http.StatusFound)
-	if err != nil {
-		return nil, err
-	}
-	return c.signIn(ctx, begun)
+	}.Encode()
 }
 
 // signIn follows the redirects to the mock and back, and returns the next one.

@@ -116,9 +116,16 @@ func measureServer(ctx context.Context, out io.Writer, o options, s setup) (fail
 		return 0, err
 	}
 	t := newTable(out, o, srv)
+	sessions := false
 	for _, op := range operations {
 		if !o.measures(op.name) {
 			continue
+		}
+		if op.sessions && !sessions {
+			if err := srv.switchOnSessions(ctx); err != nil {
+				return failed, err
+			}
+			sessions = true
 		}
 		r, err := measure(ctx, o, srv, baseline, op)
 		if err != nil {

@@ -14,7 +14,8 @@ const (
 // An operation is what a client does over and over while it is measured.
 type operation struct {
 	name       string
-	signatures int // that the server makes for one
+	signatures int  // that the server makes for one
+	sessions   bool // it needs sessions, which the operations before do without
 	// prepare prepares a client, which is not measured, and returns what to measure.
 	prepare func(ctx context.Context, c *client) (once, error)
 }
@@ -23,19 +24,21 @@ type operation struct {
 type once func(ctx context.Context) error
 
 var operations = []operation{
-	{"login", 2, prepareLogin},
-	{"login with refresh token", 2, prepareOfflineLogin},
-	{"refresh", 2, prepareRefresh},
-	{"hybrid login", 3, prepareHybridLogin},
-	{"device", 2, prepareDevice},
-	{"password", 2, preparePassword},
-	{"token exchange", 1, prepareExchange},
-	{"client credentials", 1, prepareClientCredentials},
-	{"revocation", 1, prepareRevocation},
-	{"introspection", 0, prepareIntrospection},
-	{"userinfo", 0, prepareUserInfo},
-	{"discovery", 0, prepareDiscovery},
-	{"JWKS", 0, prepareJWKS},
+	{"login", 2, false, prepareLogin},
+	{"login with refresh token", 2, false, prepareOfflineLogin},
+	{"refresh", 2, false, prepareRefresh},
+	{"hybrid login", 3, false, prepareHybridLogin},
+	{"device", 2, false, prepareDevice},
+	{"password", 2, false, preparePassword},
+	{"token exchange", 1, false, prepareExchange},
+	{"client credentials", 1, false, prepareClientCredentials},
+	{"revocation", 1, false, prepareRevocation},
+	{"introspection", 0, false, prepareIntrospection},
+	{"userinfo", 0, false, prepareUserInfo},
+	{"discovery", 0, false, prepareDiscovery},
+	{"JWKS", 0, false, prepareJWKS},
+	{"first login in a session", 2, true, prepareFirstLogin},
+	{"login by session", 2, true, prepareSessionLogin},
 }
 
 func prepareLogin(_ context.Context, c *client) (once, error) {
@@ -43,6 +46,23 @@ func prepareLogin(_ context.Context, c *client) (once, error) {
 		_, err := c.login(ctx, loginScopes)
 		return err
 	}, nil
+}
+
+// prepareFirstLogin signs in at the mock each time, which begins a session.
+func prepareFirstLogin(_ context.Context, c *client) (once, error) {
+	return func(ctx context.Context) error {
+		_, _, err := c.beginSession(ctx)
+		return err
+	}, nil
+}
+
+// prepareSessionLogin gives each client a browser with a session, by which it signs in over and over: two requests.
+func prepareSessionLogin(ctx context.Context, c *client) (once, error) {
+	_, cookie, err := c.beginSession(ctx)
+	return func(ctx context.Context) error {
+		_, err := c.sessionLogin(ctx, cookie)
+		return err
+	}, err
 }
 
 func prepareOfflineLogin(_ context.Context, c *client) (once, error) {

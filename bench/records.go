@@ -68,7 +68,7 @@ func measureStored(ctx context.Context, out io.Writer, o options, number int) (e
 	if err != nil {
 		return err
 	}
-	login, err := measure(ctx, o, srv, baseline, operation{"login", 2, func(ctx context.Context, c *client) (once, error) {
+	login, err := measure(ctx, o, srv, baseline, operation{"login", 2, false, func(ctx context.Context, c *client) (once, error) {
 		c.id = "app-1"
 		return prepareLogin(ctx, c)
 	}})

@@ -139,6 +139,25 @@ func (s *server) addConfiguration(text string) error {
 	return os.WriteFile(s.configFile(), append(before, text...), 0o600) //nolint:gosec // G703: the folder is ours
 }
 
+// switchOnSessions has the running server read a configuration with sessions.
+func (s *server) switchOnSessions(ctx context.Context) error {
+	if err := s.addConfiguration("sessions: {}\n"); err != nil {
+		return err
+	}
+	c := newClient(s.issuer)
+	defer c.close()
+	for began := time.Now(); ; {
+		err := c.read(ctx, "/.well-known/openid-configuration", `"end_session_endpoint"`)
+		if err == nil || time.Since(began) > startTimeout {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
 // storage returns the storage's part of the configuration, in one line. For storages that are servers, it comes from the
 // environment, with an empty database for each measured server.
 func (s *server) storage() (string, error) {
