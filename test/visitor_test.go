@@ -123,12 +123,17 @@ type tokenAnswer struct {
 
 // token sends a token request of the example application.
 func (d *dex) token(ctx context.Context, form url.Values) (*tokenAnswer, error) {
+	return d.tokenAs(ctx, clientID, clientSecret, form)
+}
+
+// tokenAs sends a token request of a client.
+func (d *dex) tokenAs(ctx context.Context, id, secret string, form url.Values) (*tokenAnswer, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, d.endpoint("/token"), strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.SetBasicAuth(clientID, clientSecret)
+	r.SetBasicAuth(id, secret)
 	p, err := newVisitor(d.transport).visit(r)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	"dex/internal/connector"
 	"dex/internal/event"
@@ -13,6 +14,7 @@ import (
 	"dex/internal/page"
 	"dex/internal/session"
 	"dex/internal/ui"
+	"dex/internal/wait"
 )
 
 // localType is the type of our own password database.
@@ -92,13 +94,9 @@ func (l *Logout) endAtSource(
 			ending = ofConnector(b.Accounts(), connectorID)
 		}
 	}
-	ended := connector.EndedEverywhere
 	for _, e := range ending {
-		if err := l.End(ctx, e, event.SessionAtSource); err != nil {
+		if err := l.insist(ctx, e); err != nil {
 			return connector.EndedNothing, err
-		}
-		if !l.tellsAll(ctx, e) {
-			ended = connector.EndedHere
 		}
 		if b != nil {
 			b.Forget(e.Key)
@@ -109,21 +107,26 @@ func (l *Logout) endAtSource(
 			return connector.EndedNothing, err
 		}
 	}
-	return ended, nil
+	// Applications that don't want to be told are no failure, though a provider may show one to its users.
+	return connector.EndedEverywhere, nil
+}
+
+// insist ends a session, and tries again for a moment: the source won't tell of it again, as its message counts once.
+func (l *Logout) insist(ctx context.Context, e session.Entry) error {
+	var err error
+	for _, pause := range []time.Duration{0, 200 * time.Millisecond, time.Second} {
+		if err := wait.For(ctx, pause); err != nil {
+			return err
+		}
+		if err = l.End(ctx, e, event.SessionAtSource); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 func ofConnector(accounts []session.Entry, connectorID string) []session.Entry {
 	return slices.DeleteFunc(slices.Clone(accounts), func(e session.Entry) bool { return e.Value.ConnectorID != connectorID })
-}
-
-// tellsAll reports whether all applications that have taken part in a session can be told of its end without a browser.
-func (l *Logout) tellsAll(ctx context.Context, e session.Entry) bool {
-	for clientID := range e.Value.Clients {
-		if c, err := l.cfg.Clients.Get(ctx, clientID); err == nil && c.BackchannelLogoutURI == "" {
-			return false
-		}
-	}
-	return true
 }
 
 // answerSource leads the browser back to the source.
