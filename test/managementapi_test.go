@@ -118,7 +118,7 @@ func TestManagementAPI(t *testing.T) {
 		{"UpdateConnector", `{"id":"corp","newGrantTypes":{"grantTypes":["refresh_token"]}}`, `{}`},
 		{"ListConnectors", `{}`, `{"id":"corp","type":"mockCallback","name":"Corp","config":"e30=","grantTypes":["refresh_token"]}`},
 		{"DeleteConnector", `{"id":"corp"}`, `{}`},
-		{"GetVersion", `{}`, `"api":3`},
+		{"GetVersion", `{}`, `"api":4`},
 		{"GetDiscovery", `{}`, `"tokenEndpoint":"` + m.endpoint("/token") + `"`},
 		{"ListRefresh", `{"userId":"` + sub + `"}`, `"clientId":"` + clientID + `"`},
 		{"RevokeRefresh", `{"userId":"` + sub + `","clientId":"` + clientID + `"}`, `{}`},

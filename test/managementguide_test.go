@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +18,101 @@ func TestManagementGuide(t *testing.T) {
 	m := startManaged(t, func(c *configuration) { // the application "cli" is one of the guide
 		c.root["staticClients"] = c.root["staticClients"].([]section)[:2]
 	})
+	m.tokens(t, "openid offline_access")
+	setup, rows := guideRows(t, "Examples")
+	// The application of the examples with a secret; the guide's own ones have names of their own, or none.
+	script := setup + "A=" + m.address + "\n$G -d '{\"client\":{\"id\":\"app\"}}' $A api.Dex/CreateClient >/dev/null\n"
+	for _, row := range rows {
+		script += row.script("SUB", "CiQwOGE4Njg0Yi1kYjg4LTRiNzMtOTBhOS0zY2QxNjYxZjU0NjYSBWxvY2Fs", `"clientId":"app"`, `"clientId":"`+clientID+`"`)
+	}
+	out := newGuide(t, m).run(t, script)
+	if strings.Contains(out, "alreadyExists") || len(rows) != 22 {
+		t.Errorf("%d commands\n%s", len(rows), out)
+	}
+	for _, want := range []string{`"verified": true`, `"clientId": "example-app"`, `"name": "Command line"`, `"api": 4`, `"secret": "`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no answer has %s:\n%s", want, out)
+		}
+	}
+}
+
+// The same for the sessions of users, each of whom has just signed in.
+func TestManagementGuideOfSessions(t *testing.T) {
+	t.Parallel()
+	m := startManaged(t, func(c *configuration) { c.with("sessions", section{}) })
+	setup, _ := guideRows(t, "Examples")
+	_, rows := guideRows(t, "Sessions")
+	guide, out := newGuide(t, m), ""
+	for _, row := range rows {
+		tokens := m.mustLogin(t, "mock")
+		out += guide.run(t, setup+"A="+m.address+"\n"+row.script("SID", sessionOf(t, tokens.IDToken), "u-1", "0-385-28089-0", `"local"`, `"mock"`, `"corp"`, `"mock"`, `"app"`, `"`+clientID+`"`))
+		ends := strings.Contains(row.command, "Delete") || strings.Contains(row.command, "Terminate") || strings.Contains(row.command, "EndSessions")
+		if answer := m.mustRefresh(t, tokens.RefreshToken); (answer.Error == "") == ends {
+			t.Errorf("%s: the refresh token gives %d %s", row.task, answer.status, answer.Error)
+		}
+	}
+	if len(rows) != 9 {
+		t.Errorf("found %d commands", len(rows))
+	}
+	for _, want := range []string{`"userAgent": `, `"consents": [`, `"sessionsTerminated": "`, `"sessions": "1"`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no answer has %s:\n%s", want, out)
+		}
+	}
+}
+
+// A guideRow is a command of docs/api.md.
+type guideRow struct{ task, command, before string }
+
+// guideRows returns what a section of docs/api.md sets up, and the commands of its tables.
+func guideRows(t *testing.T, heading string) (setup string, rows []guideRow) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repository, "docs/api.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, guide, _ := strings.Cut(string(text), "\n## "+heading+"\n")
+	guide, _, _ = strings.Cut(guide, "\n## ")
+	_, setup, _ = strings.Cut(guide, "```sh\n")
+	setup, _, _ = strings.Cut(setup, "```")
+	for _, row := range regexp.MustCompile("(?m)^\\| ([^|]+) \\| `(\\$G .*?)`(?:, (?:with|then)[^`]*(?:`([A-Z]=[^`]*)`)?.*)? \\|$").FindAllStringSubmatch(guide, -1) {
+		rows = append(rows, guideRow{strings.ReplaceAll(row[1], "'", ""), row[2], row[3]})
+	}
+	return setup, rows
+}
+
+// script returns the lines of a shell for a row, with other texts instead of some.
+func (r *guideRow) script(texts ...string) string {
+	replaced := strings.NewReplacer(append([]string{`\|`, "|"}, texts...)...)
+	command := replaced.Replace(r.command)
+	if r.before != "" {
+		command = replaced.Replace(r.before) + "; " + command
+	}
+	return "echo '== " + r.task + "'; " + command + " || echo FAILED\n"
+}
+
+// sessionOf returns the session that an ID token names.
+func sessionOf(t *testing.T, idToken string) string {
+	t.Helper()
+	var claims struct {
+		SessionID string `json:"sid"`
+	}
+	parts := strings.Split(idToken, ".")
+	payload, err := base64.RawURLEncoding.DecodeString(parts[len(parts)/2])
+	if err == nil {
+		err = json.Unmarshal(payload, &claims)
+	}
+	if err != nil || claims.SessionID == "" {
+		t.Fatalf("no session in %s: %v", payload, err)
+	}
+	return claims.SessionID
+}
+
+// A guide has the files that docs/api.md speaks of, and its programs.
+type guide struct{ dir, tools string }
+
+func newGuide(t *testing.T, m *managed) guide {
+	t.Helper()
 	dir, tools := t.TempDir(), t.TempDir()
 	if err := goBuild("servers/grpcurl", "CGO_ENABLED=0", "-o", filepath.Join(tools, "grpcurl"), "github.com/fullstorydev/grpcurl/cmd/grpcurl"); err != nil {
 		t.Fatal(err)
@@ -32,38 +129,17 @@ func TestManagementGuide(t *testing.T) {
 	} {
 		writeFile(t, dir, name, content)
 	}
-	m.tokens(t, "openid offline_access")
-	text, err := os.ReadFile(filepath.Join(repository, "docs/api.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, guide, _ := strings.Cut(string(text), "\n## Examples\n")
-	guide, _, _ = strings.Cut(guide, "\n## ")
-	_, setup, _ := strings.Cut(guide, "```sh\n")
-	setup, _, _ = strings.Cut(setup, "```")
-	// The application of the examples with a secret; the guide's own ones have names of their own, or none.
-	script := setup + "A=" + m.address + "\n$G -d '{\"client\":{\"id\":\"app\"}}' $A api.Dex/CreateClient >/dev/null\n"
-	rows := regexp.MustCompile("(?m)^\\| ([^|]+) \\| `(\\$G .*?)`(?:, (?:with|then)[^`]*(?:`([A-Z]=[^`]*)`)?.*)? \\|$").FindAllStringSubmatch(guide, -1)
-	for _, row := range rows {
-		unescape := strings.NewReplacer(`\|`, "|", "SUB", "CiQwOGE4Njg0Yi1kYjg4LTRiNzMtOTBhOS0zY2QxNjYxZjU0NjYSBWxvY2Fs", `"clientId":"app"`, `"clientId":"`+clientID+`"`)
-		command := unescape.Replace(row[2])
-		if row[3] != "" {
-			command = unescape.Replace(row[3]) + "; " + command
-		}
-		script += "echo '== " + strings.ReplaceAll(row[1], "'", "") + "'; " + command + " || echo FAILED\n"
-	}
+	return guide{dir, tools}
+}
+
+// run runs a script.
+func (g guide) run(t *testing.T, script string) string {
+	t.Helper()
 	run := exec.CommandContext(t.Context(), "sh", "-c", script)
-	run.Dir, run.Env = dir, append(cleanEnvironment(), "PATH="+tools+":"+os.Getenv("PATH"))
+	run.Dir, run.Env = g.dir, append(cleanEnvironment(), "PATH="+g.tools+":"+os.Getenv("PATH"))
 	out, err := run.CombinedOutput()
-	if err != nil || strings.Contains(string(out), "FAILED") || strings.Contains(string(out), "notFound") || strings.Contains(string(out), "alreadyExists") {
+	if err != nil || strings.Contains(string(out), "FAILED") || strings.Contains(string(out), "notFound") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if len(rows) != 22 {
-		t.Errorf("found %d commands", len(rows))
-	}
-	for _, want := range []string{`"verified": true`, `"clientId": "example-app"`, `"name": "Command line"`, `"api": 3`, `"secret": "`} {
-		if !strings.Contains(string(out), want) {
-			t.Errorf("no answer has %s:\n%s", want, out)
-		}
-	}
+	return string(out)
 }

@@ -4,14 +4,15 @@ package admin
 
 import (
 	"context"
-	"fmt"
 
 	"dex/internal/client"
 	"dex/internal/connector/local"
 	"dex/internal/event"
 	"dex/internal/federation"
 	"dex/internal/id"
+	"dex/internal/identity"
 	"dex/internal/refresh"
+	"dex/internal/session"
 	"dex/internal/store"
 	"dex/internal/token"
 )
@@ -24,7 +25,14 @@ type Config struct {
 	Connectors *store.Layered[federation.Definition]
 
 	Families    *refresh.Families
+	Offline     *refresh.OfflineSessions
 	Revocations *token.Revocations
+
+	// Sessions, Identities and SignOut are nil where sessions are off: then there are none.
+	Sessions   *session.Sessions
+	Identities *identity.Identities
+	SignOut    SignOut
+
 	// CheckPassword checks a user's password, at most as often as at a login.
 	CheckPassword func(ctx context.Context, email, password string) (bool, error)
 	// HashCost is the bcrypt cost of new passwords.
@@ -220,49 +228,4 @@ var connectorKind = &kind[federation.Definition]{
 			d.Settings = federation.KeepSecrets(before.Settings, d.Settings)
 		}
 	},
-}
-
-// Logins returns the logins of a user of a connector that refresh tokens keep alive.
-func (s *Service) Logins(ctx context.Context, userID, connectorID string) ([]refresh.Listed, error) {
-	if err := allow(ctx, LoginsList); err != nil {
-		return nil, err
-	}
-	var all []refresh.Listed
-	err := s.cfg.Families.List(ctx, userID, connectorID, func(l refresh.Listed) error {
-		all = append(all, l)
-		return nil
-	})
-	return all, refusal(err, "logins")
-}
-
-// RevokeLogins ends the logins of a user of a connector at a client, or at all clients if the client's id is empty, with all of their
-// tokens. It returns how many there were. After an error, repeat it.
-func (s *Service) RevokeLogins(ctx context.Context, userID, connectorID, clientID string) (int, error) {
-	if err := allow(ctx, LoginsRevoke); err != nil {
-		return 0, err
-	}
-	ended := 0
-	err := s.cfg.Families.List(ctx, userID, connectorID, func(l refresh.Listed) error {
-		if clientID != "" && l.ClientID != clientID {
-			return nil
-		}
-		if isDryRun(ctx) {
-			ended++
-			return nil
-		}
-		// As at the revocation endpoint: tokens first, so that the login is still found if this is cut off.
-		err := s.cfg.Revocations.RevokeLogin(ctx, l.FamilyID)
-		if err == nil {
-			err = s.cfg.Families.End(ctx, l.FamilyID)
-		}
-		if err != nil {
-			return fmt.Errorf("revoke login: %w", err)
-		}
-		ended++
-		login := event.Login{ID: l.FamilyID, ClientID: l.ClientID, ConnectorID: connectorID, UserID: userID}
-		s.cfg.Events.Emit(ctx, event.Revoked{Login: login, All: true})
-		s.cfg.Events.Emit(ctx, event.Changed{By: CallerOf(ctx).Name, How: event.Deleted, Kind: "login", ID: l.FamilyID})
-		return nil
-	})
-	return ended, refusal(err, "logins")
 }

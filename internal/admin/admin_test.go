@@ -230,6 +230,17 @@ func TestLogins(t *testing.T) {
 	}
 }
 
+// alike returns one of the errors of calls that need the same role: all refuse the caller, or none does.
+func alike(t *testing.T, errs ...error) error {
+	t.Helper()
+	for _, err := range errs {
+		if (err != nil && admin.ReasonOf(err) == admin.Forbidden) != (errs[0] != nil && admin.ReasonOf(errs[0]) == admin.Forbidden) {
+			t.Errorf("not alike: %v", errs)
+		}
+	}
+	return errs[0]
+}
+
 // Each method, called by somebody with each role: it is refused exactly where the table says so.
 func TestRoles(t *testing.T) {
 	f := admintest.New(t, nil)
@@ -247,6 +258,17 @@ func TestRoles(t *testing.T) {
 		admin.UsersVerifyPassword: func(ctx context.Context) error { _, err := f.Users.VerifyPassword(ctx, "absent", "p"); return err },
 		admin.LoginsList:          func(ctx context.Context) error { _, err := f.Logins(ctx, "1", "c"); return err },
 		admin.LoginsRevoke:        func(ctx context.Context) error { _, err := f.RevokeLogins(ctx, "1", "c", ""); return err },
+		admin.SessionsList: func(ctx context.Context) error {
+			_, _, list := f.Service.Sessions(ctx, admin.Whose{}, "", 1)
+			_, one := f.Session(ctx, "s")
+			_, _, identities := f.Service.Identities(ctx, "", 1)
+			_, identity := f.Identity(ctx, "1", "c")
+			return alike(t, list, one, identities, identity)
+		},
+		admin.SessionsEnd: func(ctx context.Context) error {
+			_, all := f.EndSessions(ctx, admin.Whose{UserID: "1"}, true)
+			return alike(t, all, f.EndSession(ctx, "s"), f.HasIdentity(ctx, "1", "c"), f.DeleteIdentity(ctx, "1", "c"), f.RevokeConsent(ctx, "1", "c", "d"))
+		},
 	}
 	of(calls, "clients", &f.Clients.Records)
 	of(calls, "users", &f.Users.Records)

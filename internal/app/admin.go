@@ -20,12 +20,13 @@ import (
 func (e *Edition) administration(with shared, documents *discovery.Discovery) *admin.Service {
 	users := e.users()
 	database := local.New(users, e.hashCost())
-	return admin.New(admin.Config{
+	cfg := admin.Config{
 		Version:     e.core.opts.Version,
 		Clients:     with.clients.Records(),
 		Users:       users.Records(),
 		Connectors:  e.connectors.Records(),
 		Families:    with.families,
+		Offline:     with.offline,
 		Revocations: e.core.revoked,
 		CheckPassword: func(ctx context.Context, email, password string) (bool, error) {
 			_, ok, err := e.core.limits.CheckPassword(ctx, federation.LocalID, database, connector.Scopes{}, email, password)
@@ -38,7 +39,14 @@ func (e *Edition) administration(with shared, documents *discovery.Discovery) *a
 		Keys:          e.core.signer,
 		Tokens:        e.core.adminTokens,
 		Configuration: e.core.reloads,
-	})
+
+		Sessions:   with.sessions,
+		Identities: with.identities,
+	}
+	if with.logout != nil {
+		cfg.SignOut = with.logout
+	}
+	return admin.New(cfg)
 }
 
 // connectCluster returns a client of the cluster that knows the service accounts.

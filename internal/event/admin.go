@@ -4,7 +4,7 @@ package event
 type Changed struct {
 	By   string // the name of the caller
 	How  Change
-	Kind string // client, user, connector, login
+	Kind string // client, user, connector, login, session, identity
 	ID   string
 }
 

@@ -193,3 +193,8 @@ func (i *Identities) Withdraw(ctx context.Context, userID, connectorID, clientID
 	})
 	return err
 }
+
+// Delete forgets a user. The error is store.ErrNotFound if there is none.
+func (i *Identities) Delete(ctx context.Context, userID, connectorID string) error {
+	return i.table.Delete(ctx, Key(userID, connectorID), "")
+}

@@ -10,8 +10,10 @@ import (
 
 // Listed is a login that refresh tokens keep alive.
 type Listed struct {
-	FamilyID string
-	ClientID string
+	FamilyID    string
+	UserID      string
+	ConnectorID string
+	ClientID    string
 	// SessionID names the browser's session that the login was made in; empty if there was none.
 	SessionID string
 	Scopes    []string
@@ -22,7 +24,16 @@ type Listed struct {
 
 // List calls each for every login of a user of a connector, page by page, until it returns an error.
 func (s *Families) List(ctx context.Context, userID, connectorID string, each func(Listed) error) error {
-	for q := (store.Query{Owner: token.SubjectKey(userID, connectorID)}); ; {
+	return s.walk(ctx, store.Query{Owner: token.SubjectKey(userID, connectorID)}, each)
+}
+
+// All is List for the logins of all users. It reads every one of them.
+func (s *Families) All(ctx context.Context, each func(Listed) error) error {
+	return s.walk(ctx, store.Query{}, each)
+}
+
+func (s *Families) walk(ctx context.Context, q store.Query, each func(Listed) error) error {
+	for {
 		page, err := s.table.List(ctx, q)
 		if err != nil {
 			return err
@@ -34,7 +45,8 @@ func (s *Families) List(ctx context.Context, userID, connectorID string, each fu
 				continue
 			}
 			err := each(Listed{
-				FamilyID: page[i].Key, ClientID: f.ClientID, SessionID: f.SessionID, Scopes: f.Scopes, Created: f.Created, LastUsed: f.LastUsed, End: s.end(f),
+				FamilyID: page[i].Key, UserID: f.Identity.UserID, ConnectorID: f.ConnectorID, ClientID: f.ClientID, SessionID: f.SessionID,
+				Scopes: f.Scopes, Created: f.Created, LastUsed: f.LastUsed, End: s.end(f),
 			})
 			if err != nil {
 				return err

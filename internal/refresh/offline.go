@@ -56,6 +56,15 @@ func (o *OfflineSessions) Data(ctx context.Context, userID, connectorID string) 
 	return e.Value.ConnectorData, err
 }
 
+// Delete removes what the connector gave, if there is anything.
+func (o *OfflineSessions) Delete(ctx context.Context, userID, connectorID string) error {
+	err := o.table.Delete(ctx, token.SubjectKey(userID, connectorID), "")
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
 // lastsLongEnough reports whether the record outlives every login that uses it now.
 func (o *OfflineSessions) lastsLongEnough(stored *offline) bool {
 	if o.needed == 0 {

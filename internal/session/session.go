@@ -150,15 +150,15 @@ func (s *Sessions) Get(ctx context.Context, sessionID string) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	if !s.alive(&e.Value) {
+	if !s.Alive(&e.Value) {
 		return Entry{}, store.ErrNotFound
 	}
 	return e, nil
 }
 
-// alive reports whether a stored session still counts. The limits are today's, so that shorter ones in the configuration hold for
+// Alive reports whether a stored session still counts. The limits are today's, so that shorter ones in the configuration hold for
 // old sessions too.
-func (s *Sessions) alive(v *Session) bool {
+func (s *Sessions) Alive(v *Session) bool {
 	now := s.cfg.Now()
 	return len(v.Secrets) > 0 && now.Before(v.End()) &&
 		now.Before(v.Secrets[len(v.Secrets)-1].Issued.Add(s.cfg.Lifetime)) && now.Before(v.LastUsed.Add(s.cfg.Idle+s.touchEvery()))

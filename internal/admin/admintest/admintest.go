@@ -17,8 +17,10 @@ import (
 	"dex/internal/connector/local"
 	"dex/internal/event"
 	"dex/internal/federation"
+	"dex/internal/identity"
 	"dex/internal/limit"
 	"dex/internal/refresh"
+	"dex/internal/session"
 	"dex/internal/signing"
 	"dex/internal/store"
 	"dex/internal/store/memory"
@@ -32,9 +34,14 @@ const Hash = "$2a$10$2b2cU8CPhOTaGrs1HRQuAueS7JTT5ZHsHSzYiFPm1leZck7Mc8T4W"
 // of its configuration file.
 type Fixture struct {
 	*admin.Service
-	Store    store.Store
-	Families *refresh.Families
-	Tokens   *admin.Tokens
+	Store      store.Store
+	Families   *refresh.Families
+	Offline    *refresh.OfflineSessions
+	Tokens     *admin.Tokens
+	Sessions   *session.Sessions
+	Identities *identity.Identities
+
+	cfg admin.Config
 
 	mu     sync.Mutex
 	events []event.Event
@@ -53,7 +60,8 @@ func New(t testing.TB, wrap func(store.Store) store.Store) *Fixture {
 	f.Tokens = admin.NewTokens(f.Store, f, time.Now)
 	users := local.NewUsers([]*local.User{{Email: "Configured@example.com", UserID: "c", Hash: local.Hash(Hash)}}, f.Store, log)
 	database, limits := local.New(users, local.MinCost), limit.NewSet()
-	f.Service = admin.New(admin.Config{
+	f.Offline = refresh.NewOfflineSessions(f.Store, refresh.Lifetimes{}, time.Now)
+	f.cfg = admin.Config{
 		Version: "v1",
 		Clients: store.NewLayered([]*client.Client{{ID: "configured", Secret: "s", Name: "Configured"}}, client.NewCatalog(f.Store, log)),
 		Users:   users.Records(),
@@ -71,7 +79,10 @@ func New(t testing.TB, wrap func(store.Store) store.Store) *Fixture {
 		},
 		Events: f,
 		Tokens: f.Tokens, Keys: fixed{}, Configuration: fixed{},
-	})
+		Offline: f.Offline,
+	}
+	f.addSessions(t, log)
+	f.Service = admin.New(f.cfg)
 	return f
 }
 

@@ -69,6 +69,10 @@ var needs = map[string]admin.Method{
 	dexv1.Admin_ListConnectors_FullMethodName:     admin.ConnectorsList,
 	dexv1.Admin_RotateClientSecret_FullMethodName: admin.ClientsRotateSecret,
 	dexv1.Admin_EndPreviousSecret_FullMethodName:  admin.ClientsRotateSecret,
+
+	dexv1.Admin_ListSessions_FullMethodName:   admin.SessionsList,
+	dexv1.Admin_EndSessions_FullMethodName:    admin.SessionsEnd,
+	dexv1.Admin_ListIdentities_FullMethodName: admin.SessionsList,
 }
 
 // reflectionService begins the names of the reflection service, of both of its versions.

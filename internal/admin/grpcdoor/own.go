@@ -44,14 +44,23 @@ func page[T, M any](
 	ctx context.Context, req *dexv1.ListRequest, list func(context.Context, string, int) ([]admin.Record[T], string, error),
 	message func(*T) M,
 ) (messages []M, next string, err error) {
-	if req.GetPageSize() < 0 {
-		return nil, "", invalidf("page_size must not be negative")
+	size, err := sizeOf(req)
+	if err != nil {
+		return nil, "", err
 	}
-	records, next, err := list(ctx, req.GetPageToken(), cmp.Or(int(req.GetPageSize()), usualPage))
+	records, next, err := list(ctx, req.GetPageToken(), size)
 	for i := range records {
 		messages = append(messages, message(&records[i].Value))
 	}
 	return messages, next, err
+}
+
+// sizeOf returns how many records a request wants.
+func sizeOf(req interface{ GetPageSize() int32 }) (int, error) {
+	if req.GetPageSize() < 0 {
+		return 0, invalidf("page_size must not be negative")
+	}
+	return cmp.Or(int(req.GetPageSize()), usualPage), nil
 }
 
 // RotateClientSecret gives a client a new secret.
@@ -71,4 +80,48 @@ func (*own) EndPreviousSecret(
 ) (*dexv1.EndPreviousSecretResponse, error) {
 	_, err := roomOf(ctx).Service.Clients.EndPreviousSecret(ctx, req.GetId(), "")
 	return &dexv1.EndPreviousSecretResponse{}, err
+}
+
+// ListSessions returns a page of sessions.
+func (*own) ListSessions(ctx context.Context, req *dexv1.ListSessionsRequest) (*dexv1.ListSessionsResponse, error) {
+	size, err := sizeOf(req)
+	if err != nil {
+		return nil, err
+	}
+	found, next, err := roomOf(ctx).Service.Sessions(ctx, whoseOf(req.GetWhose()), req.GetPageToken(), size)
+	if err != nil {
+		return nil, err
+	}
+	resp := &dexv1.ListSessionsResponse{NextPageToken: next}
+	for i := range found {
+		resp.Sessions = append(resp.Sessions, messageOfSession(&found[i]))
+	}
+	return resp, nil
+}
+
+func whoseOf(w *dexv1.Whose) admin.Whose {
+	return admin.Whose{UserID: w.GetUserId(), ConnectorID: w.GetConnectorId(), ClientID: w.GetClientId()}
+}
+
+// EndSessions ends sessions.
+func (*own) EndSessions(ctx context.Context, req *dexv1.EndSessionsRequest) (*dexv1.EndSessionsResponse, error) {
+	done, err := roomOf(ctx).Service.EndSessions(ctx, whoseOf(req.GetWhose()), req.GetLogins())
+	return &dexv1.EndSessionsResponse{Sessions: int64(done.Sessions), Logins: int64(done.Logins)}, err
+}
+
+// ListIdentities returns a page of the users that have signed in.
+func (*own) ListIdentities(ctx context.Context, req *dexv1.ListRequest) (*dexv1.ListIdentitiesResponse, error) {
+	size, err := sizeOf(req)
+	if err != nil {
+		return nil, err
+	}
+	found, next, err := roomOf(ctx).Service.Identities(ctx, req.GetPageToken(), size)
+	if err != nil {
+		return nil, err
+	}
+	resp := &dexv1.ListIdentitiesResponse{NextPageToken: next}
+	for i := range found {
+		resp.Identities = append(resp.Identities, messageOfIdentity(&found[i]))
+	}
+	return resp, nil
 }

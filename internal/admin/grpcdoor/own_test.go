@@ -74,7 +74,7 @@ func TestOwnMethods(t *testing.T) {
 
 func TestServer(t *testing.T) {
 	h, ctx := open(t, nil), t.Context()
-	if v, err := h.dex.GetVersion(ctx, &api.VersionReq{}); err != nil || v.GetServer() != "v1" || v.GetApi() != 3 {
+	if v, err := h.dex.GetVersion(ctx, &api.VersionReq{}); err != nil || v.GetServer() != "v1" || v.GetApi() != 4 {
 		t.Errorf("version is %v, %v", v, err)
 	}
 	d, err := h.dex.GetDiscovery(ctx, &api.DiscoveryReq{})

@@ -120,6 +120,20 @@ func TestFlags(t *testing.T) {
 // Where there are no sessions, the methods find none.
 func TestNoSessions(t *testing.T) {
 	h, ctx := open(t, nil), t.Context()
+	t.Run("on", func(t *testing.T) { findNothing(ctx, t, h) })
+	h.room.Service = h.WithoutSessions()
+	t.Run("off", func(t *testing.T) { findNothing(ctx, t, h) })
+}
+
+func findNothing(ctx context.Context, t *testing.T, h *house) {
+	t.Helper()
+	for rpc, req := range map[string]proto.Message{
+		"GetAuthSession":  &api.GetAuthSessionReq{Id: "x"},
+		"GetUserIdentity": &api.GetUserIdentityReq{UserId: "x", ConnectorId: "x"},
+		"ListMFADevices":  &api.ListMFADevicesReq{UserId: "x", ConnectorId: "x"},
+	} {
+		wantError(t, h.conn.Invoke(ctx, "/api.Dex/"+rpc, req, &api.VersionResp{}), codes.Unknown, "not found")
+	}
 	for rpc, want := range map[string]string{
 		"ListAuthSessions": "", "ListUserIdentities": "", "TerminateSessionsByUser": "", "TerminateSessionsByConnector": "",
 		"DeleteAuthSession": "not_found:true", "DeleteUserIdentity": "not_found:true", "ResetMFA": "not_found:true",

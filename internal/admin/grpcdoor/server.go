@@ -13,8 +13,8 @@ import (
 	"dex/internal/token"
 )
 
-// apiVersion is the version of api.Dex that is served: 4 would say that there are sessions and identities.
-const apiVersion = 3
+// apiVersion is the version of api.Dex that is served: 4 says that there are sessions and identities.
+const apiVersion = 4
 
 // GetVersion returns the versions of the server and of the API.
 func (*dex) GetVersion(ctx context.Context, _ *api.VersionReq) (*api.VersionResp, error) {

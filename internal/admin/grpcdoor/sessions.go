@@ -2,12 +2,16 @@ package grpcdoor
 
 import (
 	"context"
+	"maps"
 	"slices"
+	"time"
 
+	"dex/internal/admin"
 	"dex/internal/admin/api"
+	"dex/internal/identity"
+	"dex/internal/session"
+	"dex/internal/store"
 )
-
-// There are no sessions and no identities yet. So these methods find nothing, as upstream's do where sessions are switched off.
 
 // required returns an error if the methods are switched off, or for the first member that is empty; pairs are names and values.
 func required(ctx context.Context, pairs ...string) error {
@@ -22,86 +26,185 @@ func required(ctx context.Context, pairs ...string) error {
 	return nil
 }
 
-// GetAuthSession finds no session.
+// A user is named by most of the requests below.
+type user interface {
+	GetUserId() string
+	GetConnectorId() string
+}
+
+// requiredOf is required for a user, and for more.
+func requiredOf(ctx context.Context, u user, pairs ...string) error {
+	return required(ctx, append([]string{"user_id", u.GetUserId(), "connector_id", u.GetConnectorId()}, pairs...)...)
+}
+
+// absent reports whether a method found nothing, and returns the error of one that failed otherwise.
+func absent(doing string, err error) (bool, error) {
+	if has(err, admin.NotFound) {
+		return true, nil
+	}
+	return false, while(doing, err)
+}
+
+// GetAuthSession returns a session.
 func (*dex) GetAuthSession(ctx context.Context, req *api.GetAuthSessionReq) (*api.GetAuthSessionResp, error) {
 	if err := required(ctx, "id", req.GetId()); err != nil {
 		return nil, err
 	}
-	return nil, errNotFound
+	e, err := roomOf(ctx).Service.Session(ctx, req.GetId())
+	if notFound, err := absent("get auth session", err); err != nil {
+		return nil, err
+	} else if notFound {
+		return nil, errNotFound
+	}
+	return &api.GetAuthSessionResp{Session: messageOfSession(&e)}, nil
 }
 
-// ListAuthSessions finds no session.
-func (*dex) ListAuthSessions(ctx context.Context, _ *api.ListAuthSessionsReq) (*api.ListAuthSessionsResp, error) {
-	return &api.ListAuthSessionsResp{}, required(ctx)
+// ListAuthSessions returns the sessions of a user, of a connector, or all.
+func (*dex) ListAuthSessions(ctx context.Context, req *api.ListAuthSessionsReq) (*api.ListAuthSessionsResp, error) {
+	if err := required(ctx); err != nil {
+		return nil, err
+	}
+	whose := admin.Whose{UserID: req.GetUserId(), ConnectorID: req.GetConnectorId()}
+	all, err := everything(func(after string) ([]session.Entry, string, error) {
+		return roomOf(ctx).Service.Sessions(ctx, whose, after, store.MaxLimit)
+	}, messageOfSession)
+	return &api.ListAuthSessionsResp{Sessions: all}, while("list auth sessions", err)
 }
 
-// DeleteAuthSession finds no session.
+// everything returns the messages of all pages.
+func everything[T, M any](list func(after string) ([]T, string, error), message func(*T) M) (all []M, err error) {
+	for after := ""; ; {
+		page, next, err := list(after)
+		if err != nil {
+			return nil, err
+		}
+		for i := range page {
+			all = append(all, message(&page[i]))
+		}
+		if next == "" {
+			return all, nil
+		}
+		after = next
+	}
+}
+
+// DeleteAuthSession ends a session.
 func (*dex) DeleteAuthSession(ctx context.Context, req *api.DeleteAuthSessionReq) (*api.DeleteAuthSessionResp, error) {
-	return &api.DeleteAuthSessionResp{NotFound: true}, required(ctx, "id", req.GetId())
+	if err := required(ctx, "id", req.GetId()); err != nil {
+		return nil, err
+	}
+	notFound, err := absent("delete auth session", roomOf(ctx).Service.EndSession(ctx, req.GetId()))
+	return &api.DeleteAuthSessionResp{NotFound: notFound}, err
 }
 
-// TerminateSessionsByConnector finds no session.
+// TerminateSessionsByConnector ends the sessions of all users of a connector.
 func (*dex) TerminateSessionsByConnector(
 	ctx context.Context, req *api.TerminateSessionsByConnectorReq,
 ) (*api.TerminateSessionsByConnectorResp, error) {
-	return &api.TerminateSessionsByConnectorResp{}, required(ctx, "connector_id", req.GetConnectorId())
+	if err := required(ctx, "connector_id", req.GetConnectorId()); err != nil {
+		return nil, err
+	}
+	done, err := roomOf(ctx).Service.EndSessions(ctx, admin.Whose{ConnectorID: req.GetConnectorId()}, false)
+	return &api.TerminateSessionsByConnectorResp{SessionsTerminated: int64(done.Sessions)}, while("terminate sessions", err)
 }
 
-// TerminateSessionsByUser finds no session.
+// TerminateSessionsByUser ends the sessions and all other logins of a user, whatever the connector.
 func (*dex) TerminateSessionsByUser(
 	ctx context.Context, req *api.TerminateSessionsByUserReq,
 ) (*api.TerminateSessionsByUserResp, error) {
-	return &api.TerminateSessionsByUserResp{}, required(ctx, "user_id", req.GetUserId())
+	if err := required(ctx, "user_id", req.GetUserId()); err != nil {
+		return nil, err
+	}
+	done, err := roomOf(ctx).Service.EndSessions(ctx, admin.Whose{UserID: req.GetUserId()}, true)
+	return &api.TerminateSessionsByUserResp{SessionsTerminated: int64(done.Sessions)}, while("terminate sessions", err)
 }
 
-// GetUserIdentity finds no identity.
+// GetUserIdentity returns a user that has signed in.
 func (*dex) GetUserIdentity(ctx context.Context, req *api.GetUserIdentityReq) (*api.GetUserIdentityResp, error) {
-	if err := required(ctx, "user_id", req.GetUserId(), "connector_id", req.GetConnectorId()); err != nil {
+	e, err := identityOf(ctx, req)
+	if err != nil {
 		return nil, err
 	}
-	return nil, errNotFound
+	return &api.GetUserIdentityResp{Identity: messageOfIdentity(&e)}, nil
 }
 
-// ListUserIdentities finds no identity.
+func identityOf(ctx context.Context, u user) (identity.Entry, error) {
+	if err := requiredOf(ctx, u); err != nil {
+		return identity.Entry{}, err
+	}
+	e, err := roomOf(ctx).Service.Identity(ctx, u.GetUserId(), u.GetConnectorId())
+	notFound, err := absent("get user identity", err)
+	if notFound {
+		err = errNotFound
+	}
+	return e, err
+}
+
+// ListUserIdentities returns all users that have signed in.
 func (*dex) ListUserIdentities(ctx context.Context, _ *api.ListUserIdentitiesReq) (*api.ListUserIdentitiesResp, error) {
-	return &api.ListUserIdentitiesResp{}, required(ctx)
-}
-
-// DeleteUserIdentity finds no identity.
-func (*dex) DeleteUserIdentity(ctx context.Context, req *api.DeleteUserIdentityReq) (*api.DeleteUserIdentityResp, error) {
-	err := required(ctx, "user_id", req.GetUserId(), "connector_id", req.GetConnectorId())
-	return &api.DeleteUserIdentityResp{NotFound: true}, err
-}
-
-// ResetMFA finds no identity.
-func (*dex) ResetMFA(ctx context.Context, req *api.ResetMFAReq) (*api.ResetMFAResp, error) {
-	return &api.ResetMFAResp{NotFound: true}, required(ctx, "user_id", req.GetUserId(), "connector_id", req.GetConnectorId())
-}
-
-// ListMFADevices finds no identity.
-func (*dex) ListMFADevices(ctx context.Context, req *api.ListMFADevicesReq) (*api.ListMFADevicesResp, error) {
-	if err := required(ctx, "user_id", req.GetUserId(), "connector_id", req.GetConnectorId()); err != nil {
+	if err := required(ctx); err != nil {
 		return nil, err
 	}
-	return nil, errNotFound
+	all, err := everything(func(after string) ([]identity.Entry, string, error) {
+		return roomOf(ctx).Service.Identities(ctx, after, store.MaxLimit)
+	}, messageOfIdentity)
+	return &api.ListUserIdentitiesResp{Identities: all}, while("list user identities", err)
 }
 
-// DeleteWebAuthnCredential finds no identity.
-func (*dex) DeleteWebAuthnCredential(
-	ctx context.Context, req *api.DeleteWebAuthnCredentialReq,
-) (*api.DeleteWebAuthnCredentialResp, error) {
-	err := required(ctx, "user_id", req.GetUserId(), "connector_id", req.GetConnectorId(), "credential_id", string(req.GetCredentialId()))
-	return &api.DeleteWebAuthnCredentialResp{NotFound: true}, err
+// DeleteUserIdentity forgets a user.
+func (*dex) DeleteUserIdentity(ctx context.Context, req *api.DeleteUserIdentityReq) (*api.DeleteUserIdentityResp, error) {
+	if err := requiredOf(ctx, req); err != nil {
+		return nil, err
+	}
+	err := roomOf(ctx).Service.DeleteIdentity(ctx, req.GetUserId(), req.GetConnectorId())
+	if has(err, admin.NotFound) {
+		return &api.DeleteUserIdentityResp{NotFound: true}, nil
+	}
+	return &api.DeleteUserIdentityResp{}, err // it says which step failed
 }
 
-// DeleteMFASecret finds no identity.
-func (*dex) DeleteMFASecret(ctx context.Context, req *api.DeleteMFASecretReq) (*api.DeleteMFASecretResp, error) {
-	err := required(ctx, "user_id", req.GetUserId(), "connector_id", req.GetConnectorId(), "authenticator_id", req.GetAuthenticatorId())
-	return &api.DeleteMFASecretResp{NotFound: true}, err
-}
-
-// RevokeConsent finds no identity.
+// RevokeConsent takes back what a user has let a client have.
 func (*dex) RevokeConsent(ctx context.Context, req *api.RevokeConsentReq) (*api.RevokeConsentResp, error) {
-	err := required(ctx, "user_id", req.GetUserId(), "connector_id", req.GetConnectorId(), "client_id", req.GetClientId())
-	return &api.RevokeConsentResp{NotFound: true}, err
+	if err := requiredOf(ctx, req, "client_id", req.GetClientId()); err != nil {
+		return nil, err
+	}
+	err := roomOf(ctx).Service.RevokeConsent(ctx, req.GetUserId(), req.GetConnectorId(), req.GetClientId())
+	notFound, err := absent("revoke consent", err)
+	return &api.RevokeConsentResp{NotFound: notFound}, err
+}
+
+func messageOfSession(e *session.Entry) *api.AuthSession {
+	v := &e.Value
+	m := &api.AuthSession{
+		Id: e.Key, UserId: v.Identity.UserID, ConnectorId: v.ConnectorID, IpAddress: v.Address, UserAgent: v.UserAgent,
+		CreatedAt: unix(v.Created), LastActivity: unix(v.LastUsed), AbsoluteExpiry: unix(v.Ends), IdleExpiry: unix(v.Idle),
+	}
+	for _, clientID := range slices.Sorted(maps.Keys(v.Clients)) {
+		p := v.Clients[clientID]
+		m.ClientStates = append(m.ClientStates, &api.ClientAuthState{
+			ClientId: clientID, AuthenticatedAt: unix(p.First), LastActivity: unix(p.Last), LastTokenIssuedAt: unix(p.Last), ViaSso: p.ViaSSO,
+		})
+	}
+	return m
+}
+
+func messageOfIdentity(e *identity.Entry) *api.UserIdentity {
+	v := &e.Value
+	m := &api.UserIdentity{
+		UserId: v.UserID, ConnectorId: v.ConnectorID, Email: v.Claims.Email, EmailVerified: v.Claims.EmailVerified,
+		Username: v.Claims.Username, Groups: v.Claims.Groups,
+		CreatedAt: unix(v.Created), LastLogin: unix(v.LastLogin), BlockedUntil: unix(v.BlockedUntil),
+	}
+	for _, clientID := range slices.Sorted(maps.Keys(v.Consents)) {
+		m.Consents = append(m.Consents, &api.ConsentEntry{ClientId: clientID, Scopes: v.Consents[clientID].Scopes})
+	}
+	return m
+}
+
+// unix returns a time as messages have it: 0 for none.
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +20,9 @@ type operation struct {
 	body         bool
 }
 
+// variables are those of paths.
+var variables = regexp.MustCompile(`\{\w+\}`)
+
 func operations(t testing.TB) []operation {
 	t.Helper()
 	var d struct {
@@ -33,7 +37,7 @@ func operations(t testing.TB) []operation {
 	var all []operation
 	for path, methods := range d.Paths {
 		for method, o := range methods {
-			all = append(all, operation{strings.ToUpper(method), rest.Base + strings.NewReplacer("{id}", "none", "{email}", "none").Replace(path), o.Roles, o.Body != nil})
+			all = append(all, operation{strings.ToUpper(method), rest.Base + variables.ReplaceAllString(path, "none"), o.Roles, o.Body != nil})
 		}
 	}
 	if len(all) < 30 {
@@ -86,6 +90,16 @@ func TestBadRequests(t *testing.T) {
 		{"GET", "/api/v2/clients?pageToken=eA", "", "", 422, "invalid", "page does not exist"},
 		{"GET", "/api/v2/logins", "", "", 400, "malformed", "userID and connectorID"},
 		{"GET", "/api/v2/logins?user=x", "", "", 400, "malformed", "sub"},
+		{"GET", "/api/v2/sessions?user=x", "", "", 400, "malformed", "sub"},
+		{"GET", "/api/v2/sessions?user=CgExEgVsb2NhbA&userID=1", "", "", 400, "malformed", "leave out"},
+		{"GET", "/api/v2/sessions?clientID=a", "", "", 400, "malformed", "did you mean client"},
+		{"GET", "/api/v2/sessions?pageToken=*", "", "", 400, "malformed", "nextPageToken"},
+		{"GET", "/api/v2/identities?pageSize=1001", "", "", 400, "malformed", "1 to 1000"},
+		{"DELETE", "/api/v2/sessions", "", "", 400, "malformed", "whose sessions"},
+		{"DELETE", "/api/v2/sessions?client=a&logins=true", "", "", 400, "malformed", "needs user"},
+		{"DELETE", "/api/v2/sessions?userID=a&logins=yes", "", "", 400, "malformed", "true or false"},
+		{"DELETE", "/api/v2/sessions/none", "", "", 404, "notFound", "does not exist"},
+		{"DELETE", "/api/v2/identities/local/none", "", "", 404, "notFound", "does not exist"},
 		{"POST", "/api/v2/clients", "a=b", "Content-Type: application/x-www-form-urlencoded", 415, "notJSON", "application/json"},
 		{"POST", "/api/v2/clients", "{}", "Content-Type: text/plain", 415, "notJSON", ""},
 		{"POST", "/api/v2/clients", "{}", "Content-Encoding: gzip", 415, "notJSON", "compressed"},

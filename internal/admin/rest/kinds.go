@@ -228,5 +228,6 @@ func init() {
 	})
 	table = append(table, connectors.routes()...)
 	table = append(table, server()...)
+	table = append(table, browsers()...)
 	table = append(table, process()...)
 }

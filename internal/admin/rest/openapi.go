@@ -36,7 +36,7 @@ var document = sync.OnceValue(func() []byte {
 		"openapi": "3.1.0",
 		"info": object{
 			"title": "Dex's management API", "version": "2",
-			"description": "Clients, users, connectors, logins, keys and the configuration of Dex, while it runs. Members are the keys of the configuration file.",
+			"description": "Clients, users, connectors, logins, sessions, keys and the configuration of Dex, while it runs. Members are the keys of the configuration file.",
 			"license":     object{"name": "Apache-2.0", "identifier": "Apache-2.0"},
 		},
 		"servers":  []any{object{"url": Base}},
@@ -71,6 +71,7 @@ var about = map[string]string{
 	"clients": "Registered applications", "users": "The password database", "connectors": "Identity sources",
 	"logins": "Logins that refresh tokens keep alive", "server": "The server itself", "keys": "Keys that sign tokens",
 	"configuration": "The configuration file", "tokens": "Admin tokens",
+	"sessions": "Sessions of browsers", "identities": "Users that have signed in while sessions were on",
 }
 
 func tagsOfTable() []any {
@@ -121,7 +122,7 @@ func (d *describing) parameters(r *route) []any {
 		switch {
 		case p.number:
 			schema = object{"type": "integer", "minimum": 1, "maximum": maxPage, "default": usualPage}
-		case p.name == dryRun.name:
+		case p.truth:
 			schema = object{"type": "boolean", "default": false}
 		}
 		all = append(all, object{"name": p.name, "in": "query", "description": p.about, "required": p.required, "schema": schema})

@@ -62,12 +62,8 @@ func (s collection[T, B]) routes() []route {
 		{
 			id: "list" + name + "s", method: http.MethodGet, path: "/" + s.many, needs: s.methods.list, tag: s.many,
 			summary: "List " + s.many + " by pages, without their secrets",
-			query: []parameter{
-				{name: "pageSize", about: "how many a page has at most, up to 1000", number: true},
-				{name: "pageToken", about: "the `nextPageToken` of the page before"},
-			},
-			answers: []outcome{{http.StatusOK, "A page. It may have fewer items than asked for, even none, and not be the last one.", reflect.TypeFor[page[B]]()}},
-			serve:   s.list,
+			query:   paging, serve: s.list,
+			answers: []outcome{{http.StatusOK, aboutPage, reflect.TypeFor[page[B]]()}},
 		},
 		{
 			id: "create" + name, method: http.MethodPost, path: "/" + s.many, needs: s.methods.create, tag: s.many,
@@ -94,6 +90,21 @@ func (s collection[T, B]) routes() []route {
 }
 
 func (s collection[T, B]) list(c *call) error {
+	return listPage(c, func(after string, size int) ([]admin.Record[T], string, error) {
+		return s.of(c.service()).List(c.Context(), after, size)
+	}, s.show)
+}
+
+// paging is what the query of every list that has pages may have.
+var paging = []parameter{
+	{name: "pageSize", about: "how many a page has at most, up to 1000", number: true},
+	{name: "pageToken", about: "the `nextPageToken` of the page before"},
+}
+
+const aboutPage = "A page. It may have fewer items than asked for, even none, and not be the last one."
+
+// listPage answers with a page of a list.
+func listPage[T, B any](c *call, list func(after string, size int) ([]T, string, error), show func(T) B) error {
 	size := usualPage
 	if text := c.param("pageSize"); text != "" {
 		var err error
@@ -105,13 +116,13 @@ func (s collection[T, B]) list(c *call) error {
 	if err != nil {
 		return malformed("pageToken must be the nextPageToken of the page before")
 	}
-	found, next, err := s.of(c.service()).List(c.Context(), string(after), size)
+	found, next, err := list(string(after), size)
 	if err != nil {
 		return err
 	}
 	p := page[B]{Items: make([]B, 0, len(found)), NextPageToken: base64.RawURLEncoding.EncodeToString([]byte(next))}
 	for _, r := range found {
-		p.Items = append(p.Items, s.show(r))
+		p.Items = append(p.Items, show(r))
 	}
 	return c.answer(http.StatusOK, p)
 }

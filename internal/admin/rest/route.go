@@ -33,6 +33,7 @@ type route struct {
 type parameter struct {
 	name, about string
 	number      bool
+	truth       bool
 	required    bool
 }
 
@@ -51,7 +52,7 @@ func (r *route) parameters() []parameter {
 	return r.query
 }
 
-var dryRun = parameter{name: "dryRun", about: "`true` validates and answers as if, and writes nothing"}
+var dryRun = parameter{name: "dryRun", about: "`true` validates and answers as if, and writes nothing", truth: true}
 
 // match returns the variables of a path, in its encoded form, if it is this route's.
 func (r *route) match(segments []string) (map[string]string, bool) {

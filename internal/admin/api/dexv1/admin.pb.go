@@ -404,6 +404,341 @@ func (*EndPreviousSecretResponse) Descriptor() ([]byte, []int) {
 	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
+// Whose says which sessions are meant: those that have all of what is set.
+type Whose struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	UserId      string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	ConnectorId string                 `protobuf:"bytes,2,opt,name=connector_id,json=connectorId,proto3" json:"connector_id,omitempty"`
+	// A client that has used the session.
+	ClientId      string `protobuf:"bytes,3,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Whose) Reset() {
+	*x = Whose{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Whose) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Whose) ProtoMessage() {}
+
+func (x *Whose) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Whose.ProtoReflect.Descriptor instead.
+func (*Whose) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Whose) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *Whose) GetConnectorId() string {
+	if x != nil {
+		return x.ConnectorId
+	}
+	return ""
+}
+
+func (x *Whose) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+type ListSessionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Whose *Whose                 `protobuf:"bytes,1,opt,name=whose,proto3" json:"whose,omitempty"`
+	// As in ListRequest.
+	PageSize      int32  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSessionsRequest) Reset() {
+	*x = ListSessionsRequest{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSessionsRequest) ProtoMessage() {}
+
+func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
+func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ListSessionsRequest) GetWhose() *Whose {
+	if x != nil {
+		return x.Whose
+	}
+	return nil
+}
+
+func (x *ListSessionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSessionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListSessionsResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Sessions []*api.AuthSession     `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	// Empty after the last page. A page may be empty and not the last one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSessionsResponse) Reset() {
+	*x = ListSessionsResponse{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSessionsResponse) ProtoMessage() {}
+
+func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
+func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ListSessionsResponse) GetSessions() []*api.AuthSession {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+func (x *ListSessionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type EndSessionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Something must be set.
+	Whose *Whose `protobuf:"bytes,1,opt,name=whose,proto3" json:"whose,omitempty"`
+	// All other logins of the user too, as after a theft. Needs user_id.
+	Logins        bool `protobuf:"varint,2,opt,name=logins,proto3" json:"logins,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndSessionsRequest) Reset() {
+	*x = EndSessionsRequest{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndSessionsRequest) ProtoMessage() {}
+
+func (x *EndSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndSessionsRequest.ProtoReflect.Descriptor instead.
+func (*EndSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *EndSessionsRequest) GetWhose() *Whose {
+	if x != nil {
+		return x.Whose
+	}
+	return nil
+}
+
+func (x *EndSessionsRequest) GetLogins() bool {
+	if x != nil {
+		return x.Logins
+	}
+	return false
+}
+
+type EndSessionsResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Sessions int64                  `protobuf:"varint,1,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	// How many logins have ended that were not made in the sessions.
+	Logins        int64 `protobuf:"varint,2,opt,name=logins,proto3" json:"logins,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndSessionsResponse) Reset() {
+	*x = EndSessionsResponse{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndSessionsResponse) ProtoMessage() {}
+
+func (x *EndSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndSessionsResponse.ProtoReflect.Descriptor instead.
+func (*EndSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *EndSessionsResponse) GetSessions() int64 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+func (x *EndSessionsResponse) GetLogins() int64 {
+	if x != nil {
+		return x.Logins
+	}
+	return 0
+}
+
+type ListIdentitiesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Identities    []*api.UserIdentity    `protobuf:"bytes,1,rep,name=identities,proto3" json:"identities,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListIdentitiesResponse) Reset() {
+	*x = ListIdentitiesResponse{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListIdentitiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListIdentitiesResponse) ProtoMessage() {}
+
+func (x *ListIdentitiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListIdentitiesResponse.ProtoReflect.Descriptor instead.
+func (*ListIdentitiesResponse) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListIdentitiesResponse) GetIdentities() []*api.UserIdentity {
+	if x != nil {
+		return x.Identities
+	}
+	return nil
+}
+
+func (x *ListIdentitiesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_api_dex_v1_admin_proto protoreflect.FileDescriptor
 
 const file_api_dex_v1_admin_proto_rawDesc = "" +
@@ -430,13 +765,39 @@ const file_api_dex_v1_admin_proto_rawDesc = "" +
 	"\x06secret\x18\x01 \x01(\tR\x06secret\"*\n" +
 	"\x18EndPreviousSecretRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x1b\n" +
-	"\x19EndPreviousSecretResponse2\x83\x03\n" +
+	"\x19EndPreviousSecretResponse\"`\n" +
+	"\x05Whose\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12!\n" +
+	"\fconnector_id\x18\x02 \x01(\tR\vconnectorId\x12\x1b\n" +
+	"\tclient_id\x18\x03 \x01(\tR\bclientId\"v\n" +
+	"\x13ListSessionsRequest\x12#\n" +
+	"\x05whose\x18\x01 \x01(\v2\r.dex.v1.WhoseR\x05whose\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"l\n" +
+	"\x14ListSessionsResponse\x12,\n" +
+	"\bsessions\x18\x01 \x03(\v2\x10.api.AuthSessionR\bsessions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"Q\n" +
+	"\x12EndSessionsRequest\x12#\n" +
+	"\x05whose\x18\x01 \x01(\v2\r.dex.v1.WhoseR\x05whose\x12\x16\n" +
+	"\x06logins\x18\x02 \x01(\bR\x06logins\"I\n" +
+	"\x13EndSessionsResponse\x12\x1a\n" +
+	"\bsessions\x18\x01 \x01(\x03R\bsessions\x12\x16\n" +
+	"\x06logins\x18\x02 \x01(\x03R\x06logins\"s\n" +
+	"\x16ListIdentitiesResponse\x121\n" +
+	"\n" +
+	"identities\x18\x01 \x03(\v2\x11.api.UserIdentityR\n" +
+	"identities\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xdd\x04\n" +
 	"\x05Admin\x12?\n" +
 	"\vListClients\x12\x13.dex.v1.ListRequest\x1a\x1b.dex.v1.ListClientsResponse\x12;\n" +
 	"\tListUsers\x12\x13.dex.v1.ListRequest\x1a\x19.dex.v1.ListUsersResponse\x12E\n" +
 	"\x0eListConnectors\x12\x13.dex.v1.ListRequest\x1a\x1e.dex.v1.ListConnectorsResponse\x12[\n" +
 	"\x12RotateClientSecret\x12!.dex.v1.RotateClientSecretRequest\x1a\".dex.v1.RotateClientSecretResponse\x12X\n" +
-	"\x11EndPreviousSecret\x12 .dex.v1.EndPreviousSecretRequest\x1a!.dex.v1.EndPreviousSecretResponseB$Z\"dex/internal/admin/api/dexv1;dexv1b\x06proto3"
+	"\x11EndPreviousSecret\x12 .dex.v1.EndPreviousSecretRequest\x1a!.dex.v1.EndPreviousSecretResponse\x12I\n" +
+	"\fListSessions\x12\x1b.dex.v1.ListSessionsRequest\x1a\x1c.dex.v1.ListSessionsResponse\x12F\n" +
+	"\vEndSessions\x12\x1a.dex.v1.EndSessionsRequest\x1a\x1b.dex.v1.EndSessionsResponse\x12E\n" +
+	"\x0eListIdentities\x12\x13.dex.v1.ListRequest\x1a\x1e.dex.v1.ListIdentitiesResponseB$Z\"dex/internal/admin/api/dexv1;dexv1b\x06proto3"
 
 var (
 	file_api_dex_v1_admin_proto_rawDescOnce sync.Once
@@ -450,7 +811,7 @@ func file_api_dex_v1_admin_proto_rawDescGZIP() []byte {
 	return file_api_dex_v1_admin_proto_rawDescData
 }
 
-var file_api_dex_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_api_dex_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_api_dex_v1_admin_proto_goTypes = []any{
 	(*ListRequest)(nil),                // 0: dex.v1.ListRequest
 	(*ListClientsResponse)(nil),        // 1: dex.v1.ListClientsResponse
@@ -460,29 +821,47 @@ var file_api_dex_v1_admin_proto_goTypes = []any{
 	(*RotateClientSecretResponse)(nil), // 5: dex.v1.RotateClientSecretResponse
 	(*EndPreviousSecretRequest)(nil),   // 6: dex.v1.EndPreviousSecretRequest
 	(*EndPreviousSecretResponse)(nil),  // 7: dex.v1.EndPreviousSecretResponse
-	(*api.ClientInfo)(nil),             // 8: api.ClientInfo
-	(*api.Password)(nil),               // 9: api.Password
-	(*api.Connector)(nil),              // 10: api.Connector
+	(*Whose)(nil),                      // 8: dex.v1.Whose
+	(*ListSessionsRequest)(nil),        // 9: dex.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),       // 10: dex.v1.ListSessionsResponse
+	(*EndSessionsRequest)(nil),         // 11: dex.v1.EndSessionsRequest
+	(*EndSessionsResponse)(nil),        // 12: dex.v1.EndSessionsResponse
+	(*ListIdentitiesResponse)(nil),     // 13: dex.v1.ListIdentitiesResponse
+	(*api.ClientInfo)(nil),             // 14: api.ClientInfo
+	(*api.Password)(nil),               // 15: api.Password
+	(*api.Connector)(nil),              // 16: api.Connector
+	(*api.AuthSession)(nil),            // 17: api.AuthSession
+	(*api.UserIdentity)(nil),           // 18: api.UserIdentity
 }
 var file_api_dex_v1_admin_proto_depIdxs = []int32{
-	8,  // 0: dex.v1.ListClientsResponse.clients:type_name -> api.ClientInfo
-	9,  // 1: dex.v1.ListUsersResponse.users:type_name -> api.Password
-	10, // 2: dex.v1.ListConnectorsResponse.connectors:type_name -> api.Connector
-	0,  // 3: dex.v1.Admin.ListClients:input_type -> dex.v1.ListRequest
-	0,  // 4: dex.v1.Admin.ListUsers:input_type -> dex.v1.ListRequest
-	0,  // 5: dex.v1.Admin.ListConnectors:input_type -> dex.v1.ListRequest
-	4,  // 6: dex.v1.Admin.RotateClientSecret:input_type -> dex.v1.RotateClientSecretRequest
-	6,  // 7: dex.v1.Admin.EndPreviousSecret:input_type -> dex.v1.EndPreviousSecretRequest
-	1,  // 8: dex.v1.Admin.ListClients:output_type -> dex.v1.ListClientsResponse
-	2,  // 9: dex.v1.Admin.ListUsers:output_type -> dex.v1.ListUsersResponse
-	3,  // 10: dex.v1.Admin.ListConnectors:output_type -> dex.v1.ListConnectorsResponse
-	5,  // 11: dex.v1.Admin.RotateClientSecret:output_type -> dex.v1.RotateClientSecretResponse
-	7,  // 12: dex.v1.Admin.EndPreviousSecret:output_type -> dex.v1.EndPreviousSecretResponse
-	8,  // [8:13] is the sub-list for method output_type
-	3,  // [3:8] is the sub-list for method input_type
-	3,  // [3:3] is the sub-list for extension type_name
-	3,  // [3:3] is the sub-list for extension extendee
-	0,  // [0:3] is the sub-list for field type_name
+	14, // 0: dex.v1.ListClientsResponse.clients:type_name -> api.ClientInfo
+	15, // 1: dex.v1.ListUsersResponse.users:type_name -> api.Password
+	16, // 2: dex.v1.ListConnectorsResponse.connectors:type_name -> api.Connector
+	8,  // 3: dex.v1.ListSessionsRequest.whose:type_name -> dex.v1.Whose
+	17, // 4: dex.v1.ListSessionsResponse.sessions:type_name -> api.AuthSession
+	8,  // 5: dex.v1.EndSessionsRequest.whose:type_name -> dex.v1.Whose
+	18, // 6: dex.v1.ListIdentitiesResponse.identities:type_name -> api.UserIdentity
+	0,  // 7: dex.v1.Admin.ListClients:input_type -> dex.v1.ListRequest
+	0,  // 8: dex.v1.Admin.ListUsers:input_type -> dex.v1.ListRequest
+	0,  // 9: dex.v1.Admin.ListConnectors:input_type -> dex.v1.ListRequest
+	4,  // 10: dex.v1.Admin.RotateClientSecret:input_type -> dex.v1.RotateClientSecretRequest
+	6,  // 11: dex.v1.Admin.EndPreviousSecret:input_type -> dex.v1.EndPreviousSecretRequest
+	9,  // 12: dex.v1.Admin.ListSessions:input_type -> dex.v1.ListSessionsRequest
+	11, // 13: dex.v1.Admin.EndSessions:input_type -> dex.v1.EndSessionsRequest
+	0,  // 14: dex.v1.Admin.ListIdentities:input_type -> dex.v1.ListRequest
+	1,  // 15: dex.v1.Admin.ListClients:output_type -> dex.v1.ListClientsResponse
+	2,  // 16: dex.v1.Admin.ListUsers:output_type -> dex.v1.ListUsersResponse
+	3,  // 17: dex.v1.Admin.ListConnectors:output_type -> dex.v1.ListConnectorsResponse
+	5,  // 18: dex.v1.Admin.RotateClientSecret:output_type -> dex.v1.RotateClientSecretResponse
+	7,  // 19: dex.v1.Admin.EndPreviousSecret:output_type -> dex.v1.EndPreviousSecretResponse
+	10, // 20: dex.v1.Admin.ListSessions:output_type -> dex.v1.ListSessionsResponse
+	12, // 21: dex.v1.Admin.EndSessions:output_type -> dex.v1.EndSessionsResponse
+	13, // 22: dex.v1.Admin.ListIdentities:output_type -> dex.v1.ListIdentitiesResponse
+	15, // [15:23] is the sub-list for method output_type
+	7,  // [7:15] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_api_dex_v1_admin_proto_init() }
@@ -496,7 +875,7 @@ func file_api_dex_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_dex_v1_admin_proto_rawDesc), len(file_api_dex_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

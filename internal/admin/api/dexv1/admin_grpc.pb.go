@@ -25,6 +25,9 @@ const (
 	Admin_ListConnectors_FullMethodName     = "/dex.v1.Admin/ListConnectors"
 	Admin_RotateClientSecret_FullMethodName = "/dex.v1.Admin/RotateClientSecret"
 	Admin_EndPreviousSecret_FullMethodName  = "/dex.v1.Admin/EndPreviousSecret"
+	Admin_ListSessions_FullMethodName       = "/dex.v1.Admin/ListSessions"
+	Admin_EndSessions_FullMethodName        = "/dex.v1.Admin/EndSessions"
+	Admin_ListIdentities_FullMethodName     = "/dex.v1.Admin/ListIdentities"
 )
 
 // AdminClient is the client API for Admin service.
@@ -39,6 +42,12 @@ type AdminClient interface {
 	RotateClientSecret(ctx context.Context, in *RotateClientSecretRequest, opts ...grpc.CallOption) (*RotateClientSecretResponse, error)
 	// EndPreviousSecret has only a client's current secret accepted from now on.
 	EndPreviousSecret(ctx context.Context, in *EndPreviousSecretRequest, opts ...grpc.CallOption) (*EndPreviousSecretResponse, error)
+	// ListSessions returns the sessions of browsers. They need sessions to be on in the configuration, and no environment variable.
+	ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (*ListSessionsResponse, error)
+	// EndSessions ends sessions, with the logins that were made in them, and tells their clients.
+	EndSessions(ctx context.Context, in *EndSessionsRequest, opts ...grpc.CallOption) (*EndSessionsResponse, error)
+	// ListIdentities returns the users that have signed in while sessions were on.
+	ListIdentities(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListIdentitiesResponse, error)
 }
 
 type adminClient struct {
@@ -99,6 +108,36 @@ func (c *adminClient) EndPreviousSecret(ctx context.Context, in *EndPreviousSecr
 	return out, nil
 }
 
+func (c *adminClient) ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (*ListSessionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSessionsResponse)
+	err := c.cc.Invoke(ctx, Admin_ListSessions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) EndSessions(ctx context.Context, in *EndSessionsRequest, opts ...grpc.CallOption) (*EndSessionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EndSessionsResponse)
+	err := c.cc.Invoke(ctx, Admin_EndSessions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) ListIdentities(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListIdentitiesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListIdentitiesResponse)
+	err := c.cc.Invoke(ctx, Admin_ListIdentities_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServer is the server API for Admin service.
 // All implementations must embed UnimplementedAdminServer
 // for forward compatibility.
@@ -111,6 +150,12 @@ type AdminServer interface {
 	RotateClientSecret(context.Context, *RotateClientSecretRequest) (*RotateClientSecretResponse, error)
 	// EndPreviousSecret has only a client's current secret accepted from now on.
 	EndPreviousSecret(context.Context, *EndPreviousSecretRequest) (*EndPreviousSecretResponse, error)
+	// ListSessions returns the sessions of browsers. They need sessions to be on in the configuration, and no environment variable.
+	ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error)
+	// EndSessions ends sessions, with the logins that were made in them, and tells their clients.
+	EndSessions(context.Context, *EndSessionsRequest) (*EndSessionsResponse, error)
+	// ListIdentities returns the users that have signed in while sessions were on.
+	ListIdentities(context.Context, *ListRequest) (*ListIdentitiesResponse, error)
 	mustEmbedUnimplementedAdminServer()
 }
 
@@ -135,6 +180,15 @@ func (UnimplementedAdminServer) RotateClientSecret(context.Context, *RotateClien
 }
 func (UnimplementedAdminServer) EndPreviousSecret(context.Context, *EndPreviousSecretRequest) (*EndPreviousSecretResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EndPreviousSecret not implemented")
+}
+func (UnimplementedAdminServer) ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSessions not implemented")
+}
+func (UnimplementedAdminServer) EndSessions(context.Context, *EndSessionsRequest) (*EndSessionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EndSessions not implemented")
+}
+func (UnimplementedAdminServer) ListIdentities(context.Context, *ListRequest) (*ListIdentitiesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListIdentities not implemented")
 }
 func (UnimplementedAdminServer) mustEmbedUnimplementedAdminServer() {}
 func (UnimplementedAdminServer) testEmbeddedByValue()               {}
@@ -247,6 +301,60 @@ func _Admin_EndPreviousSecret_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_ListSessions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSessionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ListSessions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ListSessions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ListSessions(ctx, req.(*ListSessionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_EndSessions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EndSessionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).EndSessions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_EndSessions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).EndSessions(ctx, req.(*EndSessionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_ListIdentities_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ListIdentities(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ListIdentities_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ListIdentities(ctx, req.(*ListRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Admin_ServiceDesc is the grpc.ServiceDesc for Admin service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -273,6 +381,18 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "EndPreviousSecret",
 			Handler:    _Admin_EndPreviousSecret_Handler,
+		},
+		{
+			MethodName: "ListSessions",
+			Handler:    _Admin_ListSessions_Handler,
+		},
+		{
+			MethodName: "EndSessions",
+			Handler:    _Admin_EndSessions_Handler,
+		},
+		{
+			MethodName: "ListIdentities",
+			Handler:    _Admin_ListIdentities_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
