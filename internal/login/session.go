@@ -260,11 +260,12 @@ func (f *Flow) showAccounts(v *visit, usable []candidate) error {
 		return err
 	}
 	shown := ui.AccountsPage{Client: c.DisplayName(), AnotherURL: f.anotherAccount(v)}
+	last := lastUsedFor(v.ask.ClientID, usable)
 	for _, c := range usable {
 		params := f.repeat(v)
 		params.Set(paramAccount, c.Key)
 		who := &c.Value.Identity
-		account := ui.Account{Name: who.Username, Email: who.Email, URL: f.page.Path("/auth", params)}
+		account := ui.Account{Name: who.Username, Email: who.Email, URL: f.page.Path("/auth", params), LastUsed: c.Key == last.Key}
 		if d, err := f.definition(v.r.Context(), c.Value.ConnectorID); err == nil && d != nil {
 			account.Connector = f.nameOf(v, d)
 		}

@@ -257,6 +257,9 @@ func (l *Logout) finish(w http.ResponseWriter, r *http.Request, j journey, o out
 		return nil
 	}
 	shown := ui.LogoutPage{LoggedOut: o.Ended}
+	if c, err := l.cfg.Clients.Get(r.Context(), o.ClientID); err == nil && len(c.PostLogoutRedirectURIs) > 0 {
+		shown.BackURL, shown.App = c.PostLogoutRedirectURIs[0], c.DisplayName()
+	}
 	for _, clientID := range o.Clients {
 		if c, err := l.cfg.Clients.Get(r.Context(), clientID); err == nil {
 			shown.StillOpen = append(shown.StillOpen, c.DisplayName())
