@@ -14,6 +14,9 @@ import (
 // Sweep removes what has expired, as is done every few minutes.
 func (c *Core) Sweep(ctx context.Context) error { return c.sweep(ctx) }
 
+// DeliverLogoutTokens delivers logout tokens until the context ends, as Run does.
+func (c *Core) DeliverLogoutTokens(ctx context.Context) { c.deliverLogoutTokens(ctx) }
+
 // AddRoomSweep adds a room's own sweep of a kind.
 func (c *Core) AddRoomSweep(kind string, sweep func(context.Context, func(context.Context) error) (int, error)) {
 	c.roomSweeps = append(c.roomSweeps, roomSweep{kind, sweep})

@@ -109,6 +109,9 @@ func (f *Flow) failed(v *visit, status int, code string, err error) {
 
 // endRefused tells a request that its login has come to nothing.
 func (f *Flow) endRefused(w http.ResponseWriter, r *http.Request, no *refused) error {
+	if no.v.ask.Silent {
+		no.Denied = nil // the application must get its answer without a page (OpenID Connect Core, 3.1.2.1)
+	}
 	if no.Denied != nil {
 		no.Denied.AnewURL = f.anotherAccount(no.v)
 		f.failed(no.v, http.StatusForbidden, no.Err.Code, no)
