@@ -31,6 +31,7 @@ func (e *Edition) shareSessions(with *shared) {
 	with.sessions = session.New(session.Config{
 		Store: core.store, Ring: core.ring, IssuerURL: core.issuer,
 		CookieName:  set.CookieName,
+		Upstream:    e.upstreamCookie(),
 		CrossSite:   set.CrossSite,
 		State:       set.CheckSessionIframe,
 		Idle:        set.ValidIfNotUsedFor,
@@ -52,6 +53,17 @@ func (e *Edition) shareSessions(with *shared) {
 		FrameAllowed:       e.frameAllowed(with.clients),
 		RefuseUnregistered: e.compatible().ErrorRedirects == config.Upstream,
 	})
+}
+
+// upstreamCookie returns what there is to know of upstream's cookies. A session that was taken over lasts no longer than others, as the
+// user's next login gives it another secret.
+func (e *Edition) upstreamCookie() session.UpstreamCookie {
+	if e.core.upstream.Until.IsZero() {
+		return session.UpstreamCookie{}
+	}
+	return session.UpstreamCookie{
+		Key: e.cfg.Sessions.CookieKey(), Until: e.core.upstream.Until.Add(e.cfg.Sessions.AbsoluteLifetime),
+	}
 }
 
 // loginSessions returns what logins need of sessions; nil where they are off.

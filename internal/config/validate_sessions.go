@@ -61,10 +61,10 @@ func (v *validator) sessionCookie(s *Sessions) {
 	}
 	switch key := "sessions.cookieEncryptionKey"; {
 	case s.CookieEncryptionKey == "":
-	case !isEncryptionKey(s.CookieEncryptionKey):
+	case s.CookieKey() == nil:
 		v.Errorf(key, "must be 16, 24 or 32 bytes, as text or in standard base64")
 	default:
-		v.Warnf(key, "is not used: the cookie is always encrypted, with a key in the storage; leave it out")
+		v.Warnf(key, "only serves to read the cookies that upstream has set: Dex encrypts its own with a key in the storage; leave it out a day after the takeover")
 	}
 }
 
@@ -105,14 +105,18 @@ func (v *validator) logoutHost(key, host string) {
 	}
 }
 
-// isEncryptionKey reports whether text is an AES key, as it is or in base64. The plain form, once the only one, comes first.
-func isEncryptionKey(text string) bool {
+// CookieKey returns the AES key with which upstream encrypted its cookies; nil if it didn't. It is in the configuration as it is, once
+// the only form, or in base64.
+func (s *Sessions) CookieKey() []byte {
 	sizes := []int{16, 24, 32}
-	if slices.Contains(sizes, len(text)) {
-		return true
+	if slices.Contains(sizes, len(s.CookieEncryptionKey)) {
+		return []byte(s.CookieEncryptionKey)
 	}
-	key, err := base64.StdEncoding.DecodeString(text)
-	return err == nil && slices.Contains(sizes, len(key))
+	key, err := base64.StdEncoding.DecodeString(s.CookieEncryptionKey)
+	if err != nil || !slices.Contains(sizes, len(key)) {
+		return nil
+	}
+	return key
 }
 
 func (v *validator) mfa() {

@@ -28,6 +28,8 @@ type Identity struct {
 	// BlockedUntil is until when the user may not sign in, nor go on; zero for users who may.
 	BlockedUntil time.Time          `json:"blockedUntil,omitzero"`
 	Consents     map[string]Consent `json:"consents,omitempty"` // by client
+
+	UpstreamFactors UpstreamFactors `json:"upstreamFactors,omitzero"`
 }
 
 // A Consent is what a user has let an application have.

@@ -15,6 +15,7 @@ type Legacy struct {
 	Token, ObsoleteToken         string // the current secret, and the one before it
 	CreatedAt, LastUsed          time.Time
 	ClientID, ConnectorID, Nonce string
+	SessionID                    string // of the browser's session in which it was issued; empty if there was none
 	Scopes                       []string
 	Identity                     connector.Identity // Data is not used; see OfflineSessions.Adopted
 }
@@ -31,6 +32,7 @@ func (s *Families) Adopted(l Legacy) ([]store.Record, error) {
 	f := family{
 		Authorization: token.Authorization{
 			ClientID: l.ClientID, ConnectorID: l.ConnectorID, Identity: l.Identity, Scopes: l.Scopes, Nonce: l.Nonce,
+			SessionID: l.SessionID,
 		},
 		Key:      id.Random(secretLen),
 		Secret:   id.Hash(l.Token),

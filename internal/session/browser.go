@@ -31,6 +31,10 @@ func (s *Sessions) Browser(r *http.Request) (*Browser, error) {
 		return nil, err
 	}
 	b := &Browser{s: s, r: r}
+	if len(inCookie) == 0 {
+		inCookie = s.old.read(r, s.cfg.Now())
+		b.changed = len(inCookie) > 0 // ours takes its place, or none
+	}
 	for _, h := range inCookie {
 		e, err := s.Get(ctx, h.ID)
 		if isGone(err) {
@@ -39,6 +43,9 @@ func (s *Sessions) Browser(r *http.Request) (*Browser, error) {
 		}
 		if err != nil {
 			return nil, err
+		}
+		if h.upstream && !e.Value.Upstream {
+			continue
 		}
 		if s.provedBy(&e.Value, h.Secret) {
 			b.held = append(b.held, h)
@@ -236,6 +243,7 @@ func (b *Browser) Keep(w http.ResponseWriter) error {
 	if b.s.cfg.State {
 		b.s.cookie.writeState(w, b.State())
 	}
+	b.s.old.remove(w, b.r, &b.s.cookie)
 	return b.s.cookie.write(w, b.held, lifetime)
 }
 

@@ -66,6 +66,8 @@ func (k *cookie) writeState(w http.ResponseWriter, state string) {
 type held struct {
 	ID     string `json:"i"`
 	Secret string `json:"s"`
+
+	upstream bool // upstream's cookie says so, which anybody can make
 }
 
 // read returns the accounts in the cookie. One that wasn't made here is none. Of several good ones, which only a neighbour in the
@@ -108,14 +110,18 @@ func (k *cookie) write(w http.ResponseWriter, accounts []held, lifetime time.Dur
 }
 
 func (k *cookie) set(w http.ResponseWriter, value string, maxAge int) {
+	k.setNamed(w, k.name, value, maxAge)
+}
+
+func (k *cookie) setNamed(w http.ResponseWriter, name, value string, maxAge int) {
 	c := &http.Cookie{ //nolint:gosec // G124: Secure where the issuer is https
-		Name: k.name, Value: value, Path: k.path, MaxAge: maxAge, HttpOnly: true, Secure: k.secure, SameSite: k.same,
+		Name: name, Value: value, Path: k.path, MaxAge: maxAge, HttpOnly: true, Secure: k.secure, SameSite: k.same,
 	}
 	// An answer sets it once: the last word counts.
 	others := w.Header()["Set-Cookie"]
 	kept := others[:0]
 	for _, other := range others {
-		if !strings.HasPrefix(other, k.name+"=") {
+		if !strings.HasPrefix(other, name+"=") {
 			kept = append(kept, other)
 		}
 	}

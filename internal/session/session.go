@@ -55,6 +55,8 @@ type Session struct {
 	Offline bool `json:"offline,omitempty"`
 	// Source is the user's session at the source.
 	Source connector.SourceSession `json:"source,omitzero"`
+	// Upstream says that the session was taken over from upstream, whose cookie the browser may have.
+	Upstream bool `json:"upstream,omitempty"`
 }
 
 // A Secret is what the browser's cookie proves a session with.
@@ -102,6 +104,7 @@ type Config struct {
 	IssuerURL *url.URL
 
 	CookieName  string
+	Upstream    UpstreamCookie
 	CrossSite   bool // pages of other sites may use the sessions in frames
 	State       bool // scripts may see when the browser's sessions change (Session Management)
 	Idle        time.Duration
@@ -118,12 +121,14 @@ type Sessions struct {
 	table  *store.Table[Session]
 	source *store.Table[atSource]
 	cookie cookie
+	old    upstreamCookie
 }
 
 // New returns the sessions in a storage.
 func New(cfg Config) *Sessions {
 	return &Sessions{
 		cfg: cfg, table: store.In(cfg.Store, Kind), source: store.In(cfg.Store, atSourceKind), cookie: newCookie(cfg),
+		old: newUpstreamCookie(cfg),
 	}
 }
 

@@ -13,7 +13,9 @@ import (
 	"dex/internal/client"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
+	"dex/internal/identity"
 	"dex/internal/refresh"
+	"dex/internal/session"
 	"dex/internal/signing"
 )
 
@@ -24,6 +26,8 @@ const (
 	etcdPasswords       = "password/"
 	etcdOfflineSessions = "offline_session/"
 	etcdRefreshTokens   = "refresh_token/"
+	etcdIdentities      = "user_identity/"
+	etcdSessions        = "auth_session/"
 	etcdKeys            = "openid-connect-keys"
 )
 
@@ -41,7 +45,8 @@ func Etcd(client *clientv3.Client, namespace string) Source {
 // Layout is part of Source.
 func (e *etcdSource) Layout(ctx context.Context) (string, error) {
 	for _, prefix := range []string{
-		etcdKeys, etcdClients, etcdConnectors, etcdPasswords, etcdOfflineSessions, etcdRefreshTokens,
+		etcdKeys, etcdClients, etcdConnectors, etcdPasswords, etcdOfflineSessions, etcdRefreshTokens, etcdIdentities,
+		etcdSessions,
 	} {
 		response, err := e.get(ctx, e.namespace+prefix, clientv3.WithPrefix(), clientv3.WithLimit(1), clientv3.WithKeysOnly())
 		if err != nil {
@@ -98,15 +103,16 @@ func (e *etcdSource) Passwords(ctx context.Context, after string, each func(Item
 }
 
 type etcdOfflineSession struct {
-	UserID        string `json:"user_id"`
-	ConnectorID   string `json:"conn_id"`
-	ConnectorData []byte `json:"connectorData"`
+	UserID        string     `json:"user_id"`
+	ConnectorID   string     `json:"conn_id"`
+	ConnectorData []byte     `json:"connectorData"`
+	Refresh       references `json:"refresh"`
 }
 
 // OfflineSessions is part of Source. The keys, in lower case, don't tell whose session it is.
 func (e *etcdSource) OfflineSessions(ctx context.Context, after string, each func(Item[OfflineSession]) error) error {
 	return eachValue(ctx, e, etcdOfflineSessions, after, func(key string, o etcdOfflineSession) (OfflineSession, error) {
-		s := OfflineSession{UserID: o.UserID, ConnectorID: o.ConnectorID, Data: o.ConnectorData}
+		s := OfflineSession{UserID: o.UserID, ConnectorID: o.ConnectorID, Data: o.ConnectorData, Origins: o.Refresh.origins()}
 		return s, sameID(key, strings.ToLower(o.UserID+"|"+o.ConnectorID))
 	}, each)
 }
@@ -136,6 +142,55 @@ func (e *etcdSource) RefreshTokens(ctx context.Context, after string, each func(
 			},
 			Data: t.ConnectorData,
 		}, sameID(key, t.ID)
+	}, each)
+}
+
+type etcdIdentity struct {
+	UserID              string              `json:"user_id"`
+	ConnectorID         string              `json:"connector_id"`
+	Claims              claims              `json:"claims"`
+	Consents            map[string][]string `json:"consents"`
+	MFASecrets          json.RawMessage     `json:"mfa_secrets"`
+	WebAuthnCredentials json.RawMessage     `json:"webauthn_credentials"`
+	CreatedAt           time.Time           `json:"created_at"`
+	LastLogin           time.Time           `json:"last_login"`
+	BlockedUntil        time.Time           `json:"blocked_until"`
+}
+
+// Identities is part of Source. The keys are in lower case, as those of offline sessions.
+func (e *etcdSource) Identities(ctx context.Context, after string, each func(Item[identity.Legacy]) error) error {
+	return eachValue(ctx, e, etcdIdentities, after, func(key string, i etcdIdentity) (identity.Legacy, error) {
+		return identity.Legacy{
+			UserID: i.UserID, ConnectorID: i.ConnectorID, Claims: i.Claims.identity(), Consents: i.Consents,
+			CreatedAt: i.CreatedAt, LastLogin: i.LastLogin, BlockedUntil: i.BlockedUntil,
+			Factors: identity.UpstreamFactors{MFASecrets: i.MFASecrets, WebAuthnCredentials: i.WebAuthnCredentials},
+		}, sameID(key, strings.ToLower(i.UserID+"|"+i.ConnectorID))
+	}, each)
+}
+
+type etcdSession struct {
+	ID             string                          `json:"id"`
+	Secret         string                          `json:"secret"`
+	UserID         string                          `json:"user_id"`
+	ConnectorID    string                          `json:"connector_id"`
+	ClientStates   map[string]session.LegacyClient `json:"client_states"`
+	CreatedAt      time.Time                       `json:"created_at"`
+	LastActivity   time.Time                       `json:"last_activity"`
+	IPAddress      string                          `json:"ip_address"`
+	UserAgent      string                          `json:"user_agent"`
+	AbsoluteExpiry time.Time                       `json:"absolute_expiry"`
+	IdleExpiry     time.Time                       `json:"idle_expiry"`
+	LogoutState    *struct{}                       `json:"logout_state"`
+}
+
+// Sessions is part of Source.
+func (e *etcdSource) Sessions(ctx context.Context, after string, each func(Item[session.Legacy]) error) error {
+	return eachValue(ctx, e, etcdSessions, after, func(key string, s etcdSession) (session.Legacy, error) {
+		return session.Legacy{
+			ID: s.ID, Secret: s.Secret, UserID: s.UserID, ConnectorID: s.ConnectorID, Clients: s.ClientStates,
+			CreatedAt: s.CreatedAt, LastActivity: s.LastActivity, AbsoluteExpiry: s.AbsoluteExpiry, IdleExpiry: s.IdleExpiry,
+			Address: s.IPAddress, UserAgent: s.UserAgent, LoggingOut: s.LogoutState != nil,
+		}, sameID(key, s.ID)
 	}, each)
 }
 

@@ -55,14 +55,14 @@ func importSingly[T any](r *run, read reader[T], put func(context.Context, Item[
 
 // importTogether returns an import of entities in batches, for kinds with many; each becomes several records.
 func importTogether[T any](
-	r *run, read reader[T], records func(Item[T]) ([]store.Record, error),
+	r *run, read reader[T], records func(context.Context, Item[T]) ([]store.Record, error),
 ) func(context.Context, step, string) error {
 	return func(ctx context.Context, s step, after string) error {
 		f := &flow[T]{run: r, step: s, size: bulkSize, limit: bulkWriters}
 		f.store = func(ctx context.Context, batch []Item[T], left func(Item[T], error)) error {
 			var all []store.Record
 			for _, i := range batch {
-				made, err := records(i)
+				made, err := records(ctx, i)
 				if isUnusable(err) {
 					left(i, err)
 				} else if err != nil {

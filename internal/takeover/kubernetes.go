@@ -10,7 +10,9 @@ import (
 	"dex/internal/connector"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
+	"dex/internal/identity"
 	"dex/internal/refresh"
+	"dex/internal/session"
 	"dex/internal/signing"
 )
 
@@ -18,6 +20,8 @@ import (
 const (
 	offlineSessionsResource = "offlinesessionses"
 	refreshTokensResource   = "refreshtokens"
+	identitiesResource      = "useridentities"
+	sessionsResource        = "authsessions"
 )
 
 // An Objects function calls each for every object of upstream's in a resource, as JSON. It returns each's error at once.
@@ -39,14 +43,14 @@ type kubernetes struct {
 	objects Objects
 }
 
-// Kubernetes reads upstream's refresh tokens and offline sessions. All else is shared.
+// Kubernetes reads upstream's refresh tokens, its offline sessions, and the sessions of browsers and their users. All else is shared.
 func Kubernetes(objects Objects) Source { return kubernetes{objects: objects} }
 
 var errFound = errors.New("found one")
 
 // Layout is part of Source.
 func (k kubernetes) Layout(ctx context.Context) (string, error) {
-	for _, resource := range []string{refreshTokensResource, offlineSessionsResource} {
+	for _, resource := range []string{refreshTokensResource, offlineSessionsResource, identitiesResource, sessionsResource} {
 		err := k.objects(ctx, resource, func(json.RawMessage) error { return errFound })
 		switch {
 		case errors.Is(err, errFound):
@@ -59,15 +63,16 @@ func (k kubernetes) Layout(ctx context.Context) (string, error) {
 }
 
 type offlineSessionObject struct {
-	UserID        string `json:"userID"`
-	ConnID        string `json:"connID"`
-	ConnectorData []byte `json:"connectorData"`
+	UserID        string     `json:"userID"`
+	ConnID        string     `json:"connID"`
+	ConnectorData []byte     `json:"connectorData"`
+	Refresh       references `json:"refresh"`
 }
 
 // OfflineSessions is part of Source.
 func (k kubernetes) OfflineSessions(ctx context.Context, _ string, each func(Item[OfflineSession]) error) error {
 	return eachObject(ctx, k, offlineSessionsResource, func(_ string, o offlineSessionObject) OfflineSession {
-		return OfflineSession{UserID: o.UserID, ConnectorID: o.ConnID, Data: o.ConnectorData}
+		return OfflineSession{UserID: o.UserID, ConnectorID: o.ConnID, Data: o.ConnectorData, Origins: o.Refresh.origins()}
 	}, each)
 }
 
@@ -94,6 +99,54 @@ func (k kubernetes) RefreshTokens(ctx context.Context, _ string, each func(Item[
 				Identity: t.Claims.identity(),
 			},
 			Data: t.ConnectorData,
+		}
+	}, each)
+}
+
+type identityObject struct {
+	UserID              string              `json:"userID"`
+	ConnectorID         string              `json:"connectorID"`
+	Claims              claims              `json:"claims"`
+	Consents            map[string][]string `json:"consents"`
+	MFASecrets          json.RawMessage     `json:"mfaSecrets"`
+	WebAuthnCredentials json.RawMessage     `json:"webauthnCredentials"`
+	CreatedAt           time.Time           `json:"createdAt"`
+	LastLogin           time.Time           `json:"lastLogin"`
+	BlockedUntil        time.Time           `json:"blockedUntil"`
+}
+
+// Identities is part of Source.
+func (k kubernetes) Identities(ctx context.Context, _ string, each func(Item[identity.Legacy]) error) error {
+	return eachObject(ctx, k, identitiesResource, func(_ string, i identityObject) identity.Legacy {
+		return identity.Legacy{
+			UserID: i.UserID, ConnectorID: i.ConnectorID, Claims: i.Claims.identity(), Consents: i.Consents,
+			CreatedAt: i.CreatedAt, LastLogin: i.LastLogin, BlockedUntil: i.BlockedUntil,
+			Factors: identity.UpstreamFactors{MFASecrets: i.MFASecrets, WebAuthnCredentials: i.WebAuthnCredentials},
+		}
+	}, each)
+}
+
+type sessionObject struct {
+	UserID         string                          `json:"userID"`
+	ConnectorID    string                          `json:"connectorID"`
+	Secret         string                          `json:"secret"`
+	ClientStates   map[string]session.LegacyClient `json:"clientStates"`
+	CreatedAt      time.Time                       `json:"createdAt"`
+	LastActivity   time.Time                       `json:"lastActivity"`
+	IPAddress      string                          `json:"ipAddress"`
+	UserAgent      string                          `json:"userAgent"`
+	AbsoluteExpiry time.Time                       `json:"absoluteExpiry"`
+	IdleExpiry     time.Time                       `json:"idleExpiry"`
+	LogoutState    *struct{}                       `json:"logoutState"`
+}
+
+// Sessions is part of Source. The name of an object is the id of the session.
+func (k kubernetes) Sessions(ctx context.Context, _ string, each func(Item[session.Legacy]) error) error {
+	return eachObject(ctx, k, sessionsResource, func(name string, s sessionObject) session.Legacy {
+		return session.Legacy{
+			ID: name, Secret: s.Secret, UserID: s.UserID, ConnectorID: s.ConnectorID, Clients: s.ClientStates,
+			CreatedAt: s.CreatedAt, LastActivity: s.LastActivity, AbsoluteExpiry: s.AbsoluteExpiry, IdleExpiry: s.IdleExpiry,
+			Address: s.IPAddress, UserAgent: s.UserAgent, LoggingOut: s.LogoutState != nil,
 		}
 	}, each)
 }

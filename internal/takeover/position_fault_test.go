@@ -15,7 +15,9 @@ import (
 	"dex/internal/connector/local"
 	"dex/internal/faulttest"
 	"dex/internal/federation"
+	"dex/internal/identity"
 	"dex/internal/refresh"
+	"dex/internal/session"
 	"dex/internal/signing"
 	"dex/internal/store"
 	"dex/internal/store/memory"
@@ -37,6 +39,13 @@ func (many) Passwords(context.Context, string, func(takeover.Item[local.User]) e
 	return nil
 }
 func (many) OfflineSessions(context.Context, string, func(takeover.Item[takeover.OfflineSession]) error) error {
+	return nil
+}
+
+func (many) Identities(context.Context, string, func(takeover.Item[identity.Legacy]) error) error {
+	return nil
+}
+func (many) Sessions(context.Context, string, func(takeover.Item[session.Legacy]) error) error {
 	return nil
 }
 

@@ -50,14 +50,15 @@ func (r *run) putPassword(ctx context.Context, i Item[local.User]) error {
 	return nil
 }
 
-func (r *run) offlineRecords(i Item[OfflineSession]) ([]store.Record, error) {
+func (r *run) offlineRecords(_ context.Context, i Item[OfflineSession]) ([]store.Record, error) {
 	if i.Value.ConnectorID == "" {
 		return nil, unusablef("it names no connector")
 	}
+	r.origins.add(i.Value.Origins)
 	return usable(r.Offline.Adopted(i.Value.UserID, i.Value.ConnectorID, i.Value.Data))
 }
 
-func (r *run) refreshRecords(i Item[RefreshToken]) ([]store.Record, error) {
+func (r *run) refreshRecords(_ context.Context, i Item[RefreshToken]) ([]store.Record, error) {
 	t := i.Value
 	if err := checkKey(t.ID); err != nil {
 		return nil, err
@@ -66,6 +67,7 @@ func (r *run) refreshRecords(i Item[RefreshToken]) ([]store.Record, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.SessionID = r.origins.get(t.ID)
 	families, err := usable(r.Families.Adopted(t.Legacy))
 	return append(data, families...), err
 }

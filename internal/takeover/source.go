@@ -11,7 +11,9 @@ import (
 	"dex/internal/client"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
+	"dex/internal/identity"
 	"dex/internal/refresh"
+	"dex/internal/session"
 	"dex/internal/signing"
 	"dex/internal/store"
 )
@@ -36,6 +38,9 @@ type Source interface {
 	Passwords(ctx context.Context, after string, each func(Item[local.User]) error) error
 	OfflineSessions(ctx context.Context, after string, each func(Item[OfflineSession]) error) error
 	RefreshTokens(ctx context.Context, after string, each func(Item[RefreshToken]) error) error
+	// Identities and Sessions are what upstream's development versions keep. Others have none.
+	Identities(ctx context.Context, after string, each func(Item[identity.Legacy]) error) error
+	Sessions(ctx context.Context, after string, each func(Item[session.Legacy]) error) error
 }
 
 // An Item is one entity that was read.
@@ -51,6 +56,28 @@ type Item[T any] struct {
 type OfflineSession struct {
 	UserID, ConnectorID string
 	Data                []byte
+	// Origins are the browser sessions in which the user's refresh tokens were issued, by the token's id; nil if there are none.
+	Origins map[string]string
+}
+
+// references are what upstream notes of the user's refresh tokens, by client, with the JSON names that it has in every storage.
+type references map[string]struct {
+	ID        string
+	SessionID string // empty if it was issued in none
+}
+
+func (r references) origins() map[string]string {
+	var origins map[string]string
+	for _, t := range r {
+		if t.SessionID == "" {
+			continue
+		}
+		if origins == nil {
+			origins = make(map[string]string)
+		}
+		origins[t.ID] = t.SessionID
+	}
+	return origins
 }
 
 // A RefreshToken is one of upstream's. Data is what it keeps for the connector; data in the offline session is newer.

@@ -11,7 +11,9 @@ import (
 	"dex/internal/connector"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
+	"dex/internal/identity"
 	"dex/internal/refresh"
+	"dex/internal/session"
 	"dex/internal/signing"
 )
 
@@ -21,6 +23,7 @@ type tables struct {
 	// signs are tables that hardly any other program has together.
 	signs                                                    []string
 	clients, connectors, passwords, offlineSessions, refresh table
+	identities, sessions                                     table // of development versions
 }
 
 type table struct {
@@ -38,6 +41,8 @@ var (
 		passwords:       table{"password", []string{"email"}},
 		offlineSessions: table{"offline_session", []string{"user_id", "conn_id"}},
 		refresh:         table{"refresh_token", []string{"id"}},
+		identities:      table{"user_identity", []string{"user_id", "connector_id"}},
+		sessions:        table{"auth_session", []string{"id"}},
 	}
 	ent = &tables{
 		name:            "tables of ent",
@@ -47,6 +52,8 @@ var (
 		passwords:       table{"passwords", []string{"id"}},
 		offlineSessions: table{"offline_sessions", []string{"id"}},
 		refresh:         table{"refresh_tokens", []string{"id"}},
+		identities:      table{"user_identities", []string{"id"}},
+		sessions:        table{"auth_sessions", []string{"id"}},
 	}
 	// keys is in both layouts, with different column types.
 	keysTable  = table{"keys", []string{"id"}}
@@ -106,7 +113,7 @@ func (d *database) lookAround(ctx context.Context) error {
 	names := []string{keysTable.name, migrations.name}
 	for _, t := range []*tables{native, ent} {
 		names = append(names, t.signs...)
-		names = append(names, t.connectors.name, t.passwords.name, t.offlineSessions.name)
+		names = append(names, t.connectors.name, t.passwords.name, t.offlineSessions.name, t.identities.name, t.sessions.name)
 	}
 	quoted := make([]string, len(names))
 	for i, n := range names {
@@ -189,9 +196,13 @@ func (d *database) Passwords(ctx context.Context, after string, each func(Item[l
 
 // OfflineSessions is part of Source.
 func (d *database) OfflineSessions(ctx context.Context, after string, each func(Item[OfflineSession]) error) error {
-	return eachItem(ctx, d, d.tables.offlineSessions, after, []string{"user_id", "conn_id", "connector_data"},
+	return eachItem(ctx, d, d.tables.offlineSessions, after, []string{"user_id", "conn_id", "connector_data", "refresh"},
 		func(r *row) OfflineSession {
-			return OfflineSession{UserID: r.text("user_id"), ConnectorID: r.text("conn_id"), Data: r.bytes("connector_data")}
+			s := OfflineSession{UserID: r.text("user_id"), ConnectorID: r.text("conn_id"), Data: r.bytes("connector_data")}
+			var tokens references
+			r.decode("refresh", &tokens)
+			s.Origins = tokens.origins()
+			return s
 		}, each)
 }
 
@@ -202,6 +213,26 @@ func (d *database) RefreshTokens(ctx context.Context, after string, each func(It
 		"claims_user_id", "claims_username", "claims_preferred_username", "claims_email", "claims_email_verified",
 		"claims_groups", "connector_data",
 	}, readRefreshToken, each)
+}
+
+// Identities is part of Source.
+func (d *database) Identities(ctx context.Context, after string, each func(Item[identity.Legacy]) error) error {
+	return eachItem(ctx, d, d.tables.identities, after, []string{
+		"user_id", "connector_id", "claims_user_id", "claims_username", "claims_preferred_username", "claims_email",
+		"claims_email_verified", "claims_groups", "consents", "created_at", "last_login", "blocked_until", "mfa_secrets",
+		"webauthn_credentials",
+	}, readIdentity, each)
+}
+
+// Sessions is part of Source. Before upstream's step 23 the table had another key; upstream drops those sessions too.
+func (d *database) Sessions(ctx context.Context, after string, each func(Item[session.Legacy]) error) error {
+	if keyed, err := d.hasKey(ctx, d.tables.sessions); err != nil || !keyed {
+		return err
+	}
+	return eachItem(ctx, d, d.tables.sessions, after, []string{
+		"secret", "user_id", "connector_id", "client_states", "created_at", "last_activity", "ip_address", "user_agent",
+		"absolute_expiry", "idle_expiry", "logout_state",
+	}, readSession, each)
 }
 
 func readClient(r *row) client.Client {
@@ -219,20 +250,48 @@ func readClient(r *row) client.Client {
 }
 
 func readRefreshToken(r *row) RefreshToken {
-	verified := r.flag("claims_email_verified")
 	return RefreshToken{
 		Legacy: refresh.Legacy{
 			ID: r.text("id"), Token: r.text("token"), ObsoleteToken: r.text("obsolete_token"),
 			CreatedAt: r.time("created_at"), LastUsed: r.time("last_used"),
 			ClientID: r.text("client_id"), ConnectorID: r.text("connector_id"), Nonce: r.text("nonce"),
-			Scopes: r.list("scopes"),
-			Identity: connector.Identity{
-				UserID: r.text("claims_user_id"), Username: r.text("claims_username"),
-				PreferredUsername: r.text("claims_preferred_username"), Email: r.text("claims_email"),
-				EmailVerified: verified != nil && *verified, Groups: r.list("claims_groups"),
-			},
+			Scopes: r.list("scopes"), Identity: readClaims(r),
 		},
 		Data: r.bytes("connector_data"),
+	}
+}
+
+func readIdentity(r *row) identity.Legacy {
+	l := identity.Legacy{
+		UserID: r.text("user_id"), ConnectorID: r.text("connector_id"), Claims: readClaims(r),
+		CreatedAt: r.time("created_at"), LastLogin: r.time("last_login"), BlockedUntil: r.time("blocked_until"),
+	}
+	r.decode("consents", &l.Consents)
+	r.decode("mfa_secrets", &l.Factors.MFASecrets)
+	r.decode("webauthn_credentials", &l.Factors.WebAuthnCredentials)
+	return l
+}
+
+func readSession(r *row) session.Legacy {
+	l := session.Legacy{
+		ID: r.text("id"), Secret: r.text("secret"), UserID: r.text("user_id"), ConnectorID: r.text("connector_id"),
+		CreatedAt: r.time("created_at"), LastActivity: r.time("last_activity"),
+		AbsoluteExpiry: r.time("absolute_expiry"), IdleExpiry: r.time("idle_expiry"),
+		Address: r.text("ip_address"), UserAgent: r.text("user_agent"),
+	}
+	r.decode("client_states", &l.Clients)
+	var logout *struct{}
+	r.decode("logout_state", &logout)
+	l.LoggingOut = logout != nil
+	return l
+}
+
+func readClaims(r *row) connector.Identity {
+	verified := r.flag("claims_email_verified")
+	return connector.Identity{
+		UserID: r.text("claims_user_id"), Username: r.text("claims_username"),
+		PreferredUsername: r.text("claims_preferred_username"), Email: r.text("claims_email"),
+		EmailVerified: verified != nil && *verified, Groups: r.list("claims_groups"),
 	}
 }
 

@@ -48,7 +48,9 @@ var (
 func (d dialect) name(s string) string { return d.quote + s + d.quote }
 
 // times are the columns that hold times.
-var times = []string{"created_at", "last_used", "next_rotation"}
+var times = []string{
+	"created_at", "last_used", "next_rotation", "last_login", "blocked_until", "last_activity", "absolute_expiry", "idle_expiry",
+}
 
 func (d dialect) column(name string) string {
 	if slices.Contains(times, name) {
@@ -86,6 +88,34 @@ func (d *database) each(ctx context.Context, t table, wanted []string, after []a
 
 // columns returns the key and those wanted columns that the table has.
 func (d *database) columns(ctx context.Context, t table, wanted []string) ([]string, error) {
+	there, err := d.columnsOf(ctx, t)
+	columns := slices.Clone(t.key)
+	for _, c := range wanted {
+		if slices.Contains(there, c) && !slices.Contains(columns, c) {
+			columns = append(columns, c)
+		}
+	}
+	return columns, err
+}
+
+// hasKey reports whether a table exists and has the key that it is read by.
+func (d *database) hasKey(ctx context.Context, t table) (bool, error) {
+	if !d.present[t.name] {
+		return false, nil
+	}
+	there, err := d.columnsOf(ctx, t)
+	if err != nil {
+		return false, fmt.Errorf("read table %s: %w", t.name, err)
+	}
+	for _, k := range t.key {
+		if !slices.Contains(there, k) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (d *database) columnsOf(ctx context.Context, t table) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
 	//nolint:gosec // G202: the names are this package's
@@ -98,13 +128,7 @@ func (d *database) columns(ctx context.Context, t table, wanted []string) ([]str
 	if err != nil {
 		return nil, err
 	}
-	columns := slices.Clone(t.key)
-	for _, c := range wanted {
-		if slices.Contains(there, c) && !slices.Contains(columns, c) {
-			columns = append(columns, c)
-		}
-	}
-	return columns, rows.Err()
+	return there, rows.Err()
 }
 
 // page reads the rows that follow a key, all at once, so that nothing is open while the storage is written to.

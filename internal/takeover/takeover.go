@@ -58,6 +58,8 @@ type position struct {
 	Step  string    `json:"step"`
 	After string    `json:"after,omitempty"` // the place of the last item that is stored
 	Saved time.Time `json:"saved"`
+	// Origins says that refresh tokens were issued in browser sessions, as far as is known by then.
+	Origins bool `json:"origins,omitempty"`
 }
 
 // count is how many entities of a kind there were.
@@ -100,6 +102,7 @@ type run struct {
 	log     *slog.Logger
 	markers *store.Table[marker]
 	owners  owners
+	origins origins
 	layout  string
 	counts  map[string]count // by entity
 	keyIDs  []string
@@ -154,7 +157,7 @@ type step struct {
 }
 
 // steps are the kinds of entities in order. Keys come first, and offline sessions before the refresh tokens, whose own data
-// for the connector counts only if the session has none. Some layouts have users whose addresses differ only in case;
+// for the connector counts only if the session has none. Browsers' sessions need the identities of their users. Some layouts have users whose addresses differ only in case;
 // upstream lets in only those in lower case, so these come before the others.
 func (r *run) steps() []step {
 	return []step{
@@ -164,6 +167,8 @@ func (r *run) steps() []step {
 		{entity: "passwords", name: "other passwords", run: importSingly(r, r.passwords(false), r.putPassword)},
 		{entity: "offline sessions", name: "offline sessions", run: importTogether(r, r.src.OfflineSessions, r.offlineRecords)},
 		{entity: "refresh tokens", name: "refresh tokens", run: importTogether(r, r.src.RefreshTokens, r.refreshRecords)},
+		{entity: "identities", name: "identities", run: importTogether(r, r.src.Identities, r.identityRecords)},
+		{entity: "sessions", name: "sessions", run: importTogether(r, r.src.Sessions, r.sessionRecords)},
 	}
 }
 
@@ -173,6 +178,11 @@ func (r *run) importAll(ctx context.Context) error {
 	from := r.resume(ctx)
 	if err := r.importKeys(ctx); err != nil {
 		return err
+	}
+	if from.Origins {
+		if err := r.readOrigins(ctx); err != nil {
+			return fmt.Errorf("offline sessions: %w", err)
+		}
 	}
 	reached := from.Step == ""
 	for _, s := range r.steps() {
@@ -214,7 +224,8 @@ func (r *run) resume(ctx context.Context) position {
 // save stores where the import would be resumed.
 func (r *run) save(ctx context.Context, s step, after string) error {
 	return r.mark(ctx, marker{
-		Layout: r.layout, Entities: r.counts, Position: &position{Step: s.name, After: after, Saved: time.Now()},
+		Layout: r.layout, Entities: r.counts,
+		Position: &position{Step: s.name, After: after, Saved: time.Now(), Origins: r.origins.known()},
 	})
 }
 
@@ -233,7 +244,9 @@ func (r *run) mark(ctx context.Context, m marker) (err error) {
 func (r *run) finish(ctx context.Context, took time.Duration) error {
 	var total int64
 	attrs := []any{"layout", r.layout, "took", took.Round(time.Millisecond)}
-	for _, entity := range []string{"keys", "clients", "connectors", "passwords", "offline sessions", "refresh tokens"} {
+	for _, entity := range []string{
+		"keys", "clients", "connectors", "passwords", "offline sessions", "refresh tokens", "identities", "sessions",
+	} {
 		c := r.counts[entity]
 		total += c.Done + c.LeftOut
 		attrs = append(attrs, slog.Group(entity, "done", c.Done, "left_out", c.LeftOut))

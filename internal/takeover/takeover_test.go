@@ -74,7 +74,7 @@ func mustHave(t testing.TB, s store.Store, kind string, want ...string) {
 func everything(t testing.TB, s store.Store) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
-	for _, kind := range []string{"client", "connector", "password", "keys", "offline", "refresh", "takeover"} {
+	for _, kind := range []string{"client", "connector", "password", "keys", "offline", "refresh", "identity", "session", "takeover"} {
 		page, err := s.List(t.Context(), kind, store.Query{})
 		if err != nil {
 			t.Fatal(err)

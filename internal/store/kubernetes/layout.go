@@ -47,6 +47,11 @@ var used = []resource{
 	authCodes, authRequests, clients, signingKeys, refreshTokens, passwords, offlineSessions, connectors,
 }
 
+// optional are resources that only upstream's development versions have, and that are only read.
+var optional = []resource{
+	{"useridentities", "useridentity", "UserIdentity"}, {"authsessions", "authsession", "AuthSession"},
+}
+
 // homes are the resources of those of our own records that don't live in otherKinds. Upstream's roles allow upstream's
 // resources only. Clusters hold records that were put there, so no kind may move.
 var homes = map[string]resource{

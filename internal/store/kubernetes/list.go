@@ -194,12 +194,12 @@ func (l *listing) place(name string) pagePlace {
 // An error of each ends it and is returned.
 func (s *Store) UpstreamObjects(ctx context.Context, plural string, each func(json.RawMessage) error) error {
 	return s.do(ctx, func(ctx context.Context) error {
-		i := slices.IndexFunc(used, func(r resource) bool { return r.plural == plural })
-		if i < 0 {
-			return fmt.Errorf("%s is not a resource that is used", plural)
+		r, readable, err := s.upstreamResource(ctx, plural)
+		if err != nil || !readable {
+			return err
 		}
 		// A page at once: what each does may take longer than the server keeps an answer open.
-		return s.client.Pages(ctx, used[i].in(s.client), "!"+recordLabel, func(page []json.RawMessage) error {
+		return s.client.Pages(ctx, r.in(s.client), "!"+recordLabel, func(page []json.RawMessage) error {
 			for _, object := range page {
 				if err := each(object); err != nil {
 					return err
@@ -208,4 +208,23 @@ func (s *Store) UpstreamObjects(ctx context.Context, plural string, each func(js
 			return nil
 		})
 	})
+}
+
+// upstreamResource returns a resource of upstream's; false if it is one of those that need not be there, and isn't, or if the role does
+// not allow to read it, which says the same.
+func (s *Store) upstreamResource(ctx context.Context, plural string) (r resource, readable bool, err error) {
+	named := func(r resource) bool { return r.plural == plural }
+	if i := slices.IndexFunc(used, named); i >= 0 {
+		return used[i], true, nil
+	}
+	i := slices.IndexFunc(optional, named)
+	if i < 0 {
+		return resource{}, false, fmt.Errorf("%s is not a resource that is used", plural)
+	}
+	_, readable, err = s.served(ctx, optional[i])
+	if kubeapi.HasCode(err, http.StatusForbidden) {
+		s.log.DebugContext(ctx, "not allowed to look for upstream's sessions", "resource", plural)
+		return resource{}, false, nil
+	}
+	return optional[i], readable, err
 }

@@ -30,6 +30,19 @@ CREATE TABLE connectors (
 	id text NOT NULL PRIMARY KEY, type text NOT NULL, name text NOT NULL, resource_version text NOT NULL, config blob NOT NULL,
 	grant_types json NULL
 );
+CREATE TABLE user_identities (
+	id text NOT NULL PRIMARY KEY, user_id text NOT NULL, connector_id text NOT NULL, claims_user_id text NOT NULL DEFAULT '',
+	claims_username text NOT NULL DEFAULT '', claims_preferred_username text NOT NULL DEFAULT '',
+	claims_email text NOT NULL DEFAULT '', claims_email_verified bool NOT NULL DEFAULT false, claims_groups json NULL,
+	consents blob NOT NULL, created_at datetime NOT NULL, last_login datetime NOT NULL, blocked_until datetime NOT NULL,
+	mfa_secrets blob NULL, webauthn_credentials blob NULL
+);
+CREATE TABLE auth_sessions (
+	id text NOT NULL PRIMARY KEY, secret text NOT NULL, user_id text NOT NULL, connector_id text NOT NULL,
+	client_states blob NOT NULL, created_at datetime NOT NULL, last_activity datetime NOT NULL,
+	ip_address text NOT NULL DEFAULT '', user_agent text NOT NULL DEFAULT '', absolute_expiry datetime NOT NULL,
+	idle_expiry datetime NOT NULL, logout_state blob NULL
+);
 
 INSERT INTO oauth2clients VALUES
 	('gate', 'gate-secret', '["https://gate.example/cb"]', NULL, false, 'Gate', 'https://gate.example/logo.png', NULL, NULL,
@@ -46,3 +59,13 @@ INSERT INTO connectors VALUES ('c', 'mockCallback', 'C', '1', CAST('{}' AS BLOB)
 INSERT INTO refresh_tokens VALUES
 	('token-u', 'gate', '["openid"]', 'n', 'u', 'U', 'u@example.com', true, '["admins"]', 'uu', 'c', NULL, 'secret-u', '',
 		'2026-08-01 10:00:00+00:00', '2026-08-06 10:00:00+00:00');
+
+INSERT INTO user_identities VALUES
+	('dbdbc8ce6333f81b460c72bf6fdc4e3c37903773aab075474eaa21bf7b7ce595', 'u', 'c', 'u', 'U', 'uu', 'u@example.com', true, '["admins"]',
+		CAST('{"gate":["openid","email"]}' AS BLOB), '2026-08-01 10:00:00+00:00', '2026-08-06 10:00:00+00:00',
+		'0001-01-01 00:00:00+00:00', NULL, NULL);
+INSERT INTO auth_sessions VALUES
+	('session-u', 'secret of u', 'u', 'c', CAST('{"gate":{"AuthenticatedAt":"2026-08-06T10:00:00Z",
+		"LastActivity":"2026-08-06T10:30:00Z","LastTokenIssuedAt":"0001-01-01T00:00:00Z","ViaSSO":false}}' AS BLOB),
+		'2026-08-06 10:00:00+00:00', '2026-08-06 10:30:00+00:00', '192.0.2.2', 'Browser', '2031-08-06 10:00:00+00:00',
+		'2031-08-06 09:00:00+00:00', NULL);
