@@ -182,7 +182,7 @@ var Settings = []Table{
 			{"`sessions.notifyExpired`", "`true`", "sessions that time out send logout tokens, as those do that users end"},
 			{"`sessions.logoutHosts`", "none", "names of hosts, also as in `*.example.net`, addresses and networks to which logout tokens of *stored* clients may go although their addresses are private. Clients in this file need none"},
 			{"`sessions.cookieName`", "`dex_session`", "the cookie's name. Where browsers allow it, `__Host-` or `__Secure-` is put before it"},
-			{"`sessions.cookieEncryptionKey`", "", "not used: the cookie is always encrypted, with a key in the storage. 16, 24 or 32 bytes, as text or in base64"},
+			{"`sessions.cookieEncryptionKey`", "", "only serves to read the cookies that upstream has set, for as long as its sessions last: Dex encrypts its own with a key in the storage. 16, 24 or 32 bytes, as text or in base64"},
 		},
 	},
 	{
