@@ -97,8 +97,46 @@ func TestSilentLogin(t *testing.T) {
 		}
 	}
 	b.redeem("shop", b.visit(to("shop", "max_age", "10000")).wantStatus(http.StatusSeeOther))
-	stranger := claims(t, b.redeem("shop", b.visit(to("shop")).wantStatus(http.StatusSeeOther)).text("id_token"))
-	_ = stranger
+}
+
+// TestConformanceOfSessions does what the tests of these names in the OpenID Foundation's suite do.
+func TestConformanceOfSessions(t *testing.T) {
+	t.Parallel()
+	for name, again := range map[string]struct {
+		pairs   []string
+		hint    bool
+		asks    bool // the user signs in again
+		waiting time.Duration
+	}{
+		"oidcc-prompt-none-logged-in": {pairs: []string{"prompt", "none"}},
+		"oidcc-id-token-hint":         {pairs: []string{"prompt", "none"}, hint: true},
+		"oidcc-max-age-10000":         {pairs: []string{"prompt", "none", "max_age", "10000"}},
+		"oidcc-max-age-1":             {pairs: []string{"max_age", "1"}, asks: true, waiting: 2100 * time.Millisecond},
+		"oidcc-prompt-login":          {pairs: []string{"prompt", "login"}, asks: true, waiting: 1100 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := startSessions(t, "").browser()
+			token := b.shopLogin("max_age", "15000").text("id_token")
+			first := claims(t, token)
+			time.Sleep(again.waiting)
+			pairs := again.pairs
+			if again.hint {
+				pairs = append(pairs, "id_token_hint", token)
+			}
+			if !again.asks {
+				second := claims(t, b.redeem("shop", b.visit(to("shop", pairs...)).wantStatus(http.StatusSeeOther)).text("id_token"))
+				if second["sub"] != first["sub"] || second["auth_time"] != first["auth_time"] || first["auth_time"] == nil {
+					t.Errorf("got %v after %v", second, first)
+				}
+				return
+			}
+			second := claims(t, b.shopLogin(pairs...).text("id_token"))
+			if second["auth_time"].(float64) <= first["auth_time"].(float64) || second["sid"] != first["sid"] {
+				t.Errorf("got %v after %v", second, first)
+			}
+		})
+	}
 }
 
 func TestLogoutByHint(t *testing.T) {
