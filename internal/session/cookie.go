@@ -51,10 +51,16 @@ func newCookie(cfg Config) cookie {
 // stateName is the name of the cookie that shows scripts when the browser's sessions change.
 func (k *cookie) stateName() string { return k.name + "_state" }
 
-// writeState lets scripts of ours see the browser's state, in frames of other sites too.
-func (k *cookie) writeState(w http.ResponseWriter, state string) {
+// shows reports whether scripts of ours see this as the browser's state.
+func (k *cookie) shows(r *http.Request, state string) bool {
+	c, err := r.Cookie(k.stateName())
+	return err == nil && c.Value == state
+}
+
+// writeState lets scripts of ours see the browser's state, in frames of other sites too. It lasts as long as the sessions' own cookie.
+func (k *cookie) writeState(w http.ResponseWriter, state string, lifetime time.Duration) {
 	c := &http.Cookie{ //nolint:gosec // G124: it is for scripts, and holds no secret
-		Name: k.stateName(), Value: state, Path: k.path, Secure: k.secure, SameSite: http.SameSiteLaxMode,
+		Name: k.stateName(), Value: state, Path: k.path, MaxAge: int(lifetime / time.Second), Secure: k.secure, SameSite: http.SameSiteLaxMode,
 	}
 	if k.secure {
 		c.SameSite = http.SameSiteNoneMode
