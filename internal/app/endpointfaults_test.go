@@ -94,7 +94,7 @@ func TestFaultsOfEveryEndpoint(t *testing.T) {
 					wantNoOperation(t, pattern)
 					return
 				}
-				for n := 1; faultyVisit(t, visit, n, late); n++ {
+				for n := 1; faultyVisit(t, configuration, visit, n, late); n++ {
 				}
 			})
 		}
@@ -102,13 +102,13 @@ func TestFaultsOfEveryEndpoint(t *testing.T) {
 }
 
 // faultyVisit makes a visit while the nth operation fails. It reports whether there were so many.
-func faultyVisit(t *testing.T, visit visit, n int, late bool) bool {
+func faultyVisit(t *testing.T, yaml string, visit visit, n int, late bool) bool {
 	t.Helper()
 	var kept store.Store
-	ready := startOn(t, configuration, func(inner store.Store) store.Store { kept = inner; return inner }).browser()
+	ready := startOn(t, yaml, func(inner store.Store) store.Store { kept = inner; return inner }).browser()
 	call := visit(ready)
 	f := &faulty{Store: kept, late: late}
-	there := &browser{server: startOn(t, configuration, func(store.Store) store.Store { return f }), jar: ready.jar}
+	there := &browser{server: startOn(t, yaml, func(store.Store) store.Store { return f }), jar: ready.jar}
 	f.failAt = n
 	a := call(there)
 	if !f.failed {
