@@ -62,13 +62,21 @@ func (f *Flow) useSession(v *visit) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	picked := slices.IndexFunc(usable, func(c candidate) bool { return c.Key == query.Get(paramAccount) })
+	if v.ask.Silent {
+		if len(usable) == 0 {
+			return false, v.refuse(oauth.LoginRequired, "The user must be asked to sign in.", nil)
+		}
+		f.goOnAs(v, lastUsedFor(v.ask.ClientID, usable))
+		return true, nil
+	}
+	return f.pickSession(v, usable, query.Get(paramAccount))
+}
+
+// pickSession goes on with one of the sessions that may serve the application, or lets the user choose.
+func (f *Flow) pickSession(v *visit, usable []candidate, account string) (bool, error) {
+	picked := slices.IndexFunc(usable, func(c candidate) bool { return c.Key == account })
 	choosing := slices.Contains(v.ask.Prompt, "select_account")
 	switch {
-	case v.ask.Silent && len(usable) == 0:
-		return false, v.refuse(oauth.LoginRequired, "The user must be asked to sign in.", nil)
-	case v.ask.Silent:
-		f.goOnAs(v, lastUsedFor(v.ask.ClientID, usable))
 	case len(usable) == 0 || f.cfg.AlwaysShowChoice && v.wanted == "":
 	case picked >= 0:
 		f.goOnAs(v, usable[picked])

@@ -18,6 +18,8 @@ import (
 type Browser struct {
 	s        *Sessions
 	r        *http.Request
+	address  string // where the request comes from
+	agent    string // the browser's name
 	held     []held
 	accounts []Entry // live ones, in the order of the cookie
 	changed  bool
@@ -30,7 +32,8 @@ func (s *Sessions) Browser(r *http.Request) (*Browser, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Browser{s: s, r: r}
+	agent := r.UserAgent()
+	b := &Browser{s: s, r: r, address: telemetry.ClientAddress(ctx), agent: agent[:min(len(agent), maxUserAgent)]}
 	if len(inCookie) == 0 {
 		inCookie = s.old.read(r, s.cfg.Now())
 		b.changed = len(inCookie) > 0 // ours takes its place, or none
@@ -191,9 +194,7 @@ func (b *Browser) use(v *Session, clientID string, viaSSO bool) {
 		delete(clients, oldest(clients, clientID))
 	}
 	v.Clients = clients
-	v.Address = telemetry.ClientAddress(b.r.Context())
-	agent := b.r.UserAgent()
-	v.UserAgent = agent[:min(len(agent), maxUserAgent)]
+	v.Address, v.UserAgent = b.address, b.agent
 }
 
 // oldest returns the application that was used longest ago, other than one.

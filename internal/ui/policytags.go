@@ -32,7 +32,7 @@ func (p *policyFinder) tag(file string, tag html.Token) {
 	for _, a := range tag.Attr {
 		attributes[a.Key] = a.Val
 		// Frames that a page knows are those of frontchannel.go, which allows them.
-		if directive := loads[tag.Data][a.Key]; directive != "" && !(directive == "frame-src" && a.Val == someLink) {
+		if directive := loads[tag.Data][a.Key]; directive != "" && (directive != "frame-src" || a.Val != someLink) {
 			p.link(file, directive, a.Val)
 		}
 		switch {
