@@ -72,6 +72,11 @@ func (f *faulty) Replace(ctx context.Context, r store.Record) (revision string, 
 	return revision, err
 }
 
+func (f *faulty) List(ctx context.Context, kind string, q store.Query) (records []store.Record, err error) {
+	err = f.do(func() (err error) { records, err = f.Store.List(ctx, kind, q); return err })
+	return records, err
+}
+
 func (f *faulty) Delete(ctx context.Context, kind, key, revision string) error {
 	return f.write(func() error { return f.Store.Delete(ctx, kind, key, revision) })
 }

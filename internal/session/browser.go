@@ -40,6 +40,9 @@ func (s *Sessions) Browser(r *http.Request) (*Browser, error) {
 	}
 	for _, h := range inCookie {
 		e, err := s.Get(ctx, h.ID)
+		if err == nil && !s.provedBy(&e.Value, h.Secret) {
+			e, err = s.Get(store.Latest(ctx), h.ID) // another replica may just have renewed the secret
+		}
 		if isGone(err) {
 			b.changed = true // the browser need not carry it any longer; said with the next answer that sets the cookie
 			continue
