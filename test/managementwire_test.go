@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -104,7 +106,12 @@ func (w *wire) call(ctx context.Context, conn *grpc.ClientConn, rpc, request str
 		return "", err
 	}
 	text, err := protojson.Marshal(out)
-	return strings.ReplaceAll(strings.ReplaceAll(string(text), `", "`, `","`), `: `, `:`), err
+	if err != nil {
+		return "", err
+	}
+	var compact bytes.Buffer // spaces differ from build to build
+	err = json.Compact(&compact, text)
+	return compact.String(), err
 }
 
 // linesOf returns what a file says of the wire, in the form of wire.txt.

@@ -122,6 +122,7 @@ func apiGroup(o *apiFlags, use, short, long string, commands ...*cobra.Command) 
 // newAPICommands returns the commands that call a server.
 func newAPICommands() []*cobra.Command {
 	return []*cobra.Command{
-		newClientCommands(), newUserCommands(), newConnectorCommands(), newApply(), newTokenCommands(), newKeyCommands(), newConfigCommands(),
+		newClientCommands(), newUserCommands(), newConnectorCommands(), newApply(),
+		newSessionCommands(), newIdentityCommands(), newConsentCommands(), newTokenCommands(), newKeyCommands(), newConfigCommands(),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -54,13 +55,19 @@ With -o yaml the list is a file that dex apply takes. It has no secrets.`,
 
 // all returns all things of the server.
 func (r *resource) all(ctx context.Context, s *remote.Client) ([]json.RawMessage, error) {
+	return allPages(ctx, s, r.kind.Path, nil)
+}
+
+// allPages returns the items of all pages of a list.
+func allPages(ctx context.Context, s *remote.Client, path string, filter url.Values) ([]json.RawMessage, error) {
 	items := []json.RawMessage{}
 	for token := ""; ; {
 		query := url.Values{"pageSize": {strconv.Itoa(pageSize)}}
+		maps.Copy(query, filter)
 		if token != "" {
 			query.Set("pageToken", token)
 		}
-		answer, err := s.Do(ctx, remote.Call{Method: http.MethodGet, Path: []string{r.kind.Path}, Query: query})
+		answer, err := s.Do(ctx, remote.Call{Method: http.MethodGet, Path: []string{path}, Query: query})
 		if err != nil {
 			return nil, err
 		}
@@ -185,29 +192,43 @@ func say(cmd *cobra.Command, kind *manifest.Kind, id, what string, dry bool) {
 // harmless are ids that mean nothing to a shell, which puts proposals into the command line as they are.
 var harmless = regexp.MustCompile(`^[\pL\pN._:/@+=,%-]+$`)
 
-// complete completes ids from the server. A server that doesn't answer soon has no proposals.
-func (r *resource) complete(cmd *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	const patience = 2 * time.Second
-	s, err := r.client(patience)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	defer s.Close()
-	ctx, cancel := context.WithTimeout(cmd.Context(), patience)
-	defer cancel()
-	items, err := r.all(ctx, s)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	rows, err := decodeAll(items)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var found []cobra.Completion
-	for _, row := range rows {
-		if id, ok := row[r.kind.ID].(string); ok && strings.HasPrefix(id, begun) && harmless.MatchString(id) {
-			found = append(found, id)
+// complete completes ids from the server.
+func (r *resource) complete(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return r.completion(r.kind.Path, r.kind.ID)(cmd, args, begun)
+}
+
+// completion returns what completes a member of a list of the server. A server that doesn't answer soon has no proposals.
+func (o *apiFlags) completion(path, member string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		const patience = 2 * time.Second
+		s, err := o.client(patience)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
+		defer s.Close()
+		ctx, cancel := context.WithTimeout(cmd.Context(), patience)
+		defer cancel()
+		items, err := allPages(ctx, s, path, nil)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		rows, err := decodeAll(items)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var found []cobra.Completion
+		for _, row := range rows {
+			if id, ok := row[member].(string); ok && strings.HasPrefix(id, begun) && harmless.MatchString(id) {
+				found = append(found, id)
+			}
+		}
+		return found, cobra.ShellCompDirectiveNoFileComp
 	}
-	return found, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeFlag completes the values of a flag from a list of the server.
+func (o *apiFlags) completeFlag(cmd *cobra.Command, flag, path, member string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, o.completion(path, member)); err != nil {
+		panic(err) // only if there is no such flag
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dex/internal/admin/remote"
+	"dex/internal/token"
 )
 
 // printItems prints a list that has no pages: as it is with --output, and otherwise as a table.
@@ -51,6 +52,21 @@ func (w *subject) query() url.Values {
 	return url.Values{"userID": {w.userID}, "connectorID": {w.connector}}
 }
 
+// path returns the path of the user's identity.
+func (w *subject) path() ([]string, error) {
+	userID, connectorID := w.userID, w.connector
+	if w.user != "" {
+		var err error
+		if userID, connectorID, err = token.ReadSubject(w.user); err != nil {
+			return nil, fmt.Errorf("--user must be the sub of one of the user's tokens: %w", err)
+		}
+	}
+	if userID == "" || connectorID == "" {
+		return nil, errors.New("the user or the connector is empty")
+	}
+	return []string{"identities", connectorID, userID}, nil
+}
+
 func newTokenCommands() *cobra.Command {
 	o := &apiFlags{}
 	cmd := apiGroup(o, "token", "Refresh tokens of users: which applications they stay signed in to, and how to end that",
@@ -59,7 +75,7 @@ server. Each is a login of the user at an application.
 
 Tokens for the management API itself are those of dex admin token.`,
 		newTokenList(o), newTokenRevoke(o))
-	cmd.SuggestFor = []string{"login", "logins", "session", "refresh"}
+	cmd.SuggestFor = []string{"login", "logins", "refresh"}
 	return cmd
 }
 

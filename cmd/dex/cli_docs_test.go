@@ -114,7 +114,7 @@ func TestTheCommandsOfTheGuide(t *testing.T) {
 	}
 	s := newShell(t)
 	s.write("config.yaml", "issuer: http://127.0.0.1:5556/dex\nstorage: {type: sqlite3, config: {file: dex.db}}\nweb: {http: '127.0.0.1:0'}\n"+
-		"enablePasswordDB: true\napi: {addr: 'unix://"+s.dir+"/admin.sock', adminTokens: true}\n", 0o600)
+		"enablePasswordDB: true\nsessions: {}\napi: {addr: 'unix://"+s.dir+"/admin.sock', adminTokens: true}\n", 0o600)
 	s.serve()
 	var yamls []string
 	printed, scripts := "", 0
@@ -134,7 +134,7 @@ func TestTheCommandsOfTheGuide(t *testing.T) {
 			s.write("apps.yaml", text, 0o600)
 		}
 	}
-	if scripts < 7 || len(yamls) != 2 {
+	if scripts < 8 || len(yamls) != 2 {
 		t.Errorf("%d scripts, %d files", scripts, len(yamls))
 	}
 	s.write(".config/dex/config.yaml", yamls[0], 0o600)

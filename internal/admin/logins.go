@@ -36,8 +36,13 @@ func (s *Service) RevokeLogins(ctx context.Context, userID, connectorID, clientI
 // connector: first of those that there are, by the index of their owners, and then of those that were removed, which takes a walk
 // through all logins.
 func (s *Service) endLogins(ctx context.Context, whose Whose) (ended int, err error) {
+	return s.endOtherLogins(ctx, whose, func(refresh.Listed) bool { return false })
+}
+
+// endOtherLogins is endLogins for those that are not excluded.
+func (s *Service) endOtherLogins(ctx context.Context, whose Whose, excluded func(refresh.Listed) bool) (ended int, err error) {
 	each := func(l refresh.Listed) error {
-		if l.UserID != whose.UserID || whose.ClientID != "" && l.ClientID != whose.ClientID {
+		if l.UserID != whose.UserID || whose.ClientID != "" && l.ClientID != whose.ClientID || excluded(l) {
 			return nil
 		}
 		ended++

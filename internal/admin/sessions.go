@@ -160,9 +160,18 @@ func (s *Service) EndSessions(ctx context.Context, whose Whose, logins bool) (En
 	}
 	err := s.endSessions(ctx, whose, &done)
 	if err == nil && logins {
-		done.Logins, err = s.endLogins(ctx, whose)
+		done.Logins, err = s.endOtherLogins(ctx, whose, func(l refresh.Listed) bool { return s.wouldEnd(ctx, whose, l) })
 	}
 	return done, refusal(err, "sessions")
+}
+
+// wouldEnd reports whether a login would have ended with its session, if this were not only a trial.
+func (s *Service) wouldEnd(ctx context.Context, whose Whose, l refresh.Listed) bool {
+	if !isDryRun(ctx) || s.cfg.Sessions == nil || l.SessionID == "" {
+		return false
+	}
+	e, err := s.cfg.Sessions.Table().Get(ctx, l.SessionID)
+	return err == nil && whose.matches(&e.Value)
 }
 
 // endSessions ends the sessions that match: without a connector, first those of the connectors that there are, as endLogins does.

@@ -58,8 +58,8 @@ func TestEndSessions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f, ctx := signedIn(t, nil), admintest.As(t, admin.RoleUsers)
-			got, err := f.EndSessions(admin.WithDryRun(ctx), c.whose, false)
-			if err != nil || got.Sessions != c.ended.Sessions || f.Left(t) != everybody || len(f.Changes()) > 0 {
+			got, err := f.EndSessions(admin.WithDryRun(ctx), c.whose, c.logins)
+			if err != nil || got != c.ended || f.Left(t) != everybody || len(f.Changes()) > 0 {
 				t.Errorf("a trial: %+v, %v, left %s", got, err, f.Left(t))
 			}
 			got, err = f.EndSessions(ctx, c.whose, c.logins)
@@ -183,13 +183,13 @@ func (s *failing) Delete(ctx context.Context, kind, key, revision string) error 
 // A list of many sessions is read page by page, and each call looks at a bounded number.
 func TestManySessions(t *testing.T) {
 	t.Parallel()
-	const many = 25_000
+	const many = 12_000
 	f, ctx := admintest.New(t, nil), admintest.As(t, admin.RoleRead)
 	now := time.Now()
 	for i := range many {
 		v := session.Session{
-			ConnectorID: "corp", Identity: connector.Identity{UserID: fmt.Sprint("u", i%5000)}, AuthTime: now, Created: now, LastUsed: now,
-			Ends: now.Add(time.Hour), Idle: now.Add(time.Hour), Clients: map[string]session.Participation{"shop": {First: now, Last: now}},
+			ConnectorID: "corp", Identity: connector.Identity{UserID: fmt.Sprint("u", i%3000)}, AuthTime: now, Created: now, LastUsed: now,
+			Ends: now.Add(time.Hour), Idle: now.Add(time.Hour), Secrets: []session.Secret{{Issued: now}}, Clients: map[string]session.Participation{"shop": {First: now, Last: now}},
 		}
 		if i == many-1 {
 			v.ConnectorID = "rare"
@@ -204,10 +204,10 @@ func TestManySessions(t *testing.T) {
 	}{
 		{admin.Whose{}, many, many/1000 + 1},
 		{admin.Whose{ConnectorID: "corp"}, many - 1, many / 1000},
-		{admin.Whose{ConnectorID: "rare"}, 1, 3},
-		{admin.Whose{UserID: "u7"}, 5, 3},
-		{admin.Whose{UserID: "u7", ConnectorID: "corp", ClientID: "shop"}, 5, 1},
-		{admin.Whose{UserID: "u7", ClientID: "till"}, 0, 3},
+		{admin.Whose{ConnectorID: "rare"}, 1, 2},
+		{admin.Whose{UserID: "u7"}, 4, 2},
+		{admin.Whose{UserID: "u7", ConnectorID: "corp", ClientID: "shop"}, 4, 1},
+		{admin.Whose{UserID: "u7", ClientID: "till"}, 0, 2},
 	} {
 		seen, calls, after := map[string]bool{}, 0, ""
 		for {
@@ -235,7 +235,7 @@ func TestSessionsThatAreOver(t *testing.T) {
 	t.Parallel()
 	f, ctx := signedIn(t, nil), admintest.As(t, admin.RoleUsers)
 	_, err := f.Sessions.Table().Update(ctx, "s1", func(v *session.Session) error {
-		v.AuthTime = v.AuthTime.Add(-25 * time.Hour)
+		v.Secrets = []session.Secret{{Hash: v.Secrets[0].Hash, Issued: v.Created.Add(-25 * time.Hour)}}
 		return nil
 	})
 	if err != nil {

@@ -103,7 +103,7 @@ var _ = faulttest.Add("R23", func(t *testing.T) {
 
 // HEAD was refused, and not every refusal of a method said which there are.
 var _ = faulttest.Add("P9", func(t *testing.T) {
-	a := open(t, configuration, nil)
+	a := open(t, configuration+"sessions: {checkSessionIframe: true}\n", nil)
 	h := a.Handler()
 	s := &server{t: t, handler: h}
 	head := s.do(httptest.NewRequest(http.MethodHead, "http://dex.test"+authPath(), nil))

@@ -210,11 +210,11 @@ func number(t testing.TB, text string) int64 {
 	return n
 }
 
-// startCounted runs a server that serves all grants and counts what its storage is asked.
+// startCounted runs a server that serves all grants, has sessions, and counts what its storage is asked.
 func startCounted(t testing.TB) (*server, *counting, map[string]int64) {
 	t.Helper()
 	var stored *counting
-	a := open(t, configuration+"oauth2: {passwordConnector: \"odd id/%\", grantTypes: [\""+
+	a := open(t, configuration+"sessions: {checkSessionIframe: true}\noauth2: {passwordConnector: \"odd id/%\", grantTypes: [\""+
 		strings.Join(everyGrant, `", "`)+"\"]}\n", func(s store.Store) store.Store {
 		stored = &counting{Store: s}
 		return stored

@@ -41,6 +41,7 @@ type pending struct {
 
 	Proof  *proof `json:"proof,omitempty"`  // of the user, who has signed in; nil for one with a session
 	ViaSSO bool   `json:"viaSSO,omitempty"` // the session is another application's
+	Begun  bool   `json:"begun,omitempty"`  // the proof has begun a session, and begins no other one
 }
 
 var pendingKind = store.Declare(store.Declaration[pending]{

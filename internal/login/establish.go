@@ -1,6 +1,8 @@
 package login
 
 import (
+	"bytes"
+	"errors"
 	"net/http"
 	"slices"
 
@@ -11,6 +13,7 @@ import (
 	"dex/internal/oauth"
 	"dex/internal/page"
 	"dex/internal/session"
+	"dex/internal/store"
 	"dex/internal/token"
 )
 
@@ -106,18 +109,43 @@ func (f *Flow) signInto(v *visit, a *token.Authorization) error {
 	e, crowded, err := v.browser.SignIn(ctx, session.SignIn{
 		ID: v.proof.SessionID, ClientID: a.ClientID, ConnectorID: a.ConnectorID, Identity: a.Identity, AuthTime: a.AuthTime,
 		Methods: a.Methods, Remember: v.proof.Remember, Source: v.proof.Source,
-		Groups: v.proof.Groups, Offline: v.proof.Offline,
+		Groups: v.proof.Groups, Offline: v.proof.Offline, Again: v.pending != nil && v.pending.Value.Begun,
 	})
+	if errors.Is(err, store.ErrNotFound) {
+		return v.refuse(oauth.LoginRequired, "The user's session has ended.", nil)
+	}
 	if err != nil {
 		return err
 	}
 	a.SessionID = e.Key
+	if err := f.noteBegun(v); err != nil {
+		return err
+	}
 	for _, other := range crowded {
 		if err := f.cfg.Sessions.SignOut.End(ctx, other, event.SessionCrowded); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// noteBegun notes that the answer to a page has begun a session, so that the same answer, given again, doesn't bring the session back
+// after its user has signed out.
+func (f *Flow) noteBegun(v *visit) error {
+	if v.pending == nil || v.pending.Value.Begun {
+		return nil
+	}
+	_, err := f.pending.Update(v.r.Context(), v.pending.Key, func(stored *pending) error {
+		if !bytes.Equal(stored.Key, v.pending.Value.Key) {
+			return store.ErrUnchanged // another user has signed in since
+		}
+		stored.Begun = true
+		return nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // it has expired
+	}
+	return err
 }
 
 // browserState returns what changes when the sessions of the browser do.

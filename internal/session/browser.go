@@ -88,13 +88,20 @@ type SignIn struct {
 	Source      connector.SourceSession
 	Groups      bool
 	Offline     bool
+	// Again says that the same login has signed in before. It begins nothing new: its session may have ended since.
+	Again bool
 }
 
 // SignIn begins the session of a user, or goes on with the one that they have in this browser, with a secret of its own. It returns the
-// session, and those that had to make room for it, which the caller must end.
+// session, and those that had to make room for it, which the caller must end. The error is store.ErrNotFound if the session of a login
+// that signs in again has ended.
 func (b *Browser) SignIn(ctx context.Context, in SignIn) (e Entry, crowded []Entry, err error) {
 	secret := ""
-	if e, secret, err = b.renew(ctx, in); isGone(err) {
+	e, secret, err = b.renew(ctx, in)
+	switch {
+	case isGone(err) && in.Again:
+		e, secret, err = b.repeat(ctx, in)
+	case isGone(err):
 		e, secret, err = b.begin(ctx, in)
 	}
 	if err != nil {
@@ -135,12 +142,18 @@ func (b *Browser) begin(ctx context.Context, in SignIn) (e Entry, secret string,
 	b.prove(&v, in)
 	e, err = b.s.table.Create(ctx, in.ID, v)
 	if errors.Is(err, store.ErrExists) { // the same login has begun it a moment ago
-		e, err = b.s.table.Update(ctx, in.ID, func(v *Session) error {
-			secret = b.s.renewSecret(v)
-			b.prove(v, in)
-			return nil
-		})
+		return b.repeat(ctx, in)
 	}
+	return e, secret, err
+}
+
+// repeat goes on with the session that the same login has begun.
+func (b *Browser) repeat(ctx context.Context, in SignIn) (e Entry, secret string, err error) {
+	e, err = b.s.table.Update(ctx, in.ID, func(v *Session) error {
+		secret = b.s.renewSecret(v)
+		b.prove(v, in)
+		return nil
+	})
 	return e, secret, err
 }
 

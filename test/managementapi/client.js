@@ -22,7 +22,7 @@ function check(what, holds) {
 
 (async () => {
   const version = await call('GetVersion', {});
-  check('version', version.api === 3);
+  check('version', version.api === 4);
   const made = await call('CreateClient', { client: { name: 'Node', redirectUris: ['https://node.test/'] } });
   check('create a client', made.client.id && made.client.secret.length >= 50);
   const list = await call('ListClients', {});
