@@ -124,7 +124,7 @@ func fillAsUpstream(t *testing.T, c *configuration) {
 		err = fillEtcd(t.Context(), storage["config"].(section))
 	case "kubernetes":
 		objects := c.cluster(t)
-		err = upstream.Kubernetes(t.Context(), func(ctx context.Context, plural string, object json.RawMessage) error {
+		err = upstream.Kubernetes(t.Context(), upstream.Release, func(ctx context.Context, plural string, object json.RawMessage) error {
 			_, err := objects.server.Do(ctx, http.MethodPost, objects.path(plural), object)
 			return err
 		})
@@ -144,5 +144,5 @@ func fillEtcd(ctx context.Context, settings section) error {
 		return err
 	}
 	defer func() { _ = client.Close() }()
-	return upstream.Etcd(ctx, client, settings["namespace"].(string))
+	return upstream.Etcd(ctx, client, settings["namespace"].(string), upstream.Release)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -213,6 +214,45 @@ func (k *Kubernetes) AllowDefinitions(ctx context.Context, n KubernetesNamespace
 		}
 	}
 	return k.await(ctx, n, true, Right{"apiextensions.k8s.io", "customresourcedefinitions", "create"})
+}
+
+// AllowUpstreamsSessions creates the resource definitions that only upstream's development versions have, and gives the namespace's
+// account the right to list their objects.
+func (k *Kubernetes) AllowUpstreamsSessions(ctx context.Context, n KubernetesNamespace) error {
+	resources := map[string]object{
+		"authsessions":   {"plural": "authsessions", "singular": "authsession", "kind": "AuthSession"},
+		"useridentities": {"plural": "useridentities", "singular": "useridentity", "kind": "UserIdentity"},
+	}
+	for plural, names := range resources {
+		err := k.define(ctx, object{
+			"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+			"metadata": object{"name": plural + ".dex.coreos.com"},
+			"spec": object{"group": "dex.coreos.com", "names": names, "scope": "Namespaced", "versions": []object{{
+				"name": "v1", "served": true, "storage": true,
+				"schema": object{"openAPIV3Schema": object{"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+			}}},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	const name = "upstreams-sessions"
+	roles := rolesPath + "namespaces/" + n.Namespace
+	err := k.post(ctx, roles+"/roles", object{
+		"metadata": object{"name": name},
+		"rules":    []object{{"apiGroups": []string{"dex.coreos.com"}, "resources": slices.Sorted(maps.Keys(resources)), "verbs": []string{"list"}}},
+	})
+	if err == nil {
+		err = k.post(ctx, roles+"/rolebindings", object{
+			"metadata": object{"name": name},
+			"roleRef":  object{"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+			"subjects": []object{{"kind": "ServiceAccount", "name": n.Account, "namespace": n.Namespace}},
+		})
+	}
+	if err != nil {
+		return err
+	}
+	return k.await(ctx, n, true, Right{"dex.coreos.com", "authsessions", "list"})
 }
 
 // await waits until the server goes by a right that was given to an account, or taken from it.

@@ -30,24 +30,28 @@ func openEtcd(t *testing.T) *etcd.Store {
 }
 
 func TestEtcd(t *testing.T) {
-	s := openEtcd(t)
-	client, namespace := s.Upstream()
-	if err := upstream.Etcd(t.Context(), client, namespace); err != nil {
-		t.Fatal(err)
-	}
-	takeOver(t, place{store: s, source: takeover.Etcd(client, namespace), dump: func(t *testing.T) string {
-		response, err := client.Get(t.Context(), namespace, clientv3.WithPrefix())
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out strings.Builder
-		for _, kv := range response.Kvs {
-			if !strings.HasPrefix(string(kv.Key), namespace+"dex/") {
-				fmt.Fprintln(&out, string(kv.Key), kv.ModRevision, kv.Lease, string(kv.Value))
+	for _, l := range []upstream.Layout{upstream.Release, upstream.Development} {
+		t.Run(l.String(), func(t *testing.T) {
+			s := openEtcd(t)
+			client, namespace := s.Upstream()
+			if err := upstream.Etcd(t.Context(), client, namespace, l); err != nil {
+				t.Fatal(err)
 			}
-		}
-		return out.String()
-	}})
+			takeOver(t, place{store: s, layout: l, source: takeover.Etcd(client, namespace), dump: func(t *testing.T) string {
+				response, err := client.Get(t.Context(), namespace, clientv3.WithPrefix())
+				if err != nil {
+					t.Fatal(err)
+				}
+				var out strings.Builder
+				for _, kv := range response.Kvs {
+					if !strings.HasPrefix(string(kv.Key), namespace+"dex/") {
+						fmt.Fprintln(&out, string(kv.Key), kv.ModRevision, kv.Lease, string(kv.Value))
+					}
+				}
+				return out.String()
+			}})
+		})
+	}
 }
 
 // Keys are in lower case, so the ids come from the values; objects without one are left out.

@@ -28,7 +28,7 @@ func TestSQLite(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = s.Close() })
-			takeOver(t, place{store: s, source: takeover.SQLite(s.DB()), dump: func(t *testing.T) string {
+			takeOver(t, place{store: s, layout: l, source: takeover.SQLite(s.DB()), dump: func(t *testing.T) string {
 				return dumpTables(t, s.DB(), `"`, "SELECT name FROM sqlite_master WHERE type = 'table'")
 			}})
 		})
@@ -59,7 +59,7 @@ func TestPostgreSQL(t *testing.T) {
 			if err := upstream.PostgreSQL(t.Context(), s.DB(), l); err != nil {
 				t.Fatal(err)
 			}
-			takeOver(t, place{store: s, source: takeover.PostgreSQL(s.DB()), dump: func(t *testing.T) string {
+			takeOver(t, place{store: s, layout: l, source: takeover.PostgreSQL(s.DB()), dump: func(t *testing.T) string {
 				return dumpTables(t, s.DB(), `"`, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
 			}})
 		})
@@ -90,7 +90,7 @@ func TestMySQL(t *testing.T) {
 			if err := upstream.MySQL(t.Context(), s.DB(), l); err != nil {
 				t.Fatal(err)
 			}
-			takeOver(t, place{store: s, source: takeover.MySQL(s.DB()), dump: func(t *testing.T) string {
+			takeOver(t, place{store: s, layout: l, source: takeover.MySQL(s.DB()), dump: func(t *testing.T) string {
 				return dumpTables(t, s.DB(), "`", "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()")
 			}})
 		})

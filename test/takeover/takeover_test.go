@@ -24,8 +24,10 @@ import (
 	"dex/internal/connector/local"
 	"dex/internal/event"
 	"dex/internal/federation"
+	"dex/internal/identity"
 	"dex/internal/limit"
 	"dex/internal/refresh"
+	"dex/internal/session"
 	"dex/internal/signing"
 	"dex/internal/store"
 	"dex/internal/takeover"
@@ -90,6 +92,7 @@ type place struct {
 	store  store.Store
 	source takeover.Source
 	dump   func(t *testing.T) string
+	layout upstream.Layout
 	// shared says that clients, connectors, users and keys are upstream's own.
 	shared bool
 }
@@ -151,6 +154,47 @@ func check(t *testing.T, p place) {
 	checkConnector(t, p.store)
 	checkOffline(t, p.store)
 	checkRefresh(t, p.store)
+	checkSessions(t, p)
+}
+
+// checkSessions checks what development versions keep of browsers.
+func checkSessions(t *testing.T, p place) {
+	t.Helper()
+	if p.layout == upstream.Release {
+		if got := slices.Concat(keys(t, p.store, "session"), keys(t, p.store, "identity")); len(got) > 0 {
+			t.Errorf("sessions and identities are %q, want none", got)
+		}
+		return
+	}
+	if got := keys(t, p.store, "session"); !slices.Equal(got, []string{upstream.SessionID}) {
+		t.Fatalf("sessions are %q, want %s", got, upstream.SessionID)
+	}
+	e, err := store.In(p.store, session.Kind).Get(t.Context(), upstream.SessionID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := e.Value
+	if !isHashOf(s.Secrets[0].Hash, upstream.SessionSecret) || !s.AuthTime.Equal(upstream.SignedIn) || !s.Created.Equal(upstream.SignedIn) ||
+		!s.LastUsed.Equal(upstream.LastLogin) || !s.Ends.Equal(upstream.SessionEnds) || !s.Idle.Equal(upstream.SessionIdles) ||
+		!s.Clients[upstream.ClientID].First.Equal(upstream.SignedIn) || s.ConnectorID != "local" || s.UserAgent != upstream.UserAgent ||
+		s.Identity.UserID != upstream.UserID || s.Identity.Username != upstream.UserFullName || !s.Upstream {
+		t.Errorf("the session is %+v", s)
+	}
+	known, err := store.In(p.store, identity.Kind).Get(t.Context(), identity.Key(upstream.UserID, "local"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := known.Value
+	if !slices.Equal(v.Consents[upstream.ClientID].Scopes, []string{"openid", "profile"}) || !v.LastLogin.Equal(upstream.LastLogin) ||
+		!v.Created.Equal(upstream.CreatedAt) || !v.BlockedUntil.IsZero() || v.Claims.Email != upstream.UserEmail ||
+		string(v.UpstreamFactors.MFASecrets) != upstream.MFASecrets || v.UpstreamFactors.WebAuthnCredentials != nil {
+		t.Errorf("the user is %+v", v)
+	}
+	id, _ := upstream.Split(upstream.UserToken)
+	r, err := p.store.Get(t.Context(), "refresh", id)
+	if err != nil || !bytes.Contains(r.Data, []byte(`"sessionID":"`+upstream.SessionID+`"`)) {
+		t.Errorf("jane's refresh token is %s (%v), want it to name her session", r.Data, err)
+	}
 }
 
 func checkClients(t *testing.T, p place) {

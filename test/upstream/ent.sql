@@ -29,3 +29,16 @@ CREATE TABLE connectors (
 	id $TEXT NOT NULL PRIMARY KEY, type $TEXT NOT NULL, name $TEXT NOT NULL, resource_version $TEXT NOT NULL,
 	config $BLOB NOT NULL, grant_types $JSON NULL
 );
+CREATE TABLE user_identities (
+	id $TEXT NOT NULL PRIMARY KEY, user_id $TEXT NOT NULL, connector_id $TEXT NOT NULL, claims_user_id $TEXT NOT NULL DEFAULT '',
+	claims_username $TEXT NOT NULL DEFAULT '', claims_preferred_username $TEXT NOT NULL DEFAULT '',
+	claims_email $TEXT NOT NULL DEFAULT '', claims_email_verified $BOOL NOT NULL, claims_groups $JSON NULL,
+	consents $BLOB NOT NULL, created_at $TIME NOT NULL, last_login $TIME NOT NULL, blocked_until $TIME NOT NULL,
+	mfa_secrets $BLOB NULL, webauthn_credentials $BLOB NULL
+);
+CREATE TABLE auth_sessions (
+	id $TEXT NOT NULL PRIMARY KEY, secret $TEXT NOT NULL, user_id $TEXT NOT NULL, connector_id $TEXT NOT NULL,
+	client_states $BLOB NOT NULL, created_at $TIME NOT NULL, last_activity $TIME NOT NULL,
+	ip_address $TEXT NOT NULL DEFAULT '', user_agent $TEXT NOT NULL DEFAULT '', absolute_expiry $TIME NOT NULL,
+	idle_expiry $TIME NOT NULL, logout_state $BLOB NULL
+);

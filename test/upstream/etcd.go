@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -10,8 +11,8 @@ import (
 )
 
 // Etcd fills etcd below a namespace, which is put before each key unchanged.
-func Etcd(ctx context.Context, client *clientv3.Client, namespace string) error {
-	for key, value := range etcdValues() {
+func Etcd(ctx context.Context, client *clientv3.Client, namespace string, l Layout) error {
+	for key, value := range etcdValues(l) {
 		if _, err := client.Put(ctx, namespace+key, string(encode(value))); err != nil {
 			return fmt.Errorf("fill etcd with upstream's data: %w", err)
 		}
@@ -22,7 +23,7 @@ func Etcd(ctx context.Context, client *clientv3.Client, namespace string) error 
 // object is one in JSON.
 type object map[string]any
 
-func etcdValues() map[string]object {
+func etcdValues(l Layout) map[string]object {
 	key := SigningKey()
 	all := map[string]object{
 		"client/" + ClientID: {
@@ -54,7 +55,7 @@ func etcdValues() map[string]object {
 		data                []byte
 	}{{UserID, "local", nil}, {MockUserID, ConnectorID, []byte(ConnectorData)}} {
 		all["offline_session/"+strings.ToLower(o.userID+"|"+o.connectorID)] = object{
-			"user_id": o.userID, "conn_id": o.connectorID, "refresh": references(o.userID, o.connectorID), "connectorData": o.data,
+			"user_id": o.userID, "conn_id": o.connectorID, "refresh": references(o.userID, o.connectorID, l), "connectorData": o.data,
 		}
 	}
 	for _, s := range sessions() {
@@ -62,6 +63,20 @@ func etcdValues() map[string]object {
 			"id": s.id, "token": s.secret, "obsolete_token": s.obsolete, "created_at": CreatedAt, "last_used": LastUsed,
 			"client_id": s.clientID, "connector_id": s.connectorID, "connector_data": nil, "claims": s.claims,
 			"scopes": s.scopes, "nonce": "",
+		}
+	}
+	if l == Release {
+		return all
+	}
+	all["user_identity/"+strings.ToLower(UserID+"|local")] = object{
+		"user_id": UserID, "connector_id": "local", "claims": janesClaims(), "consents": consents(),
+		"mfa_secrets": json.RawMessage(MFASecrets), "created_at": CreatedAt, "last_login": LastLogin, "blocked_until": time.Time{},
+	}
+	for _, s := range browserSessions() {
+		all["auth_session/"+s.id] = object{
+			"id": s.id, "secret": s.secret, "user_id": UserID, "connector_id": "local", "client_states": s.clients,
+			"created_at": s.begun, "last_activity": LastLogin, "ip_address": "192.0.2.1", "user_agent": UserAgent,
+			"absolute_expiry": SessionEnds, "idle_expiry": s.idles,
 		}
 	}
 	return all

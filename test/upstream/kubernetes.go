@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strings"
+	"time"
 )
 
 // alphabet is used for the names of objects.
@@ -26,8 +27,8 @@ func hashedName(first, second string) string {
 
 // Kubernetes creates upstream's objects in a namespace with a function that posts one to a resource, such as "passwords".
 // The resource definitions must exist.
-func Kubernetes(ctx context.Context, post func(ctx context.Context, plural string, object json.RawMessage) error) error {
-	for plural, objects := range kubernetesObjects() {
+func Kubernetes(ctx context.Context, l Layout, post func(ctx context.Context, plural string, object json.RawMessage) error) error {
+	for plural, objects := range kubernetesObjects(l) {
 		for name, o := range objects {
 			o["apiVersion"] = "dex.coreos.com/v1"
 			o["kind"] = kubernetesKinds[plural]
@@ -43,10 +44,11 @@ func Kubernetes(ctx context.Context, post func(ctx context.Context, plural strin
 var kubernetesKinds = map[string]string{
 	"oauth2clients": "OAuth2Client", "passwords": "Password", "connectors": "Connector", "signingkeies": "SigningKey",
 	"refreshtokens": "RefreshToken", "offlinesessionses": "OfflineSessions",
+	"useridentities": "UserIdentity", "authsessions": "AuthSession",
 }
 
 // kubernetesObjects returns the objects by resource and name.
-func kubernetesObjects() map[string]map[string]object {
+func kubernetesObjects(l Layout) map[string]map[string]object {
 	key := SigningKey()
 	all := map[string]map[string]object{
 		"oauth2clients": {
@@ -69,10 +71,10 @@ func kubernetesObjects() map[string]map[string]object {
 		}},
 		"offlinesessionses": {
 			hashedName(UserID, "local"): {
-				"userID": UserID, "connID": "local", "refresh": references(UserID, "local"),
+				"userID": UserID, "connID": "local", "refresh": references(UserID, "local", l),
 			},
 			hashedName(MockUserID, ConnectorID): {
-				"userID": MockUserID, "connID": ConnectorID, "refresh": references(MockUserID, ConnectorID),
+				"userID": MockUserID, "connID": ConnectorID, "refresh": references(MockUserID, ConnectorID, l),
 				"connectorData": []byte(ConnectorData),
 			},
 		},
@@ -82,6 +84,21 @@ func kubernetesObjects() map[string]map[string]object {
 		all["refreshtokens"][s.id] = object{
 			"CreatedAt": CreatedAt, "LastUsed": LastUsed, "clientID": s.clientID, "scopes": s.scopes, "token": s.secret,
 			"obsoleteToken": s.obsolete, "claims": s.claims, "connectorID": s.connectorID,
+		}
+	}
+	if l == Release {
+		return all
+	}
+	all["useridentities"] = map[string]object{hashedName(UserID, "local"): {
+		"userID": UserID, "connectorID": "local", "claims": janesClaims(), "consents": consents(),
+		"mfaSecrets": json.RawMessage(MFASecrets), "createdAt": CreatedAt, "lastLogin": LastLogin, "blockedUntil": time.Time{},
+	}}
+	all["authsessions"] = map[string]object{}
+	for _, s := range browserSessions() {
+		all["authsessions"][s.id] = object{
+			"userID": UserID, "connectorID": "local", "secret": s.secret, "clientStates": s.clients, "createdAt": s.begun,
+			"lastActivity": LastLogin, "ipAddress": "192.0.2.1", "userAgent": UserAgent, "absoluteExpiry": SessionEnds,
+			"idleExpiry": s.idles,
 		}
 	}
 	return all

@@ -48,7 +48,8 @@ type dialect struct {
 	placeholder func(n int) string
 	time        func(time.Time) any
 	quote       string
-	ahead       int // how many more migrations the tables have than in the others
+	never       time.Time // what is written for no time
+	ahead       int       // how many more migrations the tables have than in the others
 }
 
 var (
@@ -75,6 +76,7 @@ var (
 		placeholder: func(int) string { return "?" },
 		time:        func(t time.Time) any { return t.UTC() },
 		quote:       "`",
+		never:       time.Date(1000, 1, 1, 0, 0, 0, 0, time.UTC),
 		ahead:       1,
 	}
 )
@@ -105,6 +107,7 @@ func fill(ctx context.Context, db *sql.DB, d dialect, l Layout) error {
 	f := &filler{db, d, l}
 	for _, step := range []func(context.Context) error{
 		f.tables, f.migrations, f.clients, f.passwords, f.connectors, f.keys, f.offlineSessions, f.refreshTokens,
+		f.identities, f.browserSessions,
 	} {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("fill with upstream's data (%v): %w", l, err)
@@ -225,7 +228,7 @@ func (f *filler) offlineSessions(ctx context.Context) error {
 		data                []byte
 	}{{UserID, "local", nil}, {MockUserID, ConnectorID, []byte(ConnectorData)}} {
 		row := values{
-			"user_id": o.userID, "conn_id": o.connectorID, "refresh": encode(references(o.userID, o.connectorID)),
+			"user_id": o.userID, "conn_id": o.connectorID, "refresh": encode(references(o.userID, o.connectorID, f.layout)),
 			"connector_data": o.data,
 		}
 		if f.layout == Ent {
@@ -248,6 +251,42 @@ func (f *filler) refreshTokens(ctx context.Context) error {
 			"claims_email_verified": s.claims.EmailVerified, "claims_groups": f.json(s.claims.Groups),
 			"connector_id": s.connectorID, "connector_data": []byte(nil), "token": s.secret, "obsolete_token": s.obsolete,
 			"created_at": f.time(CreatedAt), "last_used": f.time(LastUsed),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *filler) identities(ctx context.Context) error {
+	if f.layout == Release {
+		return nil
+	}
+	jane := janesClaims()
+	row := values{
+		"user_id": UserID, "connector_id": "local", "claims_user_id": jane.UserID, "claims_username": jane.Username,
+		"claims_preferred_username": jane.PreferredUsername, "claims_email": jane.Email, "claims_email_verified": jane.EmailVerified,
+		"claims_groups": f.json(jane.Groups), "consents": encode(consents()), "created_at": f.time(CreatedAt),
+		"last_login": f.time(LastLogin), "blocked_until": f.time(f.never), "mfa_secrets": []byte(MFASecrets),
+		"webauthn_credentials": []byte("null"),
+	}
+	if f.layout == Ent {
+		sum := sha256.Sum256([]byte(UserID + "local"))
+		row["id"] = hex.EncodeToString(sum[:])
+	}
+	return f.insert(ctx, f.table("user_identity", "user_identities"), row)
+}
+
+func (f *filler) browserSessions(ctx context.Context) error {
+	if f.layout == Release {
+		return nil
+	}
+	for _, s := range browserSessions() {
+		err := f.insert(ctx, f.table("auth_session", "auth_sessions"), values{
+			"id": s.id, "secret": s.secret, "user_id": UserID, "connector_id": "local", "client_states": encode(s.clients),
+			"created_at": f.time(s.begun), "last_activity": f.time(LastLogin), "ip_address": "192.0.2.1", "user_agent": UserAgent,
+			"absolute_expiry": f.time(SessionEnds), "idle_expiry": f.time(s.idles), "logout_state": []byte("null"),
 		})
 		if err != nil {
 			return err

@@ -123,12 +123,16 @@ type claims struct {
 	Groups            []string `json:"groups,omitempty"`
 }
 
-func sessions() []session {
-	scopes := []string{"openid", "profile", "email", "offline_access"}
-	jane := claims{
+func janesClaims() claims {
+	return claims{
 		UserID: UserID, Username: UserFullName, PreferredUsername: UserName, Email: UserEmail, EmailVerified: true,
 		Groups: []string{"admins"},
 	}
+}
+
+func sessions() []session {
+	scopes := []string{"openid", "profile", "email", "offline_access"}
+	jane := janesClaims()
 	mock := claims{UserID: MockUserID, Username: "Kilgore Trout", Email: MockUserEmail, EmailVerified: true, Groups: []string{"authors"}}
 	return []session{
 		{userTokenID, "janessecretjanessecretjan", "theonebeforetheonebeforet", ClientID, "local", jane, scopes},
@@ -141,14 +145,20 @@ func sessions() []session {
 type reference struct {
 	ID, ClientID        string
 	CreatedAt, LastUsed time.Time
+	SessionID           string `json:",omitempty"`
 }
 
-// references returns the references in a user's offline session at a connector.
-func references(userID, connectorID string) map[string]reference {
+// references returns the references in a user's offline session at a connector. In development versions jane's first token is of her
+// session.
+func references(userID, connectorID string, l Layout) map[string]reference {
 	found := map[string]reference{}
 	for _, s := range sessions() {
 		if s.claims.UserID == userID && s.connectorID == connectorID {
-			found[s.clientID] = reference{s.id, s.clientID, CreatedAt, LastUsed}
+			r := reference{ID: s.id, ClientID: s.clientID, CreatedAt: CreatedAt, LastUsed: LastUsed}
+			if l != Release && s.id == userTokenID {
+				r.SessionID = SessionID
+			}
+			found[s.clientID] = r
 		}
 	}
 	return found
