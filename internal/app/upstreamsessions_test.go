@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"dex/internal/id"
+	"dex/internal/session"
 	"dex/internal/store"
 )
 
@@ -240,4 +242,56 @@ func TestNoCookieOfUpstreamsWithoutUpstream(t *testing.T) {
 	if n := counted.sessions.Load(); n != 0 {
 		t.Errorf("%d reads, want none", n)
 	}
+}
+
+// Upstream's cookie, which anybody can write, opens only what was upstream's, and only where there is no cookie of ours.
+func TestUpstreamsCookieOpensNothingElse(t *testing.T) {
+	t.Parallel()
+	var inside store.Store
+	s, _ := startAfterUpstream(t, issuer, "", func(inner store.Store) store.Store {
+		inside = inner
+		return inner
+	})
+	table := store.In(inside, session.Kind)
+	e, err := table.Get(t.Context(), upstreamsID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sessionID, upstreams := range map[string]bool{"theirs": true, "ours": false} {
+		e.Value.Upstream = upstreams
+		if _, err := table.Create(t.Context(), sessionID, e.Value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := s.browser().with("dex_session", id.Pair("theirs", upstreamsSecret))
+	b.redeem("shop", b.visit(to("shop", "prompt", "none")).wantStatus(http.StatusSeeOther))
+	s.browser().with("dex_session", id.Pair("ours", upstreamsSecret)).mustBeAsked()
+
+	// Two cookies of ours that differ count as none. Neither does upstream's beside them.
+	var cookies []string
+	for range 2 {
+		b := s.browser()
+		b.shopLogin()
+		for _, c := range b.jar.Cookies(httptest.NewRequest(http.MethodGet, "http://dex.test/dex/", nil).URL) {
+			if c.Name == "dex_session" {
+				cookies = append(cookies, c.String())
+			}
+		}
+	}
+	r := httptest.NewRequest(http.MethodGet, "http://dex.test"+to("shop", "prompt", "none"), nil)
+	r.Header.Set("Cookie", strings.Join(append(cookies, "dex_session="+upstreamsCookie), "; "))
+	s.do(r).wantRedirectError("login_required")
+}
+
+// A user who signs out by upstream's session is signed out of it.
+func TestLogoutFromUpstreamsSession(t *testing.T) {
+	t.Parallel()
+	s, _ := startAfterUpstream(t, issuer, "", nil)
+	b := s.browser().with("dex_session", upstreamsCookie)
+	token := b.redeem("shop", b.visit(to("shop")).wantStatus(http.StatusSeeOther)).text("id_token")
+	other := s.browser().with("dex_session", upstreamsCookie) // of a copy of the browser's profile
+	other.visit("/dex/logout?" + url.Values{"id_token_hint": {token}}.Encode()).wantStatus(http.StatusOK)
+	b.mustBeAsked()
+	other.mustBeAsked()
+	s.browser().with("dex_session", upstreamsCookie).mustBeAsked()
 }

@@ -28,13 +28,13 @@ type Browser struct {
 // Browser returns the sessions of the browser that a request comes from. An error is that of the storage.
 func (s *Sessions) Browser(r *http.Request) (*Browser, error) {
 	ctx := r.Context()
-	inCookie, err := s.cookie.read(ctx, r, s.cfg.MaxAccounts)
+	inCookie, made, err := s.cookie.read(ctx, r, s.cfg.MaxAccounts)
 	if err != nil {
 		return nil, err
 	}
 	agent := r.UserAgent()
 	b := &Browser{s: s, r: r, address: telemetry.ClientAddress(ctx), agent: agent[:min(len(agent), maxUserAgent)]}
-	if len(inCookie) == 0 {
+	if !made {
 		inCookie = s.old.read(r, s.cfg.Now())
 		b.changed = len(inCookie) > 0 // ours takes its place, or none
 	}

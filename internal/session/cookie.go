@@ -77,9 +77,8 @@ type held struct {
 }
 
 // read returns the accounts in the cookie. One that wasn't made here is none. Of several good ones, which only a neighbour in the
-// domain can have brought about, none counts: nobody knows which is the user's.
-func (k *cookie) read(ctx context.Context, r *http.Request, most int) ([]held, error) {
-	var found []held
+// domain can have brought about, none counts: nobody knows which is the user's. Made says that one was made here.
+func (k *cookie) read(ctx context.Context, r *http.Request, most int) (found []held, made bool, err error) {
 	seen := ""
 	cookies := r.CookiesNamed(k.name)
 	for _, c := range cookies[:min(len(cookies), maxCookies)] {
@@ -88,17 +87,17 @@ func (k *cookie) read(ctx context.Context, r *http.Request, most int) ([]held, e
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("open session cookie: %w", err)
+			return nil, false, fmt.Errorf("open session cookie: %w", err)
 		}
 		if seen != "" && seen != string(plain) {
-			return nil, nil
+			return nil, true, nil
 		}
 		seen, found = string(plain), nil
 		if err := json.Unmarshal(plain, &found); err != nil {
-			return nil, fmt.Errorf("decode session cookie: %w", err)
+			return nil, false, fmt.Errorf("decode session cookie: %w", err)
 		}
 	}
-	return found[:min(len(found), most)], nil
+	return found[:min(len(found), most)], seen != "", nil
 }
 
 // write gives the browser its accounts. With a lifetime of 0 they are forgotten with its window.
