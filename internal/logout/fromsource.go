@@ -47,6 +47,11 @@ func (l *Logout) fromSource(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return l.refuseSource(w, r, connectorID, err)
 	}
+	if told.Browser {
+		// The provider's page has this answer in a frame (Front-Channel Logout, section 2). There is nothing on it.
+		w.Header().Del("X-Frame-Options")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'")
+	}
 	w.WriteHeader(http.StatusOK)
 	return nil
 }
