@@ -1,22 +1,28 @@
 package e2e
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
 )
 
 // TestOneLogoutForAllApplications logs people out at applications, which others are told of. No two requests in a row reach the
 // same replica.
 func TestOneLogoutForAllApplications(t *testing.T) {
 	t.Parallel()
-	e := startEstate(t, "gus", "hal", "ida", "joan", "kim", "lea", "max")
+	e := startEstate(t, "gus", "hal", "ida", "joan", "kim", "lea", "max", "nell")
 	for name, check := range map[string]func(*testing.T, *estate){
 		"with a question":    checkLogoutAsked,
 		"with a hint":        checkLogoutHinted,
+		"by a form":          checkLogoutPosted,
 		"of all accounts":    checkLogoutOfAll,
 		"without JavaScript": checkLogoutWithoutScripts,
 		"stolen cookies":     checkStolenCookies,
@@ -102,6 +108,43 @@ func checkLogoutHinted(t *testing.T, e *estate) {
 	if got := b.pass(e.portal.at("prompt", "none")); got.Session != again.Session {
 		t.Errorf("an old hint has ended another session: %+v", got)
 	}
+}
+
+// checkLogoutPosted has an application of another site post its request, which browsers send without cookies.
+func checkLogoutPosted(t *testing.T, e *estate) {
+	b := newBrowser(t)
+	of := b.signIn(e.files.at(), "nell")
+	form := func(fields string) {
+		page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			_, _ = fmt.Fprintf(w, `<!DOCTYPE html><link rel=icon href="data:,"><form method=post action=%q>%s<button>`, e.endpoint("/logout"),
+				fields+fmt.Sprintf(`<input name=post_logout_redirect_uri value=%q><input name=state value="from afar">`, e.files.URL+"/bye"))
+		}))
+		defer page.Close()
+		b.open(strings.Replace(page.URL, "127.0.0.1", "localhost", 1))
+		b.do(chromedp.Click(chromedp.CSS("button")))
+		b.see("#bye, #submit-logout")
+	}
+	form("<input name=client_id value=files>")
+	b.wantText("main", "nell@example.org")
+	if got := b.another().pass(e.files.at("prompt", "none")); got != of {
+		t.Errorf("while the question is open, the files have %+v, want %+v", got, of)
+	}
+	b.click("#submit-logout", "#bye") // no application has a frame on the way
+	b.wantText("#bye", "from afar")
+	b.wantAnswer(e.files.at("prompt", "none"), "login_required")
+
+	again := b.signIn(e.portal.at(), "nell")
+	b.passwordFormAt(e.files.at())
+	b.enterPassword("nell@example.org", adminPassword, "#id-token")
+	if got := b.claims(); got.Session != again.Session {
+		t.Errorf("the files have %+v, want the session of %+v", got, again)
+	}
+	hint := b.text("#id-token")
+	form("<input name=id_token_hint value=" + hint + ">")
+	b.wantText("#bye", "from afar")
+	e.portal.wantTold(t, e.issuer, again.Subject, again.Session)
+	e.portal.wantFrame(t, e.issuer, again.Session)
 }
 
 func checkLogoutOfAll(t *testing.T, e *estate) {
