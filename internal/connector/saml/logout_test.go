@@ -99,6 +99,12 @@ func TestLogoutAddress(t *testing.T) {
 	if !strings.HasPrefix(to.URL, "https://idp.test/slo?SAMLRequest=") || strings.Contains(to.URL, "Signature") {
 		t.Errorf("led to %s", to.URL)
 	}
+	forms := strings.Replace(described(idpID, "", people().idp), `HTTP-Redirect" Location="https://idp.test/slo"`, `HTTP-POST" Location="https://idp.test/slo"`, 1)
+	asked := connector.LogoutRequest{Identity: connector.Identity{Data: []byte(upstreamData)}, State: "s"}
+	byForm, err := open(t, attributesOnly+"metadataFile: "+file(t, forms)).LogoutURL(t.Context(), asked)
+	if err != nil || byForm.URL != "https://idp.test/slo" || !byForm.Form.Has("SAMLRequest") || byForm.Form.Get("RelayState") != "s" {
+		t.Errorf("by a form, led to %+v: %v", byForm, err)
+	}
 	none, err := open(t, usual+people().idp.caData()).LogoutURL(t.Context(), connector.LogoutRequest{})
 	if err != nil || none.URL != "" {
 		t.Errorf("without an address led to %q: %v", none.URL, err)

@@ -99,13 +99,18 @@ func (p *provider) complete(k known, told *description) (known, error) {
 		}
 	}
 	if k.slo.address == "" {
-		k.slo, _ = pick(told.slo, bindingRedirect)
-		var found bool
-		if k.sloAnswers, found = pick(told.sloAnswers, bindingRedirect); !found {
-			k.sloAnswers, _ = pick(told.sloAnswers, "")
-		}
+		k.slo, k.sloAnswers = pickRedirect(told.slo), pickRedirect(told.sloAnswers)
 	}
 	return k, nil
+}
+
+// pickRedirect returns the first endpoint that takes redirects, or else any; one without an address if there is none.
+func pickRedirect(all []endpoint) endpoint {
+	e, found := pick(all, bindingRedirect)
+	if !found {
+		e, _ = pick(all, "")
+	}
+	return e
 }
 
 // pick returns the first endpoint with a binding. If the binding is empty, any will do, post first.
