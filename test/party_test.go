@@ -134,28 +134,29 @@ func (p *party) callback(w http.ResponseWriter, r *http.Request) {
 		p.show(w, "error", answer.Get("error"))
 		return
 	}
-	raw, claims, err := p.redeem(r.Context(), config, login, answer.Get("code"))
+	tokens, err := config.Exchange(r.Context(), answer.Get("code"), oauth2.VerifierOption(login.pkce))
 	if err != nil {
 		p.show(w, "error", err.Error())
 		return
 	}
-	p.show(w, "claims", string(claims), "id-token", raw)
+	raw, _ := tokens.Extra("id_token").(string)
+	claims, err := p.verify(r.Context(), raw, login.nonce)
+	if err != nil {
+		p.show(w, "error", err.Error())
+		return
+	}
+	p.show(w, "claims", string(claims), "id-token", raw, "refresh-token", tokens.RefreshToken)
 }
 
-func (p *party) redeem(ctx context.Context, config oauth2.Config, login partyLogin, code string) (raw string, claims json.RawMessage, err error) {
-	tokens, err := config.Exchange(ctx, code, oauth2.VerifierOption(login.pkce))
+func (p *party) verify(ctx context.Context, idToken, nonce string) (claims json.RawMessage, err error) {
+	verified, err := p.verifier().Verify(ctx, idToken)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	raw, _ = tokens.Extra("id_token").(string)
-	verified, err := p.verifier().Verify(ctx, raw)
-	if err != nil {
-		return "", nil, err
+	if verified.Nonce != nonce {
+		return nil, fmt.Errorf("nonce %q, want %q", verified.Nonce, nonce)
 	}
-	if verified.Nonce != login.nonce {
-		return "", nil, fmt.Errorf("nonce %q, want %q", verified.Nonce, login.nonce)
-	}
-	return raw, claims, verified.Claims(&claims)
+	return claims, verified.Claims(&claims)
 }
 
 func (p *party) verifier() *oidc.IDTokenVerifier {

@@ -17,7 +17,8 @@ type SAMLServiceProvider struct {
 	EntityID, ACS string
 	SignResponse  bool   // in addition to the assertion, or instead of it
 	SignAssertion bool   //
-	Certificate   string // base64 of DER; if set, assertions are encrypted for it, and requests must be signed by it
+	Certificate   string // base64 of DER; if set, assertions are encrypted for it, and messages must be signed by it
+	MetadataURL   string // of what it publishes itself; needed for logouts
 }
 
 // PySAML2 is a SAML identity provider on 127.0.0.1 with one user: jane, whose password is secret, and whose attributes are
@@ -27,6 +28,11 @@ type PySAML2 struct {
 	EntityID    string
 	MetadataURL string
 	CAFile      string // its signing certificate
+
+	FormMetadataURL string // the same metadata, with single logout by HTTP-POST alone
+	SessionURL      string // says whether the browser has a session, and how the last one ended
+	LogoutURL       string // where users sign out; the query may have binding=post, all (of the user's sessions), and unsigned
+	AgainURL        string // sends the last request for a logout again
 
 	account *account
 	process *process
@@ -57,7 +63,8 @@ func (s *PySAML2) init(ctx context.Context, sps []SAMLServiceProvider) error {
 		return err
 	}
 	base := "http://localhost:" + strconv.Itoa(port) + "/" // for browsers another site than 127.0.0.1
-	s.SSOURL, s.EntityID, s.MetadataURL = base+"sso", base+"idp", base+"metadata"
+	s.SSOURL, s.EntityID, s.MetadataURL, s.FormMetadataURL = base+"sso", base+"idp", base+"metadata", base+"metadata-for-forms"
+	s.SessionURL, s.LogoutURL, s.AgainURL = base+"session", base+"logout", base+"again"
 	key, err := s.makeKey(ctx)
 	if err != nil {
 		return err
