@@ -1,10 +1,15 @@
 package app_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"dex/internal/session"
+	"dex/internal/store"
 )
 
 // askingSessions is startSessions where users are asked for consent.
@@ -39,5 +44,83 @@ func TestConsentAfterLogout(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("%s is signed in again", name)
 		}
+	}
+}
+
+// asking is a server with sessions that asks its users for consent, and a browser that is signed in to the shop.
+func asking(t *testing.T, changes ...string) (kept, *browser) {
+	t.Helper()
+	k := startKept(t, "", append(changes, "skipApprovalScreen: true", "skipApprovalScreen: false")...)
+	b := k.browser()
+	form := b.visit(to("shop", "connector_id", "local")).wantStatus(http.StatusFound).location().String()
+	consent := b.post(form, credentials()).wantStatus(http.StatusSeeOther).path()
+	b.redeem("shop", b.post(consent, url.Values{"approval": {"approve"}}).wantStatus(http.StatusSeeOther))
+	return k, b
+}
+
+// change changes the only session that there is.
+func (k kept) change(change func(*session.Session)) {
+	k.t.Helper()
+	table := store.In(k.store, session.Kind)
+	all, err := table.List(k.t.Context(), store.Query{Limit: 10})
+	if err != nil || len(all) != 1 {
+		k.t.Fatalf("%d sessions, %v", len(all), err)
+	}
+	if _, err := table.Update(k.t.Context(), all[0].Key, func(v *session.Session) error { change(v); return nil }); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// A consent page that was open while the session ceased to be shared leads nowhere.
+func TestConsentAfterSharing(t *testing.T) {
+	t.Parallel()
+	k, b := asking(t)
+	consent := b.visit(to("till")).wantStatus(http.StatusSeeOther).path()
+	k.change(func(v *session.Session) { v.Clients = map[string]session.Participation{"store": v.Clients["shop"]} })
+	b.post(consent, url.Values{"approval": {"approve"}}).wantRedirectError("login_required")
+}
+
+// A session that a replica has written whose clock is ahead is as old as any other for max_age=0.
+func TestMaxAgeOfZero(t *testing.T) {
+	t.Parallel()
+	k := startKept(t, "")
+	b := k.browser()
+	b.shopLogin()
+	k.change(func(v *session.Session) { v.AuthTime = time.Now().Add(time.Minute) })
+	b.visit(to("shop", "prompt", "none", "max_age", "0")).wantRedirectError("login_required")
+	b.redeem("shop", b.visit(to("shop", "prompt", "none", "max_age", "1")).wantStatus(http.StatusSeeOther))
+}
+
+// beforeDelete does something before the first session is removed.
+type beforeDelete struct {
+	store.Store
+	do func()
+}
+
+func (s *beforeDelete) Delete(ctx context.Context, kind, key, revision string) error {
+	if do := s.do; do != nil && kind == session.Kind.Name() {
+		s.do = nil
+		do()
+	}
+	return s.Store.Delete(ctx, kind, key, revision)
+}
+
+// An application that begins to use a session while it ends is told too.
+func TestLogoutMeetsLogin(t *testing.T) {
+	t.Parallel()
+	k, racing := kept{}, &beforeDelete{}
+	yaml := strings.Replace(withSessions, "  ssoSharedWith: [store]", "  ssoSharedWith: [store]\n  backchannelLogoutURI: https://till.test/out", 1)
+	k.server = startOn(t, yaml+"sessions: {}\n", func(inner store.Store) store.Store {
+		k.store, racing.Store = inner, inner
+		return racing
+	})
+	b := k.browser()
+	hint := b.shopLogin().text("id_token")
+	other := b.copyOf()
+	racing.do = func() { other.visit(to("till")).wantStatus(http.StatusSeeOther) }
+	b.visit("/dex/logout?" + url.Values{"id_token_hint": {hint}}.Encode()).wantStatus(http.StatusOK)
+	b.visit(to("shop", "prompt", "none")).wantRedirectError("login_required")
+	if told := k.told(); told != "till" {
+		t.Errorf("%q are told", told)
 	}
 }

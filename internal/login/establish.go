@@ -97,14 +97,7 @@ func (f *Flow) establish(v *visit, a *token.Authorization) error {
 func (f *Flow) signInto(v *visit, a *token.Authorization) error {
 	ctx := v.r.Context()
 	if v.proof == nil {
-		e, ok := v.browser.Account(a.SessionID)
-		if !ok {
-			return v.refuse(oauth.LoginRequired, "The user's session has ended.", nil)
-		}
-		f.cfg.Events.Emit(ctx, event.SessionUsed{
-			SessionID: e.Key, ClientID: a.ClientID, ConnectorID: a.ConnectorID, UserID: a.Identity.UserID,
-		})
-		return v.browser.Use(ctx, e, a.ClientID, v.viaSSO)
+		return f.goOnIn(v, a)
 	}
 	e, crowded, err := v.browser.SignIn(ctx, session.SignIn{
 		ID: v.proof.SessionID, ClientID: a.ClientID, ConnectorID: a.ConnectorID, Identity: a.Identity, AuthTime: a.AuthTime,
@@ -127,6 +120,26 @@ func (f *Flow) signInto(v *visit, a *token.Authorization) error {
 		}
 	}
 	return nil
+}
+
+// goOnIn uses the session that the user has signed in by. They may have taken an hour for the consent page, and the session may have
+// ended meanwhile, or be shared no longer.
+func (f *Flow) goOnIn(v *visit, a *token.Authorization) error {
+	ctx := v.r.Context()
+	e, ok := v.browser.Account(a.SessionID)
+	if ok && v.pending != nil {
+		var err error
+		if ok, v.viaSSO, err = f.isShared(ctx, &e.Value, v.client); err != nil {
+			return err
+		}
+	}
+	if !ok {
+		return v.refuse(oauth.LoginRequired, "The user's session has ended.", nil)
+	}
+	f.cfg.Events.Emit(ctx, event.SessionUsed{
+		SessionID: e.Key, ClientID: a.ClientID, ConnectorID: a.ConnectorID, UserID: a.Identity.UserID,
+	})
+	return v.browser.Use(ctx, e, a.ClientID, v.viaSSO)
 }
 
 // noteBegun notes that the answer to a page has begun a session, so that the same answer, given again, doesn't bring the session back

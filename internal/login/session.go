@@ -148,7 +148,8 @@ func (v *visit) matches(s *session.Session) bool {
 	case v.wanted != "" && v.wanted != s.ConnectorID:
 		return false
 	}
-	return v.ask.MaxAge == nil || time.Since(s.AuthTime) <= *v.ask.MaxAge
+	// 0 means prompt=login (OpenID Connect Core, 3.1.2.1), also where the clock that AuthTime is from is ahead of ours.
+	return v.ask.MaxAge == nil || *v.ask.MaxAge > 0 && time.Since(s.AuthTime) <= *v.ask.MaxAge
 }
 
 // isShared reports whether a client may use a session: its user has signed in for that client, or for one that shares with it. A

@@ -68,21 +68,28 @@ func New(cfg Config) *Logout {
 // process ends now, and a session that is ended once more is told of once.
 func (l *Logout) End(ctx context.Context, e session.Entry, why event.SessionEnd) error {
 	ctx = context.WithoutCancel(ctx) // a browser that hangs up must not leave half a logout
-	if err := l.announce(ctx, e); err != nil {
-		return err
+	for {
+		if err := l.announce(ctx, e); err != nil {
+			return err
+		}
+		if err := l.endTokens(ctx, e); err != nil {
+			return err
+		}
+		err := l.cfg.Sessions.Delete(ctx, e)
+		if err == nil {
+			l.tell(ctx, e, why)
+			return nil
+		}
+		if errors.Is(err, store.ErrConflict) { // it is used just now, perhaps for an application that has yet to be told
+			e, err = l.cfg.Sessions.Table().Get(store.Latest(ctx), e.Key)
+		}
+		if errors.Is(err, store.ErrNotFound) {
+			return nil // somebody else was faster, and has said so
+		}
+		if err != nil {
+			return fmt.Errorf("end session: %w", err)
+		}
 	}
-	if err := l.endTokens(ctx, e); err != nil {
-		return err
-	}
-	err := l.cfg.Sessions.Delete(ctx, e)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil // somebody else was faster, and has said so
-	}
-	if err != nil {
-		return fmt.Errorf("end session: %w", err)
-	}
-	l.tell(ctx, e, why)
-	return nil
 }
 
 func (l *Logout) tell(ctx context.Context, e session.Entry, why event.SessionEnd) {

@@ -173,9 +173,10 @@ func (s *Sessions) Alive(v *Session) bool {
 // which it ends unused.
 func (s *Sessions) touchEvery() time.Duration { return min(touchEvery, s.cfg.Idle/10) }
 
-// Delete removes a session. The error is store.ErrNotFound if it has ended already.
+// Delete removes a session. The error is store.ErrNotFound if it has ended already, and store.ErrConflict if it has been used since
+// it was read.
 func (s *Sessions) Delete(ctx context.Context, e Entry) error {
-	return s.table.Delete(ctx, e.Key, "")
+	return s.table.Delete(ctx, e.Key, e.Revision)
 }
 
 // Of returns a page of the sessions of one user.
