@@ -76,6 +76,7 @@ cat <<'TEXT'
   Open      http://127.0.0.1:5555/
   Sign in   with Email: admin@example.com, password: password
             or with Example, which needs no password
+  Sign out  in the application, or at http://127.0.0.1:5556/dex/logout, which tells the application
   End       with Ctrl-C
 
 TEXT

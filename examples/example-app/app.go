@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,33 +16,40 @@ const maxFormBytes = 64 << 10
 // app is the web application. Its handlers return errors; handle turns them
 // into pages.
 type app struct {
-	provider    *provider
-	clientID    string
-	redirectURI *url.URL
-	pkce        bool
-	sessions    *sessionStore
-	pages       pages
-	log         *slog.Logger
-	now         func() time.Time
+	provider      *provider
+	clientID      string
+	redirectURI   *url.URL
+	pkce          bool
+	checkInterval time.Duration // between silent checks; 0 for none
+	sessions      *sessionStore
+	logoutTokens  usedTokens
+	streams       chan struct{}   // full if there are too many
+	stopping      <-chan struct{} // closed when the program ends
+	pages         pages
+	log           *slog.Logger
+	now           func() time.Time
 }
 
-// newApp returns the web application's handler.
-func newApp(opts options, p *provider, logOut io.Writer) (http.Handler, error) {
+// newApp returns the web application. The streams that it has open end with
+// ctx.
+func newApp(ctx context.Context, opts options, p *provider, logOut io.Writer) (*app, error) {
 	parsed, err := parsePages()
 	if err != nil {
 		return nil, err
 	}
-	a := &app{
-		provider:    p,
-		clientID:    opts.clientID,
-		redirectURI: opts.redirectURI,
-		pkce:        opts.pkce,
-		sessions:    newSessionStore(opts.redirectURI.Scheme == "https"),
-		pages:       parsed,
-		log:         slog.New(slog.NewTextHandler(logOut, nil)),
-		now:         time.Now,
-	}
-	return a.handler()
+	return &app{
+		provider:      p,
+		clientID:      opts.clientID,
+		redirectURI:   opts.redirectURI,
+		pkce:          opts.pkce,
+		checkInterval: opts.checkInterval,
+		sessions:      newSessionStore(opts.redirectURI.Scheme == "https"),
+		streams:       make(chan struct{}, maxStreams),
+		stopping:      ctx.Done(),
+		pages:         parsed,
+		log:           slog.New(slog.NewTextHandler(logOut, nil)),
+		now:           time.Now,
+	}, nil
 }
 
 // routes maps everything except the callback. Features that the provider
@@ -53,6 +61,8 @@ func (a *app) routes() *http.ServeMux {
 	routes.Handle("GET /tokens", a.handle(a.showTokens))
 	routes.Handle("POST /refresh", a.handle(a.refreshHeld))
 	routes.Handle("GET /logout", a.handle(a.logout))
+	routes.HandleFunc("POST /backchannel-logout", a.backchannelLogout)
+	routes.Handle("GET /events", a.handle(a.events))
 	if a.provider.metadata.supportsGrant("refresh_token") {
 		routes.Handle("GET /grant/refresh", a.handle(a.refreshForm))
 		routes.Handle("POST /grant/refresh", a.handle(a.refreshGiven))
@@ -104,7 +114,7 @@ func (a *app) handler() (http.Handler, error) {
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -26,6 +27,15 @@ func startApp(t *testing.T, f *fakeProvider, flags ...string) string {
 // startAppAt is startApp with another callback path.
 func startAppAt(t *testing.T, f *fakeProvider, callback string, flags ...string) string {
 	t.Helper()
+	server, _ := buildApp(t, f, callback, flags...)
+	server.Start()
+	t.Cleanup(server.Close)
+	return "http://" + server.Listener.Addr().String()
+}
+
+// buildApp returns the application and a server of it that is not started.
+func buildApp(t *testing.T, f *fakeProvider, callback string, flags ...string) (*httptest.Server, *app) {
+	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	base := "http://" + server.Listener.Addr().String()
 	args := append([]string{"--issuer", f.issuer(), "--redirect-uri", base + callback}, flags...)
@@ -41,12 +51,32 @@ func startAppAt(t *testing.T, f *fakeProvider, callback string, flags ...string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if server.Config.Handler, err = newApp(opts, p, t.Output()); err != nil {
+	a, err := newApp(t.Context(), opts, p, t.Output())
+	if err != nil {
 		t.Fatal(err)
 	}
-	server.Start()
-	t.Cleanup(server.Close)
-	return base
+	if server.Config.Handler, err = a.handler(); err != nil {
+		t.Fatal(err)
+	}
+	return server, a
+}
+
+// testClock is a clock that tests move.
+type testClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *testClock) time() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *testClock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
 }
 
 // browser keeps cookies and follows redirects, to the provider and back.

@@ -29,6 +29,9 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) error {
 	if err := a.provider.checkResponseIssuer(response); err != nil {
 		return &pageError{status: http.StatusBadRequest, title: "Answer from the wrong provider", detail: brief(err), cause: err}
 	}
+	if login.silent {
+		return a.finishCheck(w, r, sess, login, response)
+	}
 	if code := response.Get("error"); code != "" {
 		return &pageError{
 			status:      http.StatusBadRequest,

@@ -100,6 +100,7 @@ func (a *app) deviceWait(w http.ResponseWriter, r *http.Request) error {
 	if set.idToken == "" {
 		sess.setLast(set)
 	} else {
+		set.elsewhere = true
 		sess.signIn(set)
 		a.sessions.rotate(w, r)
 	}

@@ -47,6 +47,9 @@ type fakeProvider struct {
 	refresh  map[string]url.Values // and by refresh token, each good for one use
 	asked    url.Values            // the latest authorization request
 	redeemed url.Values            // the latest token request
+	checks   int                   // silent requests
+	// silent is the error that answers silent requests; empty for none.
+	silent string
 }
 
 // testKey signs for all fake providers: making one takes a while.
@@ -102,9 +105,18 @@ func (f *fakeProvider) serveAuth(w http.ResponseWriter, r *http.Request) {
 	code := f.next("code")
 	f.requests[code] = request
 	f.asked = request
+	refusal := ""
+	if request.Get("prompt") == "none" {
+		f.checks++
+		refusal = f.silent
+	}
 	f.mu.Unlock()
 
 	response := url.Values{"code": {code}, "state": {request.Get("state")}, "iss": {f.issuer()}}
+	if refusal != "" {
+		response.Del("code")
+		response.Set("error", refusal)
+	}
 	if f.editResponse != nil {
 		f.editResponse(response)
 	}

@@ -22,6 +22,8 @@ type options struct {
 	tlsCert      string
 	tlsKey       string
 	debug        bool
+	// checkInterval is the pause between silent checks; 0 for none.
+	checkInterval time.Duration
 }
 
 // parseFlags reads the command line. For help it prints to helpOut and returns
@@ -41,6 +43,7 @@ func parseFlags(args []string, helpOut io.Writer) (options, error) {
 	flags.StringVar(&listen, "listen", "http://127.0.0.1:5555", "`URL` to listen at, http or https")
 	flags.StringVar(&opts.tlsCert, "tls-cert", "", "certificate `file` for https")
 	flags.StringVar(&opts.tlsKey, "tls-key", "", "key `file` for https")
+	flags.DurationVar(&opts.checkInterval, "session-check-interval", 30*time.Second, "`interval` at which the provider is asked, without showing anything, whether the user is signed in there; 0 for never")
 	flags.BoolVar(&opts.debug, "debug", false, "print every request to the provider and its response, secrets included")
 	addReservedFlags(flags)
 
@@ -62,7 +65,6 @@ func parseFlags(args []string, helpOut io.Writer) (options, error) {
 // addReservedFlags declares the flags of features still to come, so that
 // command lines written for them work.
 func addReservedFlags(flags *flag.FlagSet) {
-	flags.Duration("session-check-interval", 30*time.Second, "interval between silent session checks, 0 for none (has no effect yet)")
 	flags.String("grpc-addr", "", "`address` of the provider's management API (has no effect yet)")
 	flags.String("grpc-ca", "", "root certificate `file` for the management API (has no effect yet)")
 	flags.String("grpc-client-cert", "", "client certificate `file` for the management API (has no effect yet)")
@@ -91,6 +93,10 @@ func (opts options) checked(redirectURI, listen string) (options, error) {
 	}
 	if _, err := webURL(opts.issuer); err != nil {
 		return options{}, fmt.Errorf("--issuer: %w", err)
+	}
+
+	if opts.checkInterval < 0 {
+		return options{}, errors.New("--session-check-interval: must not be negative")
 	}
 
 	var err error

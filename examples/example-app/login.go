@@ -58,20 +58,35 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) error {
 	if err := parseForm(r); err != nil {
 		return err
 	}
+	login := a.newLogin()
+	a.sessions.open(w, r).addLogin(login)
+	http.Redirect(w, r, a.provider.authorizationURL(r.PostForm, login), http.StatusSeeOther) //nolint:gosec // the form chooses parameters only
+	return nil
+}
+
+// newLogin returns what a sign-in needs that begins now.
+func (a *app) newLogin() pendingLogin {
 	login := pendingLogin{state: rand.Text(), nonce: rand.Text(), started: a.now()}
 	if a.pkce {
 		login.pkceVerifier = oauth2.GenerateVerifier()
 	}
-	a.sessions.open(w, r).addLogin(login)
-	http.Redirect(w, r, a.provider.authorizationURL(r.PostForm, login), http.StatusSeeOther) //nolint:gosec // the form chooses parameters only
-	return nil
+	return login
+}
+
+// params are the parameters of an authorization request that protect it.
+func (login pendingLogin) params() []oauth2.AuthCodeOption {
+	params := []oauth2.AuthCodeOption{oidc.Nonce(login.nonce)}
+	if login.pkceVerifier != "" {
+		params = append(params, oauth2.S256ChallengeOption(login.pkceVerifier))
+	}
+	return params
 }
 
 // authorizationURL is the authorization request for the form's choices.
 func (p *provider) authorizationURL(form url.Values, login pendingLogin) string {
 	config := p.oauth2
 	config.Scopes = requestedScopes(form)
-	params := []oauth2.AuthCodeOption{oidc.Nonce(login.nonce)}
+	params := login.params()
 
 	if wantsOffline := slices.Contains(config.Scopes, oidc.ScopeOfflineAccess); wantsOffline && !p.metadata.supportsScope(oidc.ScopeOfflineAccess) {
 		config.Scopes = slices.DeleteFunc(config.Scopes, func(s string) bool { return s == oidc.ScopeOfflineAccess })
@@ -79,9 +94,6 @@ func (p *provider) authorizationURL(form url.Values, login pendingLogin) string 
 	}
 	if connector := strings.TrimSpace(form.Get("connector_id")); connector != "" {
 		params = append(params, oauth2.SetAuthURLParam("connector_id", connector))
-	}
-	if login.pkceVerifier != "" {
-		params = append(params, oauth2.S256ChallengeOption(login.pkceVerifier))
 	}
 	return config.AuthCodeURL(login.state, params...)
 }

@@ -7,8 +7,14 @@ import (
 
 // logout ends the session here and, if the provider supports it, there.
 func (a *app) logout(w http.ResponseWriter, r *http.Request) error {
-	user, _ := a.sessions.find(w, r).tokens()
+	sess := a.sessions.find(w, r)
+	user, _ := sess.tokens()
+	sess.signOut(ending{At: a.now(), Cause: endedHere}, user) // tells other tabs
 	a.sessions.drop(w, r)
+	if user != nil && a.provider.metadata.supportsSessions() {
+		// Coming back must not sign in at once whoever else the provider knows.
+		a.sessions.open(w, r).postponeCheck(a.now())
+	}
 	http.Redirect(w, r, a.afterLogout(user), http.StatusFound)
 	return nil
 }

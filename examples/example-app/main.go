@@ -75,7 +75,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 
-	if server.Handler, err = newApp(opts, p, stderr); err != nil {
+	a, err := newApp(ctx, opts, p, stderr)
+	if err != nil {
+		return err
+	}
+	if server.Handler, err = a.handler(); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintf(stdout, "listening on %s\n", shownAddress(opts, listener)); err != nil {

@@ -71,10 +71,11 @@ func (a *app) refreshTokens(w http.ResponseWriter, r *http.Request, sess *sessio
 // checked against the previous one (OpenID Connect Core 1.0, section 12.2),
 // which stays in force if the response has none.
 func (old *tokenSet) renewed(set *tokenSet) (*tokenSet, error) {
+	renewed := *set
+	renewed.elsewhere = old.elsewhere
 	if set.idToken == "" {
-		kept := *set
-		kept.idToken, kept.identity = old.idToken, old.identity
-		return &kept, nil
+		renewed.idToken, renewed.identity = old.idToken, old.identity
+		return &renewed, nil
 	}
 	if set.identity.Subject != old.identity.Subject {
 		return nil, errors.New("the new ID token is about somebody else")
@@ -82,5 +83,5 @@ func (old *tokenSet) renewed(set *tokenSet) (*tokenSet, error) {
 	if set.identity.Nonce != "" && set.identity.Nonce != old.identity.Nonce {
 		return nil, errors.New("the new ID token has another nonce")
 	}
-	return set, nil
+	return &renewed, nil
 }

@@ -46,6 +46,30 @@ func (st *sessionStore) find(w http.ResponseWriter, r *http.Request) *session {
 	return stored.session
 }
 
+// peek returns the session of a request without extending it; nil if there is
+// none.
+func (st *sessionStore) peek(r *http.Request) *session {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if _, stored := st.lookup(r); stored != nil {
+		return stored.session
+	}
+	return nil
+}
+
+// signOutAll ends the sign-ins whose tokens match, in all browsers, and returns
+// their number.
+func (st *sessionStore) signOutAll(end ending, matches func(*tokenSet) bool) (ended int) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, stored := range st.byKey {
+		if stored.signOutIf(end, matches) {
+			ended++
+		}
+	}
+	return ended
+}
+
 // open returns the session of a request, a new one if necessary. If there are
 // too many, the one unused for longest is dropped.
 func (st *sessionStore) open(w http.ResponseWriter, r *http.Request) *session {

@@ -117,7 +117,7 @@ func TestProtections(t *testing.T) {
 		h := b.get(path).header
 		for name, want := range map[string]string{
 			"Cache-Control":           caching,
-			"Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+			"Content-Security-Policy": "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'",
 			"Referrer-Policy":         "same-origin",
 			"X-Content-Type-Options":  "nosniff",
 		} {

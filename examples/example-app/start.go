@@ -10,6 +10,9 @@ import (
 // startPage is the data of start.html.
 type startPage struct {
 	User *userView // nil if nobody is signed in
+	// Ended is how the last sign-in ended; nil if somebody is signed in, or was
+	// never.
+	Ended *endingView
 	// ReturnsTo is the origin where sign-ins end, if this page was opened at
 	// another one.
 	ReturnsTo string
@@ -42,6 +45,19 @@ func newUserView(user *tokenSet, now time.Time) *userView {
 	}
 }
 
+// endingView is the end of a sign-in.
+type endingView struct {
+	Cause cause
+	At    *moment
+}
+
+func newEndingView(end *ending, now time.Time) *endingView {
+	if end == nil {
+		return nil
+	}
+	return &endingView{Cause: end.Cause, At: newMoment("", end.At, now)}
+}
+
 func shortened(token string) string {
 	const shown = 12
 	if len(token) <= 2*shown {
@@ -56,8 +72,17 @@ func (a *app) start(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, to, http.StatusTemporaryRedirect)
 		return nil
 	}
-	user, _ := a.sessions.find(w, r).tokens()
-	page := startPage{User: newUserView(user, a.now()), Scopes: a.provider.metadata.scopeChoices()}
+	sess := a.sessions.find(w, r)
+	if a.checks(r) {
+		a.refreshExpired(r, sess)
+		if a.silentCheck(w, r) {
+			return nil
+		}
+	}
+	user, _ := sess.tokens()
+	page := startPage{
+		User: newUserView(user, a.now()), Ended: newEndingView(sess.ending(), a.now()), Scopes: a.provider.metadata.scopeChoices(),
+	}
 	if r.Host != a.redirectURI.Host {
 		page.ReturnsTo = a.origin()
 	}

@@ -18,6 +18,7 @@ type tokenSet struct {
 	expiry       time.Time // of the access token; zero if the response did not say
 	refreshToken string
 	raw          []byte // body of the response
+	elsewhere    bool   // whether the user signed in with another browser
 }
 
 // identity holds the claims of a verified ID token that the program uses.
