@@ -180,24 +180,46 @@ func (s *failing) Delete(ctx context.Context, kind, key, revision string) error 
 	return s.Store.Delete(ctx, kind, key, revision)
 }
 
+// addSessions adds sessions of many users of the connector corp. The last one is of the connector rare.
+func addSessions(t *testing.T, f *admintest.Fixture, many, users int) {
+	t.Helper()
+	now := time.Now()
+	for i := range many {
+		v := session.Session{
+			ConnectorID: "corp", Identity: connector.Identity{UserID: fmt.Sprint("u", i%users)}, AuthTime: now, Created: now, LastUsed: now,
+			Ends: now.Add(time.Hour), Idle: now.Add(time.Hour), Secrets: []session.Secret{{Issued: now}},
+			Clients: map[string]session.Participation{"shop": {First: now, Last: now}},
+		}
+		if i == many-1 {
+			v.ConnectorID = "rare"
+		}
+		if _, err := f.Sessions.Table().Create(t.Context(), fmt.Sprintf("s%05d", i), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Many sessions are ended page by page, each with its logout token.
+func TestEndManySessions(t *testing.T) {
+	t.Parallel()
+	const many = 2500
+	f, ctx := admintest.New(t, nil), admintest.As(t, admin.RoleUsers)
+	addSessions(t, f, many, many)
+	done, err := f.EndSessions(ctx, admin.Whose{ConnectorID: "corp"}, false)
+	if err != nil || done.Sessions != many-1 {
+		t.Errorf("ended %+v, %v", done, err)
+	}
+	if left := f.Left(t); left != "[s02499] [] 1000" { // of a first page
+		t.Errorf("left %s", left)
+	}
+}
+
 // A list of many sessions is read page by page, and each call looks at a bounded number.
 func TestManySessions(t *testing.T) {
 	t.Parallel()
 	const many = 12_000
 	f, ctx := admintest.New(t, nil), admintest.As(t, admin.RoleRead)
-	now := time.Now()
-	for i := range many {
-		v := session.Session{
-			ConnectorID: "corp", Identity: connector.Identity{UserID: fmt.Sprint("u", i%3000)}, AuthTime: now, Created: now, LastUsed: now,
-			Ends: now.Add(time.Hour), Idle: now.Add(time.Hour), Secrets: []session.Secret{{Issued: now}}, Clients: map[string]session.Participation{"shop": {First: now, Last: now}},
-		}
-		if i == many-1 {
-			v.ConnectorID = "rare"
-		}
-		if _, err := f.Sessions.Table().Create(ctx, fmt.Sprintf("s%05d", i), v); err != nil {
-			t.Fatal(err)
-		}
-	}
+	addSessions(t, f, many, 3000)
 	for _, c := range []struct {
 		whose        admin.Whose
 		found, calls int

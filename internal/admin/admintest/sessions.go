@@ -93,7 +93,7 @@ func (f *Fixture) LogIn(t testing.TB, loginID string, a token.Authorization) {
 	}
 }
 
-// Left returns the sessions and the logins that there are, and how many logout tokens are queued.
+// Left returns the sessions and the logins that there are, and how many logout tokens are queued, up to a page.
 func (f *Fixture) Left(t testing.TB) string {
 	t.Helper()
 	sessions, err := f.Sessions.Table().All(t.Context())
