@@ -87,3 +87,31 @@ func TestBrowserDevice(t *testing.T) {
 	b.click(denyButton, ".theme-heading")
 	b.wantText(".theme-heading", "Device refused")
 }
+
+// TestBrowserDeviceWithASession connects devices of somebody who is signed in: they confirm each code, and nothing else.
+func TestBrowserDeviceWithASession(t *testing.T) {
+	t.Parallel()
+	d := startDex(t, newConfiguration(t).with("sessions", section{}))
+	b := newBrowser(t)
+	connect := func() {
+		userCode, _ := beginDevice(t, d)
+		b.open(d.endpoint("/device?user_code=" + userCode))
+		b.click(passwordForm, ".dex-user-code")
+	}
+	connect()
+	b.click(passwordForm, loginChoice)
+	b.click(localLogin, passwordForm)
+	b.enterPassword(adminEmail, adminPassword, approveButton)
+	b.click(approveButton, ".theme-heading")
+	b.wantText("main", "connected")
+
+	connect()
+	b.click(passwordForm, ".theme-heading")
+	b.wantText("main", "connected")
+	b.open(d.endpoint("/logout"))
+	b.click("#submit-logout", "#still-open")
+	b.wantText("#still-open", "Command Line")
+
+	connect()
+	b.click(passwordForm, loginChoice)
+}

@@ -18,11 +18,12 @@ import (
 // same replica.
 func TestOneLogoutForAllApplications(t *testing.T) {
 	t.Parallel()
-	e := startEstate(t, "gus", "hal", "ida", "joan", "kim", "lea", "max", "nell")
+	e := startEstate(t, "gus", "hal", "ida", "joan", "kim", "lea", "max", "nell", "otto")
 	for name, check := range map[string]func(*testing.T, *estate){
 		"with a question":    checkLogoutAsked,
 		"with a hint":        checkLogoutHinted,
 		"by a form":          checkLogoutPosted,
+		"a frame that hangs": checkLogoutHangs,
 		"of all accounts":    checkLogoutOfAll,
 		"without JavaScript": checkLogoutWithoutScripts,
 		"stolen cookies":     checkStolenCookies,
@@ -145,6 +146,25 @@ func checkLogoutPosted(t *testing.T, e *estate) {
 	b.wantText("#bye", "from afar")
 	e.portal.wantTold(t, e.issuer, again.Subject, again.Session)
 	e.portal.wantFrame(t, e.issuer, again.Session)
+}
+
+// checkLogoutHangs has an application never answer in its frame.
+func checkLogoutHangs(t *testing.T, e *estate) {
+	b := newBrowser(t)
+	of := b.signIn(e.portal.at(), "otto")
+	hint := b.text("#id-token")
+	e.portal.mu.Lock()
+	e.portal.hangs = of.Session
+	e.portal.mu.Unlock()
+	begun := time.Now()
+	b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf("void (location = %q)",
+		e.logoutAt("id_token_hint", hint, "post_logout_redirect_uri", e.portal.URL+"/bye", "state", "in the end"))))
+	b.wantText("#bye", "in the end")
+	if took := time.Since(begun); took < 3*time.Second || took > 15*time.Second {
+		t.Errorf("the browser goes on after %v, want 3 s and a little", took)
+	}
+	e.portal.wantTold(t, e.issuer, of.Subject, of.Session)
+	e.portal.wantFrame(t, e.issuer, of.Session)
 }
 
 func checkLogoutOfAll(t *testing.T, e *estate) {

@@ -30,6 +30,7 @@ type party struct {
 	told     []toldLogout
 	problems []string
 	frames   []url.Values
+	hangs    string // the session whose end it is told of in a frame that never loads
 }
 
 type partyLogin struct {
@@ -78,7 +79,7 @@ func (p *party) client(more section) section {
 // of introduces the server to the application.
 func (p *party) of(t *testing.T, d *dex) *party {
 	t.Helper()
-	provider, err := oidc.NewProvider(oidc.ClientContext(context.Background(), &http.Client{Transport: d.transport}), d.issuer)
+	provider, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(t.Context()), &http.Client{Transport: d.transport}), d.issuer)
 	if err != nil {
 		t.Fatalf("discovery: %v", err)
 	}
@@ -199,7 +200,12 @@ func (p *party) backChannel(w http.ResponseWriter, r *http.Request) {
 func (p *party) frontChannel(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	p.frames = append(p.frames, r.URL.Query())
+	hangs := p.hangs == r.URL.Query().Get("sid")
 	p.mu.Unlock()
+	if hangs {
+		<-r.Context().Done() // the browser gives up
+		return
+	}
 	p.show(w, "bye", "")
 }
 

@@ -182,6 +182,12 @@ func (s *singlePage) checkMonitor(b *tab, d *dex) {
 	if got := b.renew(); got != "login_required" {
 		b.t.Errorf("after the logout the renewal brings %q, want login_required", got)
 	}
+
+	s.logIn(b, "nina")
+	b.click("#logout", "#login") // without a question
+	if got := b.renew(); got != "login_required" {
+		b.t.Errorf("after the application's own logout the renewal brings %q, want login_required", got)
+	}
 }
 
 // waitForEvents waits until the application has had events of its session.
