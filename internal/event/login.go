@@ -20,12 +20,13 @@ type WrongPassword struct {
 	Login       string // as typed
 }
 
-// LoginFailed says that a page of a login, or the authorization endpoint, has answered with an error.
+// LoginFailed says that a page of a login or of a logout, or the authorization endpoint, has answered with an error.
 type LoginFailed struct {
 	ClientID    string
 	ConnectorID string
 	UserID      string
 	Device      bool // it was a page for devices
+	Logout      bool // it was a page of a logout
 	Path        string
 	Status      int
 	Code        string // the error code for the application; empty if it isn't told

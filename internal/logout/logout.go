@@ -61,7 +61,8 @@ type Logout struct {
 
 // New returns a Logout.
 func New(cfg Config) *Logout {
-	return &Logout{cfg: cfg, page: page.New(cfg.IssuerURL, cfg.Pages, cfg.Events), journeys: store.In(cfg.Store, journeyKind)}
+	pages := page.New(cfg.IssuerURL, cfg.Pages, cfg.Events).ForLogouts()
+	return &Logout{cfg: cfg, page: pages, journeys: store.In(cfg.Store, journeyKind)}
 }
 
 // End ends a session, and all that lives only as long as it. Applications are told first: what is queued is delivered even if this

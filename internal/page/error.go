@@ -119,6 +119,6 @@ func RetryAfter(w http.ResponseWriter, exceeded *limit.Exceeded) {
 
 // Report emits that a login has failed. The caller leaves out the path and the kind of page.
 func (f *Frame) Report(r *http.Request, failed event.LoginFailed) {
-	failed.Path, failed.Device = r.URL.Path, f.device
+	failed.Path, failed.Device, failed.Logout = r.URL.Path, f.device, f.logout
 	f.events.Emit(r.Context(), failed)
 }

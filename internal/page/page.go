@@ -20,6 +20,7 @@ type Frame struct {
 	forms  *server.FormGuard
 	events event.Sink
 	device bool
+	logout bool
 }
 
 // New returns a frame for pages of an issuer.
@@ -32,6 +33,13 @@ func (f *Frame) ForDevices() *Frame {
 	devices := *f
 	devices.device = true
 	return &devices
+}
+
+// ForLogouts returns a frame for the pages of logouts, which events tell apart too.
+func (f *Frame) ForLogouts() *Frame {
+	logouts := *f
+	logouts.logout = true
+	return &logouts
 }
 
 // Base returns an issuer's path, which all paths of pages begin with; "" for the root.

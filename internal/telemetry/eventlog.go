@@ -74,8 +74,11 @@ func lineOfLogin(e event.Event) (line, bool) {
 		return errorLine("failed login attempt: Invalid credentials.", "connector_id", e.ConnectorID, "user", e.Login)
 	case event.LoginFailed:
 		message := "login failed"
-		if e.Device {
+		switch {
+		case e.Device:
 			message = "device login failed"
+		case e.Logout:
+			message = "logout failed"
 		}
 		return refusalLine(message, e.Status, e.Err, "path", e.Path)
 	case event.UnknownClient:
@@ -157,17 +160,17 @@ func lineOfClient(e event.Event) (line, bool) {
 func lineOfLogout(e event.Event) (line, bool) {
 	switch e := e.(type) {
 	case event.LogoutTokenSent:
-		return infoLine("logout token delivered", "client_id", e.ClientID, "attempts", e.Attempts)
+		return infoLine("logout token delivered", "client_id", e.ClientID, "session_id", e.SessionID, "attempts", e.Attempts)
 	case event.LogoutTokenFailed:
 		text := line{slog.LevelWarn, "logout token could not be delivered", []any{
-			"client_id", e.ClientID, "attempts", e.Attempts, "next_attempt", e.Next, "err", e.Err,
+			"client_id", e.ClientID, "session_id", e.SessionID, "attempts", e.Attempts, "next_attempt", e.Next, "err", e.Err,
 		}}
 		if e.Attempts > 1 {
 			text.level = slog.LevelDebug
 		}
 		return text, true
 	case event.LogoutTokenGivenUp:
-		return warnLine("logout token given up", "client_id", e.ClientID, "attempts", e.Attempts, "err", e.Err)
+		return warnLine("logout token given up", "client_id", e.ClientID, "session_id", e.SessionID, "attempts", e.Attempts, "err", e.Err)
 	}
 	return line{}, false
 }

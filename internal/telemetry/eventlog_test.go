@@ -53,6 +53,10 @@ var eventLines = []struct {
 		event.LoginFailed{Device: true, Path: "/device/callback", Status: 500, Err: measured{}},
 		`level=ERROR msg="device login failed" path=/device/callback outcome=broken err=broken`,
 	},
+	{
+		event.LoginFailed{Logout: true, Path: "/logout", Status: 400, Err: errors.New("no")},
+		`level=INFO msg="logout failed" path=/logout err=no`,
+	},
 	{event.UnknownClient{ClientID: "x"}, `level=ERROR msg="invalid client_id provided" client_id=x`},
 	{
 		event.UnregisteredRedirect{ClientID: "app", RedirectURI: "x:y"},
@@ -118,15 +122,15 @@ var eventLines = []struct {
 		`level=INFO msg="auth session expired" session_id=s1 connector_id=ldap user_id=1 reason=expired`,
 	},
 	{event.PreviousSecretUsed{ClientID: "app"}, `level=WARN msg="client still uses its previous secret" client_id=app`},
-	{event.LogoutTokenSent{ClientID: "app", Attempts: 2}, `level=INFO msg="logout token delivered" client_id=app attempts=2`},
+	{event.LogoutTokenSent{ClientID: "app", SessionID: "s1", Attempts: 2}, `level=INFO msg="logout token delivered" client_id=app session_id=s1 attempts=2`},
 	{
-		event.LogoutTokenFailed{ClientID: "app", Attempts: 1, Next: time.Unix(0, 0).UTC(), Err: errors.New("no")},
-		`level=WARN msg="logout token could not be delivered" client_id=app attempts=1 next_attempt=1970-01-01T00:00:00.000Z err=no`,
+		event.LogoutTokenFailed{ClientID: "app", SessionID: "s1", Attempts: 1, Next: time.Unix(0, 0).UTC(), Err: errors.New("no")},
+		`level=WARN msg="logout token could not be delivered" client_id=app session_id=s1 attempts=1 next_attempt=1970-01-01T00:00:00.000Z err=no`,
 	},
 	{event.LogoutTokenFailed{ClientID: "app", Attempts: 2}, ""},
 	{
-		event.LogoutTokenGivenUp{ClientID: "app", Attempts: 29, Err: errors.New("no")},
-		`level=WARN msg="logout token given up" client_id=app attempts=29 err=no`,
+		event.LogoutTokenGivenUp{ClientID: "app", SessionID: "s1", Attempts: 29, Err: errors.New("no")},
+		`level=WARN msg="logout token given up" client_id=app session_id=s1 attempts=29 err=no`,
 	},
 	{event.SourceAsked{ConnectorID: "ldap", Operation: "login", Outcome: "ok"}, ""},
 	{

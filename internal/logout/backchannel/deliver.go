@@ -49,7 +49,7 @@ func (q *Queue) deliver(running context.Context, e store.Entry[delivery], claime
 	err := q.try(ctx, &e.Value)
 	switch {
 	case err == nil:
-		q.cfg.Events.Emit(ctx, event.LogoutTokenSent{ClientID: e.Value.ClientID, Attempts: attempts})
+		q.cfg.Events.Emit(ctx, event.LogoutTokenSent{ClientID: e.Value.ClientID, SessionID: e.Value.SessionID, Attempts: attempts})
 		q.remove(running, e, end)
 	case errors.Is(err, errNobody):
 		q.remove(running, e, end)
@@ -79,7 +79,7 @@ func (q *Queue) remove(running context.Context, e store.Entry[delivery], claim t
 func (q *Queue) giveUp(running context.Context, e store.Entry[delivery], failure error) {
 	if q.insist(running, e.Value.Next, func(ctx context.Context) error { return q.table.Delete(ctx, e.Key, e.Revision) }) {
 		q.cfg.Events.Emit(running, event.LogoutTokenGivenUp{
-			ClientID: e.Value.ClientID, Attempts: e.Value.Attempts + 1, Err: failure,
+			ClientID: e.Value.ClientID, SessionID: e.Value.SessionID, Attempts: e.Value.Attempts + 1, Err: failure,
 		})
 	}
 }
@@ -93,7 +93,7 @@ func (q *Queue) postpone(running context.Context, e store.Entry[delivery], failu
 		return
 	}
 	q.cfg.Events.Emit(running, event.LogoutTokenFailed{
-		ClientID: e.Value.ClientID, Attempts: e.Value.Attempts, Next: e.Value.Next, Err: failure,
+		ClientID: e.Value.ClientID, SessionID: e.Value.SessionID, Attempts: e.Value.Attempts, Next: e.Value.Next, Err: failure,
 	})
 	select {
 	case q.retries <- e.Value.Next:
