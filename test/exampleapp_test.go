@@ -24,6 +24,9 @@ const signedIn = "#signed-in-as"
 // configuration's ports, so it must not run in parallel.
 func TestExampleAppSessions(t *testing.T) {
 	requireFreePorts(t)
+	if answersOn("localhost:5565") {
+		t.Fatal("localhost:5565, where the second application listens, must be free")
+	}
 	root := copyForMakeRun(t)
 	cmd := exec.Command("dev/run.sh")
 	cmd.Dir = root
