@@ -2,12 +2,15 @@ package app_test
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"dex/internal/app"
 	"dex/internal/session"
 	"dex/internal/store"
 )
@@ -123,4 +126,66 @@ func TestLogoutMeetsLogin(t *testing.T) {
 	if told := k.told(); told != "till" {
 		t.Errorf("%q are told", told)
 	}
+}
+
+// Nothing that signs somebody in or out is in the log, whatever comes.
+func TestSessionSecretsAreNotLogged(t *testing.T) {
+	t.Parallel()
+	var log lockedBuffer
+	yaml := strings.Replace(withSessions, "skipApprovalScreen: true", "skipApprovalScreen: false", 1) + "sessions: {}\n"
+	core := open(t, yaml, nil, func(o *app.Options) {
+		o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	s := &server{t: t, handler: core.Handler()}
+	b := s.browser()
+	form := b.visit(to("shop", "connector_id", "local")).wantStatus(http.StatusFound).location().String()
+	consent := b.post(form, credentials()).wantStatus(http.StatusSeeOther).path()
+	answer := b.post(consent, url.Values{"approval": {"approve"}}).wantStatus(http.StatusSeeOther)
+	tokens := b.redeem("shop", answer)
+	secrets := []string{
+		answer.location().Query().Get("code"), tokens.text("id_token"), tokens.text("access_token"), tokens.text("refresh_token"), consent,
+	}
+	for _, c := range b.jar.Cookies(&url.URL{Scheme: "http", Host: "dex.test", Path: "/dex/"}) {
+		if c.Name != "dex_connector" {
+			secrets = append(secrets, c.Value)
+		}
+	}
+	b.visit(to("shop", "prompt", "none"))
+	b.visit("/dex/logout?" + url.Values{"id_token_hint": {tokens.text("id_token") + "x"}}.Encode())
+	b.post("/dex/logout", url.Values{"dex_logout": {"forged-answer"}})
+	b.visit("/dex/logout/callback?state=forged-state")
+	b.visit("/dex/logout/mock?logout_token=forged-token")
+	b.post("/dex/logout", url.Values{"id_token_hint": {tokens.text("id_token")}}).wantStatus(http.StatusOK)
+	s.token(refreshForm(tokens.text("refresh_token")), asShop).wantError(http.StatusBadRequest, "invalid_grant")
+	text := log.take()
+	if !strings.Contains(text, "session") {
+		t.Fatalf("the log says nothing of sessions: %s", text)
+	}
+	for _, secret := range append(secrets, "forged-answer", "forged-state", "forged-token") {
+		if secret != "" && strings.Contains(text, secret) {
+			t.Errorf("the log has %q", secret)
+		}
+	}
+}
+
+// A neighbour in the domain that gives the browser a second cookie, with an account of its own, keeps nobody from signing out.
+func TestLogoutWithTwoCookies(t *testing.T) {
+	t.Parallel()
+	s := startSessions(t, "")
+	b, neighbour := s.browser(), s.browser()
+	hint := b.shopLogin().text("id_token")
+	neighbour.shopLogin()
+	at := &url.URL{Scheme: "http", Host: "dex.test", Path: "/dex/"}
+	r := httptest.NewRequest(http.MethodGet, "http://dex.test/dex/logout?"+url.Values{"id_token_hint": {hint}}.Encode(), nil)
+	for _, c := range append(neighbour.jar.Cookies(at), b.jar.Cookies(at)...) {
+		r.AddCookie(c)
+	}
+	cookies := (&http.Response{Header: s.do(r).wantStatus(http.StatusOK).header}).Cookies()
+	for _, c := range cookies {
+		if c.Name == "dex_session" && c.Value != "" {
+			t.Error("the browser gets the neighbour's account")
+		}
+	}
+	b.visit(to("shop", "prompt", "none")).wantRedirectError("login_required")
+	neighbour.redeem("shop", neighbour.visit(to("shop", "prompt", "none")).wantStatus(http.StatusSeeOther))
 }

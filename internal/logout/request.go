@@ -66,7 +66,7 @@ func (l *Logout) rpInitiated(w http.ResponseWriter, r *http.Request) error {
 
 // browser reads which sessions the browser has.
 func (l *Logout) browser(r *http.Request) (*session.Browser, error) {
-	b, err := l.cfg.Sessions.Browser(r)
+	b, err := l.cfg.Sessions.Leaving(r)
 	if err != nil {
 		return nil, page.Errorf(http.StatusInternalServerError, "Your session can't be read.").
 			Hint("Try again in a moment.").Because(err)

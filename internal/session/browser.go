@@ -23,22 +23,36 @@ type Browser struct {
 	held     []held
 	accounts []Entry // live ones, in the order of the cookie
 	changed  bool
+	forgets  bool // all of them, with the next change: nobody knows which are the user's
 }
 
-// Browser returns the sessions of the browser that a request comes from. An error is that of the storage.
-func (s *Sessions) Browser(r *http.Request) (*Browser, error) {
+// Browser returns the sessions of the browser that a request comes from. Of several good cookies, which only a neighbour in the domain
+// can have brought about, none counts. An error is that of the storage.
+func (s *Sessions) Browser(r *http.Request) (*Browser, error) { return s.browser(r, false) }
+
+// Leaving is Browser for somebody who signs out: the accounts of all cookies are there. Afterwards the browser has none of them.
+func (s *Sessions) Leaving(r *http.Request) (*Browser, error) { return s.browser(r, true) }
+
+func (s *Sessions) browser(r *http.Request, leaving bool) (*Browser, error) {
 	ctx := r.Context()
-	inCookie, made, err := s.cookie.read(ctx, r, s.cfg.MaxAccounts)
+	lists, err := s.cookie.read(ctx, r, s.cfg.MaxAccounts)
 	if err != nil {
 		return nil, err
 	}
+	var inCookie []held
+	if len(lists) == 1 || leaving {
+		inCookie = slices.Concat(lists...)
+	}
 	agent := r.UserAgent()
-	b := &Browser{s: s, r: r, address: telemetry.ClientAddress(ctx), agent: agent[:min(len(agent), maxUserAgent)]}
-	if !made {
+	b := &Browser{s: s, r: r, forgets: len(lists) > 1 && leaving, address: telemetry.ClientAddress(ctx), agent: agent[:min(len(agent), maxUserAgent)]}
+	if len(lists) == 0 {
 		inCookie = s.old.read(r, s.cfg.Now())
 		b.changed = len(inCookie) > 0 // ours takes its place, or none
 	}
 	for _, h := range inCookie {
+		if _, known := b.Account(h.ID); known {
+			continue
+		}
 		e, err := s.Get(ctx, h.ID)
 		if err == nil && !s.provedBy(&e.Value, h.Secret) {
 			e, err = s.Get(store.Latest(ctx), h.ID) // another replica may just have renewed the secret
@@ -251,6 +265,9 @@ func (b *Browser) toFront(sessionID string) {
 func (b *Browser) Keep(w http.ResponseWriter) error {
 	if !b.changed {
 		return nil
+	}
+	if b.forgets {
+		b.held, b.accounts = nil, nil
 	}
 	var lifetime time.Duration
 	for _, e := range b.accounts {

@@ -76,28 +76,27 @@ type held struct {
 	upstream bool // upstream's cookie says so, which anybody can make
 }
 
-// read returns the accounts in the cookie. One that wasn't made here is none. Of several good ones, which only a neighbour in the
-// domain can have brought about, none counts: nobody knows which is the user's. Made says that one was made here.
-func (k *cookie) read(ctx context.Context, r *http.Request, most int) (found []held, made bool, err error) {
-	seen := ""
+// read returns the accounts in the cookies of our name, a list for each that differs. One that wasn't made here is none.
+func (k *cookie) read(ctx context.Context, r *http.Request, most int) ([][]held, error) {
+	var lists [][]held
+	seen := map[string]bool{}
 	cookies := r.CookiesNamed(k.name)
 	for _, c := range cookies[:min(len(cookies), maxCookies)] {
 		plain, err := k.ring.Open(ctx, k.seals, c.Value)
-		if errors.Is(err, seal.ErrInvalid) {
+		if errors.Is(err, seal.ErrInvalid) || seen[string(plain)] {
 			continue
 		}
 		if err != nil {
-			return nil, false, fmt.Errorf("open session cookie: %w", err)
+			return nil, fmt.Errorf("open session cookie: %w", err)
 		}
-		if seen != "" && seen != string(plain) {
-			return nil, true, nil
-		}
-		seen, found = string(plain), nil
+		seen[string(plain)] = true
+		var found []held
 		if err := json.Unmarshal(plain, &found); err != nil {
-			return nil, false, fmt.Errorf("decode session cookie: %w", err)
+			return nil, fmt.Errorf("decode session cookie: %w", err)
 		}
+		lists = append(lists, found[:min(len(found), most)])
 	}
-	return found[:min(len(found), most)], seen != "", nil
+	return lists, nil
 }
 
 // write gives the browser its accounts. With a lifetime of 0 they are forgotten with its window.
