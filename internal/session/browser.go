@@ -44,7 +44,8 @@ func (s *Sessions) browser(r *http.Request, leaving bool) (*Browser, error) {
 		inCookie = slices.Concat(lists...)
 	}
 	agent := r.UserAgent()
-	b := &Browser{s: s, r: r, forgets: len(lists) > 1 && leaving, address: telemetry.ClientAddress(ctx), agent: agent[:min(len(agent), maxUserAgent)]}
+	b := &Browser{s: s, r: r, address: telemetry.ClientAddress(ctx), agent: agent[:min(len(agent), maxUserAgent)]}
+	b.forgets = leaving && len(lists) > 1
 	if len(lists) == 0 {
 		inCookie = s.old.read(r, s.cfg.Now())
 		b.changed = len(inCookie) > 0 // ours takes its place, or none

@@ -99,7 +99,7 @@ func (s *Sessions) AtSource(ctx context.Context, connectorID string, logout conn
 		found = append(found, known...)
 	}
 	if len(logout.Sessions) == 0 && logout.Subject != "" {
-		own, err := s.Of(ctx, logout.Subject, connectorID, store.Query{})
+		own, err := s.allOf(ctx, logout.Subject, connectorID)
 		if err != nil {
 			return nil, err
 		}
@@ -108,6 +108,21 @@ func (s *Sessions) AtSource(ctx context.Context, connectorID string, logout conn
 	return slices.DeleteFunc(found, func(e Entry) bool {
 		return e.Value.ConnectorID != connectorID || !logout.Means(e.Value.Source, e.Value.AuthTime)
 	}), nil
+}
+
+// allOf returns all sessions of a user.
+func (s *Sessions) allOf(ctx context.Context, userID, connectorID string) ([]Entry, error) {
+	var all []Entry
+	for q := (store.Query{}); ; q.After = all[len(all)-1].Key {
+		page, err := s.Of(ctx, userID, connectorID, q)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		if len(page) < store.MaxLimit {
+			return all, nil
+		}
+	}
 }
 
 func (s *Sessions) byKey(ctx context.Context, key string) ([]Entry, error) {
