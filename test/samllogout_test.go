@@ -11,7 +11,7 @@ import (
 )
 
 // A federation is an application whose users sign in at a SAML provider, which takes logouts by redirects and by forms. There is a
-// connector for each.
+// connector for each, and one whose RelayState the provider loses.
 type federation struct {
 	*dex
 	provider *servers.PySAML2
@@ -28,10 +28,11 @@ func startFederation(t *testing.T) *federation {
 	f := &federation{app: startParty(t, "portal")}
 	c, own := newConfiguration(t).withoutConsent().with("sessions", section{}), newSigningKey(t)
 	var sps []servers.SAMLServiceProvider
-	for _, id := range []string{"redirect", "form"} {
+	for _, id := range []string{"redirect", "form", "stateless"} {
 		sps = append(sps, servers.SAMLServiceProvider{
 			EntityID: c.endpoint("/" + id), ACS: c.endpoint("/callback"), SignResponse: true, SignAssertion: true,
 			Certificate: base64.StdEncoding.EncodeToString(own.certificate.Raw), MetadataURL: c.endpoint("/saml/" + id + "/metadata"),
+			NoRelayState: id == "stateless",
 		})
 	}
 	var err error
@@ -40,7 +41,9 @@ func startFederation(t *testing.T) *federation {
 	}
 	t.Cleanup(func() { closeServer(t, f.provider) })
 	var connectors []section
-	for id, metadata := range map[string]string{"redirect": f.provider.MetadataURL, "form": f.provider.FormMetadataURL} {
+	for id, metadata := range map[string]string{
+		"redirect": f.provider.MetadataURL, "form": f.provider.FormMetadataURL, "stateless": f.provider.FormMetadataURL,
+	} {
 		connectors = append(connectors, section{"type": "saml", "id": id, "name": id, "config": section{
 			"entityIssuer": c.endpoint("/" + id), "metadataURL": metadata, "redirectURI": c.endpoint("/callback"),
 			"usernameAttr": "uid", "emailAttr": "mail", "spCert": own.certificateFile, "spKey": own.keyFile, "signRequests": true,
@@ -119,8 +122,9 @@ func TestSAMLSingleLogout(t *testing.T) {
 	f := startFederation(t)
 	b, another := newBrowser(t), newBrowser(t)
 	elsewhere := f.signIn(another, "redirect")
-	for connector, binding := range map[string]string{"redirect": byRedirect, "form": byForm} {
+	for connector, binding := range map[string]string{"redirect": byRedirect, "form": byForm, "stateless": byForm} {
 		t.Run("here by "+connector, func(t *testing.T) {
+			b.t = t
 			of := f.signIn(b, connector)
 			b.open(f.endpoint("/logout?" + query("id_token_hint", of.idToken, "post_logout_redirect_uri", f.app.URL+"/bye", "state", "the state")))
 			b.see("#bye")
@@ -132,6 +136,7 @@ func TestSAMLSingleLogout(t *testing.T) {
 	for _, options := range []string{"binding=redirect", "binding=post"} {
 		for _, connector := range []string{"redirect", "form"} { // as which the answer goes back
 			t.Run("at the provider by "+options+", answered by "+connector, func(t *testing.T) {
+				b.t = t
 				of := f.signIn(b, connector)
 				b.open(f.provider.LogoutURL + "?unsigned=yes&" + options)
 				b.wantText("pre", "The logout can't be accepted.")
@@ -147,6 +152,7 @@ func TestSAMLSingleLogout(t *testing.T) {
 	f.wantAlive(another, &elsewhere)
 	for _, options := range []string{"binding=redirect", "binding=post"} {
 		t.Run("a second time by "+options, func(t *testing.T) {
+			b.t = t
 			of := f.signIn(b, "form")
 			b.open(f.provider.LogoutURL + "?all=yes&" + options)
 			b.see("#logged-out")

@@ -203,6 +203,9 @@ func (l *Logout) callback(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	state := stateOf(r)
+	if state == noState && l.repost(w, r, "/logout/callback") {
+		return nil
+	}
 	e, err := l.journeys.Get(r.Context(), state)
 	if errors.Is(err, store.ErrNotFound) {
 		return page.Errorf(http.StatusBadRequest, "This logout has already finished, or it took too long.").
@@ -219,6 +222,9 @@ func (l *Logout) callback(w http.ResponseWriter, r *http.Request) error {
 	return l.goOn(w, r, j)
 }
 
+// noState is the state if a source gives none back: no journey has this key.
+const noState = "-"
+
 // stateOf returns what a source gives back.
 func stateOf(r *http.Request) string {
 	state := cmp.Or(r.Form.Get("RelayState"), r.Form.Get("state"))
@@ -226,7 +232,7 @@ func stateOf(r *http.Request) string {
 		state = c.Value
 	}
 	if len(state) > store.MaxKey || state == "" {
-		return "-" // no journey has this key
+		return noState
 	}
 	return state
 }

@@ -53,7 +53,7 @@ func (l *Logout) rpInitiated(w http.ResponseWriter, r *http.Request) error {
 	if r.PostForm.Has(fieldAnswer) {
 		return l.answered(w, r, b)
 	}
-	if len(b.Accounts()) == 0 && l.repost(w, r) {
+	if len(b.Accounts()) == 0 && l.repost(w, r, "/logout") {
 		return nil
 	}
 	req, err := l.read(r)
@@ -74,14 +74,13 @@ func (l *Logout) browser(r *http.Request) (*session.Browser, error) {
 	return b, nil
 }
 
-// repost lets a page of ours send an application's form once more: browsers send a form that comes from another site without the
-// session's cookie (SameSite).
-func (l *Logout) repost(w http.ResponseWriter, r *http.Request) bool {
+// repost lets a page of ours send another site's form once more, to a path: browsers send such a form without our cookies (SameSite).
+func (l *Logout) repost(w http.ResponseWriter, r *http.Request, path string) bool {
 	if r.Method != http.MethodPost || r.PostForm.Has(fieldReposted) || l.page.OwnForm(r) {
 		return false
 	}
 	fields := append(page.Fields(r.Form), ui.FormField{Name: fieldReposted, Value: "1"})
-	l.page.FormPost(w, r, ui.FormPostPage{Heading: "Logging you out…", URL: l.page.Path("/logout", nil), Fields: fields})
+	l.page.FormPost(w, r, ui.FormPostPage{Heading: "Logging you out…", URL: l.page.Path(path, nil), Fields: fields})
 	return true
 }
 

@@ -19,6 +19,7 @@ type SAMLServiceProvider struct {
 	SignAssertion bool   //
 	Certificate   string // base64 of DER; if set, assertions are encrypted for it, and messages must be signed by it
 	MetadataURL   string // of what it publishes itself; needed for logouts
+	NoRelayState  bool   // it gets answers to its requests for a logout without their RelayState
 }
 
 // PySAML2 is a SAML identity provider on 127.0.0.1 with one user: jane, whose password is secret, and whose attributes are

@@ -157,7 +157,8 @@ class Logouts:
         self.history = f"asked by {binding}, answers at {to}"
         form = binding == BINDING_HTTP_POST
         response = idp.create_logout_response(request, [binding], sign=form, **(SIGNING if form else {}))
-        return idp.apply_binding(binding, str(response), to, fields.get("RelayState", ""), response=True, sign=not form, sigalg=SIGNING["sign_alg"])
+        state = "" if sp["NoRelayState"] else fields["RelayState"]
+        return idp.apply_binding(binding, str(response), to, state, response=True, sign=not form, sigalg=SIGNING["sign_alg"])
 
     def ask(self, cookie, options):
         """The user signs out here, which the session's provider is told. With the option all, the request names the user alone."""
