@@ -119,7 +119,7 @@ func TestReceiversOnTheNetwork(t *testing.T) {
 		err        string // a part of it
 	}{
 		{name: "a client of the file", path: "/", configured: true, reached: true},
-		{name: "a stored client, inside", path: "/", err: outbound.ErrInward.Error()},
+		{name: "a stored client, inside", path: "/", err: "127.0.0.1 is not public; exceptions for stored clients are in sessions.logoutHosts"},
 		{name: "a stored client, excepted", path: "/", exceptions: []string{"127.0.0.0/8"}, reached: true},
 		{name: "a redirect", path: "/redirects", configured: true, reached: true, err: "status 307"},
 		{name: "a megabyte", path: "/megabyte", configured: true, reached: true, err: "status 400"},

@@ -94,7 +94,10 @@ func (q *Queue) try(ctx context.Context, d *delivery) error {
 	r.Header.Set("Cache-Control", "no-cache, no-store")
 	answer, err := q.send(to.guard, r)
 	if failed, ok := errors.AsType[*url.Error](err); ok {
-		return failed.Err // without the URL, whose query may have a secret
+		err = failed.Err // without the URL, whose query may have a secret
+	}
+	if to.guard != q.operator && errors.Is(err, outbound.ErrInward) {
+		return fmt.Errorf("%w; exceptions for stored clients are in sessions.logoutHosts", err)
 	}
 	if err != nil {
 		return err
