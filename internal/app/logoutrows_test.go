@@ -87,7 +87,11 @@ func testLogoutClient(t *testing.T) {
 	if got := b.logout(target...).wantStatus(http.StatusFound).location().String(); got != bye {
 		t.Errorf("leads to %s", got)
 	}
+	if page := b.logout("client_id", "shop").wantStatus(http.StatusOK); !strings.Contains(page.body, `id="back" href="`+bye+`"`) {
+		t.Errorf("whoever wasn't logged in isn't led back to the application: %s", page.body)
+	}
 	hint := b.shopLogin().text("id_token")
+	b.logout("id_token_hint", k.browser().shopLogin().text("id_token")).wantAsked() // of the same user's other browser
 	b.logout("client_id", "till", "id_token_hint", hint).wantStatus(http.StatusBadRequest)
 	b.wantSignedIn(true)
 	page := b.logout(append(target, "ui_locales", "de")...).wantAsked()

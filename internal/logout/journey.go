@@ -90,10 +90,7 @@ type outcome struct {
 // leave leads on from sessions that have ended.
 func (l *Logout) leave(w http.ResponseWriter, r *http.Request, b *session.Browser, ended []session.Entry, req *request) error {
 	ctx := r.Context()
-	j := journey{id: "r" + id.NewSecret(), Target: l.targetOf(req), Outcome: outcome{Ended: true}}
-	if req.client != nil {
-		j.Outcome.ClientID = req.client.ID
-	}
+	j := journey{id: "r" + id.NewSecret(), Target: l.targetOf(req), Outcome: outcome{Ended: true, ClientID: req.clientID()}}
 	var frames []ui.Frame
 	for _, e := range ended {
 		for _, clientID := range slices.Sorted(maps.Keys(e.Value.Clients)) {

@@ -166,7 +166,7 @@ func (l *Logout) readTarget(req *request, target string) error {
 func (l *Logout) decide(w http.ResponseWriter, r *http.Request, b *session.Browser, req *request) error {
 	accounts := b.Accounts()
 	if len(accounts) == 0 {
-		return l.finish(w, r, journey{Target: l.targetOf(req)}, outcome{})
+		return l.finish(w, r, journey{Target: l.targetOf(req)}, outcome{ClientID: req.clientID()})
 	}
 	if i := slices.IndexFunc(accounts, req.means); i >= 0 {
 		return l.signOut(w, r, b, accounts[i:i+1], req)
@@ -175,6 +175,14 @@ func (l *Logout) decide(w http.ResponseWriter, r *http.Request, b *session.Brows
 		return l.signOut(w, r, b, req.usedBy(accounts), req)
 	}
 	return l.ask(w, r, b, req)
+}
+
+// clientID returns the id of the client that asks; empty if it isn't known.
+func (req *request) clientID() string {
+	if req.client == nil {
+		return ""
+	}
+	return req.client.ID
 }
 
 // ownPost reports whether a form may have been sent by a page of ours, or by a program.
