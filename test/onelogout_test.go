@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -53,6 +54,18 @@ func (e *estate) wantTold(t *testing.T, of idClaims) {
 	}
 }
 
+// wantLoggedOut waits until the browser has come to the page that says so, with other pages on the way.
+func (b *tab) wantLoggedOut() {
+	b.t.Helper()
+	eventually(b.t, patience, "the page that says that its user is logged out", func() bool {
+		ctx, stop := context.WithTimeout(b.ctx, patience)
+		defer stop()
+		const there = `document.readyState === "complete" && (document.querySelector("h1")?.textContent ?? "").includes("logged out")`
+		arrived, err := chromedp.Run(ctx, chromedp.Evaluate[bool](there))
+		return err == nil && arrived
+	})
+}
+
 // signInToAll signs somebody in to all applications, in one session.
 func (e *estate) signInToAll(b *tab, name string) idClaims {
 	b.t.Helper()
@@ -97,7 +110,7 @@ func checkLogoutHinted(t *testing.T, e *estate) {
 	if got := b.text("#still-open"); got != "Files" {
 		t.Errorf("still open is %q, want the files alone", got)
 	}
-	b.wantText("h1", "logged out")
+	b.wantLoggedOut()
 	e.wantEnded(b, of)
 
 	again := b.signIn(e.portal.at("scope", "openid email profile groups"), "hal")
@@ -171,7 +184,10 @@ func checkLogoutOfAll(t *testing.T, e *estate) {
 	b := newBrowser(t)
 	ida := e.signInToAll(b, "ida")
 	joan := b.signIn(e.portal.at("prompt", "login"), "joan")
-	b.open(e.logoutAt())
+	b.open(e.issuer)
+	b.wantText(".dex-identity", "joan@example.org")
+	b.wantText(".dex-list", "ida@example.org")
+	b.follow("Log out", "#submit-logout")
 	b.wantText("main", "joan@example.org")
 	b.wantText("main", "ida@example.org")
 	b.click("#submit-logout", "h1")
@@ -186,6 +202,8 @@ func checkLogoutOfAll(t *testing.T, e *estate) {
 	b.open(e.endpoint("/logout"))
 	b.click("#submit-logout-all", "#still-open")
 	e.wantEnded(b, ida)
+	b.open(e.issuer)
+	b.wantText("h1", "Login service")
 	e.portal.wantTold(t, e.issuer, joan.Subject, joan.Session)
 	e.portal.wantFrame(t, e.issuer, joan.Session)
 }
@@ -215,7 +233,7 @@ func checkLogoutWithoutScripts(t *testing.T, e *estate) {
 	b.wantText("main", "lea@example.org")
 	b.click("#submit-logout", "#next")
 	b.click("#next", "h1")
-	b.wantText("h1", "logged out")
+	b.wantLoggedOut()
 }
 
 // sessionCookie returns the browser's cookie for its sessions.

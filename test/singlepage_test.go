@@ -74,7 +74,8 @@ func cookiesOfOtherSites(t *testing.T, allowed bool) chromedp.ExecAllocatorOptio
 	if allowed {
 		mode = never
 	}
-	writeFile(t, filepath.Join(profile, "Default"), "Preferences", fmt.Sprintf(`{"profile": {"cookie_controls_mode": %d, "block_third_party_cookies": %t}}`, mode, !allowed))
+	const preferences = `{"profile": {"cookie_controls_mode": %d, "block_third_party_cookies": %t}}`
+	writeFile(t, filepath.Join(profile, "Default"), "Preferences", fmt.Sprintf(preferences, mode, !allowed))
 	return chromedp.UserDataDir(profile)
 }
 

@@ -1,9 +1,6 @@
 package e2e
 
-import (
-	"strings"
-	"testing"
-)
+import "testing"
 
 // How clients are told of logouts.
 const (
@@ -41,7 +38,9 @@ func startChain(t *testing.T, tells string) *chain {
 	c.with("connectors", []section{oidcConnector(c, p.issuer, section{"scopes": []string{"profile", "email"}})})
 	c.with("enablePasswordDB", false).with("staticPasswords", nil)
 	c.with("staticClients", []section{
-		h.app.client(section{"backchannelLogoutURI": h.app.URL + "/backchannel", "refreshTokenLifetime": "session"}),
+		h.app.client(section{
+			"backchannelLogoutURI": h.app.URL + "/backchannel", "frontchannelLogoutURI": h.app.URL + "/frontchannel",
+		}),
 		h.other.client(section{"backchannelLogoutURI": h.other.URL + "/backchannel"}),
 	})
 	h.dex = startDex(t, c)
@@ -88,13 +87,15 @@ func TestLogoutHereEndsTheSessionAtTheSource(t *testing.T) {
 	hint := b.text("#id-token")
 	b.open(h.endpoint("/logout?" + query("id_token_hint", hint, "post_logout_redirect_uri", h.app.URL+"/bye", "state", "the state")))
 	b.wantText("#bye", "the state") // without a question at either
+	h.app.wantFrame(t, h.issuer, here.Session)
 	h.wantEnded(b, here, there)
 
 	here, there = h.signIn(b, "quin")
 	b.open(h.endpoint("/logout"))
 	b.click("#submit-logout", "h1")
-	b.wantText("h1", "logged out")
+	b.wantLoggedOut()
 	b.wantText("main", "You can close this page.") // nothing is still open
+	h.app.wantFrame(t, h.issuer, here.Session)
 	h.wantEnded(b, here, there)
 }
 
@@ -109,7 +110,7 @@ func TestLogoutAtTheSourceEndsTheSessionHere(t *testing.T) {
 			elsewhere, _ := h.signIn(another, "pia")
 			b.pass(h.neighbour.at())
 			b.open(h.provider.endpoint("/logout?" + query("id_token_hint", b.text("#id-token"))))
-			eventually(t, patience, "the browser comes to the end", func() bool { return strings.Contains(b.text("h1"), "logged out") })
+			b.wantLoggedOut()
 			h.wantEnded(b, here, there)
 
 			if got := another.pass(h.app.at("prompt", "none")); got != elsewhere {
