@@ -158,9 +158,13 @@ func (i *Identities) apply(v *Identity, l Login) {
 	for clientID, c := range v.Consents {
 		consents[clientID] = c
 	}
-	scopes := slices.Concat(i.given(v, l.ClientID), l.Consented)
+	before, given := i.given(v, l.ClientID), i.now()
+	scopes := slices.Concat(before, l.Consented)
 	slices.Sort(scopes)
-	consents[l.ClientID] = Consent{Scopes: slices.Compact(scopes), Given: i.now()}
+	if slices.ContainsFunc(before, func(scope string) bool { return !slices.Contains(l.Consented, scope) }) {
+		given = v.Consents[l.ClientID].Given // nobody has agreed once more to what was given before
+	}
+	consents[l.ClientID] = Consent{Scopes: slices.Compact(scopes), Given: given}
 	if len(consents) > maxConsents {
 		delete(consents, oldest(consents))
 	}
