@@ -189,3 +189,18 @@ func TestLogoutWithTwoCookies(t *testing.T) {
 	b.visit(to("shop", "prompt", "none")).wantRedirectError("login_required")
 	neighbour.redeem("shop", neighbour.visit(to("shop", "prompt", "none")).wantStatus(http.StatusSeeOther))
 }
+
+// A provider's form without the state comes without our cookies, too. It is sent once more, but no more than that.
+func TestLogoutAnswerWithoutState(t *testing.T) {
+	t.Parallel()
+	b := startSessions(t, "").browser()
+	for body, status := range map[string]int{"SAMLResponse=x": http.StatusOK, "SAMLResponse=x&dex_reposted=1": http.StatusBadRequest} {
+		r := httptest.NewRequest(http.MethodPost, "http://dex.test/dex/logout/callback", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		shown := b.send(r).wantStatus(status).body
+		if again := strings.Contains(shown, `action="/dex/logout/callback"`); again != (status == http.StatusOK) {
+			t.Errorf("%s: the form is sent again: %t", body, again)
+		}
+	}
+}
