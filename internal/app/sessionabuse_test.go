@@ -24,7 +24,7 @@ func askingSessions(t *testing.T, section string) *server {
 // copyOf returns a browser with the cookies that another one has now.
 func (b *browser) copyOf() *browser {
 	b.t.Helper()
-	other := b.server.browser()
+	other := b.browser()
 	at := &url.URL{Scheme: "http", Host: "dex.test", Path: "/dex/"}
 	other.jar.SetCookies(at, b.jar.Cookies(at))
 	return other

@@ -51,32 +51,37 @@ func (s *Sessions) browser(r *http.Request, leaving bool) (*Browser, error) {
 		b.changed = len(inCookie) > 0 // ours takes its place, or none
 	}
 	for _, h := range inCookie {
-		if _, known := b.Account(h.ID); known {
-			continue
-		}
-		e, err := s.Get(ctx, h.ID)
-		if err == nil && !s.provedBy(&e.Value, h.Secret) {
-			e, err = s.Get(store.Latest(ctx), h.ID) // another replica may just have renewed the secret
-		}
-		if isGone(err) {
-			b.changed = true // the browser need not carry it any longer; said with the next answer that sets the cookie
-			continue
-		}
-		if err != nil {
+		if err := b.add(ctx, h); err != nil {
 			return nil, err
-		}
-		if h.upstream && !e.Value.Upstream {
-			continue
-		}
-		if s.provedBy(&e.Value, h.Secret) {
-			b.held = append(b.held, h)
-			b.accounts = append(b.accounts, e)
 		}
 	}
 	if s.cfg.State && len(b.held) > 0 && !s.cookie.shows(r, b.State()) {
 		b.changed = true // or applications would hear that the session has changed, again and again
 	}
 	return b, nil
+}
+
+// add adds an account of the cookie, if its session lives and the cookie proves it.
+func (b *Browser) add(ctx context.Context, h held) error {
+	if _, known := b.Account(h.ID); known {
+		return nil
+	}
+	e, err := b.s.Get(ctx, h.ID)
+	if err == nil && !b.s.provedBy(&e.Value, h.Secret) {
+		e, err = b.s.Get(store.Latest(ctx), h.ID) // another replica may just have renewed the secret
+	}
+	if isGone(err) {
+		b.changed = true // the browser need not carry it any longer; said with the next answer that sets the cookie
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if (!h.upstream || e.Value.Upstream) && b.s.provedBy(&e.Value, h.Secret) {
+		b.held = append(b.held, h)
+		b.accounts = append(b.accounts, e)
+	}
+	return nil
 }
 
 // Accounts returns the accounts that are signed in, the one in use first.

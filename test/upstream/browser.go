@@ -8,7 +8,7 @@ const (
 	SessionSecret = "sessionsecretsessionsecre"
 	EndedID       = "endedsessionendedsessione"
 	UserAgent     = "Mozilla/5.0 (X11)"
-	MFASecrets    = `{"totp":{"authenticatorID":"totp","confirmed":true,"createdAt":"2026-08-01T10:00:00Z","secret":"otpauth://totp/jane","type":"TOTP"}}`
+	MFASecrets    = `{"totp":{"authenticatorID":"totp","confirmed":true,"createdAt":"2026-08-01T10:00:00Z","secret":"otpauth://totp/jane","type":"TOTP"}}` //nolint:gosec // G101: made up
 )
 
 // When jane signed in, and until when the session lasts. She signed in once more in another browser.
