@@ -82,6 +82,7 @@ var visits = map[string]visit{
 // A storage that fails at any one operation of any endpoint, before or after doing it, makes the answer say that it was our
 // fault: nothing is claimed that did not happen. A new endpoint fails here until it has a visit.
 func TestFaultsOfEveryEndpoint(t *testing.T) {
+	t.Parallel()
 	for _, pattern := range open(t, configuration, nil).Patterns() {
 		visit, known := visits[pattern]
 		if !known {

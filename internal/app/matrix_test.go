@@ -194,6 +194,7 @@ var policies = map[string]func(w world, grant string) (world, bool){
 
 // Each policy holds for each grant. What is presented was given out while everything was allowed.
 func TestEveryPolicyHoldsForEveryGrant(t *testing.T) {
+	t.Parallel()
 	open := openWorld()
 	served := open.in(t, memory.New()).get("/dex/.well-known/openid-configuration").json()["grant_types_supported"]
 	for _, grant := range strings.Fields(strings.Trim(toText(served), "[]")) {
@@ -238,6 +239,7 @@ func TestEveryPolicyIsInTheMatrix(t *testing.T) {
 // A storage that fails at any one operation of any grant, before or after doing it, gives nobody a token, unless it is a
 // write that is seen to have happened, and the answer says that it was our fault.
 func TestFaultsOfEveryGrant(t *testing.T) {
+	t.Parallel()
 	open := openWorld()
 	for grant, use := range scenarios {
 		for _, late := range []bool{false, true} {

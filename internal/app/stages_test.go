@@ -216,6 +216,7 @@ func TestEveryWayInAsksAtEachStage(t *testing.T) {
 // Whatever a rule refuses at one stage is refused, even if all other stages have let it pass. No later stage is asked, and no
 // source that has not been asked yet. A new rule fails here until there is a way to break it.
 func TestEveryRuleHoldsAtEachStage(t *testing.T) {
+	t.Parallel()
 	for name, way := range waysIn() {
 		for _, rule := range policy.Rules() {
 			if breaks[rule.Name] == nil {
