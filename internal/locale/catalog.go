@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"unique"
 
 	"golang.org/x/text/language"
@@ -96,18 +98,25 @@ func Tags(of map[string]*Language) []string {
 	return tags
 }
 
-// languages reads the built-in languages and the operator's.
-func languages(own fs.FS) (map[string]*Language, error) {
+// builtinLanguages are read once: it takes several times as long as all else that a changed configuration needs.
+var builtinLanguages = sync.OnceValues(func() (map[string]*Language, error) {
 	known := map[string]*Language{}
-	if err := readAll(builtin, "messages", known); err != nil {
-		return nil, err
+	return known, readAll(builtin, "messages", known)
+})
+
+// languages returns the built-in languages, with the operator's files laid over them.
+func languages(own fs.FS) (map[string]*Language, error) {
+	all, err := builtinLanguages()
+	if err != nil || own == nil {
+		return all, err
 	}
-	if own != nil {
-		if err := readAll(own, ".", known); err != nil {
-			return nil, err
-		}
+	known := make(map[string]*Language, len(all))
+	for tag, l := range all {
+		changed := *l
+		changed.texts, changed.forms = maps.Clone(l.texts), maps.Clone(l.forms)
+		known[tag] = &changed
 	}
-	return known, nil
+	return known, readAll(own, ".", known)
 }
 
 // readAll reads the files of messages of a folder.
