@@ -69,7 +69,7 @@ type Secret struct {
 type Participation struct {
 	First time.Time `json:"first"`
 	Last  time.Time `json:"last"`
-	// ViaSSO says that its users have never signed in for this application, but for one that shares its sessions with it.
+	// ViaSSO says that its users have never signed in for this application, only for another that shares its sessions with it.
 	ViaSSO bool `json:"viaSSO,omitempty"`
 }
 

@@ -82,7 +82,7 @@ var descriptions = map[string]string{ //nolint:gosec // G101: words about secret
 	"Participation.id":       "The ID of the client",
 	"Participation.first":    "When it used the session first",
 	"Participation.lastUsed": "When it used the session last",
-	"Participation.viaSSO":   "The user has never signed in for it, but for one that shares its sessions with it",
+	"Participation.viaSSO":   "The user has never signed in for it, only for another that shares its sessions with it",
 	"EndedSessions.ended":    "How many sessions were ended",
 	"EndedSessions.logins":   "How many logins were ended that were not made in these sessions",
 
