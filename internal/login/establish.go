@@ -87,7 +87,7 @@ func (f *Flow) establish(v *visit, a *token.Authorization) error {
 	if err == nil {
 		err = v.browser.Keep(v.w)
 	}
-	if _, ok := err.(*refused); err != nil && !ok { //nolint:errorlint // made just here
+	if _, ok := errors.AsType[*refused](err); err != nil && !ok {
 		return page.Errorf(http.StatusInternalServerError, "Your session can't be saved.").
 			Hint("Try again in a moment.").Because(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"dex/internal/client"
 	"dex/internal/connector"
 	"dex/internal/event"
+	"dex/internal/federation"
 	"dex/internal/identity"
 	"dex/internal/oauth"
 	"dex/internal/page"
@@ -199,8 +200,11 @@ func (f *Flow) sourceServes(v *visit, s *session.Session, c *client.Client) (boo
 // not asked: that may take long, or change what they gave.
 func (f *Flow) stillThere(ctx context.Context, e *session.Entry) (bool, error) {
 	source, err := f.cfg.Connectors.Open(ctx, e.Value.ConnectorID)
+	if err != nil && e.Value.ConnectorID == federation.LocalID {
+		return false, err
+	}
 	if err != nil || source.Type != localType {
-		return true, nil //nolint:nilerr // a source that is down stops nobody who has a session
+		return true, nil //nolint:nilerr // another source that is down stops nobody who has a session
 	}
 	users, ok := source.Instance.(connector.Refresher)
 	if !ok {
