@@ -1,5 +1,4 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo DEV)
-LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
@@ -20,7 +19,7 @@ ready:
 
 .PHONY: build
 build: ## Build bin/dex and bin/example-app, both static
-	go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/dex ./cmd/dex
+	VERSION='$(VERSION)' ./deploy/build.sh bin dex
 	cd examples && go build -trimpath -o ../bin/example-app ./example-app
 
 PLATFORMS ?= $(shell cat deploy/platforms)
@@ -78,6 +77,7 @@ bench: build ## Measure each main operation on each storage, and its signatures 
 	cd test && CGO_ENABLED=0 go run ./programs
 	cd test && go run ./withservers -C .. -- go run ./bench $(BENCH)
 	go test -run '^$$' -bench LoginPage ./internal/ui
+	go test -run '^$$' -bench Decide ./internal/policy
 
 # A chart's version has no v, and needs three numbers where there is no tag yet.
 CHART_VERSION = $(if $(filter v%,$(VERSION)),$(VERSION:v%=%),0.0.0-g$(VERSION))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"strings"
 )
 
 const (
@@ -32,6 +33,7 @@ var operations = []operation{
 	{"password", 2, false, preparePassword},
 	{"token exchange", 1, false, prepareExchange},
 	{"client credentials", 1, false, prepareClientCredentials},
+	{"opaque client credentials", 0, false, prepareOpaqueCredentials},
 	{"revocation", 1, false, prepareRevocation},
 	{"introspection", 0, false, prepareIntrospection},
 	{"userinfo", 0, false, prepareUserInfo},
@@ -143,6 +145,17 @@ func ownToken(ctx context.Context, c *client) (string, error) {
 func prepareClientCredentials(_ context.Context, c *client) (once, error) {
 	return func(ctx context.Context) error {
 		_, err := ownToken(ctx, c)
+		return err
+	}, nil
+}
+
+// prepareOpaqueCredentials gets access tokens that are sealed instead of signed.
+func prepareOpaqueCredentials(_ context.Context, c *client) (once, error) {
+	return func(ctx context.Context) error {
+		t, err := c.redeem(ctx, opaqueClientID, url.Values{"grant_type": {"client_credentials"}, "scope": {"profile groups"}})
+		if err == nil && !strings.HasPrefix(t.Access, "dexat_") {
+			err = errors.New("the access token is not opaque")
+		}
 		return err
 	}, nil
 }

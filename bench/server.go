@@ -15,20 +15,25 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"dex/internal/wait"
 )
 
 const (
 	clientID     = "bench"
-	clientSecret = "bench-secret" // of both clients
+	clientSecret = "bench-secret" // of all clients
 	redirectURI  = "http://127.0.0.1:1/callback"
 
 	// deviceClientID is a client with only one connector, so that there is no choice page.
 	deviceClientID = "bench-device"
 
+	opaqueClientID = "bench-opaque" // its access tokens are opaque
+
 	username = "bench-user"
 	password = "bench-password"
 
 	startTimeout = 30 * time.Second
+	untilRest    = 5 * time.Second // what a server needs after its start to give back what only the start has used
 )
 
 // configuration is the servers' configuration. It turns off the confirmation page of device logins, which the other logins
@@ -58,6 +63,7 @@ connectors:
 staticClients:
 - {id: ` + clientID + `, name: Benchmark, secret: ` + clientSecret + `, redirectURIs: [` + redirectURI + `]}
 - {id: ` + deviceClientID + `, name: Device, secret: ` + clientSecret + `, redirectURIs: [], allowedConnectors: [mock]}
+- {id: ` + opaqueClientID + `, name: Opaque, secret: ` + clientSecret + `, redirectURIs: [], tokens: {accessToken: opaque}}
 `
 
 // A setup is what differs between the measured servers.
@@ -108,6 +114,9 @@ func start(ctx context.Context, o options, s setup) (_ *server, err error) {
 		if err := srv.launch(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if err := wait.For(ctx, untilRest); err != nil {
+		return nil, err
 	}
 	srv.resident, err = srv.residentBytes()
 	return srv, err

@@ -30,7 +30,8 @@ var aSentence = regexp.MustCompile(`^[A-Z][^\n]* [^\n]*[.!?…]$`)
 
 // speaking are the rooms that have something to say to people on pages.
 var speaking = []string{
-	"app", "authorize", "connector", "device", "federation", "limit", "login", "logout", "page", "relyingparty", "ui",
+	"account", "app", "authorize", "connector", "device", "federation", "limit", "login", "logout", "page", "relyingparty",
+	"selfservice", "ui",
 }
 
 // silent are files whose sentences are for applications, or for who runs the server.
@@ -147,16 +148,43 @@ func listen(file *ast.File, name string, found map[string]string) {
 			found[strings.TrimSpace(sentence)] = name
 		}
 	}
+	asked := map[ast.Node]bool{} // messages that the code asks the catalogue for, which finds them only as a whole
 	ast.Inspect(file, func(n ast.Node) bool {
-		if literal, ok := n.(*ast.BasicLit); ok {
+		if message, literal := askedFor(n); message != "" {
+			found[message] = name
+			asked[literal] = true
+		}
+		if literal, ok := n.(*ast.BasicLit); ok && !asked[literal] {
 			add(literal, false)
 		}
 		said, deeper := saidBy(n)
 		for _, e := range said {
-			add(e, true)
+			if !asked[e] {
+				add(e, true)
+			}
 		}
 		return deeper
 	})
+}
+
+// askedFor returns the message that a call asks a language for, and its literal.
+func askedFor(n ast.Node) (string, ast.Node) {
+	call, ok := n.(*ast.CallExpr)
+	if !ok || len(call.Args) == 0 {
+		return "", nil
+	}
+	if in, called := named(call.Fun); !slices.Contains([]string{"Text", "HTML"}, called) || in == "template" {
+		return "", nil
+	}
+	literal, ok := call.Args[0].(*ast.BasicLit)
+	if !ok || literal.Kind != token.STRING {
+		return "", nil
+	}
+	message, err := strconv.Unquote(literal.Value)
+	if err != nil || message == "" || message[0] < 'A' || message[0] > 'Z' { // such as the name of a claim
+		return "", nil
+	}
+	return message, literal
 }
 
 // saidBy returns what a node says to people, and whether there may be more within it.

@@ -29,7 +29,7 @@ fi
 set -m
 bin/dex serve config.dev.yaml &
 dex=$!
-bin/example-app &
+bin/example-app --issuer http://localhost:5556/dex &
 app=$!
 set +m
 
@@ -76,7 +76,8 @@ cat <<'TEXT'
   Open      http://127.0.0.1:5555/
   Sign in   with Email: admin@example.com, password: password
             or with Example, which needs no password
-  Sign out  in the application, or at http://127.0.0.1:5556/dex/logout, which tells the application
+  Account   at http://localhost:5556/dex: sessions, an authenticator app, and passkeys, with which you then sign in
+  Sign out  in the application, or at http://localhost:5556/dex/logout, which tells the application
   End       with Ctrl-C
 
 TEXT

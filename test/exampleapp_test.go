@@ -66,7 +66,7 @@ func TestExampleAppSessions(t *testing.T) {
 		b.open(firstApp)
 		b.see(signedIn)
 		d := b.another()
-		d.open("http://127.0.0.1:5556/dex/logout")
+		d.open("http://localhost:5556/dex/logout")
 		d.click("#submit-logout", "h1")
 		for _, page := range []*tab{b, other} { // without being loaded again
 			page.see("#session .notice")

@@ -29,6 +29,12 @@ func TestHashFromAPipe(t *testing.T) {
 		}
 		checkHash(t, strings.TrimSpace(out.stdout))
 	}
+	out := runDex(t, newPassword+"\n", "hash-password", "--algorithm", "argon2id")
+	out.want(t, 0)
+	if !strings.HasPrefix(out.stdout, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Errorf("the hash is %q", out.stdout)
+	}
+	checkHash(t, strings.TrimSpace(out.stdout))
 }
 
 // checkHash checks that the hash's password signs in, and another one doesn't.
@@ -53,16 +59,19 @@ func checkHash(t *testing.T, hash string) {
 	}
 }
 
-func TestHashRefusesWhatBcryptCannotTake(t *testing.T) {
+func TestHashRefusesWhatCannotBeHashed(t *testing.T) {
 	t.Parallel()
 	for name, run := range map[string]struct {
 		input string
 		args  []string
 	}{
-		"empty":         {"\n", nil},
-		"too long":      {strings.Repeat("a", 73) + "\n", nil},
-		"cost too low":  {newPassword, []string{"--cost", "9"}},
-		"cost too high": {newPassword, []string{"--cost", "17"}},
+		"empty":                 {"\n", nil},
+		"too long":              {strings.Repeat("a", 73) + "\n", nil},
+		"too long for argon2id": {strings.Repeat("a", 1025) + "\n", []string{"--algorithm", "argon2id"}},
+		"another algorithm":     {newPassword, []string{"--algorithm", "scrypt"}},
+		"a cost of argon2id":    {newPassword, []string{"--algorithm", "argon2id", "--cost", "10"}},
+		"cost too low":          {newPassword, []string{"--cost", "9"}},
+		"cost too high":         {newPassword, []string{"--cost", "17"}},
 	} {
 		out := runDex(t, run.input, append([]string{"hash-password"}, run.args...)...)
 		out.want(t, 2)

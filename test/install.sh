@@ -32,11 +32,16 @@ else
 fi
 [ -d /usr/share/samba/setup ] || missing="$missing samba-ad-provision samba-dsdb-modules samba-vfs-modules winbind"
 [ -d /usr/lib/python3/dist-packages/saml2 ] || missing="$missing python3-pysaml2"
+[ -d /usr/lib/python3/dist-packages/aiosmtpd ] || missing="$missing python3-aiosmtpd"
 command -v xmlsec1 >/dev/null 2>&1 || missing="$missing xmlsec1"
+[ -x /usr/sbin/rsyslogd ] || missing="$missing rsyslog"
 command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
 [ -x /usr/sbin/nginx ] || missing="$missing nginx"
+command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v jq >/dev/null 2>&1 || missing="$missing jq"
+command -v oathtool >/dev/null 2>&1 || missing="$missing oathtool"     # an authenticator app
+command -v zbarimg >/dev/null 2>&1 || missing="$missing zbar-tools" # reads QR codes
 
 # The Debian package is installed in a copy of the system.
 command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"

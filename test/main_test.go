@@ -53,14 +53,13 @@ func buildAll(dir string) error {
 
 	for _, build := range []struct {
 		dir, env string
-		args     []string
+		command  []string
 	}{
-		{repository, "CGO_ENABLED=1", []string{"-race", "-o", binaries.dex, "./cmd/dex"}},
-		{repository, "CGO_ENABLED=0", []string{"-trimpath", "-ldflags=-s -w -X main.version=" + releaseVersion,
-			"-o", binaries.release, "./cmd/dex"}},
-		{examples, "CGO_ENABLED=1", []string{"-race", "-o", binaries.exampleApp, "./example-app"}},
+		{repository, "CGO_ENABLED=1", []string{"go", "build", "-race", "-o", binaries.dex, "./cmd/dex"}},
+		{repository, "VERSION=" + releaseVersion, []string{"deploy/build.sh", dir, "dex"}},
+		{examples, "CGO_ENABLED=1", []string{"go", "build", "-race", "-o", binaries.exampleApp, "./example-app"}},
 	} {
-		if err := goBuild(build.dir, build.env, build.args...); err != nil {
+		if err := run(build.dir, build.env, build.command...); err != nil {
 			return err
 		}
 	}
@@ -68,7 +67,11 @@ func buildAll(dir string) error {
 }
 
 func goBuild(dir, env string, args ...string) error {
-	cmd := exec.Command("go", append([]string{"build"}, args...)...)
+	return run(dir, env, append([]string{"go", "build"}, args...)...)
+}
+
+func run(dir, env string, command ...string) error {
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", cmd, err, out)

@@ -120,13 +120,13 @@ func checkMakeRun(t *testing.T, p *process) {
 		}
 		return strings.Contains(p.log.String(), "Ctrl-C")
 	})
-	for _, want := range []string{"http://127.0.0.1:5555/", adminEmail, adminPassword} {
+	for _, want := range []string{"http://127.0.0.1:5555/", "http://localhost:5556/dex", adminEmail, adminPassword} {
 		if !strings.Contains(p.log.String(), want) {
 			t.Errorf("%q is not printed", want)
 		}
 	}
 	for _, address := range []string{
-		"http://127.0.0.1:5555/", "http://127.0.0.1:5556/dex/.well-known/openid-configuration", "http://127.0.0.1:5558/healthz",
+		"http://127.0.0.1:5555/", "http://localhost:5556/dex", "http://localhost:5556/dex/.well-known/openid-configuration", "http://127.0.0.1:5558/healthz",
 	} {
 		resp, err := http.Get(address)
 		if err != nil {

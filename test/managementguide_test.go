@@ -17,6 +17,7 @@ func TestManagementGuide(t *testing.T) {
 	t.Parallel()
 	m := startManaged(t, func(c *configuration) { // the application "cli" is one of the guide
 		c.root["staticClients"] = c.root["staticClients"].([]section)[:2]
+		c.with("localUsers", section{"invitations": true})
 	})
 	m.tokens(t, "openid offline_access")
 	setup, rows := guideRows(t, "Examples")
@@ -26,7 +27,7 @@ func TestManagementGuide(t *testing.T) {
 		script += row.script("SUB", "CiQwOGE4Njg0Yi1kYjg4LTRiNzMtOTBhOS0zY2QxNjYxZjU0NjYSBWxvY2Fs", `"clientId":"app"`, `"clientId":"`+clientID+`"`)
 	}
 	out := newGuide(t, m).run(t, script)
-	if strings.Contains(out, "alreadyExists") || len(rows) != 22 {
+	if strings.Contains(out, "alreadyExists") || len(rows) != 23 {
 		t.Errorf("%d commands\n%s", len(rows), out)
 	}
 	for _, want := range []string{`"verified": true`, `"clientId": "example-app"`, `"name": "Command line"`, `"api": 4`, `"secret": "`} {
@@ -36,22 +37,32 @@ func TestManagementGuide(t *testing.T) {
 	}
 }
 
-// The same for the sessions of users, each of whom has just signed in.
+// The same for the sessions of a user, who signs in before each command, unless the one before has blocked them.
 func TestManagementGuideOfSessions(t *testing.T) {
 	t.Parallel()
 	m := startManaged(t, func(c *configuration) { c.with("sessions", section{}) })
 	setup, _ := guideRows(t, "Examples")
 	_, rows := guideRows(t, "Sessions")
 	guide, out := newGuide(t, m), ""
+	blocked := false
 	for _, row := range rows {
-		tokens := m.mustLogin(t, "mock")
-		out += guide.run(t, setup+"A="+m.address+"\n"+row.script("SID", sessionOf(t, tokens.IDToken), "u-1", "0-385-28089-0", `"local"`, `"mock"`, `"corp"`, `"mock"`, `"app"`, `"`+clientID+`"`))
-		ends := strings.Contains(row.command, "Delete") || strings.Contains(row.command, "Terminate") || strings.Contains(row.command, "EndSessions")
-		if answer := m.mustRefresh(t, tokens.RefreshToken); (answer.Error == "") == ends {
+		texts := []string{"u-1", "0-385-28089-0", `"local"`, `"mock"`, `"corp"`, `"mock"`, `"app"`, `"` + clientID + `"`}
+		var tokens *tokenAnswer
+		if !blocked {
+			tokens = m.mustLogin(t, "mock")
+			texts = append(texts, "SID", sessionOf(t, tokens.IDToken))
+		}
+		out += guide.run(t, setup+"A="+m.address+"\n"+row.script(texts...))
+		if strings.Contains(row.command, "UnblockUser") {
+			blocked = false // which the next login shows
+			continue
+		}
+		blocked = strings.Contains(row.command, "/BlockUser")
+		if answer := m.mustRefresh(t, tokens.RefreshToken); (answer.Error == "") == row.ends() {
 			t.Errorf("%s: the refresh token gives %d %s", row.task, answer.status, answer.Error)
 		}
 	}
-	if len(rows) != 9 {
+	if len(rows) != 11 {
 		t.Errorf("found %d commands", len(rows))
 	}
 	for _, want := range []string{`"userAgent": `, `"consents": [`, `"sessionsTerminated": "`, `"sessions": "1"`} {
@@ -63,6 +74,11 @@ func TestManagementGuideOfSessions(t *testing.T) {
 
 // A guideRow is a command of docs/api.md.
 type guideRow struct{ task, command, before string }
+
+// ends says whether a command ends the user's logins.
+func (r *guideRow) ends() bool {
+	return regexp.MustCompile("/(Delete|Terminate|EndSessions|BlockUser)").MatchString(r.command)
+}
 
 // guideRows returns what a section of docs/api.md sets up, and the commands of its tables.
 func guideRows(t *testing.T, heading string) (setup string, rows []guideRow) {

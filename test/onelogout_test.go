@@ -186,7 +186,7 @@ func checkLogoutOfAll(t *testing.T, e *estate) {
 	joan := b.signIn(e.portal.at("prompt", "login"), "joan")
 	b.open(e.issuer)
 	b.wantText(".dex-identity", "joan@example.org")
-	b.wantText(".dex-list", "ida@example.org")
+	b.wantText("#accounts", "ida@example.org")
 	b.follow("Log out", "#submit-logout")
 	b.wantText("main", "joan@example.org")
 	b.wantText("main", "ida@example.org")

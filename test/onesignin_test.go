@@ -32,7 +32,7 @@ func startEstate(t *testing.T, people ...string) *estate {
 		})
 	}
 	c.with("staticClients", []section{tellable(e.portal, "wiki"), tellable(e.wiki, "files"), e.files.client(nil)})
-	e.dex = c.startBalanced(t)
+	e.dex = c.startBalanced(t, "127.0.0.1")
 	for _, p := range []*party{e.portal, e.wiki, e.files} {
 		p.of(t, e.dex)
 	}

@@ -25,6 +25,10 @@ var picturedPages = []string{
 	"page/login.html/one-of-three-fails", "page/password.html/nothing-typed-yet", "page/password.html/wrong-password",
 	"page/approval.html/everything", "page/device.html/no-code-yet", "page/device_confirm.html/question",
 	"page/home.html/logged-in", "page/error.html/with-ways-on", "page/accounts.html/three-accounts",
+	"page/password.html/with-passkeys", "page/totp_verify.html/setting-up", "page/webauthn_verify.html/registering",
+	"page/factor_choice.html/logging-in", "page/recovery.html/wrong-code", "page/recovery_codes.html/ten-codes",
+	"page/home.html/own-account", "page/own_confirm.html/removing-the-last-key", "page/own_password.html/wrong-password",
+	"page/totp_verify.html/wrong-code", "page/webauthn_verify.html/logging-in",
 	"page/logout.html/question-with-several-accounts", "page/logout.html/still-open", "page/logout_frames.html/two-applications",
 }
 
@@ -63,6 +67,7 @@ func TestPagesLookAsBefore(t *testing.T) {
 // compare compares what the window shows with a picture, or replaces the picture.
 func (v *view) compare(name string) {
 	v.t.Helper()
+	evaluate[chromedp.Void](v.tab, `scrollTo(0, 0)`) // the field that has the focus may be further down
 	shot := result(v.tab, chromedp.CaptureScreenshot())
 	now, err := png.Decode(bytes.NewReader(shot))
 	if err != nil {

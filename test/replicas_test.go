@@ -8,6 +8,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 )
@@ -81,17 +82,19 @@ func (c *configuration) startReplicas(t *testing.T, n int) *dex {
 	return &dex{configuration: c, transport: balancer}
 }
 
-// startBalanced starts two servers on one storage, and the worst load balancer where browsers can reach it, at their issuer.
-func (c *configuration) startBalanced(t *testing.T) *dex {
+// startBalanced starts two servers on one storage, and the worst load balancer where browsers can reach it, at their issuer. Its host is
+// this machine, by a name or by an address.
+func (c *configuration) startBalanced(t *testing.T, host string) *dex {
 	t.Helper()
 	address := freeAddress(t)
-	d := c.withIssuer("http://"+address+"/dex").startReplicas(t, 2)
+	issuer := strings.Replace(address, "127.0.0.1", host, 1)
+	d := c.withIssuer("http://"+issuer+"/dex").startReplicas(t, 2)
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	balancer := &http.Server{ReadHeaderTimeout: patience, Handler: &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: address}) }, Transport: d.transport,
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: issuer}) }, Transport: d.transport,
 	}}
 	ended := make(chan struct{})
 	go func() {

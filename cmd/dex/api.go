@@ -123,6 +123,7 @@ func apiGroup(o *apiFlags, use, short, long string, commands ...*cobra.Command) 
 func newAPICommands() []*cobra.Command {
 	return []*cobra.Command{
 		newClientCommands(), newUserCommands(), newConnectorCommands(), newApply(),
-		newSessionCommands(), newIdentityCommands(), newConsentCommands(), newTokenCommands(), newKeyCommands(), newConfigCommands(),
+		newSessionCommands(), newIdentityCommands(), newFactorCommands(), newConsentCommands(), newTokenCommands(), newKeyCommands(), newConfigCommands(),
+		newPolicyCommands(),
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 func newClientCommands() *cobra.Command {
 	r := &resource{&apiFlags{}, manifest.Clients, []column{
-		member("ID", "id"), member("NAME", "name"), {"TYPE", func(item map[string]any) string {
+		member("ID", "id"), member("NAME", "name"), {title: "TYPE", value: func(item map[string]any) string {
 			if public, _ := item["public"].(bool); public {
 				return "public"
 			}

@@ -136,11 +136,12 @@ func asYAML(n *yaml.Node) {
 type column struct {
 	title string
 	value func(item map[string]any) string
+	whole bool // however long it is: for what a decision is explained with
 }
 
 // member returns a column with a member of the items.
 func member(title, name string) column {
-	return column{title, func(item map[string]any) string { return text(item[name]) }}
+	return column{title: title, value: func(item map[string]any) string { return text(item[name]) }}
 }
 
 // printTable prints items for people.
@@ -155,7 +156,12 @@ func printTable(out io.Writer, items []map[string]any, columns []column) error {
 	}
 	row(func(c column) string { return c.title })
 	for _, item := range items {
-		row(func(c column) string { return shortened(remote.Printable(c.value(item))) })
+		row(func(c column) string {
+			if c.whole {
+				return remote.Printable(c.value(item))
+			}
+			return shortened(remote.Printable(c.value(item)))
+		})
 	}
 	return table.Flush()
 }

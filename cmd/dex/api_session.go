@@ -56,7 +56,7 @@ var sessionColumns = []column{
 
 // ofEach returns a column with a member of each of the items that a member has.
 func ofEach(title, list, name string) column {
-	return column{title, func(item map[string]any) string {
+	return column{title: title, value: func(item map[string]any) string {
 		var all []any
 		items, _ := item[list].([]any)
 		for _, one := range items {
@@ -220,11 +220,11 @@ func (e *sessionEnd) all(ctx context.Context, cmd *cobra.Command, s *remote.Clie
 
 func newIdentityCommands() *cobra.Command {
 	o := &apiFlags{}
-	cmd := apiGroup(o, "identity", "Users that have signed in: what is known of them, and how to forget it",
-		`List and forget the users that have signed in while sessions were on, whatever the
-connector, over the management API of a running server. Users of the password
+	cmd := apiGroup(o, "identity", "Users that have signed in: what is known of them, and how to block and forget them",
+		`List, block and forget the users that have signed in while sessions were on, whatever
+the connector, over the management API of a running server. Users of the password
 database are those of dex user.`,
-		newIdentityList(o), newIdentityShow(o), newIdentityDelete(o))
+		newIdentityList(o), newIdentityShow(o), newIdentityBlock(o), newIdentityUnblock(o), newIdentityDelete(o))
 	cmd.SuggestFor = []string{"identities"}
 	return cmd
 }
@@ -242,7 +242,7 @@ func newIdentityList(o *apiFlags) *cobra.Command {
 				}
 				return o.printAll(cmd, items, []column{
 					member("CONNECTOR", "connectorID"), member("USER ID", "userID"), member("NAME", "username"), member("EMAIL", "email"),
-					member("LAST LOGIN", "lastLogin"), ofEach("CONSENTS", "consents", "client"),
+					member("LAST LOGIN", "lastLogin"), member("BLOCKED UNTIL", "blockedUntil"), ofEach("CONSENTS", "consents", "client"),
 				})
 			})
 		},
@@ -267,8 +267,7 @@ func newIdentityShow(o *apiFlags) *cobra.Command {
 			return o.run(cmd, func(ctx context.Context, s *remote.Client) error { return o.show(ctx, cmd, s, path...) })
 		},
 	}
-	whose.add(cmd)
-	o.completeFlag(cmd, "connector", "connectors", "id")
+	o.addUser(cmd, &whose)
 	o.addOutput(cmd)
 	return cmd
 }
@@ -278,10 +277,11 @@ func newIdentityDelete(o *apiFlags) *cobra.Command {
 	dry := false
 	cmd := &cobra.Command{
 		Use:   "delete --user SUB | --user-id ID --connector ID [--dry-run]",
-		Short: "Erase a user: sessions, logins, consents, and the password of one of dex",
-		Long: `Erase a user: sessions, logins, consents, what the connector gave for them, and for
-a user of the connector local their record in the password database. Somebody who
-can still sign in by another connector is known again afterwards.`,
+		Short: "Erase a user: sessions, logins, consents, second factors, and the password of one of dex",
+		Long: `Erase a user: sessions, logins, consents, second factors, a block, what the connector
+gave for them, and for a user of the connector local their record in the password
+database. Somebody who can still sign in by another connector is known again
+afterwards.`,
 		Example: "  dex identity delete --user-id 0f6c4a3e --connector local",
 		Args:    operands(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -298,8 +298,7 @@ can still sign in by another connector is known again afterwards.`,
 			})
 		},
 	}
-	whose.add(cmd)
-	o.completeFlag(cmd, "connector", "connectors", "id")
+	o.addUser(cmd, &whose)
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only say what would happen")
 	return cmd
 }

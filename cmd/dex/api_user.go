@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,7 +22,7 @@ func newUserCommands() *cobra.Command {
 		`List, create, change and delete the users of a running server's password
 database, over its management API. What is in the configuration file can only be
 changed there. For what users are signed in to see dex token.`,
-		r.newList(), r.newGet(), newUserCreate(r), newApplyOf(r.apiFlags, r.kind), r.newDelete(), newSetPassword(r), newCheckPassword(r))
+		r.newList(), r.newGet(), newUserCreate(r), newApplyOf(r.apiFlags, r.kind), r.newDelete(), newSetPassword(r), newCheckPassword(r), newInvite(r))
 }
 
 const howPasswordsAreRead = `On a terminal it asks for the password twice, without showing it. Otherwise the
@@ -140,4 +142,46 @@ func newCheckPassword(r *resource) *cobra.Command {
 			})
 		},
 	}
+}
+
+func newInvite(r *resource) *cobra.Command {
+	byMail, dry := false, false
+	cmd := &cobra.Command{
+		Use:   "invite EMAIL [--mail] [--dry-run]",
+		Short: "Make a link by which a user sets a password",
+		Long: `Make a link by which a stored user sets a password, whatever they have had before.
+It works once. Whoever has it can use it, so give it to nobody else; with --mail the
+server sends it to the user, and prints nothing. It needs localUsers.invitations in
+the configuration.`,
+		Example:           "  dex user invite jane@example.com",
+		Args:              operands("EMAIL"),
+		ValidArgsFunction: r.complete,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return r.run(cmd, func(ctx context.Context, s *remote.Client) error {
+				call := remote.Call{Method: http.MethodPost, Path: []string{r.kind.Path, args[0], "invitation"}, DryRun: dry}
+				if byMail {
+					call.Query = url.Values{"byMail": {"true"}}
+				}
+				answer, err := s.Do(ctx, call)
+				if err != nil {
+					return err
+				}
+				var made struct {
+					URL     string
+					Expires time.Time
+				}
+				if err := answer.Decode(&made); err != nil {
+					return err
+				}
+				if made.URL == "" {
+					r.say(cmd, args[0], "invited", dry)
+					return nil
+				}
+				return printOnce(cmd, "the link for "+args[0]+", good until "+made.Expires.Format(time.RFC3339), made.URL)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&byMail, "mail", false, "send it to the user")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "only ask whether there is such a user")
+	return cmd
 }

@@ -50,6 +50,8 @@ var _ = faulttest.Add("N10", func(t *testing.T) {
 		"etcd":                {"storage: {type: etcd, config: {endpoints: ['https://e:1'], ssl: {caFile: empty}}}\n", "storage.config.ssl.caFile: empty holds no certificate"},
 		"Kubernetes":          {"storage: {type: kubernetes, config: {kubeConfigFile: nowhere}}\n", "storage.config.kubeConfigFile: can't open"},
 		"authority":           {strings.Replace(connector, "TYPE", "oidc", 1) + "{issuer: 'https://a.example', clientID: a, rootCAs: [good.crt, nowhere]}\n", "9:74: connectors[0].config.rootCAs[1]: is no PEM"},
+		"collector":           {"telemetry:\n  traces: {endpoint: 'https://c.example/v1/traces', rootCA: nowhere}\n", "6:61: telemetry.traces.rootCA: is no PEM"},
+		"audit of syslog":     {"audit:\n  outputs: [{type: syslog, address: 'tls://s.example:6514', rootCA: empty}]\n", "audit.outputs[0].rootCA: is no PEM"},
 		"private key":         {strings.Replace(connector, "TYPE", "oidc", 1) + "{issuer: 'https://a.example', clientID: a, clientAuthMethod: private_key_jwt, clientKey: nowhere}\n", "connectors[0].config.clientKey: can't open"},
 		"directory authority": {strings.Replace(connector, "TYPE", "ldap", 1) + "{host: a.example, rootCA: nowhere, userSearch: {baseDN: dc=a, username: uid, idAttr: uid, emailAttr: mail}}\n", "connectors[0].config.rootCA: can't open"},
 		"SAML certificate":    {strings.Replace(connector, "TYPE", "saml", 1) + "{ssoURL: 'https://a.example', ca: nowhere, usernameAttr: n, emailAttr: e}\n", "connectors[0].config.ca: can't open"},

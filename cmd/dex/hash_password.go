@@ -10,55 +10,60 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/crypto/bcrypt"
 	"golang.org/x/term"
 
+	"dex/internal/config"
 	"dex/internal/connector/local"
 )
 
 func newHashPassword() *cobra.Command {
-	cost := local.MinCost
+	cost, algorithm := local.MinCost, config.Bcrypt
 	cmd := &cobra.Command{
 		Use:   "hash-password",
-		Short: "Read a password and print its bcrypt hash, for staticPasswords",
-		Long: `Read a password and print its bcrypt hash, for staticPasswords.
+		Short: "Read a password and print its hash, for staticPasswords",
+		Long: `Read a password and print its hash, for staticPasswords.
 
+The hash is one of bcrypt, which upstream's Dex understands too, or of argon2id.
 On a terminal it asks for the password twice, without showing it. Otherwise the
 password is the first line of standard input.`,
 		Args: operands(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cmd.SilenceUsage = true
-			if err := local.CheckCost(cost); err != nil {
+			h := local.Hashing{Argon2id: algorithm == config.Argon2id, Cost: cost}
+			switch err := local.CheckCost(cost); {
+			case algorithm != config.Argon2id && algorithm != config.Bcrypt:
+				return fmt.Errorf("--algorithm must be %s or %s, not %q", config.Bcrypt, config.Argon2id, algorithm)
+			case h.Argon2id && cmd.Flags().Changed("cost"):
+				return errors.New("--cost is only for bcrypt")
+			case err != nil:
 				return fmt.Errorf("--cost %w", err)
 			}
 			password, err := readPassword(cmd.InOrStdin(), cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			hash, err := bcrypt.GenerateFromPassword(password, cost)
+			hash, err := h.Hash(string(password))
+			if length, ok := errors.AsType[*local.LengthError](err); ok {
+				return fmt.Errorf("the password has %d bytes, but for %s it %w", len(password), algorithm, length)
+			}
 			if err != nil {
-				return fmt.Errorf("hash the password: %w", err)
+				return err
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), string(hash))
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&algorithm, "algorithm", algorithm, "bcrypt or argon2id")
 	cmd.Flags().IntVar(&cost, "cost", cost, "bcrypt cost, 10 to 16; each step doubles the time of a login")
 	return cmd
 }
 
 func readPassword(in io.Reader, prompts io.Writer) ([]byte, error) {
 	password, err := askPassword(in, prompts)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case len(password) == 0:
+	if err == nil && len(password) == 0 {
 		return nil, errors.New("the password is empty")
-	case len(password) > local.MaxPassword:
-		return nil, fmt.Errorf("the password has %d bytes, bcrypt takes no more than %d", len(password), local.MaxPassword)
 	}
-	return password, nil
+	return password, err
 }
 
 func askPassword(in io.Reader, prompts io.Writer) ([]byte, error) {

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -24,9 +25,9 @@ func main() {
 	}
 }
 
-// exitStatus is 1 for a failed health check, as container engines reserve 2. Commands that call a server have one for each reason.
+// exitStatus is 1 for a failed health check, as container engines reserve 2, and for cases that fail. Commands that call a server have one for each reason.
 func exitStatus(cmd *cobra.Command, err error) int {
-	if cmd.Name() == "healthcheck" {
+	if cmd.Name() == "healthcheck" || errors.Is(err, errCasesFail) {
 		return 1
 	}
 	if _, calls := cmd.Annotations[callsServer]; calls && cmd.SilenceUsage { // the command has started
@@ -56,7 +57,7 @@ func newRoot() *cobra.Command {
 		RunE:                       helpInstead,
 	}
 	root.SetVersionTemplate(versionText())
-	root.AddCommand(newServe(), newCheck(), newSchema(), newHealthcheck(), newExport(), newImport(), newReseal(), newHashPassword(), newWeb(), newAdmin(), newVersion())
+	root.AddCommand(newServe(), newCheck(), newSchema(), newHealthcheck(), newExport(), newImport(), newReseal(), newHashPassword(), newWeb(), newAdmin(), newAudit(), newVersion())
 	root.AddCommand(newAPICommands()...)
 	return root
 }

@@ -77,24 +77,26 @@ func serve(cmd *cobra.Command, file string, o serveOptions) error {
 		return unlessStopped(ctx, err)
 	}
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	if err := resident.Release(); err != nil {
-		log.DebugContext(ctx, "memory needed only at start was not released", "err", err)
-	}
-	err = run(ctx, core, arriving)
+	err = run(ctx, core, arriving, log)
 	if err == nil {
 		log.InfoContext(ctx, "shutdown now")
 	}
 	return errors.Join(err, core.Close())
 }
 
-// run serves until the context ends or a listener fails, and reloads meanwhile.
-func run(ctx context.Context, core *app.Core, hangups <-chan os.Signal) error {
+// run serves until the context ends or a listener fails. Meanwhile it reloads, and gives back memory that only work has needed.
+func run(ctx context.Context, core *app.Core, hangups <-chan os.Signal, log *slog.Logger) error {
 	ctx, stop := context.WithCancel(ctx)
-	var reloading sync.WaitGroup
-	reloading.Go(func() { reloadAt(ctx, core, hangups) })
+	var beside sync.WaitGroup
+	beside.Go(func() { reloadAt(ctx, core, hangups) })
+	beside.Go(func() {
+		if err := errors.Join(resident.Release(), resident.Rest(ctx)); err != nil {
+			log.DebugContext(ctx, "memory that is no longer needed was not released", "err", err)
+		}
+	})
 	err := core.Run(ctx)
 	stop()
-	reloading.Wait()
+	beside.Wait()
 	return err
 }
 

@@ -14,7 +14,7 @@ var _ = faulttest.Add("N11", func(t *testing.T) {
 	for name, c := range map[string]struct{ more, want string }{
 		"hash": {
 			"staticPasswords:\n- {email: a@example.com, userID: a, hash: hunter2}\n",
-			`error: FILE:6:43: staticPasswords[0].hash: the password hash of "a@example.com" is neither a bcrypt hash, as dex hash-password prints it`,
+			`error: FILE:6:43: staticPasswords[0].hash: the password hash of "a@example.com" is neither a bcrypt nor an argon2id hash, as dex hash-password prints them`,
 		},
 		"client without redirect URIs": {
 			"staticClients:\n- {id: a, name: A, secret: s}\n",

@@ -26,6 +26,7 @@ type metadata struct {
 	TokenAuthMethods   []string `json:"token_endpoint_auth_methods_supported"`
 	EndSessionEndpoint string   `json:"end_session_endpoint"`
 	PromptValues       []string `json:"prompt_values_supported"`
+	ACRValues          []string `json:"acr_values_supported"`
 	// ResponseIssuer promises `iss` in every authorization response (RFC 9207).
 	ResponseIssuer bool `json:"authorization_response_iss_parameter_supported"`
 }

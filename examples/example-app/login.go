@@ -95,6 +95,9 @@ func (p *provider) authorizationURL(form url.Values, login pendingLogin) string 
 	if connector := strings.TrimSpace(form.Get("connector_id")); connector != "" {
 		params = append(params, oauth2.SetAuthURLParam("connector_id", connector))
 	}
+	if wanted := words(form["acr_values"]); len(wanted) > 0 {
+		params = append(params, oauth2.SetAuthURLParam("acr_values", strings.Join(wanted, " ")))
+	}
 	return config.AuthCodeURL(login.state, params...)
 }
 

@@ -65,13 +65,13 @@ func TestAuthorizationRequest(t *testing.T) {
 		want      map[string]string
 	}{
 		"blank": {
-			want: map[string]string{"scope": "openid profile email offline_access", "client_id": testClient, "response_type": "code", "code_challenge_method": "S256", "access_type": "", "connector_id": ""},
+			want: map[string]string{"scope": "openid profile email offline_access", "client_id": testClient, "response_type": "code", "code_challenge_method": "S256", "access_type": "", "connector_id": "", "acr_values": ""},
 		},
 		"chosen": {
-			form: url.Values{"extra_scopes": {"groups", " email,federated:id "}, "cross_client": {"one two", "three"}, "connector_id": {"mock"}},
+			form: url.Values{"extra_scopes": {"groups", " email,federated:id "}, "cross_client": {"one two", "three"}, "connector_id": {"mock"}, "acr_values": {" phr "}},
 			want: map[string]string{
 				"scope":        "openid groups email federated:id audience:server:client_id:one audience:server:client_id:two audience:server:client_id:three",
-				"connector_id": "mock",
+				"connector_id": "mock", "acr_values": "phr",
 			},
 		},
 		"nothing ticked": {

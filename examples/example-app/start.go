@@ -17,6 +17,7 @@ type startPage struct {
 	// another one.
 	ReturnsTo string
 	Scopes    []scopeChoice
+	ACRValues []string // that the provider advertises
 }
 
 // userView is the signed-in user.
@@ -82,6 +83,7 @@ func (a *app) start(w http.ResponseWriter, r *http.Request) error {
 	user, _ := sess.tokens()
 	page := startPage{
 		User: newUserView(user, a.now()), Ended: newEndingView(sess.ending(), a.now()), Scopes: a.provider.metadata.scopeChoices(),
+		ACRValues: a.provider.metadata.ACRValues,
 	}
 	if r.Host != a.redirectURI.Host {
 		page.ReturnsTo = a.origin()

@@ -170,6 +170,12 @@ func (a *Access) idToken(ctx context.Context, text string) (Caller, error) {
 	if err := a.checkClient(ctx, v.Client()); err != nil {
 		return Caller{}, err
 	}
+	switch err := a.cfg.Verifier.Complete(ctx, &v); {
+	case errors.Is(err, token.ErrRefused):
+		return Caller{}, &Error{Reason: Unauthenticated, Message: errBadToken.Message, Err: err}
+	case err != nil:
+		return Caller{}, refusal(err, "bearer token")
+	}
 	who := "user " + v.Email
 	if v.Email == "" {
 		who = "user " + v.Subject

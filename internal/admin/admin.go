@@ -4,10 +4,13 @@ package admin
 
 import (
 	"context"
+	"errors"
 
 	"dex/internal/client"
 	"dex/internal/connector/local"
 	"dex/internal/event"
+	"dex/internal/explain"
+	"dex/internal/factor"
 	"dex/internal/federation"
 	"dex/internal/id"
 	"dex/internal/identity"
@@ -27,19 +30,25 @@ type Config struct {
 	Families    *refresh.Families
 	Offline     *refresh.OfflineSessions
 	Revocations *token.Revocations
+	Identities  *identity.Identities
 
-	// Sessions, Identities and SignOut are nil where sessions are off: then there are none.
-	Sessions   *session.Sessions
-	Identities *identity.Identities
-	SignOut    SignOut
+	// Sessions, Factors and SignOut are nil where sessions are off: then there are none.
+	Sessions *session.Sessions
+	Factors  *factor.Factors
+	SignOut  SignOut
 
 	// CheckPassword checks a user's password, at most as often as at a login.
 	CheckPassword func(ctx context.Context, email, password string) (bool, error)
-	// HashCost is the bcrypt cost of new passwords.
-	HashCost int
+	// HashPassword returns the hash of a new password, when its turn comes. The error is a *local.LengthError, or another one.
+	HashPassword func(ctx context.Context, password string) (local.Hash, error)
+	// Invite makes an invitation for a user, or sends it by mail.
+	Invite func(ctx context.Context, email string, byMail bool) (Invitation, error)
 	// Metadata returns the discovery document.
 	Metadata func() ([]byte, error)
 	Events   event.Sink
+
+	// Explainer says what the policy decides.
+	Explainer *explain.Explainer
 
 	Keys          Keys
 	Tokens        *Tokens
@@ -61,7 +70,7 @@ func New(cfg Config) *Service {
 		cfg:        cfg,
 		Tokens:     cfg.Tokens,
 		Clients:    &Clients{Records[client.Client]{clientKind, cfg.Clients, cfg.Events}},
-		Users:      &Users{Records[local.User]{userKind, cfg.Users, cfg.Events}, cfg.CheckPassword, cfg.HashCost},
+		Users:      &Users{Records[local.User]{userKind, cfg.Users, cfg.Events}, cfg.CheckPassword, cfg.HashPassword, cfg.Invite},
 		Connectors: &Connectors{Records[federation.Definition]{connectorKind, cfg.Connectors, cfg.Events}},
 	}
 }
@@ -162,7 +171,8 @@ func (c *Clients) EndPreviousSecret(ctx context.Context, clientID, revision stri
 type Users struct {
 	Records[local.User]
 	checkPassword func(ctx context.Context, email, password string) (bool, error)
-	hashCost      int
+	hashPassword  func(ctx context.Context, password string) (local.Hash, error)
+	invite        func(ctx context.Context, email string, byMail bool) (Invitation, error)
 }
 
 // Hash returns the hash of a new password.
@@ -170,11 +180,11 @@ func (u *Users) Hash(ctx context.Context, password string) (local.Hash, error) {
 	if err := allow(ctx, UsersUpdate); err != nil {
 		return nil, err
 	}
-	hash, err := local.NewHash(password, u.hashCost)
-	if err != nil {
-		return nil, invalid("password", err.Error())
+	hash, err := u.hashPassword(ctx, password)
+	if length, ok := errors.AsType[*local.LengthError](err); ok {
+		return nil, invalid("password", length.Error())
 	}
-	return hash, nil
+	return hash, refusal(err, "the password")
 }
 
 // SetPassword gives a user a new password. If revision isn't empty the user must still have it.

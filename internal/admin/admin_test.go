@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -267,7 +268,25 @@ func TestRoles(t *testing.T) {
 		},
 		admin.SessionsEnd: func(ctx context.Context) error {
 			_, all := f.EndSessions(ctx, admin.Whose{UserID: "1"}, true)
-			return alike(t, all, f.EndSession(ctx, "s"), f.HasIdentity(ctx, "1", "c"), f.DeleteIdentity(ctx, "1", "c"), f.RevokeConsent(ctx, "1", "c", "d"))
+			return alike(t, all, f.EndSession(ctx, "s"), f.DeleteIdentity(ctx, "1", "c"), f.RevokeConsent(ctx, "1", "c", "d"))
+		},
+		admin.UsersInvite: func(ctx context.Context) error { _, err := f.Users.Invite(ctx, "absent", false); return err },
+		admin.UsersBlock: func(ctx context.Context) error {
+			_, block := f.BlockUser(ctx, "2", "c", time.Time{})
+			return alike(t, block, f.UnblockUser(ctx, "2", "c"))
+		},
+		admin.FactorsList: func(ctx context.Context) error {
+			_, one := f.Factors(ctx, "1", "c")
+			_, all := f.FactorsOf(ctx, nil)
+			return alike(t, one, all)
+		},
+		admin.FactorsReset: func(ctx context.Context) error {
+			return alike(t, f.ResetFactors(ctx, "1", "c"), f.RemoveFactor(ctx, "1", "c", "totp:a"), f.RemoveApp(ctx, "1", "c", "a"),
+				f.UnlockCodes(ctx, "1", "c"))
+		},
+		admin.PolicyExplain: func(ctx context.Context) error {
+			_, err := f.ExplainLogin(ctx, admin.LoginQuestion{ClientID: "absent", User: "1"})
+			return err
 		},
 	}
 	of(calls, "clients", &f.Clients.Records)

@@ -12,7 +12,7 @@ type Role string
 const (
 	RoleRead       Role = "read"       // read everything but secrets
 	RoleClients    Role = "clients"    // change clients, and read their secrets as far as they are known
-	RoleUsers      Role = "users"      // change users, check their passwords, and end their logins
+	RoleUsers      Role = "users"      // change users, check their passwords, remove second factors, block, and end logins
 	RoleConnectors Role = "connectors" // change connectors, and read their secrets
 	RoleAll        Role = "all"        // everything
 )
@@ -66,6 +66,7 @@ const (
 	UsersUpdate         Method = "users.update"
 	UsersDelete         Method = "users.delete"
 	UsersVerifyPassword Method = "users.verifyPassword"
+	UsersInvite         Method = "users.invite"
 
 	LoginsList   Method = "logins.list"
 	LoginsRevoke Method = "logins.revoke"
@@ -78,7 +79,14 @@ const (
 	ConnectorsDelete Method = "connectors.delete"
 
 	SessionsList Method = "sessions.list" // of browsers, and what is known of their users
-	SessionsEnd  Method = "sessions.end"  // likewise; also ends what users have agreed to, and their second factors
+	SessionsEnd  Method = "sessions.end"  // likewise; also ends what users have agreed to
+
+	UsersBlock Method = "users.block" // whatever the connector
+
+	FactorsList  Method = "factors.list"
+	FactorsReset Method = "factors.reset" // one, or all; also unlocks codes
+
+	PolicyExplain Method = "policy.explain"
 
 	KeysList   Method = "keys.list"
 	KeysRotate Method = "keys.rotate"
@@ -110,6 +118,7 @@ var access = map[Method][]Role{
 	UsersUpdate:         {RoleUsers},
 	UsersDelete:         {RoleUsers},
 	UsersVerifyPassword: {RoleUsers},
+	UsersInvite:         {RoleUsers},
 
 	LoginsList:   {RoleRead, RoleUsers},
 	LoginsRevoke: {RoleUsers},
@@ -123,6 +132,13 @@ var access = map[Method][]Role{
 
 	SessionsList: {RoleRead, RoleUsers},
 	SessionsEnd:  {RoleUsers},
+
+	UsersBlock: {RoleUsers},
+
+	FactorsList:  {RoleRead, RoleUsers},
+	FactorsReset: {RoleUsers}, // who may set passwords: so to have both is to be anybody of the local users
+
+	PolicyExplain: {RoleRead, RoleUsers},
 
 	KeysList:   {RoleRead},
 	KeysRotate: nil,

@@ -66,6 +66,14 @@ func ReasonOf(err error) Reason {
 	return Unavailable
 }
 
+// Failure returns an error if it is a failure of ours, and nil for what is wrong with a call.
+func Failure(err error) error {
+	if err == nil || ReasonOf(err) != Unavailable {
+		return nil
+	}
+	return err
+}
+
 // refusal returns an error of a catalog as an *Error about a thing, such as `client "app"`. The end of a context stays as it is, as the
 // doors know what to make of it.
 func refusal(err error, thing string) error {

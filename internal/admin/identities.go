@@ -14,7 +14,7 @@ import (
 // Identities returns a page of the users that have signed in while sessions were on, and where the next one begins; empty after the
 // last one.
 func (s *Service) Identities(ctx context.Context, after string, limit int) (page []identity.Entry, next string, err error) {
-	if err := allow(ctx, SessionsList); err != nil || s.cfg.Identities == nil {
+	if err := allow(ctx, SessionsList); err != nil || s.cfg.Sessions == nil {
 		return nil, "", err
 	}
 	if len(after) > store.MaxKey {
@@ -40,34 +40,32 @@ func (s *Service) Identity(ctx context.Context, userID, connectorID string) (ide
 }
 
 func (s *Service) identity(ctx context.Context, userID, connectorID string) (identity.Entry, error) {
-	thing := thingOfIdentity(userID, connectorID)
-	if s.cfg.Identities == nil {
-		return identity.Entry{}, refusal(store.ErrNotFound, thing)
+	if s.cfg.Sessions == nil {
+		return identity.Entry{}, refusal(store.ErrNotFound, thingOfIdentity(userID, connectorID))
 	}
+	return s.standing(ctx, userID, connectorID)
+}
+
+// standing is identity, with sessions or without.
+func (s *Service) standing(ctx context.Context, userID, connectorID string) (identity.Entry, error) {
 	e, err := s.cfg.Identities.Get(store.Latest(ctx), userID, connectorID)
 	if err == nil && e.Key == "" {
 		err = store.ErrNotFound
 	}
-	return e, refusal(err, thing)
+	return e, refusal(err, thingOfIdentity(userID, connectorID))
 }
 
 func thingOfIdentity(userID, connectorID string) string {
 	return fmt.Sprintf("identity %q of connector %q", shortened(userID), shortened(connectorID))
 }
 
-// HasIdentity returns an error if there is no such user. Unlike Identity it is for those who change users.
-func (s *Service) HasIdentity(ctx context.Context, userID, connectorID string) error {
+// DeleteIdentity forgets a user: sessions, logins, what the connector gave for them, for a user of the password database the password,
+// what is known of the user, and at last their second factors. After an error the call can be repeated, until nothing is left.
+func (s *Service) DeleteIdentity(ctx context.Context, userID, connectorID string) error {
 	if err := allow(ctx, SessionsEnd); err != nil {
 		return err
 	}
-	_, err := s.identity(ctx, userID, connectorID)
-	return err
-}
-
-// DeleteIdentity forgets a user: sessions, logins, what the connector gave for them, for a user of the password database the password,
-// and at last what is known of the user. An error leaves the latter, and the call can be repeated.
-func (s *Service) DeleteIdentity(ctx context.Context, userID, connectorID string) error {
-	if err := s.HasIdentity(ctx, userID, connectorID); err != nil || isDryRun(ctx) {
+	if err := s.knows(ctx, userID, connectorID); err != nil || isDryRun(ctx) {
 		return err
 	}
 	// Passwords first, so that nobody signs in meanwhile. One in the configuration file can't be deleted, and keeps nothing else.
@@ -91,6 +89,10 @@ func (s *Service) DeleteIdentity(ctx context.Context, userID, connectorID string
 	err := s.cfg.Identities.Delete(ctx, userID, connectorID)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return during("delete user identity", refusal(err, thingOfIdentity(userID, connectorID)))
+	}
+	// After the identity, which may have factors of upstream's: they would be taken over once more. If this fails the user keeps theirs.
+	if err := s.cfg.Factors.Forget(ctx, userOf(userID, connectorID)); err != nil {
+		return during("delete second factors", refusal(err, thingOfFactors(userID, connectorID)))
 	}
 	s.changed(ctx, event.Deleted, "identity", connectorID+"/"+userID)
 	return nil
@@ -140,7 +142,10 @@ func (s *Service) deletePasswords(ctx context.Context, userID, connectorID strin
 
 // RevokeConsent takes back what a user has let a client have, so that the client has to ask again.
 func (s *Service) RevokeConsent(ctx context.Context, userID, connectorID, clientID string) error {
-	if err := s.HasIdentity(ctx, userID, connectorID); err != nil {
+	if err := allow(ctx, SessionsEnd); err != nil {
+		return err
+	}
+	if _, err := s.identity(ctx, userID, connectorID); err != nil {
 		return err
 	}
 	thing := fmt.Sprintf("consent of %s for client %q", thingOfIdentity(userID, connectorID), shortened(clientID))

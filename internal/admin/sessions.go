@@ -158,11 +158,37 @@ func (s *Service) EndSessions(ctx context.Context, whose Whose, logins bool) (En
 	if logins && whose.UserID == "" {
 		return done, Errorf(Invalid, "say whose logins: of which user")
 	}
-	err := s.endSessions(ctx, whose, &done)
+	return s.endAllOf(ctx, whose, logins)
+}
+
+// endAllOf ends the sessions that match, and with logins the user's other logins.
+func (s *Service) endAllOf(ctx context.Context, whose Whose, logins bool) (done Ended, err error) {
+	if logins && whose.ClientID == "" && !isDryRun(ctx) {
+		if err := s.endCodes(ctx, whose); err != nil {
+			return done, refusal(err, "sessions")
+		}
+	}
+	err = s.endSessions(ctx, whose, &done)
 	if err == nil && logins {
 		done.Logins, err = s.endOtherLogins(ctx, whose, func(l refresh.Listed) bool { return s.wouldEnd(ctx, whose, l) })
 	}
 	return done, refusal(err, "sessions")
+}
+
+// endCodes makes worthless what no list has: a user's codes that have not been redeemed yet, and sessions that begin at this moment.
+// Without a connector it is the user of that ID of every connector who has signed in before.
+func (s *Service) endCodes(ctx context.Context, whose Whose) error {
+	if whose.ConnectorID != "" {
+		_, err := s.cfg.Identities.EndAll(ctx, whose.UserID, whose.ConnectorID)
+		return err
+	}
+	return s.eachConnector(ctx, func(connectorID string) error {
+		known, err := s.cfg.Identities.Get(store.Latest(ctx), whose.UserID, connectorID)
+		if err == nil && known.Key != "" {
+			_, err = s.cfg.Identities.EndAll(ctx, whose.UserID, connectorID)
+		}
+		return err
+	})
 }
 
 // wouldEnd reports whether a login would have ended with its session, if this were not only a trial.

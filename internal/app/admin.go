@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -9,17 +10,19 @@ import (
 	"dex/internal/admin"
 	"dex/internal/connector"
 	"dex/internal/connector/local"
-	"dex/internal/discovery"
+	"dex/internal/explain"
 	"dex/internal/federation"
 	"dex/internal/kubeapi"
+	"dex/internal/mail"
+	"dex/internal/selfservice"
 	"dex/internal/store"
 	"dex/internal/telemetry"
 )
 
 // administration returns what may be administered of the edition: of clients, users and connectors, the configured ones too.
-func (e *Edition) administration(with shared, documents *discovery.Discovery) *admin.Service {
+func (e *Edition) administration(with shared, in rooms) *admin.Service {
 	users := e.users()
-	database := local.New(users, e.hashCost())
+	database := local.New(users)
 	cfg := admin.Config{
 		Version:     e.core.opts.Version,
 		Clients:     with.clients.Records(),
@@ -28,25 +31,49 @@ func (e *Edition) administration(with shared, documents *discovery.Discovery) *a
 		Families:    with.families,
 		Offline:     with.offline,
 		Revocations: e.core.revoked,
+		Identities:  with.identities,
 		CheckPassword: func(ctx context.Context, email, password string) (bool, error) {
 			_, ok, err := e.core.limits.CheckPassword(ctx, federation.LocalID, database, connector.Scopes{}, email, password)
 			return ok, err
 		},
-		HashCost: e.hashCost(),
-		Metadata: documents.Document,
-		Events:   e.core.events,
+		HashPassword: users.Hash,
+		Metadata:     in.discovery.Document,
+		Invite:       invitations(in.selfService),
+		Events:       e.core.events,
+
+		Explainer: &explain.Explainer{Policy: with.policy, Minter: with.minter},
 
 		Keys:          e.core.signer,
 		Tokens:        e.core.adminTokens,
 		Configuration: e.core.reloads,
 
-		Sessions:   with.sessions,
-		Identities: with.identities,
+		Sessions: with.sessions,
+		Factors:  with.enrolled,
 	}
 	if with.logout != nil {
 		cfg.SignOut = with.logout
 	}
 	return admin.New(cfg)
+}
+
+// invitations returns what invites users, with errors for operators.
+func invitations(self *selfservice.SelfService) func(context.Context, string, bool) (admin.Invitation, error) {
+	return func(ctx context.Context, email string, byMail bool) (made admin.Invitation, err error) {
+		if byMail {
+			made.Expires, err = self.InviteByMail(ctx, email)
+		} else {
+			made.URL, made.Expires, err = self.Invite(ctx, email)
+		}
+		for cause, reason := range map[error]admin.Reason{
+			selfservice.ErrOff: admin.Disabled, selfservice.ErrUnknown: admin.NotFound, selfservice.ErrFixed: admin.ReadOnly,
+			selfservice.ErrBlocked: admin.Invalid, selfservice.ErrNoMail: admin.Invalid, mail.ErrFull: admin.Exhausted,
+		} {
+			if errors.Is(err, cause) {
+				return admin.Invitation{}, admin.Errorf(reason, "%v", cause)
+			}
+		}
+		return made, err
+	}
 }
 
 // connectCluster returns a client of the cluster that knows the service accounts.

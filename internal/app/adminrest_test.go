@@ -98,7 +98,7 @@ func TestRESTListeners(t *testing.T) {
 // The examples of the guide, as they are printed.
 func TestRESTExamples(t *testing.T) {
 	t.Parallel()
-	address, _ := startREST(t, "api: {addr: '127.0.0.1:0'}\n", "api")
+	address, _ := startREST(t, "api: {addr: '127.0.0.1:0'}\nsessions: {}\n", "api")
 	guide, err := os.ReadFile(filepath.Join("..", "..", "docs", "api.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func TestRESTExamples(t *testing.T) {
 // The configuration is checked, and put in force, by a call; what is wrong has its place.
 func TestRESTReload(t *testing.T) {
 	t.Parallel()
-	address, file := startREST(t, "api: {addr: '127.0.0.1:0'}\n", "api")
+	address, file := startREST(t, "api: {addr: '127.0.0.1:0'}\nsessions: {}\n", "api")
 	write := func(more string) {
 		text := configuration + "api: {addr: '127.0.0.1:0'}\n" + more
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

@@ -21,6 +21,8 @@ import (
 	"dex/internal/admin/api/dexv1"
 	"dex/internal/app"
 	"dex/internal/config"
+	"dex/internal/event"
+	"dex/internal/store"
 )
 
 // administered is a whole server with sessions, and with clients that are told of their end.
@@ -30,9 +32,12 @@ type administered struct {
 	dex  api.DexClient
 	own  dexv1.AdminClient
 	told chan string // the client and the session of each logout token
+
+	store store.Store
 }
 
-func startAdministered(t *testing.T) *administered {
+// startAdministered starts a server whose configuration has more sections.
+func startAdministered(t *testing.T, more string) *administered {
 	t.Helper()
 	a := &administered{server: &server{t: t}, told: make(chan string, 100)}
 	receivers := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -48,7 +53,7 @@ func startAdministered(t *testing.T) *administered {
 		a.told <- path.Base(r.URL.Path) + " " + claims.Session
 	}))
 	t.Cleanup(receivers.Close)
-	yaml := withSessions + "sessions: {}\napi: {addr: '127.0.0.1:0'}\ngrpc: {addr: '127.0.0.1:0'}\n"
+	yaml := withSessions + "sessions: {}\napi: {addr: '127.0.0.1:0'}\ngrpc: {addr: '127.0.0.1:0'}\n" + more
 	for _, name := range []string{"Shop", "Till", "Store"} {
 		line := "  name: " + name + "\n"
 		yaml = strings.Replace(yaml, line, line+"  backchannelLogoutURI: "+receivers.URL+"/"+strings.ToLower(name)+"\n", 1)
@@ -64,8 +69,9 @@ func startAdministered(t *testing.T) *administered {
 	}
 	bound := make(chan [2]string, 10)
 	core, err := app.New(t.Context(), plan, app.Options{
-		Log: slog.New(slog.DiscardHandler), WrapStore: withKeys(t, plan, nil),
-		Bound: func(name string, at net.Addr) { bound <- [2]string{name, at.String()} },
+		Log: slog.New(slog.DiscardHandler), WrapStore: withKeys(t, plan, func(s store.Store) store.Store { a.store = s; return s }),
+		Bound:  func(name string, at net.Addr) { bound <- [2]string{name, at.String()} },
+		Events: []event.Sink{inAllFlows},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +132,7 @@ func (a *administered) wantTold(want ...string) {
 // Each client that has used a session that is ended gets one logout token, by whichever way it was ended, and no other client does.
 func TestAdministratorsEndSessions(t *testing.T) {
 	t.Parallel()
-	a := startAdministered(t)
+	a := startAdministered(t, "")
 	ctx := t.Context()
 	const userID = "08a8684b-db88-4b73-90a9-3cd1661f5466"
 	of := func(err error) {

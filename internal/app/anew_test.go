@@ -45,7 +45,7 @@ var changes = map[string]struct {
 	},
 	"a factor": {
 		func(w world) string { w.factors = "otp"; return w.yaml() },
-		map[string]string{"code": "access_denied", "id_token": "access_denied", "device": "page"},
+		map[string]string{"code": "factor", "id_token": "factor", "device": "factor"},
 	},
 	"the client": {
 		func(w world) string { w.client = "somebody"; return w.yaml() },
@@ -116,6 +116,12 @@ func wantTold(t *testing.T, a answer, told string) {
 	}
 	a.wantStatus(http.StatusSeeOther)
 	u := a.location()
+	if told == "factor" {
+		if u.Path != "/dex/mfa/totp" {
+			t.Errorf("the user is led to %s, want the page of the factor", u)
+		}
+		return
+	}
 	params := u.Query()
 	if u.Fragment != "" {
 		params, _ = url.ParseQuery(u.Fragment)
@@ -145,7 +151,7 @@ func TestDeviceLoginsEndByTheRulesOfTheirEnd(t *testing.T) {
 			if name == "the connector" {
 				return // the source's answer is for nobody
 			}
-			if told == "page" {
+			if told == "page" || told == "factor" {
 				wantTold(t, a, told)
 			} else if a.path() != "/dex/device/callback?state="+begun.text("user_code") {
 				t.Errorf("the login ends with %d %s", a.status, a.body)
@@ -154,7 +160,7 @@ func TestDeviceLoginsEndByTheRulesOfTheirEnd(t *testing.T) {
 			if poll.hasToken() != (told == "") {
 				t.Errorf("the device gets %d %s", poll.status, poll.body)
 			}
-			if told != "" && name != "the client" && !strings.Contains(poll.body, "access_denied") {
+			if told != "" && told != "factor" && name != "the client" && !strings.Contains(poll.body, "access_denied") {
 				t.Errorf("the device is told %s", poll.body)
 			}
 		})

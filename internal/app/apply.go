@@ -9,6 +9,7 @@ import (
 
 	"dex/internal/config"
 	"dex/internal/event"
+	"dex/internal/login"
 )
 
 // Apply puts another configuration in force. Requests under way end as they began, by the one before, which is let go when the
@@ -32,7 +33,7 @@ func (c *Core) Apply(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return err
 	}
-	c.outlast(p.Config)
+	c.outlast(p)
 	before := c.edition.Load()
 	c.serveBy(next)
 	next.applied(ctx, before)
@@ -60,19 +61,21 @@ func (c *Core) prepare(ctx context.Context, p *Plan) (*Edition, error) {
 }
 
 // outlast makes keys, and what refuses tokens, last for the lifetimes of a configuration.
-func (c *Core) outlast(of *config.Config) {
-	e := of.Expiry
-	c.signer.Outlast(e.IDTokens)
-	c.revoked.Outlast(e.IDTokens)
-	c.ring.Outlast(sealedFor(of))
+func (c *Core) outlast(p *Plan) {
+	longest := p.longestTokens()
+	c.signer.Outlast(longest)
+	c.revoked.Outlast(longest)
+	c.ring.Outlast(sealedFor(p))
 }
 
-// sealedFor returns how long what is sealed into browsers is of use.
-func sealedFor(c *config.Config) time.Duration {
+// sealedFor returns how long what is sealed into browsers, links and opaque access tokens is of use.
+func sealedFor(p *Plan) time.Duration {
+	c := p.Config
+	longest := max(c.Expiry.AuthRequests, linksFor(c), p.longestTokens(), login.KnownFor)
 	if !c.SessionsOn() {
-		return c.Expiry.AuthRequests
+		return longest
 	}
-	return max(c.Expiry.AuthRequests, c.Sessions.AbsoluteLifetime)
+	return max(longest, c.Sessions.AbsoluteLifetime)
 }
 
 // applied tells how the edition differs from the one before.
@@ -126,9 +129,11 @@ func (p *Plan) fixed(other *Plan) []string {
 		{"api.kubeConfigFile", a.API.KubeConfigFile, b.API.KubeConfigFile},
 		{"telemetry.http", a.Telemetry.HTTP, b.Telemetry.HTTP},
 		{"telemetry.enableProfiling", a.Telemetry.EnableProfiling, b.Telemetry.EnableProfiling},
+		{"telemetry.traces", a.Telemetry.Traces, b.Telemetry.Traces},
 		{"logger.level", a.Logger.Level, b.Logger.Level},
 		{"logger.format", a.Logger.Format, b.Logger.Format},
 		{"logger.excludeFields", a.Logger.ExcludeFields, b.Logger.ExcludeFields},
+		{"audit", a.Audit, b.Audit},
 		{"kubernetes.resources", a.Kubernetes.Resources, b.Kubernetes.Resources},
 		{signerKey(a, b), signerSettings(a), signerSettings(b)},
 		{"oauth2.compatibility.keyPublication", a.OAuth2.Compatibility.KeyPublication, b.OAuth2.Compatibility.KeyPublication},

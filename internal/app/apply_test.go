@@ -15,6 +15,7 @@ import (
 
 	"dex/internal/app"
 	"dex/internal/config"
+	"dex/internal/event"
 )
 
 // planOf returns a configuration, checked.
@@ -46,6 +47,7 @@ func startFrom(t testing.TB, plan *app.Plan, from app.Input) *reloaded {
 	var err error
 	r.core, err = app.New(t.Context(), plan, app.Options{
 		Log: slog.New(slog.NewTextHandler(r.log, nil)), WrapStore: withKeys(t, plan, nil), Input: from,
+		Events: []event.Sink{inAllFlows},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,8 @@ import (
 // An artifact is something that the server gives out for one purpose. Everybody else, and every other endpoint, must refuse
 // it.
 type artifact struct {
-	get func(s *server) string // a fresh one, of the client app
+	opaque bool                   // a server gives it out whose client app has opaque access tokens
+	get    func(s *server) string // a fresh one, of the client app
 	// good is where it belongs: endpoint, parameter, and for the token endpoint the grant.
 	good []string
 	// works reports whether it still is what it was given out for. Nil for what need not be looked at.
@@ -57,6 +58,14 @@ var artifacts = map[string]artifact{
 		good:  []string{"/userinfo bearer", "/userinfo access_token", "/token/introspect token", "/token/revoke token"},
 		works: func(s *server, v string) bool { return s.bearer(v).status == http.StatusOK },
 	},
+	"opaque access token": {
+		opaque: true,
+		get: func(s *server) string {
+			return s.token(codeForm(s.browser().throughMock().params().Get("code")), asApp).text("access_token")
+		},
+		good:  []string{"/userinfo bearer", "/userinfo access_token", "/token/introspect token", "/token/revoke token"},
+		works: func(s *server, v string) bool { return s.bearer(v).status == http.StatusOK },
+	},
 	"ID token": { // UserInfo takes it, as it always has
 		get: func(s *server) string {
 			return s.token(codeForm(s.browser().throughMock().params().Get("code")), asApp).text("id_token")
@@ -90,11 +99,16 @@ func TestEveryArtifactAtEveryEndpoint(t *testing.T) {
 	s := &server{t: t, handler: handler}
 	grants := strings.Fields(strings.Trim(toText(s.get("/dex/.well-known/openid-configuration").json()["grant_types_supported"]), "[]"))
 	accepted := map[string]bool{}
+	w.clientFactors = ", tokens: {accessToken: opaque}"
+	opaque := w.in(t, kept).handler
 	for name, thing := range artifacts {
 		for _, pattern := range a.Patterns() {
 			t.Run(name+" "+pattern, func(t *testing.T) {
-				s := &server{t: t, handler: handler}
-				value, spent := thing.get(s), false
+				s, giver := &server{t: t, handler: handler}, &server{t: t, handler: handler}
+				if thing.opaque {
+					giver.handler = opaque
+				}
+				value, spent := thing.get(giver), false
 				if value == "" {
 					t.Fatal("there is none")
 				}

@@ -27,6 +27,7 @@ type Plan struct {
 	connectors []*federation.Definition
 	clients    []*client.Client
 	users      []*local.User
+	passwords  *local.Policy
 	unusable   config.Problems // errors that leave out something else than a connector
 }
 
@@ -55,13 +56,14 @@ func Check(src config.Source) (*Plan, config.Problems) {
 	return p, problems
 }
 
-// readEntries reads the connectors, the clients and the users of the file.
+// readEntries reads the connectors, the clients and the users of the file, and what their passwords must be like.
 func (p *Plan) readEntries() config.Problems {
-	var connectors, clients, users config.Problems
+	var connectors, clients, users, passwords config.Problems
 	p.connectors, connectors = federation.Read(p.Config)
 	p.clients, clients = client.Read(p.Config, federation.Known(p.Config, p.connectors))
 	p.users, users = local.Read(p.Config)
-	return slices.Concat(connectors, clients, users)
+	p.passwords, passwords = local.ReadPolicy(p.Config)
+	return slices.Concat(connectors, clients, users, passwords)
 }
 
 func (p *Plan) anyConnector() bool {

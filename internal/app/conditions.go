@@ -27,6 +27,7 @@ func (c *Core) showHealth() {
 			shown = append(shown, e.conditions()...)
 		}
 		shown = append(shown, c.resourceConditions()...)
+		shown = append(shown, c.audit.Conditions()...)
 		for _, h := range c.sources.Health() {
 			shown = append(shown, telemetry.Condition{
 				Name: "connector/" + h.ID, Checked: h.Checked, Took: h.Took, Err: h.Err, Failures: h.Failures, Since: h.Since,

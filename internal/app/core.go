@@ -14,6 +14,7 @@ import (
 
 	"dex/internal/admin"
 	"dex/internal/answer"
+	"dex/internal/audit"
 	"dex/internal/client"
 	"dex/internal/code"
 	"dex/internal/config"
@@ -23,6 +24,7 @@ import (
 	"dex/internal/grant"
 	"dex/internal/limit"
 	"dex/internal/logout/backchannel"
+	"dex/internal/mail"
 	"dex/internal/policy"
 	"dex/internal/refresh"
 	"dex/internal/resource"
@@ -31,6 +33,7 @@ import (
 	"dex/internal/store"
 	"dex/internal/telemetry"
 	"dex/internal/token"
+	"dex/internal/turn"
 )
 
 // Options are what does not come from the configuration.
@@ -67,15 +70,19 @@ type Core struct {
 	signer   signer
 	ring     *seal.Ring
 	revoked  *token.Revocations
+	groups   *token.Groups
 	codes    *code.Codes
 	families *refresh.Families
 	turns    grant.Turns // of users whose sources are asked at a refresh
 	limits   *limit.Set
+	places   *places          // that requests are served in
+	replicas *limit.Replicas  // that share the limits
 	clients  *client.Registry // of the storage alone
 	users    *local.Users     // likewise
 	sources  *federation.Pool
 	// logoutTokens are what applications have yet to be told; nobody delivers them before sessions are on
 	logoutTokens *backchannel.Queue
+	mails        *mail.Queue
 	// resources are what custom resources of Kubernetes say; nil where nobody looks at them.
 	resources *resource.Watcher
 	caches    []func(store.Change)
@@ -91,7 +98,9 @@ type Core struct {
 	rest        *adminTLS      // of the management API over HTTP; nil if it has no listener of its own
 
 	metrics   *telemetry.Metrics
-	events    event.Sink // to the log, the metrics and the subscribers of the options
+	traces    *telemetry.Traces // nil where they go nowhere
+	audit     *audit.Audit      // nil if none is kept
+	events    event.Sink        // to the log, the metrics and the subscribers of the options
 	health    *telemetry.Health
 	web       *server.Certificate // of the HTTPS listener; nil if there is none
 	operators *operators          // nil where telemetry has no listener
@@ -104,18 +113,27 @@ type Core struct {
 
 // New opens what a plan needs. Close must be called at the end.
 func New(ctx context.Context, p *Plan, opts Options) (*Core, error) {
-	c := &Core{plan: p, cfg: p.Config, opts: opts, log: opts.Log, applying: make(chan struct{}, 1), sessionsOn: make(chan struct{})}
+	c := &Core{
+		plan: p, cfg: p.Config, opts: opts, log: opts.Log, places: newPlaces(),
+		applying: make(chan struct{}, 1), sessionsOn: make(chan struct{}),
+	}
 	c.reloads = newReloads(c, p)
 	c.metrics = telemetry.NewMetrics(c.opts.Version)
-	c.events = event.NewFan(c.log, append([]event.Sink{telemetry.NewEventLog(c.log), c.metrics}, opts.Events...)...)
 	c.health = telemetry.NewHealth(c.log)
-	// Operators are answered first: to open the storage, and to import what upstream has there, may take minutes.
-	err := c.listenForOperators(ctx)
+	err := c.openAudit() //nolint:contextcheck // the outputs live as long as the process, and end with Close
+	c.events = event.NewFan(c.log, append([]event.Sink{telemetry.NewEventLog(c.log), c.metrics, c.audit}, opts.Events...)...)
+	if err == nil {
+		err = c.openTraces(ctx)
+	}
+	if err == nil {
+		// Operators are answered first: to open the storage, and to import what upstream has there, may take minutes.
+		err = c.listenForOperators(ctx)
+	}
 	if err == nil {
 		err = c.open(ctx, p)
 	}
 	if err != nil {
-		return nil, errors.Join(err, c.Close())
+		return nil, errors.Join(err, c.Close()) //nolint:contextcheck // bounds its waits itself
 	}
 	return c, nil
 }
@@ -146,26 +164,19 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 	if c.signer, err = c.openSigner(ctx); err != nil {
 		return err
 	}
-	if c.ring, err = seal.Open(ctx, c.store, sealedFor(c.cfg)); err != nil {
+	if c.ring, err = seal.Open(ctx, c.store, sealedFor(p)); err != nil {
 		return err
 	}
-	c.revoked = token.NewRevocations(c.store, c.cfg.Expiry.IDTokens)
+	c.revoked = token.NewRevocations(c.store, p.longestTokens())
+	c.groups = token.NewGroups(c.store)
 	c.codes = code.New(c.store, c.cfg.Expiry.AuthCodes, c.cfg.Expiry.AuthCodeReuseInterval, c.answers, time.Now)
 	c.openSessions()
-	c.limits = limit.NewSet()
+	c.openMails()
+	c.openLimits()
 	if err := c.openResources(ctx); err != nil {
 		return err
 	}
-	lowest := c.resources.Layers()
-	c.clients = client.NewRegistry(nil, c.store, c.limits, c.log).Over(lowest.Clients)
-	c.users = local.NewUsers(nil, c.store, c.log).Over(lowest.Users)
-	c.sources = federation.NewPoolOver(lowest.Connectors, c.store, c.issuer, c.log, c.events).WithLogout(c.cfg.SessionsOn())
-	c.adminTokens = admin.NewTokens(c.store, c.events, time.Now)
-	c.reviews = admin.NewReviews(c.connectCluster, c.cfg.API.ServiceAccountAudience)
-	c.caches = append(c.caches, c.clients.Forget, c.users.Forget, c.sources.Forget)
-	if c.resources != nil {
-		c.caches = append(c.caches, c.resources.Forget)
-	}
+	c.openCatalogs()
 	c.showHealth()
 	e, err := newEdition(ctx, c, p, pages)
 	if err != nil {
@@ -177,6 +188,21 @@ func (c *Core) open(ctx context.Context, p *Plan) error {
 		return nil // they are opened beside serving
 	}
 	return e.connectors.CheckAll(ctx)
+}
+
+// openCatalogs opens the stored clients, users and connectors.
+func (c *Core) openCatalogs() {
+	lowest := c.resources.Layers()
+	hashes := turn.ForHashes()
+	c.clients = client.NewRegistry(nil, c.store, c.limits, c.log).InLine(hashes).Over(lowest.Clients)
+	c.users = local.NewUsers(nil, c.store, c.log).InLine(hashes).Over(lowest.Users)
+	c.sources = federation.NewPoolOver(lowest.Connectors, c.store, c.issuer, c.log, c.events).WithLogout(c.cfg.SessionsOn())
+	c.adminTokens = admin.NewTokens(c.store, c.events, time.Now)
+	c.reviews = admin.NewReviews(c.connectCluster, c.cfg.API.ServiceAccountAudience)
+	c.caches = append(c.caches, c.clients.Forget, c.users.Forget, c.sources.Forget)
+	if c.resources != nil {
+		c.caches = append(c.caches, c.resources.Forget)
+	}
 }
 
 // serveBy puts an edition in force.
@@ -228,8 +254,10 @@ func (c *Core) Close() error {
 			errs = append(errs, fmt.Errorf("close storage: %w", err))
 		}
 	}
+	c.closeTraces()
 	if c.operators != nil {
 		errs = append(errs, c.operators.stop())
 	}
+	errs = append(errs, c.audit.Close()) // last: nothing happens any more
 	return errors.Join(errs...)
 }

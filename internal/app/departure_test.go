@@ -258,6 +258,9 @@ func TestDeparture(t *testing.T) {
 				t.Errorf("%s lacks %s", member, value)
 			}
 		}
+		if got := toText(discovery["claim_types_supported"]); got != "[normal distributed]" {
+			t.Errorf("claim_types_supported is %s", got)
+		}
 		if has("claims_supported", "locale") || has("response_types_supported", "token") {
 			t.Error("more is promised than there is")
 		}

@@ -13,6 +13,7 @@ import (
 	"dex/internal/connector/local"
 	"dex/internal/federation"
 	"dex/internal/logout/backchannel"
+	"dex/internal/mail"
 	"dex/internal/server"
 	"dex/internal/ui"
 )
@@ -29,6 +30,8 @@ type Edition struct {
 	connectors *federation.Registry
 	offered    []*federation.Definition // when the edition was made
 	logouts    backchannel.Settings
+	mail       *mail.Sender
+	noMail     error // why there is none
 	admin      *admin.Service
 	access     *admin.Access // to it
 	rooms      rooms
@@ -54,12 +57,19 @@ func newEdition(ctx context.Context, c *Core, p *Plan, pages *ui.UI) (*Edition, 
 	if err != nil {
 		return nil, errors.Join(err, e.connectors.Release())
 	}
-	with := e.share()
+	e.openMail()
+	with, err := e.share()
+	if err == nil {
+		err = e.openAlgorithms(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, e.connectors.Release())
+	}
 	e.logouts = e.logoutSettings(with)
 	in := e.furnish(with)
 	e.rooms = in
 	e.routes = e.route(in) //nolint:contextcheck // handlers have the contexts of their requests
-	e.admin = e.administration(with, in.discovery)
+	e.admin = e.administration(with, in)
 	e.access = e.adminAccess(with)
 	e.handler = e.serve(addresses)
 	e.held.Store(1)
@@ -98,19 +108,18 @@ func (e *Edition) definitions() []*federation.Definition {
 		return definitions
 	}
 	return append(definitions, &federation.Definition{
-		ID: federation.LocalID, Type: federation.LocalID, Name: "Email", Config: &local.Config{
-			Users: e.users(),
-			Cost:  e.hashCost(),
-			Lower: e.cfg.PasswordHashCost != 0,
-		},
+		ID: federation.LocalID, Type: federation.LocalID, Name: "Email", Config: &local.Config{Users: e.users()},
 	})
 }
 
 // users returns the users of the configuration and of the storage.
-func (e *Edition) users() *local.Users { return e.core.users.With(e.plan.users) }
-
-// hashCost returns the bcrypt cost of a wrong password.
-func (e *Edition) hashCost() int { return local.HashCost(e.cfg.PasswordHashCost, e.plan.users) }
+func (e *Edition) users() *local.Users {
+	return e.core.users.With(e.plan.users, local.Hashing{
+		Argon2id: e.cfg.LocalUsers.PasswordHash == config.Argon2id,
+		Cost:     local.HashCost(e.cfg.PasswordHashCost, e.plan.users),
+		Lower:    e.cfg.PasswordHashCost != 0,
+	}, e.plan.passwords)
+}
 
 // announce logs what there is at the start, in upstream's words.
 func (e *Edition) announce(ctx context.Context) {

@@ -63,6 +63,7 @@ func eventfulServer(t *testing.T, log *bytes.Buffer, events event.Sink) *server 
 	opts := app.Options{
 		Log:       telemetry.NewLogger(log, "text", slog.LevelInfo, []string{"email"}),
 		WrapStore: withKeys(t, plan, nil),
+		Events:    []event.Sink{inAllFlows},
 	}
 	if events != nil {
 		opts.Events = append(opts.Events, events)
@@ -98,8 +99,11 @@ func (r *recorder) take() []event.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	taken := slices.DeleteFunc(r.events, func(e event.Event) bool {
-		_, counted := e.(event.SourceAsked)
-		return counted
+		switch e.(type) {
+		case event.SourceAsked, event.LoginGranted:
+			return true
+		}
+		return false
 	})
 	r.events = nil
 	return taken
@@ -114,6 +118,9 @@ func TestEventsSayWhoseTheyAre(t *testing.T) {
 	admin := event.Login{ClientID: "app", ConnectorID: "local", UserID: "08a8684b-db88-4b73-90a9-3cd1661f5466"}
 	issued := func(l event.Login, grant string, scopes ...string) event.Event {
 		return event.TokensIssued{Login: l, GrantType: grant, Scopes: scopes}
+	}
+	again := func(l event.Login, generation uint64, scopes ...string) event.Event {
+		return event.TokensIssued{Login: l, GrantType: "refresh_token", Scopes: scopes, Generation: generation}
 	}
 	in := event.SignedIn{
 		ClientID: "app", ConnectorID: "mock", UserID: "0-385-28089-0", Username: "Kilgore Trout",
@@ -131,14 +138,14 @@ func TestEventsSayWhoseTheyAre(t *testing.T) {
 		{"a refresh", func() {
 			t := s.token(refreshForm(first))
 			second, access = t.text("refresh_token"), t.text("access_token")
-		}, []event.Event{issued(kilgore, "refresh_token", all...)}},
+		}, []event.Event{again(kilgore, 0, all...)}},
 		{"an access token is revoked", func() { s.postAs("app", "/dex/token/revoke", form("token", access)) }, []event.Event{event.Revoked{Login: kilgore}}},
 		{"a refresh token is reused", func() {
 			second = s.token(refreshForm(second)).text("refresh_token")
 			s.token(refreshForm(first))
 		}, []event.Event{
-			issued(kilgore, "refresh_token", all...), event.RefreshTokenReused{Login: kilgore},
-			event.RequestRefused{Endpoint: event.Token, ClientID: "app", GrantType: "refresh_token", Code: "invalid_grant", Status: 400},
+			again(kilgore, 1, all...), event.RefreshTokenReused{Login: kilgore},
+			event.RequestRefused{Endpoint: event.Token, ClientID: "app", GrantType: "refresh_token", Login: kilgore, Code: "invalid_grant", Status: 400},
 		}},
 		{"a code is replayed", func() {
 			code := s.code("scope", "openid")
@@ -146,7 +153,7 @@ func TestEventsSayWhoseTheyAre(t *testing.T) {
 			s.token(codeForm(code))
 		}, []event.Event{
 			in, issued(kilgore, "authorization_code", "openid"), event.CodeReplayed{Login: kilgore},
-			event.RequestRefused{Endpoint: event.Token, ClientID: "app", GrantType: "authorization_code", Code: "invalid_grant", Status: 400},
+			event.RequestRefused{Endpoint: event.Token, ClientID: "app", GrantType: "authorization_code", Login: kilgore, Code: "invalid_grant", Status: 400},
 		}},
 		{"a code is replayed without its verifier", func() {
 			code := s.code("code_challenge", verifier)
@@ -154,16 +161,18 @@ func TestEventsSayWhoseTheyAre(t *testing.T) {
 			s.token(codeForm(code, "code_verifier", wrong))
 		}, []event.Event{
 			in, issued(kilgore, "authorization_code", all...), event.CodeReplayed{Login: kilgore},
-			event.RequestRefused{Endpoint: event.Token, ClientID: "app", GrantType: "authorization_code", Code: "invalid_grant", Status: 400},
+			event.RequestRefused{Endpoint: event.Token, ClientID: "app", GrantType: "authorization_code", Login: kilgore, Code: "invalid_grant", Status: 400},
 		}},
 		{"a code is shown once, without its verifier", func() {
 			s.token(codeForm(s.code("code_challenge", verifier), "code_verifier", wrong))
 		}, []event.Event{
-			in, event.RequestRefused{Endpoint: event.Token, ClientID: "app", GrantType: "authorization_code", Code: "invalid_grant", Status: 400},
+			in, event.RequestRefused{Endpoint: event.Token, ClientID: "app", GrantType: "authorization_code", Login: kilgore, Code: "invalid_grant", Status: 400},
 		}},
 		{"a refresh token is revoked", func() {
 			s.postAs("app", "/dex/token/revoke", form("token", s.tokens("scope", "openid offline_access").text("refresh_token")))
-		}, []event.Event{in, issued(kilgore, "authorization_code", "openid", "offline_access"), event.Revoked{Login: kilgore, All: true}}},
+		}, []event.Event{
+			in, issued(kilgore, "authorization_code", "openid", "offline_access"), event.Revoked{Login: kilgore, All: true},
+		}},
 		{"a login is refused", func() {
 			b := s.browser()
 			b.post(b.consent(), url.Values{"approval": {"rejected"}})
@@ -173,7 +182,7 @@ func TestEventsSayWhoseTheyAre(t *testing.T) {
 		{"a password is wrong", func() {
 			b := s.browser()
 			b.post(b.passwordForm(), url.Values{"login": {"admin@example.com"}, "password": {"wrong"}})
-		}, []event.Event{event.WrongPassword{ClientID: "app", ConnectorID: "local", Login: "admin@example.com"}}},
+		}, []event.Event{event.WrongPassword{ClientID: "app", ConnectorID: "local", Login: "admin@example.com", Form: true}}},
 		{"a password is granted", func() {
 			s.token(form("grant_type", "password", "scope", "openid", "username", "admin@example.com", "password", "password"))
 		}, []event.Event{issued(admin, "password", "openid")}},
@@ -196,7 +205,8 @@ func withoutIDs(events []event.Event) []event.Event {
 	for i, e := range events {
 		switch e := e.(type) {
 		case event.TokensIssued:
-			e.ID = masked(e.ID)
+			e.ID, e.TokenID = masked(e.ID), masked(e.TokenID)
+			e.AccessTokenSize, e.IDTokenSize = 0, 0
 			events[i] = e
 		case event.CodeReplayed:
 			e.ID = masked(e.ID)
@@ -210,7 +220,7 @@ func withoutIDs(events []event.Event) []event.Event {
 			}
 			events[i] = e
 		case event.RequestRefused:
-			e.Err = nil
+			e.Err, e.Login.ID = nil, masked(e.Login.ID)
 			events[i] = e
 		case event.LoginFailed:
 			e.Err = nil

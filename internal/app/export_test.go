@@ -6,16 +6,28 @@ import (
 	"net/url"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"dex/internal/event"
 	"dex/internal/federation"
+	"dex/internal/selfservice"
 	"dex/internal/store/memory"
 )
 
 // Sweep removes what has expired, as is done every few minutes.
 func (c *Core) Sweep(ctx context.Context) error { return c.sweep(ctx) }
 
+// CountReplicas counts the processes that share the storage, as Run does now and then.
+func (c *Core) CountReplicas(ctx context.Context) error { return c.replicas.Look(ctx) }
+
 // DeliverLogoutTokens delivers logout tokens until the context ends, as Run does.
 func (c *Core) DeliverLogoutTokens(ctx context.Context) { c.deliverLogoutTokens(ctx) }
+
+// SendMails sends what is queued until the context ends, as Run does.
+func (c *Core) SendMails(ctx context.Context) { c.mails.Run(ctx) }
+
+// SelfService returns the edition's, for what operators ask of it.
+func (e *Edition) SelfService() *selfservice.SelfService { return e.rooms.selfService }
 
 // AddRoomSweep adds a room's own sweep of a kind.
 func (c *Core) AddRoomSweep(kind string, sweep func(context.Context, func(context.Context) error) (int, error)) {
@@ -80,3 +92,9 @@ func (c *Core) Follow(ctx context.Context) { c.follow(ctx) }
 
 // ConfigurationCondition returns what the health shows of the configuration.
 func (c *Core) ConfigurationCondition() error { return c.reloads.condition().Err }
+
+// Registry returns the registry of all metrics.
+func (c *Core) Registry() *prometheus.Registry { return c.metrics.Registry() }
+
+// Events returns what rooms emit events to.
+func (c *Core) Events() event.Sink { return c.events }

@@ -37,7 +37,8 @@ type fileWarner interface {
 // CheckFiles looks at the files that the configuration names, and returns which of them can't be used. Only the machine that
 // the server runs on has them.
 func (p *Plan) CheckFiles() config.Problems {
-	found := slices.Concat(p.checkPages(), p.checkCertificates(), p.checkKeyFile(), p.checkVaultCA(), p.checkResources())
+	found := slices.Concat(p.checkPages(), p.checkCertificates(), p.checkKeyFile(), p.checkVaultCA(), p.checkResources(),
+		p.checkAttestationRoots(), p.checkMailCA(), p.checkAuditFiles(), p.checkTracesCA())
 	found = append(found, checkFiles(p.Config.Storage.Config.Problem, p.backend.settings)...)
 	for _, d := range p.connectors {
 		found = append(found, checkFiles(d.Problem, d.Config)...)

@@ -59,7 +59,7 @@ func isLocal(address net.Addr) bool {
 // serve serves until the context ends, and meanwhile has the files watched.
 func (l *grpcListener) serve(ctx context.Context, bound net.Listener) error {
 	door := grpcdoor.New(grpcdoor.Options{
-		Log: l.core.log, Events: l.core.events, Enter: l.core.enterGRPC, TLS: l.tls, Mutual: l.authorities != nil, Local: isLocal(bound.Addr()),
+		Log: l.core.log, Events: l.core.events, Traces: l.core.traces, Enter: l.core.enterGRPC, TLS: l.tls, Mutual: l.authorities != nil, Local: isLocal(bound.Addr()),
 		Reflection: l.core.cfg.GRPC.Reflection, Metrics: l.metrics,
 	})
 	watching, stop := context.WithCancel(ctx)

@@ -18,6 +18,7 @@ func (e *Edition) serve(addresses server.ClientAddress) http.Handler {
 		Issuer:  e.core.issuer,
 		Log:     e.core.log,
 		Metrics: e.core.metrics,
+		Traces:  e.core.traces,
 		Headers: headers(e.cfg.Web.Headers),
 		CORS: server.CORS{
 			AllowedOrigins: e.cfg.Web.AllowedOrigins,

@@ -84,7 +84,9 @@ func open(t testing.TB, yaml string, wrap func(store.Store) store.Store, edit ..
 	if plan == nil {
 		t.Fatal(app.Report(problems))
 	}
-	opts := app.Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), WrapStore: withKeys(t, plan, wrap)}
+	opts := app.Options{
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), WrapStore: withKeys(t, plan, wrap), Events: []event.Sink{inAllFlows},
+	}
 	for _, e := range edit {
 		e(&opts)
 	}

@@ -22,7 +22,7 @@ func (s *server) introspect(token string, edit ...func(*http.Request)) answer {
 	return s.postForm("/dex/token/introspect", form("token", token), edit...)
 }
 
-// wantInactive checks that an answer tells nothing but that a token is good for nothing.
+// wantInactive checks that an answer says only that a token is inactive.
 func (a answer) wantInactive() {
 	a.t.Helper()
 	if a.status != http.StatusOK || a.body != `{"active":false}` {
@@ -57,6 +57,7 @@ func TestDepartureIntrospection(t *testing.T) {
 		"D-708 about whose tokens":     testWhoseTokens,
 		"D-709 methods":                testIntrospectionMethods,
 		"refresh tokens":               testIntrospectRefreshToken,
+		"claims of refresh tokens":     testClaimsOfRefreshTokens,
 		"tokens without scopes":        testIntrospectWithoutScopes,
 		"what is no token, or no more": testIntrospectNothing,
 	} {
@@ -134,13 +135,14 @@ func testIntrospectionMembers(t *testing.T, s, _ *server) {
 			"federated_claims": map[string]any{"connector_id": "mock", "user_id": "0-385-28089-0"},
 		},
 	})
-	wantOrder(t, access.body, "active scope client_id sub exp iat nbf aud iss jti token_type token_use ext "+
+	wantOrder(t, access.body, "active scope client_id sub exp iat nbf aud iss jti token_type token_use auth_time ext "+
 		"azp email email_verified groups name federated_claims connector_id user_id")
 	if said["jti"] == nil {
 		t.Error("the token has no jti")
 	}
 	refresh := s.introspect(a.text("refresh_token"))
-	wantOrder(t, refresh.body, "active scope client_id sub iat nbf aud iss token_type token_use ext email email_verified groups name")
+	wantOrder(t, refresh.body, "active scope client_id sub iat nbf aud iss token_type token_use auth_time ext "+
+		"email email_verified groups name federated_claims connector_id user_id")
 	one := s.tokens("scope", "openid")
 	s.introspect(one.text("access_token")).wantActive(map[string]any{"aud": "app", "scope": "openid", "ext": map[string]any{}})
 }
@@ -191,6 +193,28 @@ func testIntrospectRefreshToken(t *testing.T, s, _ *server) {
 	s.introspect(a.text("refresh_token")).wantActive(want) // may still be repeated
 }
 
+// A refresh token's answer says of its user what its access tokens say.
+func testClaimsOfRefreshTokens(t *testing.T, _, _ *server) {
+	s := start(t, `tokenPolicy: {claims: [{key: "'department'", value: "'hr'"}, {key: "'preferred_username'", value: "'kt'"},
+  {key: "'groups'", value: "identity.groups + ['poets']"}, {key: "'email'", value: "'k@example.com'"}]}
+`)
+	for scopes, want := range map[string]map[string]any{
+		"openid offline_access": {
+			"email": "k@example.com", "preferred_username": "kt", "groups": []any{"authors", "poets"}, "department": "hr",
+		},
+		"openid offline_access email profile groups federated:id": {
+			"email": "k@example.com", "email_verified": true, "preferred_username": "kt", "name": "Kilgore Trout",
+			"groups": []any{"authors", "poets"}, "department": "hr",
+			"federated_claims": map[string]any{"connector_id": "mock", "user_id": "0-385-28089-0"},
+		},
+	} {
+		a := s.tokens("scope", scopes)
+		for _, kind := range []string{"access_token", "refresh_token"} {
+			s.introspect(a.text(kind)).wantActive(map[string]any{"username": "kt", "ext": want})
+		}
+	}
+}
+
 func testIntrospectWithoutScopes(t *testing.T, _, _ *server) {
 	s := allGrants(t, "")
 	for _, a := range []answer{s.token(robotForm()), s.token(exchangeForm())} {
@@ -222,7 +246,7 @@ func testIntrospectNothing(t *testing.T, s, upstream *server) {
 	one.introspect(signWith(t, keyset(t, kept).Current, foreign)).wantInactive()
 }
 
-// The tokens of a client that is gone are good for nothing, also for who is their audience.
+// The tokens of a client that was deleted are inactive, for the clients in their audience too.
 func testIntrospectDeletedClient(t *testing.T) {
 	for _, settings := range []string{"", openIntrospection} {
 		kept := memory.New()

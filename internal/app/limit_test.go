@@ -41,6 +41,7 @@ const (
 func TestDepartureLimits(t *testing.T) {
 	for name, test := range map[string]func(*testing.T){
 		"D-972 passwords of one user":      testPasswordsOfOneUser,
+		"D-972 a known browser":            testKnownBrowser,
 		"D-972 one password for all users": testOnePasswordForAll,
 		"D-972 password grant":             testPasswordGrantLimit,
 		"D-972 secrets of clients":         testSecretLimit,
@@ -82,9 +83,78 @@ func testPasswordsOfOneUser(t *testing.T) {
 	there.guess(formThere, "admin@example.com", "password").wantStatus(http.StatusSeeOther)
 	time.Sleep(10 * time.Second)
 	here.guess(form, "admin@example.com", "password").wantStatus(http.StatusSeeOther)
+	here = s.at(home).browser() // the other one is known to the user now
 	form = here.passwordForm()
 	here.guess(form, "admin@example.com", "wrong").wantStatus(http.StatusUnauthorized)
-	here.guess(form, "admin@example.com", "password").wantTooMany("10")
+	here.guess(form, "admin@example.com", "password").wantTooMany("20") // the wait doubles
+}
+
+// Whatever strangers do, owners get in from a browser in which they have signed in before, and from there nobody guesses more often
+// than from an address.
+func testKnownBrowser(t *testing.T) {
+	s := start(t, "")
+	const owner = "admin@example.com"
+	known, stranger := s.at(home).browser(), s.at(home).browser()
+	known.guess(known.passwordForm(), owner, "password").wantStatus(http.StatusSeeOther)
+
+	exhaust := func() {
+		t.Helper()
+		form, other := stranger.passwordForm(), stranger.otherForm()
+		for range 10 {
+			stranger.guess(form, owner, "wrong")
+		}
+		for i := range 110 {
+			stranger.guess(other, fmt.Sprint("user", i), "wrong")
+		}
+		for _, name := range []string{owner, "nobody@example.com"} {
+			stranger.guess(form, name, "password").wantStatus(http.StatusTooManyRequests)
+		}
+	}
+	exhaust()
+	began := time.Now()
+	form := known.passwordForm()
+	for _, name := range []string{"ADMIN@example.com", owner} {
+		known.guess(form, name, "password").wantStatus(http.StatusSeeOther)
+		form = known.passwordForm()
+	}
+	if time.Since(began) != 0 {
+		t.Errorf("the owner waited %v", time.Since(began))
+	}
+	// It is bound to its user, and to what we have sealed.
+	known.guess(form, "nobody@example.com", "password").wantStatus(http.StatusTooManyRequests)
+	at := &url.URL{Scheme: "http", Host: "dex.test", Path: "/dex/auth"}
+	good := ""
+	for _, c := range known.jar.Cookies(at) {
+		if c.Name == "dex_known" {
+			good = c.Value
+		}
+	}
+	for _, forged := range []string{"", "x", good[:len(good)-8], good[:len(good)-4] + "AAAA", strings.Repeat("A", len(good))} {
+		b := s.at(home).browser()
+		b.jar.SetCookies(at, []*http.Cookie{{Name: "dex_known", Value: forged, Path: "/dex"}})
+		b.guess(b.passwordForm(), owner, "password").wantStatus(http.StatusTooManyRequests)
+	}
+	// A stolen one gets as many guesses as an address, wherever it is used, and signing in gives no others.
+	thief := s.at(guest).browser()
+	thief.jar.SetCookies(at, []*http.Cookie{{Name: "dex_known", Value: good, Path: "/dex"}})
+	formThere := thief.passwordForm()
+	for i := range 10 {
+		b, at := known, form
+		if i%2 == 0 {
+			b, at = thief, formThere
+		}
+		b.guess(at, owner, "wrong").wantStatus(http.StatusUnauthorized)
+	}
+	thief.guess(formThere, owner, "password").wantTooMany("10")
+	known.guess(form, owner, "password").wantTooMany("10")
+	time.Sleep(10 * time.Second)
+	known.guess(form, owner, "password").wantStatus(http.StatusSeeOther)
+	known.guess(known.passwordForm(), owner, "wrong").wantStatus(http.StatusUnauthorized)
+	known.guess(known.passwordForm(), owner, "password").wantTooMany("20")
+	// It ends.
+	time.Sleep(180 * 24 * time.Hour)
+	exhaust()
+	known.guess(known.passwordForm(), owner, "password").wantStatus(http.StatusTooManyRequests)
 }
 
 // otherForm begins a login with the mock that knows one password.

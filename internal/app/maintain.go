@@ -28,7 +28,11 @@ func (c *Core) maintain(ctx context.Context) {
 			return
 		case <-time.After(wait + rand.N(wait/10)): //nolint:gosec // jitter, not a secret
 		}
-		if err := c.sweep(ctx); err != nil && ctx.Err() == nil {
+		err := c.sweep(ctx)
+		if ctx.Err() == nil {
+			c.metrics.Swept(err)
+		}
+		if err != nil && ctx.Err() == nil {
 			c.log.ErrorContext(ctx, "garbage collection failed", "err", err)
 		}
 		if err := c.ring.Maintain(ctx); err != nil && ctx.Err() == nil {

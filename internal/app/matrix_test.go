@@ -27,6 +27,8 @@ type world struct {
 	trusting        string // the client that other trusts
 	factors         string // mfa.defaultMFAChain
 	clientFactors   string // of the client app; empty means the default
+	rules           string // more of the client app
+	sourceRules     string // more of the connectors
 }
 
 // everyGrant is all grants: a new one fails the tests below until it has a scenario.
@@ -53,6 +55,8 @@ storage: {type: memory}
 web: {http: 127.0.0.1:0}
 enablePasswordDB: true
 sessions: {}
+mail: {from: dex@dex.test, host: 127.0.0.1, port: 1}
+localUsers: {passwordReset: true, verifyEmail: true, invitations: true}
 mfa: {authenticators: [{id: otp, type: TOTP, config: {issuer: Example}}], defaultMFAChain: [%s]}
 signer: {type: local, config: {algorithm: ES256, keysRotationPeriod: 6h}}
 oauth2:
@@ -63,14 +67,14 @@ oauth2:
   compatibility: {endpointGrants: strict}
 connectors:
 - {type: mockPassword, id: spare, name: Spare, config: {username: u, password: p}}
-- {type: mockPassword, id: %s-password, name: Password, config: {username: u, password: p}%s}
-- {type: mockCallback, id: %s, name: Mock%s}
+- {type: mockPassword, id: %s-password, name: Password, config: {username: u, password: p}%s%s}
+- {type: mockCallback, id: %s, name: Mock%s%s}
 staticClients:
-- {id: %s, secret: %s, name: App, redirectURIs: ["https://app.test/callback"]%s%s%s}
+- {id: %s, secret: %s, name: App, redirectURIs: ["https://app.test/callback"]%s%s%s%s}
 - {id: other, secret: other-secret, name: Other, redirectURIs: ["https://other.test/cb"], trustedPeers: [%s]}
-`, w.factors, list(w.grants), w.connectors+"-password", w.connectors, optional("grantTypes", w.connectorGrants), w.connectors,
-		optional("grantTypes", w.connectorGrants), w.client, w.secret, optional("grantTypes", w.clientGrants),
-		optional("allowedConnectors", w.allowed), w.clientFactors, w.trusting)
+`, w.factors, list(w.grants), w.connectors+"-password", w.connectors, optional("grantTypes", w.connectorGrants), w.sourceRules, w.connectors,
+		optional("grantTypes", w.connectorGrants), w.sourceRules, w.client, w.secret, optional("grantTypes", w.clientGrants),
+		optional("allowedConnectors", w.allowed), w.clientFactors, w.rules, w.trusting)
 }
 
 // in runs a server of a world on a storage.
@@ -139,6 +143,20 @@ func without(list []string, name string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == name })
 }
 
+func ruledBy(rules string) func(w world, grant string) (world, bool) {
+	return func(w world, grant string) (world, bool) {
+		w.rules = rules
+		return w, hasUser(grant)
+	}
+}
+
+func sourceRuledBy(rules string) func(w world, grant string) (world, bool) {
+	return func(w world, grant string) (world, bool) {
+		w.sourceRules = rules
+		return w, hasUser(grant)
+	}
+}
+
 // policies is what can be forbidden, by the rule of package policy that it goes through, or by what comes before the policy.
 // Each returns the world in which a grant is forbidden; false where there is nothing to forbid.
 var policies = map[string]func(w world, grant string) (world, bool){
@@ -170,6 +188,16 @@ var policies = map[string]func(w world, grant string) (world, bool){
 		w.factors = "otp"
 		return w, hasUser(grant)
 	},
+	policy.RuleUser:                   ruledBy(", allowedGroups: [nobody]"),
+	"user, by an address":             ruledBy(", allowedEmails: [nobody@b.test]"),
+	"user, by a domain":               ruledBy(", allowedEmailDomains: [b.test]"),
+	"user, by the connector's groups": sourceRuledBy(", requireGroups: [nobody]"),
+	"user, by the connector's domain": sourceRuledBy(", allowedDomains: [b.test]"),
+	policy.RuleExpressions:            ruledBy(", authPolicy: [{expression: 'request.client_id == \"app\"'}]"),
+	"expressions, by the connector":   sourceRuledBy(", authPolicy: [{expression: 'identity.user_id != \"x\"'}]"),
+	"expressions that fail":           ruledBy(", authPolicy: [{expression: claims.none == 1}]"),
+	policy.RuleClaims:                 ruledBy(", tokenPolicy: {filter: {expression: 'false'}}"),
+	"claims, by the connector":        sourceRuledBy(", tokenPolicy: {claims: [{key: '\"email\"', value: 'dyn(1)'}]}"),
 	"second factor, by the client's own": func(w world, grant string) (world, bool) {
 		w.clientFactors = ", mfaChain: [otp]"
 		return w, hasUser(grant)

@@ -36,7 +36,7 @@ func (c *Core) restListener(ctx context.Context) server.Listener {
 
 // restDoor returns the handler of the management API over HTTP.
 func (c *Core) restDoor(mutual bool) http.Handler {
-	return rest.New(rest.Options{Log: c.log, Events: c.events, Mutual: mutual, Enter: func() (rest.Room, func()) {
+	return rest.New(rest.Options{Log: c.log, Events: c.events, Traces: c.traces, Mutual: mutual, Enter: func() (rest.Room, func()) {
 		e := c.enter()
 		return rest.Room{Service: e.admin, Access: e.access}, e.leave
 	}})

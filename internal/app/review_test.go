@@ -12,6 +12,7 @@ import (
 
 	"dex/internal/client"
 	"dex/internal/store"
+	"dex/internal/store/memory"
 )
 
 var (
@@ -209,13 +210,18 @@ func TestRefusalOfGrantsIsSteady(t *testing.T) {
 
 // Who is refused, and did not refuse, is told why; and so is the device.
 func TestRefusedUserOfDeviceIsToldWhy(t *testing.T) {
-	s := start(t, "sessions: {}\nmfa: {authenticators: [{id: otp, type: TOTP, config: {issuer: Example}}], defaultMFAChain: [otp]}\n")
-	begun, b := s.device(), s.browser()
+	kept := memory.New()
+	put(t, kept, client.Kind, "tv", client.Client{
+		ID: "tv", Public: true, Name: "Television", MFAChain: []string{"none"}, AllowedConnectors: []string{"mock"},
+	})
+	s := startOn(t, configuration, func(store.Store) store.Store { return kept })
+	begun := s.postForm("/dex/device/code", form("scope", "openid", "client_id", "tv"), noCredentials)
+	b := s.browser()
 	page := b.typeCode(begun.text("user_code"), "continue").wantStatus(http.StatusForbidden)
 	if !strings.Contains(page.body, "second factor") {
 		t.Errorf("the page is %s", page.body)
 	}
-	s.token(pollForm(begun.text("device_code"))).wantError(400, "access_denied")
+	s.token(pollForm(begun.text("device_code"), "client_id", "tv"), noCredentials).wantError(400, "access_denied")
 }
 
 // Who has tried too often is told to wait, and nothing else.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"path"
 
+	"dex/internal/account"
 	"dex/internal/authorize"
 	"dex/internal/device"
 	"dex/internal/discovery"
@@ -13,6 +14,7 @@ import (
 	"dex/internal/logout"
 	"dex/internal/oauth"
 	"dex/internal/revocation"
+	"dex/internal/selfservice"
 	"dex/internal/server"
 	"dex/internal/session"
 	"dex/internal/ui"
@@ -21,16 +23,19 @@ import (
 
 // rooms are the handlers of the routes.
 type rooms struct {
+	account       *account.Account
 	authorize     *authorize.Endpoint
 	login         *login.Flow
 	sessions      *session.Sessions // nil where they are off, as is the next one
 	logout        *logout.Logout
+	factors       bool // there are second factors
 	token         *grant.Endpoint
 	device        *device.Endpoints
 	userinfo      *userinfo.Endpoint
 	revocation    *revocation.Endpoint
 	introspection *introspection.Endpoint
 	discovery     *discovery.Discovery
+	selfService   *selfservice.SelfService
 }
 
 // route returns every path of the web listeners.
@@ -39,7 +44,7 @@ func (e *Edition) route(in rooms) []server.Route {
 	read := []string{http.MethodGet}
 	post, both := []string{http.MethodPost}, []string{http.MethodGet, http.MethodPost}
 	routes := []server.Route{
-		{Pattern: "/", Handler: e.home(in.sessions), CORS: true, Methods: read},
+		{Pattern: "/", Handler: in.account.Home(), CORS: true, Methods: read},
 		{Pattern: "/.well-known/openid-configuration", Handler: in.discovery.Metadata(), CORS: true, Methods: read},
 		{Pattern: metadata, Handler: in.discovery.Metadata(), CORS: true, Methods: read},
 		{Pattern: "/keys", Handler: in.discovery.JWKS(), CORS: true, Methods: read},
@@ -72,13 +77,18 @@ func (e *Edition) route(in rooms) []server.Route {
 		{Pattern: "/theme/{file...}", Handler: e.pages.Theme(), Methods: read, Asset: true},
 	}
 	routes = append(routes, e.sessionRoutes(in)...)
+	routes = append(routes, e.factorRoutes(in)...)
+	for _, own := range in.account.Routes() {
+		routes = append(routes, server.Route{Pattern: own.Path, Handler: own.Handler, Methods: own.Methods})
+	}
+	routes = append(routes, selfServiceRoutes(in.selfService)...)
 	// RFC 8414 (3.1) inserts the well-known path before the issuer's; some clients append it, as OpenID does.
 	if below := path.Clean("/" + e.core.issuer.EscapedPath()); below != "/" {
 		routes = append(routes, server.Route{
 			Pattern: metadata + below, Root: true, Handler: in.discovery.Metadata(), CORS: true, Methods: read,
 		})
 	}
-	return routes
+	return e.core.bounded(e.core.recorded(routes, e.errorPage), e.errorPage)
 }
 
 func (e *Edition) unhealthy(w http.ResponseWriter, r *http.Request) {

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"dex/internal/limit"
 	"dex/internal/seal"
 	"dex/internal/server"
 	"dex/internal/store"
@@ -36,7 +37,14 @@ func (c *Core) Run(ctx context.Context) error {
 	group.Go(func() error { c.sources.Run(background); return nil })
 	group.Go(func() error { c.forget(background); return nil })
 	group.Go(func() error { c.deliverLogoutTokens(background); return nil })
+	group.Go(func() error { c.mails.Run(background); return nil })
 	group.Go(func() error { c.answers.Run(background); return nil })
+	if c.oneOfMany() {
+		if err := c.replicas.Look(ctx); err != nil { // before the first guess
+			c.log.WarnContext(ctx, "replicas can't be counted yet", "err", err)
+		}
+		group.Go(func() error { c.replicas.Run(background); return nil })
+	}
 	if c.resources != nil {
 		group.Go(func() error { c.resources.Run(background, surroundings{c}); return nil })
 	}
@@ -63,6 +71,17 @@ func (c *Core) Run(ctx context.Context) error {
 		err = errors.Join(err, c.operators.stop())
 	}
 	return err
+}
+
+// openLimits makes the limits that this process shares with its replicas.
+func (c *Core) openLimits() {
+	c.replicas = limit.NewReplicas(c.store, c.log)
+	c.limits = limit.NewSet(limit.Shared(c.store, c.replicas, c.log), limit.Events(c.events))
+}
+
+// oneOfMany reports whether the storage is one that other processes may use too.
+func (c *Core) oneOfMany() bool {
+	return c.cfg.Storage.Type != "memory" && c.cfg.Storage.Type != "sqlite3"
 }
 
 // serveGRPC begins to serve the management API, if it has a listener. Should that fail, it cancels everything else.

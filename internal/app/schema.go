@@ -7,6 +7,7 @@ import (
 	"dex/internal/config"
 	"dex/internal/connector/local"
 	"dex/internal/federation"
+	"dex/internal/rule"
 	"dex/internal/schema"
 )
 
@@ -18,6 +19,9 @@ func Schema() ([]byte, error) {
 		Choices: map[string][]string{
 			"connectors[].type":                    federation.Types(),
 			"staticClients[].refreshTokenLifetime": client.RefreshTokenLifetimes,
+			"staticClients[].groups.case":          rule.Cases,
+			"connectors[].groups.case":             rule.Cases,
+			"staticClients[].tokens.accessToken":   config.AccessTokens,
 		},
 	}
 	for _, name := range federation.Types() {

@@ -24,8 +24,11 @@ var (
 	notSecret = []string{
 		"tlsKey", "clientKey", "decryptionKey", "spKey", "previousSPKey", "clientSecretFile", "secretHeader",
 		"passwordConnector", "userIDKey", "userNameKey", "emailKey", "groupsKey", "preferredUsernameKey", "emailVerifiedKey",
+		"passwordHash",
 
-		"applicationCredentialID", "iamCredentialsURL",
+		"accessToken", "key", // a form of tokens, and the name of a claim
+
+		"passwordHash", "applicationCredentialID", "iamCredentialsURL",
 	}
 )
 

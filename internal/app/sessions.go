@@ -22,12 +22,15 @@ import (
 // shareSessions makes what rooms need for browsers' sessions, where they are on. Tokens that live only as long as a session are known as
 // such in any case, so that they are refused once sessions have been switched off.
 func (e *Edition) shareSessions(with *shared) {
+	core, set := e.core, e.cfg.Sessions
+	with.identities = identity.New(core.store, e.rememberConsent(), time.Now)
 	with.bound = &session.Bound{Clients: with.clients}
 	with.verifier.Sessions = with.bound
 	if !e.cfg.SessionsOn() {
+		// Only passwords of our own can be reset, so nobody else's logins have to look whether they were ended by that.
+		with.identities = with.identities.Only(federation.LocalID)
 		return
 	}
-	core, set := e.core, e.cfg.Sessions
 	with.sessions = session.New(session.Config{
 		Store: core.store, Ring: core.ring, IssuerURL: core.issuer,
 		CookieName:  set.CookieName,
@@ -41,11 +44,7 @@ func (e *Edition) shareSessions(with *shared) {
 		Now:         time.Now,
 	})
 	with.bound.Sessions = with.sessions
-	remember := set.ConsentLifetime
-	if !*set.RememberConsent {
-		remember = -1
-	}
-	with.identities = identity.New(core.store, remember, time.Now)
+	with.verifier.Users = with.identities
 	with.logout = logout.New(logout.Config{
 		Issuer: e.cfg.Issuer, IssuerURL: core.issuer, Store: core.store, Ring: core.ring,
 		Sessions: with.sessions, Families: with.families, Clients: with.clients, Connectors: e.connectors,
@@ -53,6 +52,14 @@ func (e *Edition) shareSessions(with *shared) {
 		FrameAllowed:       e.frameAllowed(with.clients),
 		RefuseUnregistered: e.compatible().ErrorRedirects == config.Upstream,
 	})
+}
+
+// rememberConsent returns for how long a consent counts: 0 for ever, less than 0 not at all.
+func (e *Edition) rememberConsent() time.Duration {
+	if !e.cfg.SessionsOn() || !*e.cfg.Sessions.RememberConsent {
+		return -1
+	}
+	return e.cfg.Sessions.ConsentLifetime
 }
 
 // upstreamCookie returns what there is to know of upstream's cookies. A session that was taken over lasts no longer than others, as the
@@ -72,7 +79,7 @@ func (e *Edition) loginSessions(with shared) *login.Sessions {
 		return nil
 	}
 	return &login.Sessions{
-		Sessions: with.sessions, Identities: with.identities, SignOut: with.logout, Offline: with.offline,
+		Sessions: with.sessions, SignOut: with.logout, Offline: with.offline,
 		ShareAll: e.cfg.Sessions.SSOSharedWithDefault == config.SharedWithAll,
 	}
 }
@@ -113,60 +120,6 @@ func (e *Edition) sessionRoutes(in rooms) []server.Route {
 		})
 	}
 	return routes
-}
-
-// home shows people their session, where there is one.
-func (e *Edition) home(sessions *session.Sessions) http.Handler {
-	discoveryURL := e.core.issuer.JoinPath(".well-known", "openid-configuration").String()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		shown := ui.HomePage{DiscoveryURL: discoveryURL}
-		if sessions != nil {
-			w.Header().Set("Cache-Control", "no-store")
-			b, err := sessions.Browser(r)
-			if err != nil {
-				e.core.log.ErrorContext(r.Context(), "sessions of a browser could not be read", "err", err)
-				e.errorPage(w, r, http.StatusInternalServerError)
-				return
-			}
-			e.showAccounts(r, &shown, b.Accounts())
-		}
-		e.pages.Home(w, r, shown)
-	})
-}
-
-// showAccounts puts the accounts that are signed in onto the home page.
-func (e *Edition) showAccounts(r *http.Request, shown *ui.HomePage, accounts []session.Entry) {
-	for i, a := range accounts {
-		s := &a.Value
-		who := &s.Identity
-		if i > 0 {
-			shown.Others = append(shown.Others, ui.Account{Name: who.Username, Email: who.Email, Connector: e.connectorName(r, s.ConnectorID)})
-			continue
-		}
-		shown.LoggedIn, shown.LogoutURL = true, e.core.issuer.JoinPath("logout").String()
-		shown.Username, shown.Email, shown.EmailVerified, shown.Groups = who.Username, who.Email, who.EmailVerified, who.Groups
-		if who.PreferredUsername != "" {
-			shown.Username = who.PreferredUsername
-		}
-		shown.ConnectorName = e.connectorName(r, s.ConnectorID)
-		shown.SignedIn, shown.SessionExpires = s.AuthTime, s.End()
-		shown.SessionExpiryIsIdle = s.Idle.Before(s.Ends)
-		shown.IPAddress, shown.UserAgent = s.Address, s.UserAgent
-	}
-}
-
-// connectorName returns the name of a connector in the language of whoever asks; empty if there is none of that id.
-func (e *Edition) connectorName(r *http.Request, id string) string {
-	all, err := e.connectors.List(r.Context())
-	if err != nil {
-		return ""
-	}
-	for _, d := range all {
-		if d.ID == id && id != federation.LocalID {
-			return d.NameIn(e.pages.LanguageOf(r).Tag)
-		}
-	}
-	return ""
 }
 
 // deliverLogoutTokens delivers what is queued, from when sessions are on for the first time: what was queued before they were switched

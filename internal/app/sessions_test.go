@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -26,7 +27,7 @@ const withSessions = configuration + `
   secret: store-secret
   name: Store
   redirectURIs: ["https://store.test/cb"]
-oauth2: {skipApprovalScreen: true, grantTypes: [authorization_code, refresh_token, implicit], responseTypes: [code, id_token, "id_token token"]}
+oauth2: {skipApprovalScreen: true, grantTypes: [authorization_code, refresh_token, implicit, 'urn:ietf:params:oauth:grant-type:device_code'], responseTypes: [code, id_token, "id_token token"]}
 `
 
 func startSessions(t *testing.T, section string) *server {
@@ -111,30 +112,32 @@ func TestConformanceOfSessions(t *testing.T) {
 		"oidcc-prompt-none-logged-in": {pairs: []string{"prompt", "none"}},
 		"oidcc-id-token-hint":         {pairs: []string{"prompt", "none"}, hint: true},
 		"oidcc-max-age-10000":         {pairs: []string{"prompt", "none", "max_age", "10000"}},
-		"oidcc-max-age-1":             {pairs: []string{"max_age", "1"}, asks: true, waiting: 2100 * time.Millisecond},
-		"oidcc-prompt-login":          {pairs: []string{"prompt", "login"}, asks: true, waiting: 1100 * time.Millisecond},
+		"oidcc-max-age-1":             {pairs: []string{"max_age", "1"}, asks: true, waiting: 2 * time.Second},
+		"oidcc-prompt-login":          {pairs: []string{"prompt", "login"}, asks: true, waiting: time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := startSessions(t, "").browser()
-			token := b.shopLogin("max_age", "15000").text("id_token")
-			first := claims(t, token)
-			time.Sleep(again.waiting)
-			pairs := again.pairs
-			if again.hint {
-				pairs = append(pairs, "id_token_hint", token)
-			}
-			if !again.asks {
-				second := claims(t, b.redeem("shop", b.visit(to("shop", pairs...)).wantStatus(http.StatusSeeOther)).text("id_token"))
-				if second["sub"] != first["sub"] || second["auth_time"] != first["auth_time"] || first["auth_time"] == nil {
+			synctest.Test(t, func(t *testing.T) {
+				b := startSessions(t, "").browser()
+				token := b.shopLogin("max_age", "15000").text("id_token")
+				first := claims(t, token)
+				time.Sleep(again.waiting)
+				pairs := again.pairs
+				if again.hint {
+					pairs = append(pairs, "id_token_hint", token)
+				}
+				if !again.asks {
+					second := claims(t, b.redeem("shop", b.visit(to("shop", pairs...)).wantStatus(http.StatusSeeOther)).text("id_token"))
+					if second["sub"] != first["sub"] || second["auth_time"] != first["auth_time"] || first["auth_time"] == nil {
+						t.Errorf("got %v after %v", second, first)
+					}
+					return
+				}
+				second := claims(t, b.shopLogin(pairs...).text("id_token"))
+				if second["auth_time"].(float64) <= first["auth_time"].(float64) || second["sid"] != first["sid"] {
 					t.Errorf("got %v after %v", second, first)
 				}
-				return
-			}
-			second := claims(t, b.shopLogin(pairs...).text("id_token"))
-			if second["auth_time"].(float64) <= first["auth_time"].(float64) || second["sid"] != first["sid"] {
-				t.Errorf("got %v after %v", second, first)
-			}
+			})
 		})
 	}
 }
@@ -161,10 +164,12 @@ func TestLogoutByHint(t *testing.T) {
 
 func TestSessionsEndUnused(t *testing.T) {
 	t.Parallel()
-	s := startSessions(t, "validIfNotUsedFor: 2s, absoluteLifetime: 1h")
-	b := s.browser()
-	b.shopLogin()
-	b.redeem("shop", b.visit(to("shop", "prompt", "none")).wantStatus(http.StatusSeeOther))
-	time.Sleep(2500 * time.Millisecond)
-	b.visit(to("shop", "prompt", "none")).wantRedirectError("login_required")
+	synctest.Test(t, func(t *testing.T) {
+		s := startSessions(t, "validIfNotUsedFor: 1h, absoluteLifetime: 24h")
+		b := s.browser()
+		b.shopLogin()
+		b.redeem("shop", b.visit(to("shop", "prompt", "none")).wantStatus(http.StatusSeeOther))
+		time.Sleep(time.Hour + time.Second)
+		b.visit(to("shop", "prompt", "none")).wantRedirectError("login_required")
+	})
 }

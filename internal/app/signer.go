@@ -35,12 +35,13 @@ func (c *Core) openSigner(ctx context.Context) (signer, error) {
 	s, err := signing.Open(ctx, c.store, signing.Config{
 		Algorithm:      local.Algorithm,
 		RotationPeriod: local.KeysRotationPeriod,
-		TokenLifetime:  c.cfg.Expiry.IDTokens,
+		TokenLifetime:  c.plan.longestTokens(),
 		SignAtOnce:     atOnce,
 	}, c.log, c.events)
 	if err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}
+	c.metrics.Registry().MustRegister(s.Metrics())
 	return s, nil
 }
 

@@ -14,8 +14,11 @@ import (
 	"testing"
 
 	"dex/internal/app"
+	"dex/internal/client"
+	"dex/internal/federation"
 	"dex/internal/oauth"
 	"dex/internal/policy"
+	"dex/internal/rule"
 	"dex/internal/store"
 	"dex/internal/store/memory"
 )
@@ -101,7 +104,7 @@ var breaks = map[string][]func(q *policy.Question){
 	}},
 	policy.RuleSecondFactor: {func(q *policy.Question) {
 		c := *q.Client
-		c.MFAChain = []string{"otp"}
+		c.MFAChain = []string{"none"} // which nobody can pass
 		q.Client = &c
 	}},
 	policy.RuleConnector: {
@@ -118,6 +121,46 @@ var breaks = map[string][]func(q *policy.Question){
 			}
 		},
 	},
+	policy.RuleUser: {
+		func(q *policy.Question) {
+			withClient(q, func(c *client.Client) { c.AllowedGroups = []string{"nobody"} })
+		},
+		func(q *policy.Question) {
+			withClient(q, func(c *client.Client) { c.DeniedGroups = []string{"*"} })
+			inSomeGroup(q)
+		},
+		func(q *policy.Question) {
+			withClient(q, func(c *client.Client) { c.AllowedEmails = []string{"a@b.test"} })
+		},
+		func(q *policy.Question) {
+			withClient(q, func(c *client.Client) { c.AllowedEmailDomains = []string{"b.test"} })
+		},
+		func(q *policy.Question) {
+			withConnector(q, func(d *federation.Definition) { d.AllowedDomains = []string{"b.test"} })
+		},
+		func(q *policy.Question) {
+			withConnector(q, func(d *federation.Definition) { d.RequireGroups = []string{"nobody"} })
+		},
+	},
+	policy.RuleExpressions: {
+		func(q *policy.Question) { withClient(q, func(c *client.Client) { c.AuthPolicy = refusesAll }) },
+		func(q *policy.Question) {
+			withConnector(q, func(d *federation.Definition) { d.AuthPolicy = refusesAll })
+		},
+		func(q *policy.Question) { // an expression that fails
+			withClient(q, func(c *client.Client) { c.AuthPolicy = []rule.Refusal{{Expression: "claims.none == 'x'"}} })
+		},
+	},
+	policy.RuleClaims: {
+		func(q *policy.Question) {
+			withClient(q, func(c *client.Client) { c.TokenPolicy = &rule.TokenPolicy{Filter: &rule.Refusal{Expression: "false"}} })
+		},
+		func(q *policy.Question) {
+			withConnector(q, func(d *federation.Definition) {
+				d.TokenPolicy = &rule.TokenPolicy{Claims: []rule.Claim{{Key: "'x'", Value: "claims.none"}}}
+			})
+		},
+	},
 	policy.RuleTargets: {func(q *policy.Question) { q.Targets = []string{"nobody"} }},
 	policy.RuleScopes: {func(q *policy.Question) {
 		q.Scopes = append(slices.Clone(q.Scopes), oauth.ScopeAudiencePrefix+"nobody")
@@ -129,6 +172,33 @@ var breaks = map[string][]func(q *policy.Question){
 	}},
 }
 
+// refusesAll refuses everybody.
+var refusesAll = []rule.Refusal{{Expression: "true"}}
+
+func withClient(q *policy.Question, edit func(c *client.Client)) {
+	c := *q.Client
+	edit(&c)
+	q.Client = &c
+}
+
+func withConnector(q *policy.Question, edit func(d *federation.Definition)) {
+	if q.Connector == nil {
+		return
+	}
+	d := *q.Connector
+	edit(&d)
+	q.Connector = &d
+}
+
+func inSomeGroup(q *policy.Question) {
+	if q.User == nil {
+		return
+	}
+	user := *q.User
+	user.Groups, user.GroupsTold = []string{"some"}, true
+	q.User = &user
+}
+
 // spares reports whether a rule has nothing to say about a way in at a stage.
 func spares(rule, way string, at policy.Stage) bool {
 	switch rule {
@@ -137,7 +207,7 @@ func spares(rule, way string, at policy.Stage) bool {
 			return true
 		}
 		fallthrough
-	case policy.RuleConnector: // there is no user
+	case policy.RuleConnector, policy.RuleUser, policy.RuleExpressions, policy.RuleClaims: // there is no user
 		return slices.Contains(oauth.ClientGrants(), way)
 	case policy.RuleScopes: // were asked for when the login began
 		return slices.Contains([]string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken, oauth.GrantDeviceCode}, way)

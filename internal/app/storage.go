@@ -60,7 +60,7 @@ func newBackend(kind string) *backend {
 	case "postgres":
 		c := &postgres.Config{}
 		return &backend{settings: c, mistakes: c.Mistakes, remote: true,
-			open: opener(c, postgres.Open, func(s *postgres.Store) takeover.Source { return takeover.PostgreSQL(s.DB()) })}
+			open: opener(c, postgres.Open, func(s *postgres.Store) takeover.Source { return takeover.PostgreSQL(s.Query) })}
 	case "mysql":
 		c := &mysql.Config{}
 		return &backend{settings: c, mistakes: c.Mistakes, remote: true,
@@ -104,7 +104,7 @@ func (c *Core) openStorage(ctx context.Context, p *Plan) error {
 	if c.opts.WrapStore != nil {
 		c.store = c.opts.WrapStore(c.store)
 	}
-	c.writes = store.WatchWrites(c.store)
+	c.writes = store.WatchWrites(c.metrics.Storage(c.store))
 	c.store = c.writes
 	c.log.InfoContext(ctx, "config storage", "storage_type", c.cfg.Storage.Type)
 	c.answers = answer.New(c.store, time.Now, c.log)

@@ -199,3 +199,24 @@ func TestDepartureKeyPublication(t *testing.T) {
 		})
 	}
 }
+
+// A key in Vault has one algorithm: a client that asks for another one is a mistake that shows at the start.
+func TestAlgorithmOfOneClientInVault(t *testing.T) {
+	t.Parallel()
+	for algorithm, good := range map[string]bool{"ES256": true, "RS256": false, "EdDSA": false} {
+		vault := transittest.New()
+		vault.Create("dex", "ecdsa-p256")
+		yaml := strings.Replace(inVault(vault.Start(t), transittest.Root), "name: App,", "name: App, tokens: {idTokenSignedResponseAlg: "+algorithm+"},", 1)
+		plan, problems := app.Check(config.Source{Name: "test.yaml", Data: []byte(yaml), Env: environment})
+		if plan == nil {
+			t.Fatal(app.Report(problems))
+		}
+		core, err := app.New(t.Context(), plan, app.Options{Log: slog.New(slog.DiscardHandler)})
+		if core != nil {
+			t.Cleanup(func() { _ = core.Close() })
+		}
+		if (err == nil) != good || err != nil && !strings.Contains(err.Error(), `client "app": tokens.idTokenSignedResponseAlg`) {
+			t.Errorf("%s: %v", algorithm, err)
+		}
+	}
+}

@@ -5,12 +5,14 @@ import (
 	"strings"
 	"time"
 
+	"dex/internal/account"
 	"dex/internal/authorize"
 	"dex/internal/client"
 	"dex/internal/code"
 	"dex/internal/config"
 	"dex/internal/device"
 	"dex/internal/discovery"
+	"dex/internal/factor"
 	"dex/internal/grant"
 	"dex/internal/identity"
 	"dex/internal/introspection"
@@ -21,6 +23,7 @@ import (
 	"dex/internal/policy"
 	"dex/internal/refresh"
 	"dex/internal/revocation"
+	"dex/internal/selfservice"
 	"dex/internal/session"
 	"dex/internal/token"
 	"dex/internal/userinfo"
@@ -37,39 +40,43 @@ type shared struct {
 	families *refresh.Families
 	offline  *refresh.OfflineSessions
 
-	sessions   *session.Sessions // nil where they are off, as are the next two
 	identities *identity.Identities
+	sessions   *session.Sessions // nil where they are off, as is the next
 	logout     *logout.Logout
 	bound      *session.Bound
+	enrolled   *factor.Factors // what users have; nil where sessions are off
+	factors    *login.Factors  // what logins ask for; nil where there is nothing
 }
 
 // share makes what several rooms need.
-func (e *Edition) share() shared {
+func (e *Edition) share() (shared, error) {
 	core, expiry := e.core, e.cfg.Expiry
 	clients := core.clients.With(e.plan.clients)
-	var rules policy.Decider = policy.New(clients, policy.Options{
-		RefuseUnknownScopes: e.compatible().UnknownScopes == config.Upstream,
-		SecondFactors:       factors(e.cfg),
-		TokenLifetime:       expiry.IDTokens,
-		TokenProfile:        e.compatible().TokenProfile == config.Strict,
-	})
+	var rules policy.Decider = policy.New(clients, e.plan.policyOptions())
+	if core.traces != nil {
+		rules = tracedPolicy{rules}
+	}
 	if wrap := core.opts.WrapPolicy; wrap != nil {
 		rules = wrap(rules)
 	}
 	with := shared{
 		clients: clients,
 		policy:  rules,
-		minter:  &token.Minter{Issuer: e.cfg.Issuer, Signer: core.signer},
+		minter: &token.Minter{
+			Issuer: e.cfg.Issuer, Signer: core.signer, Sealer: core.ring, Groups: core.groups, Events: core.events,
+			UserInfo: core.issuer.JoinPath("userinfo").String(), WarnSize: e.cfg.OAuth2.Tokens.WarnSize,
+		},
 		verifier: &token.Verifier{
 			Issuer: e.cfg.Issuer, Keys: core.signer, Revocations: core.revoked, Upstream: core.upstream,
+			Opener: core.ring, Groups: core.groups,
 		},
 		codes:    core.codes.With(expiry.AuthCodes, expiry.AuthCodeReuseInterval),
 		devices:  device.NewCodes(core.store, expiry.DeviceRequests, core.answers, time.Now),
-		families: core.families.With(lifetimes(e.cfg)),
-		offline:  refresh.NewOfflineSessions(core.store, lifetimes(e.cfg), time.Now),
+		families: core.families.With(lifetimes(e.cfg), &refreshLimits{clients, e.plan.longestRefresh()}),
+		offline:  refresh.NewOfflineSessions(core.store, e.plan.longestRefresh(), time.Now),
 	}
 	e.shareSessions(&with)
-	return with
+	return with, e.shareFactors(&with)
 }
 
 func lifetimes(c *config.Config) refresh.Lifetimes {
@@ -92,17 +99,19 @@ func (e *Edition) furnish(with shared) rooms {
 			Verifier: with.verifier, Events: e.core.events, Strict: e.compatible().TokenProfile == config.Strict,
 		}),
 		revocation: revocation.New(revocation.Config{
-			Clients: with.clients, Families: with.families, Revocations: e.core.revoked, Verifier: with.verifier, Events: e.core.events,
+			Clients: with.clients, Families: with.families, Revocations: e.core.revoked, Verifier: with.verifier.OfAll(), Events: e.core.events,
 		}),
 		introspection: introspection.New(introspection.Config{
 			Issuer: e.cfg.Issuer, Clients: with.clients, Families: with.families, Verifier: with.verifier, Events: e.core.events,
-			Open: e.compatible().Introspection == config.Upstream,
+			Terms: &refreshTerms{with.policy, e.connectors}, Open: e.compatible().Introspection == config.Upstream,
 		}),
 	}
-	r.logout, r.sessions = with.logout, with.sessions
+	r.logout, r.sessions, r.factors = with.logout, with.sessions, with.factors != nil
+	r.selfService = e.selfService(with)
 	purposes := e.purposes(with, r.token)
-	r.login = e.loginFlow(with, purposes)
+	r.login = e.loginFlow(with, purposes, r.selfService)
 	r.authorize = authorize.NewEndpoint(purposes.authorize, r.login)
+	r.account = e.ownAccount(with, purposes.account, r.login, r.selfService)
 	r.device = e.deviceEndpoints(with, purposes.device, r.login, r.token)
 	r.discovery = discovery.New(discovery.Config{
 		Issuer:           e.cfg.Issuer,
@@ -113,6 +122,7 @@ func (e *Edition) furnish(with shared) rooms {
 		ResponseTypes:    r.authorize.ResponseTypes(),
 		ChallengeMethods: e.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
 		Sessions:         e.cfg.SessionsOn(),
+		ACRValues:        acrValues(e.cfg.MFA),
 		SessionIframe:    e.cfg.SessionsOn() && e.cfg.Sessions.CheckSessionIframe,
 	})
 	return r
@@ -141,10 +151,11 @@ func (e *Edition) tokenEndpoint(with shared) *grant.Endpoint {
 		AnyExchangeAudience: compatible.ExchangeAudience == config.Upstream,
 		BearerIDTokens:      compatible.TokenProfile == config.Upstream,
 
+		Users: with.identities,
 		Bound: with.bound,
 	}
 	if with.sessions != nil {
-		cfg.Users, cfg.SignOut = with.identities, with.logout
+		cfg.SignOut = with.logout
 	}
 	return grant.NewEndpoint(cfg)
 }
@@ -153,6 +164,7 @@ func (e *Edition) tokenEndpoint(with shared) *grant.Endpoint {
 type purposes struct {
 	authorize *authorize.Purpose
 	device    *device.Purpose
+	account   *account.Purpose
 }
 
 func (e *Edition) purposes(with shared, tokens *grant.Endpoint) purposes {
@@ -164,7 +176,8 @@ func (e *Edition) purposes(with shared, tokens *grant.Endpoint) purposes {
 		Events:    e.core.events,
 		Enabled:   slices.Contains(tokens.GrantTypes(), oauth.GrantDeviceCode),
 	})
-	return purposes{device: forDevices, authorize: authorize.New(authorize.Config{
+	forAccounts := account.NewPurpose(e.core.issuer, e.pages, e.core.events)
+	return purposes{device: forDevices, account: forAccounts, authorize: authorize.New(authorize.Config{
 		Issuer:         e.cfg.Issuer,
 		IssuerURL:      e.core.issuer,
 		Clients:        with.clients,
@@ -192,7 +205,7 @@ func (e *Edition) purposes(with shared, tokens *grant.Endpoint) purposes {
 	})}
 }
 
-func (e *Edition) loginFlow(with shared, p purposes) *login.Flow {
+func (e *Edition) loginFlow(with shared, p purposes, self *selfservice.SelfService) *login.Flow {
 	compatible, oauth2 := e.compatible(), e.cfg.OAuth2
 	return login.New(login.Config{
 		IssuerURL:        e.core.issuer,
@@ -205,19 +218,22 @@ func (e *Edition) loginFlow(with shared, p purposes) *login.Flow {
 		Pages:            e.pages,
 		Log:              e.core.log,
 		Events:           e.core.events,
+		Identities:       with.identities,
 		RequestLifetime:  e.cfg.Expiry.AuthRequests,
 		SkipApproval:     oauth2.SkipApprovalScreen,
 		AlwaysShowChoice: oauth2.AlwaysShowLoginScreen,
 
 		Sessions: e.loginSessions(with),
+		Factors:  with.factors,
 
+		ResetURL:          self.ResetURL,
 		FormOnChoice:      e.cfg.Frontend.FormOnChoice,
 		RememberConnector: e.cfg.Frontend.RememberConnector,
 
 		ShowFailures: compatible.ErrorRedirects == config.Upstream,
 		KeepHints:    compatible.Reauthentication == config.Upstream,
 		AnyBrowser:   compatible.BrowserBinding == config.Upstream,
-	}, p.authorize, p.device)
+	}, p.authorize, p.device, p.account)
 }
 
 func (e *Edition) deviceEndpoints(with shared, p *device.Purpose, flow *login.Flow, tokens *grant.Endpoint) *device.Endpoints {
@@ -250,14 +266,6 @@ func (e *Edition) challengeRules() pkce.Rules {
 		Methods:       e.cfg.OAuth2.PKCE.CodeChallengeMethodsSupported,
 		AnyForm:       checks == config.Upstream,
 	}
-}
-
-// factors returns the second factors that everybody needs unless their client says otherwise.
-func factors(c *config.Config) []string {
-	if c.MFA == nil {
-		return nil
-	}
-	return c.MFA.DefaultMFAChain
 }
 
 // onlyGrants returns the grants that the authorization endpoint is held to; nil for none, as upstream has it.

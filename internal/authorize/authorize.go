@@ -87,6 +87,7 @@ func (req *Request) Ask() login.Ask {
 		Grant:       grant,
 		Also:        also,
 		Scopes:      req.Scopes,
+		RedirectURI: req.RedirectURI,
 		ConnectorID: req.ConnectorID,
 		Subject:     req.Subject,
 		Silent:      req.silent(),

@@ -78,7 +78,8 @@ func (req *Request) mint(ctx context.Context, a token.Authorization, on token.Te
 		return oauth.Errorf(oauth.ServerError, "The tokens can't be made. Try again in a moment.").Because(err)
 	}
 	req.purpose.cfg.Events.Emit(ctx, event.TokensIssued{
-		Login: a.Login(a.GrantID), GrantType: oauth.GrantImplicit, Scopes: a.Scopes,
+		Login: a.Login(a.GrantID), GrantType: oauth.GrantImplicit, Scopes: a.Scopes, SessionID: a.SessionID, TokenID: t.TokenID,
+		AccessTokenSize: len(t.Access), IDTokenSize: len(t.ID),
 	})
 	if wanted.Access {
 		params.Set("access_token", t.Access)

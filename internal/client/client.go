@@ -5,12 +5,13 @@ import (
 	"cmp"
 	"slices"
 
+	"dex/internal/rule"
 	"dex/internal/store"
 )
 
 // A Client is a registered application. The tags key name the keys of the configuration file, and the tags json the members
 // of the stored document, whose key is the id. Upstream's custom resource OAuth2Client has the same members, so that people on
-// Kubernetes keep the objects they have; previousSecret, grantTypes, logoutWithoutConfirmation, and those of the front channel and with
+// Kubernetes keep the objects they have; previousSecret, grantTypes, logoutWithoutConfirmation, tokens, those of Access, of the front channel and with
 // SessionRequired are ours.
 type Client struct {
 	ID string `key:"id" json:"id,omitempty"`
@@ -25,6 +26,8 @@ type Client struct {
 	Public       bool     `key:"public" json:"public"`                       // can't keep a secret, as it runs on people's devices or in their browsers
 	TrustedPeers []string `key:"trustedPeers" json:"trustedPeers,omitempty"` // the clients that may ask for tokens with this client in their audience
 	LogoURL      string   `key:"logoURL" json:"logoURL,omitempty"`
+
+	rule.Access // who may use it, and what its tokens say of them
 
 	AllowedConnectors []string `key:"allowedConnectors" json:"allowedConnectors,omitempty"` // empty means all
 	GrantTypes        []string `key:"grantTypes" json:"grantTypes,omitempty"`               // empty means all
@@ -44,12 +47,14 @@ type Client struct {
 	// RefreshTokenLifetime is standalone or session; empty means standalone.
 	RefreshTokenLifetime string `key:"refreshTokenLifetime" json:"refreshTokenLifetime,omitempty"`
 	// MFAChain is the second factors that users need; nil means the server's default, empty none.
-	MFAChain []string `key:"mfaChain" json:"mfaChain,omitempty" later:"multi-factor authentication"`
+	MFAChain []string `key:"mfaChain" json:"mfaChain,omitempty"`
 	// SSOSharedWith is the clients that may use sessions in which users have signed in to this one; nil means the server's default,
 	// empty none, and AllClients all.
 	SSOSharedWith []string `key:"ssoSharedWith" json:"ssoSharedWith"`
 
 	ClientCredentialsClaims *OwnClaims `key:"clientCredentialsClaims" json:"clientCredentialsClaims,omitempty"`
+
+	Tokens *Tokens `key:"tokens" json:"tokens,omitempty"`
 }
 
 // AllClients in SSOSharedWith stands for every client.

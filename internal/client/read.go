@@ -113,8 +113,10 @@ func (w *written) check(on *config.Checker, key string, inFile bool) {
 	}
 	w.checkRedirectURIs(on, key)
 	w.checkLogout(on, key)
+	w.Access.Check(on, key)
 	on.EachOf(key+".grantTypes", w.GrantTypes, config.GrantTypes)
 	on.OptionalOf(key+".refreshTokenLifetime", w.RefreshTokenLifetime, RefreshTokenLifetimes)
+	w.checkTokens(on, key)
 }
 
 func envSuffix(variable string) string {

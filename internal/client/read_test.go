@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"dex/internal/config"
+	"dex/internal/rule"
 )
 
 // read returns the clients of a configuration with some settings, and what is wrong with them.
@@ -49,12 +50,19 @@ staticClients:
 
 // Every member of a client is read from the file, stored, and read again: one that is forgotten anywhere is missed here.
 func TestEveryMember(t *testing.T) {
-	want := Client{ClientCredentialsClaims: &OwnClaims{Groups: []string{"g"}}}
+	want := Client{ClientCredentialsClaims: &OwnClaims{Groups: []string{"g"}}, Tokens: &Tokens{
+		IDTokenLifetime: "10m", AccessTokenLifetime: "5m", RefreshTokens: &RefreshTokens{ValidIfNotUsedFor: "24h", AbsoluteLifetime: "720h"},
+		AccessToken: "opaque", Profile: "strict", IDTokenSignedResponseAlg: "ES256", MaxGroups: 200, MaxSize: 8192,
+	}}
 	special := map[string]string{"grantTypes": "implicit", "refreshTokenLifetime": "session", "mfaChain": "otp",
-		"backchannelLogoutURI": "https://a.test/back", "frontchannelLogoutURI": "https://a.test/front", "postLogoutRedirectURIs": "a:/out"}
+		"backchannelLogoutURI": "https://a.test/back", "frontchannelLogoutURI": "https://a.test/front", "postLogoutRedirectURIs": "a:/out", "allowedEmails": "a@b.test"}
 	var file strings.Builder
-	for field, value := range reflect.ValueOf(&want).Elem().Fields() {
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Client]()) {
+		value := reflect.ValueOf(&want).Elem().FieldByIndex(field.Index)
 		key := field.Tag.Get("key")
+		if field.Anonymous {
+			continue
+		}
 		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); key == "" || name != key {
 			t.Errorf("%s is %q in the file and %q in the storage", field.Name, key, name)
 		}
@@ -74,6 +82,18 @@ func TestEveryMember(t *testing.T) {
 			written = "true"
 		case **OwnClaims:
 			written = "{groups: [g]}"
+		case **Tokens:
+			written = "{idTokenLifetime: 10m, accessTokenLifetime: 5m, refreshTokens: {validIfNotUsedFor: 24h, absoluteLifetime: 720h}, " +
+				"accessToken: opaque, profile: strict, idTokenSignedResponseAlg: ES256, maxGroups: 200, maxSize: 8192}"
+		case **rule.Groups:
+			*v = &rule.Groups{Match: []string{"m"}, Rename: map[string]string{"a": "b"}, Case: rule.Lower, Prefix: "p"}
+			written = "{match: [m], rename: {a: b}, case: lower, prefix: p}"
+		case *[]rule.Refusal:
+			*v = []rule.Refusal{{Expression: "true", Message: "'m'"}}
+			written = `[{expression: "true", message: "'m'"}]`
+		case **rule.TokenPolicy:
+			*v = &rule.TokenPolicy{Claims: []rule.Claim{{Key: "'k'", Value: "'v'", Condition: "false"}}, Filter: &rule.Refusal{Expression: "true"}}
+			written = `{claims: [{key: "'k'", value: "'v'", condition: "false"}], filter: {expression: "true"}}`
 		default:
 			t.Fatalf("%s has the type %s: say how it is written", field.Name, field.Type)
 		}

@@ -8,6 +8,7 @@ import (
 	"dex/internal/limit"
 	"dex/internal/oauth"
 	"dex/internal/store"
+	"dex/internal/turn"
 )
 
 // ErrUnknown says that no client has the id.
@@ -50,6 +51,12 @@ func NewRegistry(configured []*Client, s store.Store, limits *limit.Set, log *sl
 // With returns other configured clients over the same stored ones. What is remembered of secrets is shared.
 func (r *Registry) With(configured []*Client) *Registry {
 	return &Registry{clients: r.clients.With(configured), secrets: r.secrets, limits: r.limits}
+}
+
+// InLine has secrets wait for their hashes in a line that others wait in too, and returns the registry. It is called before the first use.
+func (r *Registry) InLine(l *turn.Line) *Registry {
+	r.secrets.line = l
+	return r
 }
 
 // Records returns the clients as those who administer them see them.

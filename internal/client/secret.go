@@ -9,10 +9,11 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+
+	"dex/internal/turn"
 )
 
 const (
@@ -107,8 +108,8 @@ func matchesHash(stored, presented string) (bool, error) {
 // secrets checks clients' secrets. Hashing is slow, so a secret that was right is remembered, as a MAC by a key that only
 // this process has. A client seen before doesn't queue behind guessers.
 type secrets struct {
-	key     []byte
-	hashing chan struct{} // bounds how many hashes are computed at once
+	key  []byte
+	line *turn.Line // in front of the hashes
 
 	mu         sync.Mutex
 	remembered map[[sha256.Size]byte]struct{}
@@ -117,7 +118,7 @@ type secrets struct {
 func newSecrets() *secrets {
 	s := &secrets{
 		key:        make([]byte, sha256.Size),
-		hashing:    make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		line:       turn.ForHashes(),
 		remembered: make(map[[sha256.Size]byte]struct{}),
 	}
 	_, _ = rand.Read(s.key) // never fails
@@ -175,12 +176,11 @@ func (s *secrets) equal(ctx context.Context, stored, presented string) (bool, er
 	if s.remembers(memory) {
 		return true, nil
 	}
-	select {
-	case s.hashing <- struct{}{}:
-		defer func() { <-s.hashing }()
-	case <-ctx.Done():
-		return false, context.Cause(ctx)
+	done, err := s.line.Take(ctx)
+	if err != nil {
+		return false, err
 	}
+	defer done()
 	ok, err := matchesHash(stored, presented)
 	if ok {
 		s.remember(memory)

@@ -16,11 +16,19 @@ func (c *Config) setDefaults(env Environment) {
 	c.API.TLSMinVersion = cmp.Or(c.API.TLSMinVersion, "1.2")
 	c.Expiry.setDefaults()
 	c.OAuth2.setDefaults(c.Flags)
+	c.Telemetry.Traces.SampleOneIn = cmp.Or(c.Telemetry.Traces.SampleOneIn, DefaultSampleOneIn)
 	c.Logger.Level = cmp.Or(c.Logger.Level, "info")
 	c.Logger.Format = cmp.Or(c.Logger.Format, "text")
 	c.Frontend.setDefaults(env)
 	if c.Signer != nil {
 		c.Signer.Local.setDefaults()
+	}
+	c.LocalUsers.setDefaults(c.Storage.Type)
+	if c.Mail != nil {
+		c.Mail.setDefaults()
+	}
+	if c.Audit != nil {
+		c.Audit.setDefaults()
 	}
 	if c.SessionsOn() {
 		c.Sessions = cmp.Or(c.Sessions, &Sessions{})
@@ -56,6 +64,8 @@ func (o *OAuth2) setDefaults(flags Flags) {
 	if len(o.PKCE.CodeChallengeMethodsSupported) == 0 {
 		o.PKCE.CodeChallengeMethodsSupported = slices.Clone(pkceMethods)
 	}
+	o.Tokens.AccessToken = cmp.Or(o.Tokens.AccessToken, AccessTokenJWT)
+	o.Tokens.WarnSize = cmp.Or(o.Tokens.WarnSize, DefaultWarnSize)
 }
 
 func (f *Frontend) setDefaults(env Environment) {

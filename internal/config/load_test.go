@@ -42,11 +42,16 @@ func TestDefaults(t *testing.T) {
 			},
 			ResponseTypes: []string{"code"},
 			PKCE:          config.PKCE{CodeChallengeMethodsSupported: []string{"S256", "plain"}},
+			Tokens:        config.Tokens{AccessToken: "jwt", WarnSize: 8192},
 		},
 		Logger:           config.Logger{Level: "info", Format: "text"},
+		Telemetry:        config.Telemetry{Traces: config.Traces{SampleOneIn: 10}},
 		Frontend:         config.Frontend{LogoURL: "theme/logo.png", Issuer: "dex", RememberConnector: true, FormOnChoice: true},
 		EnablePasswordDB: true,
-		Flags:            config.Flags{ExpandEnv: true, ContinueOnConnectorFailure: true},
+		LocalUsers: config.LocalUsers{
+			PasswordHash: "argon2id", Passwords: config.PasswordRules{MinLength: 8}, ResetLifetime: 30 * time.Minute, InvitationLifetime: 72 * time.Hour,
+		},
+		Flags: config.Flags{ExpandEnv: true, ContinueOnConnectorFailure: true},
 	}
 	if diff := cmp.Diff(want, got, ignoreSections); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)

@@ -1,11 +1,14 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"dex/internal/rule"
+)
 
 // Config is a decoded configuration file, with defaults filled in and every value checked.
 //
-// The tag `key` is a key as it is documented; keys match without regard to case. The settings of a field tagged `later:"…"` are
-// accepted with a warning that they do nothing yet; the tag says what they wait for.
+// The tag `key` is a key as it is documented; keys match without regard to case.
 // The tag `secret` marks what must never be shown: with `secret:"file"`, the key with File at its end names a file that has it.
 type Config struct {
 	Issuer  string  `key:"issuer"` // as written, since it is the iss claim byte for byte
@@ -15,6 +18,8 @@ type Config struct {
 	GRPC      GRPC      `key:"grpc"`
 	API       API       `key:"api"`
 	Telemetry Telemetry `key:"telemetry"`
+
+	Audit *Audit `key:"audit"` // nil if none is kept
 
 	Expiry   Expiry   `key:"expiry"`
 	OAuth2   OAuth2   `key:"oauth2"`
@@ -29,10 +34,18 @@ type Config struct {
 	StaticPasswords  List `key:"staticPasswords"`
 	PasswordHashCost int  `key:"passwordHashCost"` // 0 means what most users have
 
+	LocalUsers LocalUsers `key:"localUsers"`
+	Account    Account    `key:"account"`
+	Mail       *Mail      `key:"mail"` // nil if none is sent
+
 	Kubernetes Kubernetes `key:"kubernetes"`
 
+	// AuthPolicy and TokenPolicy are for all clients; connectors and clients have their own.
+	AuthPolicy  []rule.Refusal    `key:"authPolicy"`
+	TokenPolicy *rule.TokenPolicy `key:"tokenPolicy"`
+
 	Sessions *Sessions `key:"sessions"` // nil if sessions are off; see SessionsOn
-	MFA      *MFA      `key:"mfa" later:"multi-factor authentication"`
+	MFA      *MFA      `key:"mfa"`
 
 	// Flags are the feature flags from the environment.
 	Flags Flags `key:"-"`
@@ -158,6 +171,17 @@ type AccessServiceAccount struct {
 type Telemetry struct {
 	HTTP            string `key:"http"` // host:port; empty means none
 	EnableProfiling bool   `key:"enableProfiling"`
+	Traces          Traces `key:"traces"`
+}
+
+// Traces says where traces of requests go.
+type Traces struct {
+	Endpoint     string            `key:"endpoint"` // URL of a collector, with its path; empty means none
+	Headers      map[string]string `key:"headers"`
+	RootCA       string            `key:"rootCA"` // PEM file
+	SampleOneIn  int               `key:"sampleOneIn"`
+	FollowParent bool              `key:"followParent"` // let trusted proxies decide
+	Propagate    bool              `key:"propagate"`    // tell sources the ids
 }
 
 // Expiry is how long things live.
@@ -190,9 +214,34 @@ type OAuth2 struct {
 	AlwaysShowLoginScreen bool     `key:"alwaysShowLoginScreen"`
 	PasswordConnector     string   `key:"passwordConnector"` // a connector's ID; empty means no password grant
 	PKCE                  PKCE     `key:"pkce"`
+	Tokens                Tokens   `key:"tokens"`
 
 	Compatibility Compatibility `key:"compatibility"`
 }
+
+// Tokens are what clients' tokens are like that don't say themselves. All of these settings are ours.
+type Tokens struct {
+	AccessToken string `key:"accessToken"` // jwt or opaque; jwt when absent
+	MaxGroups   int    `key:"maxGroups"`   // with more, tokens refer to UserInfo for them; 0 means any number
+	MaxSize     int    `key:"maxSize"`     // of one token, in bytes; 0 means any size
+	WarnSize    int    `key:"warnSize"`    // of a token that the log mentions, in bytes; 8192 when absent
+}
+
+// The forms of access tokens.
+const (
+	AccessTokenJWT    = "jwt"
+	AccessTokenOpaque = "opaque"
+)
+
+// Bounds of what limits tokens. A token with nothing but its user's name and address needs nearly MinTokenSize.
+const (
+	MinTokenSize   = 1024    // bytes
+	MaxTokenSize   = 1 << 20 // bytes
+	MaxTokenGroups = 100_000
+)
+
+// DefaultWarnSize is what many servers and proxies take of a header at most, in bytes.
+const DefaultWarnSize = 8192
 
 // Compatibility says whose rule applies where upstream departs from a standard and deployed clients may depend on that:
 // Upstream's, the Default, or the Strict one of the standard. Empty means Default, which is the standard's rule unless it
@@ -323,20 +372,6 @@ const MaxAccounts = 10
 // SessionsOn reports whether browser sessions are on: by their section, or as upstream by an environment variable.
 func (c *Config) SessionsOn() bool { return c.Sessions != nil || c.Flags.Sessions }
 
-// MFA is the settings of second factors.
-type MFA struct {
-	Authenticators  []Authenticator `key:"authenticators"`
-	DefaultMFAChain []string        `key:"defaultMFAChain"`
-}
-
-// An Authenticator is one kind of second factor.
-type Authenticator struct {
-	ID             string   `key:"id"`
-	Type           string   `key:"type"`           // TOTP or WebAuthn
-	ConnectorTypes []string `key:"connectorTypes"` // checked by the room federation
-	Config         Section  `key:"config"`
-}
-
 // Flags are the feature flags; the comments name the environment variables.
 type Flags struct {
 	ExpandEnv                    bool // DEX_EXPAND_ENV, true when absent
@@ -352,6 +387,7 @@ type Flags struct {
 // Defaults that other rooms and the documentation name.
 const (
 	DefaultIDTokens       = 24 * time.Hour
+	DefaultSampleOneIn    = 10 // requests for one whose trace is recorded
 	DefaultAuthRequests   = 24 * time.Hour
 	DefaultAuthCodes      = time.Minute
 	MaxAuthCodes          = 30 * time.Minute

@@ -57,6 +57,9 @@ func (s Section) At(key string) Section {
 	return Section{setting: found, reading: s.reading, budget: s.budget}
 }
 
+// SkipsFiles reports whether the files that settings name are on another machine, see [SkipFiles].
+func (s Section) SkipsFiles() bool { return s.reading.files != nil && s.reading.files.skip }
+
 // fills reports whether there is a value other than null and the empty text at a dotted key within the section.
 func (s Section) fills(key string) bool {
 	if !s.Has(key) {

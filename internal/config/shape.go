@@ -6,9 +6,8 @@ import "reflect"
 type Key struct {
 	Name   string
 	Type   reflect.Type
-	Later  string // what the setting waits for; empty if it works
-	Expand bool   // variables are replaced in it
-	File   bool   // it names a file with the setting that the key would be without File at its end
+	Expand bool // variables are replaced in it
+	File   bool // it names a file with the setting that the key would be without File at its end
 }
 
 // Keys returns the keys of a mapping that is decoded into a struct.
@@ -16,7 +15,7 @@ func Keys(t reflect.Type) []Key {
 	var keys []Key
 	for _, f := range fieldsOf(t) {
 		keys = append(keys, Key{
-			Name: f.key, Type: t.FieldByIndex(f.index).Type, Later: f.later, Expand: f.expand, File: f.file,
+			Name: f.key, Type: t.FieldByIndex(f.index).Type, Expand: f.expand, File: f.file,
 		})
 	}
 	return keys

@@ -13,7 +13,6 @@ import (
 type field struct {
 	key    string
 	index  []int
-	later  string // what the setting waits for; empty if it works
 	expand bool
 	// file says that the key names a file with the text of the setting that the key would be without File at its end.
 	file bool
@@ -40,7 +39,7 @@ func fieldsOf(t reflect.Type) []field {
 			continue
 		}
 		list = append(list, field{
-			key: key, index: f.Index, later: f.Tag.Get("later"), expand: f.Tag.Get("expand") == "env",
+			key: key, index: f.Index, expand: f.Tag.Get("expand") == "env",
 			others: f.Type == sectionType,
 		})
 	}
@@ -78,9 +77,6 @@ func (d *decoder) structure(s setting, dst reflect.Value) {
 		}
 		child := s.child(f.key, e.key, e.value)
 		child.expand = s.expand || f.expand && d.expand
-		if f.later != "" {
-			d.warnAt(child.at, child.key, laterFormat, f.later)
-		}
 		if f.file {
 			d.secretFile(child, entries[fieldNamed(fields, strings.TrimSuffix(f.key, "File"))], target)
 			continue
@@ -106,8 +102,6 @@ func fills(value *yaml.Node) bool {
 	n := resolve(value)
 	return n.Kind != yaml.ScalarNode || n.Value != ""
 }
-
-const laterFormat = "accepted, but does nothing yet: it waits for %s"
 
 // absent gives a section that is missing its place, for problems about required settings.
 func (d *decoder) absent(s setting, f field, dst reflect.Value) {

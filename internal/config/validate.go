@@ -19,7 +19,7 @@ func validate(cfg *Config, file Section, env Environment, given map[string]strin
 	v.markBroken(decoded)
 	for _, check := range []func(){
 		v.issuer, v.storage, v.web, v.grpc, v.api, v.telemetry, v.expiry, v.oauth2, v.logger, v.frontend, v.signer,
-		v.sessions, v.mfa, v.kubernetes,
+		v.audit, v.sessions, v.mfa, v.policies, v.kubernetes, v.localUsers, v.mail,
 	} {
 		check()
 	}

@@ -81,7 +81,16 @@ func (v *validator) unusedWithoutHTTPS(key, value string) {
 	}
 }
 
-func (v *validator) telemetry() { v.listener("telemetry.http", v.cfg.Telemetry.HTTP) }
+func (v *validator) telemetry() {
+	v.listener("telemetry.http", v.cfg.Telemetry.HTTP)
+	t := v.cfg.Telemetry.Traces
+	if t.Endpoint != "" {
+		v.collector("telemetry.traces.endpoint", t.Endpoint, "/v1/traces", "traces")
+	}
+	if t.SampleOneIn < 1 && v.section.Has("telemetry.traces.sampleOneIn") {
+		v.Errorf("telemetry.traces.sampleOneIn", "must be at least 1; 10 records one request in ten")
+	}
+}
 
 var (
 	serviceName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*$`)

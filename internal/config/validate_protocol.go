@@ -49,7 +49,21 @@ func (v *validator) oauth2() {
 	v.EachOf("oauth2.grantTypes", o.GrantTypes, GrantTypes)
 	v.EachOf("oauth2.responseTypes", o.ResponseTypes, responseTypes)
 	v.EachOf("oauth2.pkce.codeChallengeMethodsSupported", o.PKCE.CodeChallengeMethodsSupported, pkceMethods)
+	v.tokens()
 	v.compatibility()
+}
+
+func (v *validator) tokens() {
+	t := v.cfg.OAuth2.Tokens
+	v.OptionalOf("oauth2.tokens.accessToken", t.AccessToken, AccessTokens)
+	for key, size := range map[string]int{"maxSize": t.MaxSize, "warnSize": t.WarnSize} {
+		if size != 0 && (size < MinTokenSize || size > MaxTokenSize) {
+			v.Errorf("oauth2.tokens."+key, "must be %d to %d bytes", MinTokenSize, MaxTokenSize)
+		}
+	}
+	if t.MaxGroups < 0 || t.MaxGroups > MaxTokenGroups {
+		v.Errorf("oauth2.tokens.maxGroups", "must be 0 to %d; 0 means any number", MaxTokenGroups)
+	}
 }
 
 // compatibility checks the switches.

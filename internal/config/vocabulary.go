@@ -10,10 +10,13 @@ import (
 // The names that settings choose from.
 var (
 	// StorageTypes are the values of storage.type.
-	StorageTypes = []string{"memory", "sqlite3", "postgres", "mysql", "etcd", "kubernetes"}
+	StorageTypes = []string{"memory", "sqlite3", "postgres", "mysql", "etcd", storageKubernetes}
 
 	// GrantTypes are the values of oauth2.grantTypes.
 	GrantTypes = slices.Concat(oauth.UserGrants(), oauth.ClientGrants())
+
+	// AccessTokens are the values of oauth2.tokens.accessToken.
+	AccessTokens = []string{AccessTokenJWT, AccessTokenOpaque}
 
 	// DefaultGrantTypes are the grants if oauth2.grantTypes is absent or empty, and the ones that a connector can be
 	// restricted to.
@@ -21,6 +24,8 @@ var (
 )
 
 const (
+	storageKubernetes = "kubernetes"
+
 	signerLocal = "local"
 	signerVault = "vault"
 )
@@ -34,9 +39,13 @@ var (
 	logFormats         = []string{"text", "json"}
 	signingAlgorithms  = []string{"RS256", "ES256"}
 	ssoSharing         = []string{SharedWithNone, SharedWithAll}
-	authenticatorTypes = []string{"TOTP", "WebAuthn"}
+	authenticatorTypes = []string{TypeTOTP, TypeWebAuthn, TypeAnyOf}
 	signerTypes        = []string{signerLocal, signerVault}
 	statusCodes        = []string{Upstream, StandardCodes}
+	passwordHashes     = []string{Argon2id, Bcrypt}
+	auditPersonalData  = []string{AuditFull, AuditHashed, AuditNone}
+	auditOutputs       = []string{AuditStdout, AuditFile, AuditSyslog, AuditOTLP}
+	mailSecurity       = []string{StartTLS, TLSMail, PlainMail}
 
 	// switchPositions are the values of the keys of oauth2.compatibility, not all of which have three.
 	switchPositions = map[string][]string{
@@ -73,11 +82,17 @@ func Choices() map[string][]string {
 		"oauth2.grantTypes[]":                         GrantTypes,
 		"oauth2.responseTypes[]":                      responseTypes,
 		"oauth2.pkce.codeChallengeMethodsSupported[]": pkceMethods,
+		"oauth2.tokens.accessToken":                   AccessTokens,
 		"logger.format":                               logFormats,
 		"signer.type":                                 signerTypes,
 		"signer(local).config.algorithm":              signingAlgorithms,
 		"sessions.ssoSharedWithDefault":               ssoSharing,
 		"mfa.authenticators[].type":                   authenticatorTypes,
+		"localUsers.passwordHash":                     passwordHashes,
+		"audit.personalData":                          auditPersonalData,
+		"audit.outputs[].type":                        auditOutputs,
+		"audit.outputs[].facility":                    SyslogFacilities,
+		"mail.security":                               mailSecurity,
 		"staticClients[].grantTypes[]":                GrantTypes,
 		"connectors[].grantTypes[]":                   DefaultGrantTypes,
 	}

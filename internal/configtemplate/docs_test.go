@@ -2,6 +2,7 @@ package configtemplate
 
 import (
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -27,11 +28,24 @@ func TestDocumentedFunctions(t *testing.T) {
 		}
 	}
 	for space := range namespaces {
-		known = append(known, qualified(space, members(space))...)
+		known = append(known, qualified(space, members[space])...)
 	}
 	slices.Sort(listed)
 	slices.Sort(known)
 	if !slices.Equal(listed, known) {
 		t.Errorf("listed: %v\n known: %v", listed, known)
+	}
+}
+
+// The names of each namespace's functions are the methods of its type.
+func TestMembers(t *testing.T) {
+	for space, value := range namespaces {
+		var names []string
+		for m := range reflect.TypeOf(value).Methods() {
+			names = append(names, m.Name)
+		}
+		if !slices.Equal(names, members[space]) {
+			t.Errorf("members of %s are %v, but its methods are %v", space, members[space], names)
+		}
 	}
 }

@@ -83,7 +83,7 @@ func unknownMember(n *parse.ChainNode) string {
 	if !ok || namespaces[space.Ident] == nil || len(n.Field) == 0 {
 		return ""
 	}
-	known := members(space.Ident)
+	known := members[space.Ident]
 	if slices.Contains(known, n.Field[0]) {
 		return ""
 	}

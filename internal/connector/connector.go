@@ -35,6 +35,10 @@ type Identity struct {
 	Email             string   `json:"email,omitempty"`
 	EmailVerified     bool     `json:"emailVerified,omitempty"`
 	Groups            []string `json:"groups,omitempty"`
+	// GroupsTold says that the source was asked for the groups, and that Groups has all of them. Whoever asks a source sets it.
+	GroupsTold bool `json:"groupsTold,omitempty"`
+	// Extra is what only policies see, by name: JSON values, of at most MaxExtra bytes as JSON. No token has it by itself.
+	Extra map[string]any `json:"extra,omitempty"`
 	// AuthTime is when the source itself saw the user sign in, if it says so and that was before now; zero otherwise.
 	AuthTime time.Time `json:"authTime,omitzero"`
 	// Methods is how the user signed in at the source, in the words of RFC 8176, if it says so.
@@ -55,6 +59,9 @@ type SourceSession struct {
 	// MaxSessionData long.
 	Data []byte `json:"data,omitempty"`
 }
+
+// MaxExtra bounds the Extra of an Identity as JSON, in bytes.
+const MaxExtra = 16 << 10
 
 // MaxSessionData bounds the Data of a SourceSession, in bytes.
 const MaxSessionData = 8 << 10
@@ -144,6 +151,13 @@ type Refresher interface {
 	// of the source that can't be verified is a *BadToken, and ends the login as ErrGone does. Data that is
 	// returned is kept even with an error: the source may have replaced what it gave before something else failed.
 	Refresh(ctx context.Context, s Scopes, id Identity) (Identity, error)
+}
+
+// Stamped is a source whose users may change what they sign in with, while a login of theirs waits for an answer.
+type Stamped interface {
+	// Stamp returns what is another one as soon as the user signs in with something else. It may be stored, and tells nobody anything.
+	// The error is ErrGone if there is no such user any more.
+	Stamp(ctx context.Context, id Identity) ([]byte, error)
 }
 
 // Rotating is a Refresher whose source may replace, at each question, what it gave before. It is asked by one replica at a

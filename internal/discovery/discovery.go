@@ -36,6 +36,7 @@ type Config struct {
 	ChallengeMethods []string
 	Sessions         bool // browser sessions, and what ends them
 	SessionIframe    bool // the page of Session Management
+	ACRValues        []string
 }
 
 // metadata is the published document. Up to claims_supported the members and their order are upstream's.
@@ -58,6 +59,7 @@ type metadata struct {
 	Scopes                []string `json:"scopes_supported"`
 	TokenEndpointAuth     []string `json:"token_endpoint_auth_methods_supported"`
 	Claims                []string `json:"claims_supported"`
+	ClaimTypes            []string `json:"claim_types_supported"` // OpenID Connect Core, section 5.6
 	ResponseModes         []string `json:"response_modes_supported"`
 	PromptValues          []string `json:"prompt_values_supported"`
 	AuthorizationIssuer   bool     `json:"authorization_response_iss_parameter_supported,omitempty"` // RFC 9207
@@ -71,6 +73,8 @@ type metadata struct {
 	FrontchannelLogout        bool   `json:"frontchannel_logout_supported,omitempty"`
 	FrontchannelLogoutSession bool   `json:"frontchannel_logout_session_supported,omitempty"`
 	CheckSessionIframe        string `json:"check_session_iframe,omitempty"`
+
+	ACRValues []string `json:"acr_values_supported,omitempty"`
 }
 
 // Discovery serves the documents from memory. They are rebuilt only when the keys change.
@@ -149,6 +153,8 @@ func (d *Discovery) describe(algorithms []string) metadata {
 			"iss", "sub", "aud", "iat", "exp", "email", "email_verified", "name", "preferred_username", "at_hash",
 			"groups", "federated_claims", "azp", "nonce", "auth_time", "c_hash", "jti", "amr",
 		},
+		// Any client, a stored one too, may have too many groups referred to instead of named.
+		ClaimTypes:          []string{"normal", "distributed"},
 		ResponseModes:       []string{oauth.ModeQuery, oauth.ModeFragment, oauth.ModeFormPost},
 		PromptValues:        []string{"none", "login", "consent", "select_account"},
 		AuthorizationIssuer: !d.cfg.NoIssuer,
@@ -164,6 +170,10 @@ func (d *Discovery) describe(algorithms []string) metadata {
 		m.BackchannelLogout, m.BackchannelSession = true, true
 		m.FrontchannelLogout, m.FrontchannelLogoutSession = true, true
 		m.Claims = append(m.Claims, "sid")
+	}
+	if len(d.cfg.ACRValues) > 0 {
+		m.ACRValues = d.cfg.ACRValues
+		m.Claims = append(m.Claims, "acr")
 	}
 	if d.cfg.SessionIframe {
 		m.CheckSessionIframe = endpoint("session/check")

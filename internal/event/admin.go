@@ -4,7 +4,7 @@ package event
 type Changed struct {
 	By   string // the name of the caller
 	How  Change
-	Kind string // client, user, connector, login, session, identity
+	Kind string // client, user, connector, login, session, identity, factor
 	ID   string
 }
 
@@ -17,6 +17,9 @@ const (
 	Updated       Change = "updated"
 	Deleted       Change = "deleted"
 	SecretRotated Change = "secret rotated"
+	Blocked       Change = "blocked"
+	Unblocked     Change = "unblocked"
+	Unlocked      Change = "unlocked"
 )
 
 // CallEnded says how a call of the management API has ended.

@@ -17,6 +17,7 @@ type RequestRefused struct {
 	Endpoint  Endpoint
 	ClientID  string // as sent; the client may not have authenticated
 	GrantType string // as sent
+	Login     Login  // that of the code or token in the request, as far as it is known
 	Code      string // the error code in the answer
 	Status    int
 	Err       error

@@ -4,6 +4,7 @@ package event
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"runtime/debug"
 )
@@ -22,6 +23,23 @@ type Func func(context.Context, Event)
 
 // Emit implements Sink.
 func (f Func) Emit(ctx context.Context, e Event) { f(ctx, e) }
+
+// ReasonOf returns why an error refuses somebody: the word that the innermost cause has for it; empty if none has one. The words
+// are few, and mean the same in every release.
+func ReasonOf(err error) string {
+	reason := ""
+	for err != nil {
+		r, ok := errors.AsType[interface {
+			error
+			RefusalReason() string
+		}](err)
+		if !ok {
+			break
+		}
+		reason, err = r.RefusalReason(), errors.Unwrap(r)
+	}
+	return reason
+}
 
 // Discard is a Sink that ignores events.
 var Discard Sink = Func(func(context.Context, Event) {})

@@ -13,20 +13,28 @@ type SignedIn struct {
 	Groups            []string
 }
 
+// LoginGranted says that a login in a browser has ended well: the application, or the device, gets what its user has let it have.
+type LoginGranted struct {
+	Login
+	SessionID string // of the browser; empty where sessions are off
+}
+
 // WrongPassword says that a source refused a name and a password.
 type WrongPassword struct {
 	ClientID    string
 	ConnectorID string
 	Login       string // as typed
+	Form        bool   // it was typed into the form of a login
 }
 
-// LoginFailed says that a page of a login or of a logout, or the authorization endpoint, has answered with an error.
+// LoginFailed says that a page of a login, of a logout or of self-service, or the authorization endpoint, has answered with an error.
 type LoginFailed struct {
-	ClientID    string
-	ConnectorID string
+	ClientID    string // only if the client exists
+	ConnectorID string // only if the connector exists
 	UserID      string
 	Device      bool // it was a page for devices
 	Logout      bool // it was a page of a logout
+	SelfService bool // it was one on which users help themselves by mail
 	Path        string
 	Status      int
 	Code        string // the error code for the application; empty if it isn't told
@@ -45,6 +53,7 @@ type UnregisteredRedirect struct {
 }
 
 func (SignedIn) event()             {}
+func (LoginGranted) event()         {}
 func (WrongPassword) event()        {}
 func (LoginFailed) event()          {}
 func (UnknownClient) event()        {}

@@ -5,8 +5,9 @@ import "time"
 // SourceAsked says how an attempt to learn from a connector who somebody is has ended.
 type SourceAsked struct {
 	ConnectorID string
-	Operation   string // a federation.Operation
-	Outcome     string // a connector.Outcome
+	Operation   string        // a federation.Operation
+	Outcome     string        // a connector.Outcome
+	Took        time.Duration // 0 where it was not asked after all
 }
 
 // ConnectorFailed says that a connector has begun to fail.

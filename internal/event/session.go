@@ -27,6 +27,7 @@ const (
 	SessionCrowded   SessionEnd = "replaced"              // by too many others in the same browser
 	SessionRevoked   SessionEnd = "ended by operator"     // through the management API
 	SessionAtSource  SessionEnd = "ended at the source"   // which has said so
+	SessionPassword  SessionEnd = "password changed"      // by its user
 	SessionGone      SessionEnd = "refused by the source" // which no longer vouches for the user
 )
 

@@ -3,10 +3,12 @@ package federation
 import (
 	"context"
 	"errors"
+	"time"
 
 	"dex/internal/connector"
 	"dex/internal/event"
 	"dex/internal/oauth"
+	"dex/internal/telemetry"
 )
 
 // An Operation is what a source is asked to do; its text is the value in logs and metrics.
@@ -17,18 +19,21 @@ const (
 	Login         Operation = "login"          // a browser goes to another provider and comes back
 	PasswordForm  Operation = "password"       // our form, with a password or a ticket
 	PasswordGrant Operation = "password_grant" // the application shows the password
-	Refresh       Operation = "refresh"
-	Exchange      Operation = "exchange"
+	// PasswordChange checks the password of a user who is signed in and sets another one.
+	PasswordChange Operation = "password_change"
+	Refresh        Operation = "refresh"
+	Exchange       Operation = "exchange"
 )
 
 // refusals are the codes that say that the user is refused, or what the application has shown (RFC 6749, sections 4.1.2.1
 // and 5.2; RFC 8693, section 2.2.2).
 var refusals = map[Operation]string{
-	Login:         oauth.AccessDenied,
-	PasswordForm:  oauth.AccessDenied,
-	PasswordGrant: oauth.InvalidGrant,
-	Refresh:       oauth.InvalidGrant,
-	Exchange:      oauth.InvalidRequest,
+	Login:          oauth.AccessDenied,
+	PasswordForm:   oauth.AccessDenied,
+	PasswordGrant:  oauth.InvalidGrant,
+	PasswordChange: oauth.AccessDenied,
+	Refresh:        oauth.InvalidGrant,
+	Exchange:       oauth.InvalidRequest,
 }
 
 // A Failure is an attempt at a source that gave no identity. It alone decides what the application is told, so that the same
@@ -53,6 +58,9 @@ func (f *Failure) LogAttrs() []any {
 		"retry", f.Outcome.RetryHelps(),
 	}
 }
+
+// RefusalReason implements what [event.ReasonOf] looks for: how the attempt ended.
+func (f *Failure) RefusalReason() string { return string(f.Outcome) }
 
 // Reason returns a sentence that tells the user why they are refused; empty if it isn't the user who is refused.
 func (f *Failure) Reason() string {
@@ -118,7 +126,7 @@ func (f *Failure) description() string {
 		return "The user of the subject_token is refused: " + said
 	case Refresh:
 		return "The identity source refuses the user: " + said
-	case Login, PasswordForm, PasswordGrant:
+	case Login, PasswordForm, PasswordGrant, PasswordChange:
 	}
 	return said
 }
@@ -131,19 +139,56 @@ func (f *Failure) tokenRefused() string {
 	return "What the identity source has sent is refused; the user has to log in again."
 }
 
-// Ended counts how an attempt at a source ended, given its error or nil. It returns a *Failure, or nil.
-func (r *Registry) Ended(ctx context.Context, connectorID string, op Operation, err error) error {
+// An Asking is an attempt at a source that is under way.
+type Asking struct {
+	registry    *Registry
+	connectorID string
+	op          Operation
+	began       time.Time
+	span        telemetry.Span
+}
+
+// Asking begins an attempt at a source. Its Ended has to be called.
+func (r *Registry) Asking(ctx context.Context, connectorID string, op Operation) (context.Context, *Asking) {
+	ctx, span := telemetry.StartSpan(ctx, "source")
+	span.Set("dex.connector", connectorID)
+	span.Set("dex.operation", string(op))
+	return ctx, &Asking{registry: r, connectorID: connectorID, op: op, began: time.Now(), span: span}
+}
+
+// Ended counts how the attempt has ended, given its error or nil. It returns a *Failure, or nil.
+func (a *Asking) Ended(ctx context.Context, err error) error {
 	outcome := connector.OutcomeOf(err)
-	if !errors.Is(context.Cause(ctx), context.Canceled) { // the caller has gone, which says nothing about the source
-		r.Count(ctx, connectorID, op, outcome)
+	if outcome == connector.Unavailable || outcome == connector.Broken {
+		a.span.Fail() // the others are answers
 	}
+	a.Count(ctx, outcome)
 	if err == nil {
 		return nil
 	}
-	return &Failure{ConnectorID: connectorID, Operation: op, Outcome: outcome, cause: err}
+	return &Failure{ConnectorID: a.connectorID, Operation: a.op, Outcome: outcome, cause: err}
 }
 
-// Count counts an attempt at a source.
-func (r *Registry) Count(ctx context.Context, connectorID string, op Operation, outcome connector.Outcome) {
-	r.pool.events.Emit(ctx, event.SourceAsked{ConnectorID: connectorID, Operation: string(op), Outcome: string(outcome)})
+// Count counts the attempt. One whose caller has gone says nothing about the source.
+func (a *Asking) Count(ctx context.Context, outcome connector.Outcome) {
+	a.span.Set("dex.outcome", string(outcome))
+	defer a.span.End(nil)
+	if errors.Is(context.Cause(ctx), context.Canceled) {
+		return
+	}
+	a.registry.pool.events.Emit(ctx, event.SourceAsked{
+		ConnectorID: a.connectorID, Operation: string(a.op), Outcome: string(outcome), Took: time.Since(a.began),
+	})
+}
+
+// Drop ends an attempt that is not counted: the source was not asked after all, or its answer is counted later.
+func (a *Asking) Drop() { a.span.End(nil) }
+
+// NotAsked counts an attempt at a source that could not be asked, as its connector can't be opened.
+func (r *Registry) NotAsked(ctx context.Context, connectorID string, op Operation, err error) error {
+	outcome := connector.OutcomeOf(err)
+	if !errors.Is(context.Cause(ctx), context.Canceled) {
+		r.pool.events.Emit(ctx, event.SourceAsked{ConnectorID: connectorID, Operation: string(op), Outcome: string(outcome)})
+	}
+	return &Failure{ConnectorID: connectorID, Operation: op, Outcome: outcome, cause: err}
 }

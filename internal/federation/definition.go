@@ -11,6 +11,7 @@ import (
 	"dex/internal/config"
 	"dex/internal/connector"
 	"dex/internal/oauth"
+	"dex/internal/rule"
 	"dex/internal/store"
 )
 
@@ -24,6 +25,13 @@ type Definition struct {
 	// empty for a configured one that JSON can't express.
 	Settings   []byte   `json:"config,omitempty"`
 	GrantTypes []string `key:"grantTypes" json:"grantTypes,omitempty"` // the grants that it may serve; empty means all
+
+	rule.Source // who may sign in, and what is made of what the source says of them
+
+	// MFAChain is the second factors of its users where their client doesn't say; nil means the server's default, empty none.
+	MFAChain []string `key:"mfaChain" json:"mfaChain,omitempty"`
+	// TrustedMFA are the methods (RFC 8176) by which the source itself has asked for a second factor, so that none of ours is needed.
+	TrustedMFA []string `key:"trustedMFA" json:"trustedMFA,omitempty"`
 
 	// How the login page offers it.
 	Names   map[string]string `key:"names" json:"names,omitempty"`     // Name in other languages, by their tags
@@ -59,6 +67,18 @@ func NewCatalog(s store.Store, log *slog.Logger) *store.Catalog[Definition] {
 // Serves reports whether the connector may be used for a grant.
 func (d *Definition) Serves(grant string) bool {
 	return len(d.GrantTypes) == 0 || slices.Contains(d.GrantTypes, grant)
+}
+
+// HasAskedForMore reports whether the source has asked for a second factor itself, in a way that the operator trusts.
+func (d *Definition) HasAskedForMore(methods []string) bool {
+	return slices.ContainsFunc(d.TrustedMFA, func(method string) bool { return slices.Contains(methods, method) })
+}
+
+// WithoutMore returns the methods of a sign-in at the source, without those that say that it has asked for a second factor.
+func (d *Definition) WithoutMore(methods []string) []string {
+	return slices.DeleteFunc(slices.Clone(methods), func(method string) bool {
+		return method == oauth.MethodMultiple || slices.Contains(d.TrustedMFA, method)
+	})
 }
 
 // BeginsLogins reports whether users may be sent to the connector. A broken or unavailable one tells them so.

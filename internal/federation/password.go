@@ -3,6 +3,7 @@ package federation
 import (
 	"context"
 	"errors"
+	"time"
 
 	"dex/internal/connector"
 	"dex/internal/event"
@@ -15,7 +16,7 @@ type Attempt struct {
 	Operation          Operation
 	ClientID           string
 	ConnectorID        string
-	Scopes             []string // of the application
+	Scopes             connector.Scopes
 	Username, Password string
 }
 
@@ -25,20 +26,55 @@ type Attempt struct {
 func (r *Registry) CheckPassword(
 	ctx context.Context, limits *limit.Set, source connector.Password, a Attempt,
 ) (connector.Identity, bool, error) {
-	identity, ok, err := limits.CheckPassword(ctx, a.ConnectorID, source, connector.ScopesOf(a.Scopes), a.Username, a.Password)
+	asking, asked := r.Asking(ctx, a.ConnectorID, a.Operation)
+	identity, ok, err := limits.CheckPassword(asking, a.ConnectorID, asked.timed(source), a.Scopes, a.Username, a.Password)
 	if exceeded, tooMany := errors.AsType[*limit.Exceeded](err); tooMany {
+		asked.Drop()
 		return connector.Identity{}, false, exceeded
 	}
 	if err == nil && !ok {
-		r.Count(ctx, a.ConnectorID, a.Operation, connector.WrongPassword)
-		r.pool.events.Emit(ctx, event.WrongPassword{ClientID: a.ClientID, ConnectorID: a.ConnectorID, Login: a.Username})
+		asked.Count(ctx, connector.WrongPassword)
+		r.pool.events.Emit(ctx, event.WrongPassword{ClientID: a.ClientID, ConnectorID: a.ConnectorID, Login: a.Username, Form: a.Operation == PasswordForm})
 		return connector.Identity{}, false, nil
 	}
-	if err := r.Ended(ctx, a.ConnectorID, a.Operation, err); err != nil {
+	if err := asked.Ended(ctx, err); err != nil {
 		return connector.Identity{}, false, err
 	}
+	identity.GroupsTold = a.Scopes.Groups
 	if identity.Methods == nil {
 		identity.Methods = []string{oauth.MethodPassword}
 	}
 	return identity, true, nil
+}
+
+// timed returns a source that notes when it is asked: limits may let an attempt wait before.
+func (a *Asking) timed(source connector.Password) connector.Password {
+	if finder, ok := source.(connector.Finder); ok {
+		return timedFinder{timedPassword{source, a}, finder}
+	}
+	return timedPassword{source, a}
+}
+
+type timedPassword struct {
+	connector.Password
+	asking *Asking
+}
+
+// Login implements connector.Password.
+func (t timedPassword) Login(ctx context.Context, s connector.Scopes, username, password string) (connector.Identity, bool, error) {
+	t.asking.began = time.Now()
+	return t.Password.Login(ctx, s, username, password)
+}
+
+type timedFinder struct {
+	timedPassword
+	finder connector.Finder
+}
+
+// LoginFound implements connector.Finder.
+func (t timedFinder) LoginFound(
+	ctx context.Context, s connector.Scopes, username, password string, found func(user string) error,
+) (connector.Identity, bool, error) {
+	t.asking.began = time.Now()
+	return t.finder.LoginFound(ctx, s, username, password, found)
 }

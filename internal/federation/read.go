@@ -36,6 +36,7 @@ func Read(cfg *config.Config) ([]*Definition, config.Problems) {
 		w.entry = cfg.Connectors.At(key)
 		w.check(on, key)
 		on.Required(key+".name", w.Name, "the label on the login page")
+		cfg.CheckMFAChain(on, key+".mfaChain", w.MFAChain)
 		if w.ID == "" {
 			continue
 		}
@@ -111,6 +112,7 @@ func (d *Definition) check(on *config.Checker, key string) {
 	}
 	on.EachOf(key+".grantTypes", d.GrantTypes, config.DefaultGrantTypes)
 	d.checkOffer(on, key)
+	d.Source.Check(on, key)
 }
 
 // readSettings decodes the settings of a connector.

@@ -13,6 +13,7 @@ import (
 	"dex/internal/config"
 	"dex/internal/connector"
 	"dex/internal/connector/mock"
+	"dex/internal/rule"
 )
 
 // read returns the connectors of a configuration with some settings.
@@ -39,8 +40,12 @@ func TestEveryMember(t *testing.T) {
 	special := map[string]string{
 		"type": "mockPassword", "grantTypes": "implicit", "logoURL": "static/logo.svg", "domains": "example.com",
 	}
-	for field, value := range reflect.ValueOf(&want).Elem().Fields() {
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Definition]()) {
+		value := reflect.ValueOf(&want).Elem().FieldByIndex(field.Index)
 		key := field.Tag.Get("key")
+		if field.Anonymous {
+			continue
+		}
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if name == "-" || !field.IsExported() {
 			continue
@@ -61,6 +66,15 @@ func TestEveryMember(t *testing.T) {
 			*v, written = true, "true"
 		case *map[string]string:
 			*v, written = map[string]string{"de": word}, "{de: "+word+"}"
+		case **rule.SourceGroups:
+			*v = &rule.SourceGroups{Groups: rule.Groups{Match: []string{"m"}, Rename: map[string]string{"a": "b"}, Case: rule.Upper, Prefix: "p"}, AllowSystem: true}
+			written = "{match: [m], rename: {a: b}, case: upper, prefix: p, allowSystem: true}"
+		case *[]rule.Refusal:
+			*v = []rule.Refusal{{Expression: "true", Message: "'m'"}}
+			written = `[{expression: "true", message: "'m'"}]`
+		case **rule.TokenPolicy:
+			*v = &rule.TokenPolicy{Claims: []rule.Claim{{Key: "'k'", Value: "'v'", Condition: "false"}}, Filter: &rule.Refusal{Expression: "true"}}
+			written = `{claims: [{key: "'k'", value: "'v'", condition: "false"}], filter: {expression: "true"}}`
 		case *[]byte: // the file has settings where the storage has JSON
 			*v, written, key = []byte(settings), "{username: u, password: $PASSWORD}", "config"
 		default:
@@ -71,7 +85,8 @@ func TestEveryMember(t *testing.T) {
 		}
 		fmt.Fprintf(&file, "  %s: %s\n", key, written)
 	}
-	definitions := read(t, "connectors:\n- # all\n"+file.String())
+	definitions := read(t, "connectors:\n- # all\n"+file.String()+
+		"sessions: {}\nmfa: {authenticators: [{id: mfaChain, type: TOTP, config: {}}]}\n")
 	unstored := cmpopts.IgnoreTypes(config.Section{})
 	configured := want
 	configured.Config = decoded

@@ -80,7 +80,7 @@ func (t *Turns) leave(key string, mine *turn) {
 // which goes on if one of them hangs up. Logins of one user take turns: what one gets from the source may end what another
 // would show it.
 func (g *refreshGrant) ask(
-	ctx context.Context, p *refresh.Presented, source *federation.Opened,
+	ctx context.Context, p *refresh.Presented, source *federation.Opened, scopes connector.Scopes,
 ) (connector.Identity, error) {
 	refresher, ok := source.Instance.(connector.Refresher)
 	if !ok { // any more: it could when the login began
@@ -91,7 +91,7 @@ func (g *refreshGrant) ask(
 		var fresh connector.Identity
 		ctx := context.WithoutCancel(ctx)
 		err := federation.Shielded(ctx, g.log, func() (err error) { // a panic would end the server, as it is in no request
-			fresh, err = g.askInTurn(ctx, p, refresher)
+			fresh, err = g.askInTurn(ctx, p, refresher, scopes)
 			return err
 		})
 		return fresh, err
@@ -109,7 +109,7 @@ func (g *refreshGrant) ask(
 
 // askInTurn asks the source when it is the user's turn, and keeps what it gives.
 func (g *refreshGrant) askInTurn(
-	ctx context.Context, p *refresh.Presented, source connector.Refresher,
+	ctx context.Context, p *refresh.Presented, source connector.Refresher, scopes connector.Scopes,
 ) (connector.Identity, error) {
 	release, err := g.turns.take(ctx, token.Subject(p.Identity.UserID, p.ConnectorID))
 	if err != nil {
@@ -121,7 +121,7 @@ func (g *refreshGrant) askInTurn(
 		return connector.Identity{}, oauth.Errorf(oauth.TemporarilyUnavailable, "The identity source can't be asked.").Because(err)
 	}
 	defer g.giveBack(ctx, p, l)
-	fresh, err := g.refresh(ctx, p, source, l)
+	fresh, err := g.refresh(ctx, p, source, scopes, l)
 	if err != nil {
 		return connector.Identity{}, err
 	}
@@ -156,19 +156,21 @@ func (g *refreshGrant) giveBack(ctx context.Context, p *refresh.Presented, l ref
 }
 
 func (g *refreshGrant) refresh(
-	ctx context.Context, p *refresh.Presented, source connector.Refresher, l refresh.Loan,
+	ctx context.Context, p *refresh.Presented, source connector.Refresher, scopes connector.Scopes, l refresh.Loan,
 ) (connector.Identity, error) {
 	asking, cancel := context.WithTimeout(ctx, refresh.AskTimeout) // has no hold on keep: a late source may have replaced its token
 	defer cancel()
 	last := p.Identity
 	last.Data = l.Data
-	// The scopes of the login, not of this request: what is stored must not shrink when one answer is narrowed.
-	scopes := connector.Scopes{OfflineAccess: true, Groups: p.Has(oauth.ScopeGroups)}
+	// The scopes are the login's, not this request's: what is stored must not shrink when one answer is narrowed.
+	scopes.OfflineAccess = true
+	asking, asked := g.connectors.Asking(asking, p.ConnectorID, federation.Refresh)
 	fresh, err := source.Refresh(asking, scopes, last)
 	if errors.Is(err, connector.ErrGone) {
 		// Another replica may have been faster, and the source refuses what it has replaced.
 		newer, readErr := g.offline.Data(asking, last.UserID, p.ConnectorID)
 		if readErr != nil {
+			asked.Drop()
 			return connector.Identity{}, readErr
 		}
 		if !bytes.Equal(newer, last.Data) {
@@ -185,12 +187,14 @@ func (g *refreshGrant) refresh(
 	if errors.Is(err, connector.ErrGone) && g.signOut != nil {
 		// A new login by the session would fail at its first refresh too.
 		if endErr := g.signOut.EndUser(ctx, p.Identity.UserID, p.ConnectorID, event.SessionGone); endErr != nil {
+			asked.Drop()
 			return connector.Identity{}, endErr
 		}
 	}
-	if err := g.connectors.Ended(ctx, p.ConnectorID, federation.Refresh, err); err != nil {
+	if err := asked.Ended(ctx, err); err != nil {
 		return connector.Identity{}, sourceFailed(err)
 	}
+	fresh.GroupsTold = scopes.Groups
 	if bytes.Equal(fresh.Data, last.Data) {
 		fresh.Data = nil // nothing to keep, and what another login of the user has stored meanwhile may be newer
 	}

@@ -30,6 +30,9 @@ func (g *codeGrant) verify(ctx context.Context, r *request) (*granted, error) {
 	}
 	e, err := g.codes.Read(ctx, secret, r.client.ID)
 	c := e.Value
+	if err == nil || c.FamilyID != "" {
+		r.login = c.Login(c.FamilyID)
+	}
 	if errors.Is(err, code.ErrExpired) {
 		err = g.expired(ctx, &c, secret)
 	}
@@ -52,6 +55,7 @@ func (g *codeGrant) verify(ctx context.Context, r *request) (*granted, error) {
 	return &granted{
 		Authorization: c.Authorization,
 		source:        source,
+		inSession:     true,
 		wanted:        token.Wanted{Access: true, ID: true, Code: secret},
 		commit: func(ctx context.Context, refreshDue bool) (string, error) {
 			if !refreshDue {

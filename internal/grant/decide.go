@@ -3,8 +3,11 @@ package grant
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
+	"time"
 
+	"dex/internal/identity"
 	"dex/internal/oauth"
 	"dex/internal/policy"
 	"dex/internal/token"
@@ -32,9 +35,12 @@ func (e *Endpoint) decide(ctx context.Context, g grant, r *request) (*granted, t
 	if err != nil {
 		return nil, token.Terms{}, err
 	}
+	r.login = found.Login(found.GrantID)
 	q.Scopes, q.Targets = found.Scopes, nil
+	q.Passed, q.Methods = found.Factors, found.Methods
 	if found.source != nil {
 		q.Connector = found.source.Definition
+		found.needsGroups = e.policy.NeedsGroups(r.client, q.Connector)
 	}
 	if err := e.checkSession(ctx, r, found); err != nil {
 		return nil, token.Terms{}, err
@@ -45,12 +51,31 @@ func (e *Endpoint) decide(ctx context.Context, g grant, r *request) (*granted, t
 	if err := e.checkUser(ctx, found); err != nil {
 		return nil, token.Terms{}, err
 	}
+	found.countSource()
 	if found.source == nil && (found.ConnectorID != "" || found.Identity.UserID != r.client.ID) {
 		return nil, token.Terms{}, errors.New("a grant named no connector for its user")
 	}
-	q.Stage = policy.Known
+	q.Stage, q.Passed = policy.Known, found.Factors // the source may have told more
+	q.Methods = slices.Concat(found.Methods, found.bySource)
+	if q.Grant == oauth.GrantAuthorizationCode {
+		q.RedirectURI = r.form.Get("redirect_uri")
+	}
+	if found.source != nil {
+		q.User = &found.Identity
+	}
 	known, err := e.policy.Decide(ctx, q)
-	return found, known.Terms, err
+	if err != nil {
+		return nil, token.Terms{}, err
+	}
+	found.Scopes = known.Scopes
+	return found, known.Terms, nil
+}
+
+// countSource counts second factors that the source itself has just asked for.
+func (found *granted) countSource() {
+	if found.source != nil && found.source.HasAskedForMore(found.bySource) {
+		found.Factors = append(found.Factors, token.FactorOfSource)
+	}
 }
 
 // checkSession refuses what lives only as long as a browser's session that has ended.
@@ -59,6 +84,9 @@ func (e *Endpoint) checkSession(ctx context.Context, r *request, found *granted)
 		return nil
 	}
 	holds, err := e.bound.Use(ctx, r.client.ID, found.SessionID)
+	if err == nil && holds && found.inSession {
+		holds, err = e.bound.Exists(ctx, found.SessionID)
+	}
 	if err != nil || holds {
 		return err
 	}
@@ -70,16 +98,31 @@ func (e *Endpoint) checkSession(ctx context.Context, r *request, found *granted)
 	return oauth.Errorf(oauth.InvalidGrant, "The session of this login has ended.")
 }
 
-// checkUser refuses users who are blocked.
+// checkUser refuses users who are blocked, and what was given out before all that the user had was ended.
 func (e *Endpoint) checkUser(ctx context.Context, found *granted) error {
-	if e.users == nil || found.source == nil {
+	if found.source == nil {
 		return nil
 	}
-	blocked, err := e.users.Blocked(ctx, found.Identity.UserID, found.ConnectorID)
-	if err != nil || !blocked {
+	user, err := e.users.Standing(ctx, found.Identity.UserID, found.ConnectorID)
+	if err != nil {
 		return err
 	}
-	return oauth.Errorf(oauth.InvalidGrant, "The user's account is blocked.")
+	if found.proved {
+		found.Epoch = user.Value.Epoch
+	}
+	err = user.Value.Check(time.Now(), found.Epoch)
+	switch {
+	case errors.Is(err, identity.ErrBlocked):
+		return oauth.Errorf(oauth.InvalidGrant, "The user's account is blocked.")
+	case err != nil && found.abandon != nil:
+		if err := found.abandon(ctx); err != nil {
+			return err
+		}
+		fallthrough
+	case err != nil:
+		return oauth.Errorf(oauth.InvalidGrant, "This login has ended.").Because(err)
+	}
+	return nil
 }
 
 // identify lets the source say who the user is, if it has to and the policy lets it be asked.

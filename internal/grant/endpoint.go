@@ -14,9 +14,11 @@ import (
 
 	"dex/internal/client"
 	"dex/internal/code"
+	"dex/internal/connector"
 	"dex/internal/device"
 	"dex/internal/event"
 	"dex/internal/federation"
+	"dex/internal/identity"
 	"dex/internal/limit"
 	"dex/internal/oauth"
 	"dex/internal/policy"
@@ -30,6 +32,7 @@ type request struct {
 	client *client.Client
 	// scopes are those that the client asks for and may have; none where it redeems what a login gave.
 	scopes []string
+	login  event.Login // what is known so far of the login that the request is about
 }
 
 // A grant is one way to tokens (RFC 6749, section 1.3). Verify finds out what a request is good for, without asking the source;
@@ -42,10 +45,19 @@ type grant interface {
 // granted is what a grant has found out.
 type granted struct {
 	token.Authorization
-	source *federation.Opened // where the user signed in; nil only for the client's own tokens
-	wanted token.Wanted
+	generation uint64             // of the refresh token that was presented
+	source     *federation.Opened // where the user signed in; nil only for the client's own tokens
+	// proved says that the user has just proved who they are, instead of at an earlier login.
+	proved bool
+	// inSession says that what was presented is worthless once its session has been ended.
+	inSession bool
+	// bySource is how the user has just signed in, as the source says (RFC 8176); nil where it wasn't asked, or doesn't say.
+	bySource []string
+	wanted   token.Wanted
 	// ask asks the source who the user is, and notes it here; nil where that is known already, or where there is no user.
 	ask func(ctx context.Context) error
+	// needsGroups says that the policy needs the user's groups, whatever the scopes are.
+	needsGroups bool
 	// issued is the token type of the one token of a token exchange; empty for all other grants.
 	issued string
 	// abandon ends what was presented, if the session that it depends on has ended; nil if there is nothing to end.
@@ -55,23 +67,25 @@ type granted struct {
 	commit func(ctx context.Context, refreshDue bool) (refreshToken string, err error)
 }
 
+// sourceScopes returns what a source is asked for.
+func (found *granted) sourceScopes(scopes []string) connector.Scopes {
+	wanted := connector.ScopesOf(scopes)
+	wanted.Groups = wanted.Groups || found.needsGroups
+	return wanted
+}
+
 // Endpoint is the token endpoint.
 type Endpoint struct {
 	grants  map[string]grant
 	clients *client.Registry
 	policy  policy.Decider
 	minter  *token.Minter
-	users   Users
+	users   *identity.Identities
 	bound   Bound
 	log     *slog.Logger
 	events  event.Sink
 
 	bearerIDTokens bool
-}
-
-// Users says which users may not sign in, nor go on.
-type Users interface {
-	Blocked(ctx context.Context, userID, connectorID string) (bool, error)
 }
 
 // A SignOut ends the sessions of users whom their source no longer vouches for.
@@ -83,6 +97,8 @@ type SignOut interface {
 type Bound interface {
 	// Use reports whether a token of a client that names a session is good as far as that goes, and says that it is in use.
 	Use(ctx context.Context, clientID, sessionID string) (bool, error)
+	// Exists reports whether a session has not been ended.
+	Exists(ctx context.Context, sessionID string) (bool, error)
 }
 
 // Config is what the token endpoint is made of.
@@ -101,8 +117,8 @@ type Config struct {
 	Limits      *limit.Set
 	Log         *slog.Logger
 	Events      event.Sink
+	Users       *identity.Identities
 
-	Users   Users   // nil where nothing is known of them
 	SignOut SignOut // nil where nobody has a session
 	Bound   Bound   // nil where no token depends on a session
 
@@ -179,7 +195,14 @@ func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 		e.log.DebugContext(ctx, "parameter resource is ignored, as it has no meaning in this grant", "client_id", c.ID,
 			"grant_type", f.Get("grant_type"), "resource", f["resource"])
 	}
-	found, terms, err := e.decide(ctx, g, &request{form: f, client: c})
+	asked := &request{form: f, client: c}
+	answer, err := e.answer(ctx, g, asked)
+	return answer, oauth.About(asked.login, err)
+}
+
+// answer gives the tokens that a client's request is good for.
+func (e *Endpoint) answer(ctx context.Context, g grant, asked *request) ([]byte, error) {
+	found, terms, err := e.decide(ctx, g, asked)
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +214,11 @@ func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.events.Emit(ctx, event.TokensIssued{Login: found.Login(found.GrantID), GrantType: f.Get("grant_type"), Scopes: found.Scopes})
+	e.events.Emit(ctx, event.TokensIssued{
+		Login: found.Login(found.GrantID), GrantType: asked.form.Get("grant_type"), Scopes: found.Scopes, SessionID: found.SessionID,
+		TokenID: t.TokenID, Generation: found.generation,
+		AccessTokenSize: len(t.Access), IDTokenSize: len(t.ID),
+	})
 	return e.encode(found, t, refresh)
 }
 

@@ -38,9 +38,14 @@ func (g *exchangeGrant) verify(ctx context.Context, r *request) (*granted, error
 		wanted:        token.Wanted{Access: requested == oauth.TokenTypeAccess, ID: requested == oauth.TokenTypeID},
 		issued:        requested,
 	}
+	found.proved = true
 	found.ask = func(ctx context.Context) (err error) {
-		found.Identity, err = exchanger.TokenIdentity(ctx, connector.ScopesOf(r.scopes), subject)
-		return sourceFailed(g.connectors.Ended(ctx, source.ID, federation.Exchange, err))
+		scopes := found.sourceScopes(r.scopes)
+		asking, asked := g.connectors.Asking(ctx, source.ID, federation.Exchange)
+		found.Identity, err = exchanger.TokenIdentity(asking, scopes, subject)
+		found.Identity.GroupsTold = scopes.Groups
+		found.bySource = found.Identity.Methods
+		return sourceFailed(asked.Ended(ctx, err))
 	}
 	return found, nil
 }

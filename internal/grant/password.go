@@ -37,9 +37,10 @@ func (g *passwordGrant) verify(ctx context.Context, r *request) (*granted, error
 		source: source,
 		wanted: token.Wanted{Access: true, ID: true},
 	}
+	found.proved = true
 	found.ask = func(ctx context.Context) error {
-		identity, err := g.check(ctx, r, source.ID, checker)
-		found.Methods, identity.Methods = identity.Methods, nil // belong to this login only
+		identity, err := g.check(ctx, r, source.ID, checker, found.sourceScopes(r.scopes))
+		found.Methods, found.bySource, identity.Methods = identity.Methods, identity.Methods, nil // belong to this login only
 		found.Identity = identity
 		return err
 	}
@@ -74,10 +75,10 @@ func (g *passwordGrant) source(ctx context.Context) (*federation.Opened, connect
 
 // check asks the source about the name and the password of a request.
 func (g *passwordGrant) check(
-	ctx context.Context, r *request, connectorID string, checker connector.Password,
+	ctx context.Context, r *request, connectorID string, checker connector.Password, scopes connector.Scopes,
 ) (connector.Identity, error) {
 	identity, ok, err := g.connectors.CheckPassword(ctx, g.limits, checker, federation.Attempt{
-		Operation: federation.PasswordGrant, ClientID: r.client.ID, ConnectorID: connectorID, Scopes: r.scopes,
+		Operation: federation.PasswordGrant, ClientID: r.client.ID, ConnectorID: connectorID, Scopes: scopes,
 		Username: r.form.Get("username"), Password: r.form.Get("password"),
 	})
 	if _, tooMany := errors.AsType[*limit.Exceeded](err); tooMany {

@@ -39,7 +39,9 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 	}
 	p, err := g.families.Present(ctx, t, r.client.ID)
 	if err != nil {
-		return nil, g.refused(ctx, loginOf(err, t.FamilyID, r.client.ID), err)
+		var generation uint64
+		r.login, generation = loginOf(err, t.FamilyID, r.client.ID)
+		return nil, g.refused(ctx, r.login, generation, err)
 	}
 	scopes, err := narrow(p.Scopes, r.form.Get("scope"))
 	if err != nil {
@@ -58,10 +60,10 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 		wanted:        token.Wanted{Access: true, ID: true},
 	}
 	found.Scopes = scopes // narrower for this answer only (RFC 6749, section 6)
-	found.GrantID = t.FamilyID
+	found.GrantID, found.generation = t.FamilyID, p.Shown
 	if p.Current {
 		found.ask = func(ctx context.Context) (err error) {
-			found.Identity, err = g.ask(ctx, p, source)
+			found.Identity, err = g.ask(ctx, p, source, found.sourceScopes(p.Scopes))
 			return err
 		}
 	}
@@ -69,7 +71,7 @@ func (g *refreshGrant) verify(ctx context.Context, r *request) (*granted, error)
 	found.commit = func(ctx context.Context, _ bool) (string, error) { // it is due, whatever the scopes of this answer
 		next, err := g.families.Advance(ctx, p, found.Identity)
 		if err != nil {
-			return "", g.refused(ctx, found.Login(t.FamilyID), err)
+			return "", g.refused(ctx, found.Login(t.FamilyID), p.Shown, err)
 		}
 		return next, nil
 	}
@@ -89,17 +91,17 @@ func readRefreshToken(r *request) (refresh.Token, error) {
 	return t, nil
 }
 
-// loginOf returns what is known of the login of a refused token.
-func loginOf(err error, familyID, clientID string) event.Login {
+// loginOf returns what is known of the login of a refused token, and the token's generation.
+func loginOf(err error, familyID, clientID string) (event.Login, uint64) {
 	if refused, ok := errors.AsType[*refresh.Refused](err); ok {
-		return refused.Login
+		return refused.Login, refused.Generation
 	}
-	return event.Login{ID: familyID, ClientID: clientID}
+	return event.Login{ID: familyID, ClientID: clientID}, 0
 }
 
 // refused returns what the client is told. If a token was used before, two parties have it, so its family ends (RFC 9700,
 // section 4.14.2). The user's other logins live on.
-func (g *refreshGrant) refused(ctx context.Context, login event.Login, err error) error {
+func (g *refreshGrant) refused(ctx context.Context, login event.Login, generation uint64, err error) error {
 	switch {
 	case errors.Is(err, refresh.ErrOtherClient):
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token belongs to another client.")
@@ -110,7 +112,7 @@ func (g *refreshGrant) refused(ctx context.Context, login event.Login, err error
 		if endErr := g.families.End(ctx, login.ID); endErr != nil {
 			return fmt.Errorf("end reused refresh token family: %w", endErr)
 		}
-		g.events.Emit(ctx, event.RefreshTokenReused{Login: login})
+		g.events.Emit(ctx, event.RefreshTokenReused{Login: login, Generation: generation})
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token was used before; the login has ended.")
 	case errors.Is(err, refresh.ErrRaced):
 		return oauth.Errorf(oauth.InvalidGrant, "The refresh token was used by another request at the same time.")

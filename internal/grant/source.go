@@ -11,7 +11,7 @@ import (
 // notOpened returns what the client is told of a source that could not be opened.
 func notOpened(ctx context.Context, r *federation.Registry, connectorID string, op federation.Operation, err error) error {
 	if errors.Is(err, federation.ErrDown) {
-		return sourceFailed(r.Ended(ctx, connectorID, op, err))
+		return sourceFailed(r.NotAsked(ctx, connectorID, op, err))
 	}
 	return fmt.Errorf("open connector: %w", err)
 }

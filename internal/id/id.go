@@ -28,6 +28,9 @@ func NewKeyID() string { return hex.EncodeToString(Random(20)) }
 // Lower encodes bytes in the alphabet of identifiers.
 func Lower(b []byte) string { return lower.EncodeToString(b) }
 
+// Unlower decodes what Lower returns.
+func Unlower(s string) ([]byte, error) { return lower.DecodeString(s) }
+
 // Hash returns the SHA-256 of a secret, which may be stored in its place: a secret of ours can't be guessed.
 func Hash(secret string) []byte {
 	sum := sha256.Sum256([]byte(secret))

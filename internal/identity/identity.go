@@ -1,5 +1,5 @@
 // Package identity is the users that have signed in: who they are, what they have let applications do, and whether they may sign in
-// at all. It is kept while browser sessions are on.
+// at all. While browser sessions are off it only knows when all ended that a user of our own password database had.
 package identity
 
 import (
@@ -26,8 +26,12 @@ type Identity struct {
 	Created     time.Time          `json:"created"`
 	LastLogin   time.Time          `json:"lastLogin"`
 	// BlockedUntil is until when the user may not sign in, nor go on; zero for users who may.
-	BlockedUntil time.Time          `json:"blockedUntil,omitzero"`
-	Consents     map[string]Consent `json:"consents,omitempty"` // by client
+	BlockedUntil time.Time `json:"blockedUntil,omitzero"`
+	// Epoch counts how often all that the user had was ended, as by a reset of their password. Sessions, codes and refresh tokens are
+	// worthless in any epoch but the one in which their login was.
+	Epoch int64 `json:"epoch,omitempty"`
+
+	Consents map[string]Consent `json:"consents,omitempty"` // by client
 
 	UpstreamFactors UpstreamFactors `json:"upstreamFactors,omitzero"`
 }
@@ -50,12 +54,42 @@ type Identities struct {
 	now   func() time.Time
 	// remember is how long a consent counts; 0 means for ever, less that none does.
 	remember time.Duration
+	only     string // the connector whose users are held to their epochs; empty for all
 }
 
 // New returns the users in a storage. Remember is for how long a consent counts: 0 means for ever, less than 0 that none does.
 func New(s store.Store, remember time.Duration, now func() time.Time) *Identities {
 	return &Identities{table: store.In(s, Kind), remember: remember, now: now}
 }
+
+// Only returns the same users, of whom those of one connector are held to what Standing says.
+func (i *Identities) Only(connectorID string) *Identities {
+	only := *i
+	only.only = connectorID
+	return &only
+}
+
+// Standing is Get for whoever decides whether a user may go on. Of users who aren't held to it nothing is read.
+func (i *Identities) Standing(ctx context.Context, userID, connectorID string) (Entry, error) {
+	if !i.holds(connectorID) {
+		return Entry{Value: Identity{UserID: userID, ConnectorID: connectorID}}, nil
+	}
+	return i.Get(store.Latest(ctx), userID, connectorID)
+}
+
+// EpochOf returns the epoch of the user of a connector with a key.
+func (i *Identities) EpochOf(ctx context.Context, key, connectorID string) (int64, error) {
+	if !i.holds(connectorID) {
+		return 0, nil
+	}
+	e, err := i.table.Get(store.Latest(ctx), key)
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, nil
+	}
+	return e.Value.Epoch, err
+}
+
+func (i *Identities) holds(connectorID string) bool { return i.only == "" || i.only == connectorID }
 
 // Table returns the records, for whoever lists them.
 func (i *Identities) Table() *store.Table[Identity] { return i.table }
@@ -75,6 +109,59 @@ func (i *Identities) Get(ctx context.Context, userID, connectorID string) (Entry
 // IsBlocked reports whether the user may not sign in at a time.
 func (v *Identity) IsBlocked(at time.Time) bool { return at.Before(v.BlockedUntil) }
 
+// Why a user may not go on.
+var (
+	ErrBlocked = errors.New("the user's account is blocked")
+	ErrEnded   = errors.New("all that the user had before has ended")
+)
+
+// Check returns why the user may not go on, at a time, with what a login in an epoch gave: ErrBlocked, ErrEnded, or nil.
+func (v *Identity) Check(at time.Time, epoch int64) error {
+	switch {
+	case v.IsBlocked(at):
+		return ErrBlocked
+	case epoch != v.Epoch:
+		return ErrEnded
+	}
+	return nil
+}
+
+// EndAll makes worthless all that a user was given before, also what nobody finds: codes that have not been redeemed yet, and sessions
+// that begin at this moment. It returns the epoch of whatever is to go on. The user need not have signed in before.
+func (i *Identities) EndAll(ctx context.Context, userID, connectorID string) (epoch int64, err error) {
+	if !i.holds(connectorID) {
+		return 0, nil
+	}
+	e, _, err := i.change(ctx, userID, connectorID, func(v *Identity) error {
+		v.Epoch++
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("end all that a user has: %w", err)
+	}
+	return e.Value.Epoch, nil
+}
+
+// change changes a user, and reports whether there was a record. One without a record has one from now on.
+func (i *Identities) change(
+	ctx context.Context, userID, connectorID string, how func(*Identity) error,
+) (e Entry, known bool, err error) {
+	key := Key(userID, connectorID)
+	for {
+		e, err = i.table.Update(ctx, key, how)
+		if !errors.Is(err, store.ErrNotFound) {
+			return e, err == nil, err
+		}
+		stranger := Identity{UserID: userID, ConnectorID: connectorID, Created: i.now()}
+		if err = how(&stranger); err != nil {
+			return Entry{}, false, err
+		}
+		if e, err = i.table.Create(ctx, key, stranger); !errors.Is(err, store.ErrExists) {
+			return e, false, err
+		}
+	}
+}
+
 // Blocked reports whether a user may not sign in, nor go on, now.
 func (i *Identities) Blocked(ctx context.Context, userID, connectorID string) (bool, error) {
 	e, err := i.Get(ctx, userID, connectorID)
@@ -87,7 +174,7 @@ func (i *Identities) Allows(v *Identity, clientID string, scopes []string) bool 
 	if i.remember < 0 {
 		return false
 	}
-	given := i.given(v, clientID)
+	given := i.Given(v, clientID)
 	for _, scope := range scopes {
 		if scope != oauth.ScopeOpenID && !slices.Contains(given, scope) {
 			return false
@@ -96,10 +183,10 @@ func (i *Identities) Allows(v *Identity, clientID string, scopes []string) bool 
 	return true
 }
 
-// given returns the scopes that a user has let an application have, unless that is too long ago.
-func (i *Identities) given(v *Identity, clientID string) []string {
+// Given returns the scopes that a user has let an application have, unless that is too long ago.
+func (i *Identities) Given(v *Identity, clientID string) []string {
 	c := v.Consents[clientID]
-	if i.remember > 0 && i.now().Sub(c.Given) > i.remember {
+	if i.remember < 0 || i.remember > 0 && i.now().Sub(c.Given) > i.remember {
 		return nil
 	}
 	return c.Scopes
@@ -158,7 +245,7 @@ func (i *Identities) apply(v *Identity, l Login) {
 	for clientID, c := range v.Consents {
 		consents[clientID] = c
 	}
-	before, given := i.given(v, l.ClientID), i.now()
+	before, given := i.Given(v, l.ClientID), i.now()
 	scopes := slices.Concat(before, l.Consented)
 	slices.Sort(scopes)
 	if slices.ContainsFunc(before, func(scope string) bool { return !slices.Contains(l.Consented, scope) }) {
@@ -198,6 +285,33 @@ func (i *Identities) Withdraw(ctx context.Context, userID, connectorID, clientID
 		return nil
 	})
 	return err
+}
+
+// Forever is until when users are blocked for good.
+var Forever = time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC)
+
+// Block keeps a user from signing in until a time, and reports whether the user was known. One who wasn't has a record from now on.
+func (i *Identities) Block(ctx context.Context, userID, connectorID string, until time.Time) (known bool, err error) {
+	_, known, err = i.change(ctx, userID, connectorID, func(v *Identity) error {
+		if v.BlockedUntil.Equal(until) {
+			return store.ErrUnchanged
+		}
+		v.BlockedUntil = until
+		return nil
+	})
+	return known, err
+}
+
+// Unblock lets a user sign in again, and reports whether they were blocked. The error is store.ErrNotFound if there is no such user.
+func (i *Identities) Unblock(ctx context.Context, userID, connectorID string) (blocked bool, err error) {
+	_, err = i.table.Update(ctx, Key(userID, connectorID), func(v *Identity) error {
+		if blocked = !v.BlockedUntil.IsZero(); !blocked {
+			return store.ErrUnchanged
+		}
+		v.BlockedUntil = time.Time{}
+		return nil
+	})
+	return blocked && err == nil, err
 }
 
 // Delete forgets a user. The error is store.ErrNotFound if there is none.

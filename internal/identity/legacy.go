@@ -19,8 +19,8 @@ type Legacy struct {
 	Factors             UpstreamFactors
 }
 
-// UpstreamFactors are the second factors that upstream has enrolled, by authenticator, as it writes them. They are secret. Nothing uses
-// them yet, but once upstream's own data has been dropped they would be lost.
+// UpstreamFactors are the second factors that upstream has enrolled, by authenticator, as it writes them. They are secret. Package factor
+// makes its own records of them when a user needs them first.
 type UpstreamFactors struct {
 	MFASecrets          json.RawMessage `json:"mfaSecrets,omitempty"`
 	WebAuthnCredentials json.RawMessage `json:"webauthnCredentials,omitempty"`

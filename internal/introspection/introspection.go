@@ -2,12 +2,11 @@
 package introspection
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
-	"strings"
 
 	"dex/internal/client"
 	"dex/internal/event"
@@ -22,9 +21,16 @@ type Config struct {
 	Clients  *client.Registry
 	Families *refresh.Families
 	Verifier *token.Verifier
+	Terms    Terms
 	Events   event.Sink
 	// Open lets anyone ask about any token, and accepts ID tokens as access tokens, as upstream does.
 	Open bool
+}
+
+// Terms says what tokens would be made on now.
+type Terms interface {
+	// OfRefresh returns the scopes and the terms of the tokens that a client would get for a refresh token; false where it would get none.
+	OfRefresh(ctx context.Context, c *client.Client, f *refresh.Inspected) (scopes []string, on token.Terms, ok bool, err error)
 }
 
 // Endpoint is the introspection endpoint.
@@ -37,33 +43,49 @@ func New(cfg Config) *Endpoint { return &Endpoint{cfg: cfg} }
 
 // answer is the answer for an active token. Its members are encoded in this order.
 type answer struct {
-	Active    bool     `json:"active"`
-	Scope     string   `json:"scope,omitempty"`
-	ClientID  string   `json:"client_id"`
-	Subject   string   `json:"sub"`
-	Expires   int64    `json:"exp,omitempty"` // absent if the token is valid until it is revoked
-	IssuedAt  int64    `json:"iat"`
-	NotBefore int64    `json:"nbf"`
-	Username  string   `json:"username,omitempty"`
-	Audience  any      `json:"aud"`
-	Issuer    string   `json:"iss"`
-	TokenID   string   `json:"jti,omitempty"`
-	TokenType string   `json:"token_type"`
-	TokenUse  string   `json:"token_use"`
-	Extra     extra    `json:"ext"`
-	readers   []string // clients that may ask about it
+	Active    bool   `json:"active"`
+	Scope     string `json:"scope,omitempty"`
+	ClientID  string `json:"client_id"`
+	Subject   string `json:"sub"`
+	Expires   int64  `json:"exp,omitempty"` // absent if the token is valid until it is revoked
+	IssuedAt  int64  `json:"iat"`
+	NotBefore int64  `json:"nbf"`
+	Username  string `json:"username,omitempty"`
+	Audience  any    `json:"aud"`
+	Issuer    string `json:"iss"`
+	TokenID   string `json:"jti,omitempty"`
+	TokenType string `json:"token_type"`
+	TokenUse  string `json:"token_use"`
+	// How strongly, how (RFC 8176) and when the user has signed in (RFC 9470, section 6.2).
+	ACR      string   `json:"acr,omitempty"`
+	Methods  []string `json:"amr,omitempty"`
+	AuthTime int64    `json:"auth_time,omitempty"`
+	Extra    extra    `json:"ext"`
+	readers  []string // clients that may ask about it
 }
 
 // extra is the claims about the user.
 type extra struct {
-	AuthorizedParty   string          `json:"azp,omitempty"`
-	SessionID         string          `json:"sid,omitempty"`
-	Email             string          `json:"email,omitempty"`
-	EmailVerified     *bool           `json:"email_verified,omitempty"`
-	Groups            []string        `json:"groups,omitempty"`
-	Name              string          `json:"name,omitempty"`
-	PreferredUsername string          `json:"preferred_username,omitempty"`
-	Federated         json.RawMessage `json:"federated_claims,omitempty"`
+	AuthorizedParty string `json:"azp,omitempty"`
+	SessionID       string `json:"sid,omitempty"`
+	token.UserClaims
+
+	more map[string]json.RawMessage // claims that policies add
+}
+
+// MarshalJSON implements json.Marshaler.
+func (x extra) MarshalJSON() ([]byte, error) {
+	type plain extra
+	about, err := json.Marshal(plain(x))
+	if err != nil || len(x.more) == 0 {
+		return about, err
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(about, &all); err != nil {
+		return nil, err
+	}
+	maps.Copy(all, x.more)
+	return json.Marshal(all)
 }
 
 // inactive is the answer for every other token (RFC 7662, section 2.2).
@@ -113,7 +135,7 @@ func (e *Endpoint) serve(r *http.Request) ([]byte, error) {
 // anyone (RFC 7662, section 2.1).
 func (e *Endpoint) authenticate(r *http.Request) (*client.Client, error) {
 	if e.cfg.Open {
-		return nil, nil // nobody is a good answer there
+		return nil, nil // no client is needed there
 	}
 	c, err := e.cfg.Clients.Authenticate(r, e.cfg.Events)
 	if err != nil {
@@ -138,7 +160,7 @@ func (a *answer) mayBeReadBy(c *client.Client) bool {
 }
 
 func (e *Endpoint) inspect(ctx context.Context, text string) (*answer, error) {
-	a, err := e.inspectJWT(ctx, text)
+	a, err := e.inspectToken(ctx, text)
 	if errors.Is(err, token.ErrRefused) {
 		a, err = e.inspectRefreshToken(ctx, text)
 	}
@@ -153,9 +175,13 @@ func (e *Endpoint) inspect(ctx context.Context, text string) (*answer, error) {
 	return a, nil
 }
 
-func (e *Endpoint) inspectJWT(ctx context.Context, text string) (*answer, error) {
+// inspectToken says what an ID or access token is.
+func (e *Endpoint) inspectToken(ctx context.Context, text string) (*answer, error) {
 	v, err := e.cfg.Verifier.Verify(ctx, text)
 	if err != nil {
+		return nil, err
+	}
+	if err := e.cfg.Verifier.Complete(ctx, &v); err != nil {
 		return nil, err
 	}
 	if !v.IsAccessToken() && !e.cfg.Open {
@@ -164,46 +190,14 @@ func (e *Endpoint) inspectJWT(ctx context.Context, text string) (*answer, error)
 	a := &answer{
 		Active: true, ClientID: v.Client(), Subject: v.Subject, Expires: v.Expires, IssuedAt: v.IssuedAt,
 		NotBefore: v.IssuedAt, Username: v.PreferredUsername, Audience: v.Audience, Issuer: v.Issuer, TokenID: v.TokenID,
-		TokenType: "Bearer", TokenUse: "access_token",
+		TokenType: "Bearer", TokenUse: "access_token", ACR: v.ACR, Methods: v.Methods, AuthTime: v.AuthTime,
 		Extra: extra{
-			AuthorizedParty: v.AuthorizedParty, SessionID: v.SessionID, Email: v.Email, EmailVerified: v.EmailVerified, Groups: v.Groups,
-			Name: v.Name, PreferredUsername: v.PreferredUsername, Federated: v.Federated,
+			AuthorizedParty: v.AuthorizedParty, SessionID: v.SessionID, UserClaims: v.UserClaims, more: v.More(),
 		},
 		readers: append([]string{v.Client()}, v.Audience...),
 	}
 	if v.Scope != nil {
 		a.Scope = *v.Scope
-	}
-	return a, nil
-}
-
-func (e *Endpoint) inspectRefreshToken(ctx context.Context, text string) (*answer, error) {
-	f, err := e.cfg.Families.Inspect(ctx, text)
-	if err != nil {
-		return nil, err
-	}
-	if !f.Alive {
-		return nil, token.ErrRefused
-	}
-	if s := e.cfg.Verifier.Sessions; s != nil && f.SessionID != "" {
-		if holds, err := s.Holds(ctx, f.ClientID, f.SessionID); err != nil || !holds {
-			return nil, cmp.Or(err, token.ErrRefused)
-		}
-	}
-	who := f.Identity
-	a := &answer{
-		Active: true, Scope: strings.Join(f.Scopes, " "), ClientID: f.ClientID,
-		Subject: token.Subject(who.UserID, f.ConnectorID), IssuedAt: f.Created.Unix(), NotBefore: f.Created.Unix(),
-		Username: who.PreferredUsername, Audience: f.ClientID, Issuer: e.cfg.Issuer,
-		TokenType: "Bearer", TokenUse: "refresh_token",
-		Extra: extra{
-			Email: who.Email, EmailVerified: &who.EmailVerified, Groups: who.Groups, Name: who.Username,
-			PreferredUsername: who.PreferredUsername,
-		},
-		readers: []string{f.ClientID},
-	}
-	if !f.End.IsZero() {
-		a.Expires = f.End.Unix()
 	}
 	return a, nil
 }

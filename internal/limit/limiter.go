@@ -1,5 +1,10 @@
 // Package limit bounds how often somebody may try to guess passwords, client secrets and device codes. Attempts are
-// counted by the caller's address and by what is guessed, in the memory of one process: each replica counts for itself.
+// counted by the caller's address and by what is guessed.
+//
+// Replicas share most limits. Of each bucket a replica has a part for itself, which it spends in memory. The rest is a pool in
+// the storage, of which a replica draws several attempts at a time once its own part is used up, see [pool]. While the
+// pool is empty nobody asks the storage. So the replicas together never let in more than the limit, right attempts cost
+// no write, and however many wrong ones there are, they cost a few.
 package limit
 
 import (
@@ -9,49 +14,34 @@ import (
 	"encoding/binary"
 	"sync"
 	"time"
+
+	"dex/internal/event"
 )
 
-// maxKeys is how many keys a Limiter remembers, some 150 bytes each. Nobody can fill it from one address, because a failure
+// maxKeys is how many keys a Limiter remembers, some 250 bytes each. Nobody can fill it from one address, because a failure
 // at a name counts for the address too.
 const maxKeys = 100_000
-
-// A Rate is the size and the refill rate of a token bucket.
-type Rate struct {
-	Burst int           // how many attempts at once; at least 1
-	Every time.Duration // how long until there is one more
-}
-
-// times returns n times the rate.
-func (r Rate) times(n int) Rate { return Rate{Burst: n * r.Burst, Every: r.Every / time.Duration(n)} }
 
 // A Limiter has a bucket of attempts for each key. It is safe for concurrent use, and runs nothing in the background: what
 // is left in a bucket is computed from the time.
 type Limiter struct {
-	rate  Rate
-	start time.Time
-	max   int
-
-	mu      sync.Mutex
-	buckets map[id]*bucket
-	idle    *list.List // of *bucket without attempts in progress; the stalest first
-}
-
-// id is the hash of a key, so that long names need no more memory than short ones.
-type id [16]byte
-
-// A bucket is a token bucket that isn't full or has attempts in progress. Full ones take no memory.
-type bucket struct {
-	id     id
+	name   event.Limit
+	events event.Sink
 	rate   Rate
-	full   time.Duration // when it will be full again, since the limiter's start
-	trying int           // attempts in progress
-	ended  chan struct{} // closed when one of them ends; nil while nobody waits for that
-	place  *list.Element // in the list of idle ones; nil if not in it
+	pool   *pool // nil if each process counts for itself
+	start  time.Time
+	max    int
+
+	mu      sync.Mutex // never held over I/O
+	buckets map[id]*bucket
+	idle    *list.List // of *bucket that nobody is using; the stalest first
 }
 
-// New returns a limiter in which all buckets are full.
+// New returns a limiter in which all buckets are full. It counts in this process alone.
 func New(rate Rate) *Limiter {
-	return &Limiter{rate: rate, start: time.Now(), max: maxKeys, buckets: make(map[id]*bucket), idle: list.New()}
+	return &Limiter{
+		events: event.Discard, rate: rate, start: time.Now(), max: maxKeys, buckets: make(map[id]*bucket), idle: list.New(),
+	}
 }
 
 // identify hashes the parts of a key. Each is preceded by its length, so that no two keys give the same input.
@@ -71,49 +61,91 @@ func identify(parts []string) (sum id) {
 // right ones is refused. The error is an *Exceeded, or the end of the context.
 func (l *Limiter) begin(ctx context.Context, p part) (*bucket, error) {
 	for {
-		b, ended, err := l.take(p)
+		b, then, err := l.take(p)
 		if b != nil || err != nil {
 			return b, err
 		}
+		if then.draw != nil {
+			l.draw(ctx, then.draw, then.rate)
+			continue
+		}
 		select {
-		case <-ended:
+		case <-then.changed:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
 }
 
-// take takes an attempt if there is one. If there is none, it returns a channel that is closed when one of those in
-// progress ends; if none is in progress, an *Exceeded.
-func (l *Limiter) take(p part) (*bucket, <-chan struct{}, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b, now := l.bucket(p), l.elapsed()
-	missing, all := max(0, b.full-now), time.Duration(b.rate.Burst-1)*b.rate.Every
-	switch {
-	case missing+time.Duration(b.trying)*b.rate.Every <= all:
-		if b.place != nil {
-			l.idle.Remove(b.place)
-			b.place = nil
-		}
-		b.trying++
-		return b, nil, nil
-	case b.trying == 0:
-		return nil, nil, &Exceeded{Wait: missing - all}
-	case b.ended == nil:
-		b.ended = make(chan struct{})
-	}
-	return nil, b.ended, nil
+// A step is what has to happen before an attempt can be taken.
+type step struct {
+	draw    *bucket         // from the pool, for this bucket; the caller must do so
+	rate    Rate            // of the pool
+	changed <-chan struct{} // closed when it is worth trying again
 }
 
-// bucket returns the bucket for a part of a key, and creates it if necessary.
-func (l *Limiter) bucket(p part) *bucket {
-	b := l.buckets[p.id]
+// take takes an attempt if there is one. If there is none yet, it says what has to happen first; if nothing can, the error is an
+// *Exceeded.
+func (l *Limiter) take(p part) (*bucket, step, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.elapsed()
+	b, shared := l.bucket(p, now)
+	switch {
+	case b.room(now) > 0, !shared && b.trying == 0 && b.level.lets(b.rate, now):
+		l.use(b)
+		b.trying++
+		return b, step{}, nil
+	case b.drawing != nil:
+		return nil, step{changed: b.drawing}, nil
+	case shared && now >= b.empty && !l.pool.resting():
+		l.use(b)
+		b.drawing = make(chan struct{})
+		return nil, step{draw: b, rate: b.poolRate}, nil
+	case b.trying > 0:
+		if b.ended == nil {
+			b.ended = make(chan struct{})
+		}
+		return nil, step{changed: b.ended}, nil
+	}
+	wait := b.level.wait(b.rate, now, 1)
+	if shared {
+		wait = min(wait, max(b.empty-now, l.pool.rests()))
+	}
+	l.tidy(b, now)
+	return nil, step{}, &Exceeded{Wait: wait, limit: l.name}
+}
+
+// bucket returns the bucket for a part of a key, and creates it if necessary; and whether it is shared with other replicas.
+func (l *Limiter) bucket(p part, now time.Duration) (b *bucket, shared bool) {
+	own, pool := l.rate.times(p.weight), Rate{}
+	if n := l.pool.replicas(); n > 1 {
+		shared = true
+		own, pool = own.split(n)
+	}
+	b = l.buckets[p.id]
 	if b == nil {
-		b = &bucket{id: p.id, rate: l.rate.times(p.weight)}
+		b = &bucket{id: p.id}
 		l.buckets[p.id] = b
 	}
-	return b
+	b.fit(own, pool, now)
+	return b, shared
+}
+
+// draw draws attempts from the pool. It ends soon even if the storage hangs, and whoever waits for the bucket goes on then.
+func (l *Limiter) draw(ctx context.Context, b *bucket, rate Rate) {
+	n, wait, ok := l.pool.draw(ctx, l.name, b.id, rate)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.elapsed()
+	if ok {
+		b.shrink(now)
+		b.lend(n, now)
+		b.empty = now + wait
+	}
+	close(b.drawing)
+	b.drawing = nil
+	l.tidy(b, now)
 }
 
 // end gives an attempt back, unless it failed.
@@ -123,7 +155,7 @@ func (l *Limiter) end(b *bucket, failed bool) {
 	now := l.elapsed()
 	b.trying--
 	if failed {
-		b.full = max(b.full, now) + b.rate.Every
+		b.fail(now)
 	}
 	if b.ended != nil {
 		close(b.ended)
@@ -132,11 +164,20 @@ func (l *Limiter) end(b *bucket, failed bool) {
 	l.tidy(b, now)
 }
 
-// tidy moves or removes a bucket after one of its attempts has ended.
+// use takes a bucket out of the idle ones.
+func (l *Limiter) use(b *bucket) {
+	if b.place != nil {
+		l.idle.Remove(b.place)
+		b.place = nil
+	}
+}
+
+// tidy moves or removes a bucket that somebody has used.
 func (l *Limiter) tidy(b *bucket, now time.Duration) {
 	switch {
-	case b.trying > 0: // the last one tidies up
-	case b.full <= now:
+	case b.busy(): // the last one tidies up
+	case b.stale() <= now:
+		l.use(b)
 		delete(l.buckets, b.id)
 	case b.place != nil:
 		l.idle.MoveToBack(b.place)
@@ -152,7 +193,7 @@ func (l *Limiter) forget(now time.Duration) {
 	for range 2 {
 		first := l.idle.Front()
 		b := first.Value.(*bucket)
-		if b.full > now && l.idle.Len() <= l.max {
+		if b.stale() > now && l.idle.Len() <= l.max {
 			return
 		}
 		l.idle.Remove(first)

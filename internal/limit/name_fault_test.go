@@ -37,12 +37,27 @@ var _ = faulttest.Add("R8", func(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		s, source := NewSet(), &checker{}
-		for i := range 20 { // no directory has such names, and they cost little
-			_, _, _ = s.CheckPassword(telemetry.WithRequest(t.Context(), "id", "192.0.2.1"), "ldap", source, connector.Scopes{},
-				strings.Repeat("\ufdfa", 20000)+fmt.Sprint(i), "wrong")
+		guess := func(name string) {
+			_, _, _ = s.CheckPassword(telemetry.WithRequest(t.Context(), "id", "192.0.2.1"), "ldap", source, connector.Scopes{}, name, "wrong")
+		}
+		// However long a name is, what nobody sees of it makes no other one of it.
+		for _, name := range []string{"jane doe", strings.Repeat("\u200b", 1000) + "jane doe", "jane doe" + strings.Repeat(" ", 3000)} {
+			for range 9 {
+				guess(name)
+			}
 		}
 		if source.asked != 10 {
-			t.Errorf("names of 60 kB: the source was asked %d times, want 10", source.asked)
+			t.Errorf("long spellings: the source was asked %d times, want 10", source.asked)
+		}
+		// Names that differ late are others.
+		for _, length := range []int{340, 20000} {
+			source.asked = 0
+			for i := range 20 {
+				guess(strings.Repeat("\ufdfa", length) + fmt.Sprint(i))
+			}
+			if source.asked != 20 {
+				t.Errorf("names of %d characters share a limit: the source was asked %d times, want 20", length, source.asked)
+			}
 		}
 	})
 })

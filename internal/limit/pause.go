@@ -28,7 +28,7 @@ func (l *Limiter) behind(key id) time.Duration {
 	if b == nil {
 		return 0
 	}
-	return b.full - l.elapsed() - time.Duration(l.rate.Burst-1)*l.rate.Every
+	return b.level.wait(l.rate, l.elapsed(), 1)
 }
 
 // fail counts a failure at a bucket, even an empty one, but never so many that an attempt would wait more than the longest
@@ -36,8 +36,9 @@ func (l *Limiter) behind(key id) time.Duration {
 func (l *Limiter) fail(key id, longest time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b, now := l.bucket(part{key, 1}), l.elapsed()
+	now := l.elapsed()
+	b, _ := l.bucket(part{key, 1}, now)
 	most := now + time.Duration(l.rate.Burst-1)*l.rate.Every + longest
-	b.full = min(max(b.full, now)+l.rate.Every, most)
+	b.level.full = min(max(b.level.full, now)+l.rate.Every, most)
 	l.tidy(b, now)
 }

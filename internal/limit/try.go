@@ -6,16 +6,22 @@ import (
 	"fmt"
 	"time"
 
+	"dex/internal/event"
 	"dex/internal/oauth"
 )
 
 // Exceeded is the error for too many failures.
 type Exceeded struct {
 	Wait time.Duration // until the next attempt
+
+	limit event.Limit
 }
 
 // Error says how long to wait.
 func (e *Exceeded) Error() string { return fmt.Sprintf("too many attempts, the next in %s", e.Wait) }
+
+// RefusalReason implements what event.ReasonOf looks for.
+func (e *Exceeded) RefusalReason() string { return "limit" }
 
 // Seconds returns how long to wait, for people and for the header Retry-After: whole seconds, rounded up.
 func (e *Exceeded) Seconds() int { return max(1, int((e.Wait+time.Second-1)/time.Second)) }
@@ -61,12 +67,20 @@ func Begin(ctx context.Context, keys ...Key) (*Try, error) {
 			b, err := k.limiter.begin(ctx, p)
 			if err != nil {
 				t.End()
+				k.limiter.tell(ctx, err)
 				return nil, err
 			}
 			t.taken = append(t.taken, taken{k.limiter, b})
 		}
 	}
 	return t, nil
+}
+
+// tell emits the event of a refusal.
+func (l *Limiter) tell(ctx context.Context, err error) {
+	if exceeded, ok := errors.AsType[*Exceeded](err); ok {
+		l.events.Emit(ctx, event.LimitReached{Limit: exceeded.limit})
+	}
 }
 
 // Count counts something that counts even if nothing is wrong with it. Its error is Begin's.

@@ -1,10 +1,13 @@
 package locale
 
 import (
+	"bytes"
+	"compress/gzip"
 	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"path"
@@ -98,11 +101,59 @@ func Tags(of map[string]*Language) []string {
 	return tags
 }
 
-// builtinLanguages are read once: it takes several times as long as all else that a changed configuration needs.
+// builtinLanguages are read once, and the messages of each when somebody first reads it: those of all languages would be a third of what
+// a server at rest keeps in memory.
 var builtinLanguages = sync.OnceValues(func() (map[string]*Language, error) {
 	known := map[string]*Language{}
-	return known, readAll(builtin, "messages", known)
+	err := eachFile(builtin, "messages", func(name, tag string) error {
+		f, err := readHead(name)
+		if err != nil {
+			return err
+		}
+		l, err := find(tag, known)
+		if err != nil {
+			return err
+		}
+		l.messages = sync.OnceValue(func() messages {
+			own := newMessages()
+			if err := own.read(builtin, name); err != nil {
+				panic(err) // tests read all languages
+			}
+			return own
+		})
+		return l.describe(f)
+	})
+	return known, err
 })
+
+// readHead returns what a built-in file says about its language. The messages come last, and are left out.
+func readHead(name string) (f file, err error) {
+	text, err := open(builtin, name)
+	if err != nil {
+		return f, err
+	}
+	d := json.NewDecoder(text)
+	if _, err := d.Token(); err != nil { // the brace
+		return f, err
+	}
+	head := map[string]json.RawMessage{}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil || key == "messages" {
+			break
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return f, err
+		}
+		head[fmt.Sprint(key)] = value
+	}
+	whole, err := json.Marshal(head)
+	if err != nil {
+		return f, err
+	}
+	return f, json.Unmarshal(whole, &f)
+}
 
 // languages returns the built-in languages, with the operator's files laid over them.
 func languages(own fs.FS) (map[string]*Language, error) {
@@ -113,14 +164,33 @@ func languages(own fs.FS) (map[string]*Language, error) {
 	known := make(map[string]*Language, len(all))
 	for tag, l := range all {
 		changed := *l
-		changed.texts, changed.forms = maps.Clone(l.texts), maps.Clone(l.forms)
 		known[tag] = &changed
 	}
-	return known, readAll(own, ".", known)
+	return known, eachFile(own, ".", func(name, tag string) error {
+		var f file
+		if err := decode(own, name, &f); err != nil {
+			return err
+		}
+		l, err := find(tag, known)
+		if err != nil {
+			return err
+		}
+		if err := l.describe(f); err != nil {
+			return err
+		}
+		changed := newMessages()
+		if l.messages != nil {
+			builtin := l.messages()
+			maps.Copy(changed.texts, builtin.texts)
+			maps.Copy(changed.forms, builtin.forms)
+		}
+		l.messages = func() messages { return changed }
+		return changed.add(f.Messages)
+	})
 }
 
-// readAll reads the files of messages of a folder.
-func readAll(files fs.FS, folder string, known map[string]*Language) error {
+// eachFile calls a function for the files of messages in a folder.
+func eachFile(files fs.FS, folder string, do func(name, tag string) error) error {
 	entries, err := fs.ReadDir(files, folder)
 	if err != nil {
 		return err
@@ -130,37 +200,71 @@ func readAll(files fs.FS, folder string, known map[string]*Language) error {
 		if !isMessages {
 			continue
 		}
-		if err := read(files, path.Join(folder, entry.Name()), tag, known); err != nil {
+		if err := do(path.Join(folder, entry.Name()), tag); err != nil {
 			return fmt.Errorf("%s: %w", entry.Name(), err)
 		}
 	}
 	return nil
 }
 
-// read adds what a file says to what is known of its language.
-func read(files fs.FS, name, tag string, known map[string]*Language) error {
-	data, err := fs.ReadFile(files, name)
-	if err != nil {
-		return err
-	}
-	var f file
-	decoder := json.NewDecoder(strings.NewReader(string(data)))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&f); err != nil {
-		return err
-	}
+// find returns the language of a file, which is known from then on.
+func find(tag string, known map[string]*Language) (*Language, error) {
 	l, ok := known[tag]
 	if !ok {
 		parsed, err := language.Parse(tag)
 		if err != nil {
-			return fmt.Errorf("%q is no language: files are named after one, such as de.json or pt-BR.json", tag)
+			return nil, fmt.Errorf("%q is no language: files are named after one, such as de.json or pt-BR.json", tag)
 		}
-		l = &Language{Tag: tag, tag: parsed, texts: map[string]string{}, forms: map[string]Message{}}
+		l = &Language{Tag: tag, tag: parsed}
+		known[tag] = l
 	}
-	if err := l.describe(f); err != nil {
+	return l, nil
+}
+
+func decode(files fs.FS, name string, into *file) error {
+	text, err := open(files, name)
+	if err != nil {
 		return err
 	}
-	for message, translated := range f.Messages {
+	decoder := json.NewDecoder(text)
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(into)
+}
+
+// open returns the text of a file. What is built in may be compressed, see deploy/overlay.
+func open(files fs.FS, name string) (io.Reader, error) {
+	data, err := fs.ReadFile(files, name)
+	if err != nil {
+		return nil, err
+	}
+	if files == fs.FS(builtin) && bytes.HasPrefix(data, []byte("\x1f\x8b")) {
+		return gzip.NewReader(bytes.NewReader(data))
+	}
+	return bytes.NewReader(data), nil
+}
+
+// messages are a language's translations: a message has one text or, seldom, several forms.
+type messages struct {
+	texts map[string]string
+	forms map[string]Message
+}
+
+func newMessages() messages {
+	return messages{texts: map[string]string{}, forms: map[string]Message{}}
+}
+
+// read adds the messages of a file.
+func (m messages) read(files fs.FS, name string) error {
+	var f file
+	if err := decode(files, name, &f); err != nil {
+		return err
+	}
+	return m.add(f.Messages)
+}
+
+// add adds messages, or replaces what they were.
+func (m messages) add(more map[string]Message) error {
+	for message, translated := range more {
 		if strings.TrimSpace(translated[other]) == "" {
 			continue // tools for translators leave what is not translated yet empty
 		}
@@ -168,13 +272,12 @@ func read(files fs.FS, name, tag string, known map[string]*Language) error {
 			return fmt.Errorf("message %q: %w", message, err)
 		}
 		message = unique.Make(message).Value() // one copy for all languages
-		l.texts[message] = translated[other]
-		delete(l.forms, message)
+		m.texts[message] = translated[other]
+		delete(m.forms, message)
 		if len(translated) > 1 {
-			l.forms[message] = translated
+			m.forms[message] = translated
 		}
 	}
-	known[tag] = l
 	return nil
 }
 

@@ -27,9 +27,8 @@ type Language struct {
 	tag    language.Tag
 	months []string
 	time   string
-	// A message has one text or, seldom, several forms. All languages together are most of what pages keep in memory.
-	texts map[string]string
-	forms map[string]Message
+	// The messages are read when they are first needed.
+	messages func() messages
 }
 
 // A Message is a text, or one for each plural form that the language has, by the names of the Unicode CLDR: zero, one, two, few,
@@ -78,11 +77,11 @@ func (l *Language) form(n int) string {
 
 // find returns the translation of a message, in the plural form of the number among the arguments if there is one.
 func (l *Language) find(message string, args []any) string {
-	translated, ok := l.texts[message]
+	translated, ok := l.messages().texts[message]
 	if !ok {
 		return message
 	}
-	forms := l.forms[message]
+	forms := l.messages().forms[message]
 	for _, arg := range args {
 		if n, isNumber := arg.(int); isNumber && forms != nil {
 			if text, ok := forms[l.form(n)]; ok {
@@ -142,7 +141,7 @@ func (l *Language) Text(message string, args ...any) string {
 // Say translates what the code says to somebody: a message, or several sentences, each of which is one. A number in a sentence stands for
 // the placeholder {n}.
 func (l *Language) Say(text string) string {
-	if _, ok := l.texts[text]; ok || text == "" {
+	if _, ok := l.messages().texts[text]; ok || text == "" {
 		return l.find(text, nil)
 	}
 	var said []string
@@ -159,7 +158,7 @@ var number = regexp.MustCompile(`\d+`)
 func (l *Language) sentence(text string) string {
 	if numbers := number.FindAllString(text, -1); len(numbers) == 1 {
 		general := strings.Replace(text, numbers[0], "{n}", 1)
-		if n, err := strconv.Atoi(numbers[0]); err == nil && l.texts[general] != "" {
+		if n, err := strconv.Atoi(numbers[0]); err == nil && l.messages().texts[general] != "" {
 			return l.Text(general, n)
 		}
 	}

@@ -57,14 +57,16 @@ func (f *Flow) callback(w http.ResponseWriter, r *http.Request) error {
 		}
 		return f.goOn(v)
 	}
-	identity, err := provider.HandleCallback(r.Context(), connector.Return{
-		Scopes: connector.ScopesOf(v.ask.Scopes), State: v.ID, Data: v.ConnectorData, Request: r,
+	asking, asked := f.cfg.Connectors.Asking(r.Context(), v.ConnectorID, federation.Login)
+	identity, err := provider.HandleCallback(asking, connector.Return{
+		Scopes: f.sourceScopes(v, source.Definition), State: v.ID, Data: v.ConnectorData, Request: r,
 		CallbackURL: f.cfg.Connectors.CallbackURL(r.PathValue("connector")),
 	})
 	if again, ok := errors.AsType[*connector.Again](err); ok && !v.AskedTwice {
+		asked.Drop()
 		return f.askAgain(v, source, again)
 	}
-	if err := f.ended(v, federation.Login, err); err != nil {
+	if err := f.ended(v, asked, err); err != nil {
 		return err
 	}
 	return f.signedIn(v, source.Definition, identity)

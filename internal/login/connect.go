@@ -16,6 +16,11 @@ import (
 // begin starts the login of a connector: at the provider it stands for, or at our password form.
 func (f *Flow) begin(v *visit, d *federation.Definition) error {
 	v.ConnectorID = d.ID
+	c, err := f.clientOf(v.r.Context(), v)
+	if err != nil {
+		return err
+	}
+	v.needsGroups = f.cfg.Policy.NeedsGroups(c, d)
 	source, err := f.cfg.Connectors.Open(v.r.Context(), d.ID)
 	if err != nil {
 		return f.notOpened(v, err)
@@ -43,7 +48,7 @@ func (f *Flow) depart(v *visit, source *federation.Opened, hint string) error {
 	if err != nil {
 		return err
 	}
-	v.ConnectorData = to.Data
+	v.ConnectorData, v.AskedGroups = to.Data, f.sourceScopes(v, source.Definition).Groups
 	if err := f.keep(v); err != nil {
 		return err
 	}
@@ -55,12 +60,14 @@ func (f *Flow) depart(v *visit, source *federation.Opened, hint string) error {
 func (f *Flow) departure(v *visit, source *federation.Opened, hint string) (connector.Redirect, error) {
 	switch instance := source.Instance.(type) {
 	case connector.Callback:
-		told := f.loginRequest(v)
+		told := f.loginRequest(v, source.Definition)
 		told.Again = hint
-		to, err := instance.Begin(v.r.Context(), told)
+		asking, asked := f.cfg.Connectors.Asking(v.r.Context(), v.ConnectorID, federation.Login)
+		to, err := instance.Begin(asking, told)
 		if err != nil {
-			return connector.Redirect{}, f.ended(v, federation.Login, err)
+			return connector.Redirect{}, f.ended(v, asked, err)
 		}
+		asked.Drop() // the answer will be counted
 		return to, nil
 	case connector.Password:
 		return connector.Redirect{URL: f.passwordPath(source.ID, v.ID)}, nil
@@ -78,9 +85,9 @@ func (f *Flow) leave(v *visit, name string, to connector.Redirect) {
 }
 
 // loginRequest is what a source is told of a login.
-func (f *Flow) loginRequest(v *visit) connector.LoginRequest {
+func (f *Flow) loginRequest(v *visit, d *federation.Definition) connector.LoginRequest {
 	told := connector.LoginRequest{
-		Scopes:      connector.ScopesOf(v.ask.Scopes),
+		Scopes:      f.sourceScopes(v, d),
 		CallbackURL: f.cfg.Connectors.CallbackURL(""),
 		State:       v.ID,
 	}
@@ -102,7 +109,7 @@ func (f *Flow) loginRequest(v *visit) connector.LoginRequest {
 // notOpened is the error for a connector that could not be opened.
 func (f *Flow) notOpened(v *visit, err error) error {
 	if errors.Is(err, federation.ErrDown) {
-		return f.ended(v, federation.Login, err)
+		return f.refusedBy(v, f.cfg.Connectors.NotAsked(v.r.Context(), v.ConnectorID, federation.Login, err))
 	}
 	return v.refuse(oauth.ServerError, "The connector can't be read. Try again in a moment.", err)
 }
@@ -131,6 +138,7 @@ func (f *Flow) mayAsk(v *visit, d *federation.Definition) error {
 	if err != nil {
 		return err
 	}
+	v.needsGroups = f.cfg.Policy.NeedsGroups(c, d)
 	_, err = f.cfg.Policy.Decide(v.r.Context(), v.question(policy.BeforeSource, c, d))
 	return v.connectorRefused(err)
 }

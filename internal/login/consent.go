@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"time"
 
+	"dex/internal/connector"
 	"dex/internal/id"
 	"dex/internal/oauth"
 	"dex/internal/page"
@@ -42,6 +43,17 @@ type pending struct {
 	Proof  *proof `json:"proof,omitempty"`  // of the user, who has signed in; nil for one with a session
 	ViaSSO bool   `json:"viaSSO,omitempty"` // the session is another application's
 	Begun  bool   `json:"begun,omitempty"`  // the proof has begun a session, and begins no other one
+
+	// Finished says that the login has ended without a question to its user. The same answer to its last page leads to the same.
+	Finished bool `json:"finished,omitempty"`
+	// Passed are the second factors that the user has passed, by authenticator, and when.
+	Passed map[string]time.Time `json:"passed,omitempty"`
+	// Setup is the authenticator app that the user is setting up.
+	Setup *setup `json:"setup,omitempty"`
+	// NewCodes says that the user has yet to be shown their recovery codes.
+	NewCodes bool `json:"newCodes,omitempty"`
+	// Stamp is that of the user when they had signed in, where the source has any.
+	Stamp []byte `json:"stamp,omitempty"`
 }
 
 var pendingKind = store.Declare(store.Declaration[pending]{
@@ -52,36 +64,41 @@ var pendingKind = store.Declare(store.Declaration[pending]{
 // consent asks the user for consent, unless the configuration skips that.
 func (f *Flow) consent(v *visit) (bool, error) {
 	switch {
-	case v.pending != nil && v.pending.Value.Approved:
-		return true, nil
-	case v.pending != nil && v.answering:
-		return false, f.showConsent(v)
-	case v.pending != nil:
-		return false, f.toConsent(v, v.pending.Value.Key)
-	case f.cfg.SkipApproval && !v.ask.Consent, f.hasConsented(v):
+	case v.ask.Own != nil, v.pending != nil && v.pending.Value.Approved,
+		f.cfg.SkipApproval && !v.ask.Consent, f.hasConsented(v):
 		return true, nil
 	case v.ask.Silent:
 		return false, v.refuse(oauth.ConsentRequired, "The user must be asked for consent.", nil)
+	case v.pending != nil && v.answering:
+		return false, f.showConsent(v)
+	case v.pending == nil:
+		if err := f.hold(v); err != nil {
+			return false, err
+		}
 	}
-	return false, f.askConsent(v)
+	return false, f.toConsent(v, v.pending.Value.Key)
 }
 
-// askConsent stores who has signed in, and leads the browser to the consent page.
-func (f *Flow) askConsent(v *visit) error {
+// hold stores who has signed in, as the login goes on with a page of ours.
+func (f *Flow) hold(v *visit) error {
 	ctx := v.r.Context()
 	key := make([]byte, sha256.Size)
 	_, _ = rand.Read(key) // never fails
 	p := pending{
 		Authorization: *v.user, Key: key, GrantID: token.NewGrantID(), Expires: earlier(v.Expires, time.Now().Add(approvalTime)),
-		Proof: v.proof, ViaSSO: v.viaSSO,
+		Proof: v.proof, ViaSSO: v.viaSSO, Passed: v.passed,
+	}
+	var err error
+	if p.Stamp, err = f.stamp(v); err != nil {
+		return err
 	}
 	if v.ID == "" { // a session has signed the user in, before any source had to be asked
 		v.ID = newID()
 	}
-	_, err := f.pending.Create(ctx, v.ID, p)
+	e, err := f.pending.Create(ctx, v.ID, p)
 	if errors.Is(err, store.ErrExists) {
-		// The form was sent twice, or the browser went back: whoever signed in last is asked for consent.
-		_, err = f.pending.Update(ctx, v.ID, func(stored *pending) error {
+		// The form was sent twice, or the browser went back: whoever signed in last goes on.
+		e, err = f.pending.Update(ctx, v.ID, func(stored *pending) error {
 			*stored = p
 			return nil
 		})
@@ -90,14 +107,18 @@ func (f *Flow) askConsent(v *visit) error {
 		return page.Errorf(http.StatusInternalServerError, "Your login can't be saved.").
 			Hint("Try again in a moment.").Because(err)
 	}
+	v.hold(e)
 	v.Done, v.Expires = true, p.Expires
 	if !f.cfg.AnyBrowser { // else the login is stored, and anyone who reads the storage could use the secret
 		v.Secret = id.NewSecret()
 	}
-	if err := f.keep(v); err != nil {
-		return err
-	}
-	return f.toConsent(v, key)
+	return f.keep(v)
+}
+
+// hold takes what is stored of a login.
+func (v *visit) hold(e store.Entry[pending]) {
+	v.pending, v.user = &e, &e.Value.Authorization
+	v.proof, v.viaSSO, v.passed = e.Value.Proof, e.Value.ViaSSO, e.Value.Passed
 }
 
 // toConsent leads the browser to the consent page.
@@ -113,7 +134,7 @@ func (f *Flow) goOn(v *visit) error {
 	if err := f.loadPending(v); err != nil {
 		return err
 	}
-	if !v.pending.Value.Answered.IsZero() {
+	if !v.pending.Value.Answered.IsZero() && !v.pending.Value.Finished {
 		return errLost(errNoLogin)
 	}
 	return f.advance(v)
@@ -128,9 +149,34 @@ func (f *Flow) loadPending(v *visit) error {
 	if err != nil {
 		return page.Errorf(http.StatusInternalServerError, "Your login can't be read.").Because(err)
 	}
-	v.pending, v.user = &p, &p.Value.Authorization
-	v.proof, v.viaSSO = p.Value.Proof, p.Value.ViaSSO
-	return nil
+	v.hold(p)
+	// Whoever has signed in by a password that was given up since gets nothing by it.
+	stamp, err := f.stamp(v)
+	if err == nil && !bytes.Equal(stamp, p.Value.Stamp) {
+		return errLost(errNoLogin)
+	}
+	return err
+}
+
+// stamp returns what changes as soon as the user of a login signs in with something else; nil where the source doesn't say.
+func (f *Flow) stamp(v *visit) ([]byte, error) {
+	source, err := f.cfg.Connectors.Open(v.r.Context(), v.user.ConnectorID)
+	if err != nil {
+		return nil, nil //nolint:nilerr // it is gone or down: whoever needs it says so
+	}
+	users, ok := source.Instance.(connector.Stamped)
+	if !ok {
+		return nil, nil
+	}
+	stamp, err := users.Stamp(v.r.Context(), v.user.Identity)
+	if errors.Is(err, connector.ErrGone) {
+		return nil, errLost(errNoLogin)
+	}
+	if err != nil {
+		return nil, page.Errorf(http.StatusInternalServerError, "Your account can't be looked up.").
+			Hint("Try again in a moment.").Because(err)
+	}
+	return stamp, nil
 }
 
 // Approval is the consent page.
@@ -189,7 +235,7 @@ func (f *Flow) answerConsent(v *visit) error {
 		no := oauth.Errorf(oauth.AccessDenied, "The user did not grant access.").Because(errNoConsent)
 		return &refused{v: v, Refusal: Refusal{Err: no, ByUser: true}}
 	}
-	v.pending.Value.Approved = true
+	v.pending.Value.Approved, v.pending.Value.Answered = true, time.Now()
 	return f.advance(v)
 }
 
@@ -231,5 +277,36 @@ func (f *Flow) storeAnswer(ctx context.Context, e store.Entry[pending], approved
 	return err
 }
 
+// finish notes that a login ends whose user had nothing to answer, so that a second press of the last page's button leads to the same,
+// and only for a while.
+func (f *Flow) finish(v *visit) error {
+	if v.pending == nil || !v.pending.Value.Answered.IsZero() {
+		return nil
+	}
+	e, err := f.pending.UpdateEntry(v.r.Context(), *v.pending, func(stored *pending) error {
+		switch {
+		case !bytes.Equal(stored.Key, v.pending.Value.Key):
+			return store.ErrNotFound
+		case stored.Finished:
+			return store.ErrUnchanged
+		case !stored.Answered.IsZero():
+			return store.ErrNotFound
+		}
+		stored.Answered, stored.Finished = time.Now(), true
+		stored.Expires = stored.Answered.Add(repeatTime)
+		return nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return errLost(errNoLogin)
+	}
+	if err != nil {
+		return NotStored(err)
+	}
+	v.hold(e)
+	return nil
+}
+
 // answered reports whether this is what the user has answered.
-func (p *pending) answered(approved bool) bool { return !p.Answered.IsZero() && p.Approved == approved }
+func (p *pending) answered(approved bool) bool {
+	return !p.Answered.IsZero() && !p.Finished && p.Approved == approved
+}

@@ -2,9 +2,11 @@ package login
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	"dex/internal/connector"
 	"dex/internal/event"
@@ -19,6 +21,8 @@ import (
 
 // A proof is what a login keeps of its user's proof until it ends, for the session that it begins.
 type proof struct {
+	At        time.Time               `json:"at"`
+	Methods   []string                `json:"methods,omitempty"` // without second factors
 	Remember  bool                    `json:"remember,omitempty"`
 	SessionID string                  `json:"sessionID"` // of the session, if it is a new one
 	Source    connector.SourceSession `json:"source,omitzero"`
@@ -28,7 +32,7 @@ type proof struct {
 
 // hasConsented reports whether the user has agreed to all of this before.
 func (f *Flow) hasConsented(v *visit) bool {
-	return v.known != nil && !v.ask.Consent && f.cfg.Sessions.Identities.Allows(v.known, v.ask.ClientID, v.ask.Scopes)
+	return v.known != nil && !v.ask.Consent && f.cfg.Identities.Allows(v.known, v.ask.ClientID, v.ask.Scopes)
 }
 
 // prove notes how a user has proved who they are, for the session that begins when the login ends.
@@ -37,28 +41,30 @@ func (f *Flow) prove(v *visit, d *federation.Definition, id connector.Identity) 
 		return
 	}
 	v.proof = &proof{
+		At: time.Now(), Methods: id.Methods,
 		Remember: f.cfg.Sessions.Sessions.RememberByDefault(), SessionID: session.NewID(), Source: id.Session,
 	}
-	asked := connector.ScopesOf(f.sourceScopes(v, d))
-	v.proof.Groups, v.proof.Offline = asked.Groups, asked.OfflineAccess || len(id.Data) > 0
+	v.proof.Groups, v.proof.Offline = f.groupsTold(v, d), f.sourceScopes(v, d).OfflineAccess || len(id.Data) > 0
 	if v.remember != nil {
 		v.proof.Remember = *v.remember
 	}
 }
 
-// sourceScopes returns the scopes of which a source is told. Where users type a password, and don't notice, it is asked for all that
+// sourceScopes returns what a source is asked for. Where users type a password, and don't notice, it is asked for all that
 // another application may want of the session later; a provider is not, as it may ask its users for their consent.
-func (f *Flow) sourceScopes(v *visit, d *federation.Definition) []string {
-	if f.cfg.Sessions == nil || !d.AsksPassword() {
-		return v.ask.Scopes
+func (f *Flow) sourceScopes(v *visit, d *federation.Definition) connector.Scopes {
+	if f.cfg.Sessions != nil && d.AsksPassword() {
+		return connector.Scopes{OfflineAccess: true, Groups: true}
 	}
-	scopes := slices.Clone(v.ask.Scopes)
-	for _, more := range []string{oauth.ScopeOfflineAccess, oauth.ScopeGroups} {
-		if !slices.Contains(scopes, more) {
-			scopes = append(scopes, more)
-		}
-	}
-	return scopes
+	wanted := connector.ScopesOf(v.ask.Scopes)
+	wanted.Groups = wanted.Groups || v.needsGroups
+	return wanted
+}
+
+// groupsTold reports whether a source that has just told who the user is was asked for the groups. A rule that needs them may have come
+// while the user was at a provider, which tells only what it was asked for when they left.
+func (f *Flow) groupsTold(v *visit, d *federation.Definition) bool {
+	return f.sourceScopes(v, d).Groups && (v.AskedGroups || d.AsksPassword())
 }
 
 // keepData keeps what a source gave to be asked again, for applications that get a refresh token in the session later.
@@ -82,7 +88,7 @@ func (f *Flow) establish(v *visit, a *token.Authorization) error {
 		err = f.keepData(v, a)
 	}
 	if err == nil {
-		err = f.cfg.Sessions.Identities.Note(v.r.Context(), f.note(v))
+		err = f.cfg.Identities.Note(v.r.Context(), f.note(v))
 	}
 	if err == nil {
 		err = v.browser.Keep(v.w)
@@ -100,9 +106,10 @@ func (f *Flow) signInto(v *visit, a *token.Authorization) error {
 		return f.goOnIn(v, a)
 	}
 	e, crowded, err := v.browser.SignIn(ctx, session.SignIn{
-		ID: v.proof.SessionID, ClientID: a.ClientID, ConnectorID: a.ConnectorID, Identity: a.Identity, AuthTime: a.AuthTime,
-		Methods: a.Methods, Remember: v.proof.Remember, Source: v.proof.Source,
-		Groups: v.proof.Groups, Offline: v.proof.Offline, Again: v.pending != nil && v.pending.Value.Begun,
+		ID: v.proof.SessionID, ClientID: v.participant(), ConnectorID: a.ConnectorID, Identity: a.Identity, AuthTime: a.AuthTime,
+		Epoch:   a.Epoch,
+		Methods: a.Methods, FirstMethods: v.proof.Methods, Remember: v.proof.Remember, Source: v.proof.Source,
+		Factors: v.passed, Groups: v.proof.Groups, Offline: v.proof.Offline, Again: v.pending != nil && v.pending.Value.Begun,
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		return v.refuse(oauth.LoginRequired, "The user's session has ended.", nil)
@@ -129,7 +136,7 @@ func (f *Flow) goOnIn(v *visit, a *token.Authorization) error {
 	e, ok := v.browser.Account(a.SessionID)
 	if ok && v.pending != nil {
 		var err error
-		if ok, v.viaSSO, err = f.isShared(ctx, &e.Value, v.client); err != nil {
+		if ok, v.viaSSO, err = f.isShared(v, &e.Value, v.client); err != nil {
 			return err
 		}
 	}
@@ -139,7 +146,32 @@ func (f *Flow) goOnIn(v *visit, a *token.Authorization) error {
 	f.cfg.Events.Emit(ctx, event.SessionUsed{
 		SessionID: e.Key, ClientID: a.ClientID, ConnectorID: a.ConnectorID, UserID: a.Identity.UserID,
 	})
-	return v.browser.Use(ctx, e, a.ClientID, v.viaSSO)
+	if err := v.browser.Use(ctx, e, v.participant(), v.viaSSO); err != nil {
+		return err
+	}
+	return v.stepUp(ctx, e)
+}
+
+// stepUp notes in the session what its user has proved besides in this login.
+func (v *visit) stepUp(ctx context.Context, e session.Entry) error {
+	fresh, known := map[string]time.Time{}, v.browser.Factors(e.Key)
+	for id, at := range v.passed {
+		if at.After(known[id]) {
+			fresh[id] = at
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	return v.browser.StepUp(ctx, e, fresh, v.methods())
+}
+
+// participant returns the id of the application that takes part in the session; empty for a page of this server.
+func (v *visit) participant() string {
+	if v.ask.Own != nil {
+		return ""
+	}
+	return v.ask.ClientID
 }
 
 // noteBegun notes that the answer to a page has begun a session, so that the same answer, given again, doesn't bring the session back

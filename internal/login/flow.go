@@ -17,6 +17,7 @@ import (
 	"dex/internal/client"
 	"dex/internal/event"
 	"dex/internal/federation"
+	"dex/internal/identity"
 	"dex/internal/limit"
 	"dex/internal/page"
 	"dex/internal/policy"
@@ -37,14 +38,20 @@ type Config struct {
 	Pages      *ui.UI
 	Log        *slog.Logger
 	Events     event.Sink
+	Identities *identity.Identities
 
 	RequestLifetime  time.Duration // how long a login may take
 	SkipApproval     bool
 	AlwaysShowChoice bool
 	// Sessions is set where browsers' sessions are on.
 	Sessions *Sessions
+	// Factors is set where there are second factors.
+	Factors *Factors
 	// FormOnChoice shows the password form of the only connector that has one beside the other connectors.
 	FormOnChoice bool
+	// ResetURL returns where users of our own password database go who have forgotten their password, in the midst of a login for an
+	// application; nil for nowhere.
+	ResetURL func(loginID, clientID string) string
 	// RememberConnector has browsers remember which connector was used last.
 	RememberConnector bool
 
@@ -60,6 +67,7 @@ type Flow struct {
 	page     *page.Frame
 	purposes map[string]Purpose
 	logins   keeper
+	known    *known
 	pending  *store.Table[pending]
 	log      *slog.Logger
 }
@@ -71,6 +79,7 @@ func New(cfg Config, purposes ...Purpose) *Flow {
 		page:     page.New(cfg.IssuerURL, cfg.Pages, cfg.Events),
 		purposes: map[string]Purpose{},
 		logins:   newKeeper(cfg),
+		known:    newKnown(cfg.Ring, cfg.IssuerURL, cfg.Identities),
 		pending:  store.In(cfg.Store, pendingKind),
 		log:      cfg.Log,
 	}
@@ -89,9 +98,10 @@ type login struct {
 	Hint          string    `json:"hint,omitempty"`      // the e-mail address that the user has typed at the choice of connectors
 	ConnectorID   string    `json:"connector,omitempty"` // through which the user signs in
 	ConnectorData []byte    `json:"connectorData,omitempty"`
-	AskedTwice    bool      `json:"askedTwice,omitempty"` // the source has been asked once more
-	Secret        string    `json:"secret,omitempty"`     // see Grant; as secret as the cookie
-	Done          bool      `json:"done"`                 // the user has signed in; a page still comes. Always written, so that it never grows
+	AskedTwice    bool      `json:"askedTwice,omitempty"`  // the source has been asked once more
+	AskedGroups   bool      `json:"askedGroups,omitempty"` // the browser was sent to the source for the user's groups too
+	Secret        string    `json:"secret,omitempty"`      // see Grant; as secret as the cookie
+	Done          bool      `json:"done"`                  // the user has signed in; a page still comes. Always written, so that it never grows
 	Expires       time.Time `json:"expires"`
 }
 
@@ -159,6 +169,9 @@ func (f *Flow) open(l *login) (Request, error) {
 
 // clientOf returns the client that a login is for.
 func (f *Flow) clientOf(ctx context.Context, v *visit) (*client.Client, error) {
+	if v.ask.Own != nil {
+		return v.ask.Own, nil
+	}
 	c, err := f.cfg.Clients.Get(ctx, v.ask.ClientID)
 	if errors.Is(err, client.ErrUnknown) {
 		return nil, page.Errorf(http.StatusBadRequest, "The application is no longer registered.").Because(err)
@@ -167,6 +180,14 @@ func (f *Flow) clientOf(ctx context.Context, v *visit) (*client.Client, error) {
 		return nil, page.Errorf(http.StatusInternalServerError, "The application's registration can't be read.").Because(err)
 	}
 	return c, nil
+}
+
+// clientName returns what people know the application by that a login is for; empty for a page of this server.
+func (v *visit) clientName(c *client.Client) string {
+	if v.ask.Own != nil {
+		return ""
+	}
+	return c.DisplayName()
 }
 
 // keep keeps the login in the browser.

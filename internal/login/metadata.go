@@ -37,7 +37,7 @@ func (f *Flow) metadata(w http.ResponseWriter, r *http.Request) error {
 		return page.Errorf(http.StatusInternalServerError, "The document can't be made.").Because(err)
 	}
 	w.Header().Set("Content-Type", mediaType)
-	_, _ = w.Write(document) // no HTML, and nothing of the request in it
+	_, _ = w.Write(document) //nolint:gosec // G705: no HTML, and nothing of the request in it
 	return nil
 }
 

@@ -16,16 +16,20 @@ func (f *Flow) negotiate(
 	v *visit, source *federation.Opened, negotiator connector.Negotiator, form ui.PasswordPage,
 ) error {
 	w, r := v.w, v.r
-	n := negotiator.Negotiate(r.Context(), connector.ScopesOf(f.sourceScopes(v, source.Definition)), r)
+	asking, asked := f.cfg.Connectors.Asking(r.Context(), source.ID, federation.PasswordForm)
+	n := negotiator.Negotiate(asking, f.sourceScopes(v, source.Definition), r)
 	if n.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", n.Challenge)
 	}
 	if n.Err != nil {
-		return f.ticketFailed(v, form, n)
+		return f.ticketFailed(v, asked, form, n)
+	}
+	if n.Identity == nil {
+		asked.Drop()
 	}
 	switch {
 	case n.Identity != nil:
-		f.cfg.Connectors.Count(r.Context(), source.ID, federation.PasswordForm, connector.Succeeded)
+		asked.Count(r.Context(), connector.Succeeded)
 		return f.signedIn(v, source.Definition, *n.Identity)
 	case n.Challenge == "":
 		f.page.Password(w, r, http.StatusOK, form)
@@ -39,8 +43,8 @@ func (f *Flow) negotiate(
 }
 
 // ticketFailed answers a good ticket that did not sign in its holder.
-func (f *Flow) ticketFailed(v *visit, form ui.PasswordPage, n connector.Negotiation) error {
-	err := f.ended(v, federation.PasswordForm, n.Err)
+func (f *Flow) ticketFailed(v *visit, asked *federation.Asking, form ui.PasswordPage, n connector.Negotiation) error {
+	err := f.ended(v, asked, n.Err)
 	if n.Form {
 		return f.showFailure(v, form, err, formFailure{
 			passing: "Your account can't be looked up at the moment. Please log in with your password.",

@@ -85,7 +85,7 @@ func (f *Flow) showChoice(v *visit, c *client.Client, s said, choice, offered []
 		return err
 	}
 	params := f.repeat(v)
-	shown := ui.LoginPage{Client: c.DisplayName()}
+	shown := ui.LoginPage{Client: v.clientName(c)}
 	if f.asksEmail(choice) {
 		f.askEmail(&shown, v, s, params)
 	}

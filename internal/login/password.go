@@ -53,7 +53,11 @@ func (f *Flow) checkPassword(
 		remember := r.PostForm.Has("remember_me")
 		v.remember, form.RememberMeChecked = &remember, remember
 	}
-	identity, ok, err := f.cfg.Connectors.CheckPassword(r.Context(), f.cfg.Limits, checker, federation.Attempt{
+	ctx, err := f.known.from(r.Context(), r, source.ID, knownByPassword, form.Username)
+	if err != nil {
+		return err
+	}
+	identity, ok, err := f.cfg.Connectors.CheckPassword(ctx, f.cfg.Limits, checker, federation.Attempt{
 		Operation: federation.PasswordForm, ClientID: v.ask.ClientID, ConnectorID: source.ID, Scopes: f.sourceScopes(v, source.Definition),
 		Username: form.Username, Password: r.PostForm.Get("password"),
 	})
@@ -75,6 +79,7 @@ func (f *Flow) checkPassword(
 			lasting: "Your password can't be checked. Trying again won't help. Tell the people who run this service.",
 		})
 	}
+	v.typed = form.Username
 	return f.signedIn(v, source.Definition, identity)
 }
 
@@ -132,11 +137,15 @@ func (f *Flow) passwordForm(v *visit, source *federation.Opened, checker connect
 		PostURL:        f.passwordPath(source.ID, v.ID),
 		Username:       v.ask.LoginHint,
 		UsernamePrompt: checker.Prompt(),
-		Client:         c.DisplayName(),
+		Client:         v.clientName(c),
 		Failing:        f.cfg.Connectors.Failing(source.ID),
 	}
 	if f.cfg.Sessions != nil {
 		form.ShowRememberMe, form.RememberMeChecked = true, f.cfg.Sessions.Sessions.RememberByDefault()
+	}
+	form.Passkey = f.passkeyForm(v, source.Definition)
+	if source.Type == localType && f.cfg.ResetURL != nil {
+		form.ResetURL = f.cfg.ResetURL(v.ID, v.ask.ClientID)
 	}
 	if source.Type != localType { // whose users have no other account that could be meant
 		form.Connector = f.nameOf(v, source.Definition)

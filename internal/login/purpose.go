@@ -40,14 +40,21 @@ type Request interface {
 
 // Ask is what a request asks of a login.
 type Ask struct {
-	ClientID    string
+	ClientID string
+	// Own stands for a page of this server that users sign in to, instead of an application. Nobody has registered it, and it needs no
+	// consent.
+	Own         *client.Client
 	Grant       string   // that the policy is asked about
 	Also        []string // the grants that the request uses besides
 	Scopes      []string
+	RedirectURI string // where the answer goes; empty where there is none
 	ConnectorID string // the only one to sign in with, if set
 	Subject     string // the only user who may sign in, if set
 	Silent      bool   // the user must not be asked anything
 	Consent     bool   // the user must be asked for consent, even where the configuration skips that
+	// FreshFactor has users who have second factors pass one of them in this login, whatever else they need to pass, and whenever they
+	// passed one before.
+	FreshFactor bool
 	// Page is what the consent page says of the request; the login adds what it knows of the user and the client.
 	Page ui.ApprovalPage
 

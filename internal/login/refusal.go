@@ -59,8 +59,8 @@ func (f *Flow) serve(s page.Step) http.Handler {
 }
 
 // ended counts how an attempt at a source has ended, and returns what comes of it: nil, or a refusal.
-func (f *Flow) ended(v *visit, op federation.Operation, err error) error {
-	return f.refusedBy(v, f.cfg.Connectors.Ended(v.r.Context(), v.ConnectorID, op, err))
+func (f *Flow) ended(v *visit, asked *federation.Asking, err error) error {
+	return f.refusedBy(v, asked.Ended(v.r.Context(), err))
 }
 
 // refusedBy returns what comes of an attempt at a source that has been counted: nil, or a refusal. As upstream has it, the user

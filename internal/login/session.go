@@ -33,10 +33,9 @@ type SignOut interface {
 
 // Sessions is what a Flow knows of browsers' sessions.
 type Sessions struct {
-	Sessions   *session.Sessions
-	Identities *identity.Identities
-	SignOut    SignOut
-	Offline    *refresh.OfflineSessions
+	Sessions *session.Sessions
+	SignOut  SignOut
+	Offline  *refresh.OfflineSessions
 	// ShareAll has clients that say nothing share their sessions with all.
 	ShareAll bool
 }
@@ -67,8 +66,7 @@ func (f *Flow) useSession(v *visit) (bool, error) {
 		if len(usable) == 0 {
 			return false, v.refuse(oauth.LoginRequired, "The user must be asked to sign in.", nil)
 		}
-		f.goOnAs(v, lastUsedFor(v.ask.ClientID, usable))
-		return true, nil
+		return true, f.goOnAs(v, lastUsedFor(v.ask.ClientID, usable))
 	}
 	return f.pickSession(v, usable, query.Get(paramAccount))
 }
@@ -80,12 +78,12 @@ func (f *Flow) pickSession(v *visit, usable []candidate, account string) (bool, 
 	switch {
 	case len(usable) == 0 || f.cfg.AlwaysShowChoice && v.wanted == "":
 	case picked >= 0:
-		f.goOnAs(v, usable[picked])
+		return true, f.goOnAs(v, usable[picked])
 	case choosing && v.wanted != "": // the source asks which account it shall be
 	case choosing, len(usable) > 1:
 		return false, f.showAccounts(v, usable)
 	default:
-		f.goOnAs(v, usable[0])
+		return true, f.goOnAs(v, usable[0])
 	}
 	return true, nil
 }
@@ -115,7 +113,7 @@ func (f *Flow) candidates(v *visit) ([]candidate, error) {
 		if !v.matches(&e.Value) {
 			continue
 		}
-		shares, viaSSO, err := f.isShared(v.r.Context(), &e.Value, c)
+		shares, viaSSO, err := f.isShared(v, &e.Value, c)
 		if err != nil {
 			return nil, err
 		}
@@ -127,7 +125,7 @@ func (f *Flow) candidates(v *visit) ([]candidate, error) {
 			return nil, err
 		}
 		if serves {
-			serves, err = f.stillThere(v.r.Context(), &e)
+			serves, err = f.StillThere(v.r.Context(), &e)
 		}
 		if err != nil {
 			return nil, err
@@ -154,8 +152,12 @@ func (v *visit) matches(s *session.Session) bool {
 }
 
 // isShared reports whether a client may use a session: its user has signed in for that client, or for one that shares with it. A
-// client that has the session from another one passes it on to nobody.
-func (f *Flow) isShared(ctx context.Context, s *session.Session, c *client.Client) (shares, viaSSO bool, err error) {
+// client that has the session from another one passes it on to nobody. Pages of this server may use all, and share them as clients do
+// that don't say.
+func (f *Flow) isShared(v *visit, s *session.Session, c *client.Client) (shares, viaSSO bool, err error) {
+	if v.ask.Own != nil {
+		return true, false, nil
+	}
 	if p, took := s.Clients[c.ID]; took && !p.ViaSSO {
 		return true, false, nil
 	}
@@ -163,7 +165,7 @@ func (f *Flow) isShared(ctx context.Context, s *session.Session, c *client.Clien
 		if p.ViaSSO || id == c.ID {
 			continue
 		}
-		source, err := f.cfg.Clients.Get(ctx, id)
+		source, err := f.cfg.Clients.Get(v.r.Context(), id)
 		if errors.Is(err, client.ErrUnknown) {
 			continue
 		}
@@ -174,7 +176,8 @@ func (f *Flow) isShared(ctx context.Context, s *session.Session, c *client.Clien
 			return true, true, nil
 		}
 	}
-	return false, false, nil
+	shares = s.Own && f.cfg.Sessions.ShareAll
+	return shares, shares, nil
 }
 
 // sourceServes reports whether the client may use the connector of a session, and whether a refresh token, if it wants one, could be
@@ -193,12 +196,14 @@ func (f *Flow) sourceServes(v *visit, s *session.Session, c *client.Client) (boo
 		return false, v.refusal(err)
 	}
 	wanted := connector.ScopesOf(v.ask.Scopes)
-	return (s.Offline || !wanted.OfflineAccess) && (s.Groups || !wanted.Groups), nil
+	wanted.Groups = wanted.Groups || f.cfg.Policy.NeedsGroups(c, d)
+	return (s.Offline || !wanted.OfflineAccess) && (s.HasGroups(time.Now()) || !wanted.Groups), nil
 }
 
-// stillThere reports whether a user of our own database is still in it, and brings what is known of them up to date. Other sources are
-// not asked: that may take long, or change what they gave.
-func (f *Flow) stillThere(ctx context.Context, e *session.Entry) (bool, error) {
+// StillThere reports whether the user of a session is still in our own database, if they are from there, and brings what the session
+// says of them up to date. The session of a user who is gone has ended. Other sources are not asked: that may take long, or change what
+// they gave.
+func (f *Flow) StillThere(ctx context.Context, e *session.Entry) (bool, error) {
 	source, err := f.cfg.Connectors.Open(ctx, e.Value.ConnectorID)
 	if err != nil && e.Value.ConnectorID == federation.LocalID {
 		return false, err
@@ -249,18 +254,37 @@ func lastUsedFor(clientID string, usable []candidate) candidate {
 }
 
 // goOnAs goes on with a session's user.
-func (f *Flow) goOnAs(v *visit, c candidate) {
+func (f *Flow) goOnAs(v *visit, c candidate) error {
 	s := &c.Value
 	v.user = &token.Authorization{
 		ClientID:    v.ask.ClientID,
 		ConnectorID: s.ConnectorID,
 		Scopes:      v.ask.Scopes,
 		AuthTime:    s.AuthTime,
-		Methods:     s.Methods,
+		Epoch:       s.Epoch,
+		Methods:     s.FirstMethods,
 		Identity:    s.Identity,
 		SessionID:   c.Key,
 	}
+	v.user.Identity.GroupsTold = s.HasGroups(time.Now())
 	v.viaSSO, v.ConnectorID = c.viaSSO, s.ConnectorID
+	if len(s.Factors) == 0 {
+		v.user.Methods = s.Methods // also those of a session from before there were any others
+	}
+	var err error
+	if v.passed, err = f.remembered(v, v.browser.Factors(c.Key)); err != nil {
+		return err
+	}
+	_, ofSource := s.Factors[token.FactorOfSource]
+	_, counts := v.passed[token.FactorOfSource]
+	if v.sourceLapsed = ofSource && !counts; !v.sourceLapsed {
+		return nil
+	}
+	d, err := f.definition(v.r.Context(), s.ConnectorID)
+	if err == nil && d != nil {
+		v.user.Methods = d.WithoutMore(v.user.Methods)
+	}
+	return err
 }
 
 // showAccounts lets the user choose one of their accounts.
@@ -272,7 +296,7 @@ func (f *Flow) showAccounts(v *visit, usable []candidate) error {
 	if err := f.keepRepeatable(v); err != nil {
 		return err
 	}
-	shown := ui.AccountsPage{Client: c.DisplayName(), AnotherURL: f.anotherAccount(v)}
+	shown := ui.AccountsPage{Client: v.clientName(c), AnotherURL: f.anotherAccount(v)}
 	last := lastUsedFor(v.ask.ClientID, usable)
 	for _, c := range usable {
 		params := f.repeat(v)
@@ -288,22 +312,43 @@ func (f *Flow) showAccounts(v *visit, usable []candidate) error {
 	return nil
 }
 
-// checkKnown refuses users who are blocked, and finds out what they have agreed to before.
+// checkKnown refuses users who are blocked, and finds out what they have agreed to before. Logins and sessions that the user had when
+// all of them were ended begin anew.
 func (f *Flow) checkKnown(v *visit) (bool, error) {
-	if f.cfg.Sessions == nil {
-		return true, nil
-	}
-	e, err := f.cfg.Sessions.Identities.Get(v.r.Context(), v.user.Identity.UserID, v.user.ConnectorID)
+	e, err := f.cfg.Identities.Standing(v.r.Context(), v.user.Identity.UserID, v.user.ConnectorID)
 	if err != nil {
 		return false, page.Errorf(http.StatusInternalServerError, "Your account can't be looked up.").
 			Hint("Try again in a moment.").Because(err)
 	}
-	if e.Value.IsBlocked(time.Now()) {
+	if v.identity != nil { // they have just proved who they are
+		v.user.Epoch = e.Value.Epoch
+	}
+	err = e.Value.Check(time.Now(), v.user.Epoch)
+	if errors.Is(err, identity.ErrBlocked) {
 		no := oauth.Errorf(oauth.AccessDenied, "The user's account is blocked.")
 		return false, &refused{v: v, Refusal: Refusal{Err: no, Denied: &Denial{
 			Reason: "Your account is blocked.", Advice: "Ask your administrator.",
 		}}}
 	}
-	v.known = &e.Value
+	if err != nil {
+		return false, f.hasEnded(v, err)
+	}
+	if v.typed != "" {
+		f.makeKnown(v, knownByPassword, v.typed)
+	}
+	if f.cfg.Sessions != nil {
+		v.known = &e.Value
+	}
 	return true, nil
+}
+
+// hasEnded has a user sign in again whose proof no longer counts.
+func (f *Flow) hasEnded(v *visit, cause error) error {
+	switch {
+	case v.pending != nil:
+		return errLost(cause)
+	case v.ask.Silent:
+		return v.refuse(oauth.LoginRequired, "The user's session has ended.", cause)
+	}
+	return f.signInAgain(v)
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"dex/internal/connector"
-	"dex/internal/identity"
 	"dex/internal/login"
 	"dex/internal/session"
 )
@@ -20,7 +19,6 @@ func TestDepartureTickets(t *testing.T) {
 					Store: c.Store, Ring: c.Ring, IssuerURL: c.IssuerURL, CookieName: "dex_session",
 					Idle: time.Hour, Lifetime: time.Hour, MaxAccounts: 1, Now: time.Now,
 				}),
-				Identities: identity.New(c.Store, 0, time.Now),
 			}
 		})}
 		form := v.begin(nil).Header().Get("Location")

@@ -19,6 +19,7 @@ import (
 	"dex/internal/connector"
 	"dex/internal/event"
 	"dex/internal/federation"
+	"dex/internal/identity"
 	"dex/internal/limit"
 	"dex/internal/login"
 	"dex/internal/policy"
@@ -73,8 +74,9 @@ func newFlow(t *testing.T, s connector.Config, edit func(*login.Config)) http.Ha
 		IssuerURL: issuer, Clients: clients,
 		Connectors: federation.NewPool(records, issuer, log, event.Discard).Registry([]*federation.Definition{{ID: "src", Name: "Source", Config: s}}),
 		Policy:     policy.New(clients, policy.Options{}), Ring: ring,
-		Limits: limit.NewSet(),
-		Store:  records, Pages: pages, Log: log, Events: event.Discard, RequestLifetime: time.Hour, SkipApproval: true,
+		Limits:     limit.NewSet(),
+		Identities: identity.New(records, 0, time.Now),
+		Store:      records, Pages: pages, Log: log, Events: event.Discard, RequestLifetime: time.Hour, SkipApproval: true,
 	}
 	if edit != nil {
 		edit(&cfg)

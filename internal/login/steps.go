@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"dex/internal/client"
@@ -27,10 +28,13 @@ type visit struct {
 	request Request
 	ask     Ask
 
-	wanted   string               // the connector that the address names; empty for none
-	user     *token.Authorization // nil before somebody has signed in
-	identity *connector.Identity  // of a user who has just signed in
-	pending  *store.Entry[pending]
+	wanted string // the connector that the address names; empty for none
+	// needsGroups says that the policy needs the groups of the connector's users, whatever the scopes are.
+	needsGroups bool
+	user        *token.Authorization // nil before somebody has signed in
+	identity    *connector.Identity  // of a user who has just signed in
+	typed       string               // the name that they have done so with, if there was one
+	pending     *store.Entry[pending]
 
 	browser  *session.Browser   // nil before it is needed
 	viaSSO   bool               // the user has the session from another application
@@ -40,15 +44,23 @@ type visit struct {
 	// answering is set where the user has come to the consent page.
 	answering bool
 
-	client    *client.Client // set by decide, as the next two are
+	passed map[string]time.Time // second factors that the user has passed, by authenticator
+	at     *factorPage          // the page of a second factor that the request is for; nil for others
+	// sourceLapsed says that the source of the session has once asked for a second factor, which no longer counts.
+	sourceLapsed bool
+
+	client    *client.Client // set by decide, as all that follows
 	connector *federation.Definition
 	terms     token.Terms
+	missing   [][]string // second factors that the user has still to pass
+	acr       string
 }
 
 // steps are what a login goes through, in this order. Each lets the login pass, or shows a page from which the user comes
 // back to the first step that doesn't let it pass yet.
 var steps = []func(f *Flow, v *visit) (passed bool, err error){
-	(*Flow).useSession, (*Flow).who, (*Flow).checkUser, (*Flow).checkKnown, (*Flow).decide, (*Flow).consent,
+	(*Flow).useSession, (*Flow).who, (*Flow).checkUser, (*Flow).checkKnown, (*Flow).decide, (*Flow).secondFactors,
+	(*Flow).consent,
 }
 
 // advance takes a login as far as it gets.
@@ -74,6 +86,7 @@ func (f *Flow) who(v *visit) (bool, error) {
 
 // signedIn goes on with a user who has signed in.
 func (f *Flow) signedIn(v *visit, d *federation.Definition, id connector.Identity) error {
+	id.GroupsTold = f.groupsTold(v, d)
 	f.tellSignedIn(v, d.ID, id)
 	a := token.Authorization{
 		ClientID:    v.ask.ClientID,
@@ -82,6 +95,9 @@ func (f *Flow) signedIn(v *visit, d *federation.Definition, id connector.Identit
 		AuthTime:    time.Now(),
 		Methods:     id.Methods,
 		Identity:    id,
+	}
+	if d.HasAskedForMore(id.Methods) {
+		v.pass(token.FactorOfSource, time.Now())
 	}
 	f.prove(v, d, id)
 	// What belongs to this login only.
@@ -133,12 +149,33 @@ func (f *Flow) decide(v *visit) (bool, error) {
 	if d == nil {
 		return false, v.refuse(oauth.AccessDenied, "The connector that the user signed in with is no longer there.", nil)
 	}
-	decision, err := f.cfg.Policy.Decide(ctx, v.question(policy.Known, c, d))
+	decision, err := f.decideOn(v, c, d)
 	if err != nil {
 		return false, v.connectorRefused(err)
 	}
 	v.client, v.connector, v.terms = c, d, decision.Terms
+	v.user.Scopes = decision.Scopes // fewer than were asked for, if the client may no longer have some
+	v.missing, v.acr = decision.Missing, decision.ACR
 	return true, nil
+}
+
+// decideOn asks the policy about the user who has signed in. Where the application names several ways of signing in, it is asked once
+// more, with what the user has set up.
+func (f *Flow) decideOn(v *visit, c *client.Client, d *federation.Definition) (policy.Decision, error) {
+	q := v.question(policy.Known, c, d)
+	q.Passed, q.Methods, q.User = v.factors(), v.methods(), &v.user.Identity
+	q.RedirectURI = v.ask.RedirectURI
+	q.ACRValues = strings.Fields(v.ask.ACRValues)
+	decision, err := f.cfg.Policy.Decide(v.r.Context(), q)
+	if err != nil || len(decision.Missing) == 0 || len(q.ACRValues) < 2 || f.cfg.Factors == nil {
+		return decision, err
+	}
+	record, err := f.factorsOf(v)
+	if err != nil {
+		return policy.Decision{}, err
+	}
+	q.Enrolled = f.cfg.Factors.setUp(f.cfg.Factors.ids(), record)
+	return f.cfg.Policy.Decide(v.r.Context(), q)
 }
 
 // question returns what the policy is asked about a login.
@@ -153,7 +190,23 @@ func (v *visit) connectorRefused(err error) error {
 	if refusedBy(err, policy.RuleConnector) {
 		return v.refuse(oauth.AccessDenied, "The client may no longer use the connector that the user signed in with.", err)
 	}
+	if no, ok := errors.AsType[*policy.Refusal](err); ok && no.Reason != "" {
+		return &refused{v: v, Refusal: Refusal{Err: no.Err, Denied: denial(no)}}
+	}
 	return v.refusal(err)
+}
+
+// denial is what a user is told whom the policy refuses.
+func denial(no *policy.Refusal) *Denial {
+	told := &Denial{Reason: no.Message} // the page's usual advice holds: the service works as its operators want it to
+	switch {
+	case told.Reason != "":
+	case no.Reason == policy.NotInGroup && no.Everywhere:
+		told.Reason = "You are not in a group that may log in here."
+	default:
+		told.Reason = "You may not use this application with this account."
+	}
+	return told
 }
 
 // refusedBy reports whether an error is the refusal of one rule of the policy.
@@ -177,8 +230,11 @@ func (f *Flow) definition(ctx context.Context, id string) (*federation.Definitio
 
 // end gives the application, or the device, what its user has let it have.
 func (f *Flow) end(v *visit) error {
+	if err := f.finish(v); err != nil {
+		return err
+	}
 	a := *v.user
-	a.GrantID = token.NewGrantID()
+	a.GrantID, a.Factors, a.Methods, a.ACR = token.NewGrantID(), v.factors(), v.methods(), v.acr
 	if v.pending != nil {
 		a.GrantID = v.pending.Value.GrantID
 	}
@@ -191,6 +247,7 @@ func (f *Flow) end(v *visit) error {
 	if err != nil {
 		return v.refusal(err)
 	}
+	f.cfg.Events.Emit(v.r.Context(), event.LoginGranted{Login: a.Login(a.GrantID), SessionID: a.SessionID})
 	f.rememberConnector(v, end.Address)
 	f.letGo(v, end.Address)
 	end.Show(v.w, v.r)

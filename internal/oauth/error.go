@@ -4,8 +4,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
+
+// IsErrorCode reports whether a text is one of the error codes below.
+func IsErrorCode(text string) bool { return slices.Contains(ErrorCodes, text) }
+
+// ErrorCodes are all error codes that applications are told.
+var ErrorCodes = []string{
+	InvalidRequest, InvalidClient, InvalidGrant, InvalidScope, InvalidToken, InsufficientScope, UnauthorizedClient, UnsupportedGrantType,
+	InvalidTarget, AuthorizationPending, SlowDown, ExpiredToken, UnsupportedResponseType, AccessDenied, LoginRequired, InteractionRequired,
+	AccountSelectionRequired, UnmetAuthenticationRequirements, ConsentRequired, RequestNotSupported, RequestURINotSupported,
+	RegistrationNotSupported, ServerError, TemporarilyUnavailable,
+}
 
 // Error codes of RFC 6749 (4.1.2.1, 5.2), RFC 6750 (3.1) and OpenID Connect Core (3.1.2.6), unless noted otherwise.
 const (

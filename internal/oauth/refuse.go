@@ -33,7 +33,7 @@ func LogAttrs(err error) []any {
 // TooLarge is the error for a body that is too large for its endpoint.
 func TooLarge() *Error { return Errorf(InvalidRequest, "The body is too large.") }
 
-// WriteStatus answers an application's request that doesn't reach its endpoint, with 405, 413, 431 or 500.
+// WriteStatus answers an application's request that doesn't reach its endpoint, with 405, 413, 431, 500 or 503.
 func WriteStatus(w http.ResponseWriter, _ *http.Request, status int) {
 	e := Errorf(InvalidRequest, "This endpoint doesn't support this HTTP method.")
 	switch status {
@@ -42,11 +42,30 @@ func WriteStatus(w http.ResponseWriter, _ *http.Request, status int) {
 		e = TooLarge()
 	case http.StatusRequestHeaderFieldsTooLarge:
 		e = Errorf(InvalidRequest, "The header of the request is too large.")
+	case http.StatusServiceUnavailable:
+		e = Errorf(TemporarilyUnavailable, "This is not possible at the moment. Try the same request again soon.")
 	default:
 		e = Errorf(ServerError, "")
 	}
 	e.WriteJSON(w, status)
 }
+
+// OfLogin is an error that is about a login, for events.
+type OfLogin struct {
+	error
+	Login event.Login
+}
+
+// About returns an error that says which login it is about.
+func About(login event.Login, err error) error {
+	if err == nil || login == (event.Login{}) {
+		return err
+	}
+	return &OfLogin{err, login}
+}
+
+// Unwrap returns the error without the login.
+func (o *OfLogin) Unwrap() error { return o.error }
 
 // Refuse answers an application's request at an endpoint with an error, and emits that. An error that is not an *Error is a
 // failure of our own.
@@ -55,12 +74,21 @@ func Refuse(w http.ResponseWriter, r *http.Request, events event.Sink, endpoint 
 	if !ok {
 		oe = Failed(err)
 	}
+	var login event.Login
+	if of, ok := errors.AsType[*OfLogin](err); ok {
+		login = of.Login
+	}
 	clientID, _, basic := r.BasicAuth()
 	if !basic {
 		clientID = r.PostForm.Get("client_id")
 	}
+	cause := error(oe)
+	if event.ReasonOf(oe) == "" && event.ReasonOf(err) != "" { // what wraps it knows why
+		cause = err
+	}
 	events.Emit(r.Context(), event.RequestRefused{
-		Endpoint: endpoint, ClientID: clientID, GrantType: r.PostForm.Get("grant_type"), Code: oe.Code, Status: oe.Status(), Err: oe,
+		Endpoint: endpoint, ClientID: clientID, GrantType: r.PostForm.Get("grant_type"), Login: login,
+		Code: oe.Code, Status: oe.Status(), Err: cause,
 	})
 	if oe.Code == InvalidClient && basic { // RFC 6749, section 5.2
 		w.Header().Set("WWW-Authenticate", `Basic realm="dex", charset="UTF-8"`)

@@ -28,6 +28,11 @@ const (
 // Authentication methods for the claim amr (RFC 8176).
 const (
 	MethodPassword = "pwd"
+	MethodOneTime  = "otp"
+	MethodHardware = "hwk" // a key that can't leave its device
+	MethodSoftware = "swk" // a key that is copied to the user's other devices
+	MethodPresence = "user"
+	MethodMultiple = "mfa"
 )
 
 // Scopes that have a meaning here.

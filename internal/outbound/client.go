@@ -15,6 +15,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"dex/internal/telemetry"
 )
 
 const (
@@ -120,6 +122,10 @@ func readCA(ca string) []byte {
 type bounded struct{ *http.Transport }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	if parent := telemetry.Traceparent(r.Context()); parent != "" {
+		r = r.Clone(r.Context()) // a RoundTripper must not change a request
+		r.Header.Set("Traceparent", parent)
+	}
 	answer, err := b.Transport.RoundTrip(r)
 	if err != nil {
 		return nil, err

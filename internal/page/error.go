@@ -35,8 +35,8 @@ func TooMany(exceeded *limit.Exceeded) *Error {
 	return e
 }
 
-// unreadable is the error for a request that can't be parsed, because it is too large or malformed.
-func unreadable(message string, cause error) *Error {
+// Unreadable is the error for a request that can't be parsed, because it is too large or malformed.
+func Unreadable(message string, cause error) *Error {
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](cause); tooLarge {
 		return Errorf(http.StatusRequestEntityTooLarge, "The request is too large.").Because(cause)
 	}
@@ -119,6 +119,6 @@ func RetryAfter(w http.ResponseWriter, exceeded *limit.Exceeded) {
 
 // Report emits that a login has failed. The caller leaves out the path and the kind of page.
 func (f *Frame) Report(r *http.Request, failed event.LoginFailed) {
-	failed.Path, failed.Device, failed.Logout = r.URL.Path, f.device, f.logout
+	failed.Path, failed.Device, failed.Logout, failed.SelfService = r.URL.Path, f.device, f.logout, f.self
 	f.events.Emit(r.Context(), failed)
 }

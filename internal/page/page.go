@@ -21,6 +21,7 @@ type Frame struct {
 	events event.Sink
 	device bool
 	logout bool
+	self   bool
 }
 
 // New returns a frame for pages of an issuer.
@@ -40,6 +41,13 @@ func (f *Frame) ForLogouts() *Frame {
 	logouts := *f
 	logouts.logout = true
 	return &logouts
+}
+
+// ForSelfService returns a frame for the pages on which users help themselves by mail.
+func (f *Frame) ForSelfService() *Frame {
+	self := *f
+	self.self = true
+	return &self
 }
 
 // Base returns an issuer's path, which all paths of pages begin with; "" for the root.
@@ -70,7 +78,7 @@ func (f *Frame) OwnForm(r *http.Request) bool { return f.forms.Check(r) == nil }
 // Parse reads the parameters of a request. The message is for those that are malformed.
 func Parse(r *http.Request, message string) error {
 	if err := r.ParseForm(); err != nil {
-		return unreadable(message, err)
+		return Unreadable(message, err)
 	}
 	return nil
 }

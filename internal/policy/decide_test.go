@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dex/internal/client"
+	"dex/internal/connector"
 	"dex/internal/federation"
 	"dex/internal/limit"
 	"dex/internal/oauth"
@@ -26,7 +27,7 @@ func (deaf) Get(context.Context, string, string) (store.Record, error) {
 
 func over(s store.Store) *policy.Policy {
 	log := slog.New(slog.DiscardHandler)
-	return policy.New(client.NewRegistry(nil, s, limit.NewSet(), log), policy.Options{TokenLifetime: time.Hour})
+	return policy.New(client.NewRegistry(nil, s, limit.NewSet(), log), policy.Options{Tokens: policy.Tokens{Lifetime: time.Hour}})
 }
 
 // Only the last stage has terms on which tokens can be made.
@@ -34,7 +35,7 @@ func TestOnlyTheLastStageHasTerms(t *testing.T) {
 	for _, stage := range []policy.Stage{policy.Asked, policy.BeforeSource, policy.Known} {
 		d, err := over(memory.New()).Decide(t.Context(), policy.Question{
 			Stage: stage, Client: &client.Client{ID: "app"}, Grant: oauth.GrantPassword,
-			Connector: &federation.Definition{ID: "c"}, Scopes: []string{oauth.ScopeOpenID},
+			Connector: &federation.Definition{ID: "c"}, User: &connector.Identity{UserID: "u"}, Scopes: []string{oauth.ScopeOpenID},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -43,7 +44,7 @@ func TestOnlyTheLastStageHasTerms(t *testing.T) {
 			t.Errorf("%s: the scopes are %v", stage, d.Scopes)
 		}
 		got, want := d.Terms, stage == policy.Known
-		if (got.Lifetime == time.Hour && slices.Equal(got.Audience, []string{"app"})) != want || !want && got.Audience != nil {
+		if (got.AccessLifetime == time.Hour && got.IDLifetime == time.Hour && slices.Equal(got.Audience, []string{"app"})) != want || !want && got.Audience != nil {
 			t.Errorf("%s: the terms are %+v", stage, got)
 		}
 	}
@@ -53,7 +54,7 @@ func TestOnlyTheLastStageHasTerms(t *testing.T) {
 func TestFailuresAreNoRefusals(t *testing.T) {
 	user := policy.Question{
 		Stage: policy.Known, Client: &client.Client{ID: "app"}, Grant: oauth.GrantPassword,
-		Connector: &federation.Definition{ID: "c"}, Scopes: []string{oauth.ScopeOpenID},
+		Connector: &federation.Definition{ID: "c"}, User: &connector.Identity{UserID: "u"}, Scopes: []string{oauth.ScopeOpenID},
 	}
 	for name, edit := range map[string]func(q *policy.Question){
 		"no stage":      func(q *policy.Question) { q.Stage = "" },

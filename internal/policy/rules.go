@@ -8,7 +8,6 @@ import (
 	"dex/internal/client"
 	"dex/internal/limit"
 	"dex/internal/oauth"
-	"dex/internal/token"
 )
 
 // A Rule is one thing that a request is held to.
@@ -27,16 +26,22 @@ const (
 	RuleTargets      = "targets"
 	RuleScopes       = "scopes"
 	RuleAudience     = "audience"
+	RuleUser         = "user"
+	RuleExpressions  = "expressions"
+	RuleClaims       = "claims"
 )
 
 // rules are all rules, in the order in which they refuse.
 var rules = []Rule{
 	{RuleGrant, []Stage{Asked, Known}, checkGrants},
-	{RuleSecondFactor, []Stage{Asked, BeforeSource, Known}, checkSecondFactor},
 	{RuleConnector, []Stage{BeforeSource, Known}, checkConnector},
+	{RuleUser, []Stage{Known}, checkUser},
+	{RuleExpressions, []Stage{Known}, checkExpressions},
+	{RuleSecondFactor, []Stage{BeforeSource, Known}, checkSecondFactor},
 	{RuleTargets, []Stage{Asked}, addTargets},
 	{RuleScopes, []Stage{Asked}, checkScopes},
 	{RuleAudience, []Stage{BeforeSource, Known}, decideAudience},
+	{RuleClaims, []Stage{Known}, decideClaims},
 }
 
 // Rules returns all rules, for tests that break each at each of its stages.
@@ -46,30 +51,11 @@ func Rules() []Rule { return slices.Clone(rules) }
 func checkGrants(_ context.Context, _ *Policy, q *Question, _ *Decision) error {
 	for _, grant := range append(slices.Clone(q.Also), q.Grant) {
 		if !q.Client.AllowsGrant(grant) {
-			return oauth.Errorf(oauth.UnauthorizedClient, "The client is not registered for grant type %s.", grant)
+			return q.refusedBy("client "+q.Client.ID+": grantTypes",
+				oauth.Errorf(oauth.UnauthorizedClient, "The client is not registered for grant type %s.", grant))
 		}
 	}
 	return nil
-}
-
-// checkSecondFactor refuses the users of a client that wants a second factor of them. It can't be asked for yet: users are
-// refused rather than let in with less.
-func checkSecondFactor(_ context.Context, p *Policy, q *Question, _ *Decision) error {
-	wanted := q.Client.MFAChain
-	if wanted == nil {
-		wanted = p.options.SecondFactors
-	}
-	switch {
-	case len(wanted) == 0, !hasUser(q.Grant):
-		return nil
-	case q.Login && q.Stage == Asked: // the login will ask
-		return nil
-	}
-	code := oauth.InvalidGrant
-	if q.Login || q.Grant == oauth.GrantDeviceCode {
-		code = oauth.AccessDenied // RFC 6749, section 4.1.2.1; RFC 8628, section 3.5
-	}
-	return oauth.Errorf(code, "The application asks for a second factor, which this server can't check yet.")
 }
 
 // checkConnector refuses users of a connector that the client may not use, or that doesn't serve the grant.
@@ -80,9 +66,11 @@ func checkConnector(_ context.Context, _ *Policy, q *Question, _ *Decision) erro
 	case d == nil:
 		return errors.New("the policy was not told where a user comes from")
 	case !q.Client.AllowsConnector(d.ID):
-		return oauth.Errorf(oauth.InvalidGrant, "The client may not use connector %q.", d.ID)
+		return q.refusedBy("client "+q.Client.ID+": allowedConnectors",
+			oauth.Errorf(oauth.InvalidGrant, "The client may not use connector %q.", d.ID))
 	case !d.Serves(q.Grant):
-		return oauth.Errorf(oauth.InvalidRequest, "Connector %q does not serve grant type %s.", d.ID, q.Grant)
+		return q.refusedBy("connector "+d.ID+": grantTypes",
+			oauth.Errorf(oauth.InvalidRequest, "Connector %q does not serve grant type %s.", d.ID, q.Grant))
 	}
 	return nil
 }
@@ -131,6 +119,9 @@ func checkScopes(ctx context.Context, p *Policy, q *Question, d *Decision) error
 				return oauth.Errorf(oauth.InvalidScope, "The scope %q is not known here.", scope)
 			}
 			// Left out (OpenID Connect Core, 3.1.2.1).
+		case !allowsScope(q.Client, scope):
+			return q.refusedBy("client "+q.Client.ID+": allowedScopes",
+				oauth.Errorf(oauth.InvalidScope, "The client may not ask for the scope %s.", scope))
 		case scope == oauth.ScopeOfflineAccess && !givesRefreshTokens(q):
 			// Ignored (OpenID Connect Core, section 11).
 		case !hasUser(q.Grant) && (scope == oauth.ScopeOfflineAccess || scope == oauth.ScopeFederatedID):
@@ -142,6 +133,12 @@ func checkScopes(ctx context.Context, p *Policy, q *Question, d *Decision) error
 	// The clients in the scopes may be guesses of a stranger, whose look-ups are limited.
 	_, err := audienceOf(ctx, q.Client, d.Scopes, p.clients.Find)
 	return err
+}
+
+// allowsScope reports whether a client may have a scope. Those that stand for other clients are for these to allow.
+func allowsScope(c *client.Client, scope string) bool {
+	_, isAudience := oauth.AudienceOf(scope)
+	return len(c.AllowedScopes) == 0 || scope == oauth.ScopeOpenID || isAudience || slices.Contains(c.AllowedScopes, scope)
 }
 
 // redeems reports whether a request shows what a login gave, whose scopes were asked for when that began.
@@ -176,8 +173,9 @@ func decideAudience(ctx context.Context, p *Policy, q *Question, d *Decision) er
 	if err != nil {
 		return err
 	}
-	d.Scopes = q.Scopes
-	d.Terms = token.Terms{Audience: accepting, Lifetime: p.options.TokenLifetime, Profile: p.options.TokenProfile}
+	d.Scopes = slices.DeleteFunc(slices.Clone(q.Scopes), func(scope string) bool { return !allowsScope(q.Client, scope) })
+	d.Terms = p.options.Tokens.terms(q.Client)
+	d.Terms.Audience = accepting
 	return nil
 }
 

@@ -52,10 +52,10 @@ type link struct {
 
 // A pageList is the samples of a page.
 type pageList struct {
-	Template   string
-	Own, Later bool
-	Variables  []ui.Variable
-	Samples    []link
+	Template  string
+	Own       bool
+	Variables []ui.Variable
+	Samples   []link
 }
 
 // index lists all pages.
@@ -94,7 +94,7 @@ func list(pages *ui.UI, r *http.Request, base string) []pageList {
 	var lists []pageList
 	for _, s := range pages.Samples() {
 		if len(lists) == 0 || lists[len(lists)-1].Template != s.Template {
-			lists = append(lists, pageList{Template: s.Template, Own: s.Own, Later: s.Later, Variables: s.Variables})
+			lists = append(lists, pageList{Template: s.Template, Own: s.Own, Variables: s.Variables})
 		}
 		last := &lists[len(lists)-1]
 		entry := link{Text: s.Name, URL: address(base, "page/"+s.Template+"/"+strings.ReplaceAll(s.Name, " ", "-"))}

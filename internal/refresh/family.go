@@ -39,6 +39,18 @@ type family struct {
 	// Ended marks a tombstone.
 	Ended   bool      `json:"ended,omitempty"`
 	Expires time.Time `json:"expires,omitzero"`
+
+	limits Limits // of its client, today
+}
+
+// Limits are lifetimes of one client's refresh tokens; 0 stands for that of the Lifetimes.
+type Limits struct {
+	ValidIfNotUsedFor, AbsoluteLifetime time.Duration
+}
+
+// Clients says which lifetimes a client has of its own.
+type Clients interface {
+	RefreshLimits(ctx context.Context, clientID string) (Limits, error)
 }
 
 // Lifetimes is how long refresh tokens live and what happens when one is used.
@@ -53,6 +65,7 @@ type Lifetimes struct {
 type Families struct {
 	table     *store.Table[family]
 	lifetimes Lifetimes
+	clients   Clients // nil where none has lifetimes of its own
 	answers   *answer.Ledger
 	now       func() time.Time
 	log       *slog.Logger
@@ -79,10 +92,22 @@ func New(s store.Store, l Lifetimes, answers *answer.Ledger, now func() time.Tim
 }
 
 // With returns the same families, to be begun and used with other lifetimes.
-func (s *Families) With(l Lifetimes) *Families {
+func (s *Families) With(l Lifetimes, of Clients) *Families {
 	with := *s
-	with.lifetimes = l
+	with.lifetimes, with.clients = l, of
 	return &with
+}
+
+// limit looks up the lifetimes of a family's client. It has to be called before anything is asked about the family's end.
+func (s *Families) limit(ctx context.Context, f *family) error {
+	if s.clients == nil || f.Ended {
+		return nil
+	}
+	var err error
+	if f.limits, err = s.clients.RefreshLimits(ctx, f.ClientID); err != nil {
+		return fmt.Errorf("look up the client of a refresh token: %w", err)
+	}
+	return nil
 }
 
 // Begin starts a family and returns its first token, which is derived from the code that it is for.
@@ -92,6 +117,9 @@ func (s *Families) Begin(ctx context.Context, familyID, code string, a token.Aut
 	f.Secret = id.Hash(first)
 	f.Identity.Data = nil // has its own record, which all families of the user share
 	f.LastUsed = f.Created
+	if err := s.limit(ctx, &f); err != nil {
+		return "", err
+	}
 	s.setExpiry(&f)
 	_, err := s.write(ctx, familyID, func(stamp answer.Stamp) (store.Entry[family], error) {
 		f.Stamp = stamp
@@ -191,11 +219,11 @@ func (s *Families) expired(f *family, at time.Time) bool {
 // one in the configuration holds for old families too.
 func (s *Families) end(f *family) time.Time {
 	var end time.Time
-	if s.lifetimes.AbsoluteLifetime > 0 {
-		end = f.Created.Add(s.lifetimes.AbsoluteLifetime)
+	if absolute := cmp.Or(f.limits.AbsoluteLifetime, s.lifetimes.AbsoluteLifetime); absolute > 0 {
+		end = f.Created.Add(absolute)
 	}
-	if s.lifetimes.ValidIfNotUsedFor > 0 {
-		if idle := f.LastUsed.Add(s.lifetimes.ValidIfNotUsedFor); end.IsZero() || idle.Before(end) {
+	if unused := cmp.Or(f.limits.ValidIfNotUsedFor, s.lifetimes.ValidIfNotUsedFor); unused > 0 {
+		if idle := f.LastUsed.Add(unused); end.IsZero() || idle.Before(end) {
 			end = idle
 		}
 	}

@@ -32,7 +32,7 @@ func (s *Families) Adopted(l Legacy) ([]store.Record, error) {
 	f := family{
 		Authorization: token.Authorization{
 			ClientID: l.ClientID, ConnectorID: l.ConnectorID, Identity: l.Identity, Scopes: l.Scopes, Nonce: l.Nonce,
-			SessionID: l.SessionID,
+			SessionID: l.SessionID, Factors: []string{token.FactorOfUpstream},
 		},
 		Key:      id.Random(secretLen),
 		Secret:   id.Hash(l.Token),

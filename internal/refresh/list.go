@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"dex/internal/connector"
 	"dex/internal/store"
 	"dex/internal/token"
 )
@@ -20,6 +21,8 @@ type Listed struct {
 	Created   time.Time
 	LastUsed  time.Time
 	End       time.Time // when it ends if it isn't used before; zero for never
+	// Identity is the user as the source has described them last.
+	Identity connector.Identity
 }
 
 // List calls each for every login of a user of a connector, page by page, until it returns an error.
@@ -33,6 +36,7 @@ func (s *Families) All(ctx context.Context, each func(Listed) error) error {
 }
 
 func (s *Families) walk(ctx context.Context, q store.Query, each func(Listed) error) error {
+	limits := map[string]Limits{} // by client
 	for {
 		page, err := s.table.List(ctx, q)
 		if err != nil {
@@ -41,12 +45,19 @@ func (s *Families) walk(ctx context.Context, q store.Query, each func(Listed) er
 		now := s.now()
 		for i := range page {
 			f := &page[i].Value
-			if f.Ended || s.expired(f, now) {
+			known, ok := limits[f.ClientID]
+			if !ok {
+				if err := s.limit(ctx, f); err != nil {
+					return err
+				}
+				limits[f.ClientID], known = f.limits, f.limits
+			}
+			if f.limits = known; f.Ended || s.expired(f, now) {
 				continue
 			}
 			err := each(Listed{
 				FamilyID: page[i].Key, UserID: f.Identity.UserID, ConnectorID: f.ConnectorID, ClientID: f.ClientID, SessionID: f.SessionID,
-				Scopes: f.Scopes, Created: f.Created, LastUsed: f.LastUsed, End: s.end(f),
+				Scopes: f.Scopes, Created: f.Created, LastUsed: f.LastUsed, End: s.end(f), Identity: f.Identity,
 			})
 			if err != nil {
 				return err

@@ -38,7 +38,8 @@ const (
 // Refused is the error for ErrReused and ErrExpired. It says which login the refused token is from.
 type Refused struct {
 	event.Login
-	reason error
+	Generation uint64 // of the token
+	reason     error
 }
 
 // Error returns the reason.
@@ -66,7 +67,8 @@ func Read(text string) (Token, bool) {
 type Presented struct {
 	token.Authorization        // of the login, without the data that only the connector understands
 	FamilyID            string // of the token
-	Generation          uint64 // likewise
+	Generation          uint64 // of the current token
+	Shown               uint64 // the generation of the token that was presented
 	// Current is set if the next token takes the place of this one, so that the source must be asked first. Otherwise the
 	// answer is one that was given before.
 	Current bool
@@ -88,14 +90,15 @@ func (s *Families) Present(ctx context.Context, t Token, clientID string) (*Pres
 	if err == nil {
 		u, err = s.settle(ctx, &e.Value, u, arrived)
 	}
+	shown, _ := e.Value.generationOf(t.FamilyID, t.secret)
 	if errors.Is(err, ErrReused) || errors.Is(err, ErrExpired) {
-		return nil, &Refused{Login: e.Value.Login(t.FamilyID), reason: err}
+		return nil, &Refused{Login: e.Value.Login(t.FamilyID), Generation: shown, reason: err}
 	}
 	if err != nil {
 		return nil, err
 	}
 	return &Presented{
-		Authorization: e.Value.Authorization, FamilyID: t.FamilyID, Generation: e.Value.Generation, Current: u == useCurrent,
+		Authorization: e.Value.Authorization, FamilyID: t.FamilyID, Generation: e.Value.Generation, Shown: shown, Current: u == useCurrent,
 		entry: e, effect: u, secret: t.secret, arrived: arrived,
 	}, nil
 }
@@ -127,17 +130,29 @@ func (s *Families) judge(familyID string, f *family, p presented, arrived time.T
 func (s *Families) read(
 	ctx context.Context, familyID string, p presented, arrived time.Time,
 ) (e store.Entry[family], u effect, err error) {
-	if e, err = s.table.Get(ctx, familyID); err != nil {
+	if e, err = s.get(ctx, familyID); err != nil {
 		return e, 0, err
 	}
 	if u, err = s.judge(familyID, &e.Value, p, arrived); err == nil {
 		return e, u, nil
 	}
-	if e, err = s.table.Get(store.Latest(ctx), familyID); err != nil {
+	if e, err = s.get(store.Latest(ctx), familyID); err != nil {
 		return e, 0, err
 	}
 	u, err = s.judge(familyID, &e.Value, p, arrived)
 	return e, u, err
+}
+
+// get returns a family with the lifetimes of its client.
+func (s *Families) get(ctx context.Context, familyID string) (store.Entry[family], error) {
+	e, err := s.table.Get(ctx, familyID)
+	if err == nil {
+		err = s.limit(ctx, &e.Value)
+	}
+	if err != nil {
+		return store.Entry[family]{}, err
+	}
+	return e, nil
 }
 
 // inWindow reports whether a request arrived within the reuse interval. A rotation that seems to lie far ahead was made by a
@@ -203,6 +218,7 @@ func (s *Families) swap(
 	known := e.Value.Stamp
 	return s.write(ctx, e.Key, func(stamp answer.Stamp) (store.Entry[family], error) {
 		return s.table.UpdateEntry(ctx, e, func(f *family) error {
+			f.limits = e.Value.limits // if it was read again
 			if u == useOwed && f.Stamp == known {
 				f.Rotated, f.Stamp = s.now(), stamp
 				return nil

@@ -1,2 +1,2 @@
-// Package resident returns memory to the kernel that only the program's start needed.
+// Package resident returns memory to the kernel that only the start of the program, or work that has ended, needed.
 package resident

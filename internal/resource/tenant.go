@@ -35,8 +35,11 @@ var defaultTenantGrants = []string{oauth.GrantAuthorizationCode, oauth.GrantRefr
 // operatorsMembers are what a tenant's client may not say at all, and why.
 var operatorsMembers = []struct{ name, why string }{
 	{"clientCredentialsClaims", "applications would take its groups for those of users"},
+	{"groups", "applications would take its names for those of groups that a source has"},
+	{"tokenPolicy", "applications would take its claims for what a source says"},
 	{"mfaChain", "it would switch off second factors that the server asks for"},
 	{"logoURL", "it could pass for another application"},
+	{"tokens", "it could keep tokens alive for longer than the server does, and have it keep further signing keys"},
 	{"logoutWithoutConfirmation", "any page could sign users out of all applications"},
 }
 

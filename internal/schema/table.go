@@ -90,9 +90,6 @@ func (g *generator) describe(n *node, path string, key config.Key) {
 			n.Description = strings.TrimSpace(n.Description + "\n\nDefault: " + plain(row.Default))
 		}
 	}
-	if key.Later != "" {
-		n.Description = strings.TrimSpace("Accepted, but does nothing yet: it waits for " + key.Later + ".\n\n" + strings.TrimLeft(strings.TrimPrefix(n.Description, "later"), ".; "))
-	}
 	if section, ok := g.heading(path); ok {
 		n.Title = section
 	}

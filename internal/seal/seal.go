@@ -1,5 +1,5 @@
-// Package seal encrypts state that travels through a browser, so that the browser can neither read nor change it, nor
-// use it for a purpose other than the one it was made for. The keys are a ring in the storage that all replicas share.
+// Package seal encrypts state that travels through browsers and applications, which can neither read nor change it, nor use it for a
+// purpose other than the one it was made for. The keys are a ring in the storage that all replicas share.
 package seal
 
 import (
@@ -138,6 +138,11 @@ func (r *Ring) Seal(purpose string, plaintext []byte) string {
 	_, _ = rand.Read(nonce) // never fails
 	out = s.aead.Seal(out, nonce, plaintext, []byte(purpose))
 	return base64.RawURLEncoding.EncodeToString(out)
+}
+
+// Length returns how many bytes Seal's result has for a plaintext of so many.
+func Length(plaintext int) int {
+	return base64.RawURLEncoding.EncodedLen(keyIDLen + chacha20poly1305.NonceSizeX + plaintext + chacha20poly1305.Overhead)
 }
 
 // Open decrypts what Seal made for the same purpose. ErrInvalid when it wasn't, or another error when the keys can't be

@@ -133,7 +133,7 @@ func registered(routes []Route, pattern string) bool {
 	return slices.ContainsFunc(routes, func(r Route) bool { return r.Pattern == pattern })
 }
 
-// guard wraps a route's handler in what its Route asks for. Metrics are outermost, so that they see all answers.
+// guard wraps a route's handler in what its Route asks for. Metrics and traces are outermost, so that they see all answers.
 func guard(route Route, opts Options, cors *crossOrigin) http.Handler {
 	h := route.Handler
 	if route.Error == nil {
@@ -149,6 +149,10 @@ func guard(route Route, opts Options, cors *crossOrigin) http.Handler {
 	}
 	if opts.Metrics != nil && !route.Asset {
 		h = opts.Metrics.Route(route.Pattern, h)
+	}
+	if opts.Traces != nil && !route.Asset {
+		addresses := opts.ClientAddress.normalized()
+		h = opts.Traces.Route(route.Pattern, func(r *http.Request) bool { return addresses.trustedPeer(host(r.RemoteAddr)) }, h)
 	}
 	return h
 }

@@ -21,6 +21,7 @@ type Options struct {
 	MaxBody int64 // in bytes, for routes without their own; 0 refuses all bodies there
 
 	Metrics       *telemetry.Metrics // nil: none
+	Traces        *telemetry.Traces  // nil: none
 	Headers       map[string]string  // override the security headers by name; an empty value leaves one out
 	CORS          CORS
 	ClientAddress ClientAddress
@@ -67,7 +68,7 @@ func New(opts Options, routes []Route) http.Handler {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// An id that came with the request is ignored: it would let strangers forge the trail in the log.
 	id := uuid.NewString()
-	r = r.WithContext(telemetry.WithRequest(r.Context(), id, h.addresses.of(r)))
+	r = r.WithContext(telemetry.WithRequestBy(r.Context(), id, h.addresses.of(r), r.UserAgent()))
 
 	x := &exchange{Recorder: telemetry.Record(w), id: [1]string{id}, headers: h.headers}
 	if r.Body != nil && r.Body != http.NoBody {

@@ -30,6 +30,19 @@ func (b *Bound) Use(ctx context.Context, clientID, sessionID string) (bool, erro
 	return true, b.Sessions.Prolong(ctx, e)
 }
 
+// Exists reports whether a session has not ended. One that has merely grown too old, and is not yet removed, counts as existing, and so
+// does every session while sessions are off.
+func (b *Bound) Exists(ctx context.Context, sessionID string) (bool, error) {
+	if b.Sessions == nil {
+		return true, nil
+	}
+	_, err := b.Sessions.table.Get(store.Latest(ctx), sessionID)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // find returns the session that a token lives as long as, if there is one, and whether the token is good.
 func (b *Bound) find(ctx context.Context, clientID, sessionID string) (e Entry, holds bool, err error) {
 	if sessionID == "" {

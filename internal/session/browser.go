@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -87,6 +88,19 @@ func (b *Browser) add(ctx context.Context, h held) error {
 // Accounts returns the accounts that are signed in, the one in use first.
 func (b *Browser) Accounts() []Entry { return b.accounts }
 
+// Factors returns the second factors of a session that the browser's cookie proves: none if it is from before the last one was passed.
+func (b *Browser) Factors(sessionID string) map[string]time.Time {
+	i := slices.IndexFunc(b.accounts, func(e Entry) bool { return e.Key == sessionID })
+	if i < 0 {
+		return nil
+	}
+	v := &b.accounts[i].Value
+	if known, good := b.s.find(v, b.held[i].Secret); !good || known.Bare {
+		return nil
+	}
+	return v.Factors
+}
+
 // Account returns the account of a session; false if it isn't this browser's.
 func (b *Browser) Account(sessionID string) (Entry, bool) {
 	i := slices.IndexFunc(b.accounts, func(e Entry) bool { return e.Key == sessionID })
@@ -99,15 +113,19 @@ func (b *Browser) Account(sessionID string) (Entry, bool) {
 // A SignIn is somebody who has just proved who they are.
 type SignIn struct {
 	ID          string // of the session, if it is a new one
-	ClientID    string // for which they did
+	ClientID    string // for which they did; empty for a page of this server
 	ConnectorID string
 	Identity    connector.Identity
 	AuthTime    time.Time
+	Epoch       int64 // of the user
 	Methods     []string
-	Remember    bool
-	Source      connector.SourceSession
-	Groups      bool
-	Offline     bool
+	// FirstMethods are the methods without those of the second factors.
+	FirstMethods []string
+	Factors      map[string]time.Time // that they have passed
+	Remember     bool
+	Source       connector.SourceSession
+	Groups       bool
+	Offline      bool
 	// Again says that the same login has signed in before. It begins nothing new: its session may have ended since.
 	Again bool
 }
@@ -179,13 +197,25 @@ func (b *Browser) repeat(ctx context.Context, in SignIn) (e Entry, secret string
 
 // prove notes that the user has proved who they are.
 func (b *Browser) prove(v *Session, in SignIn) {
-	groups := v.Identity.Groups
-	v.Identity, v.AuthTime, v.Methods, v.Remembered = in.Identity, in.AuthTime, in.Methods, in.Remember
-	if v.Groups && !in.Groups { // which an application that doesn't want them must not take from the others
-		v.Identity.Groups = groups
+	groups, known, end := v.Identity.Groups, v.HasGroups(b.s.cfg.Now()), v.Ends
+	v.Identity, v.AuthTime, v.Epoch, v.Remembered = in.Identity, in.AuthTime, in.Epoch, in.Remember
+	if !includes(v.Factors, in.Factors) {
+		v.bareSecrets()
 	}
-	v.Groups = v.Groups || in.Groups
+	v.Methods, v.FirstMethods, v.Factors = in.Methods, in.FirstMethods, in.Factors
+	switch {
+	case in.Groups:
+		v.GroupsEnd = time.Time{}
+	case known: // an application that doesn't want them must not take them from the others, nor make them last longer
+		v.Identity.Groups = groups
+		if v.GroupsEnd.IsZero() {
+			v.GroupsEnd = end
+		}
+	}
+	v.Groups = known || in.Groups
+	v.Identity.GroupsTold = v.Groups
 	v.Offline = v.Offline || in.Offline
+	v.Own = v.Own || in.ClientID == ""
 	v.Identity.Data, v.Identity.Session = nil, connector.SourceSession{}
 	if in.Source.ID != "" || in.Source.Subject != "" || len(in.Source.Data) > 0 {
 		v.Source = in.Source
@@ -194,11 +224,12 @@ func (b *Browser) prove(v *Session, in SignIn) {
 	b.use(v, in.ClientID, false)
 }
 
-// Use notes that an application uses a session: at once if it is new to it, or else at most once a minute. The account is the
-// browser's first from now on.
+// Use notes that an application uses a session: at once if it is new to it, or else at most once a minute. The client id is empty for a
+// page of this server. The account is the browser's first from now on.
 func (b *Browser) Use(ctx context.Context, e Entry, clientID string, viaSSO bool) error {
 	b.toFront(e.Key)
-	if known, ok := e.Value.Clients[clientID]; ok && (viaSSO || !known.ViaSSO) && !b.s.isStale(&e.Value) {
+	known, ok := e.Value.Clients[clientID]
+	if (clientID == "" || ok && (viaSSO || !known.ViaSSO)) && !b.s.isStale(&e.Value) {
 		return nil
 	}
 	written, err := b.s.table.UpdateEntry(ctx, e, func(v *Session) error {
@@ -212,9 +243,78 @@ func (b *Browser) Use(ctx context.Context, e Entry, clientID string, viaSSO bool
 	return nil
 }
 
+// StepUp notes that the user of a session has passed second factors in it. What the browser's cookie proves it with is new, so that nobody
+// who has a copy of the old one gets more by that.
+func (b *Browser) StepUp(ctx context.Context, e Entry, factors map[string]time.Time, methods []string) error {
+	i := slices.IndexFunc(b.accounts, func(known Entry) bool { return known.Key == e.Key })
+	if i < 0 {
+		return errNone
+	}
+	secret := ""
+	written, err := b.s.table.UpdateEntry(ctx, b.accounts[i], func(v *Session) error {
+		secret = b.s.renewSecret(v)
+		if !includes(v.Factors, factors) {
+			v.bareSecrets()
+		}
+		passed := make(map[string]time.Time, len(v.Factors)+len(factors))
+		maps.Copy(passed, v.Factors)
+		maps.Copy(passed, factors)
+		v.Factors, v.Methods = passed, connector.Unique(slices.Concat(v.Methods, methods))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	b.held[i], b.accounts[i] = held{ID: e.Key, Secret: secret}, written
+	b.changed = true
+	return nil
+}
+
+// Renew lets a session go on in a new epoch of its user. It has another secret and no others, so that copies of the browser's cookie
+// are worthless.
+func (b *Browser) Renew(ctx context.Context, e Entry, epoch int64) error {
+	i := slices.IndexFunc(b.accounts, func(known Entry) bool { return known.Key == e.Key })
+	if i < 0 {
+		return errNone
+	}
+	secret := ""
+	written, err := b.s.table.UpdateEntry(ctx, b.accounts[i], func(v *Session) error {
+		secret = b.s.renewSecret(v)
+		v.Secrets, v.Epoch = v.Secrets[len(v.Secrets)-1:], epoch
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	b.held[i], b.accounts[i] = held{ID: e.Key, Secret: secret}, written
+	b.changed = true
+	return nil
+}
+
+// bareSecrets notes that all secrets but the newest are from before a factor was passed.
+func (v *Session) bareSecrets() {
+	for i := range len(v.Secrets) - 1 {
+		v.Secrets[i].Bare = true
+	}
+}
+
+// includes reports whether all factors of one map are in the other, and were passed there no earlier.
+func includes(all, some map[string]time.Time) bool {
+	for id, at := range some {
+		if known, ok := all[id]; !ok || known.Before(at) {
+			return false
+		}
+	}
+	return true
+}
+
 // use notes that an application uses a session. The map is replaced, as others read it.
 func (b *Browser) use(v *Session, clientID string, viaSSO bool) {
 	b.s.touch(v)
+	v.Address, v.UserAgent = b.address, b.agent
+	if clientID == "" {
+		return
+	}
 	clients := make(map[string]Participation, len(v.Clients)+1)
 	for name, p := range v.Clients {
 		clients[name] = p
@@ -230,7 +330,6 @@ func (b *Browser) use(v *Session, clientID string, viaSSO bool) {
 		delete(clients, oldest(clients, clientID))
 	}
 	v.Clients = clients
-	v.Address, v.UserAgent = b.address, b.agent
 }
 
 // oldest returns the application that was used longest ago, other than one.

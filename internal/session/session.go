@@ -37,6 +37,14 @@ type Session struct {
 	AuthTime time.Time          `json:"authTime"`          // when the user signed in last in this browser
 	Methods  []string           `json:"methods,omitempty"` // how, in the words of RFC 8176
 
+	// Epoch is that of the user when they signed in, see identity.Identity.
+	Epoch int64 `json:"epoch,omitempty"`
+
+	// Factors are the second factors that the user has passed in this session, as token.Authorization has them, and when.
+	Factors map[string]time.Time `json:"factors,omitempty"`
+	// FirstMethods are the methods without those of the second factors, for when these no longer count.
+	FirstMethods []string `json:"firstMethods,omitempty"`
+
 	Secrets    []Secret  `json:"secrets"` // newest last
 	Created    time.Time `json:"created"`
 	LastUsed   time.Time `json:"lastUsed"`
@@ -45,12 +53,16 @@ type Session struct {
 	Remembered bool      `json:"remembered,omitempty"` // it outlives the browser's window
 
 	Clients map[string]Participation `json:"clients,omitempty"`
+	// Own says that the user has signed in to a page of this server, which is no application.
+	Own bool `json:"own,omitempty"`
 
 	Address   string `json:"address,omitempty"` // from where it was used last
 	UserAgent string `json:"userAgent,omitempty"`
 
 	// Groups says that the source was asked for the user's groups.
 	Groups bool `json:"groups,omitempty"`
+	// GroupsEnd is until when groups count that an earlier sign-in has told than the last one; zero if the last one told them.
+	GroupsEnd time.Time `json:"groupsEnd,omitzero"`
 	// Offline says that the source can be asked about the user later, for a refresh token.
 	Offline bool `json:"offline,omitempty"`
 	// Source is the user's session at the source.
@@ -59,10 +71,17 @@ type Session struct {
 	Upstream bool `json:"upstream,omitempty"`
 }
 
+// HasGroups reports whether the groups that the source has told still count.
+func (s *Session) HasGroups(now time.Time) bool {
+	return s.Groups && (s.GroupsEnd.IsZero() || now.Before(s.GroupsEnd))
+}
+
 // A Secret is what the browser's cookie proves a session with.
 type Secret struct {
 	Hash   []byte    `json:"hash"`
 	Issued time.Time `json:"issued"`
+	// Bare says that the user has passed a factor since. Whoever has a copy of the cookie from before must have nothing of that.
+	Bare bool `json:"bare,omitempty"`
 }
 
 // A Participation is an application that has used a session.
@@ -214,19 +233,24 @@ func (s *Sessions) touch(v *Session) {
 
 // provedBy reports whether a secret is the session's.
 func (s *Sessions) provedBy(v *Session, secret string) bool {
+	_, good := s.find(v, secret)
+	return good
+}
+
+// find returns what the session knows of a secret, if that is still good.
+func (s *Sessions) find(v *Session, secret string) (found Secret, good bool) {
 	if len(v.Secrets) == 0 {
-		return false
+		return Secret{}, false
 	}
 	newest := v.Secrets[len(v.Secrets)-1].Issued
-	good := false
 	for _, known := range v.Secrets {
 		// Tabs that sign in at the same time each have a secret, and nobody knows whose cookie the browser has kept.
-		atOnce := newest.Sub(known.Issued) <= secretGrace
+		atOnce := !known.Bare && newest.Sub(known.Issued) <= secretGrace
 		if id.IsHashOf(known.Hash, secret) && (atOnce || s.cfg.Now().Sub(newest) <= secretGrace) {
-			good = true
+			found, good = known, true
 		}
 	}
-	return good
+	return found, good
 }
 
 // renewSecret gives a session a new secret.

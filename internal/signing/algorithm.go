@@ -14,12 +14,17 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// Algorithms of the local signer (RFC 7518, section 3.1). Keys that others made, upstream or Vault, may be for one of
-// ES384, ES512 and EdDSA too.
+// Algorithms of the local signer (RFC 7518, section 3.1; RFC 8037, section 3.1). Keys that others made, upstream or Vault, may be
+// for ES512 too.
 const (
 	RS256 = string(jose.RS256)
 	ES256 = string(jose.ES256)
+	ES384 = string(jose.ES384)
+	EdDSA = string(jose.EdDSA)
 )
+
+// anyAlgorithm are the algorithms that a key may have here. A token's must be that of its key.
+var anyAlgorithm = []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA}
 
 // algorithmOf returns the one algorithm that a public key is used with here.
 func algorithmOf(public crypto.PublicKey) (string, error) {

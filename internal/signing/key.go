@@ -48,6 +48,10 @@ func generate(algorithm string) (jose.JSONWebKey, error) {
 		private, err = rsa.GenerateKey(rand.Reader, rsaBits)
 	case ES256:
 		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case ES384:
+		private, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case EdDSA:
+		_, private, err = ed25519.GenerateKey(rand.Reader)
 	default:
 		return jose.JSONWebKey{}, fmt.Errorf("no keys for algorithm %q; use RS256 or ES256", algorithm)
 	}
@@ -97,6 +101,16 @@ func (k *Key) encodeHeader(typ string) string {
 
 // Algorithm returns the JWS algorithm of the key.
 func (k *Key) Algorithm() string { return k.algorithm }
+
+// Length returns how many bytes Sign's result has for a payload of so many.
+func (k *Key) Length(typ string, payload int) int {
+	header := k.header
+	if typ != "" {
+		header = k.encodeHeader(typ)
+	}
+	enc := base64.RawURLEncoding
+	return len(header) + enc.EncodedLen(payload) + 1 + enc.EncodedLen(k.size)
+}
 
 // Sign returns the payload as a JWS in compact form (RFC 7515, section 7.1), with typ in its header unless that is empty.
 // The context matters where the key is not in memory.

@@ -20,12 +20,13 @@ var ErrBadToken = errors.New("token is not signed by a current key")
 // errUnknownKey is an ErrBadToken that names a key which isn't published.
 var errUnknownKey = fmt.Errorf("%w: unknown key id", ErrBadToken)
 
-// Kind is the kind of the stored keys. There is one record, RecordKey.
+// Kind is the kind of the stored keys: RecordKey is the record of the server's algorithm, and each further algorithm that a client
+// has asked for has a record beside it.
 var Kind = store.Declare(store.Declaration[Keyset]{
 	Name: "keys", Durable: true, Kubernetes: store.UpstreamObject,
 })
 
-// RecordKey is the key of the keys' record.
+// RecordKey is the key of the record with the keys of the server's algorithm.
 const RecordKey = "openid-connect-keys"
 
 // A Keyset is the stored record: all keys in one document, so that a rotation is one swap. The members are those of
@@ -107,7 +108,8 @@ func prepare(stored Keyset, now time.Time) (*snapshot, error) {
 // published is what everybody may know of the keys, ready for use; it never changes.
 type published struct {
 	keys       map[string]jose.JSONWebKey
-	algorithms []jose.SignatureAlgorithm // of the keys: the only ones accepted in a token
+	inOrder    []jose.JSONWebKey         // the same
+	algorithms []jose.SignatureAlgorithm // of the keys
 	jwks       Document
 }
 
@@ -129,6 +131,7 @@ func publish(keys []jose.JSONWebKey) (*published, error) {
 		}
 	}
 	var err error
+	p.inOrder = set.Keys
 	p.jwks, err = NewDocument(set)
 	return p, err
 }
@@ -144,7 +147,7 @@ func (p *published) names() []string {
 
 // verify returns the payload of a token that one of the keys signed. It checks nothing in the payload.
 func (p *published) verify(token string) ([]byte, error) {
-	jws, err := jose.ParseSignedCompact(token, p.algorithms)
+	jws, err := jose.ParseSignedCompact(token, anyAlgorithm)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadToken, err)
 	}

@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"dex/internal/event"
 	"dex/internal/store"
 )
@@ -38,33 +36,31 @@ type Config struct {
 
 // Local is a signer whose keys live in the storage. It is safe for concurrent use.
 type Local struct {
-	cfg    Config
-	store  store.Store
-	table  *store.Table[Keyset]
-	log    *slog.Logger
-	events event.Sink
+	*series // of the server's algorithm
+	store   store.Store
 
-	advancing     chan struct{} // held while current is made of what is stored, so that nothing older replaces it
-	tokenLifetime atomic.Int64  // a time.Duration
-	current       atomic.Pointer[snapshot]
+	opening chan struct{}                      // held while further changes
+	further atomic.Pointer[map[string]*series] // of the algorithms that clients ask for besides, by algorithm
+	merged  atomic.Pointer[merged]
+	looked  atomic.Int64 // when the storage was last asked for the sake of a token, in Unix nanoseconds
 }
 
 // Open loads the keys, or creates the first one. Run must be called for them to rotate.
 func Open(ctx context.Context, s store.Store, cfg Config, log *slog.Logger, events event.Sink) (*Local, error) {
 	l := &Local{
-		cfg:    cfg,
-		store:  s,
-		table:  store.In(s, Kind),
-		log:    log,
-		events: events,
-
-		advancing: make(chan struct{}, 1),
+		series: &series{
+			cfg: cfg, record: RecordKey, table: store.In(s, Kind), log: log, events: events,
+			advancing: make(chan struct{}, 1), tokenLifetime: new(atomic.Int64),
+		},
+		store:   s,
+		opening: make(chan struct{}, 1),
 	}
+	l.further.Store(&map[string]*series{})
 	l.Outlast(cfg.TokenLifetime)
 	if err := l.advance(ctx); err != nil {
 		return nil, err
 	}
-	return l, nil
+	return l, l.openStored(ctx)
 }
 
 // Outlast makes old keys stay published for tokens of this lifetime, from now on. A shorter one than before changes nothing, as
@@ -73,27 +69,30 @@ func (l *Local) Outlast(tokenLifetime time.Duration) {
 	l.tokenLifetime.Store(max(l.tokenLifetime.Load(), int64(tokenLifetime)))
 }
 
-// Key returns the key that signs now.
+// Key returns the key of the server's algorithm that signs now.
 func (l *Local) Key() *Key { return l.current.Load().signing }
 
-// JWKS returns the published keys (RFC 7517, section 5): the signing one first, then the next, then the retired.
-func (l *Local) JWKS() Document { return l.current.Load().jwks }
+// JWKS returns the published keys (RFC 7517, section 5), those of the server's algorithm first: of each algorithm the signing one,
+// then the next, then the retired.
+func (l *Local) JWKS() Document { return l.published().jwks }
 
-// Algorithms returns the algorithms of the published keys, the signing one's first.
-func (l *Local) Algorithms() []string { return l.current.Load().names() }
-
-// MaxAge returns how long the published keys may be cached: never longer than a key is published before it signs.
-func (l *Local) MaxAge() time.Duration {
-	if l.cfg.SignAtOnce {
-		return maxAge // with nothing that it could be held to
-	}
-	return min(maxAge, l.cfg.RotationPeriod/4).Truncate(time.Second)
-}
+// Algorithms returns the algorithms of the published keys, the server's first.
+func (l *Local) Algorithms() []string { return l.published().names() }
 
 // Verify returns the payload of a token that one of the published keys signed; ErrBadToken if none did. What the payload
-// says, its expiry included, is the caller's to check.
+// says, its expiry included, is the caller's to check. The storage is asked only where a token names a key that isn't known:
+// another replica may just have begun to sign with a further algorithm.
 func (l *Local) Verify(token string) ([]byte, error) {
-	return l.current.Load().verify(token)
+	payload, err := l.published().verify(token)
+	if !errors.Is(err, errUnknownKey) || !l.mayLook() {
+		return payload, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout) // callers have no context for it
+	defer cancel()
+	if lookErr := l.openStored(ctx); lookErr != nil {
+		l.log.ErrorContext(ctx, "signing keys can't be looked for", "err", lookErr)
+	}
+	return l.published().verify(token)
 }
 
 // Run keeps the keys up to date until the context ends. While the storage does not report changes it looks for them.
@@ -125,189 +124,14 @@ func (l *Local) Run(ctx context.Context) {
 			}
 			watching = err == nil
 		}
-		if err := l.advance(ctx); err != nil && ctx.Err() == nil {
+		if err := l.advanceAll(ctx); err != nil && ctx.Err() == nil {
 			l.log.ErrorContext(ctx, "failed to rotate keys", "err", err)
 			wait = retryAfter
 		}
-		tick.Reset(max(wait, l.untilNext(time.Now())))
-	}
-}
-
-// untilNext returns when to look at the keys again.
-func (l *Local) untilNext(now time.Time) time.Duration {
-	stored := l.current.Load().stored
-	next := stored.RotateAt
-	if stored.Next == nil {
-		next = next.Add(-l.lead())
-	} else if ready := stored.NextSince.Add(l.MaxAge()); ready.After(next) {
-		next = ready
-	}
-	return max(min(next.Sub(now), checkEvery), 10*time.Millisecond)
-}
-
-// lead is how long before a rotation the next key is published: twice as long as the published keys may be cached.
-func (l *Local) lead() time.Duration {
-	if l.cfg.SignAtOnce {
-		return 0
-	}
-	return 2 * l.MaxAge()
-}
-
-// advance reads the keys, takes each step whose time has come, and makes the result current.
-func (l *Local) advance(ctx context.Context) error {
-	select {
-	case l.advancing <- struct{}{}:
-		defer func() { <-l.advancing }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	e, err := l.table.Get(store.Latest(ctx), RecordKey) // or a key that has leaked could come back for a while
-	if errors.Is(err, store.ErrNotFound) {
-		e, err = l.create(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	for {
-		changed, stepErr := l.step(ctx, &e)
-		if stepErr != nil {
-			// Signing goes on with what is there; Run tries again.
-			err = stepErr
-			break
+		next := checkEvery
+		for _, s := range l.all() {
+			next = min(next, s.untilNext(time.Now()))
 		}
-		if !changed {
-			break
-		}
+		tick.Reset(max(wait, next))
 	}
-	s, prepareErr := prepare(e.Value, time.Now())
-	if prepareErr != nil {
-		return prepareErr
-	}
-	l.current.Store(s)
-	return err
-}
-
-// create stores the first key, or returns the one that another replica was faster to store. Nobody can hold an older
-// published document, so it signs at once.
-func (l *Local) create(ctx context.Context) (store.Entry[Keyset], error) {
-	l.log.InfoContext(ctx, "rotating signing keys", "reason", "missing signing key")
-	first, err := generate(l.cfg.Algorithm)
-	if err != nil {
-		return store.Entry[Keyset]{}, err
-	}
-	e, err := l.table.Create(ctx, RecordKey, Keyset{Current: first, CurrentPub: public(first), RotateAt: time.Now().Add(l.cfg.RotationPeriod)})
-	if errors.Is(err, store.ErrExists) {
-		return l.table.Get(ctx, RecordKey)
-	}
-	return e, err
-}
-
-// step takes at most one step of the keys' life in the storage and reports whether it did.
-func (l *Local) step(ctx context.Context, e *store.Entry[Keyset]) (bool, error) {
-	now := time.Now()
-	switch k := &e.Value; {
-	case l.isAhead(k, now):
-		l.log.WarnContext(ctx, "the next rotation of the signing keys is too far ahead, so it was brought forward: a clock was wrong, or "+
-			"the rotation period was longer before", "next_rotation", k.RotateAt)
-		return true, l.update(ctx, e, func(k *Keyset) bool {
-			if !l.isAhead(k, now) {
-				return false
-			}
-			l.bringForward(k, now)
-			return true
-		})
-	case l.mustPublishNext(k, now):
-		next, err := generate(l.cfg.Algorithm)
-		if err != nil {
-			return false, err
-		}
-		return true, l.update(ctx, e, func(k *Keyset) bool {
-			if !l.mustPublishNext(k, now) {
-				return false
-			}
-			k.Next, k.NextSince = &next, now
-			return true
-		})
-	case l.mustRotate(k, now):
-		l.log.InfoContext(ctx, "rotating signing keys", "reason", "expired")
-		err := l.update(ctx, e, func(k *Keyset) bool {
-			if !l.mustRotate(k, now) {
-				return false
-			}
-			l.rotate(k, now)
-			return true
-		})
-		if err == nil {
-			l.events.Emit(ctx, event.KeysRotated{Next: e.Value.RotateAt})
-		}
-		return true, err
-	}
-	return false, nil
-}
-
-// update changes the stored keys; change reports false where another replica has done it already.
-func (l *Local) update(ctx context.Context, e *store.Entry[Keyset], change func(*Keyset) bool) error {
-	updated, err := l.table.Update(ctx, RecordKey, func(k *Keyset) error {
-		if !change(k) {
-			return store.ErrUnchanged
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	*e = updated
-	return nil
-}
-
-// isAhead says that times are further away than any correct clock would have set them.
-func (l *Local) isAhead(k *Keyset, now time.Time) bool {
-	return k.RotateAt.After(now.Add(l.cfg.RotationPeriod+signLag)) || k.Next != nil && k.NextSince.After(now.Add(signLag))
-}
-
-// bringForward corrects such times. Retired keys keep theirs: tokens may live as long, and one that is published for longer
-// does no harm.
-func (l *Local) bringForward(k *Keyset, now time.Time) {
-	if latest := now.Add(l.cfg.RotationPeriod); k.RotateAt.After(latest) {
-		k.RotateAt = latest
-	}
-	if k.Next != nil && k.NextSince.After(now) {
-		k.NextSince = now
-	}
-}
-
-// mustPublishNext says that a rotation comes near and that no key of the right algorithm is published for it.
-func (l *Local) mustPublishNext(k *Keyset, now time.Time) bool {
-	if now.Before(k.RotateAt.Add(-l.lead())) {
-		return false
-	}
-	// While replicas have different settings, as during an update, they must not undo each other's work all the time.
-	return k.Next == nil || k.Next.Algorithm != l.cfg.Algorithm && now.Sub(k.NextSince) > l.MaxAge()/2
-}
-
-// mustRotate says that the key's time is over and that everybody has had the time to see the next one.
-func (l *Local) mustRotate(k *Keyset, now time.Time) bool {
-	if k.Next == nil || now.Before(k.RotateAt) {
-		return false
-	}
-	return l.cfg.SignAtOnce || !now.Before(k.NextSince.Add(l.MaxAge()))
-}
-
-func (l *Local) rotate(k *Keyset, now time.Time) {
-	kept := []Retired{{Key: k.Current.Public(), Expires: now.Add(time.Duration(l.tokenLifetime.Load()) + signLag)}}
-	for _, r := range k.Retired {
-		if now.Before(r.Expires) {
-			kept = append(kept, r)
-		}
-	}
-	k.Retired = kept
-	k.Current, k.Next, k.NextSince = *k.Next, nil, time.Time{}
-	k.CurrentPub = public(k.Current)
-	k.RotateAt = now.Add(l.cfg.RotationPeriod)
-}
-
-// public returns the half of a key that may be seen, which upstream reads from a member of its own.
-func public(k jose.JSONWebKey) *jose.JSONWebKey {
-	p := k.Public()
-	return &p
 }

@@ -48,12 +48,20 @@ const (
 var ErrElsewhere = errors.New("the keys are in Vault, and are rotated there: vault write -f transit/keys/NAME/rotate; after a leak, " +
 	"raise min_decryption_version and min_encryption_version of the key too")
 
-// List describes all keys, the one that signs first.
+// List describes all keys, those of the server's algorithm first, and of each algorithm the one that signs.
 func (l *Local) List() []Described {
-	stored, now := l.current.Load().stored, time.Now()
+	var all []Described
+	for _, s := range l.all() {
+		all = append(all, s.list()...)
+	}
+	return all
+}
+
+func (s *series) list() []Described {
+	stored, now := s.current.Load().stored, time.Now()
 	all := []Described{{ID: stored.Current.KeyID, Algorithm: stored.Current.Algorithm, State: Signs, Until: stored.RotateAt}}
 	if next := stored.Next; next != nil {
-		from := stored.NextSince.Add(l.MaxAge())
+		from := stored.NextSince.Add(s.MaxAge())
 		if stored.RotateAt.After(from) {
 			from = stored.RotateAt
 		}
@@ -67,44 +75,56 @@ func (l *Local) List() []Described {
 	return all
 }
 
-// Rotate begins to rotate the keys, on all replicas. After an error the keys are as they were, or the rotation has begun and this
-// replica learns of it later.
+// Rotate begins to rotate the keys of all algorithms, on all replicas. After an error the keys are as they were, or the rotation has
+// begun and this replica learns of it later; those of some algorithms may be rotated already.
 func (l *Local) Rotate(ctx context.Context, mode Mode) error {
-	fresh, err := generate(l.cfg.Algorithm)
+	if err := l.openStored(ctx); err != nil { // those of another replica may have leaked too
+		return fmt.Errorf("rotate signing keys: %w", err)
+	}
+	for _, s := range l.all() {
+		if err := s.rotateNow(ctx, mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *series) rotateNow(ctx context.Context, mode Mode) error {
+	fresh, err := generate(s.cfg.Algorithm)
 	if err != nil {
 		return err
 	}
-	e, err := l.table.Update(ctx, RecordKey, func(k *Keyset) error {
+	e, err := s.table.Update(ctx, s.record, func(k *Keyset) error {
 		now := time.Now()
 		if mode == AtOnce {
-			l.replace(k, fresh, now)
+			s.replace(k, fresh, now)
 		} else {
-			l.hasten(k, fresh, now)
+			s.hasten(k, fresh, now)
 		}
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("rotate signing keys: %w", err)
 	}
-	l.log.InfoContext(ctx, "rotating signing keys", "reason", "asked for", "mode", string(mode))
+	s.log.InfoContext(ctx, "rotating signing keys", "reason", "asked for", "mode", string(mode))
 	if mode == AtOnce {
-		l.events.Emit(ctx, event.KeysRotated{Next: e.Value.RotateAt})
+		s.events.Emit(ctx, event.KeysRotated{Next: e.Value.RotateAt})
 	}
-	return l.advance(ctx)
+	return s.advance(ctx)
 }
 
 // replace has a fresh key sign, and forgets all others: that before, the one that was to be the next, and those that are retired, as
 // a leak is often found after a rotation.
-func (l *Local) replace(k *Keyset, fresh jose.JSONWebKey, now time.Time) {
+func (s *series) replace(k *Keyset, fresh jose.JSONWebKey, now time.Time) {
 	k.Current, k.CurrentPub = fresh, public(fresh)
 	k.Next, k.NextSince, k.Retired = nil, time.Time{}, nil
-	k.RotateAt = now.Add(l.cfg.RotationPeriod)
+	k.RotateAt = now.Add(s.cfg.RotationPeriod)
 }
 
 // hasten has the next key sign as soon as everybody has had the time to see it; a fresh one if none of the right algorithm is
 // published.
-func (l *Local) hasten(k *Keyset, fresh jose.JSONWebKey, now time.Time) {
-	if k.Next == nil || k.Next.Algorithm != l.cfg.Algorithm {
+func (s *series) hasten(k *Keyset, fresh jose.JSONWebKey, now time.Time) {
+	if k.Next == nil || k.Next.Algorithm != s.cfg.Algorithm {
 		k.Next, k.NextSince = &fresh, now
 	}
 	if k.RotateAt.After(now) {

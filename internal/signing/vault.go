@@ -69,6 +69,15 @@ func OpenVault(ctx context.Context, cfg VaultConfig, log *slog.Logger) (*Vault, 
 // Key returns the key that signs now: the newest version that has been published for long enough.
 func (v *Vault) Key() *Key { return v.current.Load().signing(time.Now()) }
 
+// KeyFor returns Key; an error if that is of another algorithm, as Vault's key has just one.
+func (v *Vault) KeyFor(_ context.Context, algorithm string) (*Key, error) {
+	key := v.Key()
+	if algorithm != "" && algorithm != key.algorithm {
+		return nil, fmt.Errorf("%w: %s; the key %q in Vault is for %s", ErrOtherAlgorithm, algorithm, v.cfg.KeyName, key.algorithm)
+	}
+	return key, nil
+}
+
 // JWKS returns the published keys, newest first.
 func (v *Vault) JWKS() Document { return v.current.Load().jwks }
 

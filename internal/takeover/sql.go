@@ -62,20 +62,48 @@ var (
 
 // A database reads upstream's tables. Layout finds which of them exist, and must be called first.
 type database struct {
-	db      *sql.DB
+	query   Query
 	dialect dialect
 	tables  *tables
 	present map[string]bool // by name of a table
 }
 
+// A Query returns what a statement reads: the names of its columns, and its rows with values as database/sql has them. Statements
+// bound how many rows there are.
+type Query func(ctx context.Context, text string, args ...any) (columns []string, rows [][]any, err error)
+
 // SQLite reads upstream's tables in a SQLite database.
-func SQLite(db *sql.DB) Source { return &database{db: db, dialect: sqliteDialect} }
+func SQLite(db *sql.DB) Source { return &database{query: queryOf(db), dialect: sqliteDialect} }
 
 // PostgreSQL reads upstream's tables in the schemas of the role's search path.
-func PostgreSQL(db *sql.DB) Source { return &database{db: db, dialect: postgresDialect} }
+func PostgreSQL(query Query) Source { return &database{query: query, dialect: postgresDialect} }
 
 // MySQL reads upstream's tables in the current database of MySQL or MariaDB.
-func MySQL(db *sql.DB) Source { return &database{db: db, dialect: mysqlDialect} }
+func MySQL(db *sql.DB) Source { return &database{query: queryOf(db), dialect: mysqlDialect} }
+
+func queryOf(db *sql.DB) Query {
+	return func(ctx context.Context, text string, args ...any) (columns []string, found [][]any, err error) {
+		rows, err := db.QueryContext(ctx, text, args...)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer func() { _ = rows.Close() }() // Err reports the same
+		if columns, err = rows.Columns(); err != nil {
+			return nil, nil, err
+		}
+		for rows.Next() {
+			values, targets := make([]any, len(columns)), make([]any, len(columns))
+			for i := range values {
+				targets[i] = &values[i]
+			}
+			if err := rows.Scan(targets...); err != nil {
+				return nil, nil, err
+			}
+			found = append(found, values)
+		}
+		return columns, found, rows.Err()
+	}
+}
 
 // Layout is part of Source. Both layouts at once are an error, since they share the table of keys and nothing says whose keys
 // these are.
@@ -119,20 +147,19 @@ func (d *database) lookAround(ctx context.Context) error {
 	for i, n := range names {
 		quoted[i] = "'" + n + "'"
 	}
-	rows, err := d.db.QueryContext(ctx, fmt.Sprintf(d.dialect.tables, strings.Join(quoted, ", ")))
+	_, rows, err := d.query(ctx, fmt.Sprintf(d.dialect.tables, strings.Join(quoted, ", ")))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }() // Err reports the same
 	d.present = make(map[string]bool)
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return err
+	for _, values := range rows {
+		r := &row{values: map[string]any{"name": values[0]}}
+		d.present[r.text("name")] = true
+		if r.err != nil {
+			return r.err
 		}
-		d.present[name] = true
 	}
-	return rows.Err()
+	return nil
 }
 
 // step returns the name of the layout with the number of upstream's last change to it.

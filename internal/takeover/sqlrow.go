@@ -118,17 +118,8 @@ func (d *database) hasKey(ctx context.Context, t table) (bool, error) {
 func (d *database) columnsOf(ctx context.Context, t table) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
-	//nolint:gosec // G202: the names are this package's
-	rows, err := d.db.QueryContext(ctx, "SELECT * FROM "+d.dialect.name(t.name)+" WHERE 1 = 0")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }() // Err reports the same
-	there, err := rows.Columns()
-	if err != nil {
-		return nil, err
-	}
-	return there, rows.Err()
+	there, _, err := d.query(ctx, "SELECT * FROM "+d.dialect.name(t.name)+" WHERE 1 = 0")
+	return there, err
 }
 
 // page reads the rows that follow a key, all at once, so that nothing is open while the storage is written to.
@@ -136,21 +127,12 @@ func (d *database) page(ctx context.Context, t table, columns []string, after []
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
 	text, args := d.dialect.pageOf(t, columns, after)
-	rows, err := d.db.QueryContext(ctx, text, args...)
+	_, rows, err := d.query(ctx, text, args...)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // Err reports the same
-	var page []*row
-	for rows.Next() {
-		values := make([]any, len(columns))
-		targets := make([]any, len(columns))
-		for i := range values {
-			targets[i] = &values[i]
-		}
-		if err := rows.Scan(targets...); err != nil {
-			return nil, err
-		}
+	page := make([]*row, 0, len(rows))
+	for _, values := range rows {
 		r := &row{values: make(map[string]any, len(columns))}
 		for i, c := range columns {
 			r.values[c] = values[i]
@@ -163,7 +145,7 @@ func (d *database) page(ctx context.Context, t table, columns []string, after []
 		}
 		page = append(page, r)
 	}
-	return page, rows.Err()
+	return page, nil
 }
 
 // pageOf returns a statement that reads a page. It compares keys by the collation of the primary key's index, so that it can

@@ -13,11 +13,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"dex/internal/event"
 	"dex/internal/telemetry"
 )
+
+var janesApp = event.Factor{ConnectorID: "ldap", UserID: "1", AuthenticatorID: "app", Method: event.FactorTOTP}
 
 // eventLines has the log's line about each event; none for events that the log doesn't mention. Alerts look for these messages
 // and attributes.
@@ -47,7 +50,7 @@ var eventLines = []struct {
 	},
 	{
 		event.LoginFailed{ClientID: "app", Path: "/auth", Status: 400, Code: "invalid_scope", Err: errors.New("no")},
-		`level=INFO msg="login failed" path=/auth err=no`,
+		`level=INFO msg="login failed" path=/auth err=no client_id=app`,
 	},
 	{
 		event.LoginFailed{Device: true, Path: "/device/callback", Status: 500, Err: measured{}},
@@ -56,6 +59,14 @@ var eventLines = []struct {
 	{
 		event.LoginFailed{Logout: true, Path: "/logout", Status: 400, Err: errors.New("no")},
 		`level=INFO msg="logout failed" path=/logout err=no`,
+	},
+	{
+		event.PasswordChanged{ConnectorID: "local", UserID: "1", By: event.ByReset},
+		`level=INFO msg="password changed" connector_id=local user_id=1 by=reset`,
+	},
+	{
+		event.LoginFailed{SelfService: true, Path: "/reset", Status: 429, Err: errors.New("no")},
+		`level=INFO msg="self-service failed" path=/reset err=no`,
 	},
 	{event.UnknownClient{ClientID: "x"}, `level=ERROR msg="invalid client_id provided" client_id=x`},
 	{
@@ -70,7 +81,7 @@ var eventLines = []struct {
 	},
 	{
 		event.RefreshTokenReused{Login: event.Login{ID: "g", ClientID: "app"}},
-		`level=ERROR msg="refresh token claimed twice" token_id=g`,
+		`level=ERROR msg="refresh token claimed twice" token_id=g client_id=app`,
 	},
 	{
 		event.RefreshTokenExpired{Login: event.Login{ID: "g", ClientID: "app"}},
@@ -83,6 +94,18 @@ var eventLines = []struct {
 	{
 		event.ForeignToken{Endpoint: event.Revocation, ClientID: "app", OwnerID: "other"},
 		`level=WARN msg="client tried to revoke another client's token" client_id=app owner=other`,
+	},
+	{
+		event.TokenTooLarge{ClientID: "app", Bytes: 9000, Groups: 400},
+		`level=WARN msg="a token is too large for the headers of many servers; limit groups, or set tokens.maxGroups" client_id=app bytes=9000 groups=400`,
+	},
+	{
+		event.TokenTooLarge{ClientID: "wiki", Bytes: 900, Groups: 400, ByReference: true},
+		`level=WARN msg="a user has more groups than the client's tokens hold, so they refer to UserInfo for them" client_id=wiki bytes=900 groups=400`,
+	},
+	{
+		event.TokenTooLarge{ClientID: "app", Bytes: 9000, Groups: 4, Refused: true},
+		`level=ERROR msg="a token would be larger than the client's maxSize, so there is none" client_id=app bytes=9000 groups=4`,
 	},
 	{event.TokenRefused{Err: errors.New("no")}, `level=INFO msg="userinfo request refused" err=no`},
 	{
@@ -110,6 +133,40 @@ var eventLines = []struct {
 		`level=ERROR msg="stored client has no secret and is not public" client_id=app`,
 	},
 	{
+		event.FactorEnrolled{Factor: janesApp},
+		`level=INFO msg="second factor enrolled" connector_id=ldap user_id=1 authenticator=app method=totp`,
+	},
+	{
+		event.FactorRemoved{Factor: janesApp},
+		`level=INFO msg="second factor removed" connector_id=ldap user_id=1 authenticator=app method=totp`,
+	},
+	{
+		event.FactorPassed{Factor: janesApp},
+		`level=INFO msg="second factor passed" connector_id=ldap user_id=1 authenticator=app method=totp`,
+	},
+	{
+		event.FactorRefused{Factor: janesApp, Reason: event.FactorWrong, Err: errors.New("no")},
+		`level=WARN msg="second factor refused" connector_id=ldap user_id=1 authenticator=app method=totp reason=wrong err=no`,
+	},
+	{
+		event.FactorRefused{Factor: janesApp, Reason: event.FactorClone, Err: errors.New("no")},
+		`level=ERROR msg="second factor refused" connector_id=ldap user_id=1 authenticator=app method=totp reason=clone err=no`,
+	},
+	{
+		event.FactorsLocked{ConnectorID: "ldap", UserID: "1", Wrong: 100},
+		`level=ERROR msg="codes of a user are locked until an operator unlocks them" connector_id=ldap user_id=1 wrong=100`,
+	},
+	{event.FactorsUnlocked{ConnectorID: "ldap", UserID: "1"}, `level=INFO msg="codes of a user are unlocked" connector_id=ldap user_id=1`},
+	{event.FactorsReset{ConnectorID: "ldap", UserID: "1"}, `level=INFO msg="second factors reset" connector_id=ldap user_id=1`},
+	{
+		event.RecoveryCodesMade{ConnectorID: "ldap", UserID: "1", Codes: 10},
+		`level=INFO msg="recovery codes made" connector_id=ldap user_id=1 codes=10`,
+	},
+	{
+		event.RecoveryCodeUsed{ConnectorID: "ldap", UserID: "1", Left: 9},
+		`level=WARN msg="recovery code used" connector_id=ldap user_id=1 left=9`,
+	},
+	{
 		event.SessionUsed{SessionID: "s1", ClientID: "app", ConnectorID: "ldap", UserID: "1"},
 		`level=INFO msg="login by session" session_id=s1 client_id=app connector_id=ldap user_id=1`,
 	},
@@ -120,6 +177,10 @@ var eventLines = []struct {
 	{
 		event.SessionEnded{SessionID: "s1", ConnectorID: "ldap", UserID: "1", Why: event.SessionExpired},
 		`level=INFO msg="auth session expired" session_id=s1 connector_id=ldap user_id=1 reason=expired`,
+	},
+	{
+		event.OwnChanged{UserID: "1", ConnectorID: "ldap", SessionID: "s1", What: event.ConsentWithdrawn, ClientID: "app"},
+		`level=INFO msg="account changed by its user" change="consent withdrawn" client_id=app connector_id=ldap user_id=1 session_id=s1`,
 	},
 	{event.PreviousSecretUsed{ClientID: "app"}, `level=WARN msg="client still uses its previous secret" client_id=app`},
 	{event.LogoutTokenSent{ClientID: "app", SessionID: "s1", Attempts: 2}, `level=INFO msg="logout token delivered" client_id=app session_id=s1 attempts=2`},
@@ -132,7 +193,24 @@ var eventLines = []struct {
 		event.LogoutTokenGivenUp{ClientID: "app", SessionID: "s1", Attempts: 29, Err: errors.New("no")},
 		`level=WARN msg="logout token given up" client_id=app session_id=s1 attempts=29 err=no`,
 	},
+	{event.MailSent{What: "password reset", UserID: "1", Attempts: 2}, `level=INFO msg="mail sent" what="password reset" user_id=1 attempts=2`},
+	{event.MailFailed{What: "password reset", UserID: "1", Attempts: 1, Err: errors.New("no")}, ""},
+	{
+		event.MailGivenUp{What: "password reset", UserID: "1", Attempts: 3, Err: errors.New("no")},
+		`level=ERROR msg="mail could not be sent" what="password reset" user_id=1 attempts=3 err=no`,
+	},
+	{
+		event.PasswordResetAsked{ConnectorID: "local", UserID: "1", Outcome: event.ResetBlocked},
+		`level=INFO msg="password reset asked for" connector_id=local user_id=1 outcome="the user is blocked"`,
+	},
+	{
+		event.Invited{ConnectorID: "local", UserID: "1", Mailed: true},
+		`level=INFO msg="user invited to set a password" connector_id=local user_id=1 mailed=true`,
+	},
+	{event.EmailVerified{ConnectorID: "local", UserID: "1"}, `level=INFO msg="email address verified" connector_id=local user_id=1`},
 	{event.SourceAsked{ConnectorID: "ldap", Operation: "login", Outcome: "ok"}, ""},
+	{event.LimitReached{Limit: event.LimitUser}, ""},
+	{event.LoginGranted{Login: event.Login{ID: "g1", ClientID: "app"}}, ""},
 	{
 		event.ConnectorFailed{ConnectorID: "c", Type: "ldap", Err: errors.New("no")},
 		`level=ERROR msg="connector fails" id=c type=ldap err=no`,
@@ -257,4 +335,28 @@ func TestFieldsOfEventsAreExcluded(t *testing.T) {
 	if strings.Contains(got, "email") || strings.Contains(got, "groups") || !strings.Contains(got, "connector_id=ldap") {
 		t.Errorf("the log says %s", got)
 	}
+}
+
+// Large tokens, of which each login makes some, are told of once an hour for each client; refusals besides.
+func TestLargeTokensAreToldOfOnceAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b bytes.Buffer
+		l := telemetry.NewEventLog(slog.New(slog.NewTextHandler(&b, nil)))
+		tell := func(of ...event.TokenTooLarge) int {
+			b.Reset()
+			for _, e := range of {
+				l.Emit(t.Context(), e)
+			}
+			return strings.Count(b.String(), "\n")
+		}
+		app, wiki := event.TokenTooLarge{ClientID: "app"}, event.TokenTooLarge{ClientID: "wiki"}
+		refused := event.TokenTooLarge{ClientID: "app", Refused: true}
+		if n := tell(app, app, wiki, refused, app, refused); n != 3 {
+			t.Errorf("%d lines, want 3", n)
+		}
+		time.Sleep(time.Hour)
+		if n := tell(app, app); n != 1 {
+			t.Errorf("an hour later there are %d lines, want 1", n)
+		}
+	})
 }

@@ -7,3 +7,6 @@ func Decided(e event.Event) bool {
 	_, ok := lineOf(e)
 	return ok
 }
+
+// SpanMethod is spanMethod.
+var SpanMethod = spanMethod

@@ -10,7 +10,7 @@ import (
 )
 
 // NewLogger returns a logger that writes lines of text, or of JSON if format is "json" in upper or lower case. A line logged
-// with a request's context ends with client_remote_addr and request_id. Attributes and whole groups whose key is in exclude
+// with a request's context ends with client_remote_addr and request_id, and with trace_id while traces are recorded. Attributes and whole groups whose key is in exclude
 // are left out, at any depth; time, level and msg always stay. Long texts and lists are cut, and their length is added.
 func NewLogger(w io.Writer, format string, level slog.Leveler, exclude []string) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: replacer(exclude)}
@@ -65,6 +65,9 @@ func (h *requestHandler) Handle(ctx context.Context, r slog.Record) error {
 	}
 	if req.id != "" {
 		r.AddAttrs(slog.String("request_id", req.id))
+	}
+	if id := TraceID(ctx); id != "" {
+		r.AddAttrs(slog.String("trace_id", id))
 	}
 	return h.lines.Handle(ctx, r)
 }

@@ -1,31 +1,23 @@
 package telemetry
 
 import (
-	"context"
-	"maps"
-	"net/http"
 	"runtime"
-	"strconv"
-	"sync"
-	"sync/atomic"
-	"time"
-	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-
-	"dex/internal/event"
 )
 
-// Metrics are the program's Prometheus metrics, in a registry of their own. Names, labels and buckets are those of
-// upstream Dex, because dashboards and alerts use them.
+// Metrics are the program's Prometheus metrics, in a registry of their own. The names, labels and buckets of requests are
+// upstream's, because dashboards and alerts use them. docs/telemetry.md lists all metrics.
 type Metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	size     *prometheus.HistogramVec
-	attempts *prometheus.CounterVec
-	logouts  *prometheus.CounterVec
+	storage  *prometheus.HistogramVec
+	swept    prometheus.Gauge
+	unswept  prometheus.Counter
+	*eventMetrics
 }
 
 // NewMetrics returns the metrics of the given version of the program: its build, the Go runtime, the process, and HTTP
@@ -48,22 +40,39 @@ func NewMetrics(version string) *Metrics {
 			Help:    "Size of the bodies of answers.",
 			Buckets: []float64{200, 500, 900, 1500},
 		}, labels),
-		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dex_connector_attempts_total",
-			Help: "Attempts to learn from a connector who somebody is, by what it was for and how it ended.",
-		}, []string{"connector", "operation", "outcome"}),
-		logouts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dex_logout_tokens_total",
-			Help: "Attempts to tell applications that a session has ended, by result: sent, failed (and tried again), given_up.",
-		}, []string{"result"}),
+		storage: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "dex_store_operation_duration_seconds",
+			Help:    "Time that the storage took for an operation on a kind of record.",
+			Buckets: []float64{.0005, .001, .0025, .01, .05, .25, 1, 5},
+		}, []string{"operation", "kind", "outcome"}),
+		swept: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "dex_sweep_last_success_timestamp_seconds",
+			Help: "When expired records were last removed by this replica, or by another one as far as it knows; the start before that.",
+		}),
+		unswept: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "dex_sweep_failures_total",
+			Help: "Sweeps that have not removed all expired records, because the storage failed.",
+		}),
+		eventMetrics: newEventMetrics(),
 	}
 	m.registry.MustRegister(
 		buildInfo(version),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.duration, m.size, m.attempts, m.logouts,
+		m.requests, m.duration, m.size, m.storage, m.swept, m.unswept,
 	)
+	m.registry.MustRegister(m.collectors()...)
+	m.swept.SetToCurrentTime()
 	return m
+}
+
+// Swept notes how a sweep has ended, or that another replica has just done one.
+func (m *Metrics) Swept(err error) {
+	if err != nil {
+		m.unswept.Inc()
+		return
+	}
+	m.swept.SetToCurrentTime()
 }
 
 func buildInfo(version string) prometheus.Collector {
@@ -82,128 +91,3 @@ func buildInfo(version string) prometheus.Collector {
 
 // Registry returns the registry, where other rooms register their metrics.
 func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
-
-// Emit counts an event; it implements event.Sink.
-func (m *Metrics) Emit(_ context.Context, e event.Event) {
-	switch e := e.(type) {
-	case event.SourceAsked:
-		if utf8.ValidString(e.ConnectorID) { // no label can hold anything else
-			m.attempts.WithLabelValues(e.ConnectorID, e.Operation, e.Outcome).Inc()
-		}
-	case event.LogoutTokenSent:
-		m.logouts.WithLabelValues("sent").Inc()
-	case event.LogoutTokenFailed:
-		m.logouts.WithLabelValues("failed").Inc()
-	case event.LogoutTokenGivenUp:
-		m.logouts.WithLabelValues("given_up").Inc()
-	}
-}
-
-// Route returns a handler that counts and times h's answers. The pattern becomes the label handler.
-func (m *Metrics) Route(pattern string, h http.Handler) http.Handler {
-	rt := &route{metrics: m, pattern: pattern, next: h}
-	rt.series.Store(&map[outcome]*series{})
-	return rt
-}
-
-// route is a handler with its metrics. Looking up a labelled metric costs a hash and a lock, so it keeps those that it has
-// used. Adding one replaces the whole map, which happens only a few times in the life of a process.
-type route struct {
-	metrics *Metrics
-	pattern string
-	next    http.Handler
-
-	adding sync.Mutex
-	series atomic.Pointer[map[outcome]*series]
-}
-
-// outcome identifies one of a route's series. Both values come from small sets, so that strangers can't make the metrics
-// grow.
-type outcome struct {
-	status int
-	method string
-}
-
-type series struct {
-	requests prometheus.Counter
-	duration prometheus.Observer
-	size     prometheus.Observer
-}
-
-func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// A recorder further out sees the same answer, so a second one would be wasted.
-	rec, recorded := w.(interface {
-		Status() int
-		Size() int64
-	})
-	if !recorded {
-		own := Record(w)
-		w, rec = &own, &own
-	}
-	start := time.Now()
-	returned := false
-	defer func() {
-		status := rec.Status()
-		switch {
-		case status != 0:
-		case returned:
-			status = http.StatusOK // what net/http sends for a handler that wrote nothing
-		default:
-			status = http.StatusInternalServerError // a panic, which is answered further out
-		}
-		s := rt.observe(outcome{status, methodLabel(r.Method)})
-		s.requests.Inc()
-		s.duration.Observe(time.Since(start).Seconds())
-		s.size.Observe(float64(rec.Size()))
-	}()
-	rt.next.ServeHTTP(w, r)
-	returned = true
-}
-
-// observe returns the series of an outcome.
-func (rt *route) observe(o outcome) *series {
-	if s := (*rt.series.Load())[o]; s != nil {
-		return s
-	}
-	rt.adding.Lock()
-	defer rt.adding.Unlock()
-	known := *rt.series.Load()
-	if s := known[o]; s != nil {
-		return s
-	}
-	code := strconv.Itoa(o.status)
-	s := &series{
-		requests: rt.metrics.requests.WithLabelValues(code, o.method, rt.pattern),
-		duration: rt.metrics.duration.WithLabelValues(code, o.method, rt.pattern),
-		size:     rt.metrics.size.WithLabelValues(code, o.method, rt.pattern),
-	}
-	more := maps.Clone(known)
-	more[o] = s
-	rt.series.Store(&more)
-	return s
-}
-
-// methodLabel returns the method in lower case, or "unknown": clients may invent methods.
-func methodLabel(method string) string {
-	switch method {
-	case http.MethodGet:
-		return "get"
-	case http.MethodPost:
-		return "post"
-	case http.MethodHead:
-		return "head"
-	case http.MethodOptions:
-		return "options"
-	case http.MethodPut:
-		return "put"
-	case http.MethodPatch:
-		return "patch"
-	case http.MethodDelete:
-		return "delete"
-	case http.MethodConnect:
-		return "connect"
-	case http.MethodTrace:
-		return "trace"
-	}
-	return "unknown"
-}

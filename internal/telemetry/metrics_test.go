@@ -147,13 +147,27 @@ func TestMetricsCountLogoutTokens(t *testing.T) {
 	}
 }
 
+func TestMetricsCountMails(t *testing.T) {
+	m := telemetry.NewMetrics("v")
+	for _, e := range []event.Event{event.MailSent{}, event.MailSent{}, event.MailFailed{}, event.MailGivenUp{}} {
+		m.Emit(t.Context(), e)
+	}
+	const want = `dex_mails_total{result="failed"} 1` + "\n" +
+		`dex_mails_total{result="given_up"} 1` + "\n" +
+		`dex_mails_total{result="sent"} 2` + "\n"
+	if got := scrape(t, m, "dex_mails_total"); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestMetricsCountAttempts(t *testing.T) {
 	m := telemetry.NewMetrics("v")
-	for _, connector := range []string{"ldap", "ldap", "\xff"} { // the last can't be a label
+	for _, connector := range []string{"ldap", "ldap", "\xff"} { // the last can't be the value of a label
 		m.Emit(t.Context(), event.SourceAsked{ConnectorID: connector, Operation: "login", Outcome: "unavailable"})
 	}
 	m.Emit(t.Context(), event.AllConnectorsFail{})
-	const want = `dex_connector_attempts_total{connector="ldap",operation="login",outcome="unavailable"} 2` + "\n"
+	const want = `dex_connector_attempts_total{connector="ldap",operation="login",outcome="unavailable"} 2` + "\n" +
+		`dex_connector_attempts_total{connector="other",operation="login",outcome="unavailable"} 1` + "\n"
 	if got := scrape(t, m, "dex_connector_attempts_total"); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -9,6 +9,7 @@ import (
 type request struct {
 	id            string
 	clientAddress string
+	userAgent     string
 }
 
 type requestKey struct{}
@@ -16,8 +17,16 @@ type requestKey struct{}
 // WithRequest returns a context that carries the request's id and its client's address, for the log and for records of
 // where a login came from.
 func WithRequest(ctx context.Context, requestID, clientAddress string) context.Context {
-	return context.WithValue(ctx, requestKey{}, &request{requestID, clientAddress})
+	return WithRequestBy(ctx, requestID, clientAddress, "")
 }
+
+// WithRequestBy is WithRequest for a client that says what program it is.
+func WithRequestBy(ctx context.Context, requestID, clientAddress, userAgent string) context.Context {
+	return context.WithValue(ctx, requestKey{}, &request{requestID, clientAddress, userAgent})
+}
+
+// UserAgent returns what the context's client says it is, as it was sent; empty outside of a request.
+func UserAgent(ctx context.Context) string { return requestOf(ctx).userAgent }
 
 // RequestID returns the id of the context's request; empty outside of one.
 func RequestID(ctx context.Context) string { return requestOf(ctx).id }

@@ -3,6 +3,8 @@ package token
 import (
 	"context"
 	"time"
+
+	"dex/internal/oauth"
 )
 
 // logoutLifetime is how long an application may accept a logout token: two minutes at most
@@ -15,6 +17,7 @@ type Logout struct {
 	ClientID  string
 	Subject   string // the sub claim of the user
 	SessionID string
+	Algorithm string // of the client's ID tokens; empty for the server's
 }
 
 // logoutPayload is the claims of a logout token. It must not have a nonce.
@@ -36,8 +39,12 @@ type logoutEvents struct {
 
 // LogoutToken makes a logout token (OpenID Connect Back-Channel Logout, section 2.4). The error is an *oauth.Error.
 func (m *Minter) LogoutToken(ctx context.Context, l Logout) (string, error) {
+	key, err := m.Signer.KeyFor(ctx, l.Algorithm) // as its ID tokens are (section 2.4)
+	if err != nil {
+		return "", oauth.Failed(err)
+	}
 	now := time.Now()
-	return sign(ctx, m.Signer.Key(), "logout+jwt", logoutPayload{
+	return sign(ctx, key, "logout+jwt", logoutPayload{
 		Issuer:    m.Issuer,
 		Subject:   l.Subject,
 		Audience:  l.ClientID,

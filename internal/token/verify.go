@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"dex/internal/rule"
 )
 
 // notBeforeLeeway is how far a clock of another replica may be ahead.
@@ -30,12 +32,27 @@ type Verifier struct {
 	Revocations *Revocations
 	Upstream    Upstream
 	Sessions    Sessions // nil where no token depends on one
+	Users       Users    // nil where nobody is blocked
+	Opener      Opener   // of opaque access tokens; nil where there are none
+	Groups      *Groups  // that tokens refer to
 }
 
 // Sessions says which tokens live only as long as a browser's session.
 type Sessions interface {
 	// Holds reports whether a token of a client that names a session is good as far as that goes.
 	Holds(ctx context.Context, clientID, sessionID string) (bool, error)
+}
+
+// Users says which users are blocked.
+type Users interface {
+	Blocked(ctx context.Context, userID, connectorID string) (bool, error)
+}
+
+// OfAll returns a Verifier that also accepts the tokens of users who are blocked, for whoever ends tokens: a block may be lifted.
+func (v *Verifier) OfAll() *Verifier {
+	all := *v
+	all.Users = nil
+	return &all
 }
 
 // Upstream says which tokens upstream issued before its data was taken over.
@@ -46,26 +63,26 @@ type Upstream struct {
 
 // Claims is what a token of ours says.
 type Claims struct {
-	Issuer            string          `json:"iss"`
-	Subject           string          `json:"sub"`
-	Audience          audience        `json:"aud"`
-	Expires           int64           `json:"exp"`
-	IssuedAt          int64           `json:"iat"`
-	NotBefore         int64           `json:"nbf"`
-	TokenID           string          `json:"jti"`
-	AuthorizedParty   string          `json:"azp"`
-	ClientID          string          `json:"client_id"`
-	Scope             *string         `json:"scope"` // nil in ID tokens, in upstream's, and where none was granted
-	SessionID         string          `json:"sid"`
-	AccessTokenHash   string          `json:"at_hash"`
-	CodeHash          string          `json:"c_hash"`
-	Events            json.RawMessage `json:"events"`
-	Email             string          `json:"email"`
-	EmailVerified     *bool           `json:"email_verified"`
-	Groups            []string        `json:"groups"`
-	Name              string          `json:"name"`
-	PreferredUsername string          `json:"preferred_username"`
-	Federated         json.RawMessage `json:"federated_claims"`
+	Issuer          string          `json:"iss"`
+	Subject         string          `json:"sub"`
+	Audience        audience        `json:"aud"`
+	Expires         int64           `json:"exp"`
+	IssuedAt        int64           `json:"iat"`
+	NotBefore       int64           `json:"nbf"`
+	TokenID         string          `json:"jti"`
+	AuthorizedParty string          `json:"azp"`
+	ClientID        string          `json:"client_id"`
+	Scope           *string         `json:"scope"` // nil in ID tokens, in upstream's, and where none was granted
+	SessionID       string          `json:"sid"`
+	ACR             string          `json:"acr"`
+	Methods         []string        `json:"amr"`
+	AuthTime        int64           `json:"auth_time"`
+	AccessTokenHash string          `json:"at_hash"`
+	CodeHash        string          `json:"c_hash"`
+	Events          json.RawMessage `json:"events"`
+	UserClaims
+	// ClaimNames are the claims that are elsewhere, by where they are.
+	ClaimNames map[string]string `json:"_claim_names"`
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -107,14 +124,28 @@ func (c *Claims) Has(scope string) bool {
 type Verified struct {
 	Payload []byte // the claims as they were signed
 	Claims
-	// MayBeUpstreams says that the token can be one of upstream's access tokens, which don't differ from its ID tokens.
+	// MayBeUpstreams says that the token may be an access token that upstream issued: those look like its ID tokens.
 	MayBeUpstreams bool
 }
 
-// IsAccessToken reports whether the token is an access token, or may be one of upstream's.
+// More returns the claims that are neither the protocol's nor of its standard scopes: those that policies make.
+func (v *Verified) More() map[string]json.RawMessage {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(v.Payload, &all) != nil {
+		return nil // can't be: the payload was decoded before
+	}
+	for name := range all {
+		if rule.IsReserved(name) || isUserClaim(name) {
+			delete(all, name)
+		}
+	}
+	return all
+}
+
+// IsAccessToken reports whether the token is an access token, or may be one that upstream issued.
 func (v *Verified) IsAccessToken() bool { return v.Claims.IsAccessToken() || v.MayBeUpstreams }
 
-// issued reports whether a token may be one of upstream's access tokens: each had an at_hash, and none a c_hash.
+// issued reports whether upstream may have issued an access token: each had an at_hash, and none a c_hash.
 func (u *Upstream) issued(token string, c *Claims) bool {
 	if c.IsAccessToken() || c.AccessTokenHash == "" || c.CodeHash != "" || !time.Unix(c.IssuedAt, 0).Before(u.Until) {
 		return false
@@ -138,7 +169,7 @@ func keyID(token string) string {
 // Verify checks a token that stands for its user, so that it must be alive. The error is ErrRefused, or that the storage
 // could not be asked.
 func (v *Verifier) Verify(ctx context.Context, token string) (Verified, error) {
-	payload, claims, err := v.parse(token)
+	payload, claims, err := v.read(ctx, token)
 	if err != nil {
 		return Verified{}, err
 	}
@@ -159,6 +190,9 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Verified, error) {
 	if err := v.checkSession(ctx, &claims); err != nil {
 		return Verified{}, err
 	}
+	if err := v.checkUser(ctx, &claims); err != nil {
+		return Verified{}, err
+	}
 	return Verified{Payload: payload, Claims: claims, MayBeUpstreams: v.Upstream.issued(token, &claims)}, nil
 }
 
@@ -174,7 +208,36 @@ func (v *Verifier) checkSession(ctx context.Context, claims *Claims) error {
 	return err
 }
 
-// VerifyHint checks a token that only tells who its user is, and returns their sub claim; the token may have expired
+// checkUser refuses a token of a user who is blocked. A token that a client has got for itself has no connector.
+func (v *Verifier) checkUser(ctx context.Context, claims *Claims) error {
+	userID, connectorID, err := ReadSubject(claims.Subject)
+	if v.Users == nil || err != nil || connectorID == "" {
+		return nil //nolint:nilerr // the sub of a client's own token is its id
+	}
+	blocked, err := v.Users.Blocked(ctx, userID, connectorID)
+	if err == nil && blocked {
+		err = fmt.Errorf("%w: its user is blocked", ErrRefused)
+	}
+	return err
+}
+
+// read returns the claims of a token in either form.
+func (v *Verifier) read(ctx context.Context, token string) ([]byte, Claims, error) {
+	payload, opaque, err := v.open(ctx, token)
+	switch {
+	case err != nil:
+		return nil, Claims{}, err
+	case !opaque:
+		return v.parse(token)
+	}
+	claims, err := v.decode(payload)
+	if err == nil && !claims.IsAccessToken() {
+		err = fmt.Errorf("%w: it is no access token", ErrRefused)
+	}
+	return payload, claims, err
+}
+
+// VerifyHint checks an ID token that only tells who its user is, and returns their sub claim; the token may have expired
 // (OpenID Connect Core, 3.1.2.1). The error is ErrRefused.
 func (v *Verifier) VerifyHint(token string) (subject string, err error) {
 	_, claims, err := v.parse(token)
@@ -192,13 +255,19 @@ func (v *Verifier) parse(token string) ([]byte, Claims, error) {
 	if err != nil {
 		return nil, Claims{}, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
+	claims, err := v.decode(payload)
+	return payload, claims, err
+}
+
+// decode reads the claims of a token of ours.
+func (v *Verifier) decode(payload []byte) (Claims, error) {
 	var claims Claims
 	if err := json.Unmarshal(payload, &claims); err != nil {
-		return nil, Claims{}, fmt.Errorf("%w: decode claims: %w", ErrRefused, err)
+		return Claims{}, fmt.Errorf("%w: decode claims: %w", ErrRefused, err)
 	}
 	// A logout token has events, and is no proof of anything else (OpenID Connect Back-Channel Logout, 2.4).
 	if claims.Issuer != v.Issuer || claims.Subject == "" || claims.Events != nil {
-		return nil, Claims{}, fmt.Errorf("%w: it is of another issuer or for another purpose", ErrRefused)
+		return Claims{}, fmt.Errorf("%w: it is of another issuer or for another purpose", ErrRefused)
 	}
-	return payload, claims, nil
+	return claims, nil
 }

@@ -166,6 +166,12 @@ func (u *UI) usesField(name, field string) bool {
 // LanguageOf returns the language in which a request is answered.
 func (u *UI) LanguageOf(r *http.Request) *locale.Language { return u.language(r) }
 
+// LanguageFor returns the language for wishes in the form of the header Accept-Language; the configuration's without any.
+func (u *UI) LanguageFor(wishes string) *locale.Language { return u.cfg.Languages.Choose(wishes) }
+
+// IssuerName returns the display name of this service.
+func (u *UI) IssuerName() string { return u.cfg.Issuer }
+
 // HasLogo reports whether a logo is there: a file below static/ or theme/. Whether a URL leads to one is not known.
 func (u *UI) HasLogo(link string) bool {
 	link, _, _ = strings.Cut(link, "?")

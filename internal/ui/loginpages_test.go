@@ -169,37 +169,3 @@ func TestScriptsOnlyAdd(t *testing.T) {
 		}
 	}
 }
-
-// Upstream's hooks on pages that come later.
-func TestLaterPages(t *testing.T) {
-	u, _ := newUI(t, ui.Config{IssuerPath: "/dex"})
-	totp := ui.TOTPPage{PostURL: "/dex/mfa/totp?req=1", Issuer: "Acme", QRCode: "aGk=", QRCodeURL: "/dex/mfa/totp/qr?req=1", Secret: "ABCD"}
-	doc := document(t, func(w http.ResponseWriter, r *http.Request) { u.TOTP(w, r, http.StatusUnauthorized, totp) })
-	checkPolicy(t, doc)
-	checkLabels(t, doc)
-	form := enclosing(byID(t, doc, "submit-login"), "form")
-	field := byID(t, doc, "totp")
-	if attr(form, "action") != totp.PostURL || enclosing(field, "form") != form || attr(field, "name") != "totp" || !strings.Contains(text(doc), "ABCD") {
-		t.Errorf("the form is %v, the field %v", form.Attr, field.Attr)
-	}
-	totp.Message = "Too many failed attempts."
-	doc = document(t, func(w http.ResponseWriter, r *http.Request) { u.TOTP(w, r, http.StatusTooManyRequests, totp) })
-	if got := text(byID(t, doc, "login-error")); got != totp.Message {
-		t.Errorf("the error is %q", got)
-	}
-
-	for _, mode := range []string{"register", "login"} {
-		doc := document(t, func(w http.ResponseWriter, r *http.Request) {
-			u.WebAuthn(w, r, ui.WebAuthnPage{Mode: mode, AuthenticatorID: "key"})
-		})
-		checkPolicy(t, doc)
-		for _, id := range []string{"webauthn-btn", "webauthn-error", "webauthn-working"} {
-			if n := byID(t, doc, id); !hasAttr(n, "hidden") {
-				t.Errorf("%s: #%s shows without a script", mode, id)
-			}
-		}
-		if attr(byID(t, doc, "webauthn"), "data-mode") != mode {
-			t.Error("the script isn't told the mode")
-		}
-	}
-}

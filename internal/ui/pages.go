@@ -39,6 +39,8 @@ type HomePage struct {
 	Username            string
 	Email               string
 	EmailVerified       bool
+	VerifyURL           string // where they ask for a mail that verifies it, by a post; empty if they can't
+	VerifyID            string // whose address it is, for the field account
 	Groups              []string
 	ConnectorName       string
 	SignedIn            time.Time // start of this session; zero leaves it out
@@ -50,6 +52,10 @@ type HomePage struct {
 	DiscoveryURL        string
 
 	Others []Account // that are logged in too
+
+	LoginURL string      // leads to the login with which people see what is theirs; empty where that isn't offered
+	Own      *OwnAccount // what is theirs; nil where it isn't shown
+	Done     string      // what they have just done, as a word in the page's address
 }
 
 // Home shows the signed-in user, or says what this server is.
@@ -71,6 +77,20 @@ var homeView = declare("home.html", func(base page) []sample {
 			LogoutURL: "/logout", Others: sampleAccounts("")[1:],
 		})},
 		{"logged out", newHomeData(base, HomePage{Groups: []string{"staff"}, DiscoveryURL: "/.well-known/openid-configuration"})},
+		{"own account", newHomeData(base, HomePage{
+			LoggedIn: true, Username: "jane", Email: "jane@example.com", EmailVerified: true, ConnectorName: "Email",
+			Groups: []string{"staff", "editors"}, SignedIn: signedIn, SessionExpires: signedIn.Add(time.Hour), LogoutURL: "/logout",
+			Own: sampleOwn(signedIn), Done: "session-ended",
+		})},
+		{"own account just begun", newHomeData(base, HomePage{
+			LoggedIn: true, Username: "jane", SignedIn: signedIn, SessionExpires: signedIn.Add(time.Hour), LogoutURL: "/logout",
+			Own: &OwnAccount{ID: "1", Sessions: sampleOwn(signedIn).Sessions[:1], AnotherURL: "/account/login"},
+		})},
+		{"address to verify", newHomeData(base, HomePage{
+			LoggedIn: true, Username: "jane", Email: "jane@example.com", VerifyURL: "/verify/send", VerifyID: "1", LogoutURL: "/logout",
+		})},
+		{"blocked", newHomeData(base, HomePage{LoggedIn: true, Username: "jane", LogoutURL: "/logout", Own: &OwnAccount{ID: "1", Blocked: true}})},
+		{"with a way to log in", newHomeData(base, HomePage{LoginURL: "/account/login"})},
 	}
 })
 
@@ -79,12 +99,17 @@ type homeData struct {
 	HomePage
 	SignedInISO, SignedInText             string
 	SessionExpiresISO, SessionExpiresText string
+	Own                                   *ownData
+	Notice                                string // a sentence about what they have just done
+	AccountPath                           string // that the pages of the account are below
 }
 
 func newHomeData(base page, p HomePage) homeData {
 	tidy(&p.Username, &p.Email, &p.ConnectorName, &p.UserAgent)
 	p.Groups, p.Others = tidiedAll(p.Groups), shownAccounts(p.Others)
 	d := homeData{page: base, HomePage: p}
+	d.Own, d.AccountPath = newOwnData(base, p.Own), base.ui.cfg.IssuerPath+"/account"
+	d.Notice = base.lang.Say(done[p.Done])
 	d.SignedInISO, d.SignedInText = timeTexts(base.lang, p.SignedIn)
 	d.SessionExpiresISO, d.SessionExpiresText = timeTexts(base.lang, p.SessionExpires)
 	return d

@@ -78,6 +78,27 @@ func allPages(u *ui.UI) map[string]struct {
 			http.StatusOK, "Log out · dex"},
 		"logged out":    {logoutPage(u, ui.LogoutPage{LoggedOut: true, StillOpen: []string{"Wiki"}}), http.StatusOK, "Log out · dex"},
 		"logout frames": {frontchannelPage(u, ui.FrontchannelPage{NextURL: "/x", Frames: []ui.Frame{{URL: "https://x.test/", Client: "Wiki"}}}), http.StatusOK, "Log out · dex"},
+		"code": {totpPage(u, ui.TOTPPage{PostURL: "/x", Issuer: "Acme", Invalid: true, RecoveryURL: "/r", OtherURL: "/o"}),
+			http.StatusUnauthorized, "Enter your code · dex"},
+		"app to set up": {totpPage(u, setup("/x")), http.StatusUnauthorized, "Set up an authenticator app · dex"},
+		"key":           {webAuthnPage(u, "login"), http.StatusOK, "Use your security key or passkey · dex"},
+		"key to add":    {webAuthnPage(u, "register"), http.StatusOK, "Add a security key or a passkey · dex"},
+		"recovery code": {recoveryPage(u, ui.RecoveryPage{PostURL: "/x", Invalid: true, OtherURL: "/o"}), http.StatusUnauthorized, "Use a recovery code · dex"},
+		"recovery codes": {recoveryCodesPage(u, ui.RecoveryCodesPage{Codes: []string{"AAAA-BBBB"}, PostURL: "/x", Account: "jane"}),
+			http.StatusOK, "Save your recovery codes · dex"},
+		"factors": {factorChoicePage(u, ui.FactorChoicePage{Options: []ui.FactorOption{{Kind: ui.FactorTOTP, Name: "work", URL: "/x"}}}),
+			http.StatusOK, "Confirm that it’s you · dex"},
+		"factors to set up": {factorChoicePage(u, ui.FactorChoicePage{SettingUp: true, Options: []ui.FactorOption{{Kind: ui.FactorWebAuthn, URL: "/x"}}}),
+			http.StatusOK, "Protect your account · dex"},
+		"forgotten password": {resetPage(u, ui.ResetPage{PostURL: "/x", Email: "jane", Message: "No.", BackURL: "/b", Minutes: 30}),
+			http.StatusOK, "Forgot your password? · dex"},
+		"mail sent":         {resetPage(u, ui.ResetPage{Email: "jane@example.com", Sent: true, Minutes: 30}), http.StatusOK, "Check your email · dex"},
+		"new password":      {newPasswordPage(u, ui.NewPasswordPage{PostURL: "/x", Username: "jane", Message: "No."}), http.StatusBadRequest, "Set a new password · dex"},
+		"invitation":        {newPasswordPage(u, ui.NewPasswordPage{PostURL: "/x", Username: "jane", Invited: true}), http.StatusBadRequest, "Choose a password · dex"},
+		"new password, set": {passwordSetPage(u, ui.PasswordSetPage{LoginURL: "/x", Incomplete: true}), http.StatusOK, "Your password is set · dex"},
+		"elsewhere":         {elsewherePage(u, ui.ElsewherePage{Link: "https://x/y"}), http.StatusForbidden, "Open this link in another browser · dex"},
+		"address":           {verifyPage(u, ui.VerifyPage{PostURL: "/x", Email: "jane@example.com"}), http.StatusOK, "Is this your email address? · dex"},
+		"verified":          {verifyPage(u, ui.VerifyPage{Email: "jane@example.com", Done: true, HomeURL: "/"}), http.StatusOK, "Your email address is confirmed · dex"},
 	}
 }
 
@@ -138,7 +159,7 @@ func checkLabels(t *testing.T, doc *html.Node) {
 		if label := one(t, "label of "+attr(input, "name"), labels); text(label) == "" {
 			t.Errorf("label of %s is empty", attr(input, "name"))
 		}
-		if id := attr(input, "aria-describedby"); id != "" {
+		for id := range strings.FieldsSeq(attr(input, "aria-describedby")) {
 			byID(t, doc, id)
 		}
 	}
@@ -253,6 +274,21 @@ func TestHostileText(t *testing.T) {
 			Others: []ui.Account{{Name: evil}}, Fields: []ui.FormField{{Name: evil, Value: evil}},
 		}),
 		"logged out": logoutPage(u, ui.LogoutPage{LoggedOut: true, BackURL: link, StillOpen: []string{evil}, SourceName: evil}),
+		"password with passkeys": passwordPage(u, http.StatusOK, ui.PasswordPage{
+			Username: evil, Client: evil, Passkey: &ui.PasskeyForm{PostURL: link, Options: evil},
+		}),
+		"code":           totpPage(u, ui.TOTPPage{PostURL: link, Message: evil, Issuer: evil, RecoveryURL: link, OtherURL: link}),
+		"app to set up":  totpPage(u, ui.TOTPPage{PostURL: link, Issuer: evil, QRCode: evil, Secret: evil, Account: evil}),
+		"recovery code":  recoveryPage(u, ui.RecoveryPage{PostURL: link, Message: evil, OtherURL: link}),
+		"recovery codes": recoveryCodesPage(u, ui.RecoveryCodesPage{Codes: []string{evil}, PostURL: link, Account: evil}),
+		"factors":        factorChoicePage(u, ui.FactorChoicePage{Options: []ui.FactorOption{{Kind: evil, Name: evil, URL: link}}}),
+		"forgotten password": resetPage(u, ui.ResetPage{
+			PostURL: link, Email: evil, Message: evil, BackURL: link, Fields: []ui.FormField{{Name: evil, Value: evil}},
+		}),
+		"new password": newPasswordPage(u, ui.NewPasswordPage{PostURL: link, Token: evil, Username: evil, Message: evil}),
+		"password set": passwordSetPage(u, ui.PasswordSetPage{LoginURL: link, FromLogin: true}),
+		"elsewhere":    elsewherePage(u, ui.ElsewherePage{Link: evil}),
+		"address":      verifyPage(u, ui.VerifyPage{PostURL: link, Token: evil, Email: evil, HomeURL: link}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			doc := document(t, page)

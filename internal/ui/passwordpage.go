@@ -20,6 +20,17 @@ type PasswordPage struct {
 	Failing   bool   // the connector failed its last probe; it may have recovered since
 	Client    string // display name of the application; may be empty
 	Connector string // display name of the connector; may be empty
+
+	ResetURL string // where users go who have forgotten their password; empty if they can't
+
+	Passkey *PasskeyForm // nil where nobody logs in with a passkey
+}
+
+// A PasskeyForm lets somebody log in with a passkey instead of a password. A script fills it in: the field credential gets the
+// answer of the passkey as JSON, with binary members in base64url, and remember_me what was chosen for the password.
+type PasskeyForm struct {
+	PostURL string // may be that of the password form
+	Options string // JSON for the browser: {"publicKey": {...}}, with binary members in base64url
 }
 
 // Password shows the form for username and password.
@@ -38,12 +49,19 @@ var passwordView = declare("password.html", func(base page) []sample {
 			PostURL: "/auth/sample/login?state=1", BackLink: "/auth", Username: "jane", UsernamePrompt: "Username",
 			Message: sampleMessage, Client: "Wiki", Connector: "Company directory",
 		})},
+		{"with passkeys", newPasswordData(base, PasswordPage{
+			PostURL: "/auth/sample/login?state=1", UsernamePrompt: "Email Address", ShowRememberMe: true, Client: "Wiki",
+			ResetURL: "/reset?login=1",
+			Passkey:  &PasskeyForm{PostURL: "/auth/sample/passkey?state=1", Options: samplePasskeyOptions},
+		})},
 		{"source fails", newPasswordData(base, PasswordPage{
 			PostURL: "/auth/sample/login?state=1", BackLink: "/auth", Failing: true, Connector: "Company directory",
 		})},
 		{"nothing typed yet", newPasswordData(base, PasswordPage{PostURL: "/auth/sample/login?state=1"})},
 	}
 })
+
+const samplePasskeyOptions = `{"publicKey":{"challenge":"c2FtcGxl","timeout":300000,"rpId":"localhost","userVerification":"required"}}` //nolint:gosec // G101: a sample
 
 type passwordData struct {
 	page

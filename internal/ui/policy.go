@@ -88,9 +88,7 @@ func (u *UI) usedTemplates() []*parse.Tree {
 		})
 	}
 	for _, v := range views {
-		if !v.later {
-			use(v.template)
-		}
+		use(v.template)
 	}
 	return slices.Collect(maps.Values(used))
 }

@@ -55,7 +55,7 @@ var _ = faulttest.Add("N4", func(t *testing.T) {
 		"data for scripts":       {page, `<script type="application/json">{}</script>`, ""},
 		"a comment":              {page, `<!-- <style>p{}</style> --><p>x</p>`, ""},
 		"a template's comment":   {page, `{{/* <style>p{}</style> */}}<p>x</p>`, ""},
-		"a page that isn't ours": {"templates/totp_verify.html", `<script>f()</script>`, ""},
+		"a page that isn't ours": {"templates/other.html", `<script>f()</script>`, ""},
 		"another theme":          {"themes/other/styles.css", `@import "https://fonts.example/css"`, ""},
 		"style of ours": {
 			style, `/* url(http://x.example) */ @import "x.css"; p { background: url(img/x.svg) } b { background: url("data:image/gif;base64,A") }`, "",

@@ -14,7 +14,6 @@ type Sample struct {
 	Template string // the name of its file
 	Name     string // a few words in small letters, which tell it from the page's other samples
 	Own      bool   // whether the template is the operator's
-	Later    bool   // whether no visitor gets to see the page yet
 
 	Variables []Variable // of the template; those that all templates have are left out
 }
@@ -31,7 +30,7 @@ func (u *UI) Samples() []Sample {
 	for _, v := range views {
 		for _, s := range v.samples(u.samplePage()) {
 			found = append(found, Sample{
-				Template: v.template, Name: s.name, Later: v.later,
+				Template: v.template, Name: s.name,
 				Own:       u.dir.customised(path.Join(templatesDir, v.template)),
 				Variables: variables(reflect.TypeOf(s.data)),
 			})
@@ -73,8 +72,6 @@ func variables(t reflect.Type) []Variable {
 		variable := Variable{Name: name}
 		if field, ok := t.FieldByName(name); ok {
 			variable.Members = membersOfValue(field.Type)
-		} else if method, ok := t.MethodByName(name); ok {
-			variable.Members = membersOfValue(method.Type.Out(0))
 		}
 		found = append(found, variable)
 	}

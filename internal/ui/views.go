@@ -7,7 +7,6 @@ import "slices"
 type view struct {
 	template string // the name of its file
 	samples  func(base page) []sample
-	later    bool // no route shows it yet
 }
 
 // A sample is what a page may have to show, made up.
@@ -27,13 +26,6 @@ var views []*view
 func declare(template string, samples func(base page) []sample) *view {
 	v := &view{template: template, samples: samples}
 	views = append(views, v)
-	return v
-}
-
-// declareLater returns the view of a page that no route shows yet.
-func declareLater(template string, samples func(base page) []sample) *view {
-	v := declare(template, samples)
-	v.later = true
 	return v
 }
 

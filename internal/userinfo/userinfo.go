@@ -44,6 +44,9 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	verified, verifyErr := e.cfg.Verifier.Verify(r.Context(), bearer)
+	if verifyErr == nil {
+		verifyErr = e.cfg.Verifier.Complete(r.Context(), &verified)
+	}
 	switch {
 	case errors.Is(verifyErr, token.ErrRefused):
 		e.cfg.Events.Emit(r.Context(), event.TokenRefused{Err: verifyErr})
@@ -74,15 +77,19 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // userClaims returns the claims about the user. The token has only those that its scopes allow.
 func userClaims(v *token.Verified) ([]byte, error) {
-	return json.Marshal(struct {
-		Subject           string          `json:"sub"`
-		Email             string          `json:"email,omitempty"`
-		EmailVerified     *bool           `json:"email_verified,omitempty"`
-		Groups            []string        `json:"groups,omitempty"`
-		Name              string          `json:"name,omitempty"`
-		PreferredUsername string          `json:"preferred_username,omitempty"`
-		Federated         json.RawMessage `json:"federated_claims,omitempty"`
-	}{v.Subject, v.Email, v.EmailVerified, v.Groups, v.Name, v.PreferredUsername, v.Federated})
+	about, err := json.Marshal(struct {
+		Subject string `json:"sub"`
+		token.UserClaims
+	}{v.Subject, v.UserClaims})
+	more := v.More()
+	if err != nil || len(more) == 0 {
+		return about, err
+	}
+	rest, err := json.Marshal(more)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(about[:len(about)-1], ','), rest[1:]...), nil // there is always a sub
 }
 
 // presented returns the token in a request's header or, for POST, in its body (RFC 6750, sections 2.1, 2.2).

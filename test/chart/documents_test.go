@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	definitions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -69,6 +71,35 @@ func TestResources(t *testing.T) {
 	equal(t, *r.pod(t).AutomountServiceAccountToken, true)
 	equal(t, len(all[*definitions.CustomResourceDefinition](r)), 3)
 	equal(t, folderText(t, folder+"/resources"), folderText(t, repository+"/deploy/crds"))
+}
+
+// TestMonitoring holds the chart's alerts and dashboard to those of deploy/monitoring, as files and as they are rendered.
+func TestMonitoring(t *testing.T) {
+	t.Parallel()
+	original := folderText(t, repository+"/deploy/monitoring")
+	delete(original, "alerts_test.yaml")
+	equal(t, folderText(t, folder+"/monitoring"), original)
+
+	r := render(t, minimal)
+	equal(t, len(all[*monitoring.PrometheusRule](r))+len(all[*corev1.ConfigMap](r)), 0)
+	r = render(t, minimal+"prometheusRule: {enabled: true}\ngrafanaDashboard: {enabled: true}\n")
+	var want monitoring.PrometheusRuleSpec
+	if err := yaml.UnmarshalStrict([]byte(original["alerts.yaml"]), &want); err != nil {
+		t.Fatal(err)
+	}
+	rule, dashboard := one[*monitoring.PrometheusRule](t, r), one[*corev1.ConfigMap](t, r)
+	equal(t, rule.Spec, want)
+	equal(t, strings.TrimSpace(dashboard.Data["dex.json"]), strings.TrimSpace(original["dashboard.json"]))
+	equal(t, rule.Name+" "+rule.Namespace+" "+dashboard.Name+" "+dashboard.Namespace, "dex identity dex-dashboard identity")
+	equal(t, dashboard.Labels["grafana_dashboard"], "1")
+
+	r = render(t, minimal+`
+prometheusRule: {enabled: true, namespace: monitoring, labels: {release: prometheus}, annotations: {a: b}}
+grafanaDashboard: {enabled: true, namespace: grafana, labels: {grafana_dashboard: "yes"}, annotations: {grafana_folder: Login}}
+`)
+	rule, dashboard = one[*monitoring.PrometheusRule](t, r), one[*corev1.ConfigMap](t, r)
+	equal(t, rule.Namespace+rule.Labels["release"]+rule.Annotations["a"], "monitoringprometheusb")
+	equal(t, dashboard.Namespace+dashboard.Labels["grafana_dashboard"]+dashboard.Annotations["grafana_folder"], "grafanayesLogin")
 }
 
 // folderText returns the contents of a folder's files.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver pgx
+
 	"dex/internal/store/memory"
 	"dex/internal/store/mysql"
 	"dex/internal/store/postgres"
@@ -35,7 +37,8 @@ func TestSQLite(t *testing.T) {
 	}
 }
 
-func openPostgres(t *testing.T) *postgres.Store {
+// openPostgres returns a store, and its database for other tables.
+func openPostgres(t *testing.T) (*postgres.Store, *sql.DB) {
 	t.Helper()
 	db, err := postgresServer(t).NewDatabase(t.Context())
 	if err != nil {
@@ -49,18 +52,24 @@ func openPostgres(t *testing.T) *postgres.Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	return s
+	other, err := sql.Open("pgx", fmt.Sprintf("host=%s port=%d dbname=%s user=%s password=%s sslmode=disable",
+		db.Host, db.Port, db.Name, db.User, db.Password))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Close() })
+	return s, other
 }
 
 func TestPostgreSQL(t *testing.T) {
 	for _, l := range upstream.Layouts {
 		t.Run(l.String(), func(t *testing.T) {
-			s := openPostgres(t)
-			if err := upstream.PostgreSQL(t.Context(), s.DB(), l); err != nil {
+			s, db := openPostgres(t)
+			if err := upstream.PostgreSQL(t.Context(), db, l); err != nil {
 				t.Fatal(err)
 			}
-			takeOver(t, place{store: s, layout: l, source: takeover.PostgreSQL(s.DB()), dump: func(t *testing.T) string {
-				return dumpTables(t, s.DB(), `"`, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+			takeOver(t, place{store: s, layout: l, source: takeover.PostgreSQL(s.Query), dump: func(t *testing.T) string {
+				return dumpTables(t, db, `"`, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
 			}})
 		})
 	}
@@ -187,8 +196,7 @@ const many = 1500
 
 // A collation with an order other than that of the bytes leaves nothing out between two pages.
 func TestPagesOfPostgreSQL(t *testing.T) {
-	s := openPostgres(t)
-	db := s.DB()
+	s, db := openPostgres(t)
 	if err := upstream.PostgreSQL(t.Context(), db, upstream.Release); err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +211,7 @@ func TestPagesOfPostgreSQL(t *testing.T) {
 		SELECT CASE i % 3 WHEN 0 THEN 'a' WHEN 1 THEN 'A' ELSE 'á' END || (i / 3), '', '[]', '', '', '', '', true, '[]', ''
 		FROM generate_series(1, $1::int) AS i`, many)
 	wantSessions := len(query(t, db, "SELECT * FROM offline_session"))
-	if sessions, tokens := readAll(t, takeover.PostgreSQL(db)); sessions != wantSessions || tokens != many {
+	if sessions, tokens := readAll(t, takeover.PostgreSQL(s.Query)); sessions != wantSessions || tokens != many {
 		t.Errorf("%d offline sessions and %d refresh tokens, want %d and %d", sessions, tokens, wantSessions, many)
 	}
 }
@@ -268,21 +276,21 @@ func TestZeroDatesOfMySQL(t *testing.T) {
 
 // Upstream's tables are the ones that it would find itself.
 func TestSearchPathOfPostgreSQL(t *testing.T) {
-	s := openPostgres(t)
-	db := s.DB()
+	s, db := openPostgres(t)
 	exec(t, db, "CREATE SCHEMA elsewhere")
 	for _, table := range []string{"client", "auth_request", "refresh_token"} {
 		exec(t, db, "CREATE TABLE elsewhere."+table+" (id text)")
 	}
-	if layout, err := takeover.PostgreSQL(db).Layout(t.Context()); err != nil || layout != "" {
+	if layout, err := takeover.PostgreSQL(s.Query).Layout(t.Context()); err != nil || layout != "" {
 		t.Errorf("Layout: %q, %v, want none: the tables are in a schema that is not searched", layout, err)
 	}
 }
 
 // Each start looks for upstream's data.
 func TestNothingOfUpstreams(t *testing.T) {
+	postgres, _ := openPostgres(t)
 	for name, src := range map[string]takeover.Source{
-		"PostgreSQL": takeover.PostgreSQL(openPostgres(t).DB()), "MySQL": takeover.MySQL(openMySQL(t).DB()),
+		"PostgreSQL": takeover.PostgreSQL(postgres.Query), "MySQL": takeover.MySQL(openMySQL(t).DB()),
 	} {
 		s := memory.New()
 		if err := takeover.Run(t.Context(), src, target(s), discard); err != nil {

@@ -230,7 +230,7 @@ func checkClients(t *testing.T, p place) {
 
 func checkUser(t *testing.T, s store.Store) {
 	t.Helper()
-	users := local.New(local.NewUsers(nil, s, slog.New(slog.DiscardHandler)), 10)
+	users := local.New(local.NewUsers(nil, s, slog.New(slog.DiscardHandler)))
 	id, ok, err := users.Login(t.Context(), connector.Scopes{}, upstream.UserEmail, upstream.UserPassword)
 	if err != nil || !ok {
 		t.Fatalf("the user can't sign in: %t, %v", ok, err)

@@ -808,7 +808,7 @@ type Password struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The login name; its case doesn't matter.
 	Email string `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
-	// A bcrypt hash, as text.
+	// A hash of bcrypt or argon2id, as text.
 	Hash          []byte `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
 	Username      string `protobuf:"bytes,3,opt,name=username,proto3" json:"username,omitempty"`
 	UserId        string `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`

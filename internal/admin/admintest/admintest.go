@@ -16,9 +16,12 @@ import (
 	"dex/internal/connector"
 	"dex/internal/connector/local"
 	"dex/internal/event"
+	"dex/internal/explain"
+	"dex/internal/factor"
 	"dex/internal/federation"
 	"dex/internal/identity"
 	"dex/internal/limit"
+	"dex/internal/policy"
 	"dex/internal/refresh"
 	"dex/internal/session"
 	"dex/internal/signing"
@@ -40,6 +43,7 @@ type Fixture struct {
 	Tokens     *admin.Tokens
 	Sessions   *session.Sessions
 	Identities *identity.Identities
+	Enrolled   *factor.Factors
 
 	cfg admin.Config
 
@@ -59,11 +63,12 @@ func New(t testing.TB, wrap func(store.Store) store.Store) *Fixture {
 	f.Families = refresh.New(f.Store, refresh.Lifetimes{Rotate: true}, answers, time.Now, log)
 	f.Tokens = admin.NewTokens(f.Store, f, time.Now)
 	users := local.NewUsers([]*local.User{{Email: "Configured@example.com", UserID: "c", Hash: local.Hash(Hash)}}, f.Store, log)
-	database, limits := local.New(users, local.MinCost), limit.NewSet()
+	database, limits := local.New(users), limit.NewSet()
 	f.Offline = refresh.NewOfflineSessions(f.Store, refresh.Lifetimes{}, time.Now)
+	clients := client.NewRegistry([]*client.Client{{ID: "configured", Secret: "s", Name: "Configured"}}, f.Store, limits, log)
 	f.cfg = admin.Config{
 		Version: "v1",
-		Clients: store.NewLayered([]*client.Client{{ID: "configured", Secret: "s", Name: "Configured"}}, client.NewCatalog(f.Store, log)),
+		Clients: clients.Records(),
 		Users:   users.Records(),
 		Connectors: store.NewLayered([]*federation.Definition{{ID: "configured", Type: "mockCallback", Name: "C"}},
 			federation.NewCatalog(f.Store, log)),
@@ -73,17 +78,40 @@ func New(t testing.TB, wrap func(store.Store) store.Store) *Fixture {
 			_, ok, err := limits.CheckPassword(ctx, "local", database, connector.Scopes{}, email, password)
 			return ok, err
 		},
-		HashCost: local.MinCost,
+		HashPassword: users.Hash,
+		Invite: func(_ context.Context, email string, byMail bool) (admin.Invitation, error) {
+			made := admin.Invitation{URL: "https://dex.test/invitation?token=for-" + email, Expires: time.Date(2030, time.May, 4, 12, 0, 0, 0, time.UTC)}
+			if byMail {
+				made.URL = ""
+			}
+			return made, nil
+		},
 		Metadata: func() ([]byte, error) {
 			return []byte(`{"issuer":"https://dex.test","grant_types_supported":["implicit"],"more":{}}`), nil
 		},
 		Events: f,
 		Tokens: f.Tokens, Keys: fixed{}, Configuration: fixed{},
-		Offline: f.Offline,
+		Offline:   f.Offline,
+		Explainer: f.explainer(t, clients, log),
 	}
 	f.addSessions(t, log)
 	f.Service = admin.New(f.cfg)
 	return f
+}
+
+// explainer explains what a policy without settings of its own decides.
+func (f *Fixture) explainer(t testing.TB, clients *client.Registry, log *slog.Logger) *explain.Explainer {
+	t.Helper()
+	keys, err := signing.Open(t.Context(), memory.New(), signing.Config{
+		Algorithm: signing.ES256, RotationPeriod: 24 * time.Hour, TokenLifetime: time.Hour, SignAtOnce: true,
+	}, log, event.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &explain.Explainer{
+		Policy: policy.New(clients, policy.Options{Tokens: policy.Tokens{Lifetime: time.Hour}}),
+		Minter: &token.Minter{Issuer: "https://dex.test", Signer: keys, UserInfo: "https://dex.test/userinfo"},
+	}
 }
 
 // fixed is one key, and a configuration that never changes.

@@ -12,6 +12,7 @@ import (
 	"dex/internal/admin"
 	"dex/internal/client"
 	"dex/internal/connector"
+	"dex/internal/factor"
 	"dex/internal/identity"
 	"dex/internal/limit"
 	"dex/internal/logout"
@@ -37,7 +38,14 @@ func (f *Fixture) addSessions(t testing.TB, log *slog.Logger) {
 		Store: f.Store, IssuerURL: issuer, CookieName: "s", Idle: time.Hour, Lifetime: 24 * time.Hour, MaxAccounts: 5, Now: time.Now,
 	})
 	f.Identities = identity.New(f.Store, 0, time.Now)
-	f.cfg.Sessions, f.cfg.Identities = f.Sessions, f.Identities
+	f.Enrolled, err = factor.New(factor.Config{
+		Store: f.Store, IssuerURL: issuer.String(), Identities: f.Identities, Events: f,
+		Authenticators: []factor.Authenticator{{ID: "app", Type: factor.TypeTOTP}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.cfg.Sessions, f.cfg.Identities, f.cfg.Factors = f.Sessions, f.Identities, f.Enrolled
 	f.cfg.SignOut = logout.New(logout.Config{
 		Issuer: issuer.String(), IssuerURL: issuer, Store: f.Store, Sessions: f.Sessions, Families: f.Families, Clients: clients,
 		Log: log, Events: f,
@@ -54,7 +62,7 @@ func (f *Fixture) addSessions(t testing.TB, log *slog.Logger) {
 // WithoutSessions returns the methods over the same storage where sessions are off.
 func (f *Fixture) WithoutSessions() *admin.Service {
 	cfg := f.cfg
-	cfg.Sessions, cfg.Identities, cfg.SignOut = nil, nil, nil
+	cfg.Sessions, cfg.Factors, cfg.SignOut = nil, nil, nil
 	return admin.New(cfg)
 }
 
@@ -122,4 +130,26 @@ func (f *Fixture) Left(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return fmt.Sprintf("%v %v %d", names, slices.Sorted(maps.Keys(logins)), len(queued))
+}
+
+// TOTPSecret and PublicKey are what nobody must be told of factors that Enroll makes.
+const TOTPSecret, PublicKey = "secret-of-an-app", "public-key-of-a-key"
+
+// Enroll gives a user an app of the authenticator "app", a copied key of "key" with the id "credential", two recovery codes, and as many
+// wrong codes.
+func (f *Fixture) Enroll(t testing.TB, userID, connectorID string, wrong int) {
+	t.Helper()
+	at := time.Date(2026, time.May, 4, 12, 0, 0, 0, time.UTC)
+	r := factor.Record{
+		UserID: userID, ConnectorID: connectorID,
+		TOTP: map[string]factor.TOTP{"app": {Secret: []byte(TOTPSecret), Created: at, LastUsed: at.Add(time.Hour)}},
+		Credentials: []factor.Credential{{
+			ID: []byte("credential"), Authenticator: "key", Name: "Blue key", PublicKey: []byte(PublicKey), SignCount: 7, Clone: true,
+			BackupEligible: true, AAGUID: []byte("aaguid"), Attestation: "packed", Transports: []string{"usb"}, Created: at,
+		}},
+		RecoveryCodes: [][]byte{[]byte("hash-1"), []byte("hash-2")}, Guesses: factor.Guesses{Wrong: wrong},
+	}
+	if _, err := store.In(f.Store, factor.Kind).Create(t.Context(), identity.Key(userID, connectorID), r); err != nil {
+		t.Fatal(err)
+	}
 }

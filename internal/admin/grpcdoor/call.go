@@ -58,10 +58,10 @@ var needs = map[string]admin.Method{
 	api.Dex_GetUserIdentity_FullMethodName:              admin.SessionsList,
 	api.Dex_ListUserIdentities_FullMethodName:           admin.SessionsList,
 	api.Dex_DeleteUserIdentity_FullMethodName:           admin.SessionsEnd,
-	api.Dex_ResetMFA_FullMethodName:                     admin.SessionsEnd,
-	api.Dex_ListMFADevices_FullMethodName:               admin.SessionsList,
-	api.Dex_DeleteWebAuthnCredential_FullMethodName:     admin.SessionsEnd,
-	api.Dex_DeleteMFASecret_FullMethodName:              admin.SessionsEnd,
+	api.Dex_ResetMFA_FullMethodName:                     admin.FactorsReset,
+	api.Dex_ListMFADevices_FullMethodName:               admin.FactorsList,
+	api.Dex_DeleteWebAuthnCredential_FullMethodName:     admin.FactorsReset,
+	api.Dex_DeleteMFASecret_FullMethodName:              admin.FactorsReset,
 	api.Dex_RevokeConsent_FullMethodName:                admin.SessionsEnd,
 
 	dexv1.Admin_ListClients_FullMethodName:        admin.ClientsList,
@@ -73,6 +73,14 @@ var needs = map[string]admin.Method{
 	dexv1.Admin_ListSessions_FullMethodName:   admin.SessionsList,
 	dexv1.Admin_EndSessions_FullMethodName:    admin.SessionsEnd,
 	dexv1.Admin_ListIdentities_FullMethodName: admin.SessionsList,
+
+	dexv1.Admin_ListFactors_FullMethodName:   admin.FactorsList,
+	dexv1.Admin_RemoveFactor_FullMethodName:  admin.FactorsReset,
+	dexv1.Admin_ResetFactors_FullMethodName:  admin.FactorsReset,
+	dexv1.Admin_UnlockFactors_FullMethodName: admin.FactorsReset,
+	dexv1.Admin_BlockUser_FullMethodName:     admin.UsersBlock,
+	dexv1.Admin_UnblockUser_FullMethodName:   admin.UsersBlock,
+	dexv1.Admin_InviteUser_FullMethodName:    admin.UsersInvite,
 }
 
 // reflectionService begins the names of the reflection service, of both of its versions.
@@ -106,7 +114,7 @@ func (d *Door) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 	}
 	room, leave := d.opts.Enter()
 	defer leave()
-	ctx = withRequest(context.WithValue(ctx, roomKey{}, room))
+	ctx, span := d.opts.Traces.Call(withRequest(context.WithValue(ctx, roomKey{}, room)), "grpc", path.Base(info.FullMethod))
 	resp, err = d.handle(ctx, func() (resp any, err error) {
 		if ctx, err = d.admit(ctx, room, info.FullMethod); err != nil {
 			return nil, err
@@ -114,6 +122,7 @@ func (d *Door) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 		return handle(ctx, req)
 	})
 	d.told(ctx, info.FullMethod, err)
+	span.End(admin.Failure(err))
 	if err != nil {
 		return nil, statusOf(ctx, info.FullMethod, err)
 	}

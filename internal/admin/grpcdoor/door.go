@@ -23,6 +23,7 @@ import (
 	"dex/internal/admin/api"
 	"dex/internal/admin/api/dexv1"
 	"dex/internal/event"
+	"dex/internal/telemetry"
 )
 
 // Bounds of the listener. They suit automation of a large fleet, and keep a stranger from using the process up.
@@ -51,6 +52,7 @@ const (
 type Options struct {
 	Log    *slog.Logger
 	Events event.Sink
+	Traces *telemetry.Traces // nil where they go nowhere
 	// Enter returns what is in force for one call, and a function that the call must call at its end.
 	Enter func() (Room, func())
 	// TLS is nil for plain text. Where it asks for client certificates, Mutual must be set.

@@ -21,6 +21,7 @@ import (
 	"dex/internal/admin/api"
 	"dex/internal/admin/api/dexv1"
 	"dex/internal/admin/grpcdoor"
+	"dex/internal/connector/local"
 )
 
 // A house is a door, and what is behind it. The door is one that strangers can't reach.
@@ -177,6 +178,33 @@ func TestPasswords(t *testing.T) {
 	}
 	_, err = h.dex.VerifyPassword(ctx, &api.VerifyPasswordReq{Email: "configured@example.com", Password: "password"})
 	wantError(t, err, codes.ResourceExhausted, "Too many failed attempts.")
+}
+
+// A hash may be one of argon2id.
+func TestArgon2idPasswords(t *testing.T) {
+	h, ctx := open(t, nil), t.Context()
+	for i, password := range []string{"first password", "second password"} {
+		hash, err := local.Hashing{Argon2id: true}.Hash(password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			_, err = h.dex.CreatePassword(ctx, &api.CreatePasswordReq{Password: &api.Password{
+				Email: "jane@example.com", Hash: append(hash, '\n'), UserId: "u-1",
+			}})
+		} else {
+			_, err = h.dex.UpdatePassword(ctx, &api.UpdatePasswordReq{Email: "jane@example.com", NewHash: hash})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for try, want := range map[string]bool{password: true, "wrong": false} {
+			got, err := h.dex.VerifyPassword(ctx, &api.VerifyPasswordReq{Email: "jane@example.com", Password: try})
+			if err != nil || got.GetVerified() != want {
+				t.Errorf("%s: %v, %v", try, got, err)
+			}
+		}
+	}
 }
 
 func TestConnectors(t *testing.T) {

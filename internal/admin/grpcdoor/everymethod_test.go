@@ -36,7 +36,7 @@ func rpcs(t testing.TB) []protoreflect.MethodDescriptor {
 			}
 		}
 	}
-	if len(all) < 39 {
+	if len(all) < 46 {
 		t.Fatalf("found only %d methods", len(all))
 	}
 	return all
@@ -53,8 +53,8 @@ func TestEveryMethodByEveryRole(t *testing.T) {
 	h := open(t, nil)
 	h.room.Access = admin.NewAccess(admin.AccessConfig{Tokens: h.Tokens})
 	reads := []string{"ListClients", "ListPasswords", "ListRefresh", "GetAuthSession", "ListAuthSessions", "GetUserIdentity", "ListUserIdentities",
-		"ListMFADevices", "ListUsers", "ListConnectors", "ListSessions", "ListIdentities"}
-	ofUsers := []string{"Password", "Refresh", "Session", "Identit", "MFA", "Credential", "Consent", "Users"}
+		"ListMFADevices", "ListUsers", "ListConnectors", "ListSessions", "ListIdentities", "ListFactors"}
+	ofUsers := []string{"Password", "Refresh", "Session", "Identit", "MFA", "Credential", "Consent", "User", "Factor"}
 	allowed := func(m protoreflect.MethodDescriptor, role admin.Role) bool {
 		name := string(m.Name())
 		switch {

@@ -119,9 +119,15 @@ func (*own) ListIdentities(ctx context.Context, req *dexv1.ListRequest) (*dexv1.
 	if err != nil {
 		return nil, err
 	}
-	resp := &dexv1.ListIdentitiesResponse{NextPageToken: next}
-	for i := range found {
-		resp.Identities = append(resp.Identities, messageOfIdentity(&found[i]))
+	all, err := messagesOfIdentities(ctx, found)
+	return &dexv1.ListIdentitiesResponse{Identities: all, NextPageToken: next}, err
+}
+
+// InviteUser invites a user of the password database.
+func (*own) InviteUser(ctx context.Context, req *dexv1.InviteUserRequest) (*dexv1.InviteUserResponse, error) {
+	made, err := roomOf(ctx).Service.Users.Invite(ctx, req.GetEmail(), req.GetByMail())
+	if err != nil {
+		return nil, err
 	}
-	return resp, nil
+	return &dexv1.InviteUserResponse{Url: made.URL, Expires: unix(made.Expires)}, nil
 }

@@ -15,8 +15,14 @@ import (
 // recommendedCost is named in the message about a hash that costs too much.
 const recommendedCost = 12
 
-// checkHash returns what is wrong with a bcrypt hash, in upstream's words.
+// checkHash returns what is wrong with a hash; if it isn't one of argon2id, in upstream's words.
 func checkHash(hash []byte) error {
+	if local.Hash(hash).IsArgon2id() {
+		if err := local.Hash(hash).Check(); err != nil {
+			return invalidf("given hash %v", err)
+		}
+		return nil
+	}
 	cost, err := bcrypt.Cost(hash)
 	switch {
 	case err != nil:

@@ -47,6 +47,8 @@ func TestRefusals(t *testing.T) {
 		{"CreatePassword", password("x"), "parsing bcrypt hash: "},
 		{"CreatePassword", password(strings.Replace(admintest.Hash, "$10$", "$04$", 1)), "given hash cost = 4 does not meet minimum cost requirement = 10"},
 		{"CreatePassword", password(strings.Replace(admintest.Hash, "$10$", "$17$", 1)), "given hash cost = 17 is above upper bound cost = 16, recommended cost = 12"},
+		{"CreatePassword", password("$argon2id$x"), "given hash is not an argon2id hash in the form "},
+		{"CreatePassword", password("$argon2id$v=19$m=1000000,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"), "given hash asks too much of argon2id; "},
 		{"UpdatePassword", &api.UpdatePasswordReq{}, "no email supplied"},
 		{"UpdatePassword", &api.UpdatePasswordReq{Email: "a"}, "nothing to update"},
 		{"UpdatePassword", &api.UpdatePasswordReq{Email: "a", NewHash: []byte("x")}, "parsing bcrypt hash: "},

@@ -125,7 +125,11 @@ func (*dex) GetUserIdentity(ctx context.Context, req *api.GetUserIdentityReq) (*
 	if err != nil {
 		return nil, err
 	}
-	return &api.GetUserIdentityResp{Identity: messageOfIdentity(&e)}, nil
+	all, err := messagesOfIdentities(ctx, []identity.Entry{e})
+	if err != nil {
+		return nil, while("get user identity", err)
+	}
+	return &api.GetUserIdentityResp{Identity: all[0]}, nil
 }
 
 func identityOf(ctx context.Context, u user) (identity.Entry, error) {
@@ -145,9 +149,14 @@ func (*dex) ListUserIdentities(ctx context.Context, _ *api.ListUserIdentitiesReq
 	if err := required(ctx); err != nil {
 		return nil, err
 	}
-	all, err := everything(func(after string) ([]identity.Entry, string, error) {
-		return roomOf(ctx).Service.Identities(ctx, after, store.MaxLimit)
-	}, messageOfIdentity)
+	all, err := everything(func(after string) ([]*api.UserIdentity, string, error) {
+		page, next, err := roomOf(ctx).Service.Identities(ctx, after, store.MaxLimit)
+		if err != nil {
+			return nil, "", err
+		}
+		messages, err := messagesOfIdentities(ctx, page)
+		return messages, next, err
+	}, func(m **api.UserIdentity) *api.UserIdentity { return *m })
 	return &api.ListUserIdentitiesResp{Identities: all}, while("list user identities", err)
 }
 
@@ -186,6 +195,21 @@ func messageOfSession(e *session.Entry) *api.AuthSession {
 		})
 	}
 	return m
+}
+
+// messagesOfIdentities returns users with their second factors.
+func messagesOfIdentities(ctx context.Context, users []identity.Entry) ([]*api.UserIdentity, error) {
+	factors, err := roomOf(ctx).Service.FactorsOf(ctx, users)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*api.UserIdentity, 0, len(users))
+	for i := range users {
+		m := messageOfIdentity(&users[i])
+		m.MfaDevices = devicesOf(&factors[i])
+		all = append(all, m)
+	}
+	return all, nil
 }
 
 func messageOfIdentity(e *identity.Entry) *api.UserIdentity {

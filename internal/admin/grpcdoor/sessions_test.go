@@ -120,26 +120,6 @@ func TestIdentities(t *testing.T) {
 	wantError(t, err, codes.Unknown, "purge password: ")
 }
 
-// Users without second factors are found, and have none.
-func TestNoFactors(t *testing.T) {
-	h, ctx := open(t, nil), t.Context()
-	h.SignIn(t, "s1", "u1", "local", "shop")
-	if resp, err := h.dex.ResetMFA(ctx, &api.ResetMFAReq{UserId: "u1", ConnectorId: "local"}); err != nil || resp.GetNotFound() {
-		t.Errorf("reset %v, %v", resp, err)
-	}
-	if resp, err := h.dex.ListMFADevices(ctx, &api.ListMFADevicesReq{UserId: "u1", ConnectorId: "local"}); err != nil || len(resp.GetDevices()) > 0 {
-		t.Errorf("devices %v, %v", resp, err)
-	}
-	secret, err := h.dex.DeleteMFASecret(ctx, &api.DeleteMFASecretReq{UserId: "u1", ConnectorId: "local", AuthenticatorId: "a"})
-	if err != nil || !secret.GetNotFound() {
-		t.Errorf("secret %v, %v", secret, err)
-	}
-	key, err := h.dex.DeleteWebAuthnCredential(ctx, &api.DeleteWebAuthnCredentialReq{UserId: "u1", ConnectorId: "local", CredentialId: []byte("a")})
-	if err != nil || !key.GetNotFound() {
-		t.Errorf("credential %v, %v", key, err)
-	}
-}
-
 func TestOwnMethodsOfSessions(t *testing.T) {
 	h, ctx := open(t, nil), t.Context()
 	h.room.SessionsCRUD = false // is for upstream's methods only

@@ -38,6 +38,7 @@ const (
 type Options struct {
 	Log    *slog.Logger
 	Events event.Sink
+	Traces *telemetry.Traces // nil where they go nowhere
 	// Enter returns what is in force for one call, and a function that the call must call at its end.
 	Enter func() (Room, func())
 	// Mutual says that the listener verifies client certificates.
@@ -78,7 +79,7 @@ func (c *call) param(name string) string { return c.URL.Query().Get(name) }
 // ServeHTTP serves a call: who calls, whether that is allowed, what is in force, and how it ended.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := uuid.NewString()
-	ctx, cancel := context.WithTimeout(telemetry.WithRequest(r.Context(), id, hostOf(r.RemoteAddr)), callTimeout)
+	ctx, cancel := context.WithTimeout(telemetry.WithRequestBy(r.Context(), id, hostOf(r.RemoteAddr), r.UserAgent()), callTimeout)
 	defer cancel()
 	header := w.Header()
 	header.Set("X-Request-Id", id)
@@ -108,6 +109,9 @@ func (d *Door) serve(c *call) (err error) {
 	if err := c.find(); err != nil {
 		return err
 	}
+	ctx, span := d.opts.Traces.Call(c.Context(), "rest", c.route.id)
+	c.Request = c.WithContext(ctx)
+	defer func() { span.End(admin.Failure(err)) }()
 	select {
 	case d.calls <- struct{}{}:
 		defer func() { <-d.calls }()
@@ -183,10 +187,13 @@ func isLocal(r *http.Request) bool {
 	return false
 }
 
-// hostOf returns an address without its port, and without the brackets of IPv6.
+// hostOf returns an address without its port, and without the brackets of IPv6; empty for callers at a Unix socket, who have none.
 func hostOf(address string) string {
 	if host, _, err := net.SplitHostPort(address); err == nil {
 		return host
+	}
+	if strings.HasPrefix(address, "@") {
+		return ""
 	}
 	return strings.Trim(address, "[]")
 }

@@ -229,5 +229,7 @@ func init() {
 	table = append(table, connectors.routes()...)
 	table = append(table, server()...)
 	table = append(table, browsers()...)
+	table = append(table, people()...)
+	table = append(table, policies()...)
 	table = append(table, process()...)
 }

@@ -72,6 +72,8 @@ var about = map[string]string{
 	"logins": "Logins that refresh tokens keep alive", "server": "The server itself", "keys": "Keys that sign tokens",
 	"configuration": "The configuration file", "tokens": "Admin tokens",
 	"sessions": "Sessions of browsers", "identities": "Users that have signed in while sessions were on",
+	"policy":  "What the policy decides, and why",
+	"factors": "Second factors and passkeys of these users",
 }
 
 func tagsOfTable() []any {

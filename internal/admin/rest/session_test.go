@@ -91,7 +91,8 @@ func TestRolesForSessions(t *testing.T) {
 	s.call("GET", "/api/v2/sessions/s1", "").want(200)
 	calls := map[string]string{
 		"/api/v2/sessions/s1": "DELETE", "/api/v2/sessions?client=shop": "DELETE", "/api/v2/identities/local/u1": "DELETE",
-		"/api/v2/identities/local/u1/consents/shop": "DELETE",
+		"/api/v2/identities/local/u1/consents/shop": "DELETE", "/api/v2/identities/local/u1/factors": "DELETE",
+		"/api/v2/identities/local/u1/factors/totp:app": "DELETE", "/api/v2/identities/local/u1/block": "DELETE",
 	}
 	for path, method := range calls {
 		s.call(method, path, "").problem(403, "forbidden", "users")

@@ -76,9 +76,10 @@ var whoseSessions = []parameter{
 	{name: "client", about: "only those that this client has used"},
 }
 
+const identityPath = "/identities/{connector}/{user}"
+
 // browsers returns the routes about browsers' sessions, and the users that have had some.
 func browsers() []route {
-	const identityPath = "/identities/{connector}/{user}"
 	return []route{
 		{
 			id: "listSessions", method: http.MethodGet, path: "/sessions", needs: admin.SessionsList, tag: "sessions",
@@ -115,7 +116,7 @@ func browsers() []route {
 		},
 		{
 			id: "deleteIdentity", method: http.MethodDelete, path: identityPath, needs: admin.SessionsEnd, tag: "identities",
-			summary: "Forget a user: sessions, logins, consents, and for the connector local the password", serve: deleteIdentity,
+			summary: "Forget a user: sessions, logins, consents, second factors, and for the connector local the password", serve: deleteIdentity,
 			answers: []outcome{{http.StatusNoContent, "Nothing is left", nil}},
 		},
 		{

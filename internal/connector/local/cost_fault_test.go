@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"log/slog"
 	"strings"
 	"testing"
@@ -38,7 +39,8 @@ func database(t *testing.T, cost int, lower bool) (*Database, *store.Table[User]
 		{Email: "none@example.com", Hash: decoy(bcrypt.MinCost), UserID: "4"},
 	}
 	var log strings.Builder
-	c := &Config{Users: NewUsers(configured, s, slog.New(slog.DiscardHandler)), Cost: usual, Lower: lower}
+	users := NewUsers(nil, s, slog.New(slog.DiscardHandler))
+	c := &Config{Users: users.With(configured, Hashing{Cost: usual, Lower: lower}, &Policy{})}
 	instance, err := c.Open(t.Context(), connector.Env{Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
@@ -46,30 +48,56 @@ func database(t *testing.T, cost int, lower bool) (*Database, *store.Table[User]
 	return instance.(*Database), table, &log
 }
 
-// The time of a try told who exists: it was that of the user's own hash, and for everybody else that of the dearest.
-var _ = faulttest.Add("R20", func(t *testing.T) {
-	for _, cost := range []int{bcrypt.MinCost, usual - 1, usual} {
-		d, _, _ := database(t, cost, false)
-		work := 0
-		d.compare = func(hash, password []byte) error {
+// counted counts what the hashes of a database cost: in powers of two of bcrypt, and in KiB of argon2id.
+func counted(t *testing.T, d *Database) (bcrypts, argon2ids *int) {
+	bcrypts, argon2ids = new(int), new(int)
+	d.users.passwords.with = &algorithms{
+		bcrypt: func(hash, _ []byte) error {
 			c, err := bcrypt.Cost(hash)
 			if err != nil {
+				t.Error(err)
+			}
+			*bcrypts += 1 << c
+			return bcrypt.ErrMismatchedHashAndPassword
+		},
+		argon2id: func(a argon2id, _ []byte) []byte {
+			*argon2ids += int(a.work())
+			return make([]byte, len(a.sum))
+		},
+	}
+	return bcrypts, argon2ids
+}
+
+// The time of a try told who exists: it was that of the user's own hash, and for everybody else that of the dearest.
+var _ = faulttest.Add("R20", func(t *testing.T) {
+	for _, stored := range []string{
+		string(decoy(bcrypt.MinCost)), string(decoy(usual - 1)), string(decoy(usual)),
+		phc(usualMemory, usualPasses, usualLanes), phc(usualMemory/4, 3, 1), phc(8, 1, 1), phc(12<<10, 3, 1),
+	} {
+		for _, argon2id := range []bool{true, false} {
+			d, table, _ := database(t, usual, false)
+			d.users.passwords.Argon2id = argon2id
+			if _, err := table.Update(t.Context(), "ann@example.com", func(u *User) error { u.Hash = Hash(stored); return nil }); err != nil {
 				t.Fatal(err)
 			}
-			work += 1 << c
-			return bcrypt.CompareHashAndPassword(hash, password)
-		}
-		for _, email := range []string{"ann@example.com", "nobody@example.com", "cheap@example.com", "none@example.com", "", strings.Repeat("a", 5000)} {
-			work = 0
-			if _, ok, err := d.Login(t.Context(), connector.Scopes{}, email, "wrong"); ok || err != nil {
-				t.Errorf("%.20s: %t, %v", email, ok, err)
-			}
-			if work != 1<<usual {
-				t.Errorf("cost %d: %.20s: a wrong password costs %d, want %d", cost, email, work, 1<<usual)
+			bcrypts, argon2ids := counted(t, d)
+			for _, email := range []string{"ann@example.com", "nobody@example.com", "cheap@example.com", "none@example.com", "", strings.Repeat("a", 5000)} {
+				*bcrypts, *argon2ids = 0, 0
+				if _, ok, err := d.Login(t.Context(), connector.Scopes{}, email, "wrong"); ok || err != nil {
+					t.Errorf("%.20s: %t, %v", email, ok, err)
+				}
+				if *bcrypts != 1<<usual || *argon2ids != usualWork {
+					t.Errorf("%s: %.20s: a wrong password costs %d and %d, want %d and %d", stored, email, *bcrypts, *argon2ids, 1<<usual, usualWork)
+				}
 			}
 		}
 	}
 })
+
+// phc is an argon2id hash that no password has.
+func phc(memory, passes uint32, lanes uint8) string {
+	return argon2id{memory, passes, lanes, make([]byte, 16), bytes.Repeat([]byte{1}, 32)}.String()
+}
 
 // Hashes of another cost are replaced when their password is known.
 var _ = faulttest.Add("R21", func(t *testing.T) {
@@ -144,7 +172,7 @@ var _ = faulttest.Add("R21", func(t *testing.T) {
 		if _, err := table.Update(t.Context(), "ann@example.com", func(d *User) error { d.Hash = other; return nil }); err != nil {
 			t.Fatal(err)
 		}
-		d.renew(t.Context(), u, "right")
+		d.renew(t.Context(), u, true, "right")
 		if now, err := table.Get(t.Context(), "ann@example.com"); err != nil || string(now.Value.Hash) != string(other) {
 			t.Errorf("the new password is gone: %v", err)
 		}

@@ -2,10 +2,7 @@ package local
 
 import (
 	"bytes"
-	"errors"
 	"reflect"
-
-	"golang.org/x/crypto/bcrypt"
 
 	"dex/internal/config"
 )
@@ -61,13 +58,13 @@ func (w *written) check(on *config.Checker, key string, inFile bool) {
 		}
 		w.Hash = ParseHash(text)
 	}
-	switch err := w.Hash.check(); {
+	switch err := w.Hash.Check(); {
 	case err == nil:
 	case len(w.Hash) == 0 && inFile:
 		on.Errorf(at, "is required, or hashFromEnv with the name of an environment variable")
 	case len(w.Hash) == 0:
 		on.Errorf(at, "is required")
-	case errors.Is(err, errCost) && inFile:
+	case outOfBounds(err) && inFile:
 		w.Hash = noPassword
 		on.WithConsequence("this user can't sign in", func() { on.Errorf(at, "the password hash of %q %v", w.Email, err) })
 	default:
@@ -110,18 +107,24 @@ func HashCost(configured int, users []*User) int {
 	return most
 }
 
-// cost returns the bcrypt cost of a user's hash; false if it has none that can be used.
+// cost returns the bcrypt cost of a user's hash; false if it has none, or can't be used.
 func (u *User) cost() (int, bool) {
-	cost, err := bcrypt.Cost(u.Hash)
-	return cost, err == nil && !bytes.Equal(u.Hash, noPassword)
+	hash, err := u.Hash.parse()
+	return hash.cost, err == nil && hash.argon2id == nil && !bytes.Equal(u.Hash, noPassword)
 }
 
 // warnOfDear warns of hashes that cost more than the others.
 func warnOfDear(on *config.Checker, users []*User, usual int) {
 	for i, u := range users {
-		if cost, ok := u.cost(); ok && cost > usual {
-			on.Warnf(config.Item("", i)+".hash", "the password hash of %q has the bcrypt cost %d, and others %d: anybody can tell from the "+
-				"time of a try that there is this user; make a new hash with dex hash-password, or set passwordHashCost", u.Email, cost, usual)
+		hash, err := u.Hash.parse()
+		switch key := config.Item("", i) + ".hash"; {
+		case err != nil || !(Hashing{Cost: usual}).dearer(hash):
+		case hash.argon2id != nil:
+			on.Warnf(key, "the password hash of %q is %s, and others are %s: anybody can tell from the time of a try that there is this "+
+				"user; make a new hash with dex hash-password", u.Email, hash, Hashing{Argon2id: true})
+		default:
+			on.Warnf(key, "the password hash of %q has the bcrypt cost %d, and others %d: anybody can tell from the "+
+				"time of a try that there is this user; make a new hash with dex hash-password, or set passwordHashCost", u.Email, hash.cost, usual)
 		}
 	}
 }

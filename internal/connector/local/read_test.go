@@ -45,7 +45,7 @@ staticPasswords:
 		t.Errorf("users (-want +got):\n%s", diff)
 	}
 	for i, name := range []string{"a", "B", ""} {
-		if id := got[i].identity(); id.Username != name || id.EmailVerified != (i > 0) {
+		if id := got[i].Identity(); id.Username != name || id.EmailVerified != (i > 0) {
 			t.Errorf("user %d is %+v", i, id)
 		}
 	}
@@ -119,7 +119,7 @@ func TestValidate(t *testing.T) {
 		{User{Email: "a@b", Hash: Hash(hash)}, ""},
 		{User{}, "email: is required: users log in with it\nhash: is required"},
 		{User{Email: "a@b", Hash: decoy(4)}, `hash: the password hash of "a@b" has the bcrypt cost 4; it must be from 10 to 16; make a new hash with dex hash-password`},
-		{User{Email: "a@b", Hash: Hash("hunter2")}, `hash: the password hash of "a@b" is neither a bcrypt hash, as dex hash-password prints it, nor one in base64`},
+		{User{Email: "a@b", Hash: Hash("hunter2")}, `hash: the password hash of "a@b" is neither a bcrypt nor an argon2id hash, as dex hash-password prints them, nor one in base64`},
 	} {
 		got := ""
 		if err := test.user.Validate(); err != nil {

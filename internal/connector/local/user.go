@@ -41,13 +41,16 @@ func (u *User) Validate() error {
 // Check reports what is wrong with a user who comes from elsewhere than the file, at a key.
 func (u *User) Check(on *config.Checker, key string) { (&written{User: *u}).check(on, key, false) }
 
-func (u *User) identity() connector.Identity {
+// Identity returns what applications learn of the user, as a login finds it.
+func (u *User) Identity() connector.Identity {
 	return connector.Identity{
 		UserID:            u.UserID,
 		Username:          cmp.Or(u.Name, u.Username),
 		PreferredUsername: u.PreferredUsername,
 		Email:             u.Email,
-		EmailVerified:     u.EmailVerified == nil || *u.EmailVerified,
+		EmailVerified:     u.verified(),
 		Groups:            u.Groups,
 	}
 }
+
+func (u *User) verified() bool { return u.EmailVerified == nil || *u.EmailVerified }

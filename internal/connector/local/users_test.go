@@ -38,10 +38,10 @@ func TestStoredUsers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	users := local.NewUsers([]*local.User{
+	users := local.NewUsers(nil, s, slog.New(slog.DiscardHandler)).With([]*local.User{
 		{Email: "File@Example.com", Hash: hash(t, "f"), UserID: "3", Username: "file"},
-	}, s, slog.New(slog.DiscardHandler))
-	db := local.New(users, bcrypt.MinCost)
+	}, local.Hashing{Cost: bcrypt.MinCost}, &local.Policy{})
+	db := local.New(users)
 
 	for _, c := range []struct {
 		email, password string

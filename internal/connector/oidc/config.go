@@ -64,9 +64,10 @@ type Config struct {
 	ExchangeAccessTokensBy      string `key:"exchangeAccessTokensBy"`      // one of the values below
 	InsecureExchangeByRequester bool   `key:"insecureExchangeByRequester"` // take access tokens by azp too
 
-	OverrideClaimMapping bool         `key:"overrideClaimMapping"`
-	ClaimMapping         ClaimMapping `key:"claimMapping"`
-	ClaimModifications   struct {
+	OverrideClaimMapping    bool         `key:"overrideClaimMapping"`
+	ClaimMapping            ClaimMapping `key:"claimMapping"`
+	ClaimMappingExpressions Expressions  `key:"claimMappingExpressions"`
+	ClaimModifications      struct {
 		NewGroupFromClaims []NewGroup `key:"newGroupFromClaims"`
 		FilterGroupClaims  struct {
 			GroupsFilter string `key:"groupsFilter"`
@@ -79,6 +80,7 @@ type Config struct {
 	Overrides Overrides `key:"providerDiscoveryOverrides"`
 
 	groupsFilter *regexp.Regexp // nil for none
+	compiled     compiled
 }
 
 // Values of exchangeAccessTokensBy: what an access token is known by when it is exchanged.
@@ -153,6 +155,7 @@ func (c *Config) UnmarshalConfig(s config.Section) config.Problems {
 	if c.VerifyACR && len(c.ACRValues) == 0 {
 		check.Fail("verifyACR", "needs acrValues, one of which the provider must have met")
 	}
+	c.checkExpressions(check)
 	c.checkAuth(check)
 	c.checkExchange(check)
 	c.checkOverrides(check)
@@ -229,7 +232,7 @@ func (c *Config) checkRisks(check *settings.Check) {
 	if c.InsecureSkipIss && shared {
 		check.Warn("insecureSkipIss", "lets another provider's answer pass for this one's; give the connector a redirectURI of its own")
 	}
-	if len(c.AllowedGroups) > 0 && !c.InsecureEnableGroups {
+	if len(c.AllowedGroups) > 0 && !c.InsecureEnableGroups && c.ClaimMappingExpressions.Groups == "" {
 		check.Warn("allowedGroups", "is held to although insecureEnableGroups is not set; upstream would let everybody in")
 	}
 }
@@ -243,7 +246,9 @@ func (c *Config) scopes() []string {
 }
 
 // groups reports whether groups are read.
-func (c *Config) groups() bool { return c.InsecureEnableGroups || len(c.AllowedGroups) > 0 }
+func (c *Config) groups() bool {
+	return c.InsecureEnableGroups || len(c.AllowedGroups) > 0 || c.compiled.groups != nil
+}
 
 // accessTokensBy returns what an access token is known by when it is exchanged.
 func (c *Config) accessTokensBy() string {

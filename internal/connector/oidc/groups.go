@@ -12,11 +12,13 @@ import (
 
 // groupsOf returns the user's groups: those that the provider says, filtered and renamed, and those made of other claims. A
 // *connector.Denied says that none of them lets the user in.
-func (c *connection) groupsOf(ctx context.Context, m *relyingparty.Metadata, said relyingparty.Claims, accessToken string) ([]string, error) {
+func (c *connection) groupsOf(
+	ctx context.Context, m *relyingparty.Metadata, said relyingparty.Claims, s *subject, accessToken string,
+) ([]string, error) {
 	var groups []string
 	if c.cfg.groups() {
 		var err error
-		if groups, err = c.claimedGroups(ctx, m, said, accessToken); err != nil {
+		if groups, err = c.claimedGroups(ctx, m, said, s, accessToken); err != nil {
 			return nil, err
 		}
 		if groups, err = connector.AllowGroups("allowedGroups", groups, c.cfg.AllowedGroups); err != nil {
@@ -35,8 +37,28 @@ func (c *connection) groupsOf(ctx context.Context, m *relyingparty.Metadata, sai
 	return connector.Unique(groups), nil
 }
 
-// claimedGroups reads the claim of groups, and leaves out those that don't count.
-func (c *connection) claimedGroups(ctx context.Context, m *relyingparty.Metadata, said relyingparty.Claims, accessToken string) ([]string, error) {
+// claimedGroups returns what the provider says of the user's groups, without those that don't count.
+func (c *connection) claimedGroups(
+	ctx context.Context, m *relyingparty.Metadata, said relyingparty.Claims, s *subject, accessToken string,
+) ([]string, error) {
+	var groups []string
+	var err error
+	if by := c.cfg.compiled.groups; by != nil {
+		groups, err = s.groups(ctx, by)
+	} else {
+		groups, err = c.readGroups(ctx, m, said, accessToken)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if filter := c.cfg.groupsFilter; filter != nil {
+		groups = slices.DeleteFunc(groups, func(name string) bool { return !filter.MatchString(name) })
+	}
+	return connector.Unique(groups), nil
+}
+
+// readGroups reads the claim of groups.
+func (c *connection) readGroups(ctx context.Context, m *relyingparty.Metadata, said relyingparty.Claims, accessToken string) ([]string, error) {
 	name := "groups"
 	value, there := said[name]
 	_, isList := value.([]any)
@@ -57,10 +79,7 @@ func (c *connection) claimedGroups(ctx context.Context, m *relyingparty.Metadata
 	if odd != nil {
 		return nil, fmt.Errorf("the provider's claim of groups has a %T", odd)
 	}
-	if filter := c.cfg.groupsFilter; filter != nil {
-		groups = slices.DeleteFunc(groups, func(name string) bool { return !filter.MatchString(name) })
-	}
-	return connector.Unique(groups), nil
+	return groups, nil
 }
 
 // foundNothing tells the operator of a claimMapping that finds nothing, and what there is in its place.

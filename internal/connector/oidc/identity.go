@@ -56,13 +56,21 @@ func (c *connection) identify(ctx context.Context, m *relyingparty.Metadata, sai
 
 // read turns claims into an identity. An *connector.Unusable says that they lack what has to be known of a user.
 func (c *connection) read(ctx context.Context, m *relyingparty.Metadata, said relyingparty.Claims, accessToken string) (connector.Identity, error) {
+	return c.describe(ctx, m, &subject{said: said}, accessToken)
+}
+
+// describe is read for claims that may be those of a refresh.
+func (c *connection) describe(ctx context.Context, m *relyingparty.Metadata, s *subject, accessToken string) (connector.Identity, error) {
+	said := s.said
+	if s.last != nil {
+		said = c.asKnown(said, *s.last)
+	}
 	if said.Text("sub") == "" {
 		return connector.Identity{}, lacks("sub", noID, "which OpenID Connect demands")
 	}
 	id := connector.Identity{
 		UserID:            said.Text(c.cfg.userIDKey()),
 		PreferredUsername: c.mapped(ctx, said, "preferred_username", c.cfg.ClaimMapping.PreferredUsername),
-		Email:             c.mapped(ctx, said, "email", c.cfg.ClaimMapping.Email),
 		Methods:           said.Texts("amr"),
 	}
 	if id.UserID == "" {
@@ -72,16 +80,54 @@ func (c *connection) read(ctx context.Context, m *relyingparty.Metadata, said re
 		id.AuthTime = at
 	}
 	var err error
-	if id.Username, err = c.name(said, &id); err != nil {
+	if id.Email, id.EmailVerified, err = c.address(ctx, said, s); err != nil {
 		return connector.Identity{}, err
 	}
-	if id.EmailVerified, err = c.emailVerified(ctx, said, id.Email); err != nil {
+	if id.Username, err = c.nameOf(ctx, said, s, &id); err != nil {
 		return connector.Identity{}, err
 	}
-	if id.Groups, err = c.groupsOf(ctx, m, said, accessToken); err != nil {
+	if id.Groups, err = c.groupsOf(ctx, m, said, s, accessToken); err != nil {
+		return connector.Identity{}, err
+	}
+	if id.Extra, err = s.extra(ctx, c.cfg.compiled.extra); err != nil {
 		return connector.Identity{}, err
 	}
 	return id, nil
+}
+
+// address returns the user's e-mail address, and whether it is theirs.
+func (c *connection) address(ctx context.Context, said relyingparty.Claims, s *subject) (email string, verified bool, err error) {
+	by := c.cfg.compiled
+	if by.email == nil {
+		email = c.mapped(ctx, said, "email", c.cfg.ClaimMapping.Email)
+	} else if email, err = s.text(ctx, "email", by.email, func(id *connector.Identity) string { return id.Email }); err != nil {
+		return "", false, err
+	}
+	switch {
+	case email == "":
+		_, err = c.emailVerified(ctx, said, "")
+	case by.emailVerified != nil:
+		verified, err = s.verified(ctx, by.emailVerified, email)
+	case by.email != nil && email != said.Text("email"):
+		// What the provider says of its own claim is not said of this address.
+		verified = c.cfg.InsecureSkipEmailVerified || s.last != nil && s.last.Email == email && s.last.EmailVerified
+	default:
+		verified, err = c.emailVerified(ctx, said, email)
+	}
+	return email, verified, err
+}
+
+// nameOf returns the user's name by the expression for it, or by claims.
+func (c *connection) nameOf(ctx context.Context, said relyingparty.Claims, s *subject, id *connector.Identity) (string, error) {
+	by := c.cfg.compiled.username
+	if by == nil {
+		return c.name(said, id)
+	}
+	name, err := s.text(ctx, "username", by, func(id *connector.Identity) string { return id.Username })
+	if err != nil {
+		return "", err
+	}
+	return cmp.Or(name, id.PreferredUsername, id.Email, said.Text("sub")), nil
 }
 
 const noID = "Your account has no user ID that can be used here."

@@ -48,7 +48,10 @@ var _ = faulttest.Add("C-30", func(t *testing.T) {
 	if err != nil {
 		t.Errorf("while strangers show invented tokens: %v", err)
 	}
-	if n := p.Asked["/keys"]; n > 12 {
+	p.Mu.Lock()
+	n := p.Asked["/keys"]
+	p.Mu.Unlock()
+	if n > 12 {
 		t.Errorf("the keys are asked for %d times", n)
 	}
 })

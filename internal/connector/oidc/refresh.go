@@ -73,7 +73,7 @@ func (c *connection) renewed(
 			return connector.Identity{}, err
 		}
 	}
-	return c.read(ctx, m, c.asKnown(said, last), given.Access)
+	return c.describe(ctx, m, &subject{said: said, last: &last}, given.Access)
 }
 
 // asKnown adds what the login said of a user to claims that leave it out, as those of a refresh may (OpenID Connect Core, section

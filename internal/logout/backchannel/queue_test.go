@@ -2,6 +2,7 @@ package backchannel_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"dex/internal/client"
 	"dex/internal/event"
 	"dex/internal/logout/backchannel"
+	"dex/internal/signing"
 )
 
 func TestClientsAreToldAtOnce(t *testing.T) {
@@ -300,6 +302,33 @@ func TestAddFailsWithTheStorage(t *testing.T) {
 			if !errors.Is(err, errDead) {
 				t.Errorf("%s: got %v", clientID, err)
 			}
+		}
+	})
+}
+
+// A logout token is signed as the client's ID tokens are (OpenID Connect Back-Channel Logout, section 2.4).
+func TestLogoutTokensHaveTheClientsAlgorithm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "app", "other")
+		w.clients[1].Tokens = &client.Tokens{IDTokenSignedResponseAlg: signing.EdDSA}
+		q, _ := w.replica(w.store)
+		for host, algorithm := range map[string]string{"app.test": signing.ES256, "other.test": signing.EdDSA} {
+			w.answer(host, func(r *http.Request) (int, error) {
+				if err := r.ParseForm(); err != nil {
+					return 0, err
+				}
+				text := r.PostForm.Get("logout_token")
+				header, err := base64.RawURLEncoding.DecodeString(strings.Split(text, ".")[0])
+				if _, verifyErr := w.keys.Verify(text); err != nil || verifyErr != nil || !strings.Contains(string(header), `"alg":"`+algorithm+`"`) {
+					t.Errorf("%s gets a token with the header %s: %v", host, header, verifyErr)
+				}
+				return http.StatusOK, nil
+			})
+		}
+		w.end(q, "s", "app", "other")
+		synctest.Wait()
+		if got := w.delivered(); len(got) != 2 {
+			t.Errorf("got %+v", got)
 		}
 	})
 }

@@ -28,8 +28,9 @@ var errNobody = errors.New("the client doesn't want logout tokens")
 
 // A receiver is where the logout tokens of a client go.
 type receiver struct {
-	url   *url.URL
-	guard *outbound.Guard
+	url       *url.URL
+	guard     *outbound.Guard
+	algorithm string // of its tokens; empty for the server's
 }
 
 // receiver returns where the logout tokens of a client go, as it was written last; errNobody if it wants none.
@@ -45,7 +46,7 @@ func (q *Queue) receiver(ctx context.Context, clientID string) (*receiver, error
 	case e.Value.BackchannelLogoutURI == "":
 		return nil, errNobody
 	}
-	to := &receiver{guard: settings.Guard}
+	to := &receiver{guard: settings.Guard, algorithm: e.Value.TokenSettings().IDTokenSignedResponseAlg}
 	if records.Configured(clientID) {
 		to.guard = q.operator
 	}
@@ -80,7 +81,7 @@ func (q *Queue) try(ctx context.Context, d *delivery) error {
 		return err
 	}
 	text, err := q.cfg.Minter.LogoutToken(ctx, token.Logout{
-		TokenID: d.TokenID, ClientID: d.ClientID, Subject: d.Subject, SessionID: d.SessionID,
+		TokenID: d.TokenID, ClientID: d.ClientID, Subject: d.Subject, SessionID: d.SessionID, Algorithm: to.algorithm,
 	})
 	if err != nil {
 		return err

@@ -122,7 +122,8 @@ var sharedKinds = map[string]*sharedKind{
 			"id", "secret", "redirectURIs", "trustedPeers", "public", "name", "logoURL", "allowedConnectors", "mfaChain",
 			"postLogoutRedirectURIs", "ssoSharedWith", "backchannelLogoutURI", "refreshTokenLifetime",
 			"clientCredentialsClaims", "previousSecret", "grantTypes", "logoutWithoutConfirmation", "backchannelLogoutSessionRequired",
-			"frontchannelLogoutURI", "frontchannelLogoutSessionRequired",
+			"frontchannelLogoutURI", "frontchannelLogoutSessionRequired", "tokens",
+			"allowedGroups", "deniedGroups", "allowedEmails", "allowedEmailDomains", "allowedScopes", "groups", "authPolicy", "tokenPolicy",
 		},
 	},
 	"password": {
@@ -134,7 +135,8 @@ var sharedKinds = map[string]*sharedKind{
 	"connector": {
 		resource: connectors, name: sameName, identity: "id", fold: asIs,
 		members: []string{
-			"id", "type", "name", "config", "grantTypes", "names", "logoURL", "order", "hidden", "domains",
+			"id", "type", "name", "config", "grantTypes", "names", "logoURL", "order", "hidden", "domains", "mfaChain",
+			"trustedMFA", "allowedDomains", "requireGroups", "groups", "authPolicy", "tokenPolicy",
 		},
 	},
 	"keys": {

@@ -12,9 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"dex/internal/certificate"
 )
@@ -72,12 +70,10 @@ const (
 
 	// unboundedConns is how many connections there may be where no limit is asked for: the pool needs one, and more are
 	// refused by a server with the usual settings.
-	unboundedConns = 100
+	unboundedConns  = 100
+	defaultLifetime = time.Hour
 	// unboundedLifetime is longer than any process lives.
 	unboundedLifetime = 100 * 365 * 24 * time.Hour
-	// pingTimeout is how long a connection that was idle may take to show that it still leads to the server, before
-	// another is taken: after a network or a server went away without a word, the operation has time left to succeed.
-	pingTimeout = time.Second
 )
 
 // Mistakes returns what is wrong with the configuration and what is allowed, by the dotted key of the setting.
@@ -145,44 +141,36 @@ func splitHost(text string) (host, port string) {
 	return strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"), ""
 }
 
-// pool returns the configuration for pgx.
-func (c *Config) pool() (*pgxpool.Config, error) {
+// pool returns the settings of a pool.
+func (c *Config) pool() (poolSettings, error) {
 	for key, err := range c.CheckFiles() {
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
+			return poolSettings{}, fmt.Errorf("%s: %w", key, err)
 		}
 	}
-	p, err := pgxpool.ParseConfig(c.keywords())
+	connect, err := pgconn.ParseConfig(c.keywords())
 	if err != nil {
-		return nil, withoutKeywords(err)
+		return poolSettings{}, withoutKeywords(err)
 	}
 	if c.Password != "" {
-		p.ConnConfig.Password = c.Password
+		connect.Password = c.Password
 	}
-	if p.ConnConfig.RuntimeParams["application_name"] == "" {
-		p.ConnConfig.RuntimeParams["application_name"] = "dex"
+	if connect.RuntimeParams["application_name"] == "" {
+		connect.RuntimeParams["application_name"] = "dex"
 	}
-	p.MaxConns = c.maxOpen()
+	leaveStandbys(connect)
+	p := poolSettings{connect: connect, open: c.maxOpen(), lifetime: defaultLifetime}
+	p.idle = p.open
+	if c.MaxIdleConns != 0 {
+		p.idle = int32(min(max(0, c.MaxIdleConns), int(p.open))) //nolint:gosec // bounded by what an int32 holds
+	}
 	switch {
 	case c.ConnMaxLifetime > 0:
-		p.MaxConnLifetime = time.Duration(c.ConnMaxLifetime) * time.Second
+		p.lifetime = time.Duration(c.ConnMaxLifetime) * time.Second
 	case c.ConnMaxLifetime < 0:
-		p.MaxConnLifetime = unboundedLifetime
+		p.lifetime = unboundedLifetime
 	}
-	p.MaxConnLifetimeJitter = p.MaxConnLifetime / 10 // so that they are not all replaced at once
-	p.PingTimeout = pingTimeout
-	p.AfterConnect = prepareSession
-	p.BeforeClose = hangUp
-	leaveStandbys(&p.ConnConfig.Config)
 	return p, nil
-}
-
-// hangUp ends a connection that broke, or whose server did not answer in time. The driver would wait 15 seconds for the
-// server to say something yet, and the pool has no room for another connection until then.
-func hangUp(conn *pgx.Conn) {
-	if conn.IsClosed() {
-		_ = conn.PgConn().Conn().Close() // the failure itself was told already
-	}
 }
 
 // leaveStandbys makes a connection to a server that may only be read, such as one that was the primary until a failover,
@@ -199,7 +187,7 @@ func leaveStandbys(c *pgconn.Config) {
 	}
 }
 
-// keywords returns the settings as libpq would read them. The password is not among them, because pgx may quote them in
+// keywords returns the settings as libpq would read them. The password is not among them, because pgconn may quote them in
 // an error.
 func (c *Config) keywords() string {
 	host, port := c.hostsAndPorts()
@@ -287,7 +275,7 @@ type place struct {
 	addresses, database, user string
 }
 
-func placeOf(c *pgx.ConnConfig) place {
+func placeOf(c *pgconn.Config) place {
 	var addresses []string
 	add := func(host string, port uint16) {
 		network, address := pgconn.NetworkAddress(host, port)

@@ -49,8 +49,8 @@ func TestPoolWithoutLimits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p.MaxConns != 100 || p.MaxConnLifetime < 10*365*24*time.Hour {
-			t.Errorf("%d: got %d connections for %v, want 100 for ever", n, p.MaxConns, p.MaxConnLifetime)
+		if p.open != 100 || p.lifetime < 10*365*24*time.Hour {
+			t.Errorf("%d: got %d connections for %v, want 100 for ever", n, p.open, p.lifetime)
 		}
 	}
 }
@@ -98,7 +98,7 @@ func TestPlace(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if got := placeOf(c.ConnConfig); got != (place{test.want, `d'b\ `, "us er"}) {
+		if got := placeOf(c.connect); got != (place{test.want, `d'b\ `, "us er"}) {
 			t.Errorf("%s: got %q, want %q", name, got, test.want)
 		}
 	}
@@ -115,11 +115,8 @@ func TestPasswordIsNotQuoted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.ConnConfig.Password != c.Password || p.ConnConfig.Host != defaultHost {
-		t.Errorf("got password %q for host %q", p.ConnConfig.Password, p.ConnConfig.Host)
-	}
-	if strings.Contains(p.ConnString(), "s3cret") {
-		t.Error("the password is in the connection string")
+	if p.connect.Password != c.Password || p.connect.Host != defaultHost {
+		t.Errorf("got password %q for host %q", p.connect.Password, p.connect.Host)
 	}
 }
 

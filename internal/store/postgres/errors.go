@@ -23,8 +23,13 @@ const maxAttempts = 5
 // readOnly is the SQLSTATE of a write that a standby, or a server set to be read only, refuses.
 const readOnly = "25006"
 
-// duplicateStatement is the SQLSTATE of a statement that is prepared under a name that the server knows already.
-const duplicateStatement = "42P05"
+// The SQLSTATEs of statements that are prepared under a name that the server knows already, that it doesn't know, such as behind a
+// pooler, and whose tables were altered or restored.
+const (
+	duplicateStatement = "42P05"
+	unknownStatement   = "26000"
+	changedTable       = "0A000"
+)
 
 // isAnswer tells an answer to the caller from a failure of the database.
 func isAnswer(err error) bool {
@@ -41,9 +46,7 @@ func retriable(err error, reads bool) bool {
 			return true
 		case duplicateStatement: // see notePooler
 			return true
-		case "26000", "0A000":
-			// A statement that was prepared is unknown to a server behind a pooler, or its tables were altered or restored.
-			// The driver prepares it anew.
+		case unknownStatement, changedTable: // the connection prepares it anew
 			return true
 		case "57P01", "57P02": // the server shuts down or has crashed; a write may have been committed before
 			return reads

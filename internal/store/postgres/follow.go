@@ -5,12 +5,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"maps"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"dex/internal/store"
 )
@@ -33,7 +32,7 @@ type follower interface {
 
 // follow begins to follow the other replicas: by notifications where these can be sent and heard, which an engine that
 // is only compatible may lack, a role may not be allowed, and a pooler may not pass on.
-func (s *Store) follow(ctx context.Context, config *pgx.ConnConfig) {
+func (s *Store) follow(ctx context.Context, config *pgconn.Config) {
 	sent, heard := tryNotifications(ctx, config)
 	s.notifies = sent == nil
 	if err := errors.Join(sent, heard); err != nil {
@@ -46,36 +45,38 @@ func (s *Store) follow(ctx context.Context, config *pgx.ConnConfig) {
 }
 
 // tryNotifications sends one from one connection to another, which tells a pooler that shares connections from a server.
-func tryNotifications(ctx context.Context, config *pgx.ConnConfig) (sent, heard error) {
+func tryNotifications(ctx context.Context, config *pgconn.Config) (sent, heard error) {
 	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
-	sender, err := pgx.ConnectConfig(ctx, plainly(config))
+	sender, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, nil // the listener will report it, and can wait
 	}
 	defer func() { _ = sender.Close(ctx) }()
-	receiver, err := pgx.ConnectConfig(ctx, plainly(config))
-	if err != nil {
+	name := "dex_probe_" + strings.ToLower(rand.Text()) // so that it needs no quotes
+	receiver, heard := newEar(ctx, config, name)
+	if _, ok := errors.AsType[*pgconn.ConnectError](heard); ok {
 		return nil, nil
 	}
-	defer func() { _ = receiver.Close(ctx) }()
-	name := "dex_probe_" + rand.Text()
-	if _, err := receiver.Exec(ctx, "LISTEN "+pgx.Identifier{name}.Sanitize()); err != nil {
-		heard = fmt.Errorf("LISTEN: %w", err)
-	}
-	if _, err := sender.Exec(ctx, "SELECT pg_notify($1, '')", name); err != nil {
-		return fmt.Errorf("pg_notify: %w", err), heard
+	if err := once(ctx, sender, probeStatement, []byte(name), []byte{}).Err; err != nil {
+		sent = fmt.Errorf("pg_notify: %w", err)
 	}
 	if heard != nil {
-		return nil, heard
+		return sent, heard
+	}
+	defer func() { _ = receiver.Close(ctx) }()
+	if sent != nil {
+		return sent, nil
 	}
 	ctx, cancelWait := context.WithTimeout(ctx, heardWithin)
 	defer cancelWait()
-	if _, err := receiver.WaitForNotification(ctx); err != nil {
+	if _, err := receiver.next(ctx); err != nil {
 		return nil, errors.New("a notification was sent and not heard")
 	}
 	return nil, nil
 }
+
+var probeStatement = newStatement("SELECT pg_notify($1, $2)", typeText, typeText)
 
 // A poller looks for the changes of other processes.
 type poller struct {
@@ -111,7 +112,7 @@ func (p *poller) run(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	var known map[string]pgtype.UUID
+	var known map[string]string
 	for failed := 0; ; {
 		current, err := p.look(ctx)
 		switch {
@@ -134,7 +135,7 @@ func (p *poller) run(ctx context.Context) {
 }
 
 // publish tells watchers which kinds have changed, our own changes among them.
-func (p *poller) publish(known, current map[string]pgtype.UUID) {
+func (p *poller) publish(known, current map[string]string) {
 	for kind := range known {
 		if _, ok := current[kind]; !ok { // somebody has been at the table, such as a restored backup
 			p.store.changes.Publish(store.Change{})
@@ -148,25 +149,18 @@ func (p *poller) publish(known, current map[string]pgtype.UUID) {
 	}
 }
 
-func (p *poller) look(ctx context.Context) (map[string]pgtype.UUID, error) {
-	current := make(map[string]pgtype.UUID)
+// look returns the revisions of the kinds' changes.
+func (p *poller) look(ctx context.Context) (map[string]string, error) {
+	current := make(map[string]string)
 	err := p.store.do(ctx, reading, func(ctx context.Context) error {
-		found := make(map[string]pgtype.UUID)
-		rows, err := p.store.pool.Query(ctx, changesText)
+		result, err := p.store.run(ctx, changesStatement)
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var kind []byte
-			var revision pgtype.UUID
-			if err := rows.Scan(&kind, &revision); err != nil {
-				return err
-			}
-			found[string(kind)] = revision
+		for _, row := range result.Rows {
+			current[string(row[0])] = string(row[1])
 		}
-		maps.Copy(current, found)
-		return rows.Err()
+		return nil
 	})
 	return current, err
 }

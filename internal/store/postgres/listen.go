@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"dex/internal/store"
 	"dex/internal/store/watch"
@@ -28,7 +28,7 @@ const (
 // A listener passes on the changes that other processes report. It has a connection of its own, because notifications
 // come to the connection that asked for them.
 type listener struct {
-	config  *pgx.ConnConfig
+	config  *pgconn.Config
 	changes *watch.Hub
 	log     *slog.Logger
 
@@ -41,7 +41,7 @@ type listener struct {
 }
 
 // listen starts a listener, which ends when it is closed.
-func listen(ctx context.Context, config *pgx.ConnConfig, changes *watch.Hub, log *slog.Logger) *listener {
+func listen(ctx context.Context, config *pgconn.Config, changes *watch.Hub, log *slog.Logger) *listener {
 	l := &listener{
 		config: config, changes: changes, log: log,
 		begun: make(chan struct{}), tried: make(chan struct{}), stopped: make(chan struct{}),
@@ -81,7 +81,7 @@ func (l *listener) run(ctx context.Context) {
 	}
 	wait, lost := shortestPause, false
 	for {
-		conn, err := l.connect(ctx)
+		e, err := newEar(ctx, l.config, channel)
 		if err == nil {
 			if lost {
 				l.changes.Publish(store.Change{}) // whatever happened meanwhile was not heard
@@ -89,7 +89,7 @@ func (l *listener) run(ctx context.Context) {
 			}
 			wait = shortestPause
 			l.settle.Do(func() { close(l.tried) })
-			err = l.hearAll(ctx, conn)
+			err = l.hearAll(ctx, e)
 		}
 		l.settle.Do(func() { close(l.tried) })
 		if ctx.Err() != nil {
@@ -108,53 +108,73 @@ func (l *listener) run(ctx context.Context) {
 	}
 }
 
-// connect returns a connection that hears of changes.
-func (l *listener) connect(ctx context.Context) (*pgx.Conn, error) {
-	conn, err := pgx.ConnectConfig(ctx, plainly(l.config))
-	if err != nil {
-		return nil, err
-	}
-	if err := l.exec(ctx, conn, "LISTEN "+channel); err != nil {
-		return nil, errors.Join(err, l.disconnect(ctx, conn))
-	}
-	return conn, nil
+// An ear is a connection that hears of changes.
+type ear struct {
+	*pgconn.PgConn
+	heard []string // what notifications said that were not asked for yet
 }
 
-func (l *listener) disconnect(ctx context.Context, conn *pgx.Conn) error {
+// newEar connects, and asks for the notifications of a channel. The channel is ours, and so needs no quotes.
+func newEar(ctx context.Context, config *pgconn.Config, channel string) (*ear, error) {
+	e := &ear{}
+	config = config.Copy()
+	config.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { e.heard = append(e.heard, n.Payload) }
+	var err error
+	if e.PgConn, err = pgconn.ConnectConfig(ctx, config); err != nil {
+		return nil, err
+	}
+	if err := e.exec(ctx, "LISTEN "+channel); err != nil {
+		return nil, errors.Join(fmt.Errorf("LISTEN: %w", err), e.disconnect(ctx))
+	}
+	return e, nil
+}
+
+// next waits for a notification.
+func (e *ear) next(ctx context.Context) (payload string, err error) {
+	for len(e.heard) == 0 {
+		if err := e.WaitForNotification(ctx); err != nil {
+			return "", err
+		}
+	}
+	payload, e.heard = e.heard[0], e.heard[1:]
+	return payload, nil
+}
+
+func (e *ear) exec(ctx context.Context, text string) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	return e.Exec(ctx, text).Close()
+}
+
+func (e *ear) disconnect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
 	defer cancel()
-	return conn.Close(ctx)
+	return e.Close(ctx)
 }
 
 // hearAll listens until the connection is lost or the context ends.
-func (l *listener) hearAll(ctx context.Context, conn *pgx.Conn) error {
+func (l *listener) hearAll(ctx context.Context, e *ear) error {
 	for {
-		if err := l.hear(ctx, conn); err != nil {
-			return errors.Join(err, l.disconnect(ctx, conn))
+		if err := l.hear(ctx, e); err != nil {
+			return errors.Join(err, e.disconnect(ctx))
 		}
 	}
 }
 
 // hear waits for one notification, or makes sure that the server is still there if none comes.
-func (l *listener) hear(ctx context.Context, conn *pgx.Conn) error {
+func (l *listener) hear(ctx context.Context, e *ear) error {
 	limited, cancel := context.WithTimeout(ctx, probeAfter)
 	defer cancel()
-	n, err := conn.WaitForNotification(limited)
+	said, err := e.next(limited)
 	switch {
 	case err == nil:
-		l.changes.Publish(parsePayload(n.Payload))
+		l.changes.Publish(parsePayload(said))
 		return nil
-	case ctx.Err() == nil && limited.Err() != nil && !conn.IsClosed():
-		if err := l.exec(ctx, conn, "SELECT 1"); err != nil {
+	case ctx.Err() == nil && limited.Err() != nil && !e.IsClosed():
+		if err := e.exec(ctx, "SELECT 1"); err != nil {
 			return fmt.Errorf("no sign of life: %w", err)
 		}
 		return nil
 	}
 	return err
-}
-
-func (l *listener) exec(ctx context.Context, conn *pgx.Conn, text string) error {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	return conn.PgConn().Exec(ctx, text).Close()
 }

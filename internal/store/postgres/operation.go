@@ -41,7 +41,7 @@ func (s *Store) notePooler(err error) {
 		return
 	}
 	s.log.Info("PostgreSQL: a pooler gives each transaction another connection; statements are not prepared any more")
-	s.pool.Reset()
+	s.pool.conns.Reset()
 }
 
 func (s *Store) failure(ctx context.Context, err error) error {

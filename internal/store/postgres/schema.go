@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // schemaVersion is the layout that this code reads and writes.
@@ -41,50 +42,58 @@ INSERT INTO dex_schema (version) VALUES (1);
 // schemaLock is the advisory lock under which tables are made: "dex " and "sche" in ASCII.
 const schemaLock = 0x6465782073636865
 
-// A querier is a connection or a transaction.
-type querier interface {
-	QueryRow(ctx context.Context, text string, args ...any) pgx.Row
-}
-
 // migrate makes our tables if they are not there. If they are, it changes nothing, so that a role without the right to
 // make tables will do.
-func migrate(ctx context.Context, conn *pgx.Conn) error {
-	if made, err := tablesMade(ctx, conn); made || err != nil {
+func migrate(ctx context.Context, c *pgconn.PgConn) (err error) {
+	if made, err := tablesMade(ctx, c); made || err != nil {
 		return err
 	}
 	// Only at READ COMMITTED what another replica did under the lock is seen by the statement after it.
-	return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(schemaLock)); err != nil {
-			return err
+	if err := c.Exec(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED").Close(); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = c.Exec(ctx, "ROLLBACK").Close() // the first error says why
 		}
-		if made, err := tablesMade(ctx, tx); made || err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, layout, pgx.QueryExecModeSimpleProtocol); err != nil {
+	}()
+	if err := c.Exec(ctx, "SELECT pg_advisory_xact_lock("+strconv.Itoa(schemaLock)+")").Close(); err != nil {
+		return err
+	}
+	made, err := tablesMade(ctx, c)
+	if err != nil {
+		return err
+	}
+	if !made {
+		if err := c.Exec(ctx, layout).Close(); err != nil {
 			return fmt.Errorf("make the tables dex_record and dex_schema: %w", explain(err))
 		}
-		return nil
-	})
+	}
+	return c.Exec(ctx, "COMMIT").Close()
 }
 
-// tablesText looks into the catalogue itself: to_regclass may answer from a cache of before the lock was waited for.
-const tablesText = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class" +
-	" WHERE relname = 'dex_schema' AND pg_catalog.pg_table_is_visible(oid))"
+// tablesStatement looks into the catalogue itself: to_regclass may answer from a cache of before the lock was waited for.
+var tablesStatement = newStatement("SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class" +
+	" WHERE relname = 'dex_schema' AND pg_catalog.pg_table_is_visible(oid))")
 
 // tablesMade reports whether our tables are there. Tables of a version that this code does not know are an error.
-func tablesMade(ctx context.Context, on querier) (bool, error) {
-	var found bool
-	if err := on.QueryRow(ctx, tablesText).Scan(&found); err != nil || !found {
-		return false, err
+func tablesMade(ctx context.Context, c *pgconn.PgConn) (bool, error) {
+	found := once(ctx, c, tablesStatement)
+	if found.Err != nil || !truth(only(found)) {
+		return false, found.Err
 	}
-	var version int
-	err := on.QueryRow(ctx, pingText).Scan(&version)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
+	result := once(ctx, c, pingStatement)
+	if result.Err != nil {
+		return false, fmt.Errorf("version of the tables dex_*: %w", result.Err)
+	}
+	if len(result.Rows) == 0 {
 		return false, errors.New("the table dex_schema is empty, so the version of the tables dex_* is unknown")
-	case err != nil:
+	}
+	version, err := integer(only(result))
+	if err != nil {
 		return false, fmt.Errorf("version of the tables dex_*: %w", err)
-	case version != schemaVersion:
+	}
+	if version != schemaVersion {
 		return false, fmt.Errorf("the tables dex_* have version %d, which this program does not know", version)
 	}
 	return true, nil

@@ -4,11 +4,9 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"dex/internal/store"
 )
@@ -61,31 +59,46 @@ const (
 	changesText = "SELECT key, revision FROM dex_record WHERE kind = '" + changesKind + "'::bytea"
 )
 
-// A write is a statement that changes one record or none, in several forms. Its first parameter is the kind.
-type write struct {
-	plain string
-	// counted also changes the record of the kind's changes; its last parameter is the revision of that.
-	counted string
-	// announced also tells the other replicas; its last parameter is what to tell.
-	announced string
-}
-
+// The statements, with the types of their parameters.
 var (
-	createWrite         = newWrite(createText, 7)
-	replaceWrite        = newWrite(replaceText, 8)
-	deleteWrite         = newWrite(deleteText, 3)
-	deleteRevisionWrite = newWrite(deleteRevisionText, 4)
+	getStatement       = newStatement(getText, typeBytea, typeBytea, typeInt8)
+	listStatement      = newStatement(listText, typeBytea, typeBytea, typeInt8, typeInt8)
+	listOwnerStatement = newStatement(listOwnerText, typeBytea, typeBytea, typeInt8, typeInt8, typeBytea)
+	pingStatement      = newStatement(pingText)
+	existsStatement    = newStatement(existsText, typeBytea, typeBytea, typeInt8)
+	createAllStatement = newStatement(createAllText, typeByteas, typeByteas, typeByteas, typeInt8s, typeUUIDs, typeByteas, typeInt8)
+	sweepStatement     = newStatement(sweepText, typeBytea, typeInt8, typeInt8)
+	expiredStatement   = newStatement(expiredText, typeBytea, typeInt8, typeInt8)
+	discardStatement   = newStatement(discardText, typeBytea, typeByteas, typeUUIDs)
+	changesStatement   = newStatement(changesText)
+
+	createWrite  = newWrite(createText, typeBytea, typeBytea, typeBytea, typeInt8, typeUUID, typeBytea, typeInt8)
+	replaceWrite = newWrite(replaceText, typeBytea, typeBytea, typeBytea, typeInt8, typeUUID, typeBytea, typeInt8, typeUUID)
+
+	deleteWrite         = newWrite(deleteText, typeBytea, typeBytea, typeInt8)
+	deleteRevisionWrite = newWrite(deleteRevisionText, typeBytea, typeBytea, typeInt8, typeUUID)
 )
 
-func newWrite(text string, parameters int) write {
+// A write is a statement that changes one record or none, in several forms. Its first parameter is the kind.
+type write struct {
+	plain *statement
+	// counted also changes the record of the kind's changes; its last parameter is the revision of that.
+	counted *statement
+	// announced also tells the other replicas; its last parameter is what to tell.
+	announced *statement
+}
+
+func newWrite(text string, types ...uint32) write {
 	counting := fmt.Sprintf("WITH written AS (%s RETURNING 1), counted AS ("+
 		"INSERT INTO dex_record (kind, key, owner, expires, revision, data)"+
 		" SELECT '%s'::bytea, $1::bytea, ''::bytea, NULL::bigint, $%d::uuid, ''::bytea FROM written"+
-		" ON CONFLICT (kind, key) DO UPDATE SET revision = excluded.revision RETURNING 1) ", text, changesKind, parameters+1)
+		" ON CONFLICT (kind, key) DO UPDATE SET revision = excluded.revision RETURNING 1) ", text, changesKind, len(types)+1)
+	counted := append(slices.Clone(types), typeUUID)
 	return write{
-		plain:     text,
-		counted:   counting + "SELECT 1 FROM counted",
-		announced: counting + fmt.Sprintf("SELECT pg_notify('%s', $%d) FROM counted", channel, parameters+2),
+		plain:   newStatement(text, types...),
+		counted: newStatement(counting+"SELECT 1 FROM counted", counted...),
+		announced: newStatement(counting+fmt.Sprintf("SELECT pg_notify('%s', $%d) FROM counted", channel, len(types)+2),
+			append(slices.Clone(counted), typeText)...),
 	}
 }
 
@@ -111,41 +124,43 @@ func parsePayload(text string) store.Change {
 	return store.Change{Kind: string(k), Key: string(r)}
 }
 
-// scan reads a row of columns, and more.
-func scan(row pgx.Row, r *store.Record, more ...any) error {
-	var owner []byte
-	var expires pgtype.Int8
-	var revision pgtype.UUID
-	dest := append([]any{&owner, &expires, &revision, &r.Data}, more...)
-	if err := row.Scan(dest...); err != nil {
-		return err
+// scan reads a row of columns.
+func scan(row [][]byte, r *store.Record) error {
+	const owner, expires, revision, data = 0, 1, 2, 3
+	r.Owner, r.Revision, r.Data = string(row[owner]), formatRevision(row[revision]), row[data]
+	if row[expires] == nil {
+		return nil
 	}
-	r.Owner, r.Revision = string(owner), formatRevision(revision)
-	if expires.Valid {
-		r.Expires = time.UnixMilli(expires.Int64).UTC()
-	}
-	return nil
+	at, err := integer(row[expires])
+	r.Expires = time.UnixMilli(at).UTC()
+	return err
 }
 
 // millis returns the time as it is stored: rounded down, NULL for the zero time.
-func millis(t time.Time) pgtype.Int8 { return pgtype.Int8{Int64: t.UnixMilli(), Valid: !t.IsZero()} }
+func millis(t time.Time) []byte {
+	if t.IsZero() {
+		return nil
+	}
+	return int8Of(t.UnixMilli())
+}
+
+// revisionSize is that of a UUID.
+const revisionSize = 16
 
 // newRevision draws a revision at random: one that is made here needs no look at the one before, and never comes back
 // after a record was deleted and created again, or the database was restored from a backup.
-func newRevision() pgtype.UUID {
-	r := pgtype.UUID{Valid: true}
-	_, _ = rand.Read(r.Bytes[:]) // never fails
+func newRevision() []byte {
+	r := make([]byte, revisionSize)
+	_, _ = rand.Read(r) // never fails
 	return r
 }
 
-func formatRevision(r pgtype.UUID) string { return base64.RawURLEncoding.EncodeToString(r.Bytes[:]) }
+func formatRevision(r []byte) string { return base64.RawURLEncoding.EncodeToString(r) }
 
 // parseRevision returns one that no record has for what formatRevision did not make.
-func parseRevision(text string) pgtype.UUID {
-	r := pgtype.UUID{Valid: true}
-	b, err := base64.RawURLEncoding.DecodeString(text)
-	if err == nil && len(b) == len(r.Bytes) {
-		copy(r.Bytes[:], b)
+func parseRevision(text string) []byte {
+	if r, err := base64.RawURLEncoding.DecodeString(text); err == nil && len(r) == revisionSize {
+		return r
 	}
-	return r
+	return make([]byte, revisionSize)
 }

@@ -27,13 +27,23 @@ func tryOpen(t *testing.T, c postgres.Config) (*postgres.Store, error) {
 }
 
 // encrypted reports whether the server sees the store's connection encrypted.
-func encrypted(t *testing.T, s *postgres.Store) (is bool) {
+func encrypted(t *testing.T, s *postgres.Store) bool {
 	t.Helper()
-	const text = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
-	if err := s.DB().QueryRowContext(t.Context(), text).Scan(&is); err != nil {
+	is, _ := ask(t, s, "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").(bool)
+	return is
+}
+
+// ask returns the only value that a query finds.
+func ask(t *testing.T, s *postgres.Store, text string, args ...any) any {
+	t.Helper()
+	_, rows, err := s.Query(t.Context(), text, args...)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return is
+	if len(rows) != 1 || len(rows[0]) != 1 {
+		t.Fatalf("%s finds %v, want one value", text, rows)
+	}
+	return rows[0][0]
 }
 
 // strangersFile is the certificate of an authority unrelated to the server.

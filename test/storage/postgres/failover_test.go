@@ -59,7 +59,7 @@ func TestForgottenStatements(t *testing.T) {
 		if _, err := s.Get(t.Context(), "client", key); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.DB().ExecContext(t.Context(), "DEALLOCATE ALL"); err != nil {
+		if _, _, err := s.Query(t.Context(), "DEALLOCATE ALL"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -91,7 +91,7 @@ func TestDeadConnectionsAreReplacedWithinAnOperation(t *testing.T) {
 	var sleeping sync.WaitGroup
 	for range c.MaxOpenConns {
 		sleeping.Go(func() {
-			if _, err := s.DB().ExecContext(t.Context(), "SELECT pg_sleep(0.3)"); err != nil {
+			if _, _, err := s.Query(t.Context(), "SELECT count(pg_sleep(0.3))"); err != nil {
 				t.Error(err)
 			}
 		})

@@ -180,12 +180,7 @@ func TestConnectionsAreReplaced(t *testing.T) {
 	c := newConfig(t)
 	c.MaxOpenConns, c.ConnMaxLifetime = 1, 1
 	s := open(t, c)
-	backend := func() (pid int) {
-		if err := s.DB().QueryRowContext(t.Context(), "SELECT pg_backend_pid()").Scan(&pid); err != nil {
-			t.Fatal(err)
-		}
-		return pid
-	}
+	backend := func() any { return ask(t, s, "SELECT pg_backend_pid()") }
 	first := backend()
 	eventually(t, "another connection", func() bool { return backend() != first })
 }
@@ -290,9 +285,7 @@ func TestNothingIsLeftRunning(t *testing.T) {
 		t.Fatal(err)
 	}
 	watch(t, s)
-	if err := s.DB().PingContext(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	ask(t, s, "SELECT 1")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

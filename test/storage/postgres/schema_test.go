@@ -138,12 +138,8 @@ func TestOtherTablesAreLeftAlone(t *testing.T) {
 			t.Errorf("got %q, before it was %q", got, before[i])
 		}
 	}
-	var secret string
-	if err := s.DB().QueryRowContext(t.Context(), "SELECT secret FROM client WHERE id = $1", "gate").Scan(&secret); err != nil {
-		t.Fatal(err)
-	}
-	if secret != "secret" {
-		t.Errorf("read %q through DB", secret)
+	if secret := ask(t, s, "SELECT secret FROM client WHERE id = $1", "gate"); string(secret.([]byte)) != "secret" {
+		t.Errorf("read %q with Query", secret)
 	}
 }
 

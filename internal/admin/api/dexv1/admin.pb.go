@@ -739,6 +739,838 @@ func (x *ListIdentitiesResponse) GetNextPageToken() string {
 	return ""
 }
 
+type ListFactorsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the connector calls the user.
+	UserId        string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	ConnectorId   string `protobuf:"bytes,2,opt,name=connector_id,json=connectorId,proto3" json:"connector_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFactorsRequest) Reset() {
+	*x = ListFactorsRequest{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFactorsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFactorsRequest) ProtoMessage() {}
+
+func (x *ListFactorsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFactorsRequest.ProtoReflect.Descriptor instead.
+func (*ListFactorsRequest) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListFactorsRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *ListFactorsRequest) GetConnectorId() string {
+	if x != nil {
+		return x.ConnectorId
+	}
+	return ""
+}
+
+type ListFactorsResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Factors []*Factor              `protobuf:"bytes,1,rep,name=factors,proto3" json:"factors,omitempty"`
+	// How many recovery codes are left.
+	RecoveryCodes int32 `protobuf:"varint,2,opt,name=recovery_codes,json=recoveryCodes,proto3" json:"recovery_codes,omitempty"`
+	// How many codes were wrong since the last right one.
+	WrongCodes int32 `protobuf:"varint,3,opt,name=wrong_codes,json=wrongCodes,proto3" json:"wrong_codes,omitempty"`
+	// Until when no codes are checked, in seconds since 1970; 0 if they are.
+	LockedUntil int64 `protobuf:"varint,4,opt,name=locked_until,json=lockedUntil,proto3" json:"locked_until,omitempty"`
+	// No codes are checked until UnlockFactors.
+	Locked        bool `protobuf:"varint,5,opt,name=locked,proto3" json:"locked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFactorsResponse) Reset() {
+	*x = ListFactorsResponse{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFactorsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFactorsResponse) ProtoMessage() {}
+
+func (x *ListFactorsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFactorsResponse.ProtoReflect.Descriptor instead.
+func (*ListFactorsResponse) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListFactorsResponse) GetFactors() []*Factor {
+	if x != nil {
+		return x.Factors
+	}
+	return nil
+}
+
+func (x *ListFactorsResponse) GetRecoveryCodes() int32 {
+	if x != nil {
+		return x.RecoveryCodes
+	}
+	return 0
+}
+
+func (x *ListFactorsResponse) GetWrongCodes() int32 {
+	if x != nil {
+		return x.WrongCodes
+	}
+	return 0
+}
+
+func (x *ListFactorsResponse) GetLockedUntil() int64 {
+	if x != nil {
+		return x.LockedUntil
+	}
+	return 0
+}
+
+func (x *ListFactorsResponse) GetLocked() bool {
+	if x != nil {
+		return x.Locked
+	}
+	return false
+}
+
+type Factor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What RemoveFactor takes.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The authenticator in the configuration, which may no longer have it.
+	AuthenticatorId string `protobuf:"bytes,2,opt,name=authenticator_id,json=authenticatorId,proto3" json:"authenticator_id,omitempty"`
+	// TOTP or WebAuthn.
+	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
+	// What the user calls a security key or passkey.
+	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	// In seconds since 1970.
+	CreatedAt int64 `protobuf:"varint,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// 0 if it never was, or nobody knows.
+	LastUsed int64 `protobuf:"varint,6,opt,name=last_used,json=lastUsed,proto3" json:"last_used,omitempty"`
+	// A passkey that may be on several devices.
+	Synced bool `protobuf:"varint,7,opt,name=synced,proto3" json:"synced,omitempty"`
+	// It seems to have been copied, and is refused until it is removed.
+	CloneWarning  bool `protobuf:"varint,8,opt,name=clone_warning,json=cloneWarning,proto3" json:"clone_warning,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Factor) Reset() {
+	*x = Factor{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Factor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Factor) ProtoMessage() {}
+
+func (x *Factor) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Factor.ProtoReflect.Descriptor instead.
+func (*Factor) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Factor) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Factor) GetAuthenticatorId() string {
+	if x != nil {
+		return x.AuthenticatorId
+	}
+	return ""
+}
+
+func (x *Factor) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Factor) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Factor) GetCreatedAt() int64 {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return 0
+}
+
+func (x *Factor) GetLastUsed() int64 {
+	if x != nil {
+		return x.LastUsed
+	}
+	return 0
+}
+
+func (x *Factor) GetSynced() bool {
+	if x != nil {
+		return x.Synced
+	}
+	return false
+}
+
+func (x *Factor) GetCloneWarning() bool {
+	if x != nil {
+		return x.CloneWarning
+	}
+	return false
+}
+
+type RemoveFactorRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	UserId      string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	ConnectorId string                 `protobuf:"bytes,2,opt,name=connector_id,json=connectorId,proto3" json:"connector_id,omitempty"`
+	// As ListFactors has it.
+	Id            string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveFactorRequest) Reset() {
+	*x = RemoveFactorRequest{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveFactorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveFactorRequest) ProtoMessage() {}
+
+func (x *RemoveFactorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveFactorRequest.ProtoReflect.Descriptor instead.
+func (*RemoveFactorRequest) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RemoveFactorRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *RemoveFactorRequest) GetConnectorId() string {
+	if x != nil {
+		return x.ConnectorId
+	}
+	return ""
+}
+
+func (x *RemoveFactorRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RemoveFactorResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveFactorResponse) Reset() {
+	*x = RemoveFactorResponse{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveFactorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveFactorResponse) ProtoMessage() {}
+
+func (x *RemoveFactorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveFactorResponse.ProtoReflect.Descriptor instead.
+func (*RemoveFactorResponse) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{18}
+}
+
+type ResetFactorsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	ConnectorId   string                 `protobuf:"bytes,2,opt,name=connector_id,json=connectorId,proto3" json:"connector_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetFactorsRequest) Reset() {
+	*x = ResetFactorsRequest{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetFactorsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetFactorsRequest) ProtoMessage() {}
+
+func (x *ResetFactorsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetFactorsRequest.ProtoReflect.Descriptor instead.
+func (*ResetFactorsRequest) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ResetFactorsRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *ResetFactorsRequest) GetConnectorId() string {
+	if x != nil {
+		return x.ConnectorId
+	}
+	return ""
+}
+
+type ResetFactorsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetFactorsResponse) Reset() {
+	*x = ResetFactorsResponse{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetFactorsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetFactorsResponse) ProtoMessage() {}
+
+func (x *ResetFactorsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetFactorsResponse.ProtoReflect.Descriptor instead.
+func (*ResetFactorsResponse) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{20}
+}
+
+type UnlockFactorsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	ConnectorId   string                 `protobuf:"bytes,2,opt,name=connector_id,json=connectorId,proto3" json:"connector_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnlockFactorsRequest) Reset() {
+	*x = UnlockFactorsRequest{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnlockFactorsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnlockFactorsRequest) ProtoMessage() {}
+
+func (x *UnlockFactorsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnlockFactorsRequest.ProtoReflect.Descriptor instead.
+func (*UnlockFactorsRequest) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *UnlockFactorsRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *UnlockFactorsRequest) GetConnectorId() string {
+	if x != nil {
+		return x.ConnectorId
+	}
+	return ""
+}
+
+type UnlockFactorsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnlockFactorsResponse) Reset() {
+	*x = UnlockFactorsResponse{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnlockFactorsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnlockFactorsResponse) ProtoMessage() {}
+
+func (x *UnlockFactorsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnlockFactorsResponse.ProtoReflect.Descriptor instead.
+func (*UnlockFactorsResponse) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{22}
+}
+
+type BlockUserRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	UserId      string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	ConnectorId string                 `protobuf:"bytes,2,opt,name=connector_id,json=connectorId,proto3" json:"connector_id,omitempty"`
+	// In seconds since 1970; 0 for good.
+	Until         int64 `protobuf:"varint,3,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockUserRequest) Reset() {
+	*x = BlockUserRequest{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockUserRequest) ProtoMessage() {}
+
+func (x *BlockUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockUserRequest.ProtoReflect.Descriptor instead.
+func (*BlockUserRequest) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *BlockUserRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *BlockUserRequest) GetConnectorId() string {
+	if x != nil {
+		return x.ConnectorId
+	}
+	return ""
+}
+
+func (x *BlockUserRequest) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+type BlockUserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// False for a user of whom nothing was known.
+	Known    bool  `protobuf:"varint,1,opt,name=known,proto3" json:"known,omitempty"`
+	Sessions int64 `protobuf:"varint,2,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	// How many logins have ended that were not made in the sessions.
+	Logins        int64 `protobuf:"varint,3,opt,name=logins,proto3" json:"logins,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockUserResponse) Reset() {
+	*x = BlockUserResponse{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockUserResponse) ProtoMessage() {}
+
+func (x *BlockUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockUserResponse.ProtoReflect.Descriptor instead.
+func (*BlockUserResponse) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *BlockUserResponse) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
+func (x *BlockUserResponse) GetSessions() int64 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+func (x *BlockUserResponse) GetLogins() int64 {
+	if x != nil {
+		return x.Logins
+	}
+	return 0
+}
+
+type UnblockUserRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	ConnectorId   string                 `protobuf:"bytes,2,opt,name=connector_id,json=connectorId,proto3" json:"connector_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnblockUserRequest) Reset() {
+	*x = UnblockUserRequest{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnblockUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnblockUserRequest) ProtoMessage() {}
+
+func (x *UnblockUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnblockUserRequest.ProtoReflect.Descriptor instead.
+func (*UnblockUserRequest) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *UnblockUserRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *UnblockUserRequest) GetConnectorId() string {
+	if x != nil {
+		return x.ConnectorId
+	}
+	return ""
+}
+
+type UnblockUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnblockUserResponse) Reset() {
+	*x = UnblockUserResponse{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnblockUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnblockUserResponse) ProtoMessage() {}
+
+func (x *UnblockUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnblockUserResponse.ProtoReflect.Descriptor instead.
+func (*UnblockUserResponse) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{26}
+}
+
+type InviteUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Email string                 `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	// Send the link to the user, and don't return it.
+	ByMail        bool `protobuf:"varint,2,opt,name=by_mail,json=byMail,proto3" json:"by_mail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InviteUserRequest) Reset() {
+	*x = InviteUserRequest{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InviteUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InviteUserRequest) ProtoMessage() {}
+
+func (x *InviteUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InviteUserRequest.ProtoReflect.Descriptor instead.
+func (*InviteUserRequest) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *InviteUserRequest) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *InviteUserRequest) GetByMail() bool {
+	if x != nil {
+		return x.ByMail
+	}
+	return false
+}
+
+type InviteUserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whoever has it can set the password: only the user may get it.
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// In seconds since 1970.
+	Expires       int64 `protobuf:"varint,2,opt,name=expires,proto3" json:"expires,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InviteUserResponse) Reset() {
+	*x = InviteUserResponse{}
+	mi := &file_api_dex_v1_admin_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InviteUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InviteUserResponse) ProtoMessage() {}
+
+func (x *InviteUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_dex_v1_admin_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InviteUserResponse.ProtoReflect.Descriptor instead.
+func (*InviteUserResponse) Descriptor() ([]byte, []int) {
+	return file_api_dex_v1_admin_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *InviteUserResponse) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *InviteUserResponse) GetExpires() int64 {
+	if x != nil {
+		return x.Expires
+	}
+	return 0
+}
+
 var File_api_dex_v1_admin_proto protoreflect.FileDescriptor
 
 const file_api_dex_v1_admin_proto_rawDesc = "" +
@@ -788,7 +1620,58 @@ const file_api_dex_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"identities\x18\x01 \x03(\v2\x11.api.UserIdentityR\n" +
 	"identities\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xdd\x04\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"P\n" +
+	"\x12ListFactorsRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12!\n" +
+	"\fconnector_id\x18\x02 \x01(\tR\vconnectorId\"\xc2\x01\n" +
+	"\x13ListFactorsResponse\x12(\n" +
+	"\afactors\x18\x01 \x03(\v2\x0e.dex.v1.FactorR\afactors\x12%\n" +
+	"\x0erecovery_codes\x18\x02 \x01(\x05R\rrecoveryCodes\x12\x1f\n" +
+	"\vwrong_codes\x18\x03 \x01(\x05R\n" +
+	"wrongCodes\x12!\n" +
+	"\flocked_until\x18\x04 \x01(\x03R\vlockedUntil\x12\x16\n" +
+	"\x06locked\x18\x05 \x01(\bR\x06locked\"\xe4\x01\n" +
+	"\x06Factor\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12)\n" +
+	"\x10authenticator_id\x18\x02 \x01(\tR\x0fauthenticatorId\x12\x12\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"created_at\x18\x05 \x01(\x03R\tcreatedAt\x12\x1b\n" +
+	"\tlast_used\x18\x06 \x01(\x03R\blastUsed\x12\x16\n" +
+	"\x06synced\x18\a \x01(\bR\x06synced\x12#\n" +
+	"\rclone_warning\x18\b \x01(\bR\fcloneWarning\"a\n" +
+	"\x13RemoveFactorRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12!\n" +
+	"\fconnector_id\x18\x02 \x01(\tR\vconnectorId\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\"\x16\n" +
+	"\x14RemoveFactorResponse\"Q\n" +
+	"\x13ResetFactorsRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12!\n" +
+	"\fconnector_id\x18\x02 \x01(\tR\vconnectorId\"\x16\n" +
+	"\x14ResetFactorsResponse\"R\n" +
+	"\x14UnlockFactorsRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12!\n" +
+	"\fconnector_id\x18\x02 \x01(\tR\vconnectorId\"\x17\n" +
+	"\x15UnlockFactorsResponse\"d\n" +
+	"\x10BlockUserRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12!\n" +
+	"\fconnector_id\x18\x02 \x01(\tR\vconnectorId\x12\x14\n" +
+	"\x05until\x18\x03 \x01(\x03R\x05until\"]\n" +
+	"\x11BlockUserResponse\x12\x14\n" +
+	"\x05known\x18\x01 \x01(\bR\x05known\x12\x1a\n" +
+	"\bsessions\x18\x02 \x01(\x03R\bsessions\x12\x16\n" +
+	"\x06logins\x18\x03 \x01(\x03R\x06logins\"P\n" +
+	"\x12UnblockUserRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12!\n" +
+	"\fconnector_id\x18\x02 \x01(\tR\vconnectorId\"\x15\n" +
+	"\x13UnblockUserResponse\"B\n" +
+	"\x11InviteUserRequest\x12\x14\n" +
+	"\x05email\x18\x01 \x01(\tR\x05email\x12\x17\n" +
+	"\aby_mail\x18\x02 \x01(\bR\x06byMail\"@\n" +
+	"\x12InviteUserResponse\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12\x18\n" +
+	"\aexpires\x18\x02 \x01(\x03R\aexpires2\xd8\b\n" +
 	"\x05Admin\x12?\n" +
 	"\vListClients\x12\x13.dex.v1.ListRequest\x1a\x1b.dex.v1.ListClientsResponse\x12;\n" +
 	"\tListUsers\x12\x13.dex.v1.ListRequest\x1a\x19.dex.v1.ListUsersResponse\x12E\n" +
@@ -797,7 +1680,15 @@ const file_api_dex_v1_admin_proto_rawDesc = "" +
 	"\x11EndPreviousSecret\x12 .dex.v1.EndPreviousSecretRequest\x1a!.dex.v1.EndPreviousSecretResponse\x12I\n" +
 	"\fListSessions\x12\x1b.dex.v1.ListSessionsRequest\x1a\x1c.dex.v1.ListSessionsResponse\x12F\n" +
 	"\vEndSessions\x12\x1a.dex.v1.EndSessionsRequest\x1a\x1b.dex.v1.EndSessionsResponse\x12E\n" +
-	"\x0eListIdentities\x12\x13.dex.v1.ListRequest\x1a\x1e.dex.v1.ListIdentitiesResponseB$Z\"dex/internal/admin/api/dexv1;dexv1b\x06proto3"
+	"\x0eListIdentities\x12\x13.dex.v1.ListRequest\x1a\x1e.dex.v1.ListIdentitiesResponse\x12F\n" +
+	"\vListFactors\x12\x1a.dex.v1.ListFactorsRequest\x1a\x1b.dex.v1.ListFactorsResponse\x12I\n" +
+	"\fRemoveFactor\x12\x1b.dex.v1.RemoveFactorRequest\x1a\x1c.dex.v1.RemoveFactorResponse\x12I\n" +
+	"\fResetFactors\x12\x1b.dex.v1.ResetFactorsRequest\x1a\x1c.dex.v1.ResetFactorsResponse\x12L\n" +
+	"\rUnlockFactors\x12\x1c.dex.v1.UnlockFactorsRequest\x1a\x1d.dex.v1.UnlockFactorsResponse\x12@\n" +
+	"\tBlockUser\x12\x18.dex.v1.BlockUserRequest\x1a\x19.dex.v1.BlockUserResponse\x12F\n" +
+	"\vUnblockUser\x12\x1a.dex.v1.UnblockUserRequest\x1a\x1b.dex.v1.UnblockUserResponse\x12C\n" +
+	"\n" +
+	"InviteUser\x12\x19.dex.v1.InviteUserRequest\x1a\x1a.dex.v1.InviteUserResponseB$Z\"dex/internal/admin/api/dexv1;dexv1b\x06proto3"
 
 var (
 	file_api_dex_v1_admin_proto_rawDescOnce sync.Once
@@ -811,7 +1702,7 @@ func file_api_dex_v1_admin_proto_rawDescGZIP() []byte {
 	return file_api_dex_v1_admin_proto_rawDescData
 }
 
-var file_api_dex_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_api_dex_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_api_dex_v1_admin_proto_goTypes = []any{
 	(*ListRequest)(nil),                // 0: dex.v1.ListRequest
 	(*ListClientsResponse)(nil),        // 1: dex.v1.ListClientsResponse
@@ -827,41 +1718,71 @@ var file_api_dex_v1_admin_proto_goTypes = []any{
 	(*EndSessionsRequest)(nil),         // 11: dex.v1.EndSessionsRequest
 	(*EndSessionsResponse)(nil),        // 12: dex.v1.EndSessionsResponse
 	(*ListIdentitiesResponse)(nil),     // 13: dex.v1.ListIdentitiesResponse
-	(*api.ClientInfo)(nil),             // 14: api.ClientInfo
-	(*api.Password)(nil),               // 15: api.Password
-	(*api.Connector)(nil),              // 16: api.Connector
-	(*api.AuthSession)(nil),            // 17: api.AuthSession
-	(*api.UserIdentity)(nil),           // 18: api.UserIdentity
+	(*ListFactorsRequest)(nil),         // 14: dex.v1.ListFactorsRequest
+	(*ListFactorsResponse)(nil),        // 15: dex.v1.ListFactorsResponse
+	(*Factor)(nil),                     // 16: dex.v1.Factor
+	(*RemoveFactorRequest)(nil),        // 17: dex.v1.RemoveFactorRequest
+	(*RemoveFactorResponse)(nil),       // 18: dex.v1.RemoveFactorResponse
+	(*ResetFactorsRequest)(nil),        // 19: dex.v1.ResetFactorsRequest
+	(*ResetFactorsResponse)(nil),       // 20: dex.v1.ResetFactorsResponse
+	(*UnlockFactorsRequest)(nil),       // 21: dex.v1.UnlockFactorsRequest
+	(*UnlockFactorsResponse)(nil),      // 22: dex.v1.UnlockFactorsResponse
+	(*BlockUserRequest)(nil),           // 23: dex.v1.BlockUserRequest
+	(*BlockUserResponse)(nil),          // 24: dex.v1.BlockUserResponse
+	(*UnblockUserRequest)(nil),         // 25: dex.v1.UnblockUserRequest
+	(*UnblockUserResponse)(nil),        // 26: dex.v1.UnblockUserResponse
+	(*InviteUserRequest)(nil),          // 27: dex.v1.InviteUserRequest
+	(*InviteUserResponse)(nil),         // 28: dex.v1.InviteUserResponse
+	(*api.ClientInfo)(nil),             // 29: api.ClientInfo
+	(*api.Password)(nil),               // 30: api.Password
+	(*api.Connector)(nil),              // 31: api.Connector
+	(*api.AuthSession)(nil),            // 32: api.AuthSession
+	(*api.UserIdentity)(nil),           // 33: api.UserIdentity
 }
 var file_api_dex_v1_admin_proto_depIdxs = []int32{
-	14, // 0: dex.v1.ListClientsResponse.clients:type_name -> api.ClientInfo
-	15, // 1: dex.v1.ListUsersResponse.users:type_name -> api.Password
-	16, // 2: dex.v1.ListConnectorsResponse.connectors:type_name -> api.Connector
+	29, // 0: dex.v1.ListClientsResponse.clients:type_name -> api.ClientInfo
+	30, // 1: dex.v1.ListUsersResponse.users:type_name -> api.Password
+	31, // 2: dex.v1.ListConnectorsResponse.connectors:type_name -> api.Connector
 	8,  // 3: dex.v1.ListSessionsRequest.whose:type_name -> dex.v1.Whose
-	17, // 4: dex.v1.ListSessionsResponse.sessions:type_name -> api.AuthSession
+	32, // 4: dex.v1.ListSessionsResponse.sessions:type_name -> api.AuthSession
 	8,  // 5: dex.v1.EndSessionsRequest.whose:type_name -> dex.v1.Whose
-	18, // 6: dex.v1.ListIdentitiesResponse.identities:type_name -> api.UserIdentity
-	0,  // 7: dex.v1.Admin.ListClients:input_type -> dex.v1.ListRequest
-	0,  // 8: dex.v1.Admin.ListUsers:input_type -> dex.v1.ListRequest
-	0,  // 9: dex.v1.Admin.ListConnectors:input_type -> dex.v1.ListRequest
-	4,  // 10: dex.v1.Admin.RotateClientSecret:input_type -> dex.v1.RotateClientSecretRequest
-	6,  // 11: dex.v1.Admin.EndPreviousSecret:input_type -> dex.v1.EndPreviousSecretRequest
-	9,  // 12: dex.v1.Admin.ListSessions:input_type -> dex.v1.ListSessionsRequest
-	11, // 13: dex.v1.Admin.EndSessions:input_type -> dex.v1.EndSessionsRequest
-	0,  // 14: dex.v1.Admin.ListIdentities:input_type -> dex.v1.ListRequest
-	1,  // 15: dex.v1.Admin.ListClients:output_type -> dex.v1.ListClientsResponse
-	2,  // 16: dex.v1.Admin.ListUsers:output_type -> dex.v1.ListUsersResponse
-	3,  // 17: dex.v1.Admin.ListConnectors:output_type -> dex.v1.ListConnectorsResponse
-	5,  // 18: dex.v1.Admin.RotateClientSecret:output_type -> dex.v1.RotateClientSecretResponse
-	7,  // 19: dex.v1.Admin.EndPreviousSecret:output_type -> dex.v1.EndPreviousSecretResponse
-	10, // 20: dex.v1.Admin.ListSessions:output_type -> dex.v1.ListSessionsResponse
-	12, // 21: dex.v1.Admin.EndSessions:output_type -> dex.v1.EndSessionsResponse
-	13, // 22: dex.v1.Admin.ListIdentities:output_type -> dex.v1.ListIdentitiesResponse
-	15, // [15:23] is the sub-list for method output_type
-	7,  // [7:15] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	33, // 6: dex.v1.ListIdentitiesResponse.identities:type_name -> api.UserIdentity
+	16, // 7: dex.v1.ListFactorsResponse.factors:type_name -> dex.v1.Factor
+	0,  // 8: dex.v1.Admin.ListClients:input_type -> dex.v1.ListRequest
+	0,  // 9: dex.v1.Admin.ListUsers:input_type -> dex.v1.ListRequest
+	0,  // 10: dex.v1.Admin.ListConnectors:input_type -> dex.v1.ListRequest
+	4,  // 11: dex.v1.Admin.RotateClientSecret:input_type -> dex.v1.RotateClientSecretRequest
+	6,  // 12: dex.v1.Admin.EndPreviousSecret:input_type -> dex.v1.EndPreviousSecretRequest
+	9,  // 13: dex.v1.Admin.ListSessions:input_type -> dex.v1.ListSessionsRequest
+	11, // 14: dex.v1.Admin.EndSessions:input_type -> dex.v1.EndSessionsRequest
+	0,  // 15: dex.v1.Admin.ListIdentities:input_type -> dex.v1.ListRequest
+	14, // 16: dex.v1.Admin.ListFactors:input_type -> dex.v1.ListFactorsRequest
+	17, // 17: dex.v1.Admin.RemoveFactor:input_type -> dex.v1.RemoveFactorRequest
+	19, // 18: dex.v1.Admin.ResetFactors:input_type -> dex.v1.ResetFactorsRequest
+	21, // 19: dex.v1.Admin.UnlockFactors:input_type -> dex.v1.UnlockFactorsRequest
+	23, // 20: dex.v1.Admin.BlockUser:input_type -> dex.v1.BlockUserRequest
+	25, // 21: dex.v1.Admin.UnblockUser:input_type -> dex.v1.UnblockUserRequest
+	27, // 22: dex.v1.Admin.InviteUser:input_type -> dex.v1.InviteUserRequest
+	1,  // 23: dex.v1.Admin.ListClients:output_type -> dex.v1.ListClientsResponse
+	2,  // 24: dex.v1.Admin.ListUsers:output_type -> dex.v1.ListUsersResponse
+	3,  // 25: dex.v1.Admin.ListConnectors:output_type -> dex.v1.ListConnectorsResponse
+	5,  // 26: dex.v1.Admin.RotateClientSecret:output_type -> dex.v1.RotateClientSecretResponse
+	7,  // 27: dex.v1.Admin.EndPreviousSecret:output_type -> dex.v1.EndPreviousSecretResponse
+	10, // 28: dex.v1.Admin.ListSessions:output_type -> dex.v1.ListSessionsResponse
+	12, // 29: dex.v1.Admin.EndSessions:output_type -> dex.v1.EndSessionsResponse
+	13, // 30: dex.v1.Admin.ListIdentities:output_type -> dex.v1.ListIdentitiesResponse
+	15, // 31: dex.v1.Admin.ListFactors:output_type -> dex.v1.ListFactorsResponse
+	18, // 32: dex.v1.Admin.RemoveFactor:output_type -> dex.v1.RemoveFactorResponse
+	20, // 33: dex.v1.Admin.ResetFactors:output_type -> dex.v1.ResetFactorsResponse
+	22, // 34: dex.v1.Admin.UnlockFactors:output_type -> dex.v1.UnlockFactorsResponse
+	24, // 35: dex.v1.Admin.BlockUser:output_type -> dex.v1.BlockUserResponse
+	26, // 36: dex.v1.Admin.UnblockUser:output_type -> dex.v1.UnblockUserResponse
+	28, // 37: dex.v1.Admin.InviteUser:output_type -> dex.v1.InviteUserResponse
+	23, // [23:38] is the sub-list for method output_type
+	8,  // [8:23] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_api_dex_v1_admin_proto_init() }
@@ -875,7 +1796,7 @@ func file_api_dex_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_dex_v1_admin_proto_rawDesc), len(file_api_dex_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

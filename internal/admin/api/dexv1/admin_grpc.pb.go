@@ -28,6 +28,13 @@ const (
 	Admin_ListSessions_FullMethodName       = "/dex.v1.Admin/ListSessions"
 	Admin_EndSessions_FullMethodName        = "/dex.v1.Admin/EndSessions"
 	Admin_ListIdentities_FullMethodName     = "/dex.v1.Admin/ListIdentities"
+	Admin_ListFactors_FullMethodName        = "/dex.v1.Admin/ListFactors"
+	Admin_RemoveFactor_FullMethodName       = "/dex.v1.Admin/RemoveFactor"
+	Admin_ResetFactors_FullMethodName       = "/dex.v1.Admin/ResetFactors"
+	Admin_UnlockFactors_FullMethodName      = "/dex.v1.Admin/UnlockFactors"
+	Admin_BlockUser_FullMethodName          = "/dex.v1.Admin/BlockUser"
+	Admin_UnblockUser_FullMethodName        = "/dex.v1.Admin/UnblockUser"
+	Admin_InviteUser_FullMethodName         = "/dex.v1.Admin/InviteUser"
 )
 
 // AdminClient is the client API for Admin service.
@@ -48,6 +55,20 @@ type AdminClient interface {
 	EndSessions(ctx context.Context, in *EndSessionsRequest, opts ...grpc.CallOption) (*EndSessionsResponse, error)
 	// ListIdentities returns the users that have signed in while sessions were on.
 	ListIdentities(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListIdentitiesResponse, error)
+	// ListFactors returns what a user has set up as second factors and passkeys, without anything secret.
+	ListFactors(ctx context.Context, in *ListFactorsRequest, opts ...grpc.CallOption) (*ListFactorsResponse, error)
+	// RemoveFactor removes one of them.
+	RemoveFactor(ctx context.Context, in *RemoveFactorRequest, opts ...grpc.CallOption) (*RemoveFactorResponse, error)
+	// ResetFactors removes all of them, and the recovery codes. Sessions go on.
+	ResetFactors(ctx context.Context, in *ResetFactorsRequest, opts ...grpc.CallOption) (*ResetFactorsResponse, error)
+	// UnlockFactors lets codes of a user be checked again, however many were wrong.
+	UnlockFactors(ctx context.Context, in *UnlockFactorsRequest, opts ...grpc.CallOption) (*UnlockFactorsResponse, error)
+	// BlockUser keeps a user from signing in, and ends their sessions and refresh tokens. The user need not have signed in before.
+	BlockUser(ctx context.Context, in *BlockUserRequest, opts ...grpc.CallOption) (*BlockUserResponse, error)
+	// UnblockUser lets a user sign in again.
+	UnblockUser(ctx context.Context, in *UnblockUserRequest, opts ...grpc.CallOption) (*UnblockUserResponse, error)
+	// InviteUser makes a link by which a stored user of the password database sets a password.
+	InviteUser(ctx context.Context, in *InviteUserRequest, opts ...grpc.CallOption) (*InviteUserResponse, error)
 }
 
 type adminClient struct {
@@ -138,6 +159,76 @@ func (c *adminClient) ListIdentities(ctx context.Context, in *ListRequest, opts 
 	return out, nil
 }
 
+func (c *adminClient) ListFactors(ctx context.Context, in *ListFactorsRequest, opts ...grpc.CallOption) (*ListFactorsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListFactorsResponse)
+	err := c.cc.Invoke(ctx, Admin_ListFactors_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) RemoveFactor(ctx context.Context, in *RemoveFactorRequest, opts ...grpc.CallOption) (*RemoveFactorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveFactorResponse)
+	err := c.cc.Invoke(ctx, Admin_RemoveFactor_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) ResetFactors(ctx context.Context, in *ResetFactorsRequest, opts ...grpc.CallOption) (*ResetFactorsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResetFactorsResponse)
+	err := c.cc.Invoke(ctx, Admin_ResetFactors_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) UnlockFactors(ctx context.Context, in *UnlockFactorsRequest, opts ...grpc.CallOption) (*UnlockFactorsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UnlockFactorsResponse)
+	err := c.cc.Invoke(ctx, Admin_UnlockFactors_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) BlockUser(ctx context.Context, in *BlockUserRequest, opts ...grpc.CallOption) (*BlockUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BlockUserResponse)
+	err := c.cc.Invoke(ctx, Admin_BlockUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) UnblockUser(ctx context.Context, in *UnblockUserRequest, opts ...grpc.CallOption) (*UnblockUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UnblockUserResponse)
+	err := c.cc.Invoke(ctx, Admin_UnblockUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) InviteUser(ctx context.Context, in *InviteUserRequest, opts ...grpc.CallOption) (*InviteUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(InviteUserResponse)
+	err := c.cc.Invoke(ctx, Admin_InviteUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServer is the server API for Admin service.
 // All implementations must embed UnimplementedAdminServer
 // for forward compatibility.
@@ -156,6 +247,20 @@ type AdminServer interface {
 	EndSessions(context.Context, *EndSessionsRequest) (*EndSessionsResponse, error)
 	// ListIdentities returns the users that have signed in while sessions were on.
 	ListIdentities(context.Context, *ListRequest) (*ListIdentitiesResponse, error)
+	// ListFactors returns what a user has set up as second factors and passkeys, without anything secret.
+	ListFactors(context.Context, *ListFactorsRequest) (*ListFactorsResponse, error)
+	// RemoveFactor removes one of them.
+	RemoveFactor(context.Context, *RemoveFactorRequest) (*RemoveFactorResponse, error)
+	// ResetFactors removes all of them, and the recovery codes. Sessions go on.
+	ResetFactors(context.Context, *ResetFactorsRequest) (*ResetFactorsResponse, error)
+	// UnlockFactors lets codes of a user be checked again, however many were wrong.
+	UnlockFactors(context.Context, *UnlockFactorsRequest) (*UnlockFactorsResponse, error)
+	// BlockUser keeps a user from signing in, and ends their sessions and refresh tokens. The user need not have signed in before.
+	BlockUser(context.Context, *BlockUserRequest) (*BlockUserResponse, error)
+	// UnblockUser lets a user sign in again.
+	UnblockUser(context.Context, *UnblockUserRequest) (*UnblockUserResponse, error)
+	// InviteUser makes a link by which a stored user of the password database sets a password.
+	InviteUser(context.Context, *InviteUserRequest) (*InviteUserResponse, error)
 	mustEmbedUnimplementedAdminServer()
 }
 
@@ -189,6 +294,27 @@ func (UnimplementedAdminServer) EndSessions(context.Context, *EndSessionsRequest
 }
 func (UnimplementedAdminServer) ListIdentities(context.Context, *ListRequest) (*ListIdentitiesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListIdentities not implemented")
+}
+func (UnimplementedAdminServer) ListFactors(context.Context, *ListFactorsRequest) (*ListFactorsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListFactors not implemented")
+}
+func (UnimplementedAdminServer) RemoveFactor(context.Context, *RemoveFactorRequest) (*RemoveFactorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveFactor not implemented")
+}
+func (UnimplementedAdminServer) ResetFactors(context.Context, *ResetFactorsRequest) (*ResetFactorsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResetFactors not implemented")
+}
+func (UnimplementedAdminServer) UnlockFactors(context.Context, *UnlockFactorsRequest) (*UnlockFactorsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UnlockFactors not implemented")
+}
+func (UnimplementedAdminServer) BlockUser(context.Context, *BlockUserRequest) (*BlockUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BlockUser not implemented")
+}
+func (UnimplementedAdminServer) UnblockUser(context.Context, *UnblockUserRequest) (*UnblockUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UnblockUser not implemented")
+}
+func (UnimplementedAdminServer) InviteUser(context.Context, *InviteUserRequest) (*InviteUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method InviteUser not implemented")
 }
 func (UnimplementedAdminServer) mustEmbedUnimplementedAdminServer() {}
 func (UnimplementedAdminServer) testEmbeddedByValue()               {}
@@ -355,6 +481,132 @@ func _Admin_ListIdentities_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_ListFactors_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListFactorsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ListFactors(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ListFactors_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ListFactors(ctx, req.(*ListFactorsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_RemoveFactor_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveFactorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).RemoveFactor(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_RemoveFactor_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).RemoveFactor(ctx, req.(*RemoveFactorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_ResetFactors_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResetFactorsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ResetFactors(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ResetFactors_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ResetFactors(ctx, req.(*ResetFactorsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_UnlockFactors_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UnlockFactorsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).UnlockFactors(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_UnlockFactors_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).UnlockFactors(ctx, req.(*UnlockFactorsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_BlockUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BlockUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).BlockUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_BlockUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).BlockUser(ctx, req.(*BlockUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_UnblockUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UnblockUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).UnblockUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_UnblockUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).UnblockUser(ctx, req.(*UnblockUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_InviteUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(InviteUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).InviteUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_InviteUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).InviteUser(ctx, req.(*InviteUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Admin_ServiceDesc is the grpc.ServiceDesc for Admin service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -393,6 +645,34 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListIdentities",
 			Handler:    _Admin_ListIdentities_Handler,
+		},
+		{
+			MethodName: "ListFactors",
+			Handler:    _Admin_ListFactors_Handler,
+		},
+		{
+			MethodName: "RemoveFactor",
+			Handler:    _Admin_RemoveFactor_Handler,
+		},
+		{
+			MethodName: "ResetFactors",
+			Handler:    _Admin_ResetFactors_Handler,
+		},
+		{
+			MethodName: "UnlockFactors",
+			Handler:    _Admin_UnlockFactors_Handler,
+		},
+		{
+			MethodName: "BlockUser",
+			Handler:    _Admin_BlockUser_Handler,
+		},
+		{
+			MethodName: "UnblockUser",
+			Handler:    _Admin_UnblockUser_Handler,
+		},
+		{
+			MethodName: "InviteUser",
+			Handler:    _Admin_InviteUser_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

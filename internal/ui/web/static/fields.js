@@ -1,4 +1,5 @@
-// Adds buttons: one that shows the password, and one beside each code that copies it. Without JavaScript there are none.
+// Adds buttons: one that shows the password, one beside each code that copies it, and one that prints the page. Without JavaScript
+// there are none.
 (() => {
   const addButton = (beside, text) => {
     const button = document.createElement("button");
@@ -23,6 +24,10 @@
     window.addEventListener("pageshow", () => show(false));
   }
 
+  for (const paper of document.querySelectorAll("[data-print]")) {
+    addButton(paper, paper.dataset.print).addEventListener("click", () => print());
+  }
+
   for (const code of document.querySelectorAll("[data-copy]")) {
     if (!navigator.clipboard) {
       break; // not over plain HTTP
@@ -34,7 +39,7 @@
     button.after(said);
     button.addEventListener("click", async () => {
       try {
-        await navigator.clipboard.writeText(code.value || code.textContent);
+        await navigator.clipboard.writeText(code.value || code.innerText);
       } catch {
         return; // the browser doesn't allow it
       }

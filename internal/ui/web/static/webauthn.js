@@ -1,21 +1,25 @@
 // Registers a security key or a passkey, or asks for one. The server's part is at the page's own address, with /begin and /finish.
 (() => {
   const page = document.getElementById("webauthn");
+  const form = document.getElementById("webauthn-form"); // when registering
+  const name = document.getElementById("webauthn-name");
   const button = document.getElementById("webauthn-btn");
   const problem = document.getElementById("webauthn-error");
   const working = document.getElementById("webauthn-working");
   const registers = page.dataset.mode === "register";
 
+  const offer = (shown) => {
+    for (const part of [form, button]) {
+      if (part) {
+        part.hidden = !shown;
+      }
+    }
+  };
   const fail = (text) => {
     problem.textContent = text;
     problem.hidden = false;
     working.hidden = true;
-    button.hidden = false;
   };
-
-  const decode = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
-  const encode = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer)))
-    .replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
 
   const send = async (step, body) => {
     const answer = await fetch(location.pathname + "/" + page.dataset.mode + "/" + step + location.search, {
@@ -28,50 +32,71 @@
     return said;
   };
 
-  // The options have bytes as text, which the browser wants as bytes; its answer goes the other way.
-  const ask = (options) => {
-    options.challenge = decode(options.challenge);
-    for (const known of [...(options.excludeCredentials || []), ...(options.allowCredentials || [])]) {
-      known.id = decode(known.id);
+  // Most passkeys are kept by the device, and called after it.
+  const device = () => {
+    const agent = navigator.userAgent;
+    if (/Macintosh/.test(agent)) {
+      return navigator.maxTouchPoints > 1 ? "iPad" : "Mac";
     }
-    if (!registers) {
-      return navigator.credentials.get({ publicKey: options });
-    }
-    options.user.id = decode(options.user.id);
-    return navigator.credentials.create({ publicKey: options });
+    const known = agent.match(/iPhone|iPad|Android|Windows|CrOS|Linux/);
+    return known ? known[0].replace("CrOS", "Chromebook") : "";
   };
-  const answerOf = (credential) => {
-    const response = {};
-    for (const name of ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"]) {
-      if (credential.response[name]) {
-        response[name] = encode(credential.response[name]);
-      }
+  const suggested = device() || page.dataset.key;
+  const nameOf = (credential) => {
+    const chosen = name.value.trim();
+    const carried = credential.authenticatorAttachment === "cross-platform" && !credential.response.transports?.includes("hybrid");
+    return chosen === suggested && carried ? page.dataset.key : chosen || suggested;
+  };
+
+  const register = async (credentials, options) => {
+    const credential = await credentials.create(options);
+    return send("finish", { ...credential, name: nameOf(credential) });
+  };
+  const login = async (credentials, options) => send("finish", await credentials.get(options));
+
+  // The browser's own words are for developers.
+  const textOf = (error) => {
+    const { cancelled, known, failed } = page.dataset;
+    switch (error.name) {
+    case "NotAllowedError":
+    case "AbortError":
+      return cancelled;
+    case "InvalidStateError":
+      return known;
     }
-    return { id: credential.id, rawId: encode(credential.rawId), type: credential.type, response };
+    return error.said || failed;
   };
 
   const start = async () => {
-    problem.hidden = button.hidden = true;
+    problem.hidden = true;
+    offer(false);
     working.hidden = false;
     try {
-      const { publicKey } = await send("begin", {});
-      const credential = await ask(publicKey);
-      const done = await send("finish", answerOf(credential));
+      const credentials = await import("./credentials.js");
+      const options = await send("begin", {});
+      // The login may be past this page: another tab has passed it, or removed the key.
+      const done = options.redirect ? options : await (registers ? register : login)(credentials, options);
       location.assign(done.redirect);
     } catch (error) {
-      // The browser's own words are for developers.
-      fail(error instanceof DOMException ? page.dataset.cancelled : error.said || page.dataset.failed);
+      fail(textOf(error));
+      offer(true);
+      button.focus();
     }
   };
 
   if (!window.PublicKeyCredential) {
     fail(page.dataset.unsupported);
-    button.hidden = true;
     return;
   }
-  button.hidden = false;
-  button.addEventListener("click", start);
   if (!registers) {
+    button.addEventListener("click", start);
     start();
+    return;
   }
+  name.value ||= suggested;
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    start();
+  });
+  offer(true);
 })();
