@@ -21,16 +21,13 @@ type changer interface {
 	ChangePassword(ctx context.Context, email, current, password string) error
 }
 
-// localType is the type of our own password database.
-const localType = "local"
-
 // longestPassword bounds a password, in bytes.
 const longestPassword = 4096
 
 // addPassword adds where the user changes their password, if it is in our own database.
 func (a *Account) addPassword(v *visit, shown *ui.OwnAccount) error {
 	kind, err := a.connectorType(v)
-	if err != nil || kind != localType {
+	if err != nil || kind != federation.LocalID {
 		return err
 	}
 	if shown.FixedHere = a.cfg.FixedPassword(v.Value.Identity.Email); !shown.FixedHere {

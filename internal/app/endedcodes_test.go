@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"dex/internal/connector/local"
 	"dex/internal/store"
 )
 
@@ -130,6 +131,29 @@ func TestOperatorsEndWhatWasGiven(t *testing.T) {
 	for _, code := range g.codes {
 		a.token(code, asTill).wantError(http.StatusBadRequest, "invalid_grant")
 	}
+}
+
+// Users who are deleted get nothing any more for what they were given, with sessions or without.
+func TestDeletedUsersGetNothing(t *testing.T) {
+	t.Parallel()
+	a := startAdministered(t, "")
+	for name, path := range map[string]string{"purged": "/identities/local/new", "deleted": "/users/new@example.com"} {
+		askREST(t, "POST", a.rest, "/users", `{"email":"new@example.com","userID":"new","password":"a password"}`).wantStatus(http.StatusCreated)
+		g := a.browser().give(form("login", "new@example.com", "password", "a password"))
+		askREST(t, "DELETE", a.rest, path, "").wantStatus(http.StatusNoContent)
+		t.Log(name)
+		a.wantWorthless(g)
+	}
+	d := openDesk(t)
+	core := d.open(t, withSessions, func(s store.Store) store.Store { return s })
+	alone := &server{t: t, handler: core.Handler()}
+	b := alone.browser()
+	path := b.visit(to("till", "connector_id", "local")).wantStatus(http.StatusFound).location().String()
+	code := b.post(path, form("login", "sam", "password", "password")).wantStatus(http.StatusSeeOther).location().Query().Get("code")
+	if err := d.users.Delete(t.Context(), local.Key("sam"), ""); err != nil {
+		t.Fatal(err)
+	}
+	alone.token(codeForm(code, "redirect_uri", "https://till.test/cb"), asTill).wantError(http.StatusBadRequest, "invalid_grant")
 }
 
 // Without sessions too, a reset leaves nothing.

@@ -218,3 +218,13 @@ func (o *Opened) Refreshes() bool {
 	_, ok := o.Instance.(connector.Refresher)
 	return ok && o.Serves(oauth.GrantRefreshToken)
 }
+
+// Current returns a user who signed in before as our own password database has them now; the error is [connector.ErrGone] if it no longer
+// does. Other sources are not asked: that may take long, or change what they gave.
+func (o *Opened) Current(ctx context.Context, id connector.Identity) (connector.Identity, error) {
+	users, ok := o.Instance.(connector.Refresher)
+	if o.Type != LocalID || !ok {
+		return id, nil
+	}
+	return users.Refresh(ctx, connector.Scopes{Groups: true}, id)
+}

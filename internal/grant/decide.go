@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"dex/internal/connector"
 	"dex/internal/identity"
 	"dex/internal/oauth"
 	"dex/internal/policy"
@@ -98,10 +99,13 @@ func (e *Endpoint) checkSession(ctx context.Context, r *request, found *granted)
 	return oauth.Errorf(oauth.InvalidGrant, "The session of this login has ended.")
 }
 
-// checkUser refuses users who are blocked, and what was given out before all that the user had was ended.
+// checkUser refuses users who are blocked or gone, and what was given out before all that the user had was ended.
 func (e *Endpoint) checkUser(ctx context.Context, found *granted) error {
 	if found.source == nil {
 		return nil
+	}
+	if err := found.stillThere(ctx); err != nil {
+		return err
 	}
 	user, err := e.users.Standing(ctx, found.Identity.UserID, found.ConnectorID)
 	if err != nil {
@@ -123,6 +127,19 @@ func (e *Endpoint) checkUser(ctx context.Context, found *granted) error {
 		return oauth.Errorf(oauth.InvalidGrant, "This login has ended.").Because(err)
 	}
 	return nil
+}
+
+// stillThere refuses users of our own password database who are no longer in it. Of others, and of those who have just been looked up,
+// nothing is asked.
+func (found *granted) stillThere(ctx context.Context) error {
+	if found.ask != nil || found.proved {
+		return nil
+	}
+	_, err := found.source.Current(ctx, found.Identity)
+	if errors.Is(err, connector.ErrGone) {
+		return oauth.Errorf(oauth.InvalidGrant, "The user's account is gone.").Because(err)
+	}
+	return err
 }
 
 // identify lets the source say who the user is, if it has to and the policy lets it be asked.

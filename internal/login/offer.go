@@ -173,7 +173,7 @@ func plain(name string) string {
 // nameOf returns the name of a connector in the language of the user.
 func (f *Flow) nameOf(v *visit, d *federation.Definition) string {
 	language := f.page.LanguageOf(v.r)
-	if d.Type == localType {
+	if d.Type == federation.LocalID {
 		return language.Say("Email")
 	}
 	return d.NameIn(language.Tag)

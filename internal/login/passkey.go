@@ -103,7 +103,7 @@ func (f *Flow) checkPasskey(v *visit, source *federation.Opened) (connector.Iden
 
 // offersPasskeys reports whether users of a connector may sign in with a passkey alone.
 func (f *Flow) offersPasskeys(d *federation.Definition) bool {
-	return f.cfg.Factors != nil && d.Type == localType && slices.ContainsFunc(f.cfg.Factors.Authenticators,
+	return f.cfg.Factors != nil && d.Type == federation.LocalID && slices.ContainsFunc(f.cfg.Factors.Authenticators,
 		func(a factor.Authenticator) bool { return a.WebAuthn.Passwordless })
 }
 

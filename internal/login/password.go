@@ -110,9 +110,6 @@ func (f *Flow) showFailure(v *visit, form ui.PasswordPage, err error, says formF
 	return nil
 }
 
-// localType is the type of our own password database.
-const localType = "local"
-
 func (f *Flow) passwordPage(v *visit, source *federation.Opened, checker connector.Password) (ui.PasswordPage, error) {
 	c, err := f.clientOf(v.r.Context(), v)
 	if err != nil {
@@ -144,10 +141,10 @@ func (f *Flow) passwordForm(v *visit, source *federation.Opened, checker connect
 		form.ShowRememberMe, form.RememberMeChecked = true, f.cfg.Sessions.Sessions.RememberByDefault()
 	}
 	form.Passkey = f.passkeyForm(v, source.Definition)
-	if source.Type == localType && f.cfg.ResetURL != nil {
+	if source.Type == federation.LocalID && f.cfg.ResetURL != nil {
 		form.ResetURL = f.cfg.ResetURL(v.ID, v.ask.ClientID)
 	}
-	if source.Type != localType { // whose users have no other account that could be meant
+	if source.Type != federation.LocalID { // whose users have no other account that could be meant
 		form.Connector = f.nameOf(v, source.Definition)
 	}
 	return form

@@ -201,21 +201,16 @@ func (f *Flow) sourceServes(v *visit, s *session.Session, c *client.Client) (boo
 }
 
 // StillThere reports whether the user of a session is still in our own database, if they are from there, and brings what the session
-// says of them up to date. The session of a user who is gone has ended. Other sources are not asked: that may take long, or change what
-// they gave.
+// says of them up to date. The session of a user who is gone has ended. Other sources are not asked.
 func (f *Flow) StillThere(ctx context.Context, e *session.Entry) (bool, error) {
 	source, err := f.cfg.Connectors.Open(ctx, e.Value.ConnectorID)
 	if err != nil && e.Value.ConnectorID == federation.LocalID {
 		return false, err
 	}
-	if err != nil || source.Type != localType {
+	if err != nil {
 		return true, nil //nolint:nilerr // another source that is down stops nobody who has a session
 	}
-	users, ok := source.Instance.(connector.Refresher)
-	if !ok {
-		return true, nil
-	}
-	fresh, err := users.Refresh(ctx, connector.Scopes{Groups: true}, e.Value.Identity)
+	fresh, err := source.Current(ctx, e.Value.Identity)
 	if errors.Is(err, connector.ErrGone) {
 		return false, f.cfg.Sessions.SignOut.End(ctx, *e, event.SessionGone)
 	}

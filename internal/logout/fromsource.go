@@ -17,9 +17,6 @@ import (
 	"dex/internal/wait"
 )
 
-// localType is the type of our own password database.
-const localType = "local"
-
 // FromSource is where identity sources say that somebody has signed out there.
 func (l *Logout) FromSource() http.Handler { return l.page.Serve(l.fromSource) }
 
@@ -168,7 +165,7 @@ func (l *Logout) nameOf(r *http.Request, connectorID string) string {
 		return ""
 	}
 	language := l.page.LanguageOf(r)
-	if all[i].Type == localType {
+	if all[i].Type == federation.LocalID {
 		return language.Say("Email")
 	}
 	return all[i].NameIn(language.Tag)
