@@ -252,7 +252,7 @@ func TestRulesThatCostTooMuch(t *testing.T) {
 	as("bob").wantStatus(http.StatusOK)
 	begun := time.Now()
 	as("ann").wantError(http.StatusBadRequest, "invalid_grant")
-	if took := time.Since(begun); took > 2*time.Second { // other tests run beside it
+	if took := time.Since(begun); took > 30*time.Second { // unbounded it takes minutes
 		t.Errorf("it took %v", took)
 	}
 	if len(causes) != 1 || !strings.Contains(causes[0], "client shop: authPolicy[0]: operation ") {

@@ -226,7 +226,7 @@ func testLogoutToken(t *testing.T) {
 	var token string
 	select {
 	case token = <-received:
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("the shop isn't told")
 	}
 	head, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[0])

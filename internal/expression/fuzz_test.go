@@ -33,7 +33,7 @@ func FuzzExpression(f *testing.F) {
 			_, _ = p.Any(t.Context(), jane())  // an error is as good as a value
 			_, _ = p.Any(t.Context(), crowd()) // and here too
 		}
-		if took := time.Since(start); took > 5*time.Second {
+		if took := time.Since(start); took > 20*time.Second {
 			t.Fatalf("%q took %v", text, took)
 		}
 	})

@@ -18,7 +18,7 @@ func TestCookieFlood(t *testing.T) {
 	v := &visitor{t: t, handler: h, cookies: cookies}
 	began := time.Now()
 	w := v.begin(nil)
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	if w.Code >= http.StatusBadRequest {

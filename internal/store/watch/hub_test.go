@@ -73,7 +73,7 @@ func TestChannelClosesWhenTheContextEnds(t *testing.T) {
 		if open {
 			t.Error("got a change, want a closed channel")
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("the channel is still open")
 	}
 	if h.Watched() {
