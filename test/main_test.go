@@ -3,11 +3,14 @@
 package e2e
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -51,13 +54,14 @@ func buildAll(dir string) error {
 	binaries.exampleApp = filepath.Join(dir, "example-app")
 	examples := filepath.Join(repository, "examples")
 
+	racing := append([]string{"go", "build"}, strings.Fields(cmp.Or(os.Getenv("RACE"), "-race"))...) // as the Makefile says
 	for _, build := range []struct {
 		dir, env string
 		command  []string
 	}{
-		{repository, "CGO_ENABLED=1", []string{"go", "build", "-race", "-o", binaries.dex, "./cmd/dex"}},
+		{repository, "CGO_ENABLED=1", slices.Concat(racing, []string{"-o", binaries.dex, "./cmd/dex"})},
 		{repository, "VERSION=" + releaseVersion, []string{"deploy/build.sh", dir, "dex"}},
-		{examples, "CGO_ENABLED=1", []string{"go", "build", "-race", "-o", binaries.exampleApp, "./example-app"}},
+		{examples, "CGO_ENABLED=1", slices.Concat(racing, []string{"-o", binaries.exampleApp, "./example-app"})},
 	} {
 		if err := run(build.dir, build.env, build.command...); err != nil {
 			return err
