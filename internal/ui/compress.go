@@ -3,6 +3,7 @@ package ui
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"net/http"
 	"path"
 	"strconv"
@@ -45,6 +46,20 @@ func compressFile(content []byte) []byte {
 		return nil
 	}
 	return b.Bytes()
+}
+
+// builtinCompressed has the built-in files as compressFile returned them, by the hashes of their contents: they are the same for every
+// configuration that the process reads, and compressing them is much of the work of a start.
+var builtinCompressed sync.Map // from [sha256.Size]byte to []byte
+
+// compressBuiltin is compressFile for a built-in file, of which it remembers the result.
+func compressBuiltin(sum [sha256.Size]byte, content []byte) []byte {
+	if known, ok := builtinCompressed.Load(sum); ok {
+		return known.([]byte)
+	}
+	compressed := compressFile(content)
+	builtinCompressed.Store(sum, compressed)
+	return compressed
 }
 
 // A compressor is a writer of gzip. It takes most of a megabyte, so it is used again.
