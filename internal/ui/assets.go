@@ -166,10 +166,9 @@ func (a *assets) hash(name string, f seekableFile, info fs.FileInfo) (hashed, er
 		return hashed{}, fmt.Errorf("hash %s: %w", name, err)
 	}
 	now := hashed{modified: info.ModTime(), size: info.Size(), hash: versionOf(sum)}
-	_, made := f.(*generatedFile)
 	switch {
-	case worthwhile && now.modified.IsZero() && !made:
-		now.compressed = compressBuiltin([sha256.Size]byte(sum.Sum(nil)), content.Bytes())
+	case worthwhile && now.modified.IsZero():
+		now.compressed = builtinCompressed.of([sha256.Size]byte(sum.Sum(nil)), content.Bytes())
 	case worthwhile:
 		now.compressed = compressFile(content.Bytes())
 	}

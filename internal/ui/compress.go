@@ -48,17 +48,33 @@ func compressFile(content []byte) []byte {
 	return b.Bytes()
 }
 
-// builtinCompressed has the built-in files as compressFile returned them, by the hashes of their contents: they are the same for every
+// builtinCompressed remembers the built-in files, and those made of them, as they were compressed: most are the same for every
 // configuration that the process reads, and compressing them is much of the work of a start.
-var builtinCompressed sync.Map // from [sha256.Size]byte to []byte
+var builtinCompressed = compressions{byHash: make(map[[sha256.Size]byte][]byte)}
 
-// compressBuiltin is compressFile for a built-in file, of which it remembers the result.
-func compressBuiltin(sum [sha256.Size]byte, content []byte) []byte {
-	if known, ok := builtinCompressed.Load(sum); ok {
-		return known.([]byte)
+// mostCompressions bounds what is remembered: each brand that a configuration describes makes files of its own.
+const mostCompressions = 64
+
+// compressions are contents as compressFile returned them. It is safe for concurrent use.
+type compressions struct {
+	mu     sync.Mutex
+	byHash map[[sha256.Size]byte][]byte
+}
+
+// of returns a content compressed, as compressFile does.
+func (c *compressions) of(hash [sha256.Size]byte, content []byte) []byte {
+	c.mu.Lock()
+	known, ok := c.byHash[hash]
+	c.mu.Unlock()
+	if ok {
+		return known
 	}
 	compressed := compressFile(content)
-	builtinCompressed.Store(sum, compressed)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.byHash) < mostCompressions {
+		c.byHash[hash] = compressed
+	}
 	return compressed
 }
 
