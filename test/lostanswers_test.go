@@ -34,6 +34,7 @@ const (
 // storage's server stops and continues. Requests that fail are repeated at either of them.
 var _ = faulttest.Add("O1", func(t *testing.T) {
 	onEach(t, sharedStorages, func(t *testing.T, kind string) {
+		t.Parallel() // most of it is waiting
 		s := startStorm(t, kind)
 		ctx, end := context.WithCancel(t.Context())
 		devices, ctx := errgroup.WithContext(ctx)
