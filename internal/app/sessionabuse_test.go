@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"dex/internal/app"
@@ -72,6 +73,40 @@ func (k kept) change(change func(*session.Session)) {
 	if _, err := table.Update(k.t.Context(), all[0].Key, func(v *session.Session) error { change(v); return nil }); err != nil {
 		k.t.Fatal(err)
 	}
+}
+
+// Of many tabs that sign in at once, any one's cookie may be the one that the browser keeps. Later sign-ins leave none of them.
+func TestManyTabsSignInAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := startKept(t, "")
+		b := k.browser()
+		b.shopLogin()
+		signIn := func() {
+			path := b.visit(to("shop", "connector_id", "mock", "prompt", "login")).wantStatus(http.StatusFound).path()
+			b.redeem("shop", b.visit(path).wantStatus(http.StatusSeeOther))
+		}
+		signIn()
+		first := b.copyOf()
+		for range 40 {
+			signIn()
+		}
+		time.Sleep(2 * time.Minute)
+		first.redeem("shop", first.visit(to("shop", "connector_id", "mock", "prompt", "none")).wantStatus(http.StatusSeeOther))
+		signIn()
+		time.Sleep(2 * time.Minute)
+		first.visit(to("shop", "connector_id", "mock", "prompt", "none")).wantRedirectError("login_required")
+		signIn()
+		all, err := store.In(k.store, session.Kind).List(t.Context(), store.Query{Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range all {
+			if n := len(e.Value.Secrets); n > 2 {
+				t.Errorf("%d secrets are left", n)
+			}
+		}
+	})
 }
 
 // A consent page that was open while the session ceased to be shared leads nowhere.

@@ -20,8 +20,9 @@ const (
 	touchEvery = time.Minute
 	// maxClients bounds the applications that a session remembers; the ones that were used longest ago are forgotten.
 	maxClients = 500
-	// maxSecrets bounds the secrets that a session has at a time, of as many tabs that sign in at once.
-	maxSecrets = 5
+	// maxSecrets bounds the secrets that a session has at a time, of as many tabs that sign in at once: all those of a window that a
+	// browser opens anew.
+	maxSecrets = 50
 	// secretGrace is how long the secret before the newest one is good: requests of other tabs are under way with it.
 	secretGrace = time.Minute
 	// maxUserAgent bounds what is kept of the name of a browser, in bytes.
@@ -239,27 +240,32 @@ func (s *Sessions) provedBy(v *Session, secret string) bool {
 
 // find returns what the session knows of a secret, if that is still good.
 func (s *Sessions) find(v *Session, secret string) (found Secret, good bool) {
-	if len(v.Secrets) == 0 {
-		return Secret{}, false
-	}
-	newest := v.Secrets[len(v.Secrets)-1].Issued
 	for _, known := range v.Secrets {
-		// Tabs that sign in at the same time each have a secret, and nobody knows whose cookie the browser has kept.
-		atOnce := !known.Bare && newest.Sub(known.Issued) <= secretGrace
-		if id.IsHashOf(known.Hash, secret) && (atOnce || s.cfg.Now().Sub(newest) <= secretGrace) {
+		if id.IsHashOf(known.Hash, secret) && s.isGood(v, &known) {
 			found, good = known, true
 		}
 	}
 	return found, good
 }
 
+// isGood reports whether a secret of a session still counts.
+func (s *Sessions) isGood(v *Session, known *Secret) bool {
+	newest := v.Secrets[len(v.Secrets)-1].Issued
+	// Tabs that sign in at the same time each have a secret, and nobody knows whose cookie the browser has kept.
+	atOnce := !known.Bare && newest.Sub(known.Issued) <= secretGrace
+	return atOnce || s.cfg.Now().Sub(newest) <= secretGrace
+}
+
 // renewSecret gives a session a new secret.
 func (s *Sessions) renewSecret(v *Session) (secret string) {
 	secret = id.NewSecret()
-	kept := v.Secrets
-	if len(kept) >= maxSecrets {
-		kept = kept[len(kept)-maxSecrets+1:]
+	kept := make([]Secret, 0, len(v.Secrets)+1)
+	for i := range v.Secrets {
+		if s.isGood(v, &v.Secrets[i]) {
+			kept = append(kept, v.Secrets[i])
+		}
 	}
-	v.Secrets = append(append([]Secret(nil), kept...), Secret{Hash: id.Hash(secret), Issued: s.cfg.Now()})
+	kept = append(kept, Secret{Hash: id.Hash(secret), Issued: s.cfg.Now()})
+	v.Secrets = kept[max(0, len(kept)-maxSecrets):]
 	return secret
 }
