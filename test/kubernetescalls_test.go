@@ -18,8 +18,8 @@ import (
 )
 
 // A calls counts the requests to the API server for logins: those for codes, refresh tokens and connector data. It leaves out what
-// happens beside them, however many there are: once a second replicas tell each other what they have answered, a lease is
-// renewed, and expired records are looked for.
+// happens beside them, however many there are: once a second replicas tell each other what they have answered, and a lease is
+// renewed.
 type calls struct {
 	mu            sync.Mutex
 	reads, writes int
@@ -32,10 +32,11 @@ var ofLogins = regexp.MustCompile(`/(authcodes|refreshtokens|offlinesessionses)(
 func (c *calls) count(r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// A sweep looks at each kind of records. How many of its requests fall into a test is chance.
 	sweep := r.Method == http.MethodGet && r.URL.Query().Has("limit")
 	switch {
-	case r.URL.Query().Has("watch"):
-	case sweep, !ofLogins.MatchString(r.URL.Path):
+	case sweep, r.URL.Query().Has("watch"):
+	case !ofLogins.MatchString(r.URL.Path):
 		c.beside++
 	case r.Method == http.MethodGet:
 		c.reads++
