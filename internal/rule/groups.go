@@ -4,6 +4,7 @@ package rule
 
 import (
 	"strings"
+	"unicode"
 )
 
 // Groups says what becomes of a user's groups, in this order: those that don't match are left out, and of the others each gets its new
@@ -115,11 +116,22 @@ func (c *GroupChange) Apply(groups []string) (kept, refused []string) {
 func (c *GroupChange) inCase(name string) string {
 	switch c.groups.Case {
 	case Lower:
-		return strings.ToLower(name)
+		return strings.Map(inOtherCase(unicode.ToLower), name)
 	case Upper:
-		return strings.ToUpper(name)
+		return strings.Map(inOtherCase(unicode.ToUpper), name)
 	}
 	return name
+}
+
+// inOtherCase leaves the letters as they are that another case makes ASCII letters of, such as the Kelvin sign: whoever may name a group
+// at the source could name one here else that is another one there.
+func inOtherCase(change func(rune) rune) func(rune) rune {
+	return func(r rune) rune {
+		if to := change(r); r <= unicode.MaxASCII || to > unicode.MaxASCII {
+			return to
+		}
+		return r
+	}
 }
 
 // IsSystem reports whether a group is one that means something to Kubernetes. It ignores case: what takes groups may, too.
