@@ -3,7 +3,6 @@
 package audit
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,7 +11,6 @@ import (
 	"os"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"dex/internal/event"
 	"dex/internal/telemetry"
@@ -144,26 +142,8 @@ func encode(r *Record) entry {
 	if err != nil { // no member can fail
 		body = []byte(`{"type":"audit.lost","outcome":"failure","reason":"server_error","count":1}`)
 	}
-	body = escapeControls(body)
+	body = telemetry.EscapeControls(body)
 	return entry{body: body, meta: meta{at: r.Time, kind: r.Type, failed: r.Outcome == Failure, trace: r.Trace}}
-}
-
-// escapeControls escapes the control characters that JSON may have as they are, DEL and U+0080 to U+009F: terminals that show a record
-// obey some of them, and strangers choose texts in it.
-func escapeControls(body []byte) []byte {
-	isControl := func(r rune) bool { return r >= 0x7F && r <= 0x9F }
-	if !bytes.ContainsFunc(body, isControl) {
-		return body
-	}
-	var escaped []byte
-	for _, r := range string(body) {
-		if isControl(r) {
-			escaped = fmt.Appendf(escaped, `\u%04x`, r)
-		} else {
-			escaped = utf8.AppendRune(escaped, r)
-		}
-	}
-	return escaped
 }
 
 // Blocked returns an error if records must not be lost, and an output can't take any at the moment: nothing that has to be recorded

@@ -16,7 +16,7 @@ func NewLogger(w io.Writer, format string, level slog.Leveler, exclude []string)
 	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: replacer(exclude)}
 	var lines slog.Handler = slog.NewTextHandler(w, opts)
 	if strings.EqualFold(format, "json") {
-		lines = slog.NewJSONHandler(w, opts)
+		lines = slog.NewJSONHandler(escaping{w}, opts)
 	}
 	return slog.New(&requestHandler{lines: lines})
 }

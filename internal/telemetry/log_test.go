@@ -8,9 +8,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"go.uber.org/goleak"
 
+	"dex/internal/event"
 	"dex/internal/telemetry"
 )
 
@@ -164,5 +166,25 @@ func TestRequestOfContext(t *testing.T) {
 	}
 	if telemetry.RequestID(t.Context()) != "" || telemetry.ClientAddress(t.Context()) != "" {
 		t.Error("a context without a request has one")
+	}
+}
+
+// What strangers send can't tell a terminal anything that shows the log, in either format.
+func TestControlCharactersInTheLog(t *testing.T) {
+	t.Parallel()
+	sent := "a\u009b31m\u0085\x7f\x1b[2J\r\n\u2028\xff"
+	for _, format := range []string{"text", "json"} {
+		var out bytes.Buffer
+		log := telemetry.NewLogger(&out, format, slog.LevelInfo, nil)
+		telemetry.NewEventLog(log).Emit(t.Context(), event.UnknownClient{ClientID: sent})
+		shown := strings.TrimSuffix(out.String(), "\n")
+		if at := strings.IndexFunc(shown, func(r rune) bool { return unicode.IsControl(r) || r == '\u2028' }); at >= 0 {
+			t.Errorf("%s: a control character at %d of %q", format, at, shown)
+		}
+		if read := struct {
+			ClientID string `json:"client_id"`
+		}{}; format == "json" && (json.Unmarshal(out.Bytes(), &read) != nil || read.ClientID != strings.ToValidUTF8(sent, "\uFFFD")) {
+			t.Errorf("read %q", read.ClientID)
+		}
 	}
 }
