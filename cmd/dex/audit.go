@@ -30,8 +30,8 @@ func newAuditVerify() *cobra.Command {
 		Long: `Tell where records of an audit were changed, removed, added or put in another
 order, by the hashes that chain them. Each break is reported with file and line.
 
-Rotated files, also those compressed by gzip, are read before the one that their
-names begin with, so that dex audit verify audit.log* is right.
+Rotated files, numbered or dated, also those compressed by gzip, are read before
+the one that their names begin with, so that dex audit verify audit.log* is right.
 
 Without a key, whoever can write the files can make the whole chain anew. The
 records after the last one that is known can be missing in any case: keep its

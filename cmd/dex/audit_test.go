@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"dex/internal/audit"
 	"dex/internal/event"
@@ -58,6 +60,58 @@ func TestAuditVerify(t *testing.T) {
 		!strings.Contains(out, want) {
 		t.Errorf("%v: %s", err, out)
 	}
+}
+
+// The names that a shell lists are read in the order in which they were written, whether logrotate numbers files or dates them.
+func TestAuditVerifyReadsDatedFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	open := func() *audit.Audit {
+		a, err := audit.Open(audit.Config{Outputs: []audit.Output{{Type: audit.File, Path: path, MaxSize: 1 << 20, MaxFiles: 1}}}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Emit(t.Context(), event.UnknownClient{ClientID: "somebody"})
+		return a
+	}
+	stop := func(a *audit.Audit) {
+		if err := a.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files := []string{path + "-20261128", path + "-20261129", path + "-20261129-1764392400", path}
+	rotate := func(to string) {
+		if err := os.Rename(path, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	running := open()
+	waitForRecords(t, path, 2)
+	rotate(files[0])
+	running.Emit(t.Context(), event.UnknownClient{ClientID: "somebody else"})
+	stop(running)
+	rotate(files[1])
+	stop(open())
+	rotate(files[2])
+	stop(open())
+	slices.Sort(files)
+	if files[0] != path {
+		t.Fatalf("the shell lists %q", files)
+	}
+	if out, err := runAudit(append([]string{"verify"}, files...)...); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// waitForRecords waits until a file has so many lines.
+func waitForRecords(t *testing.T, path string, lines int) {
+	t.Helper()
+	for range 1000 {
+		if text, err := os.ReadFile(path); err == nil && bytes.Count(text, []byte("\n")) >= lines {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("%s has fewer than %d records", path, lines)
 }
 
 func TestAuditSchemaIsPrinted(t *testing.T) {

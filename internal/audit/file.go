@@ -9,7 +9,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -120,6 +122,9 @@ func (f *file) begin(context.Context) (string, error) {
 	}
 	rotated, err := os.Open(f.rotated(1))
 	if errors.Is(err, os.ErrNotExist) {
+		rotated, err = os.Open(f.lastDated())
+	}
+	if errors.Is(err, os.ErrNotExist) {
 		return "", nil
 	}
 	if err != nil {
@@ -131,6 +136,22 @@ func (f *file) begin(context.Context) (string, error) {
 		return "", err
 	}
 	return lastHash(rotated, info.Size())
+}
+
+// lastDated returns the file that logrotate has moved away last, if it names them by dates; empty if there is none.
+func (f *file) lastDated() string {
+	inFolder, _ := os.ReadDir(filepath.Dir(f.path)) // what can't be listed has none
+	last := rotation{}
+	for _, each := range inFolder {
+		name := filepath.Join(filepath.Dir(f.path), each.Name())
+		if r := rotationOf(name); !strings.HasSuffix(name, ".gz") && r.base == filepath.Clean(f.path) && r.date > last.date && r.isDated() {
+			last = r
+		}
+	}
+	if last.date == "" {
+		return ""
+	}
+	return last.base + "-" + last.date
 }
 
 // lastHash returns the hash of the last line that has one.

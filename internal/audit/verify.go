@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,28 +61,47 @@ func NewVerifier(key []byte, report func(Break)) (*Verifier, error) {
 }
 
 // InOrder returns files in the order in which they were written: those that were rotated before the one whose name they begin with,
-// the highest number first.
+// the highest number or the earliest date first.
 func InOrder(files []string) []string {
-	base := func(name string) (string, int) {
-		name = strings.TrimSuffix(name, ".gz")
-		if at := strings.LastIndexByte(name, '.'); at > 0 {
-			if n, err := strconv.Atoi(name[at+1:]); err == nil {
-				return name[:at], n
-			}
-		}
-		return name, 0
-	}
 	sorted := slices.Clone(files)
+	position := func(base string) int {
+		return slices.IndexFunc(files, func(f string) bool { return rotationOf(f).base == base })
+	}
 	slices.SortStableFunc(sorted, func(a, b string) int {
-		aBase, aN := base(a)
-		bBase, bN := base(b)
-		if aBase != bBase {
-			return cmp.Compare(slices.IndexFunc(files, func(f string) bool { of, _ := base(f); return of == aBase }),
-				slices.IndexFunc(files, func(f string) bool { of, _ := base(f); return of == bBase }))
+		ofA, ofB := rotationOf(a), rotationOf(b)
+		if ofA.base != ofB.base {
+			return cmp.Compare(position(ofA.base), position(ofB.base))
 		}
-		return cmp.Compare(bN, aN)
+		return cmp.Or(cmp.Compare(ofB.number, ofA.number), strings.Compare(ofA.date, ofB.date))
 	})
 	return sorted
+}
+
+// A rotation is which of the files of one name a file is.
+type rotation struct {
+	base   string
+	number int    // 0 for the file itself, and for one with a date
+	date   string // afterDates for one without
+}
+
+const afterDates = "~"
+
+func (r rotation) isDated() bool { return r.date != afterDates }
+
+// dated is what logrotate adds to a name with dateext, as many systems have it.
+var dated = regexp.MustCompile(`^(.+?)-([0-9]{8}[0-9-]*)$`)
+
+func rotationOf(name string) rotation {
+	name = strings.TrimSuffix(name, ".gz")
+	if parts := dated.FindStringSubmatch(name); parts != nil {
+		return rotation{base: parts[1], date: parts[2]}
+	}
+	if at := strings.LastIndexByte(name, '.'); at > 0 {
+		if n, err := strconv.Atoi(name[at+1:]); err == nil {
+			return rotation{name[:at], n, afterDates}
+		}
+	}
+	return rotation{name, 0, afterDates}
 }
 
 // File reads a file, which may be compressed by gzip.
