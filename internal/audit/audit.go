@@ -127,8 +127,8 @@ func (a *Audit) Emit(ctx context.Context, e event.Event) {
 		r.Time = time.Now().UTC()
 		r.Address, r.UserAgent = telemetry.ClientAddress(ctx), telemetry.UserAgent(ctx)
 		r.Request, r.Trace = telemetry.RequestID(ctx), telemetry.TraceID(ctx)
+		a.privacy.apply(r) // first: of lists, bound says how many names it has left out
 		r.bound()
-		a.privacy.apply(r)
 		line := encode(r)
 		for _, o := range a.outlets {
 			o.push(line)

@@ -1,12 +1,16 @@
 package audit
 
 import (
+	"bytes"
 	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
+	"log/slog"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -212,6 +216,34 @@ func TestEveryCauseHasAReason(t *testing.T) {
 	for _, endpoint := range values("Endpoint") {
 		if refusals[event.Endpoint(endpoint)] == "" {
 			t.Errorf("refusals at %q have no type", endpoint)
+		}
+	}
+}
+
+// How many names a list leaves out is said whatever stands for people.
+func TestListsThatAreCut(t *testing.T) {
+	t.Parallel()
+	var users []string
+	for i := range maxItems + 5 {
+		users = append(users, strconv.Itoa(i)+"@example.com")
+	}
+	for _, mode := range []PersonalData{Full, Hashed, None} {
+		var written bytes.Buffer
+		out := &stream{w: struct {
+			io.Writer
+			io.Closer
+		}{&written, io.NopCloser(nil)}}
+		a := &Audit{privacy: privacy{mode: mode, key: []byte("k")}, outlets: []*outlet{newOutlet("test", out, nil, slog.New(slog.DiscardHandler))}}
+		go a.outlets[0].run()
+		a.Emit(t.Context(), event.ConfigurationApplied{UserChanges: event.Difference{Added: users}})
+		if err := a.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(written.String(), `"5 more"]`) {
+			t.Errorf("%s: %s", mode, written.String())
+		}
+		if mode != Full && strings.Contains(written.String(), "@example.com") {
+			t.Errorf("%s: a name is in %s", mode, written.String())
 		}
 	}
 }
