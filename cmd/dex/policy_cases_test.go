@@ -152,3 +152,21 @@ func TestCasesOfLargeTokens(t *testing.T) {
 		}
 	}
 }
+
+// Rules about the address that a login goes back to see the client's, as they do at a login.
+func TestCasesOfRulesAboutAddresses(t *testing.T) {
+	configuration := configurationOfCases + `
+staticClients:
+- id: payroll
+  name: Payroll
+  secret: the-secret-of-payroll
+  redirectURIs: [https://payroll.example.com/callback, https://old.example.com/callback]
+  authPolicy: [{expression: "!request.redirect_uri.startsWith('https://payroll.example.com/')"}]
+`
+	for grant, allowed := range map[string]string{"authorization_code": "true", "implicit": "true", "refresh_token": "false"} {
+		cases := "cases: [{client: payroll, connector: google, grant: " + grant + ", user: {name: jane}, want: {allowed: " + allowed + "}}]"
+		if out, err := tryPolicy(t, configuration, cases); err != nil {
+			t.Errorf("%s: %v: %s", grant, err, out)
+		}
+	}
+}

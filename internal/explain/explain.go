@@ -121,12 +121,21 @@ func (e *Explainer) decide(ctx context.Context, l Login, q *policy.Question) (po
 		return d, err
 	}
 	q.Stage, q.User = policy.Known, &l.User
+	q.RedirectURI = redirectURI(l.Client, l.Grant)
 	return e.Policy.Decide(ctx, *q)
 }
 
 // isLogin reports whether the user of a grant signs in with a browser.
 func isLogin(grant string) bool {
 	return slices.Contains([]string{oauth.GrantAuthorizationCode, oauth.GrantImplicit, oauth.GrantDeviceCode}, grant)
+}
+
+// redirectURI returns where the answer to a login goes, which rules may be about: the client's first address, as most have one.
+func redirectURI(c *client.Client, grant string) string {
+	if len(c.RedirectURIs) == 0 || grant != oauth.GrantAuthorizationCode && grant != oauth.GrantImplicit {
+		return ""
+	}
+	return c.RedirectURIs[0]
 }
 
 // afterFactors returns the decision about a user who has passed what was missing.
