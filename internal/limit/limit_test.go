@@ -344,3 +344,20 @@ func TestQuestionsOfDevices(t *testing.T) {
 	}
 	t.Error("questions in vain have no limit")
 }
+
+// Behind a translator, as clusters with nothing but IPv6 have it, one user of IPv4 doesn't hold up all others.
+func TestTranslatedAddressesAreApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSet()
+		if got := guess(t.Context(), s, 100, func(int) string { return "64:ff9b::192.0.2.1" }); got != 10 {
+			t.Errorf("%d passwords of one user were tried from one address", got)
+		}
+		ctx := telemetry.WithRequest(t.Context(), "id", "64:ff9b::198.51.100.7")
+		if _, ok, err := s.CheckPassword(ctx, "ldap", &checker{}, connector.Scopes{}, "jane", "right"); !ok || err != nil {
+			t.Errorf("from another address: %t, %v", ok, err)
+		}
+		if got := guess(t.Context(), s, 100, func(int) string { return "192.0.2.1" }); got != 0 {
+			t.Errorf("%d more from the same address without a translator", got)
+		}
+	})
+}

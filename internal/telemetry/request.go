@@ -35,14 +35,24 @@ func RequestID(ctx context.Context) string { return requestOf(ctx).id }
 // limits, and is no proof of anything: a trusted proxy may have named it.
 func ClientAddress(ctx context.Context) string { return requestOf(ctx).clientAddress }
 
+// translated are the addresses under which translators show all of IPv4 to networks that have nothing but IPv6 (RFC 6052, section 2.1).
+// Nobody has one of them elsewhere.
+var translated = netip.MustParsePrefix("64:ff9b::/96")
+
 // Network returns the part of an address that identifies a user: all of an IPv4 address, but only the given number of bits
-// of an IPv6 address, because IPv6 users have many. It is empty if there is no IP address, as on a Unix socket.
+// of an IPv6 address, because IPv6 users have many. One that stands for an IPv4 address is that. It is empty if there is no IP
+// address, as on a Unix socket.
 func Network(address string, bits int) string {
 	addr, err := netip.ParseAddr(address)
 	if err != nil {
 		return ""
 	}
-	if addr = addr.Unmap().WithZone(""); addr.Is4() {
+	addr = addr.Unmap().WithZone("")
+	if translated.Contains(addr) {
+		bytes := addr.As16()
+		addr = netip.AddrFrom4([4]byte(bytes[12:]))
+	}
+	if addr.Is4() {
 		return addr.String()
 	}
 	return netip.PrefixFrom(addr, bits).Masked().String()
