@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dex/internal/admin/remote"
 	"dex/internal/audit"
 )
 
@@ -74,7 +75,7 @@ func verifyAudit(cmd *cobra.Command, keyFile string, files []string) error {
 	}
 	breaks.flush()
 	for _, note := range v.Notes() {
-		fmt.Fprintln(out, "note:", note)
+		fmt.Fprintln(out, "note:", remote.Printable(note)) // parts of it are from the files
 	}
 	switch {
 	case v.Breaks > 1 && v.Breaks == v.Lines:
@@ -104,7 +105,7 @@ func (p *breakPrinter) print(b audit.Break) {
 	}
 	p.flush()
 	p.last = b
-	fmt.Fprintln(p.out, b)
+	fmt.Fprintln(p.out, remote.Printable(b.String()))
 }
 
 // flush prints where a run of equal breaks ends.

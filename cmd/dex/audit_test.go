@@ -102,6 +102,21 @@ func TestAuditVerifyReadsDatedFiles(t *testing.T) {
 	}
 }
 
+// Whoever can write to an audit can't tell the terminal of whoever verifies it anything, such as to hide what is broken.
+func TestAuditVerifyPrintsNoControls(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	lines := `{"v":1,"seq":1,"stream":"a","prev":"","hash":"` + strings.Repeat("0", 64) + `"}` + "\n" +
+		`{"v":1,"seq":2,"stream":"\u001b[2J\u009b1;1H","prev":"","hash":"` + strings.Repeat("\x1b", 64) + `"}` + "\n" +
+		`{"v":1,"seq":3,"stream":"\u001b[2J","prev":"","hash":"` + strings.Repeat("\u009b", 32) + `"}` + "\n"
+	if err := os.WriteFile(path, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := runAudit("verify", path)
+	if err == nil || !strings.Contains(out, path+":3: the hash doesn't fit") || strings.ContainsAny(out, "\x1b\u009b") {
+		t.Errorf("%v: %q", err, out)
+	}
+}
+
 // waitForRecords waits until a file has so many lines.
 func waitForRecords(t *testing.T, path string, lines int) {
 	t.Helper()
