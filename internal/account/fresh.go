@@ -84,13 +84,26 @@ func (a *Account) freshen(v *visit, at target) (*recent, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !a.isLate(v.Value.AuthTime) {
-		return nil, nil
-	}
-	if a.hasAny(&record) && !a.hasPassed(v, &record) {
+	if !a.isLate(v.Value.AuthTime) || a.lacksFactor(v, &record) {
 		return nil, nil
 	}
 	return &recent{v, at, record}, nil
+}
+
+// lacksFactor reports whether the user has factors, and has passed none of them lately.
+func (a *Account) lacksFactor(v *visit, r *factor.Record) bool {
+	return a.hasAny(r) && !a.hasPassed(v, r)
+}
+
+// stillFresh is what must hold when a factor is added. Otherwise whoever has the password alone could add one of theirs while the user
+// sets up their first.
+func (a *Account) stillFresh(v *recent) factor.Condition {
+	return func(r *factor.Record) error {
+		if a.lacksFactor(v.visit, r) {
+			return factor.ErrNotFirst
+		}
+		return nil
+	}
 }
 
 // isLate reports whether a time is recent. One in the future is of another replica's clock.

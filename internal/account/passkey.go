@@ -50,7 +50,7 @@ func (a *Account) finishRegistration(v *recent) (any, error) {
 	if err != nil {
 		return nil, page.Errorf(http.StatusBadRequest, "The form can't be read.").Because(err)
 	}
-	made, err := a.cfg.Factors.FinishRegistration(v.r.Context(), v.user(), v.Authenticator, v.Key, named.Name, body)
+	made, err := a.cfg.Factors.FinishRegistration(v.r.Context(), v.user(), v.Authenticator, v.Key, named.Name, body, a.stillFresh(v))
 	if err != nil {
 		return nil, failedCeremony(err)
 	}
@@ -69,6 +69,8 @@ func (a *Account) finishRegistration(v *recent) (any, error) {
 // failedCeremony is what people are told whose security key or passkey isn't added.
 func failedCeremony(err error) error {
 	switch {
+	case errors.Is(err, factor.ErrNotFirst):
+		return errAgain
 	case errors.Is(err, factor.ErrTooMany):
 		return page.Errorf(http.StatusConflict, "You have as many keys as you may. Remove one first.").Because(err)
 	case errors.Is(err, factor.ErrTaken):

@@ -48,11 +48,13 @@ func (a *Account) totp(v *recent) error {
 	if err != nil {
 		return err
 	}
-	err = a.cfg.Factors.ConfirmTOTP(v.r.Context(), v.user(), begun.Authenticator, begun.Secret, v.r.PostForm.Get("totp"))
+	err = a.cfg.Factors.ConfirmTOTP(v.r.Context(), v.user(), begun.Authenticator, begun.Secret, v.r.PostForm.Get("totp"), a.stillFresh(v))
 	switch {
 	case errors.Is(err, factor.ErrTaken): // the form was sent twice
 		a.home(v.w, v.r, doneApp)
 		return nil
+	case errors.Is(err, factor.ErrNotFirst):
+		return a.proveAgain(v.visit, v.target)
 	case errors.Is(err, factor.ErrWrong), errors.Is(err, factor.ErrReplayed):
 		return a.showSetup(v, http.StatusUnauthorized, begun, "This code is wrong. Check the time of your device, and wait for the next code.")
 	case err != nil:

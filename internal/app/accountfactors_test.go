@@ -204,3 +204,42 @@ func TestAccountWantsFreshFactor(t *testing.T) {
 	}
 	b.visit("/dex/account/recovery").wantStatus(http.StatusFound)
 }
+
+// addKey registers a key on the page of the account, and returns what its script is told.
+func (b *browser) addKey(key *factortest.Authenticator) answer {
+	b.t.Helper()
+	const query = "?authenticator=key"
+	options := b.script("/dex/account/passkey/register/begin"+query, "{}").wantStatus(http.StatusOK)
+	made, err := key.Create([]byte(options.body))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return b.script("/dex/account/passkey/register/finish"+query, string(made))
+}
+
+// Whoever has the password alone adds no factor while the user sets up their first one, at the same moment.
+func TestAccountAddsOneFirstFactor(t *testing.T) {
+	t.Parallel()
+	for _, second := range []string{"otp", "key"} {
+		t.Run(second, func(t *testing.T) {
+			t.Parallel()
+			racing := &meanwhile{}
+			s := startOn(t, withFactors, func(s store.Store) store.Store {
+				racing.Store = s
+				return racing
+			})
+			owner, thief := s.browser(), s.browser()
+			owner.shopLogin()
+			thief.shopLogin()
+			if second == "key" {
+				racing.do = func() { owner.addApp() }
+				thief.addKey(newKey()).wantStatus(http.StatusForbidden)
+				return
+			}
+			racing.do = func() { owner.addKey(newKey()).wantStatus(http.StatusOK) }
+			_, next := thief.addApp()
+			login := thief.visit(next.wantStatus(http.StatusSeeOther).path()).wantStatus(http.StatusFound)
+			thief.post(login.path(), credentials()).at("/mfa/webauthn?")
+		})
+	}
+}
