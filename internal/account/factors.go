@@ -235,9 +235,22 @@ func (a *Account) removal(v *recent) (shown ui.OwnConfirmPage, do func() error) 
 	return shown, func() error { return a.cfg.Factors.RemoveCredential(ctx, user, v.record.Credentials[i].ID) }
 }
 
+// recoveryPages are those for new recovery codes. Whoever says that they are saved has nothing to prove, however long that took: a login
+// would lead to the page that makes others in their place.
+func (a *Account) recoveryPages() http.Handler {
+	fresh := a.serveFresh(pageRecovery, a.recovery)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has(paramSaved) {
+			a.home(w, r, "")
+			return
+		}
+		fresh.ServeHTTP(w, r)
+	})
+}
+
 // recovery makes new recovery codes, which are shown once.
 func (a *Account) recovery(v *recent) error {
-	if a.cfg.Factors == nil || !a.cfg.Factors.RecoveryCodes || !v.record.Any() || v.r.Form.Has(paramSaved) {
+	if a.cfg.Factors == nil || !a.cfg.Factors.RecoveryCodes || !v.record.Any() {
 		a.home(v.w, v.r, "")
 		return nil
 	}

@@ -30,6 +30,6 @@ func (a *Account) Routes() []Route {
 		{pagePasskey + "/register/finish", a.serveScript(a.finishRegistration), post},
 		{pagePasskey + "/rename", a.serveChange((*Account).rename), post},
 		{pageRemove, a.serveFresh(pageRemove, a.remove), both},
-		{pageRecovery, a.serveFresh(pageRecovery, a.recovery), both},
+		{pageRecovery, a.recoveryPages(), both},
 	}
 }

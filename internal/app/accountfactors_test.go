@@ -68,6 +68,12 @@ func TestAccountApp(t *testing.T) {
 	if codes.wantStatus(http.StatusOK); len(recoveryCode.FindAllString(codes.body, -1)) != 10 {
 		t.Errorf("no recovery codes:\n%s", codes.body)
 	}
+	o.age(16 * time.Minute) // somebody has put them into a safe
+	saved, _ := codes.posted()
+	if at := b.post(saved, nil).wantStatus(http.StatusSeeOther).location().String(); at != "/dex" {
+		t.Errorf("saved codes lead to %s", at)
+	}
+	o.age(-16 * time.Minute)
 	body := b.visit("/dex").body
 	if !strings.Contains(body, `id="app-0"`) || strings.Contains(body, "/dex/account/totp?") || !strings.Contains(body, "10 left") {
 		t.Errorf("the home page:\n%s", body)
