@@ -260,3 +260,46 @@ func TestOneFactorIsTheFirst(t *testing.T) {
 		})
 	}
 }
+
+// slowLogin does something before a login is stored that has passed a factor.
+type slowLogin struct {
+	store.Store
+	do func()
+}
+
+func (l *slowLogin) Replace(ctx context.Context, r store.Record) (string, error) {
+	if do := l.do; do != nil && r.Kind == "login" {
+		l.do = nil
+		do()
+	}
+	return l.Store.Replace(ctx, r)
+}
+
+// The button below a recovery code pressed twice, at two replicas, leads to the same, and counts no wrong code; even if it was the last one.
+func TestRecoveryCodePressedTwice(t *testing.T) {
+	t.Parallel()
+	for _, mfa := range []string{"", "  recoveryCodes: 1\n"} {
+		t.Run(mfa, func(t *testing.T) {
+			t.Parallel()
+			kept := memory.New()
+			t.Cleanup(func() { _ = kept.Close() })
+			slow := &slowLogin{Store: kept}
+			one, two := startCrowd(t, "otp", mfa, kept), startCrowd(t, "otp", mfa, slow)
+			_, codes := one.newApp("shop", "ann")
+			b := one.browser()
+			at := strings.Replace(b.enter("shop", "ann").at("/mfa/totp?"), "/totp?", "/recovery?", 1)
+			again, second := b.copyOf(), make(chan answer, 1)
+			slow.do = func() {
+				go func() { second <- again.post(at, url.Values{"code": {codes[0]}}) }()
+				time.Sleep(300 * time.Millisecond) // until it waits for the first
+			}
+			first := b.over(two).post(at, url.Values{"code": {codes[0]}}).appCode()
+			if twice := (<-second).appCode(); first == "" || twice != first {
+				t.Errorf("the button pressed twice gives %q and %q", first, twice)
+			}
+			if wrong := one.factorOf("ann").Guesses.Wrong; wrong != 0 {
+				t.Errorf("%d wrong codes", wrong)
+			}
+		})
+	}
+}

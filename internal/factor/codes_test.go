@@ -228,7 +228,7 @@ func TestUnsureStorage(t *testing.T) {
 	x.store.failing = false
 	wantErr(t, x.CheckTOTP(t.Context(), jane, "app", code), factor.ErrReplayed)
 	_, err = x.UseRecoveryCode(t.Context(), jane, recovery[0])
-	wantErr(t, err, factor.ErrWrong)
+	wantErr(t, err, factor.ErrReplayed)
 	if n := x.counted(); n["FactorPassed"] != 0 || n["RecoveryCodeUsed"] != 0 || n["RecoveryCodesMade"] != 1 {
 		t.Errorf("the events are %v", n)
 	}
@@ -256,7 +256,7 @@ func TestRecoveryCodes(t *testing.T) {
 		}
 		if i == 0 {
 			_, err := x.UseRecoveryCode(t.Context(), jane, code)
-			wantErr(t, err, factor.ErrWrong)
+			wantErr(t, err, factor.ErrReplayed)
 			_, err = x.UseRecoveryCode(t.Context(), jane, old[0])
 			wantErr(t, err, factor.ErrWrong)
 		}

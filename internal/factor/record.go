@@ -20,6 +20,8 @@ type Record struct {
 	Credentials []Credential    `json:"credentials,omitempty"`
 	// RecoveryCodes are the hashes of those that are left.
 	RecoveryCodes [][]byte `json:"recoveryCodes,omitempty"`
+	// UsedCode is the hash of the one that was used last: the button may be pressed twice.
+	UsedCode []byte `json:"usedCode,omitempty"`
 	// Guesses are the wrong codes since the last right one.
 	Guesses Guesses `json:"guesses,omitzero"`
 	// Answered are the challenges that have led to something and could still be answered once more.
@@ -105,6 +107,6 @@ func (r *Record) meets(all []Condition) error {
 // tidy removes the recovery codes of somebody who has no factors any more.
 func (r *Record) tidy() {
 	if !r.Any() {
-		r.RecoveryCodes = nil
+		r.RecoveryCodes, r.UsedCode = nil, nil
 	}
 }

@@ -50,6 +50,9 @@ func (f *Factors) UseRecoveryCode(ctx context.Context, u User, code string) (lef
 		return 0, ErrWrong
 	}
 	err = f.checkCode(ctx, u, factor, func(r *Record, _ time.Time) error {
+		if id.IsHashOf(r.UsedCode, code) {
+			return ErrReplayed
+		}
 		if len(r.RecoveryCodes) == 0 {
 			return ErrNotEnrolled
 		}
@@ -62,6 +65,7 @@ func (f *Factors) UseRecoveryCode(ctx context.Context, u User, code string) (lef
 		if found < 0 {
 			return ErrWrong
 		}
+		r.UsedCode = r.RecoveryCodes[found]
 		r.RecoveryCodes = slices.Delete(r.RecoveryCodes, found, found+1)
 		left = len(r.RecoveryCodes)
 		return nil

@@ -145,9 +145,6 @@ func (f *Flow) recovery(v *visit, now turn, r *factor.Record) error {
 		f.page.Recovery(v.w, v.r, http.StatusOK, shown)
 		return nil
 	}
-	if r.RecoveryLeft() == 0 {
-		return errNotSetUp(factor.ErrNotEnrolled)
-	}
 	got, err := f.try(v, func(ctx context.Context, u factor.User) error {
 		_, err := f.cfg.Factors.UseRecoveryCode(ctx, u, v.r.PostForm.Get("code"))
 		return err
