@@ -13,6 +13,7 @@ import (
 	"dex/internal/factor"
 	"dex/internal/oauth"
 	"dex/internal/page"
+	"dex/internal/policy"
 	"dex/internal/store"
 	"dex/internal/token"
 )
@@ -95,6 +96,42 @@ func (f *Flow) remembered(v *visit, passed map[string]time.Time) (map[string]tim
 		}
 	}
 	return left, nil
+}
+
+// decideWithOtherKeys asks the policy once more about a user who can't sign in as the application asks for with what they have passed in
+// their session, a recovery code in place of a key, say. They may have keys there that they haven't used, and are asked for them. In a
+// login that has already asked for something the answer stays what it is.
+func (f *Flow) decideWithOtherKeys(v *visit, q policy.Question, unmet error) (policy.Decision, error) {
+	if f.cfg.Factors == nil || v.pending != nil || len(v.passed) == 0 {
+		return policy.Decision{}, unmet
+	}
+	record, err := f.factorsOf(v)
+	if err != nil {
+		return policy.Decision{}, err
+	}
+	before, left := v.passed, maps.Clone(v.passed)
+	maps.DeleteFunc(left, func(member string, _ time.Time) bool {
+		id, _ := token.FactorOf(member)
+		return slices.ContainsFunc(record.Credentials, func(c factor.Credential) bool { return c.Authenticator == id && isUnused(&c, before) })
+	})
+	if len(left) == len(before) {
+		return policy.Decision{}, unmet
+	}
+	v.passed = left
+	q.Passed, q.Methods, q.Enrolled = v.factors(), v.methods(), f.cfg.Factors.setUp(f.cfg.Factors.ids(), record)
+	decision, err := f.cfg.Policy.Decide(v.r.Context(), q)
+	if err != nil {
+		v.passed = before
+	}
+	return decision, err
+}
+
+// isUnused reports whether a user has a key by which they would prove more of its authenticator than they have.
+func isUnused(c *factor.Credential, passed map[string]time.Time) bool {
+	return !c.Clone && slices.ContainsFunc(token.FactorsOf(c.Authenticator, c.Methods()), func(member string) bool {
+		_, has := passed[member]
+		return !has
+	})
 }
 
 // factorUser returns the user, as their authenticators know them.

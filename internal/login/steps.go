@@ -167,6 +167,9 @@ func (f *Flow) decideOn(v *visit, c *client.Client, d *federation.Definition) (p
 	q.RedirectURI = v.ask.RedirectURI
 	q.ACRValues = strings.Fields(v.ask.ACRValues)
 	decision, err := f.cfg.Policy.Decide(v.r.Context(), q)
+	if no, ok := errors.AsType[*policy.Refusal](err); ok && no.Err.Code == oauth.UnmetAuthenticationRequirements {
+		return f.decideWithOtherKeys(v, q, err)
+	}
 	if err != nil || len(decision.Missing) == 0 || len(q.ACRValues) < 2 || f.cfg.Factors == nil {
 		return decision, err
 	}
