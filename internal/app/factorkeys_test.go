@@ -162,4 +162,15 @@ func TestFactorsRemovedMeanwhile(t *testing.T) {
 		}
 		b.appKey(at)
 	})
+	t.Run("before the recovery codes are saved", func(t *testing.T) {
+		t.Parallel()
+		s := startCrowd(t, "otp", "", nil)
+		b := s.browser()
+		at := b.enter("shop", "ann").at("/mfa/totp?")
+		codes := b.enterCode(at, b.appKey(at), 0).at("/mfa/codes?")
+		s.edit("ann", func(r *factor.Record) { r.TOTP, r.RecoveryCodes = nil, nil })
+		if a := b.visit(codes); a.appCode() == "" {
+			t.Errorf("the page of the codes: %d %s", a.status, a.body)
+		}
+	})
 }

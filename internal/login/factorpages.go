@@ -157,12 +157,12 @@ func (f *Flow) recoveryPath(v *visit, now turn, r *factor.Record, id string) str
 // recoveryCodes shows new recovery codes until the user has said that they are safe.
 func (f *Flow) recoveryCodes(v *visit, _ turn, r *factor.Record) error {
 	if v.r.Method == http.MethodPost {
-		if err := f.change(v, func(stored *pending) { stored.NewCodes = false }); err != nil {
-			return err
-		}
-		return f.advance(v)
+		return f.codesSaved(v)
 	}
 	codes, err := f.cfg.Factors.NewRecoveryCodes(v.r.Context(), v.factorUser())
+	if errors.Is(err, factor.ErrNotEnrolled) { // all factors were removed meanwhile, and codes stand for none
+		return f.codesSaved(v)
+	}
 	if err != nil {
 		return page.Errorf(http.StatusInternalServerError, "Your recovery codes can't be saved.").
 			Hint("Try again in a moment.").Because(err)
@@ -171,6 +171,14 @@ func (f *Flow) recoveryCodes(v *visit, _ turn, r *factor.Record) error {
 		Codes: codes, PostURL: f.factorsPath(v, pathCodes), Account: v.factorUser().Name,
 	})
 	return nil
+}
+
+// codesSaved goes on with a user who has seen their recovery codes.
+func (f *Flow) codesSaved(v *visit) error {
+	if err := f.change(v, func(stored *pending) { stored.NewCodes = false }); err != nil {
+		return err
+	}
+	return f.advance(v)
 }
 
 // A guess is what comes of a code that somebody has typed.
