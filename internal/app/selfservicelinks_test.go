@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"errors"
 	"net/http"
 	"regexp"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"dex/internal/connector/local"
+	"dex/internal/mail"
 	"dex/internal/store"
 	"dex/internal/store/memory"
 )
@@ -93,6 +95,24 @@ func TestInvitation(t *testing.T) {
 	}
 	if _, err := self.InviteByMail(t.Context(), "sam"); err == nil {
 		t.Error("a mail to sam")
+	}
+}
+
+// While too many mails are waiting nobody is invited by mail, and the record doesn't say so.
+func TestInvitationsThatFindNoRoom(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	self := d.replica(t, func(s store.Store) store.Store { return s }).InForce().SelfService() // which sends nothing
+	d.events.take()
+	invited := 0
+	var err error
+	for err == nil && invited <= 1000 {
+		if _, err = self.InviteByMail(t.Context(), "new@example.com"); err == nil {
+			invited++
+		}
+	}
+	if told := len(d.events.take()); !errors.Is(err, mail.ErrFull) || told != invited {
+		t.Errorf("%d are invited, %d events, %v", invited, told, err)
 	}
 }
 

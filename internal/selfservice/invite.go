@@ -22,13 +22,14 @@ var (
 // Invite returns a link by which a stored user sets a password, whatever they have had before, and until when it is good. It works
 // once, in any browser: only the user may get it.
 func (s *SelfService) Invite(ctx context.Context, email string) (address string, expires time.Time, err error) {
-	_, l, err := s.invitee(ctx, email, false)
+	u, l, err := s.invitee(ctx, email, false)
 	if err != nil {
 		return "", time.Time{}, err
 	}
 	if address, err = s.address(invitation, l); err != nil {
 		return "", time.Time{}, err
 	}
+	s.cfg.Events.Emit(ctx, event.Invited{ConnectorID: connectorID, UserID: u.UserID})
 	return address, l.Expires, nil
 }
 
@@ -42,7 +43,11 @@ func (s *SelfService) InviteByMail(ctx context.Context, email string) (expires t
 	err = s.cfg.Queue.Add(ctx, mail.Job{What: "invitation", Write: func(context.Context) (*mail.Message, error) {
 		return s.writeInvitation(u, l)
 	}})
-	return l.Expires, err
+	if err != nil { // nobody is invited
+		return time.Time{}, err
+	}
+	s.cfg.Events.Emit(ctx, event.Invited{ConnectorID: connectorID, UserID: u.UserID, Mailed: true})
+	return l.Expires, nil
 }
 
 // invitee returns a user who can be invited, and a link for them.
@@ -63,7 +68,6 @@ func (s *SelfService) invitee(ctx context.Context, email string, mailed bool) (*
 	case outcome == event.ResetNoMail && mailed:
 		return nil, nil, ErrNoMail
 	}
-	s.cfg.Events.Emit(ctx, event.Invited{ConnectorID: connectorID, UserID: u.UserID, Mailed: mailed})
 	expires := s.cfg.Now().Add(s.cfg.InvitationLifetime)
 	return u, &link{Email: local.Key(u.Email), Print: u.Fingerprint(), Expires: expires, Mailed: mailed}, nil
 }
