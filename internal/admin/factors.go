@@ -94,7 +94,7 @@ func (s *Service) Factors(ctx context.Context, userID, connectorID string) (Fact
 	return factorsOf(&r), err
 }
 
-// FactorsOf returns the second factors of users of a list, in its order. Those of upstream's that can't be read are left out.
+// FactorsOf returns the second factors of users of a list, in its order. Those taken over from upstream that can't be read are left out.
 func (s *Service) FactorsOf(ctx context.Context, users []identity.Entry) ([]Factors, error) {
 	if err := allow(ctx, FactorsList); err != nil || len(users) == 0 {
 		return nil, err

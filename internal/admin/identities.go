@@ -90,7 +90,7 @@ func (s *Service) DeleteIdentity(ctx context.Context, userID, connectorID string
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return during("delete user identity", refusal(err, thingOfIdentity(userID, connectorID)))
 	}
-	// After the identity, which may have factors of upstream's: they would be taken over once more. If this fails the user keeps theirs.
+	// After the identity, which may have factors from upstream: they would be taken over once more. If this fails the user keeps theirs.
 	if err := s.cfg.Factors.Forget(ctx, userOf(userID, connectorID)); err != nil {
 		return during("delete second factors", refusal(err, thingOfFactors(userID, connectorID)))
 	}

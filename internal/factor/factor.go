@@ -207,7 +207,7 @@ func (f *Factors) change(ctx context.Context, u User, edit func(*Record) error) 
 			continue
 		}
 		if err == nil && adopted {
-			f.log.InfoContext(ctx, "second factors of upstream's taken over", "connector_id", u.ConnectorID, "user_id", u.UserID)
+			f.log.InfoContext(ctx, "upstream's second factors were taken over", "connector_id", u.ConnectorID, "user_id", u.UserID)
 		}
 		return err
 	}

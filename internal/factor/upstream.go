@@ -26,7 +26,7 @@ func (f *Factors) adopted(ctx context.Context, u User) (Record, error) {
 		return Record{}, fmt.Errorf("read what upstream has enrolled: %w", err)
 	}
 	if err := r.adopt(e.Value.UpstreamFactors); err != nil {
-		return Record{}, fmt.Errorf("second factors of upstream's for user %q of %q: %w", u.UserID, u.ConnectorID, err)
+		return Record{}, fmt.Errorf("upstream's second factors for user %q of %q: %w", u.UserID, u.ConnectorID, err)
 	}
 	return r, nil
 }

@@ -23,7 +23,7 @@ func (f *Factors) Known(ctx context.Context, u User) (bool, error) {
 	return err == nil, err
 }
 
-// Of returns the factors of users, in their order, for lists: those of upstream's that can't be read are left out, and logged.
+// Of returns the factors of users, in their order, for lists: those taken over from upstream that can't be read are left out, and logged.
 func (f *Factors) Of(ctx context.Context, users []identity.Entry) ([]Record, error) {
 	found := make([]Record, len(users))
 	group, ctx := errgroup.WithContext(ctx)
@@ -45,7 +45,7 @@ func (f *Factors) known(ctx context.Context, v *identity.Identity) (Record, erro
 	none := Record{UserID: v.UserID, ConnectorID: v.ConnectorID}
 	r := none
 	if err := r.adopt(v.UpstreamFactors); err != nil {
-		f.log.WarnContext(ctx, "second factors of upstream's can't be read", "connector_id", v.ConnectorID, "user_id", v.UserID, "err", err)
+		f.log.WarnContext(ctx, "upstream's second factors can't be read", "connector_id", v.ConnectorID, "user_id", v.UserID, "err", err)
 		return none, nil
 	}
 	return r, nil
