@@ -275,6 +275,20 @@ func (l *slowLogin) Replace(ctx context.Context, r store.Record) (string, error)
 	return l.Store.Replace(ctx, r)
 }
 
+// noticed tells, once it is armed, when a user's factors are read.
+type noticed struct {
+	store.Store
+	armed atomic.Bool
+	read  chan struct{}
+}
+
+func (n *noticed) Get(ctx context.Context, kind, key string) (store.Record, error) {
+	if kind == "factor" && n.armed.CompareAndSwap(true, false) {
+		defer close(n.read)
+	}
+	return n.Store.Get(ctx, kind, key)
+}
+
 // The button below a recovery code pressed twice, at two replicas, leads to the same, and counts no wrong code; even if it was the last one.
 func TestRecoveryCodePressedTwice(t *testing.T) {
 	t.Parallel()
@@ -283,15 +297,16 @@ func TestRecoveryCodePressedTwice(t *testing.T) {
 			t.Parallel()
 			kept := memory.New()
 			t.Cleanup(func() { _ = kept.Close() })
-			slow := &slowLogin{Store: kept}
-			one, two := startCrowd(t, "otp", mfa, kept), startCrowd(t, "otp", mfa, slow)
+			slow, seen := &slowLogin{Store: kept}, &noticed{Store: kept, read: make(chan struct{})}
+			one, two := startCrowd(t, "otp", mfa, seen), startCrowd(t, "otp", mfa, slow)
 			_, codes := one.newApp("shop", "ann")
 			b := one.browser()
 			at := strings.Replace(b.enter("shop", "ann").at("/mfa/totp?"), "/totp?", "/recovery?", 1)
 			again, second := b.copyOf(), make(chan answer, 1)
 			slow.do = func() {
+				seen.armed.Store(true)
 				go func() { second <- again.post(at, url.Values{"code": {codes[0]}}) }()
-				time.Sleep(300 * time.Millisecond) // until it waits for the first
+				<-seen.read // it is under way, and the login is not stored yet
 			}
 			first := b.over(two).post(at, url.Values{"code": {codes[0]}}).appCode()
 			if twice := (<-second).appCode(); first == "" || twice != first {
