@@ -44,7 +44,7 @@ password is the first line of standard input.`,
 			}
 			hash, err := h.Hash(string(password))
 			if length, ok := errors.AsType[*local.LengthError](err); ok {
-				return fmt.Errorf("the password has %d bytes, but for %s it %w", len(password), algorithm, length)
+				return fmt.Errorf("a password for %s %w; this one has %d", algorithm, length, len(password))
 			}
 			if err != nil {
 				return err
